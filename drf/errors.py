@@ -1,0 +1,37 @@
+"""Errors a user can cause. Each carries one sentence to print and the exit code of the command line.
+
+Code inside the packages raises these; only `cli.main` turns them into a message on stderr and an
+exit status. Anything else that escapes is a bug and keeps its traceback.
+"""
+
+
+class DrfError(Exception):
+    """Something failed while working: exit 1."""
+
+    exit_code = 1
+
+
+class UsageError(DrfError):
+    """An option, a configuration key or an input file is wrong: exit 2, before any work starts."""
+
+    exit_code = 2
+
+
+class DataError(UsageError):
+    """A dataset is missing, incomplete or malformed: exit 2."""
+
+
+class NotFoundError(DrfError):
+    """A run, evaluation or picture that was named does not exist, or is ambiguous: exit 3."""
+
+    exit_code = 3
+
+
+class CheckFailed(DrfError):
+    """A check ran to its end and found a fault: exit 4."""
+
+    exit_code = 4
+
+
+class StoreError(UsageError):
+    """The database cannot be used as it is (not ours, newer, read-only, network disk): exit 2."""
