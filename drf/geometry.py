@@ -1,0 +1,46 @@
+"""Square boxes, the affine maps between picture, crop and unit box, and their inverses.
+
+Frames, all with x to the right and y down:
+  picture   px of the original picture, 0-based, pixel centres at integers
+  crop      px of a square crop of `size` px, likewise
+  unit      0..1 over a box: unit = (crop + 0.5) / size
+An affine map is a (2, 3) or (n, 2, 3) float64 array A: q = A[:, :2] p + A[:, 2].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def crop_to_picture(boxes: np.ndarray, size: int) -> np.ndarray:
+    """Return the maps from crop px to picture px. (n, 3) boxes (cx, cy, side) -> (n, 2, 3).
+
+    The box's centre is the crop's centre: x = cx + (u - (size - 1) / 2) * side / size.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64)
+    maps = np.zeros((len(boxes), 2, 3))
+    scale = boxes[:, 2] / size
+    maps[:, 0, 0] = maps[:, 1, 1] = scale
+    maps[:, :, 2] = boxes[:, :2] - scale[:, None] * (size - 1) / 2
+    return maps
+
+
+def invert(maps: np.ndarray) -> np.ndarray:
+    """Return the inverse affine maps. (..., 2, 3) -> (..., 2, 3)."""
+    linear = np.linalg.inv(maps[..., :2])
+    return np.concatenate([linear, -linear @ maps[..., 2:]], axis=-1)
+
+
+def apply(maps: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Map points. (..., 2, 3), (..., k, 2) -> (..., k, 2) float64."""
+    return points @ np.swapaxes(maps[..., :2], -1, -2) + maps[..., None, :, 2]
+
+
+def to_unit(points: np.ndarray, size: int) -> np.ndarray:
+    """Crop px -> unit box. (..., 2) -> (..., 2)."""
+    return (points + 0.5) / size
+
+
+def from_unit(points: np.ndarray, size: int) -> np.ndarray:
+    """Unit box -> crop px. (..., 2) -> (..., 2)."""
+    return points * size - 0.5
