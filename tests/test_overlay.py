@@ -1,0 +1,108 @@
+"""Overlays: what is drawn lies where the points are, and nothing else changes."""
+
+import numpy as np
+import pytest
+
+from drf import landmarks, overlay
+from drf.errors import DataError
+
+SIDE = 96
+
+
+@pytest.fixture
+def crop() -> np.ndarray:
+    return np.full((SIDE, SIDE, 3), 120, np.uint8)
+
+
+@pytest.fixture
+def points() -> np.ndarray:
+    """(68, 2) crop px, inside, all apart from one another."""
+    rows, columns = np.divmod(np.arange(landmarks.N_POINTS), 9)
+    return np.stack([8 + 9.5 * columns, 8 + 10.5 * rows], axis=1)
+
+
+def colour_distance(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return np.abs(picture.astype(int) - colour).max(axis=-1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 3.0, 2.5])
+def test_size_follows_scale(crop, points, scale):
+    assert overlay.draw(crop, points, points, scale=scale).shape == (
+        round(SIDE * scale),
+        round(SIDE * scale),
+        3,
+    )
+
+
+def test_every_predicted_point_is_a_disc_in_its_place(crop, points):
+    scale = 4.0
+    drawn = overlay.draw(crop, None, points, scale=scale)
+    x, y = np.rint((points + 0.5) * scale - 0.5).astype(int).T
+    assert (colour_distance(drawn[y, x], overlay.PREDICTION) < 8).all()
+
+
+def test_a_point_moves_by_fractions_of_a_crop_pixel(crop, points):
+    """The centre of what one point colours follows it to a tenth of a crop pixel."""
+    lone = np.zeros_like(points)  # 67 points in a corner, one alone
+    scale, centres = 4.0, []
+    for shift in (0.0, 0.5):
+        lone[landmarks.GROUPS["jaw"]] = [[60.0 + shift, 50.0]] * 17
+        weight = (
+            overlay.draw(crop, None, lone, scale=scale)[120:, 160:, 0].astype(float) - 120
+        ).clip(0)
+        centres.append((weight.sum(0) @ np.arange(weight.shape[1])) / weight.sum() / scale)
+    assert centres[1] - centres[0] == pytest.approx(0.5, abs=0.1)
+
+
+def test_nothing_far_from_the_points_changes(crop, points):
+    points[:] = points * 0.4
+    drawn = overlay.draw(crop, points, points + 1, scale=2.0)
+    assert (drawn[SIDE:, SIDE:] == 120).all()
+
+
+def test_error_segments_join_the_two_shapes(crop, points):
+    drawn = overlay.draw(crop, points, points + np.array([0, 5]), scale=4.0, error_segments=True)
+    middle = np.rint((points + np.array([0, 2.5]) + 0.5) * 4 - 0.5).astype(int)
+    near = [colour_distance(drawn[y, x - 1 : x + 2], overlay.ERROR).min() for x, y in middle]
+    assert max(near) < 80  # a thin antialiased line on grey; the grey is 120 away
+
+
+def test_a_wild_prediction_is_drawn_as_far_as_it_is_visible(crop, points):
+    wild = points.copy()
+    wild[30] = [1e12, -1e12]
+    assert overlay.draw(crop, points, wild).shape == (2 * SIDE, 2 * SIDE, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p[:67], "finite points"),
+        (lambda p: np.where(p == p[0, 0], np.nan, p), "finite points"),
+    ],
+)
+def test_points_that_are_no_face_are_refused(crop, points, change, message):
+    with pytest.raises(ValueError, match=message):
+        overlay.draw(crop, points, change(points))
+
+
+def test_a_crop_that_is_not_rgb_is_refused(points):
+    with pytest.raises(ValueError, match="uint8"):
+        overlay.draw(np.zeros((9, 9, 3)), points)
+
+
+def test_error_segments_need_both_shapes(crop, points):
+    with pytest.raises(ValueError, match="both"):
+        overlay.draw(crop, points, None, error_segments=True)
+
+
+def test_jpeg_keeps_the_picture(crop, points):
+    drawn = overlay.draw(crop, points, points + 2, scale=3.0)
+    back = overlay.decode_jpeg(overlay.encode_jpeg(drawn, quality=95))
+    assert back.shape == drawn.shape
+    assert np.abs(back.astype(int) - drawn).mean() < 4
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff\xe0 cut"])
+def test_a_broken_jpeg_is_a_data_error(data):
+    with pytest.raises(DataError, match="JPEG"):
+        overlay.decode_jpeg(data)
