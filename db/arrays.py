@@ -1,0 +1,40 @@
+"""Arrays as BLOBs: little-endian, C order, no header, so that any language reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from drf.landmarks import N_POINTS
+
+POINTS_BYTES = N_POINTS * 2 * 4
+
+
+def points_to_blob(points: np.ndarray) -> bytes:
+    """(68, 2) -> 544 bytes of float32, x before y. Raises ValueError for another shape."""
+    if points.shape != (N_POINTS, 2):
+        raise ValueError(f"need ({N_POINTS}, 2) points, got {points.shape}")
+    return points.astype("<f4").tobytes()
+
+
+def points_from_blob(blob: bytes) -> np.ndarray:
+    """544 bytes -> (68, 2) float32, native byte order and writable."""
+    return points_from_blobs([blob])[0]
+
+
+def points_from_blobs(blobs: Iterable[bytes]) -> np.ndarray:
+    """n times 544 bytes -> (n, 68, 2) float32, native byte order and writable."""
+    return np.frombuffer(b"".join(blobs), dtype="<f4").astype(np.float32).reshape(-1, N_POINTS, 2)
+
+
+def affine_to_blob(matrix: np.ndarray) -> bytes:
+    """(2, 3) -> 48 bytes of float64. Raises ValueError for another shape."""
+    if matrix.shape != (2, 3):
+        raise ValueError(f"need a (2, 3) matrix, got {matrix.shape}")
+    return matrix.astype("<f8").tobytes()
+
+
+def affine_from_blob(blob: bytes) -> np.ndarray:
+    """48 bytes -> (2, 3) float64."""
+    return np.frombuffer(blob, dtype="<f8").astype(np.float64).reshape(2, 3)

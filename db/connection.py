@@ -1,0 +1,192 @@
+"""Opens the store: a writer that creates and migrates it, and readers that can change nothing.
+
+Every file is judged before it is used: not a database, a database that is not ours, one of a newer
+or older drf, read-only, on a network file system. Each gets its own sentence (`StoreError`).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from db.location import DEFAULT_PATH as DEFAULT_PATH
+from db.migrations import APPLICATION_ID, migrations
+from db.network import network_type
+from db.sqlite_errors import as_drf_error
+from drf.errors import DrfError, NotFoundError, StoreError
+
+BUSY_TIMEOUT_S = 30.0
+
+
+def open_store(path: Path) -> Database:
+    """Open a store for writing; create it and its folder, or bring an older one up to date.
+
+    The connection is in WAL mode (readers never wait for the writer), waits 30 s for another
+    writer, and enforces foreign keys. It begins no transaction by itself: write in `writing`.
+
+    Raises StoreError (a directory, not a database, not a store, from a newer drf, not writable, on
+    a network file system) and DrfError (disk full, locked).
+    """
+    with _explained(path):
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder; name a file with --db, e.g. {path / 'drf.db'}")
+        _refuse_network(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            db = Database(connection)
+            _judge(db, path)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA foreign_keys = ON")
+            _migrate(db)
+        except BaseException:
+            connection.close()
+            raise
+    return db
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open a store for reading only; a read-only medium will do. Close it soon, one per load.
+
+    Raises NotFoundError if there is no file, else as `open_store`; a store of an older drf is
+    refused with the command that migrates it.
+    """
+    connection, applied = _open_to_read(path)
+    if pending := [name for name in _known() if name not in applied]:
+        connection.close()
+        raise StoreError(
+            f"{path} was made by an older drf ({len(pending)} schema steps behind); "
+            f"run `drf db migrate --db {path}` first"
+        )
+    return connection
+
+
+@contextmanager
+def writing(db: Database) -> Iterator[Database]:
+    """Run a block as one transaction that either is in the store as a whole or not at all.
+
+    Also counts `meta.revision` up, so that a page can tell whether what it has cached is current
+    (in WAL mode the file's modification time does not tell).
+    """
+    with _locked(db):
+        yield db
+        db.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
+
+
+@contextmanager
+def _locked(db: Database) -> Iterator[None]:
+    """Hold the write lock from the first statement on; a lock taken later could fail half-way."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.conn.in_transaction:  # a full disk has rolled back already
+            db.execute("ROLLBACK")
+        raise
+
+
+def pending_migrations(path: Path) -> list[str]:
+    """Return the schema steps that a store lacks, in order. Raises as `open_reader`."""
+    connection, applied = _open_to_read(path)
+    connection.close()
+    return [name for name in _known() if name not in applied]
+
+
+def in_wal_mode(path: Path) -> bool:
+    """Whether the header of a database file asks for a write-ahead log (bytes 18 and 19 are 2)."""
+    with path.open("rb") as file:
+        return file.read(20)[18:] == b"\x02\x02"
+
+
+def _known() -> list[str]:
+    return [migration.name for migration in migrations.pending(Database(memory=True))]
+
+
+def _judge(db: Database, path: Path) -> set[str]:
+    """Return the schema steps applied. Raises StoreError for a file that is not ours, or newer."""
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application_id != APPLICATION_ID and tables:
+        raise StoreError(
+            f"{path} is an SQLite database but not a drf store; name another with --db"
+        )
+    applied = {migration.name for migration in migrations.applied(db)}
+    if newer := applied - set(_known()):
+        raise StoreError(
+            f"{path} was made by a newer drf ({', '.join(sorted(newer))}); update drf to use it"
+        )
+    return applied
+
+
+def _migrate(db: Database) -> None:
+    """Apply what is missing in one transaction; taking the lock shows that the file is writable."""
+    with _locked(db):
+        # Looked up again under the lock: another process may have migrated in the meantime.
+        if migrations.pending(db):
+            migrations.apply(db)
+
+
+def _open_to_read(path: Path) -> tuple[sqlite3.Connection, set[str]]:
+    """Return a connection that can change nothing, and the schema steps applied to the file."""
+    with _explained(path):
+        if not path.exists():
+            raise NotFoundError(
+                f"there is no store at {path}; train a model first, or name one with --db"
+            )
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder; name the store's file with --db")
+        if in_wal_mode(path):  # a backup is not, so it may be read from a network disk
+            _refuse_network(path)
+        try:
+            return _connect_to_read(path)
+        except sqlite3.OperationalError:
+            # A file in WAL mode needs its -shm index even to be read, and on a read-only medium it
+            # cannot be made. Then nobody can be writing either, so the file may be read as one that
+            # never changes; but only if no -wal holds newer pages, which `immutable` would miss.
+            if _writable(path.parent) or _has_content(path.with_name(path.name + "-wal")):
+                raise
+            return _connect_to_read(path, "&immutable=1")
+
+
+def _connect_to_read(path: Path, more: str = "") -> tuple[sqlite3.Connection, set[str]]:
+    uri = f"{path.resolve().as_uri()}?mode=ro{more}"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)
+    try:
+        return connection, _judge(Database(connection), path)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _refuse_network(path: Path) -> None:
+    if kind := network_type(path):
+        raise StoreError(
+            f"{path} lies on a network file system ({kind}), where SQLite's log is not safe; keep "
+            "the store on a local disk (--db) and put copies here with `drf db backup`"
+        )
+
+
+def _writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise as_drf_error(error, str(path)) or DrfError(f"{path}: {error}") from error
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be opened ({error.strerror}); check its permissions and its folder's"
+        ) from error

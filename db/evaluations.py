@@ -1,0 +1,122 @@
+"""Writes evaluations: both normalisations, every threshold, every image, in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+import numpy as np
+from sqlite_utils import Database
+
+from db import clock
+from db.arrays import affine_to_blob, points_to_blob
+from db.connection import writing
+from drf import metrics
+from drf.results import Evaluation, FaceCrop
+
+StoredNorm = Literal["ocular", "pupil"]
+STORED_NORMS: tuple[StoredNorm, ...] = get_args(StoredNorm)
+
+
+def record_evaluation(
+    db: Database,
+    run: str,
+    evaluation: Evaluation,
+    crops: Sequence[FaceCrop],
+    *,
+    checkpoint: str | None = None,
+) -> int:
+    """Record an evaluation of a run and return its id.
+
+    crops       pictures of some or all of its faces; one that the store has is not stored again
+    checkpoint  what was evaluated: the file's name in the run's folder, None if there is none
+    Errors are computed from the coordinates as stored (float32), so that `drf db check` can
+    recompute every number from the file alone.
+
+    Raises ValueError for arrays that do not fit together, and for a crop of a face that is not
+    among the evaluated ones.
+    """
+    stored = _as_stored(evaluation)
+    errors = {norm: stored.errors(norm) for norm in STORED_NORMS}
+    crop_of = {crop.name: crop for crop in crops}
+    if unknown := crop_of.keys() - set(stored.names):
+        raise ValueError(f"crops of faces that were not evaluated: {', '.join(sorted(unknown))}")
+    with writing(db):
+        identity = _insert_evaluation(db, run, stored, checkpoint)
+        db.conn.executemany(
+            "INSERT INTO scores (evaluation, norm, metric, threshold, value)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [
+                (identity, norm, metric, threshold, value)
+                for norm in STORED_NORMS
+                for (metric, threshold), value in metrics.summary(errors[norm]).items()
+            ],
+        )
+        db.conn.executemany(
+            "INSERT INTO image_errors (evaluation, face, ocular, pupil, prediction)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [
+                (
+                    identity,
+                    _face(db, stored.dataset, name, stored.ground_truth[i], crop_of.get(name)),
+                    float(errors["ocular"][i]),
+                    float(errors["pupil"][i]),
+                    points_to_blob(stored.predictions[i]),
+                )
+                for i, name in enumerate(stored.names)
+            ],
+        )
+    return identity
+
+
+def _as_stored(evaluation: Evaluation) -> Evaluation:
+    n = len(evaluation.names)
+    if len(set(evaluation.names)) != n:
+        raise ValueError("a face was evaluated twice")
+    if len(evaluation.ground_truth) != n:
+        raise ValueError(f"{n} names but {len(evaluation.ground_truth)} faces")
+    return replace(
+        evaluation,
+        ground_truth=np.asarray(evaluation.ground_truth, dtype=np.float32),
+        predictions=np.asarray(evaluation.predictions, dtype=np.float32),
+    )
+
+
+def _insert_evaluation(
+    db: Database, run: str, evaluation: Evaluation, checkpoint: str | None
+) -> int:
+    manifest = evaluation.manifest
+    row = {
+        "run": run,
+        "dataset": evaluation.dataset,
+        "subset": evaluation.subset,
+        "points": evaluation.points,
+        "n": len(evaluation.names),
+        "box": evaluation.box,
+        "flip_test": int(evaluation.flip_test),
+        "manifest": json.dumps(manifest, allow_nan=False, ensure_ascii=False),
+        "manifest_digest": manifest.get("digest"),
+        "ms_per_face": evaluation.ms_per_face,
+        "checkpoint": checkpoint,
+        "created_at": clock.now(),
+    }
+    return int(str(db.table("evaluations").insert(row).last_pk))
+
+
+def _face(db: Database, dataset: str, name: str, points: np.ndarray, crop: FaceCrop | None) -> int:
+    """Return the id of a face, stored now if it is new; its first crop stays."""
+    jpeg = crop.jpeg if crop else None
+    to_picture = affine_to_blob(crop.to_picture) if crop else None
+    key = (dataset, name, points_to_blob(points))
+    db.execute(
+        "INSERT INTO faces (dataset, name, points, crop, to_picture) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET crop = excluded.crop, to_picture = excluded.to_picture"
+        " WHERE crop IS NULL",
+        (*key, jpeg, to_picture),
+    )
+    (identity,) = db.execute(
+        "SELECT id FROM faces WHERE dataset = ? AND name = ? AND points = ?", key
+    ).fetchone()
+    return int(identity)

@@ -1,0 +1,210 @@
+"""The schema, as numbered steps that are never edited once released: a change is a new step.
+
+Every step runs inside one transaction with the record that it was applied. Names of steps are the
+schema's version: a file with an unknown step was written by a newer drf, one that lacks a step by
+an older drf. The first schema comes in two steps, so that upgrading a file is exercised from the
+first day and not first on somebody's results.
+
+Conventions: tables are STRICT; errors and scores are fractions (percent only in views); times are
+ISO 8601 text in UTC; arrays are little-endian BLOBs; anything with a free shape is JSON text.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+APPLICATION_ID = 0x64726631  # "drf1" in the file's header: tells our files from other SQLite files
+
+migrations = Migrations("drf")
+
+
+@migrations()
+def m001_runs(db: Database) -> None:
+    """Runs, where each configuration key came from, and curves.
+
+    `epochs` is long (one row a number) because metrics differ between families and a new one must
+    not need a migration. A NULL value is a number that was not finite: a diverged loss is a fact.
+    """
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    for statement in _RUNS:
+        db.execute(statement)
+
+
+@migrations()
+def m002_evaluations(db: Database) -> None:
+    """Faces, evaluations with scores and per-image predictions, and the views that pivot them.
+
+    A face is identified by dataset, name *and* points: two copies of a dataset (originals and
+    rescaled ones) share names but not coordinates, and a prediction only means something in the
+    coordinates of its own ground truth. Ids are AUTOINCREMENT because links and caches name them:
+    an id must not come to mean another face or evaluation after a deletion.
+
+    `evaluation_scores` is one row per evaluation in percent, `leaderboard` the newest of each
+    (run, dataset, subset, points, box, flip_test), ranked by the ocular NME within a board. A run
+    that claims to be running but has not been heard of for a minute is shown as stale there too,
+    so that plain sqlite3 never sees a killed run as running for longer than that.
+    """
+    for statement in (*_EVALUATIONS, _evaluation_scores(), _LEADERBOARD):
+        db.execute(statement)
+
+
+_RUNS = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
+    "INSERT INTO meta VALUES ('revision', 0)",
+    """
+    CREATE TABLE runs (
+        id              TEXT PRIMARY KEY CHECK (length(id) = 32),
+        name            TEXT NOT NULL,
+        family          TEXT NOT NULL,
+        preset          TEXT,
+        dataset         TEXT NOT NULL,
+        track           TEXT,
+        points          TEXT NOT NULL,
+        seed            INTEGER NOT NULL,
+        epochs          INTEGER,
+        params          INTEGER NOT NULL,
+        macs            INTEGER NOT NULL,
+        provenance      TEXT NOT NULL CHECK (json_valid(provenance)),
+        manifest        TEXT NOT NULL CHECK (json_valid(manifest)),
+        state           TEXT NOT NULL DEFAULT 'running'
+                        CHECK (state IN ('running', 'finished', 'interrupted', 'failed',
+                                         'collapsed')),
+        reason          TEXT,
+        host            TEXT NOT NULL,
+        pid             INTEGER NOT NULL,
+        process_started REAL NOT NULL,
+        started_at      TEXT NOT NULL,
+        heartbeat_at    TEXT NOT NULL,
+        ended_at        TEXT,
+        epoch           INTEGER NOT NULL DEFAULT 0,
+        progress        REAL NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 1),
+        faces_per_s     REAL,
+        wall_s          REAL,
+        best_epoch      INTEGER,
+        best_val_nme    REAL
+    ) STRICT
+    """,
+    "CREATE INDEX runs_name ON runs (name)",
+    """
+    CREATE TABLE run_config (
+        run    TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+        key    TEXT NOT NULL,
+        value  TEXT NOT NULL CHECK (json_valid(value)),
+        source TEXT NOT NULL,
+        PRIMARY KEY (run, key)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE epochs (
+        run    TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+        epoch  INTEGER NOT NULL,
+        metric TEXT NOT NULL,
+        value  REAL,
+        PRIMARY KEY (run, epoch, metric)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+_EVALUATIONS = (
+    """
+    CREATE TABLE faces (
+        id         INTEGER PRIMARY KEY AUTOINCREMENT,
+        dataset    TEXT NOT NULL,
+        name       TEXT NOT NULL,
+        points     BLOB NOT NULL CHECK (length(points) = 544),
+        crop       BLOB,
+        to_picture BLOB CHECK (length(to_picture) = 48),
+        UNIQUE (dataset, name, points),
+        CHECK ((crop IS NULL) = (to_picture IS NULL))
+    ) STRICT
+    """,
+    """
+    CREATE TABLE evaluations (
+        id              INTEGER PRIMARY KEY AUTOINCREMENT,
+        run             TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+        dataset         TEXT NOT NULL,
+        subset          TEXT NOT NULL,
+        points          TEXT NOT NULL,
+        n               INTEGER NOT NULL CHECK (n > 0),
+        box             TEXT NOT NULL,
+        flip_test       INTEGER NOT NULL CHECK (flip_test IN (0, 1)),
+        manifest        TEXT NOT NULL CHECK (json_valid(manifest)),
+        manifest_digest TEXT,
+        ms_per_face     REAL NOT NULL,
+        checkpoint      TEXT,
+        created_at      TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX evaluations_run ON evaluations (run)",
+    """
+    CREATE TABLE scores (
+        evaluation INTEGER NOT NULL REFERENCES evaluations ON DELETE CASCADE,
+        norm       TEXT NOT NULL CHECK (norm IN ('ocular', 'pupil')),
+        metric     TEXT NOT NULL CHECK (metric IN ('nme', 'fr', 'auc')),
+        threshold  REAL,
+        value      REAL NOT NULL,
+        CHECK ((metric = 'nme') = (threshold IS NULL))
+    ) STRICT
+    """,
+    # NULLs are distinct in a UNIQUE constraint; an index on ifnull() does not let them through.
+    "CREATE UNIQUE INDEX scores_one ON scores (evaluation, norm, metric, ifnull(threshold, 0))",
+    """
+    CREATE TABLE image_errors (
+        evaluation INTEGER NOT NULL REFERENCES evaluations ON DELETE CASCADE,
+        face       INTEGER NOT NULL REFERENCES faces,
+        ocular     REAL NOT NULL,
+        pupil      REAL NOT NULL,
+        prediction BLOB NOT NULL CHECK (length(prediction) = 544),
+        PRIMARY KEY (evaluation, face)
+    ) STRICT
+    """,
+    "CREATE INDEX image_errors_face ON image_errors (face)",
+)
+
+
+def _evaluation_scores() -> str:
+    def percent(norm: str, column: str, metric: str, threshold: str) -> str:
+        return (
+            f"max(CASE WHEN s.norm = '{norm}' AND s.metric = '{metric}' "
+            f"AND s.threshold IS {threshold} THEN 100 * s.value END) AS {norm}_{column}"
+        )
+
+    shown = (
+        ("nme", "nme", "NULL"),
+        ("fr8", "fr", "0.08"),
+        ("auc8", "auc", "0.08"),
+        ("fr10", "fr", "0.10"),
+        ("auc10", "auc", "0.10"),
+    )
+    columns = ",\n".join(percent(norm, *score) for norm in ("ocular", "pupil") for score in shown)
+    return f"""
+    CREATE VIEW evaluation_scores AS
+    SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.points, e.box, e.flip_test, e.n,
+    {columns},
+    e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
+    FROM evaluations AS e JOIN scores AS s ON s.evaluation = e.id
+    GROUP BY e.id
+    """
+
+
+_LEADERBOARD = """
+    CREATE VIEW leaderboard AS
+    SELECT rank() OVER (
+        PARTITION BY e.dataset, e.subset, e.points, e.box ORDER BY e.ocular_nme
+    ) AS rank,
+    r.name, r.family,
+    e.ocular_nme, e.ocular_fr8, e.ocular_auc8, e.ocular_fr10, e.ocular_auc10,
+    e.pupil_nme, e.pupil_fr8, e.pupil_auc8, e.pupil_fr10, e.pupil_auc10,
+    e.dataset, e.subset, e.points, e.box, e.flip_test, e.n,
+    r.preset, r.track, r.seed, r.params, r.macs,
+    json_extract(r.provenance, '$.precision') AS precision, r.wall_s, e.ms_per_face,
+    CASE WHEN r.state = 'running'
+          AND abs(strftime('%s', 'now') - strftime('%s', r.heartbeat_at)) > 60
+         THEN 'stale' ELSE r.state END AS state,
+    e.evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
+    FROM evaluation_scores AS e JOIN runs AS r ON r.id = e.run
+    WHERE e.evaluation IN (
+        SELECT max(id) FROM evaluations GROUP BY run, dataset, subset, points, box, flip_test
+    )
+    ORDER BY e.dataset, e.subset, e.points, e.box, e.ocular_nme, e.evaluation
+"""

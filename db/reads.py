@@ -1,0 +1,235 @@
+"""Reads: DataFrames and arrays for the command line and the app. Every function takes a reader.
+
+Fractions stay fractions (columns *_nme of `curves`, `ocular` and `pupil` of `image_errors`); the
+columns ocular_* and pupil_* of `leaderboard` and `evaluations` are percent, as are the views
+they come from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sqlite3
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from db import status
+from db.arrays import affine_from_blob, points_from_blob, points_from_blobs
+from drf.errors import NotFoundError
+
+SCORES = tuple(
+    f"{norm}_{score}"
+    for norm in ("ocular", "pupil")
+    for score in ("nme", "fr8", "auc8", "fr10", "auc10")
+)
+"""The score columns of `leaderboard` and `evaluations`, percent. AUC: higher is better."""
+
+BOARD = ("dataset", "subset", "points", "box")
+"""Rows that agree in these columns compare; together they are one board."""
+
+_DTYPES = (  # where every value is NULL or there is no row, pandas cannot tell
+    dict.fromkeys(("epochs", "best_epoch"), "Int64")
+    | dict.fromkeys((*SCORES, "wall_s", "ms_per_face", "faces_per_s", "best_val_nme"), "float64")
+    | dict.fromkeys(("value", "ocular", "pupil"), "float64")
+    | {"flip_test": "bool"}
+)
+_LIFE = ("state", "heartbeat_at", "host", "pid", "process_started")
+
+
+def revision(con: sqlite3.Connection) -> int:
+    """Return a number that every write counts up: the key of caches."""
+    return int(con.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
+
+
+def leaderboard(
+    con: sqlite3.Connection,
+    *,
+    dataset: str | None = None,
+    subset: str | None = None,
+    points: str | None = "all",
+    box: str | None = None,
+) -> pd.DataFrame:
+    """Return the newest evaluation of every run on every board, ranked by ocular NME in each.
+
+    Columns: rank, name, family, SCORES (percent), BOARD, flip_test (bool), n, preset, track, seed,
+    params, macs, precision, wall_s, ms_per_face, status, evaluation (id), run (id), checkpoint,
+    manifest_digest, created_at. None selects all of a column; a filter that matches nothing
+    returns no rows.
+    """
+    wanted = {"dataset": dataset, "subset": subset, "points": points, "box": box}
+    given = {column: value for column, value in wanted.items() if value is not None}
+    where = " AND ".join(f"l.{column} = :{column}" for column in given) or "1"
+    life = ", ".join(f"r.{column}" for column in _LIFE if column != "state")
+    frame = _frame(
+        con,
+        f"SELECT l.*, r.state AS stored_state, {life} FROM leaderboard AS l"
+        f" JOIN runs AS r ON r.id = l.run WHERE {where}",
+        given,
+    )
+    frame["state"] = frame.pop("stored_state")
+    return _with_status(frame).drop(columns=list(_LIFE))
+
+
+def board_filters(con: sqlite3.Connection) -> pd.DataFrame:
+    """Return the boards there are: BOARD and `entries`, the number of rows on each."""
+    board = ", ".join(BOARD)
+    return _frame(
+        con,
+        f"SELECT {board}, count(*) AS entries FROM leaderboard GROUP BY {board} ORDER BY {board}",
+    )
+
+
+def runs(con: sqlite3.Connection) -> pd.DataFrame:
+    """Return every run, newest first, without its configuration.
+
+    Columns: those of table `runs` but provenance and manifest, and precision, device, git_commit,
+    status (one of `db.status.STATUSES`).
+    """
+    columns = ", ".join(c for c in _columns(con, "runs") if c not in ("provenance", "manifest"))
+    return _with_status(
+        _frame(
+            con,
+            f"SELECT {columns}, json_extract(provenance, '$.precision') AS precision,"
+            " json_extract(provenance, '$.device') AS device,"
+            " json_extract(provenance, '$.git_commit') AS git_commit"
+            " FROM runs ORDER BY started_at DESC, id",
+        )
+    )
+
+
+def find_run(con: sqlite3.Connection, text: str) -> str:
+    """Return the id of the one run whose id begins with `text` or whose name is `text`.
+
+    Raises NotFoundError if there is none (naming similar ones) or several (listing them).
+    """
+    found = con.execute(
+        "SELECT id, name, started_at FROM runs"
+        " WHERE name = :text OR (:text != '' AND substr(id, 1, length(:text)) = lower(:text))"
+        " ORDER BY started_at DESC, id",
+        {"text": text},
+    ).fetchall()
+    if len(found) == 1:
+        return str(found[0][0])
+    if found:
+        listed = ", ".join(
+            f"{run[:8]} ({name}, {started[:16]})" for run, name, started in found[:10]
+        )
+        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+        raise NotFoundError(
+            f"{text!r} matches {len(found)} runs: {listed}{more}; use one of the ids"
+        )
+    names = {str(name) for (name,) in con.execute("SELECT name FROM runs")}
+    near = difflib.get_close_matches(text, names, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`drf runs list` shows what there is"
+    raise NotFoundError(f"no run has the name or an id that begins with {text!r}; {hint}")
+
+
+def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
+    """Return every column of a run (full id), and
+
+    status       one of `db.status.STATUSES`
+    config       list of (key, value, source), sorted by key
+    provenance, manifest   as dicts
+    Raises NotFoundError.
+    """
+    cursor = con.execute("SELECT * FROM runs WHERE id = ?", [run_id])
+    values = cursor.fetchone()
+    if values is None:
+        raise NotFoundError(f"there is no run {run_id[:8]} in the store; `drf runs list` shows all")
+    row = {column[0]: value for column, value in zip(cursor.description, values, strict=True)}
+    config = con.execute(
+        "SELECT key, value, source FROM run_config WHERE run = ? ORDER BY key", [run_id]
+    )
+    return row | {
+        "status": status.of_run(row),
+        "config": [(key, json.loads(value), source) for key, value, source in config],
+        "provenance": json.loads(row["provenance"]),
+        "manifest": json.loads(row["manifest"]),
+    }
+
+
+def curves(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
+    """Return (epoch, metric, value) of a run, by metric and epoch; NaN where it was not finite."""
+    return _frame(
+        con,
+        "SELECT epoch, metric, value FROM epochs WHERE run = ? ORDER BY metric, epoch",
+        [run_id],
+    )
+
+
+def evaluations(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
+    """Return every evaluation of a run, newest first: evaluation (id), BOARD, flip_test, n, SCORES
+    (percent), ms_per_face, checkpoint, manifest_digest, created_at.
+    """
+    return _frame(
+        con, "SELECT * FROM evaluation_scores WHERE run = ? ORDER BY evaluation DESC", [run_id]
+    )
+
+
+def image_errors(con: sqlite3.Connection, evaluation: int) -> pd.DataFrame:
+    """Return (face id, name, ocular, pupil) of every face of an evaluation; errors as fractions."""
+    return _frame(
+        con,
+        "SELECT face, name, ocular, pupil FROM image_errors JOIN faces ON id = face"
+        " WHERE evaluation = ? ORDER BY face",
+        [evaluation],
+    )
+
+
+def prediction(
+    con: sqlite3.Connection, evaluation: int, face: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ground truth and prediction of one face, two (68, 2) float32, picture px.
+
+    Raises NotFoundError.
+    """
+    row = con.execute(
+        "SELECT points, prediction FROM image_errors JOIN faces ON id = face"
+        " WHERE evaluation = ? AND face = ?",
+        [evaluation, face],
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"evaluation {evaluation} has no face {face}")
+    return points_from_blob(row[0]), points_from_blob(row[1])
+
+
+def predictions(
+    con: sqlite3.Connection, evaluation: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return face ids (n,) int64, ground truth and predictions (n, 68, 2) float32, picture px.
+
+    In the order of `image_errors`. Raises NotFoundError for an evaluation that is not there.
+    """
+    rows = con.execute(
+        "SELECT face, points, prediction FROM image_errors JOIN faces ON id = face"
+        " WHERE evaluation = ? ORDER BY face",
+        [evaluation],
+    ).fetchall()
+    if not rows:
+        raise NotFoundError(f"there is no evaluation {evaluation} in the store")
+    faces, truth, predicted = zip(*rows, strict=True)
+    return np.array(faces), points_from_blobs(truth), points_from_blobs(predicted)
+
+
+def crop(con: sqlite3.Connection, face: int) -> tuple[bytes, np.ndarray] | None:
+    """Return the JPEG of a face and its (2, 3) float64 map from crop px to picture px, or None."""
+    row = con.execute(
+        "SELECT crop, to_picture FROM faces WHERE id = ? AND crop IS NOT NULL", [face]
+    ).fetchone()
+    return (row[0], affine_from_blob(row[1])) if row else None
+
+
+def _with_status(frame: pd.DataFrame) -> pd.DataFrame:
+    derived = [status.of_run(row) for row in frame.to_dict("records")]
+    return frame.assign(status=pd.Series(derived, index=frame.index, dtype="str"))
+
+
+def _columns(con: sqlite3.Connection, table: str) -> list[str]:
+    return [name for _, name, *_ in con.execute(f"PRAGMA table_info({table})")]
+
+
+def _frame(con: sqlite3.Connection, sql: str, values: Any = ()) -> pd.DataFrame:
+    frame = pd.read_sql_query(sql, con, params=values)
+    return frame.astype({name: kind for name, kind in _DTYPES.items() if name in frame})

@@ -1,0 +1,190 @@
+"""Writes of a run's life: start, heartbeat, curves, end, deletion. Each is one transaction."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from sqlite_utils import Database
+
+from db import clock, status
+from db.connection import writing
+from drf.errors import NotFoundError, UsageError
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """What is known of a run before its first step.
+
+    name        shown on the board; runs that differ only in their seed may share it
+    family      key of the model registry, e.g. hourglass
+    preset      name of the preset it came from, None if from none
+    dataset     what it trains on
+    track       rules it keeps (e.g. ten-minutes), None if it runs free
+    points      landmark subset
+    epochs      planned, None where a budget of time decides or nothing is trained
+    config      flat, "training.lr": 1e-3; values JSON can hold
+    sources     where each key of config came from: default, preset NAME, file PATH, --set, ...
+    provenance  git commit and dirty diff, versions, hardware, device, precision, command line
+    manifest    counts, skipped faces and digest of the training subset
+    params      trainable parameters
+    macs        multiply-accumulates for one face
+    """
+
+    name: str
+    family: str
+    preset: str | None
+    dataset: str
+    track: str | None
+    points: str
+    seed: int
+    epochs: int | None
+    config: dict[str, Any]
+    sources: dict[str, str]
+    provenance: dict[str, Any]
+    manifest: dict[str, Any]
+    params: int
+    macs: int
+
+
+def start_run(db: Database, new: NewRun) -> str:
+    """Record a run as running in this process and return its id, 32 hex digits.
+
+    Raises ValueError if config and sources have different keys, or a value is not JSON.
+    """
+    if new.config.keys() != new.sources.keys():
+        odd = sorted(new.config.keys() ^ new.sources.keys())
+        raise ValueError(f"config and sources differ in {', '.join(odd)}")
+    run, now = uuid.uuid4().hex, clock.now()
+    row = {
+        "id": run,
+        **{name: getattr(new, name) for name in _PLAIN},
+        "provenance": _json(new.provenance),
+        "manifest": _json(new.manifest),
+        "state": "running",
+        "host": status.this_host(),
+        "pid": os.getpid(),
+        "process_started": status.process_started(os.getpid()),
+        "started_at": now,
+        "heartbeat_at": now,
+    }
+    config = [
+        {"run": run, "key": key, "value": _json(value), "source": new.sources[key]}
+        for key, value in new.config.items()
+    ]
+    with writing(db):
+        db.table("runs").insert(row)
+        db.table("run_config").insert_all(config)
+    return run
+
+
+def beat(db: Database, run: str, *, epoch: int, progress: float, faces_per_s: float) -> None:
+    """Say that a run lives and how far it is; at least every 30 s, or it shows as stale after 60.
+
+    progress  share of the whole run, 0..1
+    Raises NotFoundError if the run was deleted meanwhile.
+    """
+    values = {"epoch": epoch, "progress": progress, "faces_per_s": faces_per_s}
+    _update(db, run, values | {"heartbeat_at": clock.now()})
+
+
+def record_epoch(db: Database, run: str, epoch: int, values: dict[str, float]) -> None:
+    """Record the metrics of one epoch (fractions, seconds, ...); replaces those of the same name.
+
+    Values that are not finite are kept as NULL. Raises NotFoundError if the run was deleted.
+    """
+    rows = [
+        {
+            "run": run,
+            "epoch": epoch,
+            "metric": metric,
+            "value": value if math.isfinite(value) else None,
+        }
+        for metric, value in values.items()
+    ]
+    with writing(db):
+        _require(db, run)
+        db.table("epochs").insert_all(rows, replace=True)
+
+
+def end_run(
+    db: Database,
+    run: str,
+    state: str,
+    *,
+    reason: str | None = None,
+    wall_s: float,
+    faces_per_s: float,
+    best_epoch: int | None,
+    best_val_nme: float | None,
+) -> None:
+    """Record how a run ended: finished, interrupted, failed or collapsed.
+
+    reason        one sentence, for all states but finished
+    wall_s        seconds of training
+    faces_per_s   mean over the training
+    best_val_nme  validation NME of the best epoch, a fraction of the ocular distance
+    Raises NotFoundError if the run was deleted meanwhile.
+    """
+    if state not in status.ENDED:
+        raise ValueError(f"a run ends as one of {', '.join(status.ENDED)}, not {state!r}")
+    now = clock.now()
+    _update(
+        db,
+        run,
+        {
+            "state": state,
+            "reason": reason,
+            "wall_s": wall_s,
+            "faces_per_s": faces_per_s,
+            "best_epoch": best_epoch,
+            "best_val_nme": best_val_nme,
+            "heartbeat_at": now,
+            "ended_at": now,
+        },
+    )
+
+
+def delete_run(db: Database, run: str) -> None:
+    """Delete a run with its curves and evaluations, and the faces that no other evaluation shows.
+
+    Raises NotFoundError if there is no such run, UsageError while it is running.
+    """
+    with writing(db):
+        row = _require(db, run)
+        if status.of_run(row) == "running":
+            raise UsageError(f"run {run[:8]} is running; stop it first, then delete it")
+        faces = "SELECT face FROM image_errors JOIN evaluations ON id = evaluation WHERE run = ?"
+        shown = [face for (face,) in db.execute(faces, [run])]
+        db.execute("DELETE FROM runs WHERE id = ?", [run])
+        db.conn.executemany(
+            "DELETE FROM faces WHERE id = ? AND id NOT IN (SELECT face FROM image_errors)",
+            [(face,) for face in set(shown)],
+        )
+
+
+_PLAIN = (
+    *("name", "family", "preset", "dataset", "track", "points", "seed", "epochs"),
+    *("params", "macs"),
+)
+
+
+def _update(db: Database, run: str, values: dict[str, Any]) -> None:
+    with writing(db):
+        _require(db, run)
+        db.table("runs").update(run, values)
+
+
+def _require(db: Database, run: str) -> dict[str, Any]:
+    rows = list(db.table("runs").rows_where("id = ?", [run]))
+    if not rows:
+        raise NotFoundError(f"run {run[:8]} is not in the store any more; it was deleted")
+    return rows[0]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)

@@ -1,0 +1,65 @@
+"""Whether a run still lives: derived when read, for a killed process cannot say that it died."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+
+import psutil
+
+from db import clock
+
+STALE_AFTER_S = 60.0
+ENDED = ("finished", "interrupted", "failed", "collapsed")
+STATUSES = (*ENDED, "running", "stale", "crashed")
+
+_START_TOLERANCE_S = 2.0  # start times are counted from the boot time, which follows the clock
+
+
+def derive(state: str, heartbeat_age_s: float, process_alive: bool | None) -> str:
+    """Return one of STATUSES.
+
+    state            what the run last wrote of itself
+    heartbeat_age_s  seconds since it was last heard of
+    process_alive    None if its process cannot be looked up here: it runs on another host
+
+    A heartbeat that lies more than a minute in the future says nothing either: a clock that is
+    wrong must not keep a dead run alive.
+    """
+    if state != "running":
+        return state
+    if process_alive is False:
+        return "crashed"
+    return "stale" if abs(heartbeat_age_s) > STALE_AFTER_S else "running"
+
+
+def of_run(row: Mapping[str, object]) -> str:
+    """Return the status of a row of `runs` (state, heartbeat_at, host, pid, process_started)."""
+    state = str(row["state"])
+    if state != "running":
+        return state
+    alive = None
+    if row["host"] == this_host():
+        alive = process_alive(int(str(row["pid"])), float(str(row["process_started"])))
+    return derive(state, clock.age_s(str(row["heartbeat_at"])), alive)
+
+
+def this_host() -> str:
+    """Return the name that runs of this machine carry."""
+    return platform.node()
+
+
+def process_started(pid: int) -> float:
+    """Return when a process began, in seconds since 1970. Raises psutil.NoSuchProcess."""
+    return psutil.Process(pid).create_time()
+
+
+def process_alive(pid: int, started: float) -> bool:
+    """Whether `pid` is still the process that began at `started`; pids are given out again."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:  # killed, its parent has not looked yet
+            return False
+        return abs(process.create_time() - started) <= _START_TOLERANCE_S
+    except psutil.NoSuchProcess:
+        return False

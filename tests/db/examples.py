@@ -1,0 +1,107 @@
+"""Small but complete runs and evaluations to put into a store."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from sqlite_utils import Database
+
+from db import evaluations, runs
+from drf.results import Evaluation, FaceCrop
+
+
+def new_run(**changes: Any) -> runs.NewRun:
+    """A run of an hourglass; any field can be changed."""
+    run = runs.NewRun(
+        name="hourglass",
+        family="hourglass",
+        preset="hourglass",
+        dataset="synthetic",
+        track="ten-minutes",
+        points="all",
+        seed=0,
+        epochs=30,
+        config={"training.lr": 1e-3, "model.width": 96, "augment.flip": True, "data.root": None},
+        sources={
+            "training.lr": "--set",
+            "model.width": "preset hourglass",
+            "augment.flip": "default",
+            "data.root": "default",
+        },
+        provenance={"git_commit": "0" * 40, "precision": "fp32", "device": "cpu"},
+        manifest={"faces": 2000, "digest": "abc"},
+        params=1_234_567,
+        macs=89_000_000,
+    )
+    return dataclasses.replace(run, **changes)
+
+
+def ground_truth(n: int, seed: int = 0) -> np.ndarray:
+    """n different shapes with eyes apart, (n, 68, 2) float32, picture px."""
+    rng = np.random.default_rng(seed)
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    shape = np.stack([100 + 60 * np.cos(angles), 120 + 70 * np.sin(angles)], axis=1)
+    shape[36:42] = [70, 100] + 8 * rng.standard_normal((6, 2))
+    shape[42:48] = [130, 100] + 8 * rng.standard_normal((6, 2))
+    shape[36], shape[45] = [58, 100], [142, 100]
+    return (shape + rng.normal(0, 1, (n, 68, 2))).astype(np.float32)
+
+
+def evaluation(n: int = 6, error_px: float = 2.0, seed: int = 0, **changes: Any) -> Evaluation:
+    """Predictions that miss the same n ground-truth faces by about `error_px`."""
+    truth = ground_truth(n)
+    noise = np.random.default_rng(seed).normal(0, error_px, truth.shape)
+    result = Evaluation(
+        dataset="synthetic",
+        subset="common",
+        names=tuple(f"common/{i:05d}" for i in range(n)),
+        ground_truth=truth,
+        predictions=(truth + noise).astype(np.float32),
+        points="all",
+        box="gt",
+        flip_test=True,
+        manifest={"faces": n, "skipped": {}, "digest": f"digest-{n}"},
+        ms_per_face=1.5,
+    )
+    return dataclasses.replace(result, **changes)
+
+
+def crops(of: Evaluation, side: int = 32) -> list[FaceCrop]:
+    """A grey JPEG for every face of an evaluation, with a map that scales and shifts."""
+    _, jpeg = cv2.imencode(".jpg", np.full((side, side, 3), 128, np.uint8))
+    to_picture = np.array([[6.0, 0.0, 4.0], [0.0, 6.0, 24.0]])
+    return [
+        FaceCrop(name, points, jpeg.tobytes(), to_picture)
+        for name, points in zip(of.names, of.ground_truth, strict=True)
+    ]
+
+
+def add_finished_run(db: Database, *, error_px: float = 2.0, **changes: Any) -> str:
+    """A run that trained for two epochs, ended, and was evaluated; returns its id."""
+    run = runs.start_run(db, new_run(**changes))
+    for epoch in (1, 2):
+        runs.beat(db, run, epoch=epoch, progress=epoch / 2, faces_per_s=200.0)
+        runs.record_epoch(db, run, epoch, {"train_loss": 1 / epoch, "val_nme": 0.05 / epoch})
+    runs.end_run(
+        db, run, "finished", wall_s=60.0, faces_per_s=200.0, best_epoch=2, best_val_nme=0.025
+    )
+    result = evaluation(error_px=error_px, seed=changes.get("seed", 0))
+    evaluations.record_evaluation(db, run, result, crops(result), checkpoint="best.safetensors")
+    return run
+
+
+def filled_store(path: Path, connect: Any) -> list[str]:
+    """A store with a floor, two seeds of one hourglass and a better one; returns the run ids."""
+    db = connect(path)
+    ids = [
+        add_finished_run(db, name="mean-shape", family="mean-shape", preset=None, error_px=9.0),
+        add_finished_run(db, seed=0, error_px=2.0),
+        add_finished_run(db, seed=1, error_px=2.2),
+        add_finished_run(db, name="hourglass-wide", error_px=1.0, params=5_000_000),
+    ]
+    db.close()
+    return ids
