@@ -1,4 +1,4 @@
-"""What a dataset is to the rest of the code: named subsets of faces, and the picture of each face."""
+"""What a dataset is to the rest of the code: named subsets of faces, a picture for each face."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+
+from drf.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,15 @@ class Subset:
 
 
 class Dataset(Protocol):
-    """A source of faces."""
+    """A source of faces.
+
+    name    what the board and the store call it
+    origin  what this one was opened on (a root folder, a generator's seed): tells two apart on one
+            machine, and is never stored with a result
+    """
 
     name: str
+    origin: str
 
     def subset_names(self) -> tuple[str, ...]:
         """Return the names that `subset` knows."""
@@ -53,3 +61,35 @@ class Dataset(Protocol):
     def picture(self, face: Face) -> np.ndarray:
         """Return the (H, W, 3) uint8 RGB picture. Raises DataError if it cannot be decoded."""
         ...
+
+    def source(self, face: Face) -> bytes:
+        """Return the bytes that define a face: its points and its file, or a generator's recipe.
+
+        The same on every machine that holds the same face. Raises DataError if they cannot be read.
+        """
+        ...
+
+    def has_face(self, name: str) -> bool:
+        """Return whether a face of this name is there, in whichever subset, readable or not."""
+        ...
+
+
+MAX_BAD_SHARE = 0.01
+"""Share of unreadable faces above which a subset is refused rather than read without them."""
+
+
+def refuse_if_too_many_bad(what: str, n_good: int, skipped: dict[str, str]) -> None:
+    """Raise DataError if nothing of a subset could be read, or more than 1 % of it could not.
+
+    what: the subset as the sentence names it; skipped: face name -> reason.
+    """
+    total = n_good + len(skipped)
+    if n_good and len(skipped) <= MAX_BAD_SHARE * total:
+        return
+    if not skipped:
+        raise DataError(f"{what} holds no faces")
+    first = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
+    raise DataError(
+        f"{len(skipped)} of the {total} faces of {what} cannot be read (at most 1 % may be bad), "
+        f"first {first}; `drf data check` lists them all"
+    )

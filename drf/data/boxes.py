@@ -1,0 +1,129 @@
+"""Box protocols: which square of the picture a model is shown.
+
+  gt         square on the longer side of the landmark box x 1.25, around its centre, no stretching
+  gt_jitter  gt, its centre moved by 5 % of the side and its side scaled by 10 % (normal, seeded)
+  file       read from a CSV file, e.g. the output of a face detector
+
+A box is (cx, cy, side) in 0-based picture px, float64. What the box is matters as much as the
+model (the mean shape's NME rises by a third from gt to gt_jitter), so every result names it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import NormalDist
+from typing import Literal, get_args
+
+import numpy as np
+
+from drf.errors import DataError
+
+BoxProtocol = Literal["gt", "gt_jitter", "file"]
+BOX_PROTOCOLS: tuple[BoxProtocol, ...] = get_args(BoxProtocol)
+
+GT_MARGIN = 1.25
+JITTER_CENTRE = 0.05
+JITTER_SCALE = 0.10
+JITTER_LIMIT = 3.0
+"""Standard deviations at which a jitter is cut off: no box loses its face by one unlucky draw."""
+
+BOX_FILE_HEADER = ("name", "x", "y", "w", "h")
+
+
+def gt_boxes(points: np.ndarray) -> np.ndarray:
+    """Return the squares on the longer side of the landmark box x 1.25. (n, 68, 2) -> (n, 3)."""
+    low, high = points.min(axis=1).astype(np.float64), points.max(axis=1).astype(np.float64)
+    side = (high - low).max(axis=1) * GT_MARGIN
+    return np.column_stack([(low + high) / 2, side])
+
+
+def jitter_boxes(boxes: np.ndarray, names: Sequence[str], seed: int) -> np.ndarray:
+    """Return boxes off by what a detector might be off by. (n, 3) px, n names -> (n, 3) px.
+
+    centre + 0.05 side (z0, z1), side (1 + 0.1 z2), z standard normal within +-3. A face's draw
+    depends on its name and the seed alone: the same in whatever order or subset it is asked for.
+    """
+    draws = np.array([_normal_draws(f"{seed}/{name}", 3) for name in names]).reshape(-1, 3)
+    draws = draws.clip(-JITTER_LIMIT, JITTER_LIMIT)
+    side = boxes[:, 2:]
+    centre = boxes[:, :2] + JITTER_CENTRE * side * draws[:, :2]
+    return np.hstack([centre, side * (1 + JITTER_SCALE * draws[:, 2:])])
+
+
+def read_box_file(
+    path: Path, names: Sequence[str], has_face: Callable[[str], bool] = lambda name: False
+) -> np.ndarray:
+    """Return the boxes of the named faces from a CSV file, a square each. n names -> (n, 3) px.
+
+    The file has the header name,x,y,w,h; x and y are the box's top-left corner in 0-based picture
+    px (the frame of the points: (0, 0) is the centre of the first pixel), w and h its size. A box
+    that is not square becomes the square on its longer side, around its centre. has_face(name) says
+    of a name that is not asked for whether the dataset holds it, so that one file serves all
+    subsets.
+
+    Raises DataError for a file that cannot be read, a malformed row, a face with no box or with
+    two, and a box of a picture that is not in the dataset.
+    """
+    wanted = {name: row for row, name in enumerate(names)}
+    boxes = np.full((len(names), 3), np.nan)
+    for line, name, box in _box_rows(path):
+        where = f"{path}, line {line}"
+        if name not in wanted:
+            if not has_face(name):
+                raise DataError(f"{where}: a box for {name!r}, but the dataset has no such picture")
+            continue
+        if not np.isnan(boxes[wanted[name], 2]):
+            raise DataError(f"{where}: a second box for {name!r}; keep one box per face")
+        boxes[wanted[name]] = box
+    without = [name for name, row in wanted.items() if np.isnan(boxes[row, 2])]
+    if without:
+        raise DataError(
+            f"{path} has no box for {len(without)} of {len(names)} faces, first {without[0]!r}: "
+            f"add a row {','.join(BOX_FILE_HEADER)} for each"
+        )
+    return boxes
+
+
+def _box_rows(path: Path) -> Iterator[tuple[int, str, tuple[float, float, float]]]:
+    """Yield (line number, face name, square box) of a box file."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file)
+            header = tuple(cell.strip().lower() for cell in next(rows, []))
+            if header != BOX_FILE_HEADER:
+                raise DataError(
+                    f"{path} starts with {','.join(header) or 'nothing'}: "
+                    f"its first line must be {','.join(BOX_FILE_HEADER)}"
+                )
+            for row in rows:
+                if row:
+                    yield rows.line_num, row[0], _square(row, f"{path}, line {rows.line_num}")
+    except OSError as error:
+        raise DataError(f"box file {path} cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise DataError(f"box file {path} is not a CSV text file") from None
+
+
+def _square(row: list[str], where: str) -> tuple[float, float, float]:
+    try:
+        x, y, width, height = map(float, row[1:])
+    except ValueError:
+        raise DataError(f"{where}: {','.join(row)[:80]!r} is not name,x,y,w,h") from None
+    if not all(map(math.isfinite, (x, y, width, height))) or min(width, height) <= 0:
+        raise DataError(f"{where}: the box of {row[0]!r} has no extent or is not a number")
+    return x + width / 2, y + height / 2, max(width, height)
+
+
+def _normal_draws(key: str, n: int) -> list[float]:
+    """Return n <= 4 standard normal numbers that depend on the key alone.
+
+    From a hash rather than from numpy's generator: its streams may change with its version, and a
+    box protocol must not.
+    """
+    digest = hashlib.sha256(key.encode()).digest()
+    integers = (int.from_bytes(digest[8 * i : 8 * i + 6], "big") for i in range(n))
+    return [NormalDist().inv_cdf((integer + 0.5) / 2**48) for integer in integers]

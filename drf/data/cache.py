@@ -1,0 +1,231 @@
+"""The packed cache: every face of a subset as one square uint8 crop in a memory-mapped file.
+
+Epochs read no JPEG, and memory holds the pages in use instead of the dataset. A pack's folder is
+named after everything that its content depends on, so a pack that no longer fits is never found;
+it appears by one rename, so it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from drf import geometry
+from drf.data import boxes as box_protocols
+from drf.data.boxes import BOX_PROTOCOLS
+from drf.data.dataset import Dataset, Subset
+from drf.data.packing import PACK_SIZE, Contents, publish, write
+from drf.errors import DrfError, UsageError
+
+CONTEXT = 1.6
+"""Side of a packed crop over the side of its box: room for augmentation to turn and shift in."""
+
+JITTER_SEED = 0
+"""Part of the protocol gt_jitter: everybody's jittered boxes are the same."""
+
+FORMAT_VERSION = 1
+"""Counts up whenever the same input would give a different pack."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The faces of one subset, cropped by one box protocol.
+
+    names           n face names
+    crops           (n, 256, 256, 3) uint8 RGB, memory-mapped, read-only
+    points          (n, 68, 2) float32 landmarks in crop px
+    picture_points  (n, 68, 2) float32 landmarks in 0-based picture px
+    boxes           (n, 3) float64 boxes in picture px; a crop shows CONTEXT times its box
+    to_picture      (n, 2, 3) float64 affine maps, crop px -> picture px
+    manifest        dataset, subset, box, limit, faces, folders (faces per source folder), skipped
+                    (name -> reason), points_outside (faces with a point outside their picture),
+                    box_file (digest, or None) and digest (over names, points and pictures)
+    """
+
+    names: tuple[str, ...]
+    crops: np.ndarray
+    points: np.ndarray
+    picture_points: np.ndarray
+    boxes: np.ndarray
+    to_picture: np.ndarray
+    manifest: dict[str, object]
+
+
+def default_cache_dir() -> Path:
+    """Return the folder of packs: DRF_CACHE, else runs/cache."""
+    return Path(os.environ.get("DRF_CACHE") or "runs/cache")
+
+
+def pack(
+    dataset: Dataset,
+    subset_name: str,
+    box: str = "gt",
+    cache_dir: Path | None = None,
+    *,
+    box_file: Path | None = None,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Pack:
+    """Return a subset's packed crops, made now if they are not in the cache or do not fit any more.
+
+    box: one of BOX_PROTOCOLS; box_file: the CSV file of protocol `file`. limit: only that many
+    faces, the first by hash of their names. progress(done, total) is called while packing.
+
+    Faces whose picture cannot be decoded are left out, with a warning and a line in the manifest.
+    Raises DataError for a subset or a box file that cannot be used and where more than 1 % of the
+    faces are unreadable, UsageError for options that do not fit, DrfError where the cache cannot be
+    written.
+    """
+    _check_options(box, box_file, limit)
+    subset = _limited(dataset.subset(subset_name), limit)
+    boxes = _boxes(dataset, subset, box, box_file)
+    cache_dir = cache_dir or default_cache_dir()
+    slot = _slot(dataset, subset_name, box, box_file, limit)
+    folder = cache_dir / f"{slot}-{_address(subset, boxes, box, limit)}"
+    packed = load(folder)
+    if packed is None:
+        facts: dict[str, object] = {
+            "dataset": subset.dataset,
+            "subset": subset.name,
+            "box": box,
+            "limit": limit,
+            "box_file": hashlib.sha256(box_file.read_bytes()).hexdigest() if box_file else None,
+        }
+        _make(dataset, subset, boxes, facts, folder, slot, progress)
+        packed = load(folder)
+        if packed is None:
+            raise DrfError(f"the pack {folder} vanished while it was opened: run the command again")
+    _warn(packed.manifest)
+    return packed
+
+
+def load(folder: Path) -> Pack | None:
+    """Return the pack in a folder, or None if there is none or it is damaged."""
+    try:
+        crops = np.load(folder / "crops.npy", mmap_mode="r")
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        with np.load(folder / "faces.npz") as faces:
+            names, points, boxes = faces["names"], faces["points"], faces["boxes"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if crops.shape != (len(names), PACK_SIZE, PACK_SIZE, 3) or manifest["faces"] != len(names):
+        return None
+    to_picture = geometry.crop_to_picture(_widened(boxes), PACK_SIZE)
+    return Pack(
+        names=tuple(names.tolist()),
+        crops=crops,
+        points=geometry.apply(geometry.invert(to_picture), points).astype(np.float32),
+        picture_points=points,
+        boxes=boxes,
+        to_picture=to_picture,
+        manifest=manifest,
+    )
+
+
+def _widened(boxes: np.ndarray) -> np.ndarray:
+    return boxes * [1.0, 1.0, CONTEXT]
+
+
+def _check_options(box: str, box_file: Path | None, limit: int | None) -> None:
+    if box not in BOX_PROTOCOLS:
+        raise UsageError(f"unknown box protocol {box!r}: use one of {', '.join(BOX_PROTOCOLS)}")
+    if box == "file" and box_file is None:
+        raise UsageError("box protocol 'file' needs a file of boxes: name it with --box-file")
+    if box != "file" and box_file is not None:
+        raise UsageError(f"a box file was named, but the box protocol is {box!r}: use 'file'")
+    if limit is not None and limit < 1:
+        raise UsageError(f"a limit of {limit} leaves no faces: use 1 or more")
+
+
+def _limited(subset: Subset, limit: int | None) -> Subset:
+    if limit is None or limit >= len(subset.faces):
+        return subset
+    by_hash = sorted(subset.faces, key=lambda face: hashlib.sha256(face.name.encode()).digest())
+    chosen = {face.name for face in by_hash[:limit]}
+    return replace(subset, faces=tuple(face for face in subset.faces if face.name in chosen))
+
+
+def _boxes(dataset: Dataset, subset: Subset, box: str, box_file: Path | None) -> np.ndarray:
+    names = [face.name for face in subset.faces]
+    if box_file is not None:
+        return box_protocols.read_box_file(box_file, names, dataset.has_face)
+    boxes = box_protocols.gt_boxes(np.stack([face.points for face in subset.faces]))
+    return box_protocols.jitter_boxes(boxes, names, JITTER_SEED) if box == "gt_jitter" else boxes
+
+
+def _slot(dataset: Dataset, subset: str, box: str, box_file: Path | None, limit: int | None) -> str:
+    """Return what a pack is of: a newer pack of the same slot makes the older ones stale."""
+    origin = repr((dataset.origin, str(box_file and box_file.resolve()), limit))
+    return f"{dataset.name}-{subset}-{box}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
+
+
+def _address(subset: Subset, boxes: np.ndarray, box: str, limit: int | None) -> str:
+    facts = (FORMAT_VERSION, subset.fingerprint, box, PACK_SIZE, CONTEXT, limit)
+    return hashlib.sha256(repr(facts).encode() + boxes.tobytes()).hexdigest()[:16]
+
+
+def _make(
+    dataset: Dataset,
+    subset: Subset,
+    boxes: np.ndarray,
+    facts: dict[str, object],
+    folder: Path,
+    slot: str,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    def fill(target: Path) -> None:
+        contents: Contents = write(dataset, subset, _widened(boxes), target / "crops.npy", progress)
+        kept = contents.kept
+        faces = [subset.faces[i] for i in kept]
+        manifest = facts | {
+            "faces": len(kept),
+            "folders": dict(Counter(face.name.rpartition("/")[0] for face in faces)),
+            "skipped": contents.skipped,
+            "points_outside": contents.n_outside,
+            "digest": contents.digest,
+        }
+        np.savez(
+            target / "faces.npz",
+            names=np.array([face.name for face in faces]),
+            points=np.stack([face.points for face in faces]),
+            boxes=boxes[kept],
+        )
+        (target / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+    try:
+        publish(folder, slot, fill, is_whole=lambda path: load(path) is not None)
+    except OSError as error:
+        megabytes = len(subset.faces) * PACK_SIZE**2 * 3 / 1e6
+        raise DrfError(
+            f"cannot write packed faces to {folder.parent} ({error.strerror or error}): "
+            f"make room for {megabytes:.0f} MB there or name another folder with DRF_CACHE"
+        ) from None
+
+
+def _warn(manifest: dict[str, object]) -> None:
+    what = f"{manifest['dataset']} {manifest['subset']}"
+    skipped = manifest["skipped"]
+    assert isinstance(skipped, dict)
+    if skipped:
+        name, reason = next(iter(skipped.items()))
+        total = len(skipped) + int(str(manifest["faces"]))
+        _log.warning(
+            "%s: %d of %d faces skipped, first %s: %s", what, len(skipped), total, name, reason
+        )
+    if manifest["points_outside"]:
+        _log.warning(
+            "%s: %s faces have points outside their picture (kept)",
+            what,
+            manifest["points_outside"],
+        )

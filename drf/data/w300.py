@@ -1,0 +1,263 @@
+"""300-W as its archives unpack: afw, helen/{trainset,testset}, lfpw/{trainset,testset}, ibug.
+
+A face is a picture NAME.jpg|.jpeg|.png beside NAME.pts. The subsets:
+  train        afw + helen/trainset + lfpw/trainset, as far as they are there, without `val`
+  val          a fixed tenth of the training photos, by hash of the photo's name
+  helen, lfpw  their test sets (330 and 224 faces); common is both
+  challenging  ibug (135); full is common + challenging
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from drf.data.dataset import Face, Subset, refuse_if_too_many_bad
+from drf.data.pts import read_pts
+from drf.errors import DataError
+
+TRAINING_FOLDERS = ("afw", "helen/trainset", "lfpw/trainset")
+TEST_SIZES = {"helen/testset": 330, "lfpw/testset": 224, "ibug": 135}
+"""Faces of each test folder in the original set: results on fewer do not compare."""
+
+TEST_SUBSETS: dict[str, tuple[str, ...]] = {
+    "helen": ("helen/testset",),
+    "lfpw": ("lfpw/testset",),
+    "common": ("lfpw/testset", "helen/testset"),
+    "challenging": ("ibug",),
+    "full": ("lfpw/testset", "helen/testset", "ibug"),
+}
+SUBSETS = ("train", "val", *TEST_SUBSETS)
+FOLDERS = (*TRAINING_FOLDERS, *TEST_SIZES)
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+"""In order of preference: where a mirror holds two copies of a picture, the lossless one counts."""
+
+# In AFW and Helen NAME_k is face k of photo NAME; LFPW's image_0001 and iBUG's image_003_1 are not.
+_SEVERAL_FACES_A_PHOTO = ("afw", "helen")
+_FACE_NUMBER = re.compile(r"_\d+$")
+_MIRRORED = "_mirror"
+
+# The points were made on the pictures as stored: honouring the EXIF orientation would turn some.
+_DECODE = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What one folder of the layout holds, sorted by name.
+
+    pairs    face name -> its (picture, .pts)
+    orphans  face name -> which of the two is missing
+    """
+
+    pairs: dict[str, tuple[Path, Path]]
+    orphans: dict[str, str]
+
+
+class W300:
+    """The 300-W dataset, or a part of it, under a root folder.
+
+    Raises DataError if root is not a folder that holds at least one folder of the layout.
+    """
+
+    name = "300w"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.origin = str(root.resolve())
+        self._folders: dict[str, Folder] = {}
+        try:
+            if not _present(root):
+                raise DataError(_explain_root(root))
+        except OSError as error:
+            raise DataError(f"{root} cannot be read ({error.strerror})") from None
+
+    def subset_names(self) -> tuple[str, ...]:
+        """Return the names that `subset` knows."""
+        return SUBSETS
+
+    def subset(self, name: str) -> Subset:
+        """Return a subset, its faces in the order of their folders and names.
+
+        A face that cannot be read lands in `skipped`. Raises DataError for an unknown name, for a
+        subset whose files are not all there, and where more than 1 % of the faces cannot be read.
+        """
+        if name in TEST_SUBSETS:
+            folders = TEST_SUBSETS[name]
+            self._require_complete(name)
+        elif name in ("train", "val"):
+            folders = tuple(f for f in TRAINING_FOLDERS if (self.root / f).is_dir())
+            if not folders:
+                raise DataError(
+                    f"300w has no training faces in {self.root}: "
+                    f"unpack at least one of {', '.join(TRAINING_FOLDERS)} there"
+                )
+        else:
+            raise DataError(f"300w has no subset {name!r}: use one of {', '.join(SUBSETS)}")
+        return self._read(name, folders)
+
+    def picture(self, face: Face) -> np.ndarray:
+        """Return the (H, W, 3) uint8 RGB picture as stored. Raises DataError as `decode`."""
+        return decode(self._pair(face)[0])
+
+    def source(self, face: Face) -> bytes:
+        """Return the points and the bytes of the picture's file. Raises DataError if unreadable."""
+        return face.points.astype("<f4").tobytes() + _read_bytes(self._pair(face)[0])
+
+    def has_face(self, name: str) -> bool:
+        """Return whether a picture or a .pts of this name is there, in whichever subset."""
+        folder_name = name.rpartition("/")[0]
+        if folder_name not in FOLDERS:
+            return False
+        folder = self.folder(folder_name)
+        return name in folder.pairs or name in folder.orphans
+
+    def folder(self, name: str) -> Folder:
+        """Return what a folder of the layout (a member of FOLDERS) held when first asked for."""
+        if name not in self._folders:
+            try:
+                self._folders[name] = _list(self.root, name)
+            except OSError as error:
+                raise DataError(f"{self.root / name} cannot be read ({error.strerror})") from None
+        return self._folders[name]
+
+    def missing(self, subset: str) -> list[str]:
+        """Return what a test subset lacks of the original set: a phrase per incomplete folder."""
+        phrases = []
+        for name in TEST_SUBSETS[subset]:
+            folder, size = self.folder(name), TEST_SIZES[name]
+            if len(folder.pairs) == size:
+                continue
+            phrase = f"{name} holds {len(folder.pairs)} of {size} faces"
+            if not (self.root / name).is_dir():
+                phrase = f"{name} is missing ({size} faces)"
+            for face, lack in list(folder.orphans.items())[:1]:
+                phrase += f" (of {face.rpartition('/')[2]} {lack})"
+            phrases.append(phrase)
+        return phrases
+
+    def _require_complete(self, subset: str) -> None:
+        if missing := self.missing(subset):
+            raise DataError(
+                f"subset {subset!r} of 300w is not all there: {'; '.join(missing)}; "
+                f"unpack the original archives into {self.root}"
+            )
+
+    def _read(self, subset: str, folders: tuple[str, ...]) -> Subset:
+        faces: list[Face] = []
+        skipped: dict[str, str] = {}
+        fingerprint = hashlib.sha256()
+        for name, pair in self._members(subset, folders):
+            if pair is None:
+                skipped[name] = self.folder(name.rpartition("/")[0]).orphans[name]
+                continue
+            picture, pts = pair
+            try:
+                face = Face(name, photo_of(name), read_pts(pts))
+            except DataError as error:
+                skipped[name] = str(error)
+                continue
+            faces.append(face)
+            stat = picture.stat()
+            fingerprint.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            fingerprint.update(face.points.tobytes())
+        refuse_if_too_many_bad(f"subset {subset!r} of 300w", len(faces), skipped)
+        fingerprint.update(repr(skipped).encode())
+        return Subset(self.name, subset, tuple(faces), fingerprint.hexdigest(), skipped)
+
+    def _members(
+        self, subset: str, folders: tuple[str, ...]
+    ) -> Iterator[tuple[str, tuple[Path, Path] | None]]:
+        """Yield (face name, its files), or None for the files of a face that lacks one."""
+        for folder_name in folders:
+            folder = self.folder(folder_name)
+            for name in sorted(folder.pairs.keys() | folder.orphans.keys()):
+                in_training = folder_name in TRAINING_FOLDERS
+                if not in_training or in_val(photo_of(name)) == (subset == "val"):
+                    yield name, folder.pairs.get(name)
+
+    def _pair(self, face: Face) -> tuple[Path, Path]:
+        return self.folder(face.name.rpartition("/")[0]).pairs[face.name]
+
+
+def _list(root: Path, name: str) -> Folder:
+    path = root / name
+    files = sorted(path.iterdir()) if path.is_dir() else []
+    pictures: dict[str, Path] = {}
+    for suffix in reversed(PICTURE_SUFFIXES):  # the preferred one is written last
+        pictures |= {f.stem: f for f in files if f.suffix.lower() == suffix}
+    points = {f.stem: f for f in files if f.suffix.lower() == ".pts"}
+    stems = [s for s in pictures.keys() | points.keys() if not s.endswith(_MIRRORED)]
+    pairs: dict[str, tuple[Path, Path]] = {}
+    orphans: dict[str, str] = {}
+    for stem in sorted(stems):
+        if stem in pictures and stem in points:
+            pairs[f"{name}/{stem}"] = pictures[stem], points[stem]
+        else:
+            orphans[f"{name}/{stem}"] = (
+                f"its {'.pts' if stem in pictures else 'picture'} is missing"
+            )
+    return Folder(pairs, orphans)
+
+
+def photo_of(face_name: str) -> str:
+    """Return the photograph that a face was cut from: "afw/134212_2" -> "afw/134212"."""
+    if face_name.partition("/")[0] in _SEVERAL_FACES_A_PHOTO:
+        return _FACE_NUMBER.sub("", face_name)
+    return face_name
+
+
+def in_val(photo: str) -> bool:
+    """Return whether a training photo belongs to `val`: sha256 of its name modulo 10 is 0.
+
+    The name is hashed without its folder. AFW and Helen both name photos by their Flickr number, so
+    a photo that stands in both falls on one side.
+    """
+    digest = hashlib.sha256(photo.rpartition("/")[2].encode()).digest()
+    return int.from_bytes(digest[:8], "big") % 10 == 0
+
+
+def decode(path: Path) -> np.ndarray:
+    """Return the (H, W, 3) uint8 RGB pixels of a picture file, whatever its EXIF orientation says.
+
+    Raises DataError for a file that cannot be read, is truncated or is no picture.
+    """
+    data = _read_bytes(path)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE) if data else None
+    if pixels is None:
+        raise DataError(f"{path.name} is truncated or not a picture")
+    return pixels
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be read ({error.strerror})") from None
+
+
+def _present(root: Path) -> list[str]:
+    return [folder for folder in FOLDERS if (root / folder).is_dir()]
+
+
+def _explain_root(root: Path) -> str:
+    """Return one sentence: what stands at root instead of 300-W, and which folder to name."""
+    layout = f"300-W is laid out as {', '.join(FOLDERS)}"
+    if not root.exists():
+        return f"no folder {root}: name the one that holds 300-W ({layout})"
+    if not root.is_dir():
+        return f"{root} is a file: unpack it and name the folder ({layout})"
+    above = root.resolve().parents[:2]
+    below = sorted(child for child in root.iterdir() if child.is_dir())
+    for candidate in (*above, *below):
+        if found := _present(candidate):
+            held = ", ".join(found)
+            return f"{root} is not the root of 300-W: name {candidate}, which holds {held}"
+    held = ", ".join(child.name for child in sorted(root.iterdir())[:5]) or "nothing"
+    return f"{root} holds {held} and no folder of 300-W: {layout}"
