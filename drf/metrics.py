@@ -61,17 +61,24 @@ def normaliser(gt: np.ndarray, norm: Norm) -> np.ndarray:
     return distance
 
 
-def point_errors(pred: np.ndarray, gt: np.ndarray, norm: Norm) -> np.ndarray:
-    """Return ||P_ij - G_ij|| / d_i as fractions. Two (n, 68, 2) -> (n, 68).
+def point_errors(
+    pred: np.ndarray, gt: np.ndarray, norm: Norm, points: np.ndarray | None = None
+) -> np.ndarray:
+    """Return ||P_ij - G_ij|| / d_i as fractions. Two (n, 68, 2) -> (n, k).
+
+    points: (k,) int indices of a landmark subset, all 68 without it. Predictions of other points
+    are not looked at; the normaliser always uses the whole ground truth, so subsets compare.
 
     Raises ValueError for shapes that differ, for predictions that are not finite, and as `normaliser`.
     """
     pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
     if pred.shape != gt.shape or gt.ndim != 3 or gt.shape[1:] != (N_POINTS, 2):
         raise ValueError(f"need two arrays (n, {N_POINTS}, 2), got {pred.shape} and {gt.shape}")
-    if not np.isfinite(pred).all():
+    chosen = slice(None) if points is None else points
+    offsets = pred[:, chosen] - gt[:, chosen]
+    if not np.isfinite(offsets).all():
         raise ValueError("a predicted point is not finite")
-    return np.linalg.norm(pred - gt, axis=-1) / normaliser(gt, norm)[:, None]
+    return np.linalg.norm(offsets, axis=-1) / normaliser(gt, norm)[:, None]
 
 
 def image_errors(
@@ -79,11 +86,9 @@ def image_errors(
 ) -> np.ndarray:
     """Return e_i = (1/|J|) sum_{j in J} ||P_ij - G_ij|| / d_i as fractions. Two (n, 68, 2) -> (n,).
 
-    points: (k,) int indices J of a landmark subset; all 68 without it. The normaliser always uses
-    the whole ground truth, so that errors of subsets compare.
+    points: the (k,) int indices J, as in `point_errors`.
     """
-    errors = point_errors(pred, gt, norm)
-    return (errors if points is None else errors[:, points]).mean(axis=1)
+    return point_errors(pred, gt, norm, points).mean(axis=1)
 
 
 def nme(errors: np.ndarray) -> float:

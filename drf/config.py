@@ -1,0 +1,253 @@
+"""Configuration: frozen dataclasses, resolved as defaults < preset < file < track < --set < options.
+
+Every key keeps the name of the layer that set it, so that a stored run tells where each value came
+from. Keys are flat and dotted ("training.lr"); an unknown one is an error that names the nearest.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from drf.errors import UsageError
+from drf.ranges import Range
+
+PRESETS = Path(__file__).parent / "presets"
+Source = str
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """limit: use only so many training faces (0: all) · size: of the synthetic training set."""
+
+    dataset: Literal["synthetic", "300w"] = "synthetic"
+    box: Literal["gt", "gt_jitter", "file"] = "gt"
+    points: Literal["all", "eyes", "brows", "nose", "mouth", "jaw"] = "all"
+    input_size: Annotated[int, Range(32, 512)] = 128
+    limit: Annotated[int, Range(0, 10**6)] = 0
+    size: Annotated[int, Range(10, 10**6)] = 2000
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Standard deviations, unless said otherwise: rotation in degrees (uniform in +-), scale and shift
+    as fractions of the box, colour and blur as strengths in 0..1, flip and occlusion as probabilities.
+    """
+
+    flip: Annotated[float, Range(0, 1)] = 0.5
+    rotation: Annotated[float, Range(0, 180)] = 30.0
+    scale: Annotated[float, Range(0, 0.5)] = 0.08
+    shift: Annotated[float, Range(0, 0.5)] = 0.03
+    colour: Annotated[float, Range(0, 1)] = 0.25
+    blur: Annotated[float, Range(0, 1)] = 0.5
+    occlusion: Annotated[float, Range(0, 1)] = 0.3
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """epochs: 0 means as many as max_minutes holds · max_minutes: 0 means no budget
+    warmup: share of the run over which lr rises · ema: decay of the averaged weights per step
+    clip: largest gradient norm, 0 for none · deterministic: same seed, same machine, same digits
+    """
+
+    epochs: Annotated[int, Range(0, 100_000)] = 30
+    max_minutes: Annotated[float, Range(0, 100_000)] = 0.0
+    batch_size: Annotated[int, Range(1, 4096)] = 16
+    lr: Annotated[float, Range(0, 10)] = 1e-3
+    weight_decay: Annotated[float, Range(0, 10)] = 1e-2
+    warmup: Annotated[float, Range(0, 0.5)] = 0.05
+    ema: Annotated[float, Range(0, 0.99999)] = 0.998
+    clip: Annotated[float, Range(0, 1e6)] = 0.0
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that decides a run. `model` is the configuration class of the family."""
+
+    family: str
+    data: DataConfig
+    augment: AugmentConfig
+    training: TrainingConfig
+    model: Any
+
+    def flat(self) -> dict[str, object]:
+        """Return {"training.lr": 0.001, …} in the order of the classes."""
+        return {
+            f"{section}.{f.name}": getattr(getattr(self, section), f.name)
+            for section in _SECTIONS
+            for f in fields(getattr(self, section))
+        }
+
+
+_SECTIONS = ("data", "model", "training", "augment")
+
+TRACKS: dict[str, dict[str, object]] = {
+    "ten-minutes": {
+        "training.max_minutes": 10.0,
+        "training.epochs": 0,
+        "training.device": "cpu",
+        "data.dataset": "300w",
+        "data.box": "gt",
+        "data.points": "all",
+        "data.limit": 0,
+    },
+}
+"""A track fixes budget, data, box and subset: whoever enters the board under its name competes alike."""
+
+FROM_CODE = "default"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named method: family, one sentence, and the keys it sets away from the defaults."""
+
+    name: str
+    family: str
+    summary: str
+    values: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A configuration, and for every flat key the layer that set it."""
+
+    config: RunConfig
+    sources: dict[str, Source]
+
+
+def preset_names() -> list[str]:
+    """Return the names of all presets, "notes/eyes-2000" for one in a folder."""
+    return sorted(
+        p.relative_to(PRESETS).with_suffix("").as_posix() for p in PRESETS.rglob("*.toml")
+    )
+
+
+def load_preset(name: str) -> Preset:
+    """Read a preset. Raises UsageError for an unknown name (with the nearest) or a bad file."""
+    if name not in preset_names():
+        raise UsageError(f"There is no preset {name!r}{_nearest(name, preset_names())}.")
+    document = read_toml(PRESETS / f"{name}.toml")
+    return Preset(
+        name, str(document.pop("family")), str(document.pop("summary")), flatten(document)
+    )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises UsageError where it is missing or malformed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Cannot read the configuration {path.name}: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path.name} is not valid TOML: {error}.") from error
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """{"training": {"lr": 1e-3}} -> {"training.lr": 1e-3}."""
+    flat: dict[str, object] = {}
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
+    """Read --set words: "training.lr=1e-3" -> {"training.lr": 0.001}; what is not TOML is text.
+
+    Raises UsageError for a word without "=".
+    """
+    values: dict[str, object] = {}
+    for word in assignments:
+        key, equals, text = word.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set takes KEY=VALUE, not {word!r}.")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {text.strip()}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = text.strip()
+    return values
+
+
+def resolve(
+    family: str, model: type, layers: Iterable[tuple[Source, Mapping[str, object]]]
+) -> Resolved:
+    """Merge layers, the later over the earlier, and build the configuration.
+
+    model: the family's configuration class. Raises UsageError for an unknown key (naming the
+    nearest), a wrong type or a value out of range, each with the layer it came from.
+    """
+    sections: dict[str, Any] = {
+        "data": DataConfig,
+        "model": model,
+        "training": TrainingConfig,
+        "augment": AugmentConfig,
+    }
+    known = {f"{name}.{f.name}" for name, cls in sections.items() for f in fields(cls)}
+    values: dict[str, object] = {}
+    sources = dict.fromkeys(sorted(known), FROM_CODE)
+    for source, layer in layers:
+        for key, value in layer.items():
+            if key not in known:
+                raise UsageError(f"Unknown key {key!r} in {source}{_nearest(key, known)}.")
+            values[key], sources[key] = value, source
+    built = {
+        name: _build(cls, name, values, sources)
+        for name, cls in sections.items()
+        if is_dataclass(cls)
+    }
+    return Resolved(RunConfig(family=family, **built), sources)
+
+
+def from_flat(family: str, model: type, flat: Mapping[str, object]) -> RunConfig:
+    """Rebuild the configuration that `RunConfig.flat` wrote down."""
+    return resolve(family, model, [("the stored run", flat)]).config
+
+
+def _build(cls: Any, section: str, values: Mapping[str, object], sources: Mapping[str, str]) -> Any:
+    hints = get_type_hints(cls, include_extras=True)
+    arguments = {}
+    for f in fields(cls):
+        key = f"{section}.{f.name}"
+        if key in values:
+            arguments[f.name] = _checked(key, values[key], hints[f.name], sources[key])
+    return cls(**arguments)
+
+
+def _checked(key: str, value: object, hint: Any, source: str) -> object:
+    """Return value as the type of the hint, or raise UsageError that says what the key takes."""
+    bounds = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Range)]
+    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if get_origin(kind) in (Union, types.UnionType):
+        raise TypeError(f"{key}: union types are not used in configurations")
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        if value not in choices:
+            raise UsageError(f"{key} takes one of {', '.join(choices)}, not {value!r} ({source}).")
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not kind:
+        raise UsageError(f"{key} takes {_WORDS[kind]}, not {value!r} ({source}).")
+    if bounds and value not in bounds[0]:
+        raise UsageError(f"{key} takes a value in {bounds[0]}, not {value!r} ({source}).")
+    return value
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f"; did you mean {matches[0]!r}?" if matches else ""

@@ -1,0 +1,97 @@
+"""Landmark positions as heatmaps and back: one codec, so that encoder and decoder cannot disagree.
+
+Symbols: B faces, K landmarks, H x W cells (H = W = size). A point is in the unit box (0..1, x right,
+y down); cell (row r, column c) is centred at unit ((c + 0.5) / W, (r + 0.5) / H). Maps are indexed
+[row, column] = [y, x] everywhere; nothing transposes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class HeatmapCodec:
+    """Gaussian label maps, and sub-pixel decoding of logits by a local soft-argmax.
+
+    size    cells per side
+    sigma   standard deviation of the label, in cells
+    radius  half width of the decoding window, in cells
+
+    Decoding the logarithm of an encoded map returns the point within 0.02 cells, for any point at
+    least `radius` cells inside the map (tests/test_heatmaps.py holds it to that).
+    """
+
+    size: int
+    sigma: float = 1.0
+    radius: int = 3
+
+    def encode(self, points: Tensor) -> Tensor:
+        """Return the label distributions: (B, K, 2) unit box -> (B, K, H, W), each summing to 1.
+
+        d_rc is proportional to exp(-((c - x)^2 + (r - y)^2) / (2 sigma^2)), x and y in cells. A point
+        outside the box gets the distribution of what reaches inside; mask its loss with `inside`.
+        """
+        cells = torch.arange(self.size, device=points.device, dtype=torch.float32)
+        xy = points.float() * self.size - 0.5
+        logits = -((cells - xy[..., None]) ** 2) / (2 * self.sigma**2)  # (B, K, 2, size)
+        x, y = logits.softmax(dim=-1).unbind(dim=2)  # separable: the normalised product is the map
+        return y[..., :, None] * x[..., None, :]
+
+    def inside(self, points: Tensor) -> Tensor:
+        """Return which points lie in the box: (B, K, 2) -> (B, K) bool."""
+        return ((points >= 0) & (points <= 1)).all(dim=-1)
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """Return positions: (B, K, H, W) logits -> (B, K, 2) unit box.
+
+        The expectation of softmax(logits) over the window of 2 radius + 1 cells around its peak: a
+        plain argmax would cost half a cell, the expectation over the whole map is drawn to its centre.
+        """
+        b, k, h, w = logits.shape
+        peak = logits.flatten(2).argmax(dim=-1)  # (B, K)
+        row, column = peak // w, peak % w
+        offsets = torch.arange(-self.radius, self.radius + 1, device=logits.device)
+        rows = row[..., None] + offsets  # (B, K, 2 radius + 1)
+        columns = column[..., None] + offsets
+        cells = rows.clamp(0, h - 1)[..., :, None] * w + columns.clamp(0, w - 1)[..., None, :]
+        window = logits.flatten(2).gather(2, cells.flatten(2)).float()
+        valid = _within(rows, h)[..., :, None] & _within(columns, w)[..., None, :]
+        weight = window.masked_fill(~valid.flatten(2), -torch.inf).softmax(dim=-1)
+        weight = weight.view(b, k, len(offsets), len(offsets))
+        x = (weight.sum(dim=2) * columns).sum(dim=-1)
+        y = (weight.sum(dim=3) * rows).sum(dim=-1)
+        return (torch.stack([x, y], dim=-1) + 0.5) / torch.tensor(
+            [w, h], device=logits.device, dtype=torch.float32
+        )
+
+    def cross_entropy(self, logits: Tensor, points: Tensor) -> Tensor:
+        """Return -sum_rc d_rc log softmax(logits)_rc, averaged over the points inside the box.
+
+        (B, K, H, W), (B, K, 2) -> scalar, in nats. Its floor is the entropy of the labels.
+        """
+        mask = self.inside(points)
+        log_p = F.log_softmax(logits.flatten(2).float(), dim=-1)
+        per_point = -(self.encode(points).flatten(2) * log_p).sum(dim=-1)
+        return (per_point * mask).sum() / mask.sum().clamp(min=1)
+
+
+def expectation(logits: Tensor) -> Tensor:
+    """Return the mean position under softmax(logits): (B, K, H, W) -> (B, K, 2) unit box, differentiable."""
+    h, w = logits.shape[-2:]
+    p = logits.flatten(2).float().softmax(dim=-1).unflatten(2, (h, w))
+    x = (p.sum(dim=2) * _centres(w, p)).sum(dim=-1)
+    y = (p.sum(dim=3) * _centres(h, p)).sum(dim=-1)
+    return torch.stack([x, y], dim=-1)
+
+
+def _centres(n: int, like: Tensor) -> Tensor:
+    return (torch.arange(n, device=like.device, dtype=like.dtype) + 0.5) / n
+
+
+def _within(index: Tensor, n: int) -> Tensor:
+    return (index >= 0) & (index < n)

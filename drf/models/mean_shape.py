@@ -1,0 +1,38 @@
+"""The floor of every leaderboard: the average training face, whatever the picture shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from drf.models.base import Frame, LandmarkModel
+
+
+@dataclass(frozen=True)
+class MeanShapeConfig:
+    """The mean shape has no options."""
+
+
+class MeanShape(LandmarkModel):
+    """Predicts mean_i y_i in the unit box. A model that does not beat it has learned nothing."""
+
+    shape: Tensor
+
+    def __init__(self, config: MeanShapeConfig, frame: Frame) -> None:
+        super().__init__(frame)
+        self.register_buffer("shape", torch.full((frame.n_points, 2), 0.5))
+
+    @torch.no_grad()
+    def start(self, points: Tensor) -> None:
+        self.shape.copy_(points.mean(dim=0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.shape.expand(len(images), -1, -1)
+
+    def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return (outputs - points).abs().mean(), {}
+
+    def points(self, outputs: Tensor) -> Tensor:
+        return outputs

@@ -1,0 +1,61 @@
+"""Names to model families. A new family is one file in `drf/models` and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from drf.config import RunConfig
+from drf.errors import UsageError
+from drf.models.base import Frame, LandmarkModel
+from drf.models.hourglass import Hourglass, HourglassConfig
+from drf.models.mean_shape import MeanShape, MeanShapeConfig
+
+
+@dataclass(frozen=True)
+class Family:
+    """config: its dataclass of options · build: (config, frame) -> model."""
+
+    config: type
+    build: Callable[[Any, Frame], LandmarkModel]
+
+
+FAMILIES: dict[str, Family] = {
+    "mean-shape": Family(MeanShapeConfig, MeanShape),
+    "hourglass": Family(HourglassConfig, Hourglass),
+}
+
+
+def family(name: str) -> Family:
+    """Return a family by name. Raises UsageError for one that is not registered."""
+    if name not in FAMILIES:
+        raise UsageError(f"There is no family {name!r}; there are {', '.join(FAMILIES)}.")
+    return FAMILIES[name]
+
+
+def build(config: RunConfig) -> LandmarkModel:
+    """Return a new model for a configuration, weights drawn from torch's global generator."""
+    frame = Frame(config.data.input_size, config.data.points)
+    return family(config.family).build(config.model, frame)
+
+
+def count_params(model: LandmarkModel) -> int:
+    """Return the number of learned values."""
+    return sum(p.numel() for p in model.parameters())
+
+
+@torch.no_grad()
+def count_macs(model: LandmarkModel) -> int:
+    """Return the multiply-accumulates of one face: convolutions and matrix products, not the rest."""
+    size = model.frame.input_size
+    training = model.training
+    model.eval()
+    device = next((t.device for t in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 3, size, size, device=device))
+    model.train(training)
+    return counter.get_total_flops() // 2

@@ -1,0 +1,87 @@
+"""Checkpoints: safetensors with a JSON header, written whole or not at all. No pickle is ever read.
+
+A run's folder holds `best.safetensors` (averaged weights of the epoch with the lowest validation
+NME) and `last.safetensors` (all that a resumed run needs). The JSON travels in the same file as the
+tensors, so that one rename publishes both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from drf import registry
+from drf.config import RunConfig, from_flat
+from drf.errors import DrfError, NotFoundError
+from drf.models.base import LandmarkModel
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+_HEADER = "drf"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """tensors by name, and the JSON header they were saved with."""
+
+    tensors: dict[str, Tensor]
+    header: dict[str, Any]
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors named `prefix`… without the prefix."""
+        return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
+
+
+def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write a checkpoint beside its place and rename it into place.
+
+    Raises DrfError if it cannot be written (a full disk); the older checkpoint then still stands.
+    """
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(plain, temporary, metadata={_HEADER: json.dumps(header)})
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise DrfError(f"Cannot write the checkpoint {path}: {error}; free space there.") from error
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint. Raises NotFoundError if there is none, DrfError if it is not one of ours."""
+    if not path.is_file():
+        raise NotFoundError(f"There is no checkpoint {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise DrfError(f"{path} is not a checkpoint of drf, or is damaged: {error}.") from error
+    return Checkpoint(tensors, header)
+
+
+def describe(config: RunConfig) -> dict[str, Any]:
+    """Return what a header says of a configuration."""
+    return {"family": config.family, "config": config.flat()}
+
+
+def stored_config(header: dict[str, Any]) -> RunConfig:
+    """The inverse of `describe`."""
+    return from_flat(header["family"], registry.family(header["family"]).config, header["config"])
+
+
+def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[LandmarkModel, RunConfig]:
+    """Rebuild the model of a `best.safetensors`, in evaluation mode."""
+    checkpoint = load(path)
+    config = stored_config(checkpoint.header)
+    model = registry.build(config)
+    model.load_state_dict(checkpoint.under("model."))
+    return model.to(device, memory_format=torch.channels_last).eval(), config

@@ -1,0 +1,85 @@
+"""Which device and which precision a run gets, and what to call the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+
+from drf.errors import UsageError
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device for auto | cpu | cuda. Raises UsageError for cuda where there is none."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UsageError("This machine has no CUDA device; use --device cpu or auto.")
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Return bf16 or fp32; auto takes bf16 where the hardware multiplies it natively, else fp32.
+
+    On CPUs without AMX bf16 is emulated and two to three times slower than fp32.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = "amx_bf16" in cpu_flags()
+    return "bf16" if native else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Return the context in which the model computes."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def reproducible(deterministic: bool) -> Iterator[None]:
+    """Within it torch refuses operations whose result depends on timing, if asked to."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(deterministic or before)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return the processor's feature flags; empty where the system does not list them."""
+    for line in _cpuinfo():
+        if line.startswith("flags"):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+def describe(device: torch.device) -> str:
+    """Return a short name: "NVIDIA H100 80GB HBM3" or "Intel(R) Xeon(R) …, 2 cores, AMX bf16"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    names = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    extra = next((label for flag, label in _FEATURES if flag in cpu_flags()), "")
+    return f"{name}, {torch.get_num_threads()} threads{extra}"
+
+
+_FEATURES = (("amx_bf16", ", AMX bf16"), ("avx512f", ", AVX-512"), ("avx2", ", AVX2"))
+
+
+def _cpuinfo() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []

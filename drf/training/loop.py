@@ -1,0 +1,247 @@
+"""The training loop: draw, predict, step, average; validate after each epoch; keep the best.
+
+Every epoch starts its random streams from (seed, epoch), so a run that goes on from a checkpoint
+needs no random state and, on the CPU, repeats the uninterrupted run to the last digit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drf import geometry, landmarks, metrics
+from drf.config import RunConfig
+from drf.data.augment import augment, plain_maps, warp_points
+from drf.data.cache import PACK_SIZE, Pack
+from drf.models.base import LandmarkModel
+from drf.prediction import Predictor, predict
+from drf.training import checkpoint
+from drf.training.ema import MovingAverage
+from drf.training.hardware import autocast, choose_device, choose_precision, reproducible
+from drf.training.meter import Meter
+from drf.training.optimiser import adamw, flat_moments, restore_moments
+from drf.training.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands. share: 0..1 of the run · loss: mean since the last report."""
+
+    epoch: int
+    share: float
+    loss: float
+    faces_per_s: float
+    seconds_left: float
+
+
+class Listener(Protocol):
+    """Hears of a run while it goes on."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """Called every half second or so."""
+
+    def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
+        """Called after each epoch's validation; epoch 0 is the model before its first step."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """state: finished | interrupted · best_val_nme: ocular, a fraction · faces_per_s: of training alone."""
+
+    state: str
+    epochs: int
+    best_epoch: int
+    best_val_nme: float
+    wall_s: float
+    faces_per_s: float
+
+
+@dataclass
+class State:
+    """What changes while a run goes on; it stands in the header of `last.safetensors`."""
+
+    epoch: int = 0
+    step: int = 0
+    faces: int = 0
+    elapsed_s: float = 0.0
+    training_s: float = 0.0
+    validation_s: float = 0.0
+    best_epoch: int = 0
+    best_val_nme: float = float("inf")
+
+
+class Trainer:
+    """One run. `train` and `val` are packs of the same box protocol; `folder` takes the checkpoints."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: LandmarkModel,
+        train: Pack,
+        val: Pack,
+        folder: Path,
+        listener: Listener,
+    ) -> None:
+        options = config.training
+        self.config, self.val, self.folder, self.listener = config, val, folder, listener
+        self.device = choose_device(options.device)
+        self.precision = choose_precision(options.precision, self.device)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.known = torch.as_tensor(landmarks.indices(config.data.points), device=self.device)
+        self.crops = _Crops(train, self.device)
+        self.points = geometry.to_unit(torch.from_numpy(train.points), PACK_SIZE).to(self.device)
+        self.batch = min(options.batch_size, len(self.points))
+        self.trainable = any(p.requires_grad for p in model.parameters())
+        self.schedule = Schedule.plan(options, len(self.points) // self.batch)
+        self.optimiser = adamw(self.model, options.weight_decay)
+        self.average = MovingAverage(self.model, options.ema)
+        self.state = State()
+        self._began = 0.0  # perf_counter at which the run, pauses left out, would have begun
+
+    def run(self) -> Outcome:
+        """Train to the end of the plan or of the budget, or until interrupted (Ctrl-C).
+
+        Raises DrfError when the loss stops being a number or a checkpoint cannot be written.
+        """
+        self._began = time.perf_counter() - self.state.elapsed_s
+        end = "finished"
+        try:
+            with reproducible(self.config.training.deterministic):
+                if self.state.epoch == 0:
+                    self._start()
+                while self.trainable and not self._over():
+                    self._epoch()
+        except KeyboardInterrupt:
+            end = "interrupted"
+        s = self.state
+        speed = s.faces / s.training_s if s.training_s else 0.0
+        return Outcome(end, s.epoch, s.best_epoch, s.best_val_nme, self._elapsed(), speed)
+
+    def resume(self, saved: checkpoint.Checkpoint) -> None:
+        """Take up a run where its `last.safetensors` left it."""
+        self.model.load_state_dict(saved.under("model."))
+        self.average.model.load_state_dict(saved.under("average."))
+        restore_moments(self.optimiser, saved.under("optimiser."))
+        self.state = State(**saved.header["state"])
+        self.average.steps = self.state.step
+
+    def _start(self) -> None:
+        """Let the model see the labels, and measure it before its first step: that is epoch 0."""
+        n = len(self.points)
+        self.model.start(warp_points(self.points, plain_maps(n, self.device))[:, self.known])
+        self.average = MovingAverage(self.model, self.config.training.ema)
+        self._finish_epoch({})
+
+    def _epoch(self) -> None:
+        self.state.epoch += 1
+        seed = (self.config.training.seed, self.state.epoch)
+        order = np.random.default_rng(seed).permutation(len(self.points))
+        generator = torch.Generator(self.device).manual_seed(_mixed(seed))
+        torch.manual_seed(_mixed(seed))  # what models draw themselves, dropout for one
+        self.model.train()
+        meter = Meter()
+        started = time.perf_counter()
+        for first in range(0, len(order) - self.batch + 1, self.batch):
+            if self._over():
+                break
+            index = np.sort(order[first : first + self.batch])
+            meter.add(self._step(index, generator), len(index))
+            if meter.due():
+                self.listener.on_progress(self._progress(meter))
+        self.state.training_s += time.perf_counter() - started
+        self.state.faces += meter.faces
+        self._finish_epoch(meter.means() | {"lr": self._rate()})
+
+    def _step(self, index: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
+        crops = self.crops[index]
+        points = self.points[torch.from_numpy(index).to(self.device)]
+        size = self.config.data.input_size
+        images, points = augment(crops, points, size, self.config.augment, generator)
+        with autocast(self.device, self.precision):
+            outputs = self.model(images)
+        loss, parts = self.model.loss(outputs, points[:, self.known])
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.training.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip)
+        self.optimiser.step()
+        self.average.update(self.model)
+        self.state.step += 1
+        return {"loss": loss.detach()} | {f"loss_{k}": v.detach() for k, v in parts.items()}
+
+    def _finish_epoch(self, values: dict[str, float]) -> None:
+        """Validate the averaged weights, keep them if they are the best so far, save the state."""
+        started = time.perf_counter()
+        predictor = Predictor(self.average.model, self.device, self.precision)
+        predictions, _ = predict(predictor, self.val)
+        for norm in ("ocular", "pupil"):
+            errors = metrics.image_errors(
+                predictions, self.val.picture_points, norm, self.known.cpu().numpy()
+            )
+            values[f"val_nme_{norm}"] = metrics.nme(errors)
+        s = self.state
+        s.elapsed_s = self._elapsed()
+        header = checkpoint.describe(self.config) | {"epoch": s.epoch}
+        if values["val_nme_ocular"] < s.best_val_nme:
+            s.best_val_nme, s.best_epoch = values["val_nme_ocular"], s.epoch
+            checkpoint.save(
+                self.folder / checkpoint.BEST, _prefixed("model.", self.average.model), header
+            )
+        tensors = _prefixed("model.", self.model) | _prefixed("average.", self.average.model)
+        tensors |= {f"optimiser.{k}": v for k, v in flat_moments(self.optimiser).items()}
+        checkpoint.save(self.folder / checkpoint.LAST, tensors, header | {"state": asdict(s)})
+        s.validation_s = time.perf_counter() - started
+        self.listener.on_epoch(s.epoch, values)
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._began
+
+    def _used(self) -> float:
+        """Seconds used, the validation counted in that must still follow."""
+        return self._elapsed() + self.state.validation_s
+
+    def _over(self) -> bool:
+        return self.schedule.over(self.state.step, self._used())
+
+    def _rate(self) -> float:
+        share = self.schedule.progress(self.state.step, self._used())
+        return self.config.training.lr * self.schedule.rate(share)
+
+    def _progress(self, meter: Meter) -> Progress:
+        loss, speed = meter.report()
+        share = self.schedule.progress(self.state.step, self._used())
+        left = self._elapsed() * (1 - share) / share if share else math.inf
+        return Progress(self.state.epoch, share, loss, speed, left)
+
+
+class _Crops:
+    """Batches of packed crops: read from the mapped file, or on a GPU from a copy in its memory."""
+
+    def __init__(self, pack: Pack, device: torch.device) -> None:
+        self.mapped = pack.crops
+        self.resident = None
+        if device.type == "cuda":  # a few hundred MB: no batch waits for the host then
+            self.resident = torch.from_numpy(np.array(pack.crops)).to(device)
+
+    def __getitem__(self, index: np.ndarray) -> Tensor:
+        if self.resident is None:
+            return torch.from_numpy(self.mapped[index])
+        return self.resident[torch.from_numpy(index).to(self.resident.device)]
+
+
+def _prefixed(prefix: str, model: LandmarkModel) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in model.state_dict().items()}
+
+
+def _mixed(seed: tuple[int, int]) -> int:
+    """One 63-bit seed from two numbers, by numpy's hash: sums of seed and epoch would collide."""
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)

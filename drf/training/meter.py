@@ -1,0 +1,48 @@
+"""Running means of the losses, and the speed, between reports."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+from torch import Tensor
+
+from drf.errors import DrfError
+
+REPORT_EVERY_S = 0.5
+
+
+class Meter:
+    """Means of an epoch's losses. Tensors stay on their device until a number is asked for."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.steps = self.faces = 0
+        self._since = (0, 0, 0.0, time.perf_counter())  # steps, faces, loss sum, time
+
+    def add(self, parts: dict[str, Tensor], faces: int) -> None:
+        for name, value in parts.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+        self.steps += 1
+        self.faces += faces
+
+    def due(self) -> bool:
+        return time.perf_counter() - self._since[3] >= REPORT_EVERY_S
+
+    def report(self) -> tuple[float, float]:
+        """Return the mean loss and the faces/s since the last report. Raises DrfError on NaN."""
+        steps, faces, loss, then = self._since
+        now, total = time.perf_counter(), _finite(self.sums["loss"])
+        self._since = (self.steps, self.faces, total, now)
+        return (total - loss) / (self.steps - steps), (self.faces - faces) / (now - then)
+
+    def means(self) -> dict[str, float]:
+        return {name: _finite(value) / self.steps for name, value in self.sums.items()}
+
+
+def _finite(value: Tensor) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise DrfError("The loss is no longer a number: the run diverged; lower training.lr.")
+    return number
