@@ -74,6 +74,12 @@ class Dataset(Protocol):
         ...
 
 
+def points_outside(points: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """Return which points lie beyond the outermost pixels. (68, 2), (H, W, 3) -> (68,) bool."""
+    height, width = picture.shape[:2]
+    return np.any((points < -0.5) | (points > [width - 0.5, height - 0.5]), axis=1)
+
+
 MAX_BAD_SHARE = 0.01
 """Share of unreadable faces above which a subset is refused rather than read without them."""
 

@@ -16,7 +16,13 @@ from typing import BinaryIO
 import numpy as np
 
 from drf.data import crops
-from drf.data.dataset import Dataset, Face, Subset, refuse_if_too_many_bad
+from drf.data.dataset import (
+    Dataset,
+    Face,
+    Subset,
+    points_outside,
+    refuse_if_too_many_bad,
+)
 from drf.errors import DataError
 
 PACK_SIZE = 256
@@ -146,12 +152,10 @@ def _rows(
 
 def _read(dataset: Dataset, face: Face, box: np.ndarray) -> _Row:
     picture = dataset.picture(face)
-    height, width = picture.shape[:2]
-    inside = (face.points >= -0.5) & (face.points <= [width - 0.5, height - 0.5])
     return _Row(
         crop=crops.cut(picture, box, PACK_SIZE),
         source_sha256=hashlib.sha256(dataset.source(face)).digest(),
-        has_points_outside=not inside.all(),
+        has_points_outside=bool(points_outside(face.points, picture).any()),
     )
 
 

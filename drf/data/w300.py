@@ -39,7 +39,8 @@ FOLDERS = (*TRAINING_FOLDERS, *TEST_SIZES)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 """In order of preference: where a mirror holds two copies of a picture, the lossless one counts."""
 
-# In AFW and Helen NAME_k is face k of photo NAME; LFPW's image_0001 and iBUG's image_003_1 are not.
+# In AFW and Helen NAME_k is face k of photo NAME (Helen even holds some faces twice, as two k);
+# in LFPW's image_0001 the number is the photo's own.
 _SEVERAL_FACES_A_PHOTO = ("afw", "helen")
 _FACE_NUMBER = re.compile(r"_\d+$")
 _MIRRORED = "_mirror"
@@ -88,19 +89,19 @@ class W300:
         A face that cannot be read lands in `skipped`. Raises DataError for an unknown name, for a
         subset whose files are not all there, and where more than 1 % of the faces cannot be read.
         """
-        if name in TEST_SUBSETS:
-            folders = TEST_SUBSETS[name]
-            self._require_complete(name)
-        elif name in ("train", "val"):
-            folders = tuple(f for f in TRAINING_FOLDERS if (self.root / f).is_dir())
-            if not folders:
-                raise DataError(
-                    f"300w has no training faces in {self.root}: "
-                    f"unpack at least one of {', '.join(TRAINING_FOLDERS)} there"
-                )
-        else:
+        if name not in SUBSETS:
             raise DataError(f"300w has no subset {name!r}: use one of {', '.join(SUBSETS)}")
-        return self._read(name, folders)
+        if name in TEST_SUBSETS and (missing := self.missing(name)):
+            raise DataError(
+                f"subset {name!r} of 300w is not all there: {'; '.join(missing)}; "
+                f"unpack the original archives into {self.root}"
+            )
+        if not self.folders_of(name):
+            raise DataError(
+                f"300w has no training faces in {self.root}: "
+                f"unpack at least one of {', '.join(TRAINING_FOLDERS)} there"
+            )
+        return self._read(name)
 
     def picture(self, face: Face) -> np.ndarray:
         """Return the (H, W, 3) uint8 RGB picture as stored. Raises DataError as `decode`."""
@@ -127,33 +128,37 @@ class W300:
                 raise DataError(f"{self.root / name} cannot be read ({error.strerror})") from None
         return self._folders[name]
 
+    def folders_of(self, subset: str) -> tuple[str, ...]:
+        """Return the folders of a subset that are there."""
+        return tuple(folder for folder in all_folders(subset) if (self.root / folder).is_dir())
+
+    def members(self, subset: str) -> Iterator[tuple[str, tuple[Path, Path] | None]]:
+        """Yield (face name, (picture, .pts)) of what is there; None for the pair if one is missing."""
+        for folder_name in self.folders_of(subset):
+            folder = self.folder(folder_name)
+            for name in sorted(folder.pairs.keys() | folder.orphans.keys()):
+                if subset in TEST_SUBSETS or in_val(photo_of(name)) == (subset == "val"):
+                    yield name, folder.pairs.get(name)
+
     def missing(self, subset: str) -> list[str]:
         """Return what a test subset lacks of the original set: a phrase per incomplete folder."""
         phrases = []
         for name in TEST_SUBSETS[subset]:
             folder, size = self.folder(name), TEST_SIZES[name]
-            if len(folder.pairs) == size:
-                continue
-            phrase = f"{name} holds {len(folder.pairs)} of {size} faces"
             if not (self.root / name).is_dir():
-                phrase = f"{name} is missing ({size} faces)"
-            for face, lack in list(folder.orphans.items())[:1]:
-                phrase += f" (of {face.rpartition('/')[2]} {lack})"
-            phrases.append(phrase)
+                phrases.append(f"{name} is missing ({size} faces)")
+            elif len(folder.pairs) != size:
+                phrase = f"{name} holds {len(folder.pairs)} of {size} faces"
+                for face, lack in list(folder.orphans.items())[:1]:
+                    phrase += f" (of {face.rpartition('/')[2]} {lack})"
+                phrases.append(phrase)
         return phrases
 
-    def _require_complete(self, subset: str) -> None:
-        if missing := self.missing(subset):
-            raise DataError(
-                f"subset {subset!r} of 300w is not all there: {'; '.join(missing)}; "
-                f"unpack the original archives into {self.root}"
-            )
-
-    def _read(self, subset: str, folders: tuple[str, ...]) -> Subset:
+    def _read(self, subset: str) -> Subset:
         faces: list[Face] = []
         skipped: dict[str, str] = {}
         fingerprint = hashlib.sha256()
-        for name, pair in self._members(subset, folders):
+        for name, pair in self.members(subset):
             if pair is None:
                 skipped[name] = self.folder(name.rpartition("/")[0]).orphans[name]
                 continue
@@ -170,17 +175,6 @@ class W300:
         refuse_if_too_many_bad(f"subset {subset!r} of 300w", len(faces), skipped)
         fingerprint.update(repr(skipped).encode())
         return Subset(self.name, subset, tuple(faces), fingerprint.hexdigest(), skipped)
-
-    def _members(
-        self, subset: str, folders: tuple[str, ...]
-    ) -> Iterator[tuple[str, tuple[Path, Path] | None]]:
-        """Yield (face name, its files), or None for the files of a face that lacks one."""
-        for folder_name in folders:
-            folder = self.folder(folder_name)
-            for name in sorted(folder.pairs.keys() | folder.orphans.keys()):
-                in_training = folder_name in TRAINING_FOLDERS
-                if not in_training or in_val(photo_of(name)) == (subset == "val"):
-                    yield name, folder.pairs.get(name)
 
     def _pair(self, face: Face) -> tuple[Path, Path]:
         return self.folder(face.name.rpartition("/")[0]).pairs[face.name]
@@ -204,6 +198,11 @@ def _list(root: Path, name: str) -> Folder:
                 f"its {'.pts' if stem in pictures else 'picture'} is missing"
             )
     return Folder(pairs, orphans)
+
+
+def all_folders(subset: str) -> tuple[str, ...]:
+    """Return the folders of a subset in the original layout."""
+    return TEST_SUBSETS.get(subset, TRAINING_FOLDERS)
 
 
 def photo_of(face_name: str) -> str:
