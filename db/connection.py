@@ -56,14 +56,39 @@ def open_reader(path: Path) -> sqlite3.Connection:
     Raises NotFoundError if there is no file, else as `open_store`; a store of an older drf is
     refused with the command that migrates it.
     """
-    connection, applied = _open_to_read(path)
-    if pending := [name for name in _known() if name not in applied]:
+    connection, pending = open_as_it_is(path)
+    if pending:
         connection.close()
         raise StoreError(
             f"{path} was made by an older drf ({len(pending)} schema steps behind); "
             f"run `drf db migrate --db {path}` first"
         )
     return connection
+
+
+def open_as_it_is(path: Path) -> tuple[sqlite3.Connection, list[str]]:
+    """Open a store for reading whatever its age; return also the schema steps that it lacks.
+
+    Raises as `open_reader`, but not for a store of an older drf.
+    """
+    with _explained(path):
+        if not path.exists():
+            raise NotFoundError(
+                f"there is no store at {path}; train a model first, or name one with --db"
+            )
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder; name the store's file with --db")
+        if in_wal_mode(path):  # a backup is not, so it may be read from a network disk
+            _refuse_network(path)
+        try:
+            return _connect_to_read(path)
+        except sqlite3.OperationalError:
+            # A file in WAL mode needs its -shm index even to be read, and on a read-only medium it
+            # cannot be made. Then nobody can be writing either, so the file may be read as one that
+            # never changes; but only if no -wal holds newer pages, which `immutable` would miss.
+            if _writable(path.parent) or _has_content(path.with_name(path.name + "-wal")):
+                raise
+            return _connect_to_read(path, "&immutable=1")
 
 
 @contextmanager
@@ -89,13 +114,6 @@ def _locked(db: Database) -> Iterator[None]:
         if db.conn.in_transaction:  # a full disk has rolled back already
             db.execute("ROLLBACK")
         raise
-
-
-def pending_migrations(path: Path) -> list[str]:
-    """Return the schema steps that a store lacks, in order. Raises as `open_reader`."""
-    connection, applied = _open_to_read(path)
-    connection.close()
-    return [name for name in _known() if name not in applied]
 
 
 def in_wal_mode(path: Path) -> bool:
@@ -132,36 +150,15 @@ def _migrate(db: Database) -> None:
             migrations.apply(db)
 
 
-def _open_to_read(path: Path) -> tuple[sqlite3.Connection, set[str]]:
-    """Return a connection that can change nothing, and the schema steps applied to the file."""
-    with _explained(path):
-        if not path.exists():
-            raise NotFoundError(
-                f"there is no store at {path}; train a model first, or name one with --db"
-            )
-        if path.is_dir():
-            raise StoreError(f"{path} is a folder; name the store's file with --db")
-        if in_wal_mode(path):  # a backup is not, so it may be read from a network disk
-            _refuse_network(path)
-        try:
-            return _connect_to_read(path)
-        except sqlite3.OperationalError:
-            # A file in WAL mode needs its -shm index even to be read, and on a read-only medium it
-            # cannot be made. Then nobody can be writing either, so the file may be read as one that
-            # never changes; but only if no -wal holds newer pages, which `immutable` would miss.
-            if _writable(path.parent) or _has_content(path.with_name(path.name + "-wal")):
-                raise
-            return _connect_to_read(path, "&immutable=1")
-
-
-def _connect_to_read(path: Path, more: str = "") -> tuple[sqlite3.Connection, set[str]]:
+def _connect_to_read(path: Path, more: str = "") -> tuple[sqlite3.Connection, list[str]]:
     uri = f"{path.resolve().as_uri()}?mode=ro{more}"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)
     try:
-        return connection, _judge(Database(connection), path)
+        applied = _judge(Database(connection), path)
     except BaseException:
         connection.close()
         raise
+    return connection, [name for name in _known() if name not in applied]
 
 
 def _refuse_network(path: Path) -> None:

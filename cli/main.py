@@ -1,0 +1,88 @@
+"""`drf`, the command line. Commands import what they need when they run: help is instant."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import cli.data
+import cli.leaderboard
+import cli.runs
+import cli.store
+import cli.web
+from drf import __version__
+from drf.errors import DrfError
+
+app = typer.Typer(
+    name="drf",
+    help="Face alignment with deep regression forests: train, evaluate, compare.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # what escapes is a bug, and its traceback should be whole
+)
+app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
+app.command("leaderboard")(cli.leaderboard.leaderboard)
+app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
+app.add_typer(cli.store.app, name="db", help="Check, copy and migrate the store.")
+app.command("web")(cli.web.web)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"drf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _drf(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+
+
+def main() -> None:
+    """Run the command line and exit.
+
+    0 ok, 1 failure, 2 usage or configuration, 3 not found, 4 a check failed, 130 interrupted.
+    What a user can cause becomes one sentence on stderr; any other exception keeps its traceback.
+    """
+    try:
+        try:
+            app()  # ends in SystemExit: usage errors with 2, Ctrl-C with 130
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has gone, e.g. `drf runs list | head -1`. Python flushes stdout
+        # once more on its way out, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        explained = _explain(error)
+        if explained is None:
+            raise
+        print(f"drf: {explained}", file=sys.stderr)
+        sys.exit(explained.exit_code)
+
+
+def _explain(error: Exception) -> DrfError | None:
+    """Return what to tell the user, or None for a bug."""
+    if isinstance(error, DrfError):
+        return error
+    import sqlite3
+
+    from db.sqlite_errors import as_drf_error, from_os
+
+    if isinstance(error, sqlite3.Error):
+        return as_drf_error(error)
+    if isinstance(error, OSError) and error.errno != errno.EPIPE:
+        return from_os(error)
+    return None

@@ -1,0 +1,83 @@
+"""`drf db`: the store as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import Db, Json
+from cli.output import cell, note, print_json, tables
+from db.location import DEFAULT_PATH
+from drf.errors import CheckFailed
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def path(db: Db = DEFAULT_PATH, json: Json = False) -> None:
+    """Print where the store lies."""
+    if json:
+        print_json({"path": str(db.resolve()), "exists": db.exists()})
+    else:
+        print(db.resolve())
+
+
+@app.command()
+def check(db: Db = DEFAULT_PATH, json: Json = False) -> None:
+    """Check the file, its references, and that every score follows from the stored predictions.
+
+    Exits with 4 if anything is wrong.
+    """
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from db.connection import open_reader
+    from db.integrity import faults
+
+    con = open_reader(db)
+    found = faults(con)
+    con.close()
+    if json:
+        print_json({"path": str(db.resolve()), "ok": not found, "faults": list(map(asdict, found))})
+    elif found:
+        table = Table("check", "where", "problem")
+        for fault in found:
+            table.add_row(cell(fault.check), cell(fault.subject), cell(fault.problem))
+        tables().print(table)
+    else:
+        print(f"{db} is sound")
+    if found:
+        raise CheckFailed(
+            f"{db} has {len(found)} faults; restore a backup, or delete what is wrong"
+        )
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="A new file for the copy.")],
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Write a compact, consistent copy of the store, also while runs write to it."""
+    from db.backup import back_up
+    from db.connection import open_as_it_is
+
+    con, _ = open_as_it_is(db)
+    try:
+        back_up(con, target)
+    finally:
+        con.close()
+    note(f"{db} copied to {target}, {target.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def migrate(db: Db = DEFAULT_PATH) -> None:
+    """Bring a store of an older drf up to date; a backup before is a good idea."""
+    from db.connection import open_as_it_is, open_store
+
+    con, pending = open_as_it_is(db)
+    con.close()
+    open_store(db).close()
+    note(f"{db}: " + (f"applied {', '.join(pending)}" if pending else "nothing to migrate"))

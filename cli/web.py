@@ -1,0 +1,42 @@
+"""`drf web`: the app, on a store."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import Db
+from db.location import DEFAULT_PATH
+
+
+def web(
+    db: Db = DEFAULT_PATH,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
+    headless: Annotated[bool, typer.Option(help="Do not open a browser.")] = False,
+) -> None:
+    """Open the leaderboard in a browser."""
+    from db.connection import open_reader
+
+    open_reader(db).close()  # an unusable store is told here, before a browser opens
+    command = streamlit_command(port, headless)
+    # The process becomes Streamlit: signals and the exit code are Streamlit's own, and nothing is
+    # left behind when it is killed.
+    os.execve(command[0], command, os.environ | {"DRF_DB": str(db.resolve())})
+
+
+def streamlit_command(port: int, headless: bool) -> list[str]:
+    """Return the command that serves the app, wherever the package `webapp` is installed."""
+    import webapp
+
+    app = Path(webapp.__path__[0]) / "app.py"
+    return [
+        *(sys.executable, "-m", "streamlit", "run", str(app)),
+        f"--server.port={port}",
+        f"--server.headless={str(headless).lower()}",
+        "--server.showEmailPrompt=false",
+        "--browser.gatherUsageStats=false",
+    ]

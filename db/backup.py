@@ -1,0 +1,32 @@
+"""A consistent copy of a store that may be in use."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from drf.errors import UsageError
+
+
+def back_up(con: sqlite3.Connection, target: Path) -> None:
+    """Write a compact copy of the open store to `target`, as of this moment.
+
+    The copy is one file without a write-ahead log, so it can be read from any disk. It takes its
+    name only when it is complete. Raises UsageError if there is a file of that name.
+    """
+    _refuse_existing(target)
+    unfinished = target.with_name(target.name + ".part")
+    unfinished.unlink(missing_ok=True)
+    try:
+        con.execute("VACUUM INTO ?", [str(unfinished)])
+        _refuse_existing(target)
+        unfinished.rename(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise UsageError(f"{target} exists; backups overwrite nothing, give another name")
+    if not target.parent.is_dir():
+        raise UsageError(f"the folder {target.parent} of the backup does not exist; make it first")
