@@ -1,0 +1,92 @@
+"""Pose and projection: from the head's frame to picture pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from drf.data.synthetic.head import Head, contour_indices
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Attitude of the head (degrees) and its place in the picture.
+
+    yaw > 0 turns the face to the picture's right, pitch > 0 lifts the chin, roll > 0 is clockwise.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+    distance: float  # of the camera from the head's origin, head units
+    box_side: float  # wanted side of the face box, px
+    centre: tuple[float, float]  # of the face box, px
+
+
+class Camera:
+    """Perspective projection of one head; picture px, 0-based, pixel centres at integers."""
+
+    def __init__(self, head: Head, pose: Pose) -> None:
+        self.pose = pose
+        yaw, pitch = np.radians(pose.yaw), np.radians(pose.pitch)
+        cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+        turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        # A lifted chin sends the front of the face up the picture (towards smaller y).
+        nod = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+        self.rotation = nod @ turn  # (3, 3) head frame -> upright camera frame
+        roll = np.radians(pose.roll)
+        self._roll = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+        self._scale, self._shift = 1.0, np.zeros(2)
+        upright = self._upright_points(head)
+        rolled = upright @ self._roll.T
+        low, high = rolled.min(axis=0), rolled.max(axis=0)
+        self._scale = pose.box_side / (1.25 * float((high - low).max()))
+        self._shift = np.asarray(pose.centre) - self._scale * (low + high) / 2
+        self.points = self.to_picture(upright)  # (68, 2)
+
+    @property
+    def scale(self) -> float:
+        """Pixels per head unit at the depth of the head's origin."""
+        return self._scale
+
+    def upright(self, xyz: np.ndarray) -> np.ndarray:
+        """Project (..., 3) of the head's frame to (..., 2) of the unrolled, unscaled picture."""
+        turned = xyz @ self.rotation.T.astype(xyz.dtype)
+        depth = 1 - turned[..., 2:] / xyz.dtype.type(self.pose.distance)
+        return turned[..., :2] / depth
+
+    def to_picture(self, upright: np.ndarray) -> np.ndarray:
+        """Roll, scale and place (..., 2) of `upright`; returns px."""
+        matrix = (self._roll * self._scale).astype(upright.dtype)
+        return upright @ matrix.T + self._shift.astype(upright.dtype)
+
+    def project(self, xyz: np.ndarray) -> np.ndarray:
+        """Project (..., 3) of the head's frame to (..., 2) px."""
+        return self.to_picture(self.upright(xyz))
+
+    def _upright_points(self, head: Head) -> np.ndarray:
+        """Project the 68 points; those of the contour march to the visible silhouette.
+
+        A contour point's path runs from inside the face to the point itself. Seen from the front
+        the end is the outermost place of the path; once the skin there has turned away, the
+        outermost place is where the path crosses the silhouette, which is what annotators mark.
+        """
+        points = self.upright(head.points)
+        paths = self.upright(head.paths)  # (K, S, 2)
+        frontal = head.paths[:, -1, :2] - head.paths[:, 0, :2]
+        outward = frontal / np.linalg.norm(frontal, axis=1, keepdims=True)
+        reach = np.einsum("ksc,kc->ks", paths, outward)
+        last = reach.shape[1] - 1
+        best = reach.argmax(axis=1)
+        rows = np.arange(len(best))
+        left, mid, right = (reach[rows, np.clip(best + d, 0, last)] for d in (-1, 0, 1))
+        bend = left - 2 * mid + right
+        offset = np.where(
+            (best > 0) & (best < last) & (bend < 0), (left - right) / (2 * bend - 1e-12), 0
+        )
+        place = np.clip(best + offset, 0, last)
+        low = np.minimum(place.astype(int), last - 1)
+        share = (place - low)[:, None]
+        points[contour_indices()] = paths[rows, low] * (1 - share) + paths[rows, low + 1] * share
+        return points

@@ -1,0 +1,245 @@
+"""Eyes, brows, lips and nostrils, drawn as curves through the projected points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from drf.data.synthetic.paint import blend, disc, fill, polygon_mask, spline, stroke, window
+from drf.data.synthetic.skin import Look
+from drf.data.synthetic.textures import cut
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What the parts are drawn on and with."""
+
+    picture: np.ndarray  # (H, W, 3) uint8 RGB, drawn in place
+    points: np.ndarray  # (68, 2) px
+    gain: np.ndarray  # (68, 3) light at the points
+    look: Look
+    seen: np.ndarray  # (H, W) float32: share of the skin that is seen there
+    side: (
+        np.ndarray
+    )  # (H, W) float32: canonical x of the skin seen there, texture px from the midline
+
+
+def _tuple(colour: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(c) for c in np.clip(colour, 0, 255))
+
+
+def _visible(canvas: Canvas, view: tuple[slice, slice], edge: float) -> np.ndarray:
+    """Return (h, w) 0..1: skin on the eye's own side of the nose; `edge` is the bound, signed."""
+    own = canvas.side[view] * np.sign(edge) - abs(edge)
+    return np.clip(own * 0.5 + 0.5, 0, 1) * canvas.seen[view]
+
+
+def draw_eye(canvas: Canvas, indices: list[int], gaze: np.ndarray, edge: float) -> None:
+    """Draw one eye. `indices`: outer corner, two upper, inner corner, two lower (from the inner)."""
+    points = canvas.points[indices]
+    a, b = points[0], points[3]
+    width = float(np.hypot(*(b - a)))
+    view = window(points, 0.5 * width + 3, canvas.picture.shape)
+    region = canvas.picture[view]
+    if region.size == 0:
+        return
+    origin = np.array([view[1].start, view[0].start], dtype=float)
+    upper, lower = spline(points[:4] - origin), spline(points[[3, 4, 5, 0]] - origin)
+    lids = np.concatenate([upper[:-1], lower[:-1]])
+    light = canvas.gain[indices].mean(axis=0)
+    look = canvas.look
+    before = region.copy()
+    ball = _eyeball(region.shape, points - origin, upper, width, gaze, look, light)
+    blend(region, ball, polygon_mask(region.shape, lids))
+
+    dark = look.skin * light * (0.42 - 0.2 * look.lashes)
+    opening = float(np.hypot(*(points[[1, 2]].mean(axis=0) - points[[4, 5]].mean(axis=0))))
+    up = (points[[1, 2]].mean(axis=0) - points[[4, 5]].mean(axis=0)) / max(opening, 1e-6)
+    middle = np.sin(np.linspace(0, np.pi, len(upper)))[:, None]
+    crease = upper + up * (0.6 + (0.10 + 0.06 * look.age) * width) * middle
+    line = np.zeros(region.shape[:2], np.uint8)
+    stroke(line, crease, 150)
+    blend(region, look.skin * light * 0.55, cv2.GaussianBlur(line, (3, 3), 0.7))
+    stroke(region, lower, _tuple(look.skin * light * (0.68 - 0.15 * look.lashes)))
+    stroke(region, upper, _tuple(dark), 2 if width > 17 else 1)
+    if look.lashes > 0.5:
+        stroke(region, upper + 0.5 * up * middle, _tuple(dark * 0.6), 2)
+    keep = 1 - _visible(canvas, view, edge)
+    blend(region, before, keep)
+
+
+def _eyeball(shape: tuple[int, ...], points: np.ndarray, upper: np.ndarray, width: float,
+             gaze: np.ndarray, look: Look, light: np.ndarray) -> np.ndarray:  # fmt: skip
+    """Paint white, iris, pupil, highlight and the shadow of the upper lid on a patch."""
+    ball = np.empty(shape, np.uint8)
+    ball[:] = np.clip(np.array([226, 218, 212]) * light, 0, 255)
+    axis = (points[3] - points[0]) / max(width, 1e-6)
+    down = np.array([-axis[1], axis[0]]) * np.sign(axis[0] or 1)
+    centre = (points[0] + points[3]) / 2 + axis * gaze[0] * width + down * (gaze[1] - 0.02) * width
+    radius = 0.225 * 0.135 / 0.138 * width / max(0.55, min(1.0, width / 18))
+    corner = points[3] - axis * 0.05 * width
+    disc(ball, corner, (0.07 * width, 0.05 * width), 0, _tuple(np.array([206, 130, 120]) * light))
+    disc(ball, centre, (radius, radius), 0, _tuple(look.iris * light * 0.45))
+    disc(ball, centre, (0.84 * radius, 0.84 * radius), 0, _tuple(look.iris * light * 1.1))
+    disc(ball, centre, (0.42 * radius, 0.42 * radius), 0, _tuple(np.array([10, 8, 8])))
+    shadow = np.zeros(shape[:2], np.uint8)
+    stroke(shadow, upper, 255, max(2, round(0.16 * width)))
+    shadow = cv2.GaussianBlur(shadow, (5, 5), 1.2).astype(np.float32) * np.float32(0.55 / 255)
+    blend(ball, look.skin * light * 0.25, shadow)
+    glint = centre + np.array([-0.3, -0.35]) * radius
+    disc(
+        ball,
+        glint,
+        (0.22 * radius, 0.22 * radius),
+        0,
+        _tuple(np.array([250, 250, 250]) * min(1.0, light.mean() + 0.3)),
+    )
+    return ball
+
+
+def draw_brow(
+    canvas: Canvas, indices: list[int], thickness: float, rng: np.random.Generator, edge: float
+) -> None:
+    """Draw one brow along its five points (tail first): a soft tapered band of hairs."""
+    points = canvas.points[indices]
+    curve = spline(points, per_span=4)
+    along = np.linspace(0, 1, len(curve))[:, None]
+    span = float(np.hypot(*(points[-1] - points[0])))
+    tangent = np.gradient(curve, axis=0)
+    normal = np.stack([-tangent[:, 1], tangent[:, 0]], -1) * np.sign(
+        points[-1, 0] - points[0, 0] or 1
+    )
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+    half = thickness * (0.35 + 0.9 * along - 0.35 * along**3) * canvas.look.brow_weight
+    band = np.concatenate([curve - half * normal, (curve + half * normal)[::-1]])
+    view = window(band, 4, canvas.picture.shape)
+    region = canvas.picture[view]
+    if region.size == 0 or span < 2:
+        return
+    origin = np.array([view[1].start, view[0].start], dtype=float)
+    mask = polygon_mask(region.shape, band - origin, blur=0.9)
+    hairs = np.zeros(region.shape[:2], np.uint8)
+    starts = curve + normal * half * rng.uniform(-0.2, 1.1, (len(curve), 1))
+    lean = tangent / (np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9)
+    ends = starts - (normal * (0.6 + along) + lean * 1.3) * half * rng.uniform(
+        0.7, 1.5, (len(curve), 1)
+    )
+    for start, end in zip(starts, ends, strict=True):
+        stroke(hairs, np.stack([start, end]) - origin, 255)
+    grain = 0.62 + 0.14 * cut("fine", region.shape[:2], rng)
+    density = min(0.95, 0.55 + 0.3 * canvas.look.brow_weight)
+    alpha = mask.astype(np.float32) / 255 * grain * density + hairs.astype(np.float32) / 255 * 0.3
+    alpha = np.clip(alpha, 0, 0.95) * _visible(canvas, view, edge)
+    colour = (0.72 * canvas.look.hair + 0.12 * canvas.look.skin) * canvas.gain[indices].mean(axis=0)
+    blend(region, colour, alpha)
+
+
+def draw_mouth(canvas: Canvas, teeth: float) -> None:
+    """Draw lips, and between them teeth, tongue and the dark of the open mouth."""
+    points = canvas.points
+    view = window(points[48:68], 6, canvas.picture.shape)
+    region = canvas.picture[view]
+    if region.size == 0:
+        return
+    origin = np.array([view[1].start, view[0].start], dtype=float)
+    local = points - origin
+    upper_out, lower_out = spline(local[48:55]), spline(local[[54, 55, 56, 57, 58, 59, 48]])
+    upper_in, lower_in = spline(local[60:65]), spline(local[[64, 65, 66, 67, 60]])
+    light = canvas.gain[48:68].mean(axis=0)
+    lips = canvas.look.lips * light
+    seen = canvas.seen[view]
+    top = np.concatenate([upper_out, local[64:65], upper_in[::-1], local[60:61]])
+    bottom = np.concatenate([lower_out, local[60:61], lower_in[::-1], local[64:65]])
+    for polygon, tone in ((top, 0.84), (bottom, 1.0)):
+        mask = polygon_mask(region.shape, polygon, blur=0.7).astype(np.float32) / 255
+        blend(region, lips * tone, 0.86 * mask * seen)
+    shine = np.zeros(region.shape[:2], np.uint8)
+    stroke(
+        shine,
+        0.55 * spline(local[[55, 56, 57, 58, 59]]) + 0.45 * spline(local[[55, 65, 66, 67, 59]]),
+        255,
+        2,
+    )
+    blend(
+        region,
+        np.clip(lips * 1.5 + 25, 0, 255),
+        cv2.GaussianBlur(shine, (5, 5), 1.2).astype(np.float32) * np.float32(0.5 / 255),
+    )
+    _draw_inside(region, local, np.concatenate([upper_in, lower_in[1:-1]]), teeth, light)
+    line = lips * 0.36
+    stroke(region, np.concatenate([local[48:49], upper_in, local[54:55]]), _tuple(line))
+    height = float(np.hypot(*(local[62] - local[66])))
+    if height > 2:
+        stroke(region, lower_in, _tuple(lips * 0.6))
+
+
+def _draw_inside(region: np.ndarray, local: np.ndarray, opening: np.ndarray, teeth: float,
+                 light: np.ndarray) -> None:  # fmt: skip
+    height = float(np.hypot(*(local[62] - local[66])))
+    if height < 1.2:
+        return
+    inside = np.empty(region.shape, np.uint8)
+    inside[:] = np.clip(np.array([52, 18, 18]) * light, 0, 255)
+    down = (local[66] - local[62]) / height
+    width = float(np.hypot(*(local[64] - local[60])))
+    disc(
+        inside,
+        local[66] - down * 0.08 * height,
+        (0.27 * width, 0.36 * height),
+        0,
+        _tuple(np.array([168, 72, 70]) * light),
+    )
+    if teeth > 0:
+        drop = min(0.62 * height, 0.13 * width) * teeth + 0.5
+        upper = spline(local[60:65])
+        row = np.concatenate([upper, upper[::-1] + down * drop])
+        fill(inside, row, _tuple(np.array([232, 224, 208]) * np.minimum(light, 1.05)))
+        gaps = upper[4:-4:3]
+        for gap in gaps:
+            stroke(
+                inside,
+                np.stack([gap, gap + down * drop * 0.9]),
+                _tuple(np.array([190, 176, 160]) * light),
+            )
+    blend(region, inside, polygon_mask(region.shape, opening))
+
+
+def draw_nostrils(canvas: Canvas, openness: float) -> None:
+    """Draw the two nostrils just above the points of the nose's base."""
+    points = canvas.points
+    base = points[33] - points[30]
+    size = float(np.hypot(*(points[35] - points[31])))
+    lift = -base / max(float(np.hypot(*base)), 1e-6) * 0.06 * size
+    view = window(points[30:36], 5, canvas.picture.shape)
+    region = canvas.picture[view]
+    if region.size == 0:
+        return
+    origin = np.array([view[1].start, view[0].start], dtype=float)
+    mask = np.zeros(region.shape[:2], np.uint8)
+    angle = float(np.degrees(np.arctan2(*(points[35] - points[31])[::-1])))
+    for outer, inner, tilt in ((31, 32, -18), (35, 34, 18)):
+        centre = 0.32 * points[outer] + 0.68 * points[inner] + lift - origin
+        reach = float(np.hypot(*(points[outer] - points[inner])))
+        disc(mask, centre, (0.50 * reach, openness * 0.085 * size), angle + tilt, 235)
+    wings = np.zeros_like(mask)
+    for outer, sign in ((31, -1), (35, 1)):
+        along = (points[35] - points[31]) / max(size, 1e-6)
+        upward = -base
+        foot = points[outer] - origin
+        wing = np.stack(
+            [
+                foot,
+                foot + sign * 0.05 * along * size + 0.28 * upward,
+                foot + 0.62 * upward - sign * 0.02 * along * size,
+            ]
+        )
+        stroke(wings, spline(wing), 120)
+    light = canvas.gain[31:36].mean(axis=0)
+    dark = canvas.look.skin * light
+    blend(region, dark * 0.5, cv2.GaussianBlur(wings, (3, 3), 0.8) * 1.0 / 255 * canvas.seen[view])
+    line = np.zeros_like(mask)
+    stroke(line, spline(points[31:36] - origin), 110)
+    blend(region, dark * 0.5, cv2.GaussianBlur(line, (3, 3), 0.8) * 1.0 / 255 * canvas.seen[view])
+    blend(region, dark * np.array([0.2, 0.13, 0.12]), cv2.GaussianBlur(mask, (3, 3), 0.7))
