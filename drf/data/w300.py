@@ -133,7 +133,7 @@ class W300:
         return tuple(folder for folder in all_folders(subset) if (self.root / folder).is_dir())
 
     def members(self, subset: str) -> Iterator[tuple[str, tuple[Path, Path] | None]]:
-        """Yield (face name, (picture, .pts)) of what is there; None for the pair if one is missing."""
+        """Yield (face name, (picture, .pts)) of what is there; None where one is missing."""
         for folder_name in self.folders_of(subset):
             folder = self.folder(folder_name)
             for name in sorted(folder.pairs.keys() | folder.orphans.keys()):

@@ -1,0 +1,19 @@
+"""Fixtures that several packages' tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_faces() -> Path:
+    """Return the root of 300-W: DRF_DATA, else ../shared/data/300w beside the repository."""
+    root = Path(os.environ.get("DRF_DATA") or REPOSITORY.parent / "shared/data/300w")
+    if not (root / "helen/testset").is_dir():
+        pytest.skip(f"no 300-W faces in {root}: set DRF_DATA to a folder that holds helen/testset")
+    return root
