@@ -18,7 +18,7 @@ from db.location import DEFAULT_PATH as DEFAULT_PATH
 from db.migrations import APPLICATION_ID, migrations
 from db.network import network_type
 from db.sqlite_errors import as_drf_error
-from drf.errors import DrfError, NotFoundError, StoreError
+from drf.errors import NotFoundError, StoreError
 
 BUSY_TIMEOUT_S = 30.0
 
@@ -143,11 +143,13 @@ def _judge(db: Database, path: Path) -> set[str]:
 
 
 def _migrate(db: Database) -> None:
-    """Apply what is missing in one transaction; taking the lock shows that the file is writable."""
+    """Apply what is missing, in one transaction that writes in any case."""
     with _locked(db):
         # Looked up again under the lock: another process may have migrated in the meantime.
         if migrations.pending(db):
             migrations.apply(db)
+        # SQLite grants the lock on a read-only file and fails at the first write: better now.
+        db.execute("UPDATE meta SET value = value")
 
 
 def _connect_to_read(path: Path, more: str = "") -> tuple[sqlite3.Connection, list[str]]:
@@ -182,7 +184,10 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise as_drf_error(error, str(path)) or DrfError(f"{path}: {error}") from error
+        explained = as_drf_error(error, str(path))
+        if explained is None:
+            raise
+        raise explained from error
     except OSError as error:
         raise StoreError(
             f"{path} cannot be opened ({error.strerror}); check its permissions and its folder's"

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,10 +66,7 @@ def start_run(db: Database, new: NewRun) -> str:
         **{name: getattr(new, name) for name in _PLAIN},
         "provenance": _json(new.provenance),
         "manifest": _json(new.manifest),
-        "state": "running",
-        "host": status.this_host(),
-        "pid": os.getpid(),
-        "process_started": status.process_started(os.getpid()),
+        **_process(),
         "started_at": now,
         "heartbeat_at": now,
     }
@@ -80,6 +78,26 @@ def start_run(db: Database, new: NewRun) -> str:
         db.table("runs").insert(row)
         db.table("run_config").insert_all(config)
     return run
+
+
+def resume_run(db: Database, run: str, changes: Mapping[str, Any]) -> None:
+    """Record that an ended or crashed run goes on in this process, with some keys changed.
+
+    changes  flat configuration keys and their new values; their source becomes "resume"
+    Raises UsageError while the run is running, NotFoundError if it is not there.
+    """
+    now = clock.now()
+    with writing(db):
+        if status.of_run(_require(db, run)) == "running":
+            raise UsageError(f"run {run[:8]} is running; there is nothing to resume")
+        db.table("runs").update(run, _process() | {"heartbeat_at": now, "reason": None})
+        db.table("run_config").upsert_all(
+            [
+                {"run": run, "key": key, "value": _json(value), "source": "resume"}
+                for key, value in changes.items()
+            ],
+            pk=("run", "key"),
+        )
 
 
 def beat(db: Database, run: str, *, epoch: int, progress: float, faces_per_s: float) -> None:
@@ -171,6 +189,16 @@ _PLAIN = (
     *("name", "family", "preset", "dataset", "track", "points", "seed", "epochs"),
     *("params", "macs"),
 )
+
+
+def _process() -> dict[str, Any]:
+    """What says that a run is alive in this process."""
+    return {
+        "state": "running",
+        "host": status.this_host(),
+        "pid": os.getpid(),
+        "process_started": status.process_started(os.getpid()),
+    }
 
 
 def _update(db: Database, run: str, values: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from sqlite_utils import Database
 
 from db import evaluations, runs
+from db.connection import open_store
 from drf.results import Evaluation, FaceCrop
 
 
@@ -94,9 +95,9 @@ def add_finished_run(db: Database, *, error_px: float = 2.0, **changes: Any) -> 
     return run
 
 
-def filled_store(path: Path, connect: Any) -> list[str]:
+def filled_store(path: Path) -> list[str]:
     """A store with a floor, two seeds of one hourglass and a better one; returns the run ids."""
-    db = connect(path)
+    db = open_store(path)
     ids = [
         add_finished_run(db, name="mean-shape", family="mean-shape", preset=None, error_px=9.0),
         add_finished_run(db, seed=0, error_px=2.0),

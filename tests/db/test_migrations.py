@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from db import reads
+from db.connection import open_as_it_is, open_reader, open_store
+from db.migrations import APPLICATION_ID, migrations
+from drf.errors import StoreError
+from tests.db import examples, processes
+
+STEPS = ["m001_runs", "m002_evaluations"]
+
+
+def older_store(path: Path) -> str:
+    """A store as drf made it before it knew evaluations, with one run; its id."""
+    db = Database(sqlite3.connect(path, isolation_level=None))
+    migrations.apply(db, stop_before="m002_evaluations")
+    identity = examples.runs.start_run(db, examples.new_run(name="old"))
+    db.close()
+    return identity
+
+
+@pytest.mark.parametrize("content", [None, b""], ids=["no file", "empty file"])
+def test_a_store_grows_from_nothing(path: Path, content: bytes | None) -> None:
+    if content is not None:
+        path.write_bytes(content)
+    open_store(path).close()
+    con = open_reader(path)
+    assert con.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    assert con.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert reads.revision(con) == 0
+    assert reads.leaderboard(con).empty
+    con.close()
+
+
+def test_a_creation_that_was_killed_half_way_is_taken_up_again(path: Path) -> None:
+    killed = sqlite3.connect(path)
+    killed.execute("PRAGMA journal_mode = WAL")  # all that is outside the one transaction
+    killed.close()
+    open_store(path).close()
+    open_reader(path).close()
+
+
+def test_every_table_is_strict(db: Database) -> None:
+    tables = db.execute("PRAGMA table_list").fetchall()
+    ours = {name: strict for _, name, kind, _, _, strict in tables if kind == "table"}
+    ours = {name: strict for name, strict in ours.items() if not name.startswith(("sqlite_", "_"))}
+    assert set(ours) == {
+        *("meta", "runs", "run_config", "epochs"),
+        *("faces", "evaluations", "scores", "image_errors"),
+    }
+    assert all(ours.values())
+
+
+def test_an_older_store_is_refused_by_readers_with_the_command_that_helps(path: Path) -> None:
+    older_store(path)
+    with pytest.raises(StoreError, match=rf"older drf.*drf db migrate --db {path}"):
+        open_reader(path)
+    con, pending = open_as_it_is(path)
+    con.close()
+    assert pending == STEPS[1:]
+
+
+def test_an_older_store_is_brought_up_to_date_with_its_rows(path: Path) -> None:
+    run = older_store(path)
+    db = open_store(path)
+    examples.evaluations.record_evaluation(db, run, examples.evaluation(), [])
+    db.close()
+    con = open_reader(path)
+    assert [m.name for m in migrations.applied(Database(con))] == STEPS
+    assert reads.leaderboard(con)["name"].tolist() == ["old"]
+    con.close()
+
+
+def test_a_migration_that_fails_leaves_the_old_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older_store(path)
+    monkeypatch.setattr("db.migrations._LEADERBOARD", "CREATE VIEW leaderboard AS nonsense")
+    with pytest.raises(sqlite3.OperationalError, match="syntax error"):  # ours: a traceback
+        open_store(path)
+    con, pending = open_as_it_is(path)
+    assert pending == STEPS[1:]
+    names = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
+    assert not names & {"faces", "evaluations", "scores", "evaluation_scores"}
+    con.close()
+
+
+def test_a_newer_store_is_refused_by_everyone_and_left_alone(path: Path) -> None:
+    db = open_store(path)
+    db.table("_sqlite_migrations").insert(
+        {"migration_set": "drf", "name": "m099_future", "applied_at": "2030-01-01"}
+    )
+    db.close()
+    for opener in (open_store, open_reader, open_as_it_is):
+        with pytest.raises(StoreError, match=r"newer drf \(m099_future\).*update drf"):
+            opener(path)
+
+
+def test_processes_that_create_one_store_at_once_agree(path: Path) -> None:
+    results = processes.in_parallel(processes.create, [(path,)] * 3)
+    assert results == ["ok"] * 3
+    con = open_reader(path)
+    applied = con.execute("SELECT name FROM _sqlite_migrations ORDER BY id").fetchall()
+    assert [name for (name,) in applied] == STEPS
+    con.close()
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="no sqlite3 command here")
+def test_plain_sqlite3_reads_the_leaderboard(filled: list[str], path: Path) -> None:
+    done = subprocess.run(
+        ["sqlite3", str(path), "SELECT rank, name, round(ocular_nme, 2) FROM leaderboard"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line.split("|")[:2] for line in done.stdout.splitlines()] == [
+        ["1", "hourglass-wide"],
+        ["2", "hourglass"],
+        ["3", "hourglass"],
+        ["4", "mean-shape"],
+    ]

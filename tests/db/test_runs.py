@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from db import evaluations, reads, runs, status
+from db.connection import open_reader
+from drf.errors import NotFoundError, UsageError
+from tests.db import examples
+
+
+def test_a_new_run_is_running_in_this_process(db: Database, path: Path) -> None:
+    new = examples.new_run()
+    run = runs.start_run(db, new)
+    con = open_reader(path)
+    row = reads.run(con, run)
+    con.close()
+    assert len(run) == 32
+    assert int(run, 16) >= 0
+    assert row["status"] == "running"
+    assert (row["host"], row["pid"]) == (status.this_host(), os.getpid())
+    assert row["config"] == [(key, new.config[key], new.sources[key]) for key in sorted(new.config)]
+    for name in ("name", "preset", "seed", "epochs", "params", "macs", "provenance", "manifest"):
+        assert row[name] == getattr(new, name)
+
+
+def test_what_a_run_may_lack_is_null(db: Database, path: Path) -> None:
+    run = runs.start_run(db, examples.new_run(preset=None, track=None, epochs=None))
+    con = open_reader(path)
+    row = reads.run(con, run)
+    listed = reads.runs(con)
+    con.close()
+    assert (row["preset"], row["track"], row["epochs"], row["best_val_nme"]) == (None,) * 4
+    assert str(listed["epochs"].dtype) == "Int64"
+    assert math.isnan(listed["best_val_nme"].iloc[0])
+
+
+def test_every_key_must_say_where_it_came_from(db: Database) -> None:
+    with pytest.raises(ValueError, match=r"differ in training\.lr"):
+        runs.start_run(db, examples.new_run(config={"training.lr": 1e-3}, sources={}))
+
+
+def test_a_value_that_is_not_json_leaves_no_run(db: Database) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        runs.start_run(db, examples.new_run(config={"a": math.nan}, sources={"a": "default"}))
+    assert db.table("runs").count == 0
+
+
+def test_heartbeats_and_curves(db: Database, path: Path) -> None:
+    run = runs.start_run(db, examples.new_run())
+    runs.beat(db, run, epoch=3, progress=0.25, faces_per_s=180.0)
+    runs.record_epoch(db, run, 1, {"loss": 2.0, "val_nme": 0.05})
+    runs.record_epoch(db, run, 2, {"loss": math.inf})
+    runs.record_epoch(db, run, 1, {"loss": 1.0})  # resumed: the later value stands
+    con = open_reader(path)
+    row, curves = reads.run(con, run), reads.curves(con, run)
+    con.close()
+    assert (row["epoch"], row["progress"], row["faces_per_s"]) == (3, 0.25, 180.0)
+    values = {(e, m): v for e, m, v in curves.itertuples(index=False)}
+    assert values.pop((1, "loss")) == 1.0
+    assert values.pop((1, "val_nme")) == 0.05
+    assert math.isnan(values.pop((2, "loss")))
+    assert not values
+
+
+@pytest.mark.parametrize("progress", [-0.1, 1.1])
+def test_progress_is_a_share(db: Database, progress: float) -> None:
+    run = runs.start_run(db, examples.new_run())
+    with pytest.raises(sqlite3.IntegrityError):
+        runs.beat(db, run, epoch=1, progress=progress, faces_per_s=1.0)
+
+
+@pytest.mark.parametrize("state", status.ENDED)
+def test_a_run_ends_in_one_of_four_ways(db: Database, path: Path, state: str) -> None:
+    run = runs.start_run(db, examples.new_run())
+    runs.end_run(
+        db,
+        run,
+        state,
+        reason="because",
+        wall_s=12.5,
+        faces_per_s=210.0,
+        best_epoch=4,
+        best_val_nme=0.031,
+    )
+    con = open_reader(path)
+    row = reads.run(con, run)
+    con.close()
+    assert (row["status"], row["reason"], row["wall_s"]) == (state, "because", 12.5)
+    assert (row["best_epoch"], row["best_val_nme"]) == (4, 0.031)
+    assert row["ended_at"] >= row["started_at"]
+
+
+def test_there_is_no_fifth_way(db: Database) -> None:
+    run = runs.start_run(db, examples.new_run())
+    with pytest.raises(ValueError, match="not 'running'"):
+        runs.end_run(
+            db, run, "running", wall_s=1, faces_per_s=1, best_epoch=None, best_val_nme=None
+        )
+
+
+def test_a_run_deleted_under_its_trainer_is_told(db: Database) -> None:
+    gone = examples.add_finished_run(db)
+    runs.delete_run(db, gone)
+    for write in (
+        lambda: runs.beat(db, gone, epoch=1, progress=0, faces_per_s=1),
+        lambda: runs.record_epoch(db, gone, 1, {"loss": 1.0}),
+        lambda: runs.delete_run(db, gone),
+    ):
+        with pytest.raises(NotFoundError, match=f"run {gone[:8]} is not in the store any more"):
+            write()
+    assert db.table("epochs").count == 0
+
+
+def test_a_running_run_is_not_deleted(db: Database) -> None:
+    run = runs.start_run(db, examples.new_run())
+    with pytest.raises(UsageError, match="is running; stop it first"):
+        runs.delete_run(db, run)
+    assert db.table("runs").count == 1
+
+
+def test_deleting_removes_what_only_this_run_shows(db: Database) -> None:
+    kept = examples.add_finished_run(db)
+    before = _counts(db)
+    doomed = examples.add_finished_run(db)
+    other = examples.evaluation(9, subset="challenging", names=tuple(f"c/{i}" for i in range(9)))
+    evaluations.record_evaluation(db, doomed, other, examples.crops(other))
+    assert _counts(db)["faces"] == before["faces"] + 9
+    runs.delete_run(db, doomed)
+    assert _counts(db) == before
+    assert [row["id"] for row in db.table("runs").rows] == [kept]
+    assert not db.execute("PRAGMA foreign_key_check").fetchall()
+
+
+def test_the_configuration_is_json_that_sqlite_reads(db: Database) -> None:
+    runs.start_run(db, examples.new_run())
+    (lr,) = db.execute(
+        "SELECT json_extract(value, '$') FROM run_config WHERE key = 'training.lr'"
+    ).fetchone()
+    assert lr == 1e-3
+    (provenance,) = db.execute("SELECT provenance FROM runs").fetchone()
+    assert json.loads(provenance)["precision"] == "fp32"
+
+
+def _counts(db: Database) -> dict[str, int]:
+    return {name: db.table(name).count for name in db.table_names() if name != "sqlite_sequence"}
