@@ -1,0 +1,1 @@
+"""The leaderboard app: Streamlit pages over a store that they only read. Never imports torch."""

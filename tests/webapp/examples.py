@@ -1,0 +1,176 @@
+"""A small store for the app: synthetic faces, honest errors, runs in every state, hostile names."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from sqlite_utils import Database
+
+from db import evaluations, runs
+from db.connection import open_store, writing
+from drf import geometry, metrics, overlay
+from drf.data import boxes
+from drf.data.synthetic import render_face
+from drf.results import Evaluation, FaceCrop
+
+FACES = {"common": 30, "challenging": 26}
+CROP_PX = 128
+WITHOUT_PICTURE = "common/00003"
+HOSTILE = (
+    "<img src=x onerror=document.title='owned'>",
+    "[x](javascript:document.title='owned')",
+    '=HYPERLINK("http://example.org") https://example.org :red[red] $x^2$',
+)
+DIFF = "diff --git a/drf/metrics.py b/drf/metrics.py\n-    return 1\n+    return 2\n"
+
+
+@functools.cache
+def faces(subset: str) -> tuple[tuple[str, ...], np.ndarray, list[FaceCrop]]:
+    """Names, ground truth (n, 68, 2) picture px, and the crops, one face without."""
+    made = [render_face(subset, index) for index in range(FACES[subset])]
+    names = tuple(f"{subset}/{index:05d}" for index in range(len(made)))
+    truth = np.stack([face.points for face in made])
+    to_picture = geometry.crop_to_picture(boxes.gt_boxes(truth), CROP_PX)
+    crops = []
+    for name, face, affine in zip(names, made, to_picture, strict=True):
+        if name != WITHOUT_PICTURE:
+            flags = cv2.INTER_AREA | cv2.WARP_INVERSE_MAP
+            crop = cv2.warpAffine(face.picture, affine, (CROP_PX, CROP_PX), flags=flags)
+            crops.append(FaceCrop(name, face.points, overlay.encode_jpeg(crop), affine))
+    return names, truth, crops
+
+
+def evaluation(subset: str, error: float, seed: int) -> Evaluation:
+    """Predictions whose NME is about `error` (a fraction of the ocular distance), some far worse."""
+    names, truth, _ = faces(subset)
+    rng = np.random.default_rng([seed, len(names)])
+    scale = error * metrics.ocular_distance(truth) * rng.lognormal(-0.15, 0.55, len(truth))
+    offset = 0.6 * rng.standard_normal((len(truth), 1, 2)) + rng.standard_normal(truth.shape) * 0.6
+    predictions = truth + 0.95 * scale[:, None, None] * offset
+    return Evaluation(
+        dataset="synthetic",
+        subset=subset,
+        names=names,
+        ground_truth=truth,
+        predictions=predictions.astype(np.float32),
+        points="all",
+        box="gt",
+        flip_test=True,
+        manifest={"faces": len(names), "skipped": {}, "digest": f"synthetic-{subset}"},
+        ms_per_face=1.8 + seed / 10,
+    )
+
+
+HOURGLASS = runs.NewRun(
+    name="hourglass",
+    family="hourglass",
+    preset="hourglass",
+    dataset="synthetic",
+    track="ten-minutes",
+    points="all",
+    seed=0,
+    epochs=40,
+    config={
+        "training.lr": 1e-3,
+        "training.epochs": 40,
+        "model.width": 96,
+        "model.stacks": 1,
+        "augment.flip": True,
+        "data.root": None,
+        "note": HOSTILE[0],
+    },
+    sources={
+        "training.lr": "--set",
+        "training.epochs": "track ten-minutes",
+        "model.width": "preset hourglass",
+        "model.stacks": "default",
+        "augment.flip": "default",
+        "data.root": "default",
+        "note": "file quick.toml",
+    },
+    provenance={
+        "command": ["drf", "train", "hourglass", "--set", "training.lr=0.001", "--seed", "0"],
+        "git_commit": "3f2a9c1e" * 5,
+        "git_diff": DIFF,
+        "device": "cpu",
+        "precision": "bf16",
+        "versions": {"python": "3.11.9", "torch": "2.13.0", "numpy": "2.4.0"},
+        "hardware": {"cpu": "2 cores", "memory_gib": 8},
+    },
+    manifest={"faces": 2000, "digest": "0f3c", "skipped": {}},
+    params=1_234_567,
+    macs=891_000_000,
+)
+
+
+def add_run(
+    db: Database, new: runs.NewRun, error: float | None, *, seed: int = 0, state: str = "finished"
+) -> str:
+    """A run that trained (if it has epochs), ended in `state`, and was evaluated if it has an error."""
+    run = runs.start_run(db, new)
+    rng = np.random.default_rng(seed)
+    for epoch in range(1, (new.epochs or 0) + 1):
+        decay = float(np.exp(-epoch / 8))
+        values = {
+            "loss": 0.004 + 0.3 * decay,
+            "loss_stack1": 0.005 + 0.32 * decay,
+            "val_nme": (error or 0.05) * (1 + 2 * decay) + 0.0004 * rng.standard_normal(),
+            "lr": 1e-3 * (1 + np.cos(np.pi * epoch / 40)) / 2,
+        }
+        runs.record_epoch(db, run, epoch, {name: float(value) for name, value in values.items()})
+    if error is not None:
+        for subset, harder in (("common", 1.0), ("challenging", 1.7)):
+            result = evaluation(subset, error * harder, seed)
+            evaluations.record_evaluation(
+                db, run, result, faces(subset)[2], checkpoint="best.safetensors"
+            )
+    if state != "running":
+        best = new.epochs - 2 if new.epochs else None
+        runs.end_run(
+            db, run, state, reason=None if state == "finished" else "Stopped by the budget.",
+            wall_s=597.8 if new.epochs else 0.4, faces_per_s=412.0, best_epoch=best,
+            best_val_nme=error if best else None,
+        )  # fmt: skip
+    return run
+
+
+def bury(db: Database, run: str) -> None:
+    """Make it the run of a process that has ended, as a killed one leaves it."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with writing(db):
+        db.table("runs").update(run, {"pid": ended.pid, "epoch": 12, "progress": 0.3})
+
+
+def fill(path: Path) -> dict[str, str]:
+    """Make the store; returns the run ids by a short key."""
+    db = open_store(path)
+    floor = replace(
+        HOURGLASS, name="mean-shape", family="mean-shape", preset=None, track=None, epochs=None,
+        params=0, macs=0, config={}, sources={},
+        provenance={"git_commit": "3f2a9c1e" * 5, "device": "cpu", "precision": "fp32"},
+    )  # fmt: skip
+    wide = replace(HOURGLASS, name="hourglass-wide", seed=1, params=4_910_000, macs=3_400_000_000)
+    ids = {
+        "floor": add_run(db, floor, 0.16, seed=3),
+        "narrow": add_run(db, HOURGLASS, 0.041, seed=0),
+        "wide": add_run(db, wide, 0.034, seed=1),
+        "image": add_run(db, replace(HOURGLASS, name=HOSTILE[0]), 0.06, state="interrupted", seed=2),
+        "script": add_run(db, replace(HOURGLASS, name=HOSTILE[1], epochs=12), 0.08, state="running"),
+        "formula": add_run(db, replace(HOURGLASS, name=HOSTILE[2]), 0.05, state="failed", seed=5),
+        "untested": add_run(db, replace(HOURGLASS, name="trains", epochs=5), None, state="running"),
+    }  # fmt: skip
+    bury(db, ids["script"])
+    db.close()
+    return ids
+
+
+if __name__ == "__main__":
+    print(os.linesep.join(f"{key} {run}" for key, run in fill(Path(sys.argv[1])).items()))

@@ -1,0 +1,76 @@
+"""Entry of the app: `streamlit run webapp/app.py`, with the store in DRF_DB (default runs/drf.db).
+
+Finds the store, says in one sentence what to do where there is none, and runs the chosen page.
+Pages are scripts in `views/`; what a page needs beyond this file it imports from `webapp`.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+
+from drf.errors import DrfError, NotFoundError
+from webapp import store, url_keys, url_state
+from webapp.text import plain
+
+ICON = str(Path(__file__).with_name("icon.svg"))  # a named icon would be fetched from afar
+# No icons here: Streamlit would fetch each from a font host, to show it in the browser's tab.
+PAGES = [
+    st.Page(
+        "views/leaderboard.py",
+        title="Leaderboard",
+        help="Every evaluated run of one dataset and subset, ranked.",
+        default=True,
+    ),
+    st.Page(
+        "views/run.py",
+        title="Run",
+        url_path=url_keys.RUN,
+        help="One run: scores, curves, configuration, and the faces it gets wrong.",
+    ),
+    st.Page(
+        "views/about.py",
+        title="About",
+        url_path=url_keys.ABOUT,
+        help="What the numbers mean, and the terms of the data.",
+    ),
+]
+
+
+def main() -> None:
+    page = st.navigation(PAGES, position="top")
+    st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
+    st.logo(ICON)
+    notices = st.container()
+    try:
+        st.session_state["store"] = store.current()
+    except NotFoundError:
+        _no_store()
+        return
+    except DrfError as error:
+        _unusable(error)
+        return
+    url_state.begin(page.url_path)
+    try:
+        page.run()
+    except DrfError as error:  # the store went away, or broke, between two reads
+        _unusable(error)
+    with notices:
+        url_state.show_notices()
+
+
+def _no_store() -> None:
+    st.title("Nothing to show yet")
+    st.info(f"There is no store at {plain(store.shown_path())}.", icon=":material/database_off:")
+    st.markdown("Make one, with two models on the built-in synthetic faces, in five minutes:")
+    st.code("make demo", language="bash")
+    st.markdown("or name another one:")
+    st.code("DRF_DB=FILE streamlit run webapp/app.py", language="bash")
+
+
+def _unusable(error: DrfError) -> None:
+    st.title("This store cannot be shown")
+    sentence = str(error).replace(store.path(), store.shown_path())
+    st.error(plain(f"{sentence[:1].upper()}{sentence[1:]}."), icon=":material/database_off:")
+
+
+main()

@@ -1,0 +1,168 @@
+"""Plotly figures from arrays. Nothing here knows of Streamlit or of the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from drf import metrics
+from webapp import theme
+from webapp.text import percent
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure with what it is called and what a reader who cannot see it should hear."""
+
+    title: str
+    figure: go.Figure
+    alt: str
+
+
+def ced(errors: np.ndarray, norm: str) -> Chart:
+    """Return the cumulative error distribution, exact: one step per face, no grid.
+
+    errors: (n,) image errors as fractions. The axis ends a fifth beyond the larger threshold; FR
+    and AUC stand at their thresholds.
+    """
+    limit = 1.2 * max(metrics.THRESHOLDS)
+    shown = np.sort(errors[errors <= limit])
+    x = 100 * np.concatenate([[0.0], shown, [limit]])
+    faces = np.concatenate([[0.0], np.arange(1, len(shown) + 1), [len(shown)]])
+    y = 100 * faces / len(errors)
+    figure = go.Figure(
+        go.Scatter(
+            x=x,
+            y=y,
+            line={"shape": "hv", "color": theme.BLUE, "width": 2.5},
+            fill="tozeroy",
+            fillcolor="rgba(0, 114, 178, 0.08)",
+            hovertemplate="%{y:.1f} % of faces<extra></extra>",
+        ),
+        theme.layout(x=f"image error, % of the {norm} distance", y="faces, %"),
+    )
+    figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
+    figure.update_yaxes(range=[0, 102])
+    said = []
+    for threshold in metrics.THRESHOLDS:
+        failed = 100 * metrics.failure_rate(errors, threshold)
+        area = 100 * metrics.auc(errors, threshold)
+        _threshold(figure, threshold, failed, area)
+        said.append(f"at {threshold:.0%} FR {percent(failed)} and AUC {percent(area)}")
+    alt = f"Cumulative error distribution of {len(errors)} faces; {'; '.join(said)}."
+    return Chart("Cumulative error distribution", figure, alt)
+
+
+def _threshold(figure: go.Figure, threshold: float, failed: float, area: float) -> None:
+    figure.add_vline(x=100 * threshold, line={"color": theme.QUIET, "width": 1, "dash": "dot"})
+    figure.add_annotation(
+        x=100 * threshold,
+        y=0,
+        text=f"<b>{100 * threshold:.0f} %</b><br>FR {failed:.1f}<br>AUC {area:.1f}",
+        align="left",
+        showarrow=False,
+        xanchor="right",
+        yanchor="bottom",
+        xshift=-4,
+        yshift=6,
+        font={"size": 12},
+    )
+
+
+def histogram(errors: np.ndarray, norm: str) -> Chart:
+    """Return how the image errors are spread, (n,) fractions, with NME and median marked.
+
+    The last bar holds everything beyond the 99th percentile, so that one lost face does not squeeze
+    all others into the first.
+    """
+    values = 100 * errors
+    limit = max(float(np.percentile(values, 99)), 1e-6) * 1.02
+    counts, edges = np.histogram(np.minimum(values, limit), bins=32, range=(0, limit))
+    figure = go.Figure(
+        go.Bar(
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=counts,
+            width=np.diff(edges) * 0.92,
+            marker={"color": theme.BLUE, "line": {"width": 0}},
+            customdata=np.stack([edges[:-1], edges[1:]], axis=1),
+            hovertemplate="%{customdata[0]:.2f}–%{customdata[1]:.2f} %: %{y} faces<extra></extra>",
+        ),
+        theme.layout(x=f"image error, % of the {norm} distance", y="faces"),
+    )
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(ticksuffix=" %")
+    mean, median = float(values.mean()), float(np.median(values))
+    for value, name, anchor in ((mean, "NME", "left"), (median, "median", "right")):
+        figure.add_vline(x=value, line={"color": theme.VERMILLION, "width": 1.5, "dash": "dot"})
+        figure.add_annotation(
+            x=value,
+            y=1.01,
+            yref="paper",
+            yanchor="bottom",
+            xanchor=anchor,
+            text=f"{name} {value:.2f}",
+            showarrow=False,
+            font={"size": 12},
+        )
+    alt = f"Histogram of {len(errors)} errors: mean {percent(mean)}, median {percent(median)}."
+    return Chart("Distribution of errors", figure, alt)
+
+
+def curves(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
+    """Return one chart per group of metrics: losses, validation, then everything else.
+
+    frame: (epoch, metric, value). Metrics are free: whatever a trainer records has its place. NMEs
+    are shown in percent. best_epoch is marked in each.
+    """
+    groups: dict[str, list[str]] = {}
+    for metric in frame["metric"].unique():
+        groups.setdefault(_group(metric), []).append(metric)
+    ordered = sorted(groups, key=lambda name: (name != _LOSS, name != _VALIDATION, name))
+    return [_curve(name, groups[name], frame, best_epoch) for name in ordered]
+
+
+_LOSS, _VALIDATION = "Training loss", "Validation"
+
+
+def _group(metric: str) -> str:
+    if metric.startswith(("loss", "train_loss")):
+        return _LOSS
+    if metric.startswith("val"):
+        return _VALIDATION
+    # Others differ in unit, so each family of names (gate_entropy, gate_max) has its own axes.
+    return metric.split("_")[0].split(".")[0].capitalize()
+
+
+def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | None) -> Chart:
+    in_percent = all("nme" in name for name in names)
+    figure = go.Figure(layout=theme.layout(x="epoch", y="%" if in_percent else "value", height=300))
+    said = []
+    for name, colour in zip(names, theme.LINES * len(names), strict=False):
+        rows = frame[frame["metric"] == name].sort_values("epoch")
+        values = rows["value"] * (100 if in_percent else 1)
+        figure.add_scatter(
+            x=rows["epoch"],
+            y=values,
+            name=name,
+            mode="lines" if len(rows) > 1 else "markers",
+            line={"color": colour, "width": 2},
+            hovertemplate="%{y:.4g}",
+        )
+        if values.notna().any():
+            said.append(f"{name} ends at {values.dropna().iloc[-1]:.4g}")
+    figure.update_layout(showlegend=len(names) > 1)
+    positive = frame.loc[frame["metric"].isin(names), "value"].dropna()
+    if title == _LOSS and (positive > 0).all() and positive.max() > 20 * positive.min():
+        figure.update_yaxes(type="log", dtick=1)
+    if best_epoch is not None:
+        figure.add_vline(
+            x=best_epoch,
+            line={"color": theme.QUIET, "width": 1, "dash": "dot"},
+            annotation={"text": f"best: epoch {best_epoch}", "font": {"size": 12}},
+            annotation_position="top left",
+        )
+    summary = "; ".join(said) or "no finite value"
+    return Chart(title, figure, f"{title} against the epoch: {summary}.")

@@ -1,0 +1,100 @@
+"""Faces of one evaluation with both shapes drawn on them, as JPEG tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from drf import geometry, overlay
+from webapp import store
+from webapp.store import Store, StoredFace
+from webapp.text import percent, plain
+
+SHOWN = 12
+_TILE_PX = 420  # about twice the width on the page, for dense screens
+_COLUMN_PX = 150
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One face of the grid. jpeg is None where the store has no picture of it; error: fraction."""
+
+    name: str
+    error: float
+    jpeg: bytes | None
+
+
+def worst_and_best(errors: pd.DataFrame, norm: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the faces with the largest errors and those with the smallest, each worst or best
+    first, at most SHOWN and never one in both. Equal errors are ordered by name."""
+    ordered = errors.sort_values([norm, "name"], ascending=[False, True], ignore_index=True)
+    half = (len(ordered) + 1) // 2
+    return ordered.head(min(SHOWN, half)), ordered.tail(min(SHOWN, len(ordered) - half))[::-1]
+
+
+def grid(
+    current: Store,
+    run_id: str,
+    evaluation: int,
+    faces: pd.DataFrame,
+    *,
+    norm: str,
+    kind: str,
+    error_segments: bool,
+) -> None:
+    """Show faces (rows of `store.image_errors`) with their error under each."""
+    ids = tuple(int(face) for face in faces["face"])
+    pictures = _pictures(current.path, run_id, evaluation, ids, error_segments)
+    with st.grid("auto", min_column_width=_COLUMN_PX, gap="small") as tiles:
+        for name, error, picture in zip(faces["name"], faces[norm], pictures, strict=True):
+            with tiles.cell():
+                _tile(Tile(str(name), float(error), picture), kind)
+
+
+def _tile(tile: Tile, kind: str) -> None:
+    error = percent(100 * tile.error)
+    caption = f"**{error}**  \n{plain(tile.name)}"
+    if tile.jpeg is None:
+        with st.container(border=True, height=_COLUMN_PX, vertical_alignment="center"):
+            st.caption("No picture of this face in the store", text_alignment="center")
+        st.caption(caption, text_alignment="center")
+        return
+    st.image(
+        tile.jpeg,
+        caption=caption,
+        width="stretch",
+        alt=f"{kind} face {tile.name}: error {error}, ground truth and prediction drawn on it",
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _pictures(
+    path: str, run_id: str, evaluation: int, ids: tuple[int, ...], error_segments: bool
+) -> list[bytes | None]:
+    # Evaluations never change; run_id guards against a file that was replaced (see store.py).
+    return [_draw(face, error_segments) for face in store.faces(path, evaluation, ids)]
+
+
+def _draw(face: StoredFace, error_segments: bool) -> bytes | None:
+    if face.crop is None:
+        return None
+    jpeg, to_picture = face.crop
+    picture = overlay.decode_jpeg(jpeg)
+    to_crop = geometry.invert(to_picture)
+    truth, predicted = geometry.apply(to_crop, np.stack([face.ground_truth, face.prediction]))
+    scale = max(1.0, _TILE_PX / max(picture.shape[:2]))
+    drawn = overlay.draw(picture, truth, predicted, scale=scale, error_segments=error_segments)
+    return overlay.encode_jpeg(drawn)
+
+
+def legend(error_segments: bool) -> None:
+    """Say which line is which, in words and in the colours of the overlay."""
+    parts = [("ground truth, rings", overlay.GROUND_TRUTH)]
+    parts.append(("prediction, discs", overlay.PREDICTION))
+    if error_segments:
+        parts.append(("error of each point", overlay.ERROR))
+    swatch = ':color[▬]{{foreground="#{:02X}{:02X}{:02X}"}} {}'
+    st.caption("  ·  ".join(swatch.format(*colour, name) for name, colour in parts))

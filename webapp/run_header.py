@@ -1,0 +1,131 @@
+"""Top of the run page: which run, how it stands, what it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from webapp import badges, store, url_keys, url_state
+from webapp.store import Store
+from webapp.text import count, duration, moment, percent, plain
+
+_CHOICE = "run_choice"
+
+
+def choose(current: Store, runs: pd.DataFrame) -> str | None:
+    """Return the full id of the run that the link names, the newest without one, None if unknown.
+
+    The chooser writes `?run=` itself, because a bound widget would spell its label out there and
+    not the eight characters that make a short link.
+    """
+    wanted = st.query_params.get(url_keys.RUN_ID.name)
+    found: str | None = str(runs["id"].iloc[0])
+    if wanted is not None:
+        matching = runs.loc[(runs["id"].str.startswith(wanted.lower()) & (wanted != "")), "id"]
+        named = runs.loc[runs["name"] == wanted, "id"]
+        matches = [*dict.fromkeys([*matching, *named])]
+        found = str(matches[0]) if len(matches) == 1 else None
+        if found is None:
+            how_many = f"{len(matches)} runs match" if matches else "No run matches"
+            st.warning(f"{how_many} “{plain(wanted)}”; choose one.", icon=":material/link_off:")
+    names = runs.set_index("id")["name"]
+    st.session_state[_CHOICE] = found
+    st.selectbox(
+        "Run",
+        list(names.index),
+        index=None,
+        required=True,
+        format_func=lambda run_id: f"{names[run_id]} · {run_id[:8]}",
+        key=_CHOICE,
+        on_change=_chosen,
+        filter_mode="contains",
+        placeholder="Choose a run",
+    )
+    return found
+
+
+def _chosen() -> None:
+    if run_id := st.session_state[_CHOICE]:
+        st.query_params[url_keys.RUN_ID.name] = run_id[:8]
+
+
+def title(run: dict[str, Any]) -> None:
+    """Show name, status in words, and what became of it."""
+    look = badges.LOOKS[run["status"]]
+    st.title(plain(run["name"]))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(run["status"], icon=look.icon, color=look.colour, help=look.meaning)
+        started = moment(run["started_at"])
+        st.caption(f"`{run['id'][:8]}` · {plain(run['family'])} · started {plain(started)}")
+    if run["status"] in ("running", "stale", "crashed"):
+        done = f"{run['progress']:.0%} done, epoch {run['epoch']}"
+        heard = f"last heard of {moment(run['heartbeat_at'])}"
+        st.progress(float(run["progress"]), text=plain(f"{done}; {heard}. {look.meaning}"))
+    elif run["reason"]:
+        st.caption(plain(run["reason"]))
+
+
+def scores(evaluation: pd.Series, norm: str) -> None:
+    """Show the scores of one evaluation under one norm."""
+    with st.grid(5, min_column_width=130, gap="small"):
+        for title_, key in (
+            ("NME ↓", "nme"),
+            ("FR@8 ↓", "fr8"),
+            ("AUC@8 ↑", "auc8"),
+            ("FR@10 ↓", "fr10"),
+            ("AUC@10 ↑", "auc10"),
+        ):
+            st.metric(title_, percent(evaluation[f"{norm}_{key}"]), border=True)
+
+
+def facts(run: dict[str, Any]) -> None:
+    """Show what the run is, and what it cost."""
+    made = run["provenance"]
+    speed = run["faces_per_s"]
+    best = run["best_val_nme"]
+    shown = {
+        "Family": run["family"],
+        "Preset": run["preset"],
+        "Dataset": run["dataset"],
+        "Landmarks": run["points"],
+        "Track": run["track"],
+        "Seed": run["seed"],
+        "Device": made.get("device"),
+        "Precision": made.get("precision"),
+        "Wall time": duration(run["wall_s"]),
+        "Speed": None if speed is None else f"{speed:.0f} faces/s",
+        "Parameters": count(run["params"]),
+        "MACs": count(run["macs"]),
+        "Best epoch": run["best_epoch"],
+        "Best val NME": None if best is None else percent(100 * best),
+    }
+    with st.grid(7, min_column_width=120, gap="small"):
+        for name, value in shown.items():
+            text = "–" if value is None else plain(value)
+            st.markdown(f":small[:gray[{name}]]  \n{text}")
+
+
+def choose_evaluation(current: Store, run_id: str) -> tuple[pd.DataFrame, pd.Series | None]:
+    """Return all evaluations of the run and the one that the page shows; None if there is none.
+
+    The link names an evaluation by what it is (dataset/subset/box), not by its number, so that the
+    same link shows the newest one and another run's page the same board.
+    """
+    evaluations = store.evaluations(current, run_id)
+    if evaluations.empty:
+        return evaluations, None
+    labels = evaluations.apply(_label, axis=1)
+    options = list(dict.fromkeys(sorted(labels)))
+    wanted = url_state.select(url_keys.RUN_EVALUATION, "Evaluation", options)
+    return evaluations, evaluations[labels == wanted].iloc[0]
+
+
+def _label(evaluation: pd.Series) -> str:
+    parts = [evaluation["dataset"], evaluation["subset"], evaluation["box"]]
+    if evaluation["points"] != "all":
+        parts.append(evaluation["points"])
+    if not evaluation["flip_test"]:
+        parts.append("no-flip")
+    return "/".join(parts)

@@ -1,0 +1,170 @@
+"""What the pages read, cached by (path, revision, ids).
+
+Every load opens its own read-only connection and closes it: Streamlit runs sessions in threads, and
+a connection belongs to one. `meta.revision` counts every write, so what was cached under it stays
+right, but for two things that no write tells: a run that dies, and another file put in place of
+this one. What could show either is kept for a few seconds only.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from db import connection, reads
+from db.sqlite_errors import as_drf_error
+
+_TTL_S = 10
+
+
+@dataclass(frozen=True)
+class Store:
+    """The store at one revision. path: as the user gave it."""
+
+    path: str
+    revision: int
+
+
+def path() -> str:
+    """Return the path that DRF_DB names, or the default, runs/drf.db."""
+    return os.environ.get("DRF_DB") or str(connection.DEFAULT_PATH)
+
+
+def shown_path() -> str:
+    """Return what visitors may know of the path: not the folders of the machine."""
+    return Path(path()).name if Path(path()).is_absolute() else path()
+
+
+def current() -> Store:
+    """Return the store as it is now.
+
+    Raises NotFoundError if there is none and StoreError if it cannot be used.
+    """
+    with _reader(path()) as reader:
+        return Store(path(), reads.revision(reader))
+
+
+def leaderboard(store: Store, *, dataset: str, subset: str, points: str, box: str) -> pd.DataFrame:
+    """Return `reads.leaderboard` of one board, scores in percent."""
+    return _leaderboard(store.path, store.revision, dataset, subset, points, box)
+
+
+def boards(store: Store) -> pd.DataFrame:
+    """Return `reads.board_filters`."""
+    return _boards(store.path, store.revision)
+
+
+def runs(store: Store) -> pd.DataFrame:
+    """Return `reads.runs`, newest first."""
+    return _runs(store.path, store.revision)
+
+
+def find_run(store: Store, text: str) -> str:
+    """Return the full id. Raises NotFoundError for none or several."""
+    with _reader(store.path) as reader:
+        return reads.find_run(reader, text)
+
+
+def run(store: Store, run_id: str) -> dict[str, Any]:
+    """Return `reads.run`. Raises NotFoundError."""
+    return _run(store.path, store.revision, run_id)
+
+
+def curves(store: Store, run_id: str) -> pd.DataFrame:
+    """Return (epoch, metric, value)."""
+    return _curves(store.path, store.revision, run_id)
+
+
+def evaluations(store: Store, run_id: str) -> pd.DataFrame:
+    """Return `reads.evaluations`, newest first."""
+    return _evaluations(store.path, store.revision, run_id)
+
+
+def image_errors(store: Store, run_id: str, evaluation: int) -> pd.DataFrame:
+    """Return (face, name, ocular, pupil) of one of a run's evaluations, errors as fractions."""
+    return _image_errors(store.path, run_id, evaluation)
+
+
+@dataclass(frozen=True)
+class StoredFace:
+    """A face with its prediction. Points are (68, 2) picture px; see `drf.results.FaceCrop`."""
+
+    ground_truth: np.ndarray
+    prediction: np.ndarray
+    crop: tuple[bytes, np.ndarray] | None
+
+
+def faces(path: str, evaluation: int, ids: tuple[int, ...]) -> list[StoredFace]:
+    """Return some faces of an evaluation, in the order asked for. Not cached: callers cache what
+    they make of them."""
+    with _reader(path) as reader:
+        return [
+            StoredFace(*reads.prediction(reader, evaluation, face), reads.crop(reader, face))
+            for face in ids
+        ]
+
+
+@contextmanager
+def _reader(path: str) -> Iterator[sqlite3.Connection]:
+    reader = connection.open_reader(Path(path))
+    try:
+        yield reader
+    except sqlite3.Error as error:
+        raise as_drf_error(error, path) or error from error
+    finally:
+        reader.close()
+
+
+@st.cache_data(max_entries=64, ttl=_TTL_S, show_spinner=False)
+def _leaderboard(
+    path: str, revision: int, dataset: str, subset: str, points: str, box: str
+) -> pd.DataFrame:
+    with _reader(path) as reader:
+        return reads.leaderboard(reader, dataset=dataset, subset=subset, points=points, box=box)
+
+
+@st.cache_data(max_entries=4, ttl=_TTL_S, show_spinner=False)
+def _boards(path: str, revision: int) -> pd.DataFrame:
+    with _reader(path) as reader:
+        return reads.board_filters(reader)
+
+
+@st.cache_data(max_entries=4, ttl=_TTL_S, show_spinner=False)
+def _runs(path: str, revision: int) -> pd.DataFrame:
+    with _reader(path) as reader:
+        return reads.runs(reader)
+
+
+@st.cache_data(max_entries=64, ttl=_TTL_S, show_spinner=False)
+def _run(path: str, revision: int, run_id: str) -> dict[str, Any]:
+    with _reader(path) as reader:
+        return reads.run(reader, run_id)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _curves(path: str, revision: int, run_id: str) -> pd.DataFrame:
+    with _reader(path) as reader:
+        return reads.curves(reader, run_id)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _evaluations(path: str, revision: int, run_id: str) -> pd.DataFrame:
+    with _reader(path) as reader:
+        return reads.evaluations(reader, run_id)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _image_errors(path: str, run_id: str, evaluation: int) -> pd.DataFrame:
+    # No revision in the key: an evaluation never changes. The run's random id is in it because
+    # evaluations are counted from 1 again where somebody replaces the file.
+    with _reader(path) as reader:
+        return reads.image_errors(reader, evaluation)

@@ -1,0 +1,54 @@
+"""Text for people: names shown as they are, numbers with units.
+
+Streamlit reads most strings as Markdown. What comes from the store (names, tags, configuration) was
+written by anybody, so it passes through `plain` wherever Markdown is understood; `st.dataframe`,
+`st.code`, options of a selectbox and alt texts take it as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# Backslashes do not stop bare addresses from becoming links, nor "->" from becoming an arrow; an
+# invisible, zero-width word joiner inside them does.
+_JOINED = re.compile(r"(?i)(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)|(?<=[<>=~-])(?=[<>=~-])")
+
+
+def plain(text: object) -> str:
+    """Return Markdown that shows the text as it is: no links, no markup, on one line."""
+    joined = _JOINED.sub("\u2060", " ".join(str(text).split()))
+    return _PUNCTUATION.sub(r"\\\1", joined)
+
+
+def percent(value: float) -> str:
+    """Return a value in percent with two decimals, as NMEs are published: 3.41 %."""
+    return f"{value:.2f} %"
+
+
+def count(value: float) -> str:
+    """Return a large number in three digits: 1.23 M."""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in its two largest units: 9 min 58 s."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, rest, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // rest} {small}"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
+def moment(stored: str) -> str:
+    """Return a stored time (ISO 8601) to the minute: 2026-11-23 18:50 UTC."""
+    return datetime.fromisoformat(stored).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

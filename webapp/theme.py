@@ -1,0 +1,52 @@
+"""Colours and the look of charts. Surfaces and type are Streamlit's, set in .streamlit/config.toml.
+
+The palette is Okabe and Ito's, which stays apart in every kind of colour blindness; the four used
+for lines are those legible on both the light and the dark surface.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+
+QUIET = "rgba(128, 136, 148, 0.75)"
+"""Marks that explain the data: thresholds, the best epoch. Legible on both surfaces."""
+GRID = "rgba(128, 136, 148, 0.18)"
+
+CHART_CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtons": [["toImage", "resetScale2d"]],
+    "toImageButtonOptions": {"format": "svg"},
+}
+"""Plotly's toolbar: an SVG for a paper, and back from a zoom."""
+
+
+def layout(*, x: str, y: str, height: int = 340) -> dict[str, Any]:
+    """Return Plotly's layout of every chart: titles of the axes, nothing that is not data."""
+    axis = {
+        "gridcolor": GRID,
+        "zeroline": False,
+        "showline": False,
+        "ticks": "",
+        "title_standoff": 8,
+        "title_font_size": 13,
+        "tickfont": {"size": 12},
+        "automargin": True,
+    }
+    return {
+        "height": height,
+        "margin": {"l": 8, "r": 16, "t": 36, "b": 8},
+        "colorway": list(LINES),
+        "hovermode": "x unified",
+        "hoverlabel": {"namelength": -1},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+        "xaxis": {**axis, "title_text": x},
+        "yaxis": {**axis, "title_text": y},
+    }

@@ -1,0 +1,59 @@
+"""Every parameter that a link of the app can carry. The one place that names them.
+
+A widget bound to the URL takes its key as the parameter's name, one name space for the whole app,
+so what belongs to one page carries its prefix. Streamlit drops a value that equals the default:
+defaults are constants here, and a full link (`url_state.full_link`) spells every value out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEADERBOARD = ""
+RUN = "run"
+ABOUT = "about"
+
+
+@dataclass(frozen=True)
+class UrlKey:
+    """One parameter.
+
+    pages    url paths of the pages that read it
+    default  value of a link without it; None: the first option that the store offers
+    meaning  one line, shown on the About page
+    """
+
+    name: str
+    pages: tuple[str, ...]
+    default: str | bool | None
+    meaning: str
+
+
+NORM = UrlKey("norm", (LEADERBOARD, RUN), "Ocular", "normalisation: Ocular or Pupil")
+REVISION = UrlKey("rev", (LEADERBOARD, RUN), None, "revision of the store when the link was made")
+
+BOARD_DATASET = UrlKey("lb_dataset", (LEADERBOARD,), None, "dataset")
+BOARD_SUBSET = UrlKey("lb_subset", (LEADERBOARD,), None, "subset of the dataset")
+BOARD_POINTS = UrlKey("lb_points", (LEADERBOARD,), None, "landmark subset that errors average over")
+BOARD_BOX = UrlKey("lb_box", (LEADERBOARD,), None, "box protocol of the crops")
+BOARD_TEXT = UrlKey("lb_text", (LEADERBOARD,), "", "text that a run's name, family or id contains")
+BOARD_SORT = UrlKey("lb_sort", (LEADERBOARD,), "NME", "column that orders the rows")
+BOARD_ORDER = UrlKey("lb_order", (LEADERBOARD,), "Best first", "Best first or Worst first")
+
+RUN_ID = UrlKey("run", (RUN,), None, "run: the beginning of its id, or its name")
+RUN_EVALUATION = UrlKey("run_eval", (RUN,), None, "evaluation: dataset/subset/box")
+RUN_TAB = UrlKey("run_tab", (RUN,), "Results", "section of the page")
+RUN_SEGMENTS = UrlKey("run_segments", (RUN,), False, "whether faces show the error of each point")
+RUN_CHANGED = UrlKey("run_changed", (RUN,), True, "whether the configuration hides defaults")
+
+KEYS = (
+    *(NORM, REVISION),
+    *(BOARD_DATASET, BOARD_SUBSET, BOARD_POINTS, BOARD_BOX),
+    *(BOARD_TEXT, BOARD_SORT, BOARD_ORDER),
+    *(RUN_ID, RUN_EVALUATION, RUN_TAB, RUN_SEGMENTS, RUN_CHANGED),
+)
+
+
+def of_page(page: str) -> tuple[UrlKey, ...]:
+    """Return the parameters that a page reads, in the order of a full link."""
+    return tuple(key for key in KEYS if page in key.pages)

@@ -1,0 +1,111 @@
+"""Widgets that live in the URL, links that carry the whole view, and notices about odd links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode, urlsplit
+
+import streamlit as st
+
+from webapp import url_keys
+from webapp.text import plain
+from webapp.url_keys import UrlKey
+
+_NOTICES = "notices"
+_PAGE = "page"
+
+
+def begin(page: str) -> None:
+    """Start the run of a page: forget what was said on another one, and check the link's keys."""
+    if st.session_state.get(_PAGE) != page:
+        st.session_state[_PAGE] = page
+        st.session_state[_NOTICES] = []
+    known = {key.name for key in url_keys.KEYS}
+    for name in st.query_params:
+        if name not in known and not name.startswith("embed"):
+            notify(f"This version does not know `{plain(name)}`; that part of the link is ignored.")
+
+
+def notify(sentence: str) -> None:
+    """Tell the visitor (Markdown), once, for as long as the page is open."""
+    notices = st.session_state.setdefault(_NOTICES, [])
+    if sentence not in notices:
+        notices.append(sentence)
+
+
+def show_notices() -> None:
+    """Write what `notify` collected."""
+    for sentence in st.session_state.get(_NOTICES, []):
+        st.warning(sentence, icon=":material/link_off:")
+
+
+def select(key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None) -> str:
+    """Show a selectbox bound to the URL; an unknown value in the link is told and replaced."""
+    _check(key, label, options)
+    return st.selectbox(
+        label,
+        options,
+        index=_default(key, options),
+        key=key.name,
+        bind="query-params",
+        help=help_text,
+        filter_mode="contains",
+    )
+
+
+def switch(key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None) -> str:
+    """Show a segmented control bound to the URL, one option always chosen."""
+    _check(key, label, options)
+    chosen = st.segmented_control(
+        label,
+        options,
+        default=options[_default(key, options)],
+        required=True,
+        key=key.name,
+        bind="query-params",
+        help=help_text,
+    )
+    return chosen or options[_default(key, options)]
+
+
+def full_link(page: str, revision: int) -> str:
+    """Return the address of exactly this view: every parameter, and the store's revision."""
+    values = []
+    for key in url_keys.of_page(page):
+        value = revision if key is url_keys.REVISION else _value(key)
+        if value not in (None, ""):
+            values.append((key.name, str(value).lower() if isinstance(value, bool) else str(value)))
+    parts = urlsplit(st.context.url or "")
+    path = parts.path.rstrip("/")
+    for other in (url_keys.RUN, url_keys.ABOUT):
+        path = path.removesuffix(f"/{other}")
+    base = f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+    return f"{base}{path}/{page}?{urlencode(values, quote_via=quote)}"
+
+
+def pinned_revision() -> int | None:
+    """Return the revision that the link names, None without one."""
+    text = st.query_params.get(url_keys.REVISION.name, "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _value(key: UrlKey) -> object:
+    if key.name in st.session_state:
+        return st.session_state[key.name]
+    return st.query_params.get(key.name, key.default)
+
+
+def _default(key: UrlKey, options: Sequence[str]) -> int:
+    return options.index(key.default) if key.default in options else 0
+
+
+def _check(key: UrlKey, label: str, options: Sequence[str]) -> None:
+    """Notify of a value in the link that is not on offer; Streamlit then shows the default."""
+    wanted = st.query_params.get(key.name)
+    if key.name in st.session_state or wanted is None or wanted in options:
+        return
+    shown = options[_default(key, options)]
+    notify(
+        f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which is not here; "
+        f"this is “{plain(shown)}”."
+    )

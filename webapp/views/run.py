@@ -1,0 +1,169 @@
+"""Run: one run's scores, faces, curves, and how it was made."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from webapp import (
+    board,
+    charts,
+    faces,
+    run_config,
+    run_header,
+    share,
+    store,
+    theme,
+    url_keys,
+    url_state,
+)
+from webapp.charts import Chart
+from webapp.store import Store
+
+TABS = ("Results", "Faces", "Training", "Configuration")
+
+
+def page(current: Store) -> None:
+    runs = store.runs(current)
+    if runs.empty:
+        st.title("Run")
+        st.info("No run has been started yet.", icon=":material/hourglass_empty:")
+        st.code("drf train hourglass", language="bash")
+        return
+    with st.container(horizontal=True, gap="small"):
+        with st.container(width=380):
+            run_id = run_header.choose(current, runs)
+        if run_id is None:
+            return
+        with st.container(width=280):
+            evaluations, evaluation = run_header.choose_evaluation(current, run_id)
+        title = url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))
+        share.link(url_keys.RUN, current)
+    share.moved_on(current)
+    run = store.run(current, run_id)
+    run_header.title(run)
+    norm = board.NORMS[title]
+    if evaluation is not None:
+        run_header.scores(evaluation, norm)
+    with st.container(border=True):
+        run_header.facts(run)
+    _sections(current, run, evaluations, evaluation, norm)
+
+
+def _sections(
+    current: Store,
+    run: dict[str, Any],
+    evaluations: pd.DataFrame,
+    evaluation: pd.Series | None,
+    norm: str,
+) -> None:
+    """Fill the chosen section only: the others cost nothing until they are looked at."""
+    results, pictures, training, configuration = st.tabs(
+        TABS, key=url_keys.RUN_TAB.name, bind="query-params"
+    )
+    if results.open:
+        with results:
+            _results(current, run, evaluations, evaluation, norm)
+    elif pictures.open:
+        with pictures:
+            _faces(current, run, evaluation, norm)
+    elif training.open:
+        with training:
+            _training(current, run)
+    elif configuration.open:
+        with configuration:
+            run_config.command(run)
+            run_config.configuration(run)
+            run_config.provenance(run)
+
+
+def _results(
+    current: Store,
+    run: dict[str, Any],
+    evaluations: pd.DataFrame,
+    evaluation: pd.Series | None,
+    norm: str,
+) -> None:
+    if evaluation is None:
+        _not_evaluated(run)
+        return
+    errors = store.image_errors(current, run["id"], int(evaluation["evaluation"]))[norm].to_numpy()
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _chart(charts.ced(errors, norm), "ced")
+    with right:
+        _chart(charts.histogram(errors, norm), "histogram")
+    st.subheader("Evaluations")
+    _evaluations(evaluations, norm)
+
+
+def _not_evaluated(run: dict[str, Any]) -> None:
+    st.info("This run has not been evaluated.", icon=":material/hourglass_empty:")
+    st.code(f"drf eval {run['id'][:8]}", language="bash")
+
+
+def _evaluations(evaluations: pd.DataFrame, norm: str) -> None:
+    scores = [f"{norm}_{score.key}" for score in board.SCORES]
+    order = ["dataset", "subset", "points", "box", "n", *scores, "ms_per_face", "created_at"]
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    st.dataframe(
+        evaluations,
+        hide_index=True,
+        height="content",
+        column_order=order,
+        column_config={
+            "dataset": text("Dataset"),
+            "subset": text("Subset"),
+            "points": text("Landmarks"),
+            "box": text("Box"),
+            "n": number("Faces"),
+            "ms_per_face": number("ms/face", format="%.1f"),
+            "created_at": st.column_config.DatetimeColumn("Evaluated", format="YYYY-MM-DD HH:mm"),
+            **{
+                key: number(score.title, format="%.2f", help=score.meaning)
+                for key, score in zip(scores, board.SCORES, strict=True)
+            },
+        },
+        alt="Every evaluation of this run, newest first, scores in percent",
+    )
+
+
+def _faces(current: Store, run: dict[str, Any], evaluation: pd.Series | None, norm: str) -> None:
+    if evaluation is None:
+        _not_evaluated(run)
+        return
+    segments = st.toggle(
+        "Show the error of each point",
+        value=bool(url_keys.RUN_SEGMENTS.default),
+        key=url_keys.RUN_SEGMENTS.name,
+        bind="query-params",
+    )
+    faces.legend(segments)
+    number = int(evaluation["evaluation"])
+    errors = store.image_errors(current, run["id"], number)
+    for kind, rows in zip(("Worst", "Best"), faces.worst_and_best(errors, norm), strict=True):
+        if len(rows):
+            st.subheader(f"{kind} {len(rows)} of {len(errors)}")
+            faces.grid(
+                current, run["id"], number, rows, norm=norm, kind=kind, error_segments=segments
+            )
+
+
+def _training(current: Store, run: dict[str, Any]) -> None:
+    frame = store.curves(current, run["id"])
+    if frame.empty:
+        st.info("No epoch was recorded; a model without epochs, as the mean shape, has no curves.")
+        return
+    best = None if pd.isna(run["best_epoch"]) else int(run["best_epoch"])
+    columns = st.columns(2, gap="medium")
+    for place, chart in enumerate(charts.curves(frame, best)):
+        with columns[place % 2]:
+            _chart(chart, f"curve-{chart.title}")
+
+
+def _chart(chart: Chart, key: str) -> None:
+    st.subheader(chart.title)
+    st.plotly_chart(chart.figure, key=key, config=theme.CHART_CONFIG, alt=chart.alt)
+
+
+page(st.session_state["store"])
