@@ -83,14 +83,18 @@ def start_run(db: Database, new: NewRun) -> str:
 def resume_run(db: Database, run: str, changes: Mapping[str, Any]) -> None:
     """Record that an ended or crashed run goes on in this process, with some keys changed.
 
-    changes  flat configuration keys and their new values; their source becomes "resume"
+    changes  flat configuration keys and their new values, whose source becomes "resume";
+             training.epochs is the planned number too
     Raises UsageError while the run is running, NotFoundError if it is not there.
     """
     now = clock.now()
     with writing(db):
         if status.of_run(_require(db, run)) == "running":
             raise UsageError(f"run {run[:8]} is running; there is nothing to resume")
-        db.table("runs").update(run, _process() | {"heartbeat_at": now, "reason": None})
+        again = _process() | {"heartbeat_at": now, "ended_at": None, "reason": None}
+        if "training.epochs" in changes:
+            again["epochs"] = changes["training.epochs"] or None
+        db.table("runs").update(run, again)
         db.table("run_config").upsert_all(
             [
                 {"run": run, "key": key, "value": _json(value), "source": "resume"}

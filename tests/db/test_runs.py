@@ -125,6 +125,25 @@ def test_a_running_run_is_not_deleted(db: Database) -> None:
     assert db.table("runs").count == 1
 
 
+def test_an_ended_run_goes_on_in_this_process(db: Database, path: Path) -> None:
+    run = examples.add_finished_run(db)
+    db.execute("UPDATE runs SET pid = 1, reason = 'stopped by the user'")
+    runs.resume_run(db, run, {"training.epochs": 50, "training.lr": 5e-4})
+    con = open_reader(path)
+    row = reads.run(con, run)
+    curves = reads.curves(con, run)
+    con.close()
+    assert (row["status"], row["pid"], row["epochs"]) == ("running", os.getpid(), 50)
+    assert (row["reason"], row["ended_at"]) == (None, None)
+    config = {key: (value, source) for key, value, source in row["config"]}
+    assert config["training.lr"] == (5e-4, "resume")
+    assert config["training.epochs"] == (50, "resume")
+    assert config["model.width"] == (96, "preset hourglass")
+    assert len(curves) == 4  # what was learnt before stays
+    with pytest.raises(UsageError, match="nothing to resume"):
+        runs.resume_run(db, run, {})
+
+
 def test_deleting_removes_what_only_this_run_shows(db: Database) -> None:
     kept = examples.add_finished_run(db)
     before = _counts(db)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from db import runs
+from db.connection import open_store
+from db.location import run_folder
+from tests.cli.conftest import Drf
+from tests.db import examples
+
+
+def test_list_shows_the_newest_first(drf: Drf, filled: list[str]) -> None:
+    listed = drf("runs", "list", "--json").json
+    assert {row["id"] for row in listed} == set(filled)
+    assert [row["started_at"] for row in listed] == sorted(
+        (row["started_at"] for row in listed), reverse=True
+    )
+    assert {row["status"] for row in listed} == {"finished"}
+    text = drf("runs", "list").out
+    assert all(run[:8] in text for run in filled)
+    assert "2.50" in text  # best_val_nme is 0.025
+
+
+def test_list_of_an_empty_store(drf: Drf, tmp_path: Path) -> None:
+    open_store(tmp_path / "drf.db").close()
+    assert drf("runs", "list", "--json").json == []
+    answer = drf("runs", "list")
+    assert (answer.out, answer.code) == ("", 0)
+    assert "drf train" in answer.err
+
+
+def test_a_run_whose_process_died_is_listed_as_crashed(drf: Drf, tmp_path: Path) -> None:
+    db = open_store(tmp_path / "drf.db")
+    runs.start_run(db, examples.new_run())
+    assert drf("runs", "list", "--json").json[0]["status"] == "running"
+    db.execute("UPDATE runs SET process_started = 1.0")
+    db.close()
+    assert drf("runs", "list", "--json").json[0]["status"] == "crashed"
+
+
+def test_show_tells_where_every_key_came_from(drf: Drf, filled: list[str]) -> None:
+    shown = drf("runs", "show", filled[1][:8], "--json").json
+    new = examples.new_run()
+    assert shown["id"] == filled[1]
+    assert shown["config"] == {
+        key: {"value": value, "source": new.sources[key]} for key, value in new.config.items()
+    }
+    assert shown["provenance"] == new.provenance
+    assert shown["manifest"] == new.manifest
+    assert len(shown["evaluations"]) == 1
+    assert shown["evaluations"][0]["checkpoint"] == "best.safetensors"
+    text = drf("runs", "show", filled[1][:8]).out
+    for word in ("training.lr", "0.001", "--set", "preset hourglass", "git_commit", "ocular_nme"):
+        assert word in text
+
+
+def test_show_counts_the_lines_of_a_long_diff(drf: Drf, tmp_path: Path) -> None:
+    db = open_store(tmp_path / "drf.db")
+    diff = "\n".join(f"+ line {i}" for i in range(300))
+    run = runs.start_run(db, examples.new_run(provenance={"git_diff": diff}))
+    db.close()
+    text = drf("runs", "show", run[:8]).out
+    assert "300 lines, whole with --json" in text
+    assert "line 299" not in text
+    assert drf("runs", "show", run[:8], "--json").json["provenance"]["git_diff"] == diff
+
+
+def test_diff_shows_what_differs_and_all_on_request(drf: Drf, filled: list[str]) -> None:
+    compared = drf("runs", "diff", filled[1], filled[2], "--json").json
+    assert (compared["a"], compared["b"]) == (filled[1], filled[2])
+    assert [(row["key"], row["a"], row["b"]) for row in compared["settings"]] == [("seed", 0, 1)]
+    everything = drf("runs", "diff", filled[1], filled[2], "--all", "--json").json["settings"]
+    assert {"training.lr", "family", "seed"} <= {row["key"] for row in everything}
+    (scores,) = compared["scores"]
+    assert scores["ocular_nme_a"] < scores["ocular_nme_b"]
+    text = drf("runs", "diff", filled[1], filled[2]).out
+    difference = scores["ocular_nme_b"] - scores["ocular_nme_a"]
+    assert f"{difference:+.2f}" in text
+    assert "training.lr" not in text
+
+
+def test_delete_asks_for_yes_where_nobody_can_be_asked(
+    drf: Drf, filled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    answer = drf("runs", "delete", filled[0])
+    assert answer.code == 2
+    assert "--yes" in answer.err
+    assert len(drf("runs", "list", "--json").json) == 4
+
+
+@pytest.mark.parametrize(("reply", "left"), [("n\n", 4), ("y\n", 3)])
+def test_delete_asks_at_a_terminal(
+    drf: Drf, filled: list[str], monkeypatch: pytest.MonkeyPatch, reply: str, left: int
+) -> None:
+    import io
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal(reply))
+    answer = drf("runs", "delete", filled[0])
+    assert (answer.code == 0) == (left == 3)
+    assert answer.out.strip() == ""
+    assert f"Delete run {filled[0][:8]} (mean-shape, evaluations: 1)?" in answer.err
+    assert len(drf("runs", "list", "--json").json) == left
+
+
+def test_delete_keeps_the_checkpoints_and_says_where(
+    drf: Drf, filled: list[str], tmp_path: Path
+) -> None:
+    folder = run_folder(tmp_path / "drf.db", filled[0])
+    folder.mkdir()
+    (folder / "best.safetensors").write_bytes(b"weights")
+    answer = drf("runs", "delete", filled[0][:10], "--yes")
+    assert answer.code == 0
+    assert f"{folder} remains" in answer.err
+    assert (folder / "best.safetensors").exists()
+    assert len(drf("runs", "list", "--json").json) == 3
+
+
+def test_delete_takes_the_checkpoints_along_on_request(
+    drf: Drf, filled: list[str], tmp_path: Path
+) -> None:
+    mine, other = (run_folder(tmp_path / "drf.db", run) for run in filled[:2])
+    mine.mkdir()
+    other.mkdir()
+    answer = drf("runs", "delete", filled[0], "--yes", "--checkpoints")
+    assert answer.code == 0
+    assert "remains" not in answer.err
+    assert not mine.exists()
+    assert other.exists()
+
+
+def test_a_running_run_is_not_deleted(drf: Drf, tmp_path: Path) -> None:
+    db = open_store(tmp_path / "drf.db")
+    run = runs.start_run(db, examples.new_run())
+    db.close()
+    folder = run_folder(tmp_path / "drf.db", run)
+    folder.mkdir()
+    answer = drf("runs", "delete", run, "--yes", "--checkpoints")
+    assert answer.code == 2
+    assert "is running; stop it first" in answer.err
+    assert folder.exists()

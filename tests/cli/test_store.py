@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Drf
+from tests.db.test_migrations import older_store
+
+
+def test_path_names_the_store_that_is_used(
+    drf: Drf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert drf("db", "path").out == f"{tmp_path / 'drf.db'}\n"
+    assert drf("db", "path", "--db", tmp_path / "x.db").out == f"{tmp_path / 'x.db'}\n"
+    monkeypatch.delenv("DRF_DB")
+    monkeypatch.chdir(tmp_path)
+    assert drf("db", "path").out == f"{tmp_path / 'runs' / 'drf.db'}\n"
+    assert drf("db", "path", "--json").json == {
+        "path": str(tmp_path / "runs" / "drf.db"),
+        "exists": False,
+    }
+
+
+@pytest.mark.usefixtures("filled")
+def test_check_of_a_sound_store(drf: Drf) -> None:
+    answer = drf("db", "check")
+    assert answer.code == 0
+    assert "is sound" in answer.out
+    document = drf("db", "check", "--json").json
+    assert (document["ok"], document["faults"]) == (True, [])
+
+
+@pytest.mark.usefixtures("filled")
+def test_check_lists_faults_and_exits_with_4(drf: Drf, tmp_path: Path) -> None:
+    con = sqlite3.connect(tmp_path / "drf.db")
+    con.execute("UPDATE scores SET value = 0.01 WHERE evaluation = 3 AND metric = 'nme'")
+    con.commit()
+    con.close()
+    answer = drf("db", "check", "--json")
+    assert answer.code == 4
+    assert answer.json["ok"] is False
+    assert [(fault["check"], fault["subject"]) for fault in answer.json["faults"]] == [
+        ("scores", "evaluation 3"),
+        ("scores", "evaluation 3"),
+    ]
+    answer = drf("db", "check")
+    assert answer.code == 4
+    assert "pupil nme do not follow from the image errors" in answer.out
+    assert "has 2 faults" in answer.err
+
+
+@pytest.mark.usefixtures("filled")
+def test_backup_copies_and_overwrites_nothing(drf: Drf, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    answer = drf("db", "backup", copy)
+    assert (answer.code, answer.out) == (0, "")
+    assert len(drf("leaderboard", "--json", "--db", copy).json) == 4
+    again = drf("db", "backup", copy)
+    assert again.code == 2
+    assert "overwrite nothing" in again.err
+
+
+def test_an_older_store_is_backed_up_as_it_is_and_migrated(drf: Drf, tmp_path: Path) -> None:
+    older_store(tmp_path / "drf.db")
+    refused = drf("leaderboard")
+    assert refused.code == 2
+    assert "drf db migrate" in refused.err
+    assert drf("db", "backup", tmp_path / "before.db").code == 0
+    answer = drf("db", "migrate")
+    assert answer.code == 0
+    assert "applied m002_evaluations" in answer.err
+    assert drf("leaderboard", "--json").json == []
+    assert "nothing to migrate" in drf("db", "migrate").err
+    assert drf("leaderboard", "--db", tmp_path / "before.db").code == 2
+
+
+def test_migrate_makes_no_store(drf: Drf, tmp_path: Path) -> None:
+    assert drf("db", "migrate").code == 3
+    assert not list(tmp_path.iterdir())
