@@ -88,6 +88,14 @@ def read_box_file(
     return boxes
 
 
+def box_file_sha256(path: Path) -> str:
+    """Return the digest of a box file. Raises DataError if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"box file {path} cannot be read ({error.strerror})") from None
+
+
 def _box_rows(path: Path) -> Iterator[tuple[int, str, tuple[float, float, float]]]:
     """Yield (line number, face name, square box) of a box file."""
     try:

@@ -22,7 +22,7 @@ import numpy as np
 from drf import geometry
 from drf.data import boxes as box_protocols
 from drf.data.boxes import BOX_PROTOCOLS
-from drf.data.dataset import Dataset, Subset
+from drf.data.dataset import Dataset, Face, Subset
 from drf.data.packing import PACK_SIZE, Contents, publish, write
 from drf.errors import DrfError, UsageError
 
@@ -88,21 +88,11 @@ def pack(
     written.
     """
     _check_options(box, box_file, limit)
-    subset = _limited(dataset.subset(subset_name), limit)
-    boxes = _boxes(dataset, subset, box, box_file)
-    cache_dir = cache_dir or default_cache_dir()
-    slot = _slot(dataset, subset_name, box, box_file, limit)
-    folder = cache_dir / f"{slot}-{_address(subset, boxes, box, limit)}"
+    request = _Request(dataset, subset_name, box, box_file, limit)
+    folder = (cache_dir or default_cache_dir()) / request.folder_name()
     packed = load(folder)
     if packed is None:
-        facts: dict[str, object] = {
-            "dataset": subset.dataset,
-            "subset": subset.name,
-            "box": box,
-            "limit": limit,
-            "box_file": hashlib.sha256(box_file.read_bytes()).hexdigest() if box_file else None,
-        }
-        _make(dataset, subset, boxes, facts, folder, slot, progress)
+        _make(request, folder, progress)
         packed = load(folder)
         if packed is None:
             raise DrfError(f"the pack {folder} vanished while it was opened: run the command again")
@@ -148,69 +138,95 @@ def _check_options(box: str, box_file: Path | None, limit: int | None) -> None:
         raise UsageError(f"a limit of {limit} leaves no faces: use 1 or more")
 
 
-def _limited(subset: Subset, limit: int | None) -> Subset:
-    if limit is None or limit >= len(subset.faces):
-        return subset
-    by_hash = sorted(subset.faces, key=lambda face: hashlib.sha256(face.name.encode()).digest())
-    chosen = {face.name for face in by_hash[:limit]}
-    return replace(subset, faces=tuple(face for face in subset.faces if face.name in chosen))
+@dataclass(frozen=True)
+class _Request:
+    """What a pack is asked for."""
+
+    dataset: Dataset
+    subset_name: str
+    box: str
+    box_file: Path | None
+    limit: int | None
+
+    def slot(self) -> str:
+        """Return what the pack is of: a newer pack of the same slot makes the older ones stale."""
+        box_file = str(self.box_file and self.box_file.resolve())
+        origin = hashlib.sha256(repr((self.dataset.origin, box_file, self.limit)).encode())
+        return f"{self.dataset.name}-{self.subset_name}-{self.box}-{origin.hexdigest()[:8]}"
+
+    def folder_name(self) -> str:
+        """Return the slot and a digest of all that the pack's content depends on."""
+        facts = (
+            FORMAT_VERSION,
+            self.dataset.fingerprint(self.subset_name),
+            self.box,
+            self.box_file_sha256(),
+            self.limit,
+            (CONTEXT, PACK_SIZE, JITTER_SEED),
+        )
+        return f"{self.slot()}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+
+    def box_file_sha256(self) -> str | None:
+        return box_protocols.box_file_sha256(self.box_file) if self.box_file else None
+
+    def subset(self) -> Subset:
+        """Return the subset, limited."""
+        subset = self.dataset.subset(self.subset_name)
+        by_hash = sorted(subset.faces, key=lambda face: hashlib.sha256(face.name.encode()).digest())
+        chosen = {face.name for face in by_hash[: self.limit]}
+        return replace(subset, faces=tuple(face for face in subset.faces if face.name in chosen))
+
+    def boxes(self, subset: Subset) -> np.ndarray:
+        """Return the (n, 3) boxes of the protocol."""
+        names = [face.name for face in subset.faces]
+        if self.box_file is not None:
+            return box_protocols.read_box_file(self.box_file, names, self.dataset.has_face)
+        boxes = box_protocols.gt_boxes(np.stack([face.points for face in subset.faces]))
+        if self.box == "gt_jitter":
+            return box_protocols.jitter_boxes(boxes, names, JITTER_SEED)
+        return boxes
 
 
-def _boxes(dataset: Dataset, subset: Subset, box: str, box_file: Path | None) -> np.ndarray:
-    names = [face.name for face in subset.faces]
-    if box_file is not None:
-        return box_protocols.read_box_file(box_file, names, dataset.has_face)
-    boxes = box_protocols.gt_boxes(np.stack([face.points for face in subset.faces]))
-    return box_protocols.jitter_boxes(boxes, names, JITTER_SEED) if box == "gt_jitter" else boxes
+def _make(request: _Request, folder: Path, progress: Callable[[int, int], None] | None) -> None:
+    """Pack what was asked for into folder. Raises as `pack`."""
+    subset = request.subset()
+    boxes = request.boxes(subset)
 
-
-def _slot(dataset: Dataset, subset: str, box: str, box_file: Path | None, limit: int | None) -> str:
-    """Return what a pack is of: a newer pack of the same slot makes the older ones stale."""
-    origin = repr((dataset.origin, str(box_file and box_file.resolve()), limit))
-    return f"{dataset.name}-{subset}-{box}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
-
-
-def _address(subset: Subset, boxes: np.ndarray, box: str, limit: int | None) -> str:
-    facts = (FORMAT_VERSION, subset.fingerprint, box, PACK_SIZE, CONTEXT, limit)
-    return hashlib.sha256(repr(facts).encode() + boxes.tobytes()).hexdigest()[:16]
-
-
-def _make(
-    dataset: Dataset,
-    subset: Subset,
-    boxes: np.ndarray,
-    facts: dict[str, object],
-    folder: Path,
-    slot: str,
-    progress: Callable[[int, int], None] | None,
-) -> None:
     def fill(target: Path) -> None:
-        contents: Contents = write(dataset, subset, _widened(boxes), target / "crops.npy", progress)
-        kept = contents.kept
-        faces = [subset.faces[i] for i in kept]
-        manifest = facts | {
-            "faces": len(kept),
-            "folders": dict(Counter(face.name.rpartition("/")[0] for face in faces)),
-            "skipped": contents.skipped,
-            "points_outside": contents.n_outside,
-            "digest": contents.digest,
-        }
+        contents = write(request.dataset, subset, _widened(boxes), target / "crops.npy", progress)
+        faces = [subset.faces[i] for i in contents.kept]
         np.savez(
             target / "faces.npz",
             names=np.array([face.name for face in faces]),
             points=np.stack([face.points for face in faces]),
-            boxes=boxes[kept],
+            boxes=boxes[contents.kept],
         )
+        manifest = _manifest(request, faces, contents)
         (target / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
     try:
-        publish(folder, slot, fill, is_whole=lambda path: load(path) is not None)
+        publish(folder, request.slot(), fill, is_whole=lambda path: load(path) is not None)
     except OSError as error:
         megabytes = len(subset.faces) * PACK_SIZE**2 * 3 / 1e6
         raise DrfError(
             f"cannot write packed faces to {folder.parent} ({error.strerror or error}): "
             f"make room for {megabytes:.0f} MB there or name another folder with DRF_CACHE"
         ) from None
+
+
+def _manifest(request: _Request, faces: list[Face], contents: Contents) -> dict[str, object]:
+    return {
+        "dataset": request.dataset.name,
+        "subset": request.subset_name,
+        "box": request.box,
+        "limit": request.limit,
+        "box_file": request.box_file_sha256(),
+        "faces": len(faces),
+        "folders": dict(Counter(face.name.rpartition("/")[0] for face in faces)),
+        "skipped": contents.skipped,
+        "points_outside": contents.n_outside,
+        "digest": contents.digest,
+    }
 
 
 def _warn(manifest: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,14 +29,12 @@ class Face:
 class Subset:
     """The faces of one subset that could be read, in a fixed order, and those that could not.
 
-    fingerprint  changes whenever the files behind the subset change; cheap to compute
-    skipped      name -> reason, one sentence each
+    skipped  name -> reason, one sentence each
     """
 
     dataset: str
     name: str
     faces: tuple[Face, ...]
-    fingerprint: str
     skipped: dict[str, str] = field(default_factory=dict)
 
 
@@ -54,12 +53,27 @@ class Dataset(Protocol):
         """Return the names that `subset` knows."""
         ...
 
+    def usual_test_subset(self) -> str:
+        """Return the test subset to report where none was asked for. Raises DataError if none is."""
+        ...
+
     def subset(self, name: str) -> Subset:
         """Return a subset. Raises DataError that names what is missing."""
         ...
 
+    def fingerprint(self, name: str) -> str:
+        """Return what changes whenever the files behind a subset change; reads no file.
+
+        Raises DataError as `subset` where files are missing.
+        """
+        ...
+
     def picture(self, face: Face) -> np.ndarray:
         """Return the (H, W, 3) uint8 RGB picture. Raises DataError if it cannot be decoded."""
+        ...
+
+    def pictures(self, faces: Sequence[Face]) -> Iterator[np.ndarray | DataError]:
+        """Yield the picture of each face, in order, or why there is none; on two cores at most."""
         ...
 
     def source(self, face: Face) -> bytes:

@@ -1,4 +1,4 @@
-"""Writing a pack: faces to crops in two threads, row by row to disk, whole or not at all."""
+"""Writing a pack: row by row to disk, whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +17,6 @@ import numpy as np
 from drf.data import crops
 from drf.data.dataset import (
     Dataset,
-    Face,
     Subset,
     points_outside,
     refuse_if_too_many_bad,
@@ -28,8 +26,6 @@ from drf.errors import DataError
 PACK_SIZE = 256
 """Side of a packed crop, px."""
 
-_THREADS = 2
-_BATCH = 64
 _TEMPORARY = ".packing-"
 _ABANDONED_AFTER_S = 3600.0
 
@@ -42,13 +38,6 @@ class Contents:
     skipped: dict[str, str]
     n_outside: int
     digest: str
-
-
-@dataclass(frozen=True)
-class _Row:
-    crop: np.ndarray
-    source_sha256: bytes
-    has_points_outside: bool
 
 
 def write(
@@ -71,14 +60,16 @@ def write(
     # Through write(), not a memory map: dirty pages of a map count as this process's memory.
     with path.open("wb") as file:
         _write_header(file, total)
-        for i, row in enumerate(_rows(dataset, subset.faces, boxes)):
-            if isinstance(row, DataError):
-                skipped[subset.faces[i].name] = str(row)
+        for i, picture in enumerate(dataset.pictures(subset.faces)):
+            face = subset.faces[i]
+            if isinstance(picture, DataError):
+                skipped[face.name] = str(picture)
             else:
-                file.write(row.crop.data)
+                file.write(crops.cut(picture, boxes[i], PACK_SIZE).data)
                 kept.append(i)
-                n_outside += row.has_points_outside
-                digest.update(subset.faces[i].name.encode() + b"\0" + row.source_sha256)
+                n_outside += bool(points_outside(face.points, picture).any())
+                source = hashlib.sha256(dataset.source(face)).digest()
+                digest.update(face.name.encode() + b"\0" + source)
             if progress is not None:
                 progress(i + 1, total)
         refuse_if_too_many_bad(f"subset {subset.name!r} of {subset.dataset}", len(kept), skipped)
@@ -128,35 +119,6 @@ def _remove_abandoned(parent: Path) -> None:
             newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
             if time.time() - newest > _ABANDONED_AFTER_S:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _rows(
-    dataset: Dataset, faces: tuple[Face, ...], boxes: np.ndarray
-) -> Iterator[_Row | DataError]:
-    """Yield a row per face, in order, or why there is none.
-
-    In batches, so that threads that run ahead of the disk do not fill the memory.
-    """
-
-    def read(face: Face, box: np.ndarray) -> _Row | DataError:
-        try:
-            return _read(dataset, face, box)
-        except DataError as error:
-            return error
-
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for start in range(0, len(faces), _BATCH):
-            batch = slice(start, start + _BATCH)
-            yield from threads.map(read, faces[batch], boxes[batch])
-
-
-def _read(dataset: Dataset, face: Face, box: np.ndarray) -> _Row:
-    picture = dataset.picture(face)
-    return _Row(
-        crop=crops.cut(picture, box, PACK_SIZE),
-        source_sha256=hashlib.sha256(dataset.source(face)).digest(),
-        has_points_outside=bool(points_outside(face.points, picture).any()),
-    )
 
 
 def _write_header(file: BinaryIO, n: int) -> None:

@@ -13,7 +13,9 @@ TEXT = pts_text(POINTS)
 
 
 @given(
-    points=hnp.arrays(np.float64, (68, 2), elements=st.floats(-500, 5000)).map(lambda a: a.round(4)),
+    points=hnp.arrays(np.float64, (68, 2), elements=st.floats(-500, 5000)).map(
+        lambda a: a.round(4)
+    ),
     header=st.booleans(),
     newline=st.sampled_from(["\n", "\r\n"]),
 )

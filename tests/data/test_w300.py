@@ -113,9 +113,7 @@ def test_all_spellings_of_the_files_are_read(tmp_path):
     dataset = W300(tmp_path)
     faces = {f.name: f for s in ("train", "val") for f in _subset_or_none(dataset, s)}
     assert sorted(faces) == ["afw/a_1", "afw/b_1", "afw/c_1", "afw/image_092 _01"]
-    np.testing.assert_array_equal(
-        faces["afw/a_1"].points, points_of("afw/a_1").astype(np.float32)
-    )
+    np.testing.assert_array_equal(faces["afw/a_1"].points, points_of("afw/a_1").astype(np.float32))
     np.testing.assert_array_equal(dataset.picture(faces["afw/a_1"]), picture_of("afw/a_1"))
 
 
@@ -219,7 +217,7 @@ def test_the_fingerprint_follows_the_files(tmp_path):
     written = write_folder(tmp_path, "helen/testset", 330)
 
     def fingerprint() -> str:
-        return W300(tmp_path).subset("helen").fingerprint
+        return W300(tmp_path).fingerprint("helen")
 
     first = fingerprint()
     assert fingerprint() == first

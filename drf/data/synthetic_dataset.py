@@ -1,0 +1,116 @@
+"""The synthetic faces as a dataset: there on every machine, without a download."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+import cv2
+import numpy as np
+
+from drf.data.dataset import Face, Subset
+from drf.data.lookahead import map_ahead
+from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
+from drf.errors import DataError, UsageError
+
+SIZES = {"train": 2000, "val": 200, "common": 330, "challenging": 135}
+"""Faces per subset; common and challenging as many as Helen's test set and iBUG hold."""
+
+_PROCESSES = 2
+_CHUNK = 16
+
+
+class SyntheticDataset:
+    """Faces made by `drf.data.synthetic`. A face's name is SUBSET/NUMBER, e.g. "val/00012".
+
+    seed: 0 or more, another set of faces for each; size: faces in `train` (default 2000). Test
+    subsets never change their size. Raises UsageError for a size below 1 or a negative seed.
+    """
+
+    name = "synthetic"
+
+    def __init__(self, seed: int = 0, size: int | None = None) -> None:
+        if seed < 0 or (size is not None and size < 1):
+            raise UsageError(f"synthetic faces need seed >= 0 and size >= 1, not {seed} and {size}")
+        self.seed = seed
+        self.sizes = SIZES if size is None else SIZES | {"train": size}
+        self.origin = f"seed {seed}"
+
+    def subset_names(self) -> tuple[str, ...]:
+        """Return the names that `subset` knows."""
+        return tuple(self.sizes)
+
+    def usual_test_subset(self) -> str:
+        """Return "common", the test subset drawn like the training faces."""
+        return "common"
+
+    def subset(self, name: str) -> Subset:
+        """Return a subset: the points of its faces, without their pictures. About 2 ms a face."""
+        faces = []
+        for index in range(self._size(name)):
+            face_name = f"{name}/{index:05d}"
+            faces.append(Face(face_name, face_name, face_points(name, index, self.seed)))
+        return Subset(self.name, name, tuple(faces))
+
+    def fingerprint(self, name: str) -> str:
+        """Return the recipe of a subset: version of the generator, seed, name and size."""
+        return f"version {GENERATOR_VERSION} seed {self.seed} {name} {self._size(name)}"
+
+    def picture(self, face: Face) -> np.ndarray:
+        """Render a face again: (256, 256, 3) uint8 RGB."""
+        return render_face(*_number(face), self.seed).picture
+
+    def pictures(self, faces: Sequence[Face]) -> Iterator[np.ndarray | DataError]:
+        """Yield the picture of each face, in order, rendered in two processes.
+
+        As ever with processes that Python starts afresh, a script that gets here must have its
+        `if __name__ == "__main__"`.
+        """
+        if len(faces) < 2 * _CHUNK:  # sooner done than a process is started
+            yield from map(self.picture, faces)
+            return
+        numbers = [(*_number(face), self.seed) for face in faces]
+        chunks = [numbers[i : i + _CHUNK] for i in range(0, len(numbers), _CHUNK)]
+        # Started afresh, not forked: the threads of OpenCV and torch do not survive a fork.
+        with ProcessPoolExecutor(
+            _PROCESSES, multiprocessing.get_context("spawn"), initializer=_start_worker
+        ) as pool:
+            try:
+                for pictures in map_ahead(pool, _render, chunks, ahead=2 * _PROCESSES):
+                    yield from pictures
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def source(self, face: Face) -> bytes:
+        """Return the recipe of a face: version of the generator, seed and name."""
+        return f"version {GENERATOR_VERSION} seed {self.seed} {face.name}".encode()
+
+    def has_face(self, name: str) -> bool:
+        """Return whether a face of this name is in one of the subsets."""
+        subset, _, number = name.partition("/")
+        size = self.sizes.get(subset, 0)
+        return len(number) == 5 and number.isdecimal() and int(number) < size
+
+    def _size(self, name: str) -> int:
+        if name not in self.sizes:
+            raise DataError(
+                f"the synthetic faces have no subset {name!r}: use one of {', '.join(self.sizes)}"
+            )
+        return self.sizes[name]
+
+
+def _number(face: Face) -> tuple[str, int]:
+    subset, _, index = face.name.partition("/")
+    return subset, int(index)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
+    cv2.setNumThreads(1)
+
+
+def _render(numbers: list[tuple[str, int, int]]) -> list[np.ndarray]:
+    """Render faces (subset, index, seed)."""
+    return [render_face(*number).picture for number in numbers]
