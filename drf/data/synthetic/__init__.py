@@ -5,7 +5,7 @@ Numpy and OpenCV only. See `sculpt` (the average surface), `head` (identity, exp
 `sensor` (the rest of the picture) and `profiles` (how hard each subset is).
 """
 
-from drf.data.synthetic.face import GENERATOR_VERSION, SyntheticFace, render_face
+from drf.data.synthetic.face import GENERATOR_VERSION, SyntheticFace, face_points, render_face
 from drf.data.synthetic.profiles import SUBSETS, Profile
 
-__all__ = ["GENERATOR_VERSION", "SUBSETS", "Profile", "SyntheticFace", "render_face"]
+__all__ = ["GENERATOR_VERSION", "SUBSETS", "Profile", "SyntheticFace", "face_points", "render_face"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from drf.data.synthetic.head import Head, contour_indices
@@ -39,7 +41,7 @@ class Camera:
         self._roll = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
         self._scale, self._shift = 1.0, np.zeros(2)
         upright = self._upright_points(head)
-        rolled = upright @ self._roll.T
+        rolled = self.to_picture(upright)
         low, high = rolled.min(axis=0), rolled.max(axis=0)
         self._scale = pose.box_side / (1.25 * float((high - low).max()))
         self._shift = np.asarray(pose.centre) - self._scale * (low + high) / 2
@@ -52,18 +54,32 @@ class Camera:
 
     def upright(self, xyz: np.ndarray) -> np.ndarray:
         """Project (..., 3) of the head's frame to (..., 2) of the unrolled, unscaled picture."""
-        turned = xyz @ self.rotation.T.astype(xyz.dtype)
-        depth = 1 - turned[..., 2:] / xyz.dtype.type(self.pose.distance)
+        turned = np.einsum("...j,ij->...i", xyz, self.rotation)
+        depth = 1 - turned[..., 2:] / self.pose.distance
         return turned[..., :2] / depth
 
     def to_picture(self, upright: np.ndarray) -> np.ndarray:
         """Roll, scale and place (..., 2) of `upright`; returns px."""
-        matrix = (self._roll * self._scale).astype(upright.dtype)
-        return upright @ matrix.T + self._shift.astype(upright.dtype)
+        return np.einsum("...j,ij->...i", upright, self._roll * self._scale) + self._shift
 
     def project(self, xyz: np.ndarray) -> np.ndarray:
         """Project (..., 3) of the head's frame to (..., 2) px."""
         return self.to_picture(self.upright(xyz))
+
+    def project_surface(self, vertices: np.ndarray) -> np.ndarray:
+        """Project a (h, w, 3) float32 surface to (h, w, 2) px, like `project`."""
+        x, y, z = cv2.split(cv2.transform(vertices, self.rotation))
+        scale = np.float32(self._scale) / (1 - z / np.float32(self.pose.distance))
+        flat = cv2.merge([x * scale, y * scale])
+        return np.asarray(cv2.transform(flat, np.column_stack([self._roll, self._shift])))
+
+    def halved(self) -> Camera:
+        """Return the same camera for the picture at half resolution."""
+        camera = copy.copy(self)
+        camera._scale = self._scale / 2
+        camera._shift = (self._shift - 0.5) / 2
+        camera.points = (self.points - 0.5) / 2
+        return camera
 
     def _upright_points(self, head: Head) -> np.ndarray:
         """Project the 68 points; those of the contour march to the visible silhouette.

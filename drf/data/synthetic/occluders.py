@@ -7,9 +7,12 @@ import numpy as np
 
 from drf.data.synthetic.camera import Camera
 from drf.data.synthetic.head import Head
-from drf.data.synthetic.paint import blend, disc, fill, polygon_mask, spline, stroke, window
-from drf.data.synthetic.skin import Look
+from drf.data.synthetic.look import Look
+from drf.data.synthetic.paint import blend, disc, fill, polygon_mask, spline, stroke, tinted, window
 from drf.data.synthetic.textures import cut
+from drf.landmarks import GROUPS
+
+GLARE = np.array([235.0, 240.0, 245.0])
 
 
 def _rim(centre: np.ndarray, half: tuple[float, float], power: float, droop: float) -> np.ndarray:
@@ -21,96 +24,100 @@ def _rim(centre: np.ndarray, half: tuple[float, float], power: float, droop: flo
     return centre + np.stack([x, y + droop * outer * half[1], -0.05 * outer], axis=-1)
 
 
-def draw_glasses(picture: np.ndarray, head: Head, camera: Camera, dark: bool, light: np.ndarray,
-                 rng: np.random.Generator) -> np.ndarray:  # fmt: skip
+def draw_glasses(
+    picture: np.ndarray,
+    head: Head,
+    camera: Camera,
+    dark: bool,
+    light: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Draw glasses on the nose; return the uint8 mask of what they hide (dark lenses only)."""
     half, power = (rng.uniform(0.105, 0.14), rng.uniform(0.07, 0.115)), rng.uniform(2.0, 4.5)
     droop, width = rng.uniform(-0.1, 0.2), int(rng.integers(1, 4))
     frame = (rng.uniform(5, 60, 3) if rng.random() < 0.7 else rng.uniform(90, 230, 3)) * light
-    frame_colour = tuple(np.clip(frame, 0, 255).tolist())
+    tint, density = rng.uniform(5, 45, 3) * light, rng.uniform(0.8, 0.97) if dark else 0.0
+    glare = rng.choice([0.0, rng.uniform(0.05, 0.3)], p=[0.5, 0.5])
     hidden = np.zeros(picture.shape[:2], np.uint8)
     depth = float(head.points[27, 2]) + 0.015
-    rims = []
-    for indices, side in ((range(36, 42), -1), (range(42, 48), 1)):
-        centre = head.points[list(indices)].mean(axis=0) + (0, 0.015, 0)
+    for eye, side in (("right_eye", -1), ("left_eye", 1)):
+        centre = head.points[list(GROUPS[eye])].mean(axis=0) + np.array([0, 0.015, 0])
         centre[2] = depth - 0.03
         rim = camera.project(_rim(centre, half, power, droop))
-        rims.append(rim)
-        lens = polygon_mask(picture.shape, rim)
+        lens = _draw_lens(picture, rim, tint, density, glare)
         if dark:
             hidden = np.maximum(hidden, lens)
-            tint = rng.uniform(5, 45, 3) if side < 0 else tint  # noqa: F821 - both lenses share it
-            blend(
-                picture,
-                tint * light,
-                lens.astype(np.float32) * np.float32(rng.uniform(0.8, 0.97) / 255),
-            )
-        glare = rng.choice([0.0, rng.uniform(0.05, 0.3)], p=[0.5, 0.5])
-        if glare:
-            streak = np.zeros_like(lens)
-            fill(streak, rim[[2, 6, 14, 20]], 255)
-            streak = cv2.GaussianBlur(cv2.min(streak, lens), (0, 0), 2.0)
-            blend(
-                picture,
-                np.array([235.0, 240, 245]),
-                streak.astype(np.float32) * np.float32(glare / 255),
-            )
-        outer = np.array([centre[0] + side * half[0], centre[1] - 0.3 * half[1], centre[2] - 0.05])
         if camera.rotation[2, 0] * side > -0.15:
-            temple = camera.project(np.stack([outer, (side * 0.40, -0.19, -0.13)]))
-            stroke(picture, temple, frame_colour, width)
-        stroke(picture, rim, frame_colour, width, closed=True)
-    bridge = np.array(
-        [(-0.055, -0.165, depth), (0.0, -0.178, depth + 0.02), (0.055, -0.165, depth)]
-    )
-    stroke(picture, camera.project(spline(bridge)), frame_colour, width)
+            hinge = centre + np.array([side * half[0], -0.3 * half[1], -0.05])
+            stroke(
+                picture,
+                camera.project(np.stack([hinge, (side * 0.41, -0.19, -0.13)])),
+                frame,
+                width,
+            )
+        stroke(picture, rim, frame, width, closed=True)
+    inner = float(abs(head.points[39, 0])) * 0.5
+    bridge = np.array([(-inner, -0.165, depth), (0, -0.178, depth + 0.02), (inner, -0.165, depth)])
+    stroke(picture, camera.project(spline(bridge)), frame, width)
     return hidden
 
 
-def draw_hand(picture: np.ndarray, camera: Camera, look: Look, light: np.ndarray,
-              rng: np.random.Generator) -> np.ndarray:  # fmt: skip
-    """Draw a hand that touches the face: palm and fingers as shaded capsules; return its uint8 mask."""
-    target = camera.points[int(rng.choice([3, 5, 8, 11, 13, 48, 54, 33, 1, 15]))]
-    unit = camera.scale
+def _draw_lens(
+    picture: np.ndarray, rim: np.ndarray, tint: np.ndarray, density: float, glare: float
+) -> np.ndarray:
+    """Tint the inside of a rim and lay a streak of glare over it; return the lens's uint8 mask."""
+    lens = polygon_mask(picture.shape, rim)
+    if density:
+        blend(picture, tint, lens * np.float32(density / 255))
+    if glare:
+        streak = polygon_mask(picture.shape, rim[[2, 6, 14, 20]])
+        streak = cv2.GaussianBlur(cv2.min(streak, lens), (0, 0), 2.0)
+        blend(picture, GLARE, streak * np.float32(glare / 255))
+    return lens
+
+
+def _capsules(
+    target: np.ndarray, unit: float, rng: np.random.Generator
+) -> list[tuple[np.ndarray, float]]:
+    """Lay out a hand whose fingertips reach a point: centre lines (px) and their thickness (px)."""
     side = rng.choice([-1, 1])
     approach = rng.uniform(-0.6, 0.6) + (0.0 if rng.random() < 0.8 else np.pi / 2)
     up = np.array([np.sin(approach), -np.cos(approach)])
     across = np.array([-up[1], up[0]]) * side
     tip, palm = target + up * 0.10 * unit, target - up * rng.uniform(0.32, 0.5) * unit
-    mask, inner = np.zeros(picture.shape[:2], np.uint8), np.zeros(picture.shape[:2], np.uint8)
     thickness = 0.088 * unit * rng.uniform(0.85, 1.15)
     spread, curl = rng.uniform(0.075, 0.13) * unit, rng.uniform(-0.08, 0.08) * unit
+    capsules = []
     for finger, reach in enumerate((0.80, 0.96, 1.0, 0.90)):
         offset = (finger - 1.5) * spread
-        end = palm + (tip - palm) * reach + across * offset * 1.25
         knuckle = palm + across * offset
+        end = palm + (tip - palm) * reach + across * offset * 1.25
         middle = (end + knuckle) / 2 + across * curl
-        line = spline(np.stack([knuckle, middle, end]), per_span=4)
-        # One finger at a time, so that the dark gap between neighbours stays.
+        capsules.append((spline(np.stack([knuckle, middle, end]), per_span=4), thickness))
+    bend = np.array([(0.0, -0.05), (-0.26, 0.08), (-0.30, 0.24)]) * unit
+    thumb = palm + bend[:, :1] * across + bend[:, 1:] * up
+    capsules.append((spline(thumb), 1.15 * thickness))
+    capsules.append((np.stack([palm - up * 0.10 * unit, palm - up * 0.14 * unit]), 0.47 * unit))
+    capsules.append((np.stack([palm - up * 0.15 * unit, palm - up * 1.2 * unit]), 0.30 * unit))
+    return capsules
+
+
+def draw_hand(
+    picture: np.ndarray, camera: Camera, look: Look, light: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw a hand that touches the face, of shaded capsules; return its uint8 mask."""
+    target = camera.points[int(rng.choice([1, 3, 5, 8, 11, 13, 15, 33, 48, 54]))]
+    mask, inner = np.zeros(picture.shape[:2], np.uint8), np.zeros(picture.shape[:2], np.uint8)
+    for line, thickness in _capsules(target, camera.scale, rng):
         stroke(mask, line, 255, max(2, round(thickness)))
-        stroke(inner, line - 0.12 * thickness, 255, max(1, round(0.55 * thickness)))
-    thumb = spline(np.stack([palm - up * 0.05 * unit, palm + across * -0.26 * unit + up * 0.08 * unit,
-                             palm + across * -0.3 * unit + up * 0.24 * unit]))  # fmt: skip
-    stroke(mask, thumb, 255, max(2, round(1.15 * thickness)))
-    stroke(inner, thumb, 255, max(1, round(0.6 * thickness)))
-    disc(
-        mask, palm - up * 0.12 * unit, (0.25 * unit, 0.24 * unit), float(np.degrees(approach)), 255
-    )
-    wrist = np.stack([palm - up * 0.15 * unit, palm - up * 1.2 * unit])
-    stroke(mask, wrist, 255, max(2, round(0.30 * unit)))
-    disc(
-        inner, palm - up * 0.12 * unit, (0.19 * unit, 0.18 * unit), float(np.degrees(approach)), 255
-    )
-    stroke(inner, wrist, 255, max(2, round(0.2 * unit)))
-    shadow = cv2.GaussianBlur(mask, (0, 0), 3).astype(np.float32) * np.float32(0.4 / 255)
+        # A narrower core, lit from the upper left, leaves the rim of each finger dark.
+        stroke(inner, line - 0.1 * min(thickness, 12), 255, max(1, round(0.6 * thickness)))
     tone = look.skin * light * rng.uniform(0.9, 1.08)
+    shadow = cv2.GaussianBlur(mask, (0, 0), 3) * np.float32(0.4 / 255)
     blend(picture, tone * 0.2, shadow)
     blend(picture, tone * 0.6, cv2.GaussianBlur(mask, (3, 3), 0.6))
-    blend(
-        picture,
-        np.clip(tone, 0, 250),
-        cv2.min(mask, cv2.GaussianBlur(inner, (0, 0), 0.02 * unit + 0.5)),
-    )
+    core = cv2.GaussianBlur(inner, (0, 0), 0.02 * camera.scale + 0.5)
+    blend(picture, tone, np.asarray(cv2.min(mask, core)))
     return mask
 
 
@@ -120,8 +127,16 @@ def draw_hat(
     """Draw a cap, a woollen hat or a scarf over the forehead; return its uint8 mask."""
     brim, bulge = rng.uniform(-0.44, -0.33), rng.uniform(1.03, 1.2)
     side, dip = 0.41 * bulge, rng.uniform(0.0, 0.1)
-    half = np.array([(0.0, brim - dip * 0.3, 0.40), (0.26, brim, 0.26), (side, brim + dip, -0.08),
-                     (side, -0.55, -0.15), (0.62 * side, -0.75 * bulge, -0.15), (0.0, -0.80 * bulge, -0.15)])  # fmt: skip
+    half = np.array(
+        [
+            (0.0, brim - dip * 0.3, 0.40),
+            (0.26, brim, 0.26),
+            (side, brim + dip, -0.08),
+            (side, -0.55, -0.15),
+            (0.62 * side, -0.75 * bulge, -0.15),
+            (0.0, -0.80 * bulge, -0.15),
+        ]
+    )
     outline = np.concatenate([half, half[1:-1][::-1] * (-1, 1, 1)])
     polygon = camera.project(spline(outline, closed=True))
     mask = polygon_mask(picture.shape, polygon, 0.7)
@@ -129,12 +144,12 @@ def draw_hat(
     weave = 1 + rng.uniform(0.05, 0.25) * cut(
         ("fine", "medium", "strands")[rng.integers(3)], mask.shape, rng
     )
-    blend(picture, np.clip(colour.astype(np.float32) * weave[..., None], 0, 255), mask)
+    blend(picture, tinted(colour, weave), mask)
     band = camera.project(spline(np.concatenate([half[2:0:-1] * (-1, 1, 1), half[:3]])))
     stroke(
         picture,
         band,
-        tuple(np.clip(colour * rng.uniform(0.3, 0.7), 0, 255).tolist()),
+        colour * rng.uniform(0.3, 0.7),
         int(rng.integers(2, 9)),
     )
     return mask
@@ -151,8 +166,8 @@ def draw_mask(
     mask = polygon_mask(picture.shape, polygon, 0.7)
     colour = (np.array([150, 185, 215]) if rng.random() < 0.4 else rng.uniform(15, 235, 3)) * light
     weave = 1 + 0.06 * cut("medium", mask.shape, rng)
-    blend(picture, np.clip(colour.astype(np.float32) * weave[..., None], 0, 255), mask)
-    dark = tuple(np.clip(colour * 0.7, 0, 255).tolist())
+    blend(picture, tinted(colour, weave), mask)
+    dark = colour * 0.7
     for share in (0.35, 0.65):
         fold = np.stack([points[3], points[51] + share * (points[8] - points[51]), points[13]])
         stroke(picture, spline(fold), dark)
@@ -185,10 +200,10 @@ def draw_object(
         disc(mask, centre, tuple(rng.uniform(0.08, 0.22, 2) * unit), float(np.degrees(turn)), 255)
     view = window(np.argwhere(mask)[:, ::-1] if mask.any() else centre[None], 1, picture.shape)
     texture = 1 + rng.uniform(0, 0.3) * cut("cloud", mask[view].shape, rng)
-    colour = (rng.uniform(5, 245, 3) * light).astype(np.float32)
+    colour = rng.uniform(5, 245, 3) * light
     blend(
         picture[view],
-        np.clip(colour * texture[..., None], 0, 255),
+        tinted(colour, np.clip(texture, 0, 2)),
         cv2.GaussianBlur(mask, (3, 3), 0.7)[view],
     )
     return mask

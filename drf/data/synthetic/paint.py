@@ -1,8 +1,9 @@
-"""Drawing with sub-pixel positions: anti-aliased masks, curves through points, blending in place."""
+"""Drawing with sub-pixel positions: anti-aliased masks, curves through points, blending."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,27 +11,50 @@ import numpy as np
 _SHIFT = 4  # fractional bits of cv2's drawing
 
 
+Colour = np.ndarray | tuple[float, ...] | float
+"""RGB 0..255 for pictures, one value for masks; cv2 saturates what lies outside."""
+
+
 def fixed(points: np.ndarray) -> np.ndarray:
-    """Convert (n, 2) px to cv2's fixed-point int32."""
-    return np.round(np.asarray(points) * (1 << _SHIFT)).astype(np.int32)
+    """Convert (..., n, 2) px to cv2's fixed-point int32."""
+    return np.rint(points * (1 << _SHIFT)).astype(np.int32)
 
 
-def fill(picture: np.ndarray, polygon: np.ndarray, colour: tuple[float, ...] | float) -> None:
+def _scalar(colour: Colour) -> Any:
+    return colour.tolist() if isinstance(colour, np.ndarray) else colour
+
+
+def fill(picture: np.ndarray, polygon: np.ndarray, colour: Colour) -> None:
     """Fill a closed (n, 2) px polygon, anti-aliased, in place."""
-    cv2.fillPoly(picture, [fixed(polygon)], colour, lineType=cv2.LINE_AA, shift=_SHIFT)
+    cv2.fillPoly(picture, [fixed(polygon)], _scalar(colour), lineType=cv2.LINE_AA, shift=_SHIFT)
 
 
-def stroke(picture: np.ndarray, curve: np.ndarray, colour: tuple[float, ...] | float,
-           width: int = 1, closed: bool = False) -> None:  # fmt: skip
+def stroke(
+    picture: np.ndarray, curve: np.ndarray, colour: Colour, width: int = 1, closed: bool = False
+) -> None:
     """Draw an open or closed (n, 2) px polyline, anti-aliased, in place."""
-    cv2.polylines(picture, [fixed(curve)], closed, colour, width, cv2.LINE_AA, _SHIFT)
+    line = [fixed(curve)]
+    cv2.polylines(picture, line, closed, _scalar(colour), width, cv2.LINE_AA, _SHIFT)
 
 
-def disc(picture: np.ndarray, centre: np.ndarray, axes: tuple[float, float], angle: float,
-         colour: tuple[float, ...] | float) -> None:  # fmt: skip
+def strokes(picture: np.ndarray, segments: np.ndarray, colour: Colour) -> None:
+    """Draw many (n, k, 2) px polylines one pixel wide, anti-aliased, in place."""
+    lines = list(fixed(segments))
+    cv2.polylines(picture, lines, False, _scalar(colour), 1, cv2.LINE_AA, _SHIFT)
+
+
+def disc(
+    picture: np.ndarray,
+    centre: np.ndarray,
+    axes: tuple[float, float],
+    angle: float,
+    colour: Colour,
+) -> None:
     """Fill an ellipse of half-axes `axes` px turned by `angle` degrees, anti-aliased, in place."""
-    c, a = fixed(np.asarray(centre)), fixed(np.maximum(axes, 0.5))
-    cv2.ellipse(picture, c.tolist(), a.tolist(), angle, 0, 360, colour, -1, cv2.LINE_AA, _SHIFT)
+    unit = 1 << _SHIFT
+    at = (round(float(centre[0]) * unit), round(float(centre[1]) * unit))
+    reach = (round(max(axes[0], 0.5) * unit), round(max(axes[1], 0.5) * unit))
+    cv2.ellipse(picture, at, reach, angle, 0, 360, _scalar(colour), -1, cv2.LINE_AA, _SHIFT)
 
 
 def polygon_mask(shape: tuple[int, ...], polygon: np.ndarray, blur: float = 0.0) -> np.ndarray:
@@ -42,25 +66,36 @@ def polygon_mask(shape: tuple[int, ...], polygon: np.ndarray, blur: float = 0.0)
 
 def window(points: np.ndarray, margin: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Return the (rows, columns) of the picture around points; may be empty."""
-    low = np.floor(points.min(axis=0) - margin).astype(int)
-    high = np.ceil(points.max(axis=0) + margin).astype(int) + 1
-    x0, x1 = np.clip((low[0], high[0]), 0, shape[1])
-    y0, y1 = np.clip((low[1], high[1]), 0, shape[0])
-    return slice(int(y0), int(y1)), slice(int(x0), int(x1))
+    bounds = []
+    for axis, size in ((1, shape[0]), (0, shape[1])):
+        low = int(np.floor(points[:, axis].min() - margin))
+        high = int(np.ceil(points[:, axis].max() + margin)) + 1
+        bounds.append(slice(min(max(low, 0), size), min(max(high, 0), size)))
+    return bounds[0], bounds[1]
 
 
 def blend(picture: np.ndarray, source: np.ndarray, alpha: np.ndarray) -> None:
-    """Mix a colour or a picture of the same size into uint8 `picture` by alpha (0..1 or uint8), in place."""
+    """Mix `source` into a uint8 picture by `alpha`, in place.
+
+    source: an RGB colour 0..255 or a uint8 picture of the same size; alpha: (h, w), uint8 0..255 or
+    a float 0..1.
+    """
     if picture.size == 0:
         return
     if alpha.dtype == np.uint8:
-        alpha = alpha.astype(np.float32) * np.float32(1 / 255)
+        alpha = alpha * np.float32(1 / 255)
+    alpha = alpha.astype(np.float32, copy=False)
     if source.ndim == 1:
-        source = np.broadcast_to(source.astype(np.float32), picture.shape)
-    alpha = np.ascontiguousarray(alpha, dtype=np.float32)
-    mixed = cv2.blendLinear(np.ascontiguousarray(source, dtype=np.float32), picture.astype(np.float32),
-                            alpha, 1 - alpha)  # fmt: skip
-    np.copyto(picture, np.clip(mixed, 0, 255), casting="unsafe")
+        colour = source
+        source = np.empty(picture.shape, np.uint8)
+        source[:] = np.minimum(np.maximum(colour, 0), 255)
+    picture[:] = cv2.blendLinear(source, picture, alpha, 1 - alpha)
+
+
+def tinted(colour: np.ndarray, texture: np.ndarray) -> np.ndarray:
+    """Return the (h, w, 3) uint8 picture of a colour times a (h, w) float32 texture >= 0."""
+    planes = [cv2.convertScaleAbs(texture, alpha=max(0.0, float(value))) for value in colour]
+    return np.asarray(cv2.merge(planes))
 
 
 @lru_cache(maxsize=64)

@@ -7,9 +7,21 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from drf.data.synthetic.paint import blend, disc, fill, polygon_mask, spline, stroke, window
-from drf.data.synthetic.skin import Look
+from drf.data.synthetic.look import Look
+from drf.data.synthetic.paint import (
+    blend,
+    disc,
+    fill,
+    polygon_mask,
+    spline,
+    stroke,
+    strokes,
+    window,
+)
 from drf.data.synthetic.textures import cut
+
+NOSTRIL_TONE = np.array([0.20, 0.13, 0.12])
+"""Colour of a nostril's inside relative to the skin."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +32,11 @@ class Canvas:
     points: np.ndarray  # (68, 2) px
     gain: np.ndarray  # (68, 3) light at the points
     look: Look
+    unit: float  # px per head unit
     seen: np.ndarray  # (H, W) float32: share of the skin that is seen there
     side: (
         np.ndarray
     )  # (H, W) float32: canonical x of the skin seen there, texture px from the midline
-
-
-def _tuple(colour: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(c) for c in np.clip(colour, 0, 255))
 
 
 def _visible(canvas: Canvas, view: tuple[slice, slice], edge: float) -> np.ndarray:
@@ -36,8 +45,13 @@ def _visible(canvas: Canvas, view: tuple[slice, slice], edge: float) -> np.ndarr
     return np.clip(own * 0.5 + 0.5, 0, 1) * canvas.seen[view]
 
 
-def draw_eye(canvas: Canvas, indices: list[int], gaze: np.ndarray, edge: float) -> None:
-    """Draw one eye. `indices`: outer corner, two upper, inner corner, two lower (from the inner)."""
+def draw_eye(canvas: Canvas, lids: tuple[int, ...], gaze: np.ndarray, edge: float) -> None:
+    """Draw one eye.
+
+    lids: its points, see `head.RIGHT_LIDS`; gaze: shift of the iris towards the inner corner and
+    down, in eye widths; edge: see `_visible`.
+    """
+    indices = list(lids)
     points = canvas.points[indices]
     a, b = points[0], points[3]
     width = float(np.hypot(*(b - a)))
@@ -47,55 +61,58 @@ def draw_eye(canvas: Canvas, indices: list[int], gaze: np.ndarray, edge: float) 
         return
     origin = np.array([view[1].start, view[0].start], dtype=float)
     upper, lower = spline(points[:4] - origin), spline(points[[3, 4, 5, 0]] - origin)
-    lids = np.concatenate([upper[:-1], lower[:-1]])
+    opening = np.concatenate([upper[:-1], lower[:-1]])
     light = canvas.gain[indices].mean(axis=0)
     look = canvas.look
     before = region.copy()
-    ball = _eyeball(region.shape, points - origin, upper, width, gaze, look, light)
-    blend(region, ball, polygon_mask(region.shape, lids))
+    ball = _eyeball(canvas, region.shape, points - origin, upper, gaze, light)
+    blend(region, ball, polygon_mask(region.shape, opening))
 
     dark = look.skin * light * (0.42 - 0.2 * look.lashes)
-    opening = float(np.hypot(*(points[[1, 2]].mean(axis=0) - points[[4, 5]].mean(axis=0))))
-    up = (points[[1, 2]].mean(axis=0) - points[[4, 5]].mean(axis=0)) / max(opening, 1e-6)
+    up = points[[1, 2]].mean(axis=0) - points[[4, 5]].mean(axis=0)
+    up /= max(float(np.hypot(*up)), 1e-6)
     middle = np.sin(np.linspace(0, np.pi, len(upper)))[:, None]
     crease = upper + up * (0.6 + (0.10 + 0.06 * look.age) * width) * middle
     line = np.zeros(region.shape[:2], np.uint8)
     stroke(line, crease, 150)
     blend(region, look.skin * light * 0.55, cv2.GaussianBlur(line, (3, 3), 0.7))
-    stroke(region, lower, _tuple(look.skin * light * (0.68 - 0.15 * look.lashes)))
-    stroke(region, upper, _tuple(dark), 2 if width > 17 else 1)
+    stroke(region, lower, look.skin * light * (0.68 - 0.15 * look.lashes))
+    stroke(region, upper, dark, 2 if width > 17 else 1)
     if look.lashes > 0.5:
-        stroke(region, upper + 0.5 * up * middle, _tuple(dark * 0.6), 2)
+        stroke(region, upper + 0.5 * up * middle, dark * 0.6, 2)
     keep = 1 - _visible(canvas, view, edge)
     blend(region, before, keep)
 
 
-def _eyeball(shape: tuple[int, ...], points: np.ndarray, upper: np.ndarray, width: float,
-             gaze: np.ndarray, look: Look, light: np.ndarray) -> np.ndarray:  # fmt: skip
+def _eyeball(
+    canvas: Canvas,
+    shape: tuple[int, ...],
+    points: np.ndarray,
+    upper: np.ndarray,
+    gaze: np.ndarray,
+    light: np.ndarray,
+) -> np.ndarray:
     """Paint white, iris, pupil, highlight and the shadow of the upper lid on a patch."""
     ball = np.empty(shape, np.uint8)
     ball[:] = np.clip(np.array([226, 218, 212]) * light, 0, 255)
-    axis = (points[3] - points[0]) / max(width, 1e-6)
+    look, axis = canvas.look, points[3] - points[0]
+    width = max(float(np.hypot(*axis)), 1e-6)
+    axis = axis / width
     down = np.array([-axis[1], axis[0]]) * np.sign(axis[0] or 1)
     centre = (points[0] + points[3]) / 2 + axis * gaze[0] * width + down * (gaze[1] - 0.02) * width
-    radius = 0.225 * 0.135 / 0.138 * width / max(0.55, min(1.0, width / 18))
+    radius = 0.031 * canvas.unit
     corner = points[3] - axis * 0.05 * width
-    disc(ball, corner, (0.07 * width, 0.05 * width), 0, _tuple(np.array([206, 130, 120]) * light))
-    disc(ball, centre, (radius, radius), 0, _tuple(look.iris * light * 0.45))
-    disc(ball, centre, (0.84 * radius, 0.84 * radius), 0, _tuple(look.iris * light * 1.1))
-    disc(ball, centre, (0.42 * radius, 0.42 * radius), 0, _tuple(np.array([10, 8, 8])))
+    disc(ball, corner, (0.07 * width, 0.05 * width), 0, np.array([206, 130, 120]) * light)
+    disc(ball, centre, (radius, radius), 0, look.iris * light * 0.45)
+    disc(ball, centre, (0.84 * radius, 0.84 * radius), 0, look.iris * light * 1.1)
+    disc(ball, centre, (0.42 * radius, 0.42 * radius), 0, np.array([10, 8, 8]))
     shadow = np.zeros(shape[:2], np.uint8)
     stroke(shadow, upper, 255, max(2, round(0.16 * width)))
-    shadow = cv2.GaussianBlur(shadow, (5, 5), 1.2).astype(np.float32) * np.float32(0.55 / 255)
-    blend(ball, look.skin * light * 0.25, shadow)
+    softened = cv2.GaussianBlur(shadow, (5, 5), 1.2) * np.float32(0.55 / 255)
+    blend(ball, look.skin * light * 0.25, softened)
     glint = centre + np.array([-0.3, -0.35]) * radius
-    disc(
-        ball,
-        glint,
-        (0.22 * radius, 0.22 * radius),
-        0,
-        _tuple(np.array([250, 250, 250]) * min(1.0, light.mean() + 0.3)),
-    )
+    spark = np.full(3, 250.0) * min(1.0, light.mean() + 0.3)
+    disc(ball, glint, (0.22 * radius, 0.22 * radius), 0, spark)
     return ball
 
 
@@ -126,8 +143,7 @@ def draw_brow(
     ends = starts - (normal * (0.6 + along) + lean * 1.3) * half * rng.uniform(
         0.7, 1.5, (len(curve), 1)
     )
-    for start, end in zip(starts, ends, strict=True):
-        stroke(hairs, np.stack([start, end]) - origin, 255)
+    strokes(hairs, np.stack([starts, ends], axis=1) - origin, 255)
     grain = 0.62 + 0.14 * cut("fine", region.shape[:2], rng)
     density = min(0.95, 0.55 + 0.3 * canvas.look.brow_weight)
     alpha = mask.astype(np.float32) / 255 * grain * density + hairs.astype(np.float32) / 255 * 0.3
@@ -169,14 +185,15 @@ def draw_mouth(canvas: Canvas, teeth: float) -> None:
     )
     _draw_inside(region, local, np.concatenate([upper_in, lower_in[1:-1]]), teeth, light)
     line = lips * 0.36
-    stroke(region, np.concatenate([local[48:49], upper_in, local[54:55]]), _tuple(line))
+    stroke(region, np.concatenate([local[48:49], upper_in, local[54:55]]), line)
     height = float(np.hypot(*(local[62] - local[66])))
     if height > 2:
-        stroke(region, lower_in, _tuple(lips * 0.6))
+        stroke(region, lower_in, lips * 0.6)
 
 
-def _draw_inside(region: np.ndarray, local: np.ndarray, opening: np.ndarray, teeth: float,
-                 light: np.ndarray) -> None:  # fmt: skip
+def _draw_inside(
+    region: np.ndarray, local: np.ndarray, opening: np.ndarray, teeth: float, light: np.ndarray
+) -> None:
     height = float(np.hypot(*(local[62] - local[66])))
     if height < 1.2:
         return
@@ -189,19 +206,19 @@ def _draw_inside(region: np.ndarray, local: np.ndarray, opening: np.ndarray, tee
         local[66] - down * 0.08 * height,
         (0.27 * width, 0.36 * height),
         0,
-        _tuple(np.array([168, 72, 70]) * light),
+        np.array([168, 72, 70]) * light,
     )
     if teeth > 0:
         drop = min(0.62 * height, 0.13 * width) * teeth + 0.5
         upper = spline(local[60:65])
         row = np.concatenate([upper, upper[::-1] + down * drop])
-        fill(inside, row, _tuple(np.array([232, 224, 208]) * np.minimum(light, 1.05)))
+        fill(inside, row, np.array([232, 224, 208]) * np.minimum(light, 1.05))
         gaps = upper[4:-4:3]
         for gap in gaps:
             stroke(
                 inside,
                 np.stack([gap, gap + down * drop * 0.9]),
-                _tuple(np.array([190, 176, 160]) * light),
+                np.array([190, 176, 160]) * light,
             )
     blend(region, inside, polygon_mask(region.shape, opening))
 
@@ -223,23 +240,20 @@ def draw_nostrils(canvas: Canvas, openness: float) -> None:
         centre = 0.32 * points[outer] + 0.68 * points[inner] + lift - origin
         reach = float(np.hypot(*(points[outer] - points[inner])))
         disc(mask, centre, (0.50 * reach, openness * 0.085 * size), angle + tilt, 235)
-    wings = np.zeros_like(mask)
+    along = (points[35] - points[31]) / max(size, 1e-6)
+    edges = np.zeros_like(mask)
     for outer, sign in ((31, -1), (35, 1)):
-        along = (points[35] - points[31]) / max(size, 1e-6)
-        upward = -base
         foot = points[outer] - origin
         wing = np.stack(
             [
                 foot,
-                foot + sign * 0.05 * along * size + 0.28 * upward,
-                foot + 0.62 * upward - sign * 0.02 * along * size,
+                foot + sign * 0.05 * along * size - 0.28 * base,
+                foot - 0.62 * base - sign * 0.02 * along * size,
             ]
         )
-        stroke(wings, spline(wing), 120)
-    light = canvas.gain[31:36].mean(axis=0)
-    dark = canvas.look.skin * light
-    blend(region, dark * 0.5, cv2.GaussianBlur(wings, (3, 3), 0.8) * 1.0 / 255 * canvas.seen[view])
-    line = np.zeros_like(mask)
-    stroke(line, spline(points[31:36] - origin), 110)
-    blend(region, dark * 0.5, cv2.GaussianBlur(line, (3, 3), 0.8) * 1.0 / 255 * canvas.seen[view])
-    blend(region, dark * np.array([0.2, 0.13, 0.12]), cv2.GaussianBlur(mask, (3, 3), 0.7))
+        stroke(edges, spline(wing), 120)
+    stroke(edges, spline(points[31:36] - origin), 110)
+    skin = canvas.look.skin * canvas.gain[31:36].mean(axis=0)
+    softened = cv2.GaussianBlur(edges, (3, 3), 0.8) * np.float32(1 / 255)
+    blend(region, skin * 0.5, softened * canvas.seen[view])
+    blend(region, skin * NOSTRIL_TONE, cv2.GaussianBlur(mask, (3, 3), 0.7))

@@ -22,7 +22,7 @@ class Profile:
     offset    keeps the random streams of the subsets apart; never reused
     yaw       spread of the bulk of the yaw angles (normal)
     turned    share of faces whose yaw is uniform between `turned_from` and 45 on either side
-    glasses, dark, hand, hat, mask, object: probability of each occluder (dark: of glasses being dark)
+    glasses, hand, hat, mask, object: probability of each occluder; dark: of glasses being dark
     harsh     0..1: harder light, more blur and noise
     """
 
@@ -43,16 +43,16 @@ class Profile:
 
 
 def _everyday(count: int, offset: int) -> Profile:
-    return Profile(count, offset, 18, 0.35, 0, 9, 9, 0.16, 0.25, 0.08, 0.08, 0.02, 0.07, 0.35)
+    return Profile(count, offset, 12, 0.18, 0, 7, 8, 0.16, 0.25, 0.08, 0.08, 0.02, 0.07, 0.35)
 
 
 SUBSETS: dict[str, Profile] = {
     "train": _everyday(4000, 1),
     "val": _everyday(400, 2),
     "common": _everyday(500, 3),
-    "challenging": Profile(200, 4, 24, 0.75, 18, 15, 17, 0.28, 0.5, 0.30, 0.16, 0.08, 0.35, 0.9),
+    "challenging": Profile(200, 4, 20, 0.6, 15, 13, 16, 0.28, 0.5, 0.30, 0.16, 0.08, 0.35, 0.9),
 }
-"""The subsets by name. train, val and common draw from one distribution, challenging from a harder one."""
+"""The subsets by name. train, val and common share one distribution; challenging is harder."""
 
 
 def draw_pose(profile: Profile, rng: np.random.Generator) -> Pose:
@@ -64,6 +64,10 @@ def draw_pose(profile: Profile, rng: np.random.Generator) -> Pose:
     roll = np.clip(rng.normal(0, profile.roll), -35, 35)
     centre = SIZE / 2 - 0.5 + rng.uniform(-10, 10, 2)
     return Pose(
-        float(np.clip(yaw, -MAX_YAW, MAX_YAW)), float(pitch), float(roll), float(rng.uniform(4, 9)),
-        float(rng.uniform(150, 170)), (float(centre[0]), float(centre[1])),
-    )  # fmt: skip
+        float(np.clip(yaw, -MAX_YAW, MAX_YAW)),
+        float(pitch),
+        float(roll),
+        float(rng.uniform(5, 14)),
+        float(rng.uniform(150, 170)),
+        (float(centre[0]), float(centre[1])),
+    )

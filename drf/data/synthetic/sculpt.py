@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-GRID = 112
+GRID = 96
 """Nodes of the canonical grid along each axis."""
 
 EXTENT = 1.42
@@ -25,6 +25,7 @@ ORIGIN_Y = 0.42
 """Height of the canonical centre in the proportions below (0 = top of the face box, 1 = bottom)."""
 
 _DEPTH_SCALE = 0.9
+_BREADTH = 1.05
 _CENTRE_DEPTH = 0.45 * _DEPTH_SCALE
 
 # Half of the frontal outline from chin to crown: x, y, z of the proportions of an average head.
@@ -117,7 +118,7 @@ def _smooth_outline() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def outline_radius(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return distance from the centre and depth of the frontal outline at `angle` (rad, 0 = +x, down)."""
+    """Return distance from the centre and depth of the outline at `angle` (rad, from +x to +y)."""
     angles, distance, depth = _smooth_outline()
     folded = np.arctan2(np.sin(angle), np.abs(np.cos(angle)))
     return np.interp(folded, angles, distance), np.interp(folded, angles, depth)
@@ -162,4 +163,4 @@ def average_head() -> Surface:
     z -= np.clip(radius - 1, 0, None) * 0.75 * np.clip(np.sin(angle), 0, 1) ** 2
     z += _relief(x, y) * (radius < 1)
     frontal = np.stack([x, y], axis=-1)
-    return Surface(radius, frontal, np.stack([x, y - ORIGIN_Y, z], axis=-1))
+    return Surface(radius, frontal, np.stack([_BREADTH * x, y - ORIGIN_Y, z], axis=-1))

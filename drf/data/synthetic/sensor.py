@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from drf.data.synthetic.textures import TILE, grain
+from drf.data.synthetic.textures import GRAIN_SPREAD, TILE, grain
 
 
 def _blur(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
@@ -46,10 +46,11 @@ def expose(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np
     height, width = picture.shape[:2]
     noise = rng.uniform(0.5, 4 + 8 * strength)
     y, x = (int(rng.integers(0, TILE - n + 1)) for n in (height, width))
-    noisy = cv2.scaleAdd(grain()[y : y + height, x : x + width], noise, picture.astype(np.float32))
-    picture = np.clip(noisy, 0, 255).astype(np.uint8)
+    gain = noise / GRAIN_SPREAD
+    picture = cv2.addWeighted(picture, 1, grain()[y : y + height, x : x + width], gain, -128 * gain)
     if rng.random() < 0.2:
         quality = int(rng.integers(30, 85))
+        # Encoder and decoder both take RGB for BGR here, so the order of the channels survives.
         _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        picture = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
     return picture

@@ -10,6 +10,8 @@ import numpy as np
 TILE = 512
 """Side of a noise tile, px."""
 
+GRAIN_SPREAD = 28.0
+
 
 def _normalised(field: np.ndarray) -> np.ndarray:
     return ((field - field.mean()) / field.std()).astype(np.float32)
@@ -50,5 +52,6 @@ def cut(name: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarr
 
 @lru_cache(maxsize=1)
 def grain() -> np.ndarray:
-    """Return a (TILE, TILE, 3) float32 field of coloured sensor noise, unit spread."""
-    return np.random.default_rng(20210705).standard_normal((TILE, TILE, 3)).astype(np.float32)
+    """Return a (TILE, TILE, 3) uint8 field of colour noise: mean 128, spread GRAIN_SPREAD."""
+    noise = np.random.default_rng(20210705).standard_normal((TILE, TILE, 3))
+    return np.clip(np.rint(128 + GRAIN_SPREAD * noise), 0, 255).astype(np.uint8)
