@@ -54,7 +54,7 @@ class Dataset(Protocol):
         ...
 
     def usual_test_subset(self) -> str:
-        """Return the test subset to report where none was asked for. Raises DataError if none is."""
+        """Return the test subset to report where none is named. DataError if none is whole."""
         ...
 
     def subset(self, name: str) -> Subset:
