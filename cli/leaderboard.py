@@ -42,7 +42,7 @@ def leaderboard(
     sort: Annotated[
         str, typer.Option(help="ocular_nme, pupil_auc8, ... or name, params, macs, ms_per_face.")
     ] = "ocular_nme",
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Rank the newest evaluation of every run, in percent; the best of a column is bold.
 
@@ -65,7 +65,7 @@ def leaderboard(
     rows = rows.sort_values(sort, ascending=ascending, kind="stable")
     if rows.empty:
         note(_nothing(boards))
-    if json:
+    if as_json:
         print_json([entry(row) for row in rows.to_dict("records")])
         return
     console = tables()

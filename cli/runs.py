@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")
-def list_runs(db: Db = DEFAULT_PATH, json: Json = False) -> None:
+def list_runs(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     """List every run, newest first."""
     from db import reads
     from db.connection import open_reader
@@ -30,7 +30,7 @@ def list_runs(db: Db = DEFAULT_PATH, json: Json = False) -> None:
     con = open_reader(db)
     rows = records(reads.runs(con))
     con.close()
-    if json:
+    if as_json:
         print_json(rows)
         return
     if not rows:
@@ -49,7 +49,7 @@ def list_runs(db: Db = DEFAULT_PATH, json: Json = False) -> None:
 
 
 @app.command()
-def show(run: Run, db: Db = DEFAULT_PATH, json: Json = False) -> None:
+def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     """Show a run: where it stands, its configuration and its source, provenance, results."""
     from db import reads
     from db.connection import open_reader
@@ -60,7 +60,7 @@ def show(run: Run, db: Db = DEFAULT_PATH, json: Json = False) -> None:
     facts, evaluations = reads.run(con, run_id), reads.evaluations(con, run_id)
     con.close()
     config, provenance, manifest = (facts.pop(key) for key in ("config", "provenance", "manifest"))
-    if json:
+    if as_json:
         named = {key: {"value": value, "source": source} for key, value, source in config}
         nested = {"config": named, "provenance": provenance, "manifest": manifest}
         print_json(facts | nested | {"evaluations": records(evaluations)})
@@ -81,7 +81,7 @@ def diff(
     b: Run,
     everything: Annotated[bool, typer.Option("--all", help="Also what is the same.")] = False,
     db: Db = DEFAULT_PATH,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Show what differs between two runs, and their results side by side."""
     from db import comparison, reads
@@ -93,7 +93,7 @@ def diff(
     settings = comparison.settings(con, run_a, run_b, same=everything)
     scores = comparison.scores(con, run_a, run_b)
     con.close()
-    if json:
+    if as_json:
         print_json(
             {"a": run_a, "b": run_b, "settings": records(settings), "scores": records(scores)}
         )

@@ -16,16 +16,16 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
-def path(db: Db = DEFAULT_PATH, json: Json = False) -> None:
+def path(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     """Print where the store lies."""
-    if json:
+    if as_json:
         print_json({"path": str(db.resolve()), "exists": db.exists()})
     else:
         print(db.resolve())
 
 
 @app.command()
-def check(db: Db = DEFAULT_PATH, json: Json = False) -> None:
+def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     """Check the file, its references, and that every score follows from the stored predictions.
 
     Exits with 4 if anything is wrong.
@@ -40,7 +40,7 @@ def check(db: Db = DEFAULT_PATH, json: Json = False) -> None:
     con = open_reader(db)
     found = faults(con)
     con.close()
-    if json:
+    if as_json:
         print_json({"path": str(db.resolve()), "ok": not found, "faults": list(map(asdict, found))})
     elif found:
         table = Table("check", "where", "problem")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -54,20 +54,7 @@ def record_evaluation(
                 for (metric, threshold), value in metrics.summary(errors[norm]).items()
             ],
         )
-        db.conn.executemany(
-            "INSERT INTO image_errors (evaluation, face, ocular, pupil, prediction)"
-            " VALUES (?, ?, ?, ?, ?)",
-            [
-                (
-                    identity,
-                    _face(db, stored.dataset, name, stored.ground_truth[i], crop_of.get(name)),
-                    float(errors["ocular"][i]),
-                    float(errors["pupil"][i]),
-                    points_to_blob(stored.predictions[i]),
-                )
-                for i, name in enumerate(stored.names)
-            ],
-        )
+        _insert_images(db, identity, stored, errors, crop_of)
     return identity
 
 
@@ -105,18 +92,38 @@ def _insert_evaluation(
     return int(str(db.table("evaluations").insert(row).last_pk))
 
 
-def _face(db: Database, dataset: str, name: str, points: np.ndarray, crop: FaceCrop | None) -> int:
-    """Return the id of a face, stored now if it is new; its first crop stays."""
-    jpeg = crop.jpeg if crop else None
-    to_picture = affine_to_blob(crop.to_picture) if crop else None
-    key = (dataset, name, points_to_blob(points))
-    db.execute(
+def _insert_images(
+    db: Database,
+    identity: int,
+    evaluation: Evaluation,
+    errors: Mapping[StoredNorm, np.ndarray],
+    crop_of: Mapping[str, FaceCrop],
+) -> None:
+    """Insert the faces that are new, the crops that were missing, and one row per face."""
+    keys = [
+        (evaluation.dataset, name, points_to_blob(points))
+        for name, points in zip(evaluation.names, evaluation.ground_truth, strict=True)
+    ]
+    pictures = [_picture(crop_of.get(name)) for name in evaluation.names]
+    db.conn.executemany(
         "INSERT INTO faces (dataset, name, points, crop, to_picture) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET crop = excluded.crop, to_picture = excluded.to_picture"
         " WHERE crop IS NULL",
-        (*key, jpeg, to_picture),
+        [(*key, *picture) for key, picture in zip(keys, pictures, strict=True)],
     )
-    (identity,) = db.execute(
-        "SELECT id FROM faces WHERE dataset = ? AND name = ? AND points = ?", key
-    ).fetchone()
-    return int(identity)
+    results = zip(
+        errors["ocular"].tolist(),
+        errors["pupil"].tolist(),
+        map(points_to_blob, evaluation.predictions),
+        keys,
+        strict=True,
+    )
+    db.conn.executemany(
+        "INSERT INTO image_errors (evaluation, face, ocular, pupil, prediction)"
+        " SELECT ?, id, ?, ?, ? FROM faces WHERE dataset = ? AND name = ? AND points = ?",
+        [(identity, ocular, pupil, blob, *key) for ocular, pupil, blob, key in results],
+    )
+
+
+def _picture(crop: FaceCrop | None) -> tuple[bytes | None, bytes | None]:
+    return (crop.jpeg, affine_to_blob(crop.to_picture)) if crop else (None, None)

@@ -10,6 +10,7 @@ import pytest
 from sqlite_utils import Database
 
 from db import reads, runs
+from db.backup import back_up
 from db.connection import open_reader, open_store, writing
 from db.sqlite_errors import as_drf_error
 from drf.errors import DrfError, NotFoundError, StoreError
@@ -134,6 +135,19 @@ def test_newer_pages_in_the_log_are_never_passed_over(path: Path) -> None:
     con = open_reader(copy)  # where the index can be made, the log is read
     assert len(reads.runs(con)) == 1
     con.close()
+
+
+def test_a_file_that_is_being_written_is_never_taken_for_one_that_cannot_change(
+    con: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.connection.BUSY_TIMEOUT_S", 0.05)
+    copy = tmp_path / "copy.db"  # without a log, so that its writer keeps readers out
+    back_up(con, copy)
+    writer = sqlite3.connect(copy, isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DrfError, match="locked by another program"):
+        open_reader(copy)
+    writer.close()
 
 
 def test_a_folder_that_may_not_be_entered_is_told(filled: list[str], path: Path) -> None:
