@@ -12,8 +12,8 @@ from drf.errors import DrfError, NotFoundError
 from webapp import store, url_keys, url_state
 from webapp.text import plain
 
-ICON = str(Path(__file__).with_name("icon.svg"))  # a named icon would be fetched from afar
-# No icons here: Streamlit would fetch each from a font host, to show it in the browser's tab.
+ICON = str(Path(__file__).with_name("icon.svg"))
+# The pages have no icons: Streamlit would fetch them from a font host, for the browser's tab.
 PAGES = [
     st.Page(
         "views/leaderboard.py",

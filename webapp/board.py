@@ -51,8 +51,25 @@ SORTS: dict[str, tuple[str, bool]] = {
 
 ORDERS = ("Best first", "Worst first")
 
+_USUAL_ORDER = ("300w", "synthetic", "full", "common", "helen", "lfpw", "challenging", "all", "gt")
 _TRACE = ("evaluation", "run", "checkpoint", "manifest_digest", "created_at")
 _SEARCHED = ("name", "family", "preset", "track", "run")
+
+
+def usual_order(name: str) -> tuple[int, str]:
+    """Return a sorting key for datasets, subsets and boxes: as papers list them, then by name."""
+    known = _USUAL_ORDER.index(name) if name in _USUAL_ORDER else len(_USUAL_ORDER)
+    return known, name
+
+
+def evaluation_label(row: pd.Series) -> str:
+    """Return what an evaluation is, as links spell it: dataset/subset/box, then what is unusual."""
+    parts = [row["dataset"], row["subset"], row["box"]]
+    if row["points"] != "all":
+        parts.append(row["points"])
+    if not row["flip_test"]:
+        parts.append("no-flip")
+    return "/".join(parts)
 
 
 def arrange(
@@ -68,11 +85,8 @@ def arrange(
     rows = entries.rename(columns={f"{prefix}_{score.key}": score.key for score in SCORES})
     rows = rows.assign(rank=rows["nme"].rank(method="min").astype("Int64"))
     if wanted := text.strip().casefold():
-        found = [
-            any(wanted in str(row[column]).casefold() for column in _SEARCHED if row[column])
-            for _, row in rows.iterrows()
-        ]
-        rows = rows[pd.Series(found, index=rows.index, dtype=bool)]
+        words = rows[[*_SEARCHED]].fillna("").agg("\n".join, axis=1).str.casefold()
+        rows = rows[words.str.contains(wanted, regex=False)]
     column, best_is_low = SORTS[sort]
     return rows.sort_values(
         [column, "rank", "evaluation"],

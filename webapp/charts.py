@@ -80,7 +80,8 @@ def histogram(errors: np.ndarray, norm: str) -> Chart:
     """
     values = 100 * errors
     limit = max(float(np.percentile(values, 99)), 1e-6) * 1.02
-    counts, edges = np.histogram(np.minimum(values, limit), bins=32, range=(0, limit))
+    bins = int(np.clip(2 * np.sqrt(len(values)), 8, 40))
+    counts, edges = np.histogram(np.minimum(values, limit), bins=bins, range=(0, limit))
     figure = go.Figure(
         go.Bar(
             x=(edges[:-1] + edges[1:]) / 2,
@@ -95,20 +96,25 @@ def histogram(errors: np.ndarray, norm: str) -> Chart:
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(ticksuffix=" %")
     mean, median = float(values.mean()), float(np.median(values))
-    for value, name, anchor in ((mean, "NME", "left"), (median, "median", "right")):
-        figure.add_vline(x=value, line={"color": theme.VERMILLION, "width": 1.5, "dash": "dot"})
-        figure.add_annotation(
-            x=value,
-            y=1.01,
-            yref="paper",
-            yanchor="bottom",
-            xanchor=anchor,
-            text=f"{name} {value:.2f}",
-            showarrow=False,
-            font={"size": 12},
-        )
+    _mark(figure, mean, f"NME {mean:.2f}", "left" if mean > median else "right")
+    _mark(figure, median, f"median {median:.2f}", "right" if mean > median else "left")
     alt = f"Histogram of {len(errors)} errors: mean {percent(mean)}, median {percent(median)}."
     return Chart("Distribution of errors", figure, alt)
+
+
+def _mark(figure: go.Figure, x: float, text: str, side: str) -> None:
+    """Draw a thin line through the whole chart and write above it what it is."""
+    figure.add_vline(x=x, line={"color": theme.VERMILLION, "width": 1.5, "dash": "dot"})
+    figure.add_annotation(
+        x=x,
+        y=1.01,
+        yref="paper",
+        yanchor="bottom",
+        xanchor=side,
+        text=text,
+        showarrow=False,
+        font={"size": 12},
+    )
 
 
 def curves(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
@@ -133,12 +139,14 @@ def _group(metric: str) -> str:
     if metric.startswith("val"):
         return _VALIDATION
     # Others differ in unit, so each family of names (gate_entropy, gate_max) has its own axes.
-    return metric.split("_")[0].split(".")[0].capitalize()
+    return metric.split("_")[0].split(".")[0]
 
 
 def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | None) -> Chart:
     in_percent = all("nme" in name for name in names)
-    figure = go.Figure(layout=theme.layout(x="epoch", y="%" if in_percent else "value", height=300))
+    axis = names[0] if len(names) == 1 else "value"
+    axis = f"{axis}, %" if in_percent else axis
+    figure = go.Figure(layout=theme.layout(x="epoch", y=axis, height=300))
     said = []
     for name, colour in zip(names, theme.LINES * len(names), strict=False):
         rows = frame[frame["metric"] == name].sort_values("epoch")
@@ -158,11 +166,7 @@ def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | 
     if title == _LOSS and (positive > 0).all() and positive.max() > 20 * positive.min():
         figure.update_yaxes(type="log", dtick=1)
     if best_epoch is not None:
-        figure.add_vline(
-            x=best_epoch,
-            line={"color": theme.QUIET, "width": 1, "dash": "dot"},
-            annotation={"text": f"best: epoch {best_epoch}", "font": {"size": 12}},
-            annotation_position="top left",
-        )
+        side = "right" if best_epoch > frame["epoch"].max() / 2 else "left"
+        _mark(figure, best_epoch, f"best: epoch {best_epoch}", side)
     summary = "; ".join(said) or "no finite value"
     return Chart(title, figure, f"{title} against the epoch: {summary}.")

@@ -15,7 +15,7 @@ from webapp.text import percent, plain
 
 SHOWN = 12
 _TILE_PX = 420  # about twice the width on the page, for dense screens
-_COLUMN_PX = 150
+_COLUMN_PX = 140
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def grid(
     """Show faces (rows of `store.image_errors`) with their error under each."""
     ids = tuple(int(face) for face in faces["face"])
     pictures = _pictures(current.path, run_id, evaluation, ids, error_segments)
-    with st.grid("auto", min_column_width=_COLUMN_PX, gap="small") as tiles:
+    with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as tiles:
         for name, error, picture in zip(faces["name"], faces[norm], pictures, strict=True):
             with tiles.cell():
                 _tile(Tile(str(name), float(error), picture), kind)
@@ -96,5 +96,5 @@ def legend(error_segments: bool) -> None:
     parts.append(("prediction, discs", overlay.PREDICTION))
     if error_segments:
         parts.append(("error of each point", overlay.ERROR))
-    swatch = ':color[▬]{{foreground="#{:02X}{:02X}{:02X}"}} {}'
+    swatch = ':color[■]{{foreground="#{:02X}{:02X}{:02X}"}} {}'
     st.caption("  ·  ".join(swatch.format(*colour, name) for name, colour in parts))

@@ -1,4 +1,4 @@
-"""How a run was made: command, configuration with where each value came from, provenance, training data."""
+"""How a run was made: command, configuration and its sources, provenance, training data."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def provenance(run: dict[str, Any]) -> None:
     made = run["provenance"]
     listed = {key: value for key, value in made.items() if key not in _ELSEWHERE}
     rows = [pair for key, value in listed.items() for pair in _flat(key, value)]
-    rows += [("host", run["host"]), ("run", run["id"])]
+    rows.append(("run", run["id"]))
     _table(pd.DataFrame(rows, columns=["key", "value"]), "Code, versions and hardware of the run")
     if made.get(_DIFF):
         with st.expander("Uncommitted changes to the code", icon=":material/difference:"):

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from webapp import badges, store, url_keys, url_state
+from webapp import badges, board, share, store, url_keys, url_state
 from webapp.store import Store
 from webapp.text import count, duration, moment, percent, plain
 
@@ -35,8 +35,7 @@ def choose(current: Store, runs: pd.DataFrame) -> str | None:
     st.selectbox(
         "Run",
         list(names.index),
-        index=None,
-        required=True,
+        index=None if found is None else 0,
         format_func=lambda run_id: f"{names[run_id]} · {run_id[:8]}",
         key=_CHOICE,
         on_change=_chosen,
@@ -51,14 +50,16 @@ def _chosen() -> None:
         st.query_params[url_keys.RUN_ID.name] = run_id[:8]
 
 
-def title(run: dict[str, Any]) -> None:
-    """Show name, status in words, and what became of it."""
+def title(current: Store, run: dict[str, Any]) -> None:
+    """Show name, status in words and what became of it, and the link."""
     look = badges.LOOKS[run["status"]]
     st.title(plain(run["name"]))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(run["status"], icon=look.icon, color=look.colour, help=look.meaning)
         started = moment(run["started_at"])
         st.caption(f"`{run['id'][:8]}` · {plain(run['family'])} · started {plain(started)}")
+        st.space("stretch")
+        share.link(url_keys.RUN, current)
     if run["status"] in ("running", "stale", "crashed"):
         done = f"{run['progress']:.0%} done, epoch {run['epoch']}"
         heard = f"last heard of {moment(run['heartbeat_at'])}"
@@ -116,16 +117,7 @@ def choose_evaluation(current: Store, run_id: str) -> tuple[pd.DataFrame, pd.Ser
     evaluations = store.evaluations(current, run_id)
     if evaluations.empty:
         return evaluations, None
-    labels = evaluations.apply(_label, axis=1)
-    options = list(dict.fromkeys(sorted(labels)))
+    labels = evaluations.apply(board.evaluation_label, axis=1)
+    options = sorted(set(labels), key=lambda label: [*map(board.usual_order, label.split("/"))])
     wanted = url_state.select(url_keys.RUN_EVALUATION, "Evaluation", options)
     return evaluations, evaluations[labels == wanted].iloc[0]
-
-
-def _label(evaluation: pd.Series) -> str:
-    parts = [evaluation["dataset"], evaluation["subset"], evaluation["box"]]
-    if evaluation["points"] != "all":
-        parts.append(evaluation["points"])
-    if not evaluation["flip_test"]:
-        parts.append("no-flip")
-    return "/".join(parts)

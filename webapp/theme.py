@@ -35,7 +35,7 @@ def layout(*, x: str, y: str, height: int = 340) -> dict[str, Any]:
         "zeroline": False,
         "showline": False,
         "ticks": "",
-        "title_standoff": 8,
+        "title_standoff": 18,
         "title_font_size": 13,
         "tickfont": {"size": 12},
         "automargin": True,

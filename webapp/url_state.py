@@ -23,7 +23,7 @@ def begin(page: str) -> None:
     known = {key.name for key in url_keys.KEYS}
     for name in st.query_params:
         if name not in known and not name.startswith("embed"):
-            notify(f"This version does not know `{plain(name)}`; that part of the link is ignored.")
+            notify(f"This version does not know “{plain(name)}”; that part of the link is ignored.")
 
 
 def notify(sentence: str) -> None:

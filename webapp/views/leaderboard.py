@@ -9,7 +9,6 @@ from webapp.text import percent, plain
 
 _TABLE = "lb_table"
 _SHOWN = "lb_shown"
-_USUAL_ORDER = ("300w", "synthetic", "full", "common", "helen", "lfpw", "challenging", "all", "gt")
 
 
 def page(current: Store) -> None:
@@ -67,8 +66,7 @@ def _choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
 def _fullest_first(boards: pd.DataFrame, column: str) -> list[str]:
     """Return the values of a filter, most rows first; on a tie in the usual order."""
     counts = boards.groupby(column)["entries"].sum().to_dict()
-    usual = {name: place for place, name in enumerate(_USUAL_ORDER)}
-    return sorted(counts, key=lambda name: (-counts[name], usual.get(name, len(usual)), name))
+    return sorted(counts, key=lambda name: (-counts[name], board.usual_order(name)))
 
 
 def _choose_rows() -> dict[str, str]:
@@ -106,7 +104,8 @@ def _headline(entries: pd.DataFrame, norm: str, chosen: dict[str, str]) -> None:
 
 def _table(rows: pd.DataFrame, norm: str) -> None:
     shown = board.table(rows)
-    st.session_state[_SHOWN] = list(rows["run"])
+    labels = rows.apply(board.evaluation_label, axis=1)
+    st.session_state[_SHOWN] = list(zip(rows["run"], labels, strict=True))
     st.dataframe(
         board.styled(shown),
         hide_index=True,
@@ -127,7 +126,8 @@ def _open_run() -> None:
     """Open the run whose row was ticked, looked up in the rows that the visitor saw: by the time of
     the next run of the page another may stand in that place."""
     if picked := st.session_state[_TABLE].selection.rows:
-        link = {url_keys.RUN_ID.name: st.session_state[_SHOWN][picked[0]][:8]}
+        run_id, label = st.session_state[_SHOWN][picked[0]]
+        link = {url_keys.RUN_ID.name: run_id[:8], url_keys.RUN_EVALUATION.name: label}
         norm = st.session_state[url_keys.NORM.name]
         if norm != url_keys.NORM.default:
             link[url_keys.NORM.name] = norm

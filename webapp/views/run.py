@@ -38,10 +38,9 @@ def page(current: Store) -> None:
         with st.container(width=280):
             evaluations, evaluation = run_header.choose_evaluation(current, run_id)
         title = url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))
-        share.link(url_keys.RUN, current)
     share.moved_on(current)
     run = store.run(current, run_id)
-    run_header.title(run)
+    run_header.title(current, run)
     norm = board.NORMS[title]
     if evaluation is not None:
         run_header.scores(evaluation, norm)
@@ -88,11 +87,10 @@ def _results(
         _not_evaluated(run)
         return
     errors = store.image_errors(current, run["id"], int(evaluation["evaluation"]))[norm].to_numpy()
-    left, right = st.columns(2, gap="medium")
-    with left:
-        _chart(charts.ced(errors, norm), "ced")
-    with right:
-        _chart(charts.histogram(errors, norm), "histogram")
+    with st.grid(2, min_column_width=340, gap="medium") as grid:
+        for chart in (charts.ced(errors, norm), charts.histogram(errors, norm)):
+            with grid.cell():
+                _chart(chart, f"errors-{chart.title}")
     st.subheader("Evaluations")
     _evaluations(evaluations, norm)
 
@@ -155,10 +153,10 @@ def _training(current: Store, run: dict[str, Any]) -> None:
         st.info("No epoch was recorded; a model without epochs, as the mean shape, has no curves.")
         return
     best = None if pd.isna(run["best_epoch"]) else int(run["best_epoch"])
-    columns = st.columns(2, gap="medium")
-    for place, chart in enumerate(charts.curves(frame, best)):
-        with columns[place % 2]:
-            _chart(chart, f"curve-{chart.title}")
+    with st.grid(2, min_column_width=340, gap="medium") as grid:
+        for chart in charts.curves(frame, best):
+            with grid.cell():
+                _chart(chart, f"curve-{chart.title}")
 
 
 def _chart(chart: Chart, key: str) -> None:

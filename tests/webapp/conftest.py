@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.conftest import REPOSITORY
+from tests.webapp import examples
+
+APP = REPOSITORY / "webapp/app.py"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The example store: its path and the ids of its runs (see `examples.fill`)."""
+
+    path: Path
+    ids: dict[str, str]
+
+    def leaderboard(self, **query: str) -> AppTest:
+        """The leaderboard page, opened by a link with these parameters."""
+        return opened(**query)
+
+    def run(self, key: str, **query: str) -> AppTest:
+        """The page of a run, opened by a link."""
+        return opened("views/run.py", run=self.ids[key][:8], **query)
+
+
+def opened(page: str | None = None, **query: str) -> AppTest:
+    """Open a link in a fresh session, as a browser does: no other page was seen before."""
+    app = AppTest.from_file(str(APP), default_timeout=30)
+    if page is not None:
+        known = AppTest.from_file(str(APP), default_timeout=30).run()
+        app._page_hash = known.switch_page(page)._page_hash  # AppTest itself starts at the first page
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    path = tmp_path_factory.mktemp("store") / "drf.db"
+    return Shop(path, examples.fill(path))
+
+
+@pytest.fixture
+def shop(filled: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """The app reads the example store, which no test changes."""
+    monkeypatch.setenv("DRF_DB", str(filled.path))
+    return filled
+
+
+def texts(app: AppTest) -> str:
+    """Everything the page says, one element a line."""
+    kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error")
+    return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))

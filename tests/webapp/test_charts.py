@@ -1,0 +1,87 @@
+"""Charts draw the numbers they are given, and say them in their alt text."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from drf import metrics
+from webapp import charts
+
+ERRORS = np.array([0.01, 0.02, 0.05, 0.09])  # NME 4.25 %, FR_8 25 %, AUC_8 50 %, AUC_10 57.5 %
+
+
+def test_ced_is_the_exact_step_function():
+    (trace,) = charts.ced(ERRORS, "ocular").figure.data
+    assert trace.line.shape == "hv"
+    for x, y in zip(trace.x[1:-1], trace.y[1:-1], strict=True):
+        assert y == pytest.approx(100 * metrics.ced(ERRORS, np.array([x / 100 + 1e-12]))[0])
+    assert (trace.x[0], trace.y[0]) == (0, 0)
+    assert (trace.x[-1], trace.y[-1]) == (pytest.approx(12), 100)
+
+
+def test_ced_marks_both_thresholds_with_fr_and_auc():
+    chart = charts.ced(ERRORS, "pupil")
+    written = [annotation.text for annotation in chart.figure.layout.annotations]
+    assert written == ["<b>8 %</b><br>FR 25.0<br>AUC 50.0", "<b>10 %</b><br>FR 0.0<br>AUC 57.5"]
+    assert [line.x0 for line in chart.figure.layout.shapes] == [pytest.approx(8), pytest.approx(10)]
+    assert "pupil" in chart.figure.layout.xaxis.title.text
+    assert "at 8% FR 25.00 % and AUC 50.00 %" in chart.alt
+
+
+def test_ced_of_faces_all_beyond_the_axis_is_flat():
+    (trace,) = charts.ced(np.array([0.5, 0.9]), "ocular").figure.data
+    assert list(trace.y) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "errors", [ERRORS, np.array([0.03]), np.zeros(3), np.geomspace(1e-3, 5, 90)]
+)
+def test_histogram_counts_every_face(errors):
+    chart = charts.histogram(errors, "ocular")
+    assert sum(chart.figure.data[0].y) == len(errors)
+    assert f"mean {100 * errors.mean():.2f} %" in chart.alt
+
+
+def epochs(**metrics_: list[float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"epoch": epoch, "metric": name, "value": value}
+            for name, values in metrics_.items()
+            for epoch, value in enumerate(values, start=1)
+        ]
+    )
+
+
+def test_any_metric_has_its_place_losses_and_validation_first():
+    frame = epochs(
+        gate_entropy=[1.0, 0.9], gate_max=[0.2, 0.3], loss=[2.0, 1.0], loss_leaf=[1.0, 0.5],
+        lr=[1e-3, 1e-4], val_nme=[0.05, 0.04],
+    )  # fmt: skip
+    drawn = charts.curves(frame, best_epoch=2)
+    assert [chart.title for chart in drawn] == ["Training loss", "Validation", "gate", "lr"]
+    assert [[trace.name for trace in chart.figure.data] for chart in drawn] == [
+        ["loss", "loss_leaf"],
+        ["val_nme"],
+        ["gate_entropy", "gate_max"],
+        ["lr"],
+    ]
+
+
+def test_nme_is_drawn_in_percent_and_the_best_epoch_marked():
+    (chart,) = charts.curves(epochs(val_nme=[0.05, 0.04, 0.045]), best_epoch=2)
+    assert list(chart.figure.data[0].y) == [5, 4, 4.5]
+    assert chart.figure.layout.yaxis.title.text == "val_nme, %"
+    assert chart.figure.layout.shapes[0].x0 == 2
+    assert chart.figure.layout.annotations[0].text == "best: epoch 2"
+
+
+def test_a_diverged_loss_leaves_a_gap_and_no_log_axis():
+    (chart,) = charts.curves(epochs(loss=[1.0, float("nan"), 2.0]), best_epoch=None)
+    assert np.isnan(chart.figure.data[0].y[1])
+    assert chart.figure.layout.yaxis.type is None
+    assert "ends at 2" in chart.alt
+
+
+def test_a_loss_over_decades_gets_a_log_axis():
+    (chart,) = charts.curves(epochs(loss=[1.0, 0.1, 0.01]), best_epoch=None)
+    assert chart.figure.layout.yaxis.type == "log"

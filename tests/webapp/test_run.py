@@ -1,0 +1,144 @@
+"""The run page, section by section."""
+
+import json
+
+import pytest
+
+from drf import metrics
+from tests.webapp import examples
+from tests.webapp.conftest import opened, texts
+
+
+def specs(app):
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def test_scores_and_facts_stand_on_top(shop):
+    app = shop.run("wide")
+    assert not app.exception
+    assert app.title[0].value == "hourglass\\-wide"
+    made = examples.evaluation("common", 0.034, 1)
+    nme = 100 * metrics.nme(made.errors("ocular"))
+    assert app.metric[0].value == f"{nme:.2f} %"
+    said = texts(app)
+    for fact in (
+        "ten\\-minutes",
+        "bf16",
+        "cpu",
+        "9 min 58 s",
+        "412 faces\\/s",
+        "4\\.91 M",
+        "3\\.4 G",
+    ):
+        assert fact in said
+
+
+def test_the_norm_and_the_evaluation_come_from_the_link(shop):
+    app = shop.run("wide", norm="Pupil", run_eval="synthetic/challenging/gt")
+    made = examples.evaluation("challenging", 0.034 * 1.7, 1)
+    assert app.metric[0].value == f"{100 * metrics.nme(made.errors('pupil')):.2f} %"
+
+
+def test_results_show_the_ced_of_every_face(shop):
+    app = shop.run("wide")
+    ced, histogram = specs(app)
+    assert ced["data"][0]["line"]["shape"] == "hv"
+    assert "FR" in ced["layout"]["annotations"][0]["text"]
+    assert histogram["data"][0]["type"] == "bar"
+    for chart in app.get("plotly_chart"):
+        assert chart.proto.alt
+    assert list(app.dataframe[0].value["subset"]) == ["challenging", "common"]
+
+
+def test_faces_worst_first_with_their_error_and_alt_text(shop):
+    app = shop.run("wide", run_tab="Faces")
+    assert not app.exception
+    errors = 100 * examples.evaluation("common", 0.034, 1).errors("ocular")
+    said = texts(app)
+    assert "Worst 12 of 30" in said
+    assert "Best 12 of 30" in said
+    pictures = [image for element in app.get("image") for image in element.proto.imgs]
+    assert pictures[0].caption.startswith(f"**{max(errors):.2f} %**")
+    assert pictures[0].alt.startswith("Worst face common/")
+    assert pictures[-1].alt.startswith("Best face common/")
+
+
+def test_a_face_without_a_stored_picture_says_so(shop):
+    app = shop.run("wide", run_tab="Faces")
+    pictures = sum(len(element.proto.imgs) for element in app.get("image"))
+    missing = texts(app).count("No picture of this face in the store")
+    shown = texts(app).count(examples.WITHOUT_PICTURE.replace("/", "\\/"))
+    assert pictures + missing == 24
+    assert missing == shown
+
+
+def test_curves_mark_the_best_epoch(shop):
+    loss, validation, rate = specs(shop.run("wide", run_tab="Training"))
+    assert [trace["name"] for trace in loss["data"]] == ["loss", "loss_stack1"]
+    assert validation["layout"]["annotations"][0]["text"] == "best: epoch 38"
+    assert rate["data"][0]["name"] == "lr"
+
+
+def test_a_model_without_epochs_has_no_curves(shop):
+    app = shop.run("floor", run_tab="Training")
+    assert not app.get("plotly_chart")
+    assert "has no curves" in texts(app)
+
+
+def test_configuration_lists_what_is_not_a_default_then_all(shop):
+    app = shop.run("wide", run_tab="Configuration")
+    changed = app.dataframe[0].value
+    assert set(changed["key"]) == {"training.lr", "training.epochs", "model.width", "note"}
+    assert dict(zip(changed["key"], changed["source"], strict=True))["training.lr"] == "--set"
+    app.toggle(key="run_changed").set_value(False).run()
+    assert set(app.dataframe[0].value["key"]) == set(examples.HOURGLASS.config)
+
+
+def test_provenance_has_commit_versions_diff_and_the_command(shop):
+    app = shop.run("wide", run_tab="Configuration")
+    made = dict(app.dataframe[1].value.to_numpy())
+    assert made["git_commit"] == "3f2a9c1e" * 5
+    assert made["versions.torch"] == "2.13.0"
+    code = [element.value for element in app.code]
+    assert "drf train hourglass --set training.lr=0.001 --seed 0" in code
+    assert examples.DIFF.strip() in [text.strip() for text in code]
+
+
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [("wide", "finished"), ("image", "interrupted"), ("script", "crashed"), ("formula", "failed")],
+)
+def test_the_status_has_words_and_a_sign(shop, key, status):
+    said = texts(shop.run(key))
+    assert f"{status}]" in said
+    assert ":material/" in said
+
+
+def test_a_crashed_run_tells_how_far_it_came(shop):
+    progress = shop.run("script").progress[0]
+    assert progress.value == 30
+    assert "epoch 12" in progress.text
+    assert "process died" in progress.text
+
+
+def test_a_run_without_evaluation_says_how_to_get_one(shop):
+    for tab in ("Results", "Faces"):
+        app = shop.run("untested", run_tab=tab)
+        assert not app.exception
+        assert f"drf eval {shop.ids['untested'][:8]}" in [code.value for code in app.code]
+
+
+def test_a_name_opens_its_run_and_without_any_the_newest_opens(shop):
+    assert opened("views/run.py", run="hourglass-wide").title[0].value == "hourglass\\-wide"
+    assert opened("views/run.py").title[0].value == "untested"
+
+
+@pytest.mark.parametrize("wanted", ["nosuchrun", "", "%", "' OR 1=1 --", "../../etc/passwd"])
+def test_an_unknown_run_is_told_and_can_be_chosen(shop, wanted):
+    app = opened("views/run.py", run=wanted)
+    assert not app.exception
+    assert not app.title
+    assert "No run matches" in app.warning[0].value
+    app.selectbox(key="run_choice").select(shop.ids["wide"]).run()
+    assert app.title[0].value == "hourglass\\-wide"
+    assert app.query_params["run"] == shop.ids["wide"][:8]
