@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from db.sqlite_errors import as_drf_error
 from drf.errors import UsageError
 
 
@@ -12,7 +13,8 @@ def back_up(con: sqlite3.Connection, target: Path) -> None:
     """Write a compact copy of the open store to `target`, as of this moment.
 
     The copy is one file without a write-ahead log, so it can be read from any disk. It takes its
-    name only when it is complete. Raises UsageError if there is a file of that name.
+    name only when it is complete. Raises UsageError if there is a file of that name or no folder,
+    StoreError or DrfError where it cannot be written or the disk is full.
     """
     _refuse_existing(target)
     unfinished = target.with_name(target.name + ".part")
@@ -21,6 +23,11 @@ def back_up(con: sqlite3.Connection, target: Path) -> None:
         con.execute("VACUUM INTO ?", [str(unfinished)])
         _refuse_existing(target)
         unfinished.rename(target)
+    except sqlite3.Error as error:
+        explained = as_drf_error(error, str(target))
+        if explained is None:
+            raise
+        raise explained from error
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Drf
-from tests.db.test_migrations import older_store
+from tests.db.examples import older_store
 
 
 def test_path_names_the_store_that_is_used(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlite_utils import Database
 
 from db import evaluations, runs
 from db.connection import open_store
+from db.migrations import migrations
 from drf.results import Evaluation, FaceCrop
 
 
@@ -106,3 +108,12 @@ def filled_store(path: Path) -> list[str]:
     ]
     db.close()
     return ids
+
+
+def older_store(path: Path) -> str:
+    """A store as drf made it before it knew evaluations, with one run; its id."""
+    db = Database(sqlite3.connect(path, isolation_level=None))
+    migrations.apply(db, stop_before="m002_evaluations")
+    identity = runs.start_run(db, new_run(name="old"))
+    db.close()
+    return identity

@@ -8,8 +8,9 @@ import pytest
 from db import integrity, reads, runs
 from db.backup import back_up
 from db.connection import in_wal_mode, open_reader, open_store
-from drf.errors import UsageError
+from drf.errors import StoreError, UsageError
 from tests.db import examples
+from tests.db.privileges import permissions, without_privileges
 
 
 def test_a_copy_holds_everything_while_the_store_is_written(
@@ -42,6 +43,15 @@ def test_nothing_is_overwritten(con: sqlite3.Connection, tmp_path: Path) -> None
 def test_a_folder_that_is_not_there_is_told(con: sqlite3.Connection, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist; make it first"):
         back_up(con, tmp_path / "no" / "copy.db")
+
+
+def test_a_folder_that_may_not_be_written_is_told(con: sqlite3.Connection, tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    with permissions(folder, 0o555), without_privileges():
+        with pytest.raises(StoreError, match=r"shared/copy\.db cannot be opened"):
+            back_up(con, folder / "copy.db")
+        assert not list(folder.iterdir())
 
 
 def test_a_copy_that_fails_leaves_no_part(con: sqlite3.Connection, tmp_path: Path) -> None:

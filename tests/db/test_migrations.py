@@ -17,15 +17,6 @@ from tests.db import examples, processes
 STEPS = ["m001_runs", "m002_evaluations"]
 
 
-def older_store(path: Path) -> str:
-    """A store as drf made it before it knew evaluations, with one run; its id."""
-    db = Database(sqlite3.connect(path, isolation_level=None))
-    migrations.apply(db, stop_before="m002_evaluations")
-    identity = examples.runs.start_run(db, examples.new_run(name="old"))
-    db.close()
-    return identity
-
-
 @pytest.mark.parametrize("content", [None, b""], ids=["no file", "empty file"])
 def test_a_store_grows_from_nothing(path: Path, content: bytes | None) -> None:
     if content is not None:
@@ -59,7 +50,7 @@ def test_every_table_is_strict(db: Database) -> None:
 
 
 def test_an_older_store_is_refused_by_readers_with_the_command_that_helps(path: Path) -> None:
-    older_store(path)
+    examples.older_store(path)
     with pytest.raises(StoreError, match=rf"older drf.*drf db migrate --db {path}"):
         open_reader(path)
     con, pending = open_as_it_is(path)
@@ -68,7 +59,7 @@ def test_an_older_store_is_refused_by_readers_with_the_command_that_helps(path: 
 
 
 def test_an_older_store_is_brought_up_to_date_with_its_rows(path: Path) -> None:
-    run = older_store(path)
+    run = examples.older_store(path)
     db = open_store(path)
     examples.evaluations.record_evaluation(db, run, examples.evaluation(), [])
     db.close()
@@ -81,7 +72,7 @@ def test_an_older_store_is_brought_up_to_date_with_its_rows(path: Path) -> None:
 def test_a_migration_that_fails_leaves_the_old_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    older_store(path)
+    examples.older_store(path)
     monkeypatch.setattr("db.migrations._LEADERBOARD", "CREATE VIEW leaderboard AS nonsense")
     with pytest.raises(sqlite3.OperationalError, match="syntax error"):  # ours: a traceback
         open_store(path)
@@ -110,6 +101,20 @@ def test_processes_that_create_one_store_at_once_agree(path: Path) -> None:
     applied = con.execute("SELECT name FROM _sqlite_migrations ORDER BY id").fetchall()
     assert [name for (name,) in applied] == STEPS
     con.close()
+
+
+def test_plain_sqlite_sees_a_silent_run_as_stale(db: Database) -> None:
+    run = examples.runs.start_run(db, examples.new_run())
+    examples.evaluations.record_evaluation(db, run, examples.evaluation(), [])
+    state = "SELECT state FROM leaderboard"
+    assert db.execute(state).fetchall() == [("running",)]
+    for heartbeat in ("-61 seconds", "+61 seconds"):
+        db.execute(
+            "UPDATE runs SET heartbeat_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?)", [heartbeat]
+        )
+        assert db.execute(state).fetchall() == [("stale",)]
+    db.execute("UPDATE runs SET state = 'finished'")
+    assert db.execute(state).fetchall() == [("finished",)]
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="no sqlite3 command here")
