@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import options
-from cli.output import cell, note, print_json, progress, tables
+from cli.bars import bar
+from cli.output import cell, note, print_json, tables
 from drf.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def check(
     """
     from drf.data.check import check_dataset
 
-    with _bar("checking") as advance:
+    with bar("checking") as advance:
         report = check_dataset(root, advance)
     if as_json:
         print_json(report.as_json())
@@ -80,7 +79,7 @@ def pack(
     source = open_dataset(dataset, data_root, seed=seed, size=size)
     manifests = []
     for name in subset or ["train", "val"]:
-        with _bar(f"packing {name}") as advance:
+        with bar(f"packing {name}") as advance:
             packed = packs.pack(
                 source, name, box, cache, box_file=box_file, limit=limit, progress=advance
             )
@@ -93,17 +92,6 @@ def pack(
             f"{manifest['dataset']} {manifest['subset']}, box {manifest['box']}: "
             f"{manifest['faces']} faces in {cache or packs.default_cache_dir()}"
         )
-
-
-@contextlib.contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal's stderr; yields the function (done, total) that moves it."""
-    from rich.progress import Progress
-
-    console = progress()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print(report: Report) -> None:

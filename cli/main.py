@@ -11,9 +11,13 @@ from typing import Annotated
 import typer
 
 import cli.data
+import cli.demo
+import cli.doctor
+import cli.evaluate
 import cli.leaderboard
 import cli.runs
 import cli.store
+import cli.train
 import cli.web
 from drf import __version__
 from drf.errors import DrfError
@@ -25,11 +29,15 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,  # what escapes is a bug, and its traceback should be whole
 )
+app.command("train")(cli.train.train)
+app.command("eval")(cli.evaluate.evaluate)
 app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
 app.command("leaderboard")(cli.leaderboard.leaderboard)
 app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
 app.add_typer(cli.store.app, name="db", help="Check, copy and migrate the store.")
 app.command("web")(cli.web.web)
+app.command("demo")(cli.demo.demo)
+app.command("doctor")(cli.doctor.doctor)
 
 
 def _version(wanted: bool) -> None:

@@ -14,3 +14,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="The first characters of a run's id, or its name.")
 ]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(envvar="DRF_DATA", help="Folder of the dataset, e.g. data/300w.", metavar="DIR"),
+]
+BoxFile = Annotated[
+    Path | None, typer.Option(help="CSV name,x,y,w,h for the box protocol `file`.", metavar="FILE")
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(envvar="DRF_CACHE", help="Packed faces; default runs/cache.", metavar="DIR"),
+]

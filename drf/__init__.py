@@ -1,3 +1,3 @@
-"""The science of drf: landmarks, metrics, data, models, training. Imports none of the other packages."""
+"""The science: landmarks, metrics, data, models, training. It imports nothing else of ours."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Configuration: frozen dataclasses, resolved as defaults < preset < file < track < --set < options.
+"""Configuration: frozen dataclasses, resolved as default < preset < file < track < --set < option.
 
 Every key keeps the name of the layer that set it, so that a stored run tells where each value came
 from. Keys are flat and dotted ("training.lr"); an unknown one is an error that names the nearest.
@@ -10,14 +10,13 @@ import difflib
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from drf.errors import UsageError
 from drf.ranges import Range
 
-PRESETS = Path(__file__).parent / "presets"
 Source = str
 
 
@@ -36,8 +35,8 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Standard deviations, unless said otherwise: rotation in degrees (uniform in +-), scale and shift
-    as fractions of the box, colour and blur as strengths in 0..1, flip and occlusion as probabilities.
+    """rotation: degrees, uniform in +- · scale, shift: standard deviations, fractions of the box
+    colour, blur: strengths in 0..1 · flip, occlusion: probabilities
     """
 
     flip: Annotated[float, Range(0, 1)] = 0.5
@@ -91,30 +90,7 @@ class RunConfig:
 
 _SECTIONS = ("data", "model", "training", "augment")
 
-TRACKS: dict[str, dict[str, object]] = {
-    "ten-minutes": {
-        "training.max_minutes": 10.0,
-        "training.epochs": 0,
-        "training.device": "cpu",
-        "data.dataset": "300w",
-        "data.box": "gt",
-        "data.points": "all",
-        "data.limit": 0,
-    },
-}
-"""A track fixes budget, data, box and subset: whoever enters the board under its name competes alike."""
-
 FROM_CODE = "default"
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named method: family, one sentence, and the keys it sets away from the defaults."""
-
-    name: str
-    family: str
-    summary: str
-    values: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,23 +99,6 @@ class Resolved:
 
     config: RunConfig
     sources: dict[str, Source]
-
-
-def preset_names() -> list[str]:
-    """Return the names of all presets, "notes/eyes-2000" for one in a folder."""
-    return sorted(
-        p.relative_to(PRESETS).with_suffix("").as_posix() for p in PRESETS.rglob("*.toml")
-    )
-
-
-def load_preset(name: str) -> Preset:
-    """Read a preset. Raises UsageError for an unknown name (with the nearest) or a bad file."""
-    if name not in preset_names():
-        raise UsageError(f"There is no preset {name!r}{_nearest(name, preset_names())}.")
-    document = read_toml(PRESETS / f"{name}.toml")
-    return Preset(
-        name, str(document.pop("family")), str(document.pop("summary")), flatten(document)
-    )
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -200,13 +159,9 @@ def resolve(
     for source, layer in layers:
         for key, value in layer.items():
             if key not in known:
-                raise UsageError(f"Unknown key {key!r} in {source}{_nearest(key, known)}.")
+                raise UsageError(f"Unknown key {key!r} in {source}{nearest(key, known)}.")
             values[key], sources[key] = value, source
-    built = {
-        name: _build(cls, name, values, sources)
-        for name, cls in sections.items()
-        if is_dataclass(cls)
-    }
+    built = {name: _build(cls, name, values, sources) for name, cls in sections.items()}
     return Resolved(RunConfig(family=family, **built), sources)
 
 
@@ -240,7 +195,7 @@ def _checked(key: str, value: object, hint: Any, source: str) -> object:
         value = float(value)
     if type(value) is not kind:
         raise UsageError(f"{key} takes {_WORDS[kind]}, not {value!r} ({source}).")
-    if bounds and value not in bounds[0]:
+    if bounds and isinstance(value, int | float) and value not in bounds[0]:
         raise UsageError(f"{key} takes a value in {bounds[0]}, not {value!r} ({source}).")
     return value
 
@@ -248,6 +203,7 @@ def _checked(key: str, value: object, hint: Any, source: str) -> object:
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'training.lr'?" for the closest known name, or nothing."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     return f"; did you mean {matches[0]!r}?" if matches else ""

@@ -1,4 +1,4 @@
-"""Errors a user can cause. Each carries one sentence to print and the exit code of the command line.
+"""Errors a user can cause. Each carries one sentence to print and an exit code.
 
 Code inside the packages raises these; only `cli.main` turns them into a message on stderr and an
 exit status. Anything else that escapes is a bug and keeps its traceback.

@@ -1,8 +1,8 @@
 """Landmark positions as heatmaps and back: one codec, so that encoder and decoder cannot disagree.
 
-Symbols: B faces, K landmarks, H x W cells (H = W = size). A point is in the unit box (0..1, x right,
-y down); cell (row r, column c) is centred at unit ((c + 0.5) / W, (r + 0.5) / H). Maps are indexed
-[row, column] = [y, x] everywhere; nothing transposes them.
+Symbols: B faces, K landmarks, H x W cells (H = W = size). A point is in the unit box (0..1, x
+right, y down); cell (row r, column c) is centred at unit ((c + 0.5) / W, (r + 0.5) / H). Maps are
+indexed [row, column] = [y, x] everywhere; nothing transposes them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class HeatmapCodec:
     def encode(self, points: Tensor) -> Tensor:
         """Return the label distributions: (B, K, 2) unit box -> (B, K, H, W), each summing to 1.
 
-        d_rc is proportional to exp(-((c - x)^2 + (r - y)^2) / (2 sigma^2)), x and y in cells. A point
-        outside the box gets the distribution of what reaches inside; mask its loss with `inside`.
+        d_rc is proportional to exp(-((c - x)^2 + (r - y)^2) / (2 sigma^2)), x and y in cells. Of a
+        point outside the box the map shows what reaches inside; mask its loss with `inside`.
         """
         cells = torch.arange(self.size, device=points.device, dtype=torch.float32)
         xy = points.float() * self.size - 0.5
@@ -50,7 +50,7 @@ class HeatmapCodec:
         """Return positions: (B, K, H, W) logits -> (B, K, 2) unit box.
 
         The expectation of softmax(logits) over the window of 2 radius + 1 cells around its peak: a
-        plain argmax would cost half a cell, the expectation over the whole map is drawn to its centre.
+        plain argmax would cost half a cell, the expectation over all cells is drawn to the centre.
         """
         b, k, h, w = logits.shape
         peak = logits.flatten(2).argmax(dim=-1)  # (B, K)
@@ -81,7 +81,7 @@ class HeatmapCodec:
 
 
 def expectation(logits: Tensor) -> Tensor:
-    """Return the mean position under softmax(logits): (B, K, H, W) -> (B, K, 2) unit box, differentiable."""
+    """Return the mean position under softmax(logits): (B, K, H, W) -> (B, K, 2) unit box."""
     h, w = logits.shape[-2:]
     p = logits.flatten(2).float().softmax(dim=-1).unflatten(2, (h, w))
     x = (p.sum(dim=2) * _centres(w, p)).sum(dim=-1)

@@ -1,4 +1,4 @@
-"""The iBUG 68-point markup: named groups, the flip permutation, outlines and the points of the normalisers.
+"""The iBUG 68-point markup: groups, the flip permutation, outlines, points of the normalisers.
 
 Indices are 0-based; sides are the subject's own, so `left_eye` (42..47) lies on the right of a
 frontal picture.
@@ -70,7 +70,7 @@ def indices(subset: str) -> np.ndarray:
 
 
 def outlines() -> list[np.ndarray]:
-    """Return one (k,) int array per group: the order in which a pen draws it, closed where it closes."""
+    """Return one (k,) int array per group: the order in which a pen draws it."""
     return [
         np.asarray([*group, group[0]] if name in CLOSED else [*group])
         for name, group in GROUPS.items()

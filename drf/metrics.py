@@ -1,4 +1,4 @@
-"""The measures of face alignment, as pure functions on arrays: image errors, NME, CED, failure rate, AUC.
+"""The measures of face alignment as pure functions: image errors, NME, CED, failure rate, AUC.
 
 Everything inside is a fraction; percent appears at the edges (command line, app). G is the ground
 truth and P the prediction, both (n, 68, 2) in one aspect-preserving frame (picture px here). All
@@ -28,7 +28,7 @@ def ocular_distance(gt: np.ndarray) -> np.ndarray:
 
 
 def pupil_distance(gt: np.ndarray) -> np.ndarray:
-    """d = ||mean(G_36..G_41) - mean(G_42..G_47)||, the mean of each eye's six points. (..., 68, 2) -> (...)."""
+    """d = ||mean(G_36..G_41) - mean(G_42..G_47)||: centres of six points. (..., 68, 2) -> (...)."""
     right = gt[..., RIGHT_EYE, :].mean(axis=-2)
     left = gt[..., LEFT_EYE, :].mean(axis=-2)
     return np.linalg.norm(right - left, axis=-1)
@@ -69,7 +69,7 @@ def point_errors(
     points: (k,) int indices of a landmark subset, all 68 without it. Predictions of other points
     are not looked at; the normaliser always uses the whole ground truth, so subsets compare.
 
-    Raises ValueError for shapes that differ, for predictions that are not finite, and as `normaliser`.
+    Raises ValueError for shapes that differ, predictions that are not finite, and as `normaliser`.
     """
     pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
     if pred.shape != gt.shape or gt.ndim != 3 or gt.shape[1:] != (N_POINTS, 2):
@@ -102,11 +102,11 @@ def failure_rate(errors: np.ndarray, threshold: float) -> float:
 
 
 def auc(errors: np.ndarray, threshold: float) -> float:
-    """AUC_t = (1/t) integral_0^t CED(x) dx = mean(max(0, t - e_i)) / t, exactly. (n,) -> 0..1.
+    """AUC_t = (1/t) integral_0^t CED(x) dx = mean(max(0, 1 - e_i / t)), exactly. (n,) -> 0..1.
 
     The closed form needs no grid: a sampled one overshoots its threshold or depends on its step.
     """
-    return float(np.mean(np.maximum(0.0, threshold - _checked(errors))) / threshold)
+    return float(np.mean(np.maximum(0.0, 1.0 - _checked(errors) / threshold)))
 
 
 def ced(errors: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -116,7 +116,7 @@ def ced(errors: np.ndarray, grid: np.ndarray) -> np.ndarray:
 
 
 def summary(errors: np.ndarray) -> dict[tuple[str, float | None], float]:
-    """Return every score of one normalisation: {("nme", None): …, ("fr", 0.08): …, ("auc", 0.08): …, …}."""
+    """Return the scores of one normalisation by (metric, threshold): {("fr", 0.08): 0.03, …}."""
     scores: dict[tuple[str, float | None], float] = {("nme", None): nme(errors)}
     for threshold in THRESHOLDS:
         scores["fr", threshold] = failure_rate(errors, threshold)

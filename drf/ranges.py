@@ -1,4 +1,4 @@
-"""The allowed range of a configuration value, written beside its type: Annotated[int, Range(1, 8)]."""
+"""The range of a configuration value, written beside its type: Annotated[int, Range(1, 8)]."""
 
 from __future__ import annotations
 

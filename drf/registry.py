@@ -50,7 +50,7 @@ def count_params(model: LandmarkModel) -> int:
 
 @torch.no_grad()
 def count_macs(model: LandmarkModel) -> int:
-    """Return the multiply-accumulates of one face: convolutions and matrix products, not the rest."""
+    """Return the multiply-accumulates of one face: convolutions and matrix products alone."""
     size = model.frame.input_size
     training = model.training
     model.eval()

@@ -1,7 +1,7 @@
 """From packed crops to network input: one warp for a whole batch, on the device of the batch.
 
 A packed crop shows `CONTEXT` times the box. In its centred frame (-1..1 over the crop, as
-grid_sample counts) the network's input is q -> M q + t with M = mirror * rotation * scale / CONTEXT:
+grid_sample counts) the network's input is q -> M q + t, M = mirror * rotation * scale / CONTEXT:
 evaluation takes M = I / CONTEXT, training draws the rest. Points go through the inverse of the same
 map, so pictures and points cannot drift apart.
 """
@@ -27,7 +27,7 @@ def plain_maps(n: int, device: torch.device | str = "cpu") -> Tensor:
 
 
 def random_maps(n: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Return (n, 2, 3) maps with a random mirror, rotation, scale and shift, on the generator's device."""
+    """Return (n, 2, 3) maps of random mirror, rotation, scale, shift, on the generator's device."""
     device = generator.device
 
     def uniform() -> Tensor:
@@ -58,7 +58,7 @@ def warp(crops: Tensor, maps: Tensor, size: int) -> Tensor:
 
 
 def warp_points(points: Tensor, maps: Tensor) -> Tensor:
-    """Follow points through `warp`: (B, K, 2) unit frame of the crop -> (B, K, 2) unit box of the input."""
+    """Follow points through `warp`: (B, K, 2), unit frame of the crop -> unit box of the input."""
     centred = 2 * points - 1 - maps[:, None, :, 2]
     return (torch.linalg.solve(maps[:, :, :2], centred.mT).mT + 1) / 2
 
@@ -115,7 +115,7 @@ def _blur(images: Tensor, strength: float, generator: torch.Generator) -> Tensor
 
 
 def _occlude(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Paste a rectangle of the next face of the batch over some faces: real texture, wrong place."""
+    """Paste a rectangle of the batch's next face over some faces: real texture, wrong place."""
     if probability == 0:
         return images
     n, _, h, w = images.shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class Frame:
 
 
 class LandmarkModel(nn.Module, ABC):
-    """A network from face crops to K landmarks in the unit box (0..1 over the box, x right, y down).
+    """A network from face crops to K landmarks in the unit box (0..1 over it, x right, y down).
 
     The loop calls `start` once, then forward and loss on each batch; evaluation calls forward and
     points. What forward returns is the family's own business.
@@ -34,6 +34,10 @@ class LandmarkModel(nn.Module, ABC):
     def __init__(self, frame: Frame) -> None:
         super().__init__()
         self.frame = frame
+
+    def place(self, device: torch.device | str) -> Self:
+        """Move to a device, channels last in memory: convolutions there run up to twice as fast."""
+        return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
     def start(self, points: Tensor) -> None:

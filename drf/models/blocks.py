@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Bring RGB in 0..1 to about zero mean and unit spread: the notes' raw 0..255 input saturated all."""
+    """Bring RGB in 0..1 to about zero mean and unit spread; raw 0..255 would saturate the gates."""
     return (images - 0.45) / 0.25
 
 
@@ -21,7 +21,7 @@ def conv_bn_relu(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1)
 
 
 class Residual(nn.Module):
-    """relu(x + BN(conv(relu(BN(conv(x)))))), 3x3 both; a 1x1 convolution on x where channels change."""
+    """relu(x + BN(conv(relu(BN(conv(x)))))), 3x3 both; a 1x1 on x where channels change."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,8 +21,9 @@ from drf.ranges import Range
 
 @dataclass(frozen=True)
 class HourglassConfig:
-    """stacks: hourglasses in a row · depth: halvings inside each · width: channels at full map size
-    growth: channels added per halving · sigma: of the labels, in cells · radius: of the decoding window
+    """stacks: hourglasses in a row · depth: halvings inside each · width: channels at map size
+    growth: channels added per halving · sigma: of the labels, in cells
+    radius: of the decoding window, in cells
     coordinate_weight: of the L1 between the maps' expectations and the points, in cells
     """
 
@@ -51,7 +53,7 @@ class Stack(nn.Module):
 
 
 class Hourglass(LandmarkModel):
-    """Maps of input_size / 4 cells a side; loss = soft cross-entropy (+ coordinates), summed over stacks."""
+    """Maps of input_size / 4 cells a side; soft cross-entropy (+ coordinates) over all stacks."""
 
     def __init__(self, config: HourglassConfig, frame: Frame) -> None:
         super().__init__(frame)
@@ -82,13 +84,13 @@ class Hourglass(LandmarkModel):
         return maps
 
     def loss(self, outputs: list[Tensor], points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        heatmap = sum((self.codec.cross_entropy(m, points) for m in outputs), points.new_zeros(()))
+        heatmap = torch.stack([self.codec.cross_entropy(m, points) for m in outputs]).sum()
         parts = {"heatmap": heatmap}
         if self.config.coordinate_weight == 0:
             return heatmap, parts
         mask = self.codec.inside(points)[..., None]
-        distance = sum(((expectation(m) - points).abs() * mask).mean() for m in outputs)
-        parts["coordinate"] = distance * self.codec.size
+        apart = [((expectation(m) - points).abs() * mask).mean() for m in outputs]
+        parts["coordinate"] = torch.stack(apart).sum() * self.codec.size
         return heatmap + self.config.coordinate_weight * parts["coordinate"], parts
 
     def points(self, outputs: list[Tensor]) -> Tensor:

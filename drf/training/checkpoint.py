@@ -56,7 +56,7 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint. Raises NotFoundError if there is none, DrfError if it is not one of ours."""
+    """Read a checkpoint. Raises NotFoundError if there is none, DrfError if it is not ours."""
     if not path.is_file():
         raise NotFoundError(f"There is no checkpoint {path}.")
     try:
@@ -84,4 +84,4 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[Landmark
     config = stored_config(checkpoint.header)
     model = registry.build(config)
     model.load_state_dict(checkpoint.under("model."))
-    return model.to(device, memory_format=torch.channels_last).eval(), config
+    return model.eval().place(device), config

@@ -53,12 +53,14 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: finished | interrupted · best_val_nme: ocular, a fraction · faces_per_s: of training alone."""
+    """state: finished | interrupted · best_val_nme: ocular, a fraction, None where nothing was
+    validated · faces_per_s: of the training steps alone
+    """
 
     state: str
     epochs: int
     best_epoch: int
-    best_val_nme: float
+    best_val_nme: float | None
     wall_s: float
     faces_per_s: float
 
@@ -78,7 +80,7 @@ class State:
 
 
 class Trainer:
-    """One run. `train` and `val` are packs of the same box protocol; `folder` takes the checkpoints."""
+    """One run on two packs of the same box protocol; `folder` takes the checkpoints."""
 
     def __init__(
         self,
@@ -93,10 +95,10 @@ class Trainer:
         self.config, self.val, self.folder, self.listener = config, val, folder, listener
         self.device = choose_device(options.device)
         self.precision = choose_precision(options.precision, self.device)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model = model.place(self.device)
         self.known = torch.as_tensor(landmarks.indices(config.data.points), device=self.device)
         self.crops = _Crops(train, self.device)
-        self.points = geometry.to_unit(torch.from_numpy(train.points), PACK_SIZE).to(self.device)
+        self.points = torch.from_numpy(geometry.to_unit(train.points, PACK_SIZE)).to(self.device)
         self.batch = min(options.batch_size, len(self.points))
         self.trainable = any(p.requires_grad for p in model.parameters())
         self.schedule = Schedule.plan(options, len(self.points) // self.batch)
@@ -122,7 +124,8 @@ class Trainer:
             end = "interrupted"
         s = self.state
         speed = s.faces / s.training_s if s.training_s else 0.0
-        return Outcome(end, s.epoch, s.best_epoch, s.best_val_nme, self._elapsed(), speed)
+        best = s.best_val_nme if math.isfinite(s.best_val_nme) else None
+        return Outcome(end, s.epoch, s.best_epoch, best, self._elapsed(), speed)
 
     def resume(self, saved: checkpoint.Checkpoint) -> None:
         """Take up a run where its `last.safetensors` left it."""

@@ -1,0 +1,88 @@
+"""`drf doctor`: what this machine offers, what drf will use of it, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cli import options
+from cli.output import cell, print_json, tables
+from db.location import DEFAULT_PATH
+
+
+def doctor(
+    data_root: options.DataRoot = None,
+    db: options.Db = DEFAULT_PATH,
+    as_json: options.Json = False,
+) -> None:
+    """Say what drf finds here; exit 4 if something needs mending."""
+    facts, faults = _examine(data_root, db)
+    if as_json:
+        print_json({"facts": facts, "faults": faults})
+    else:
+        from rich.table import Table
+
+        table = Table(show_header=False)
+        for key, value in facts.items():
+            table.add_row(key, cell(value))
+        tables().print(table)
+        for fault in faults:
+            tables().print(f"needs mending: {fault}", markup=False)
+    raise typer.Exit(4 if faults else 0)
+
+
+def _examine(data_root: Path | None, db: Path) -> tuple[dict[str, Any], list[str]]:
+    import platform
+    import shutil
+
+    import torch
+
+    from drf import __version__
+    from drf.errors import DrfError
+    from drf.training import hardware
+
+    device = hardware.choose_device("auto")
+    folder = next(p for p in [db.resolve().parent, *db.resolve().parents] if p.is_dir())
+    facts: dict[str, Any] = {
+        "drf": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": device.type,
+        "hardware": hardware.describe(device),
+        "precision": hardware.choose_precision("auto", device),
+        "store": f"{db} ({'there' if db.is_file() else 'made by the first run'})",
+        "free disk": f"{shutil.disk_usage(folder).free / 1e9:.1f} GB",
+        "browser for tests": shutil.which("chromium") or "none: browser tests are skipped",
+    }
+    faults = []
+    for name, check in (("store", _store_fault), ("300w", _data_fault)):
+        try:
+            facts |= check(db, data_root)
+        except DrfError as error:
+            faults.append(f"{name}: {error}")
+    return facts, faults
+
+
+def _store_fault(db: Path, _: Path | None) -> dict[str, Any]:
+    """Raises StoreError where an existing store cannot be read."""
+    if not db.is_file():
+        return {}
+    import contextlib
+
+    from db import reads
+    from db.connection import open_reader
+
+    with contextlib.closing(open_reader(db)) as reader:
+        return {"runs": len(reads.runs(reader))}
+
+
+def _data_fault(_: Path, data_root: Path | None) -> dict[str, Any]:
+    """Raises DataError where a folder of 300-W was named that cannot be used."""
+    if data_root is None:
+        return {"300w": "not named; give --data-root or DRF_DATA to train on it"}
+    from drf.data.sources import open_dataset
+
+    dataset = open_dataset("300w", data_root)
+    return {"300w": f"{len(dataset.subset('train').faces)} training faces"}

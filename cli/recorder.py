@@ -1,0 +1,100 @@
+"""A listener that writes a run into the store while it goes on, and shows it on stderr."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from db.runs import beat, record_epoch
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from drf.training.loop import Progress as RunProgress
+
+BEAT_EVERY_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Use as a context manager around `Trainer.run`.
+
+    A store that cannot be written for a while (locked, full) does not end a training that took
+    hours: what could not be written is kept and tried again with the next write.
+    """
+
+    def __init__(self, db: Database, run: str, console: Console) -> None:
+        self.db, self.run, self.console = db, run, console
+        self._pending: list[tuple[int, dict[str, float]]] = []
+        self._beaten = -math.inf
+        self._bar = Progress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:3.0f} %"),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID = self._bar.add_task("preparing", total=1.0)
+
+    def __enter__(self) -> Recorder:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+        self.flush()
+
+    def on_progress(self, progress: RunProgress) -> None:
+        text = (
+            f"epoch {progress.epoch} · loss {progress.loss:.4f}"
+            f" · {progress.faces_per_s:.0f} faces/s · {_clock(progress.seconds_left)} left"
+        )
+        self._bar.update(self._task, completed=progress.share, description=text)
+        if time.monotonic() - self._beaten >= BEAT_EVERY_S:
+            self._beaten = time.monotonic()
+            self._try(
+                lambda: beat(
+                    self.db,
+                    self.run,
+                    epoch=progress.epoch,
+                    progress=progress.share,
+                    faces_per_s=progress.faces_per_s,
+                )
+            )
+
+    def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
+        loss = f"loss {values['loss']:.4f} · " if "loss" in values else ""
+        ocular, pupil = 100 * values["val_nme_ocular"], 100 * values["val_nme_pupil"]
+        self.console.print(
+            f"epoch {epoch:3d} · {loss}val NME {ocular:.2f} % ocular, {pupil:.2f} % pupil"
+        )
+        self._pending.append((epoch, values))
+        self._try(self.flush)
+
+    def flush(self) -> None:
+        """Write the epochs that are not in the store yet."""
+        while self._pending:
+            record_epoch(self.db, self.run, *self._pending[0])
+            self._pending.pop(0)
+
+    def _try(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except sqlite3.OperationalError as error:
+            _log.warning("The store could not be written (%s); trying again later.", error)
+
+
+def _clock(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "–:–"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"

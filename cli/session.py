@@ -1,0 +1,213 @@
+"""One training session: from what the user wishes to a run that is trained and recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from cli.output import progress
+from cli.packing import load_packs
+from cli.recorder import Recorder
+from db import reads
+from db.connection import open_reader, open_store
+from db.location import run_folder
+from db.runs import NewRun, end_run, resume_run, start_run
+from drf import registry
+from drf.config import RunConfig, from_flat
+from drf.data.cache import Pack
+from drf.errors import DrfError, UsageError
+from drf.methods import Request, configure
+from drf.training import checkpoint, hardware, provenance
+from drf.training.loop import Outcome, Trainer
+from drf.training.schedule import Schedule
+
+RESUMABLE = ("training.epochs", "training.max_minutes")
+"""What may change when a run goes on; everything else would make it another run."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a session reads and writes; nothing of it decides the result."""
+
+    db: Path
+    data_root: Path | None
+    box_file: Path | None
+    cache: Path | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run that has ended in order."""
+
+    run: str
+    name: str
+    outcome: Outcome
+
+    def document(self) -> dict[str, Any]:
+        """Return what `drf train --json` prints."""
+        facts = asdict(self.outcome)
+        if self.outcome.best_val_nme is not None:
+            facts["best_val_nme"] *= 100
+        return {"run": self.run, "name": self.name} | facts
+
+    def sentence(self) -> str:
+        """Return the last line for a person."""
+        o, run = self.outcome, self.run[:8]
+        ended = f"Run {run} ({self.name}) {o.state} after {o.epochs} epochs"
+        if o.best_val_nme is None:
+            return f"{ended}; it holds nothing to evaluate yet."
+        best = f"best val NME {100 * o.best_val_nme:.2f} % in epoch {o.best_epoch}"
+        return f"{ended} and {o.wall_s / 60:.1f} min; {best}. Next: drf eval {run}"
+
+    def exit_code(self) -> int:
+        """Return 130 for an interrupted run, else 0."""
+        return 130 if self.outcome.state == "interrupted" else 0
+
+
+def start(request: Request, places: Places, name: str | None = None) -> Result:
+    """Train a new run. Raises UsageError, before anything is stored, for what cannot be met."""
+    resolved = configure(request)
+    config = resolved.config
+    device = hardware.choose_device(config.training.device)
+    precision = hardware.choose_precision(config.training.precision, device)
+    model = registry.build(config)
+    Schedule.plan(config.training, steps_per_epoch=1)
+    store = open_store(places.db)
+    train, val = load_packs(config, ("train", "val"), places)
+    new = NewRun(
+        name=name or request.preset,
+        family=config.family,
+        preset=request.preset,
+        dataset=config.data.dataset,
+        track=request.track,
+        points=config.data.points,
+        seed=config.training.seed,
+        epochs=config.training.epochs or None if registry.count_params(model) else None,
+        config=config.flat(),
+        sources=resolved.sources,
+        provenance=provenance.collect(device, precision),
+        manifest=train.manifest,
+        params=registry.count_params(model),
+        macs=registry.count_macs(model),
+    )
+    run = start_run(store, new)
+    folder = run_folder(places.db, run)
+    with _recorded(store, run):
+        _write_origin(folder, places)
+        outcome = _train(store, run, config, model, train, val, folder)
+    return Result(run, new.name, outcome)
+
+
+def resume(text: str, changes: dict[str, object], places: Places) -> Result:
+    """Go on with a run from its last checkpoint, to the digits of a run that was never stopped."""
+    with contextlib.closing(open_reader(places.db)) as reader:
+        run = reads.find_run(reader, text)
+        name = reads.run(reader, run)["name"]
+    folder = run_folder(places.db, run)
+    saved = checkpoint.load(folder / checkpoint.LAST)
+    family = saved.header["family"]
+    model_config = registry.family(family).config
+    config = from_flat(family, model_config, saved.header["config"] | changes)
+    places = origin(folder, places)
+    train, val = load_packs(config, ("train", "val"), places)
+    store = open_store(places.db)
+    resume_run(store, run, changes)
+    with _recorded(store, run):
+        model = registry.build(config)
+        outcome = _train(store, run, config, model, train, val, folder, saved)
+    return Result(run, name, outcome)
+
+
+def refuse_with_resume(others: Sequence[object], changes: dict[str, object]) -> None:
+    """Raise UsageError where --resume stands beside what would make it another run."""
+    odd = [key for key in changes if key not in RESUMABLE]
+    if any(others) or odd:
+        raise UsageError(
+            "A resumed run keeps its configuration: beside --resume only --epochs and"
+            " --max-minutes may change."
+        )
+
+
+def origin(folder: Path, places: Places) -> Places:
+    """Return places, with what the run was trained on where the user named nothing else."""
+    try:
+        known = json.loads((folder / "origin.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return places
+    root, box_file = known.get("data_root"), known.get("box_file")
+    return Places(
+        db=places.db,
+        data_root=places.data_root or (Path(root) if root else None),
+        box_file=places.box_file or (Path(box_file) if box_file else None),
+        cache=places.cache,
+    )
+
+
+def _write_origin(folder: Path, places: Places) -> None:
+    """Keep the user's paths beside the checkpoints: the store is for sharing and holds none."""
+    known = {"data_root": places.data_root, "box_file": places.box_file}
+    text = json.dumps({key: path and str(path.resolve()) for key, path in known.items()})
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "origin.json").write_text(text, encoding="utf-8")
+
+
+def _train(
+    store: Database,
+    run: str,
+    config: RunConfig,
+    model: Any,
+    train: Pack,
+    val: Pack,
+    folder: Path,
+    saved: checkpoint.Checkpoint | None = None,
+) -> Outcome:
+    with Recorder(store, run, progress()) as recorder:
+        trainer = Trainer(config, model, train, val, folder, recorder)
+        if saved is not None:
+            trainer.resume(saved)
+        outcome = trainer.run()
+    end_run(
+        store,
+        run,
+        outcome.state,
+        reason="stopped by the user" if outcome.state == "interrupted" else None,
+        wall_s=outcome.wall_s,
+        faces_per_s=outcome.faces_per_s,
+        best_epoch=outcome.best_epoch,
+        best_val_nme=outcome.best_val_nme,
+    )
+    return outcome
+
+
+@contextlib.contextmanager
+def _recorded(store: Database, run: str) -> Iterator[None]:
+    """Let a run that breaks say so in the store; a polite `kill` ends it like Ctrl-C."""
+    began = time.monotonic()
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    except BaseException as error:
+        reason = str(error) if isinstance(error, DrfError) else f"{type(error).__name__}: {error}"
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        with contextlib.suppress(Exception):  # the first error is the one to report
+            end_run(
+                store,
+                run,
+                state,
+                reason=reason,
+                wall_s=time.monotonic() - began,
+                faces_per_s=0.0,
+                best_epoch=None,
+                best_val_nme=None,
+            )
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

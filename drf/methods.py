@@ -1,0 +1,48 @@
+"""A method as asked for: a preset, and what is laid over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from drf import presets, registry, tracks
+from drf.config import Resolved, flatten, parse_assignments, read_toml, resolve
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `drf train` was asked for.
+
+    preset       name of a preset
+    file         TOML over it
+    track        name of a track; fixes keys that nothing after it may change
+    assignments  words KEY=VALUE of --set
+    options      flat keys of options that have a name of their own, e.g. --seed
+    """
+
+    preset: str
+    file: Path | None = None
+    track: str | None = None
+    assignments: tuple[str, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def configure(request: Request) -> Resolved:
+    """Resolve defaults < preset < file < track < --set < options.
+
+    Raises UsageError for unknown names (with the nearest), wrong types, values out of range, and
+    for a layer that would break the rules of the track.
+    """
+    preset = presets.load(request.preset)
+    layers: list[tuple[str, Mapping[str, object]]] = [(f"preset {preset.name}", preset.values)]
+    if request.file is not None:
+        layers.append((f"file {request.file.name}", flatten(read_toml(request.file))))
+    above = [("--set", parse_assignments(request.assignments)), ("option", request.options)]
+    if request.track is not None:
+        track = tracks.get(request.track)
+        layers.append((f"track {track.name}", track.values))
+        for source, layer in above:
+            tracks.refuse_changes(track, source, layer)
+    family = registry.family(preset.family)
+    return resolve(preset.family, family.config, [*layers, *above])

@@ -1,0 +1,35 @@
+"""Named methods: one TOML file each, holding the family, one sentence, and the keys it sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from drf.config import flatten, nearest, read_toml
+from drf.errors import UsageError
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Preset:
+    """values: flat keys that differ from the defaults of the code."""
+
+    name: str
+    family: str
+    summary: str
+    values: dict[str, object]
+
+
+def names() -> list[str]:
+    """Return the names of all presets; "notes/eyes-2000" for one in a folder."""
+    return sorted(p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.rglob("*.toml"))
+
+
+def load(name: str) -> Preset:
+    """Read a preset. Raises UsageError for an unknown name, with the nearest."""
+    if name not in names():
+        raise UsageError(f"There is no preset {name!r}{nearest(name, names())}.")
+    document = read_toml(FOLDER / f"{name}.toml")
+    family, summary = document.pop("family"), document.pop("summary")
+    return Preset(name, family, summary, flatten(document))
