@@ -70,7 +70,7 @@ def _no_store() -> None:
 def _unusable(error: DrfError) -> None:
     st.title("This store cannot be shown")
     sentence = str(error).replace(store.path(), store.shown_path())
-    st.error(plain(f"{sentence[:1].upper()}{sentence[1:]}."), icon=":material/database_off:")
+    st.error(plain(f"{sentence}."), icon=":material/database_off:")
 
 
 main()

@@ -127,10 +127,14 @@ def curves(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
     for metric in frame["metric"].unique():
         groups.setdefault(_group(metric), []).append(metric)
     ordered = sorted(groups, key=lambda name: (name != _LOSS, name != _VALIDATION, name))
-    return [_curve(name, groups[name], frame, best_epoch) for name in ordered]
+    return [_curve(_title(name, groups[name]), groups[name], frame, best_epoch) for name in ordered]
 
 
 _LOSS, _VALIDATION = "Training loss", "Validation"
+
+
+def _title(group: str, names: list[str]) -> str:
+    return group if group in (_LOSS, _VALIDATION) or len(names) > 1 else names[0]
 
 
 def _group(metric: str) -> str:

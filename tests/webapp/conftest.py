@@ -33,7 +33,9 @@ def opened(page: str | None = None, **query: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=30)
     if page is not None:
         known = AppTest.from_file(str(APP), default_timeout=30).run()
-        app._page_hash = known.switch_page(page)._page_hash  # AppTest itself starts at the first page
+        app._page_hash = known.switch_page(
+            page
+        )._page_hash  # AppTest itself starts at the first page
     for name, value in query.items():
         app.query_params[name] = value
     return app.run()

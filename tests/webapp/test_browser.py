@@ -1,0 +1,180 @@
+"""One walk through the app in a real Chromium: what AppTest cannot see (URL, clicks, pixels)."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.webapp.conftest import APP, Shop
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+)
+TIMEOUT_MS = 60_000
+ROW_PX, HEADER_PX = 35, 36
+
+
+def chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def address(filled: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app, served from another folder, as a user may start it."""
+    chromium()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}"]
+    server = subprocess.Popen(
+        command,
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        env=os.environ | {"DRF_DB": str(filled.path), "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield _once_healthy(f"http://127.0.0.1:{port}", server)
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _once_healthy(url: str, server: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return url
+    pytest.fail("the app did not start within a minute")
+
+
+@pytest.fixture
+def page(address: str) -> Iterator:
+    """A fresh browser that notes every address it asks for and every dialog."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(TIMEOUT_MS)
+        page.asked, page.dialogs = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("dialog", lambda dialog: (page.dialogs.append(dialog.message), dialog.dismiss()))
+        yield page
+        browser.close()
+
+
+def opened(page, url: str, title: str) -> None:
+    page.goto(url)
+    page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
+
+
+def metric(page) -> str:
+    return page.get_by_test_id("stMetricValue").first.inner_text()
+
+
+def query(page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def test_a_visitor_filters_shares_downloads_and_opens_a_run(page, address, filled, tmp_path):
+    opened(page, address, "Leaderboard")
+    ocular = metric(page)
+    page.get_by_role("radio", name="Pupil").click()
+    page.wait_for_function("seen => !document.body.innerText.includes(seen)", arg=ocular)
+    assert query(page) == {"norm": ["Pupil"]}
+
+    page.get_by_role("combobox", name="Subset").click()
+    page.get_by_role("option", name="challenging").click()
+    page.get_by_text("26 faces of synthetic challenging").wait_for()
+    assert query(page) == {"norm": ["Pupil"], "lb_subset": ["challenging"]}
+    shown = metric(page)
+
+    page.get_by_role("button", name="Link to this view").click()
+    link = page.get_by_test_id("stCode").inner_text().strip()
+    assert link.startswith(f"{address}/?norm=Pupil&rev=")
+    fresh = page.context.browser.new_page()
+    opened(fresh, link, "Leaderboard")
+    fresh.get_by_text("26 faces of synthetic challenging").wait_for()
+    assert metric(fresh) == shown
+    fresh.close()
+    page.keyboard.press("Escape")
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV of this view").click()
+    download.value.save_as(tmp_path / "board.csv")
+    rows = list(csv.DictReader((tmp_path / "board.csv").open()))
+    assert f"{float(rows[0]['pupil_nme_percent']):.2f} %" == shown
+
+    table = page.get_by_test_id("stDataFrame").locator("canvas").first.bounding_box()
+    page.mouse.click(table["x"] + 16, table["y"] + HEADER_PX + ROW_PX // 2)
+    page.get_by_role("heading", name="hourglass-wide", exact=True, level=1).wait_for()
+    assert urlsplit(page.url).path == "/run"
+    wanted = {"run": [filled.ids["wide"][:8]], "run_eval": ["synthetic/challenging/gt"]}
+    assert query(page) == {"norm": ["Pupil"], **wanted}
+    assert metric(page) == shown
+
+    page.get_by_role("tab", name="Faces").click()
+    page.get_by_role("heading", name="Best 12 of 26").wait_for()
+    page.wait_for_function(
+        "() => [...document.images].filter(i => i.alt.includes(' face ')).length === 24"
+        " && [...document.images].every(i => i.complete && i.naturalWidth > 0)"
+    )
+    assert query(page)["run_tab"] == ["Faces"]
+
+
+@pytest.mark.parametrize("key", ["image", "script", "formula"])
+def test_a_hostile_name_does_nothing(page, address, filled, key):
+    page.goto(f"{address}/run?run={filled.ids[key][:8]}&run_tab=Configuration")
+    page.get_by_role("heading", name="Provenance").wait_for()
+    assert page.title() == "Run · drf"
+    assert not page.dialogs
+    assert page.locator("img[src=x], a[href^=javascript]").count() == 0
+    heading = page.get_by_role("heading", level=1)
+    assert heading.locator("a[href^=http], .katex, [style*=color]").count() == 0
+
+
+def test_nothing_is_asked_of_another_host(page, address, filled):
+    opened(page, address, "Leaderboard")
+    opened(page, f"{address}/run?run={filled.ids['wide'][:8]}", "hourglass-wide")
+    page.locator(".js-plotly-plot").first.wait_for()
+    opened(page, f"{address}/about", "About")
+    elsewhere = {url for url in page.asked if not url.startswith((address, "data:", "blob:"))}
+    assert not elsewhere
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("where", ["", "run?run_tab=Results", "run?run_tab=Faces", "about"])
+def test_nothing_is_wider_than_a_phone(page, address, where, scheme):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{address}/{where}")
+    page.get_by_role("heading", level=1).wait_for()
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    wide = page.evaluate(
+        "() => [...document.querySelectorAll('[data-testid=stMain] [data-testid]')]"
+        ".filter(e => !e.closest('[data-testid=stDataFrame]'))"
+        ".filter(e => e.getBoundingClientRect().right > 391).map(e => e.dataset.testid)"
+    )
+    assert not wide

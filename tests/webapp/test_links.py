@@ -1,0 +1,128 @@
+"""A link reopens the view it was copied from, and an odd one opens with a word about it."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pandas as pd
+import pytest
+
+from tests.webapp.conftest import APP, opened, texts
+from webapp import url_keys
+
+HOST = "https://bench.example.org/drf"
+
+
+def widget_keys(app):
+    kinds = ("selectbox", "segmented_control", "toggle", "text_input")
+    return {element.key for kind in kinds for element in app.get(kind)}
+
+
+def copied(app, page):
+    """The link that the page offers when it is open at HOST."""
+    app.context = {"url": f"{HOST}/{page}".rstrip("/")}
+    app.run()
+    (link,) = (code.value for code in app.code if code.value.startswith(HOST))
+    return link
+
+
+def test_the_link_of_the_board_reopens_it_row_for_row(shop):
+    app = shop.leaderboard()
+    app.session_state["norm"] = "Pupil"
+    app.selectbox(key="lb_subset").select("challenging")
+    app.selectbox(key="lb_sort").select("Latency")
+    app.text_input(key="lb_text").set_value("hourglass").run()
+    link = urlsplit(copied(app, url_keys.LEADERBOARD))
+    again = opened(**dict(parse_qsl(link.query)))
+    assert not again.warning
+    assert link.path == "/drf/"
+    pd.testing.assert_frame_equal(again.dataframe[0].value, app.dataframe[0].value)
+
+
+def test_the_link_of_a_run_reopens_section_and_evaluation(shop):
+    app = shop.run("wide", run_tab="Faces", run_eval="synthetic/challenging/gt")
+    app.toggle(key="run_segments").set_value(True).run()
+    link = urlsplit(copied(app, url_keys.RUN))
+    query = dict(parse_qsl(link.query))
+    assert link.path == "/drf/run"
+    assert query["run"] == shop.ids["wide"][:8]
+    again = opened("views/run.py", **query)
+    assert texts(again) == texts(app)
+    assert again.toggle(key="run_segments").value is True
+
+
+def test_a_full_link_spells_every_parameter_out(shop):
+    board = dict(parse_qsl(urlsplit(copied(shop.leaderboard(lb_text="a"), "")).query))
+    assert board.keys() == {key.name for key in url_keys.of_page(url_keys.LEADERBOARD)}
+    run = dict(parse_qsl(urlsplit(copied(shop.run("wide"), url_keys.RUN)).query))
+    assert run.keys() == {key.name for key in url_keys.of_page(url_keys.RUN)}
+
+
+def test_links_are_short(shop):
+    assert len(copied(shop.leaderboard(lb_text="hourglass"), "")) < 300
+    assert len(copied(shop.run("wide"), url_keys.RUN)) < 300
+
+
+def test_every_control_is_named_in_the_one_table(shop):
+    named = {key.name for key in url_keys.KEYS}
+    assert widget_keys(shop.leaderboard()) <= named
+    for tab in ("Results", "Faces", "Training", "Configuration"):
+        # The chooser of runs is not bound: it writes the short ?run= itself.
+        assert widget_keys(shop.run("wide", run_tab=tab)) - {"run_choice"} <= named
+
+
+def test_every_control_but_the_chooser_is_bound_to_the_url():
+    for file in (APP.parent / "views").glob("*.py"):
+        source = file.read_text()
+        assert source.count("key=url_keys.") == source.count('bind="query-params"'), file.name
+
+
+@pytest.mark.parametrize(
+    ("key", "word"),
+    [("lb_subset", "subset"), ("lb_sort", "sort by"), ("norm", "normalised by"), ("lb_box", "box")],
+)
+def test_an_unknown_value_opens_the_default_with_a_notice(shop, key, word):
+    app = shop.leaderboard(**{key: "<b>nowhere</b>"})
+    assert not app.exception
+    (notice,) = (warning.value for warning in app.warning)
+    assert word in notice
+    assert "\\<b\\>nowhere" in notice
+    assert len(app.dataframe[0].value) == 6
+
+
+def test_an_unknown_parameter_is_told(shop):
+    app = shop.leaderboard(lb_colour="red")
+    assert "lb\\_colour" in app.warning[0].value
+
+
+def test_an_unknown_evaluation_of_a_run_is_told(shop):
+    app = shop.run("wide", run_eval="300w/full/gt")
+    assert "300w\\/full\\/gt" in app.warning[0].value
+    assert app.selectbox(key="run_eval").value == "synthetic/common/gt"
+
+
+def test_a_notice_stays_while_the_page_is_used(shop):
+    app = shop.leaderboard(lb_subset="nowhere")
+    app.selectbox(key="lb_sort").select("Name").run()
+    assert "nowhere" in app.warning[0].value
+
+
+def test_a_choice_made_on_the_page_is_no_odd_link(shop):
+    app = shop.leaderboard(lb_subset="challenging")
+    app.selectbox(key="lb_subset").select("common").run()
+    assert not app.warning
+
+
+def test_a_link_of_an_older_revision_says_that_the_board_moved_on(shop):
+    assert "made at revision 1 " in texts(shop.leaderboard(rev="1"))
+    assert "made at revision 1 " in texts(shop.run("wide", rev="1"))
+
+
+def test_a_link_of_this_revision_says_nothing(shop):
+    link = copied(shop.leaderboard(), "")
+    assert "made at revision" not in texts(opened(**dict(parse_qsl(urlsplit(link).query))))
+
+
+@pytest.mark.parametrize("rev", ["", "x", "-1", "1e9", "٣"])
+def test_a_revision_that_is_no_number_is_ignored(shop, rev):
+    app = shop.leaderboard(rev=rev)
+    assert not app.exception
+    assert "made at revision" not in texts(app)

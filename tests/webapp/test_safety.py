@@ -1,0 +1,152 @@
+"""What anybody wrote is text, the store is only read, and a fault is one sentence."""
+
+import sqlite3
+import tomllib
+from pathlib import Path
+
+import pytest
+import streamlit.config
+
+from db.connection import open_store
+from db.runs import record_epoch
+from tests.webapp.conftest import APP, opened, texts
+from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
+
+TABS = ("Results", "Faces", "Training", "Configuration")
+
+
+def markdown_of(app):
+    """Every string of the page that Streamlit reads as Markdown."""
+    said = texts(app)
+    captions = [image.caption for element in app.get("image") for image in element.proto.imgs]
+    labels = [element.label for kind in ("metric", "expander") for element in app.get(kind)]
+    return "\n".join([said, *captions, *labels])
+
+
+@pytest.mark.parametrize("key", ["image", "script", "formula"])
+@pytest.mark.parametrize("tab", TABS)
+def test_a_hostile_name_is_text_on_every_section(shop, key, tab):
+    app = shop.run(key, run_tab=tab)
+    assert not app.exception
+    for name in HOSTILE:
+        assert name not in markdown_of(app)
+    assert app.title[0].value.replace("\\", "").replace("\u2060", "") in HOSTILE
+
+
+def test_a_hostile_name_is_text_on_the_board_and_in_notices(shop):
+    app = shop.leaderboard(lb_subset=HOSTILE[1], **{HOSTILE[0]: "x"})
+    assert not app.exception
+    for name in HOSTILE:
+        assert name not in markdown_of(app)
+
+
+def test_no_page_asks_for_html():
+    for file in APP.parent.rglob("*.py"):
+        source = file.read_text()
+        assert "unsafe_allow_html" not in source
+        assert "st.html" not in source
+
+
+def test_looking_at_everything_changes_nothing(shop):
+    def contents():
+        return {path.name: path.read_bytes() for path in [shop.path]}
+
+    before = contents()
+    opened(lb_text="a")
+    for tab in TABS:
+        shop.run("wide", run_tab=tab)
+    assert contents() == before
+
+
+def broken(path: Path, kind: str) -> None:
+    if kind == "text":
+        path.write_text("not a database, " * 100)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "foreign":
+        con = sqlite3.connect(path)
+        con.execute("CREATE TABLE songs (title TEXT)")
+        con.close()
+    elif kind == "older":
+        db = open_store(path)
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm002_evaluations'")
+        db.close()
+    elif kind == "newer":
+        db = open_store(path)
+        db.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
+            " VALUES ('drf', 'm999', '')"
+        )
+        db.close()
+
+
+@pytest.mark.parametrize("page", [None, "views/run.py", "views/about.py"])
+@pytest.mark.parametrize("kind", ["missing", "text", "folder", "foreign", "older", "newer"])
+def test_a_store_that_cannot_be_shown_is_one_sentence(tmp_path, monkeypatch, kind, page):
+    path = tmp_path / "odd.db"
+    broken(path, kind)
+    monkeypatch.setenv("DRF_DB", str(path))
+    app = opened(page)
+    assert not app.exception
+    assert not app.dataframe
+    (sentence,) = (element.value for element in [*app.info, *app.error])
+    assert "odd\\.db" in sentence
+    assert str(tmp_path) not in texts(app).replace("\\", "")
+    if kind == "missing":
+        assert "make demo" in [code.value for code in app.code]
+    if kind == "older":
+        assert "drf db migrate" in sentence
+
+
+def test_a_store_without_runs_says_how_to_make_one(tmp_path, monkeypatch):
+    open_store(tmp_path / "empty.db").close()
+    monkeypatch.setenv("DRF_DB", str(tmp_path / "empty.db"))
+    for page in (None, "views/run.py"):
+        app = opened(page)
+        assert not app.exception
+        assert "drf train hourglass" in [code.value for code in app.code]
+
+
+def test_a_store_with_runs_but_no_evaluation_says_how_to_get_one(tmp_path, monkeypatch):
+    store = open_store(tmp_path / "young.db")
+    add_run(store, HOURGLASS, None)
+    store.close()
+    monkeypatch.setenv("DRF_DB", str(tmp_path / "young.db"))
+    assert "drf eval RUN" in [code.value for code in opened().code]
+
+
+def test_a_page_follows_a_run_that_trains(tmp_path, monkeypatch):
+    path = tmp_path / "live.db"
+    store = open_store(path)
+    run = add_run(store, HOURGLASS, None, state="running")
+    monkeypatch.setenv("DRF_DB", str(path))
+    app = opened("views/run.py", run=run[:8], run_tab="Training")
+    assert "running]" in texts(app)
+    record_epoch(store, run, 41, {"late_arrival": 1.0})
+    app.run()
+    assert "late_arrival" in [element.value for element in app.subheader]
+    store.close()
+
+
+def test_the_server_is_set_for_sharing():
+    settings = tomllib.loads((APP.parent / ".streamlit/config.toml").read_text())
+    server, client = settings["server"], settings["client"]
+    assert server["headless"]
+    assert server["enableCORS"]
+    assert server["enableXsrfProtection"]
+    assert server["maxUploadSize"] == 1
+    assert "localhost" in server["allowedHosts"]
+    assert client == {"toolbarMode": "viewer", "showErrorDetails": "none", "showErrorLinks": False}
+    assert settings["browser"]["gatherUsageStats"] is False
+
+
+def test_every_setting_is_one_that_streamlit_knows():
+    def flat(table, prefix=""):
+        for key, value in table.items():
+            if isinstance(value, dict):
+                yield from flat(value, f"{prefix}{key}.")
+            else:
+                yield prefix + key
+
+    settings = tomllib.loads((APP.parent / ".streamlit/config.toml").read_text())
+    assert set(flat(settings)) <= set(streamlit.config.get_config_options())
