@@ -8,7 +8,7 @@ import numpy as np
 from drf.data.synthetic.camera import Camera
 from drf.data.synthetic.head import Head
 from drf.data.synthetic.look import Look
-from drf.data.synthetic.paint import blend, polygon_mask, spline, stroke, tinted, window
+from drf.data.synthetic.paint import blend, patch, polygon_mask, spline, stroke, tinted
 from drf.data.synthetic.textures import cut
 
 _EAR = np.array(
@@ -45,11 +45,9 @@ def draw_ear(
     shift = np.array([place[0] - side * 0.392, 0.5 * (place[1] + 0.12), 0.0])
     flip = np.array([side, 1.0, 1.0])
     outline = camera.project(spline(_EAR * flip + shift, closed=True))
-    view = window(outline, 3, picture.shape)
-    region = picture[view]
+    region, origin, _ = patch(picture, outline, 3)
     if region.size == 0:
         return
-    origin = np.array([view[1].start, view[0].start], dtype=float)
     skin = look.skin * light
     blend(region, 0.92 * skin + EAR_FLUSH, polygon_mask(region.shape, outline - origin, 0.6))
     fold = np.zeros(region.shape[:2], np.uint8)
@@ -82,21 +80,21 @@ def draw_neck(
     collar = np.array([(0.0, drop + rng.uniform(0.05, 0.25), 0.1)])
     shoulder = _SHOULDERS + np.array([0.0, drop, 0.0])
     shoulders = np.concatenate([shoulder, shoulder[::-1] * (-1, 1, 1), collar])
-    shape = picture.shape[:2]
-    cloth = polygon_mask(shape, camera.project(spline(shoulders, closed=True)), 0.8)
-    skin = polygon_mask(
-        shape, camera.project(spline(np.concatenate([neck, mirrored]), closed=True)), 0.7
-    )
-    blend(picture, tinted(look.skin * light, _neck_shade(shape, camera)), skin)
+    outline = camera.project(spline(np.concatenate([neck, mirrored]), closed=True))
+    region, origin, _ = patch(picture, outline, 2)
+    shadow = _neck_shade(region.shape, camera.points[8] - origin, 0.28 * camera.scale)
+    mask = polygon_mask(region.shape, outline - origin, 0.7)
+    blend(region, tinted(look.skin * light, shadow), mask)
     colour = rng.uniform(10, 225, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(10, 240))
-    weave = cut(("fine", "strands", "coarse")[rng.integers(3)], shape, rng)
-    weave = np.clip(1 + rng.uniform(0.02, 0.3) * weave, 0, 2)
-    blend(picture, tinted(colour * light, weave), cloth)
+    outline = camera.project(spline(shoulders, closed=True))
+    region, origin, _ = patch(picture, outline, 2)
+    weave = cut(("fine", "strands", "coarse")[rng.integers(3)], region.shape[:2], rng)
+    cloth = tinted(colour * light, np.clip(1 + rng.uniform(0.02, 0.3) * weave, 0, 2))
+    blend(region, cloth, polygon_mask(region.shape, outline - origin, 0.8))
 
 
-def _neck_shade(shape: tuple[int, ...], camera: Camera) -> np.ndarray:
+def _neck_shade(shape: tuple[int, ...], chin: np.ndarray, reach: float) -> np.ndarray:
     """Return (h, w) float32: the shadow of the chin times the darker sides of a cylinder."""
-    chin, reach = camera.points[8], 0.28 * camera.scale
     rows, columns = np.arange(shape[0]) - chin[1], np.arange(shape[1]) - chin[0]
     shadow = 0.80 - 0.32 * np.exp(-((rows / reach) ** 2))
     cylinder = 1 - 0.35 * np.clip(np.abs(columns) / (1.3 * reach), 0, 1) ** 2
@@ -145,10 +143,9 @@ def draw_back_hair(
     outline = spline(np.concatenate([right, left]), per_span=6, closed=True)
     bumps = 1 + 0.035 * rng.standard_normal((len(outline), 1)) * (look.style != "short")
     polygon = camera.project(outline * bumps)
-    mask = polygon_mask(picture.shape, polygon, 1.2)
-    blend(
-        picture, _strand_colour(look, light * 0.72, picture.shape[:2], camera.pose.roll, rng), mask
-    )
+    region, origin, _ = patch(picture, polygon, 3)
+    strands = _strand_colour(look, light * 0.72, region.shape[:2], camera.pose.roll, rng)
+    blend(region, strands, polygon_mask(region.shape, polygon - origin, 1.0))
 
 
 def draw_front_hair(
@@ -177,14 +174,11 @@ def draw_front_hair(
         )
         lock[:, 0] *= side
         polygon = camera.project(spline(lock, closed=True))
-        view = window(polygon, 3, mask.shape)
-        region = picture[view]
+        region, origin, view = patch(picture, polygon, 3)
         if region.size == 0:
             continue
-        origin = np.array([view[1].start, view[0].start], dtype=float)
-        part_mask = polygon_mask(region.shape, polygon - origin, 1.0)
-        blend(
-            region, _strand_colour(look, light, region.shape[:2], camera.pose.roll, rng), part_mask
-        )
-        np.maximum(mask[view], part_mask, out=mask[view])
+        cover = polygon_mask(region.shape, polygon - origin, 1.0)
+        strands = _strand_colour(look, light, region.shape[:2], camera.pose.roll, rng)
+        blend(region, strands, cover)
+        mask[view] = np.maximum(mask[view], cover)
     return mask

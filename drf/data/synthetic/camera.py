@@ -87,22 +87,30 @@ class Camera:
         A contour point's path runs from inside the face to the point itself. Seen from the front
         the end is the outermost place of the path; once the skin there has turned away, the
         outermost place is where the path crosses the silhouette, which is what annotators mark.
+        Outermost is meant across the contour, whose direction is found from the neighbours.
         """
         points = self.upright(head.points)
         paths = self.upright(head.paths)  # (K, S, 2)
-        frontal = head.paths[:, -1, :2] - head.paths[:, 0, :2]
-        outward = frontal / np.linalg.norm(frontal, axis=1, keepdims=True)
-        reach = np.einsum("ksc,kc->ks", paths, outward)
-        last = reach.shape[1] - 1
-        best = reach.argmax(axis=1)
-        rows = np.arange(len(best))
-        left, mid, right = (reach[rows, np.clip(best + d, 0, last)] for d in (-1, 0, 1))
-        bend = left - 2 * mid + right
-        offset = np.where(
-            (best > 0) & (best < last) & (bend < 0), (left - right) / (2 * bend - 1e-12), 0
-        )
-        place = np.clip(best + offset, 0, last)
-        low = np.minimum(place.astype(int), last - 1)
-        share = (place - low)[:, None]
-        points[contour_indices()] = paths[rows, low] * (1 - share) + paths[rows, low + 1] * share
+        outward = head.paths[:, -1, :2] - head.paths[:, 0, :2]
+        jaw = slice(0, 17)
+        for _ in range(3):
+            contour = _outermost(paths, outward)
+            tangent = np.gradient(contour[jaw], axis=0)
+            outward[jaw] = np.stack([tangent[:, 1] * -1, tangent[:, 0]], axis=1)
+        points[contour_indices()] = contour
         return points
+
+
+def _outermost(paths: np.ndarray, outward: np.ndarray) -> np.ndarray:
+    """Return the (K, 2) places of (K, S, 2) paths that lie farthest along (K, 2) directions."""
+    reach = (paths * outward[:, None]).sum(axis=2)
+    last = reach.shape[1] - 1
+    best = reach.argmax(axis=1)
+    rows = np.arange(len(best))
+    left, mid, right = (reach[rows, np.clip(best + step, 0, last)] for step in (-1, 0, 1))
+    bend = left - 2 * mid + right
+    inner = (best > 0) & (best < last) & (bend < 0)
+    place = best + np.where(inner, (left - right) / np.where(inner, 2 * bend, 1), 0)
+    low = np.clip(place.astype(int), 0, last - 1)
+    share = (place - low)[:, None]
+    return paths[rows, low] * (1 - share) + paths[rows, low + 1] * share

@@ -12,6 +12,7 @@ from drf.data.synthetic.background import draw_background
 from drf.data.synthetic.camera import Camera
 from drf.data.synthetic.head import LEFT_LIDS, RIGHT_LIDS, Head, draw_head, head_model, surface
 from drf.data.synthetic.look import Look, draw_look
+from drf.data.synthetic.paint import blend
 from drf.data.synthetic.profiles import SIZE, SUBSETS, Profile, draw_pose
 from drf.data.synthetic.raster import Raster, draw_light, lit_texture, normals, rasterise, shade
 from drf.data.synthetic.sculpt import GRID
@@ -19,7 +20,7 @@ from drf.data.synthetic.sensor import expose
 from drf.data.synthetic.skin import TEXTURE, albedo
 from drf.errors import NotFoundError
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Raised whenever the pictures or the points of any (subset, index, seed) change."""
 
 
@@ -139,11 +140,12 @@ def _draw_face(
     smile = (head.expression["smile_left"] + head.expression["smile_right"]) / 2
     paint = albedo(look, smile, head.expression["brow_raise_left"], rng)
     surface = raster.warp(lit_texture(paint, gain, glint))
-    parts.blend(picture, surface, raster.cover)
+    region = picture[raster.view]
+    blend(region, surface, raster.cover)
     column, row = np.rint(head_model().canonical).astype(int).T
     canvas = parts.Canvas(
-        picture,
-        camera.points,
+        region,
+        camera.points - (raster.view[1].start, raster.view[0].start),
         gain[row, column],
         look,
         camera.scale,

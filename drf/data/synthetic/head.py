@@ -112,12 +112,15 @@ def head_model() -> HeadModel:
     canonical = sculpt.to_canonical(frontal_points())
     reach = np.linspace(0.45, 1.0, MARCH)[None, :, None]
     at, paths = _to_grid(canonical), _to_grid(canonical[list(_CONTOUR), None] * reach)
+    point_modes = np.stack([_sample(f, at) for f in full])
+    # Where the jaw opens the skin tears between the lips: `_move_lips` moves them as curves.
+    point_modes[list(modes).index("jaw_open"), 48:68] = 0
     return HeadModel(
         names=tuple(modes),
         sigma=np.array([sigma for sigma, _ in modes.values()]),
         surface=np.stack([f.ravel() for f in small]),
         points=_sample(head.vertices, at),
-        point_modes=np.stack([_sample(f, at) for f in full]),
+        point_modes=point_modes,
         paths=_sample(head.vertices, paths),
         path_modes=np.stack([_sample(f, paths) for f in full]),
         canonical=at,
@@ -186,10 +189,7 @@ def draw_head(rng: np.random.Generator) -> Head:
     expression = _draw_expression(rng)
     weights = np.clip(rng.standard_normal(len(model.names)), -2.2, 2.2) * model.sigma * 0.85
     weights += [expression.get(name, 0.0) for name in model.names]
-    # Where the jaw opens the skin tears between the lips: they move as curves instead.
-    lips = np.where(np.array(model.names) == "jaw_open", 0.0, weights)
     points = model.points + np.einsum("m,mkc->kc", weights, model.point_modes)
-    points[48:68] = model.points[48:68] + np.einsum("m,mkc->kc", lips, model.point_modes[:, 48:68])
     paths = model.paths + np.einsum("m,mksc->ksc", weights, model.path_modes)
     _move_lids(points, expression["lids_right"], RIGHT_LIDS)
     _move_lids(points, expression["lids_left"], LEFT_LIDS)

@@ -8,7 +8,7 @@ import numpy as np
 from drf.data.synthetic.camera import Camera
 from drf.data.synthetic.head import Head
 from drf.data.synthetic.look import Look
-from drf.data.synthetic.paint import blend, disc, fill, polygon_mask, spline, stroke, tinted, window
+from drf.data.synthetic.paint import blend, disc, fill, patch, polygon_mask, spline, stroke, tinted
 from drf.data.synthetic.textures import cut
 from drf.landmarks import GROUPS
 
@@ -44,9 +44,11 @@ def draw_glasses(
         centre = head.points[list(GROUPS[eye])].mean(axis=0) + np.array([0, 0.015, 0])
         centre[2] = depth - 0.03
         rim = camera.project(_rim(centre, half, power, droop))
-        lens = _draw_lens(picture, rim, tint, density, glare)
-        if dark:
-            hidden = np.maximum(hidden, lens)
+        region, origin, view = patch(picture, rim, 2)
+        if region.size:
+            lens = _draw_lens(region, rim - origin, tint, density, glare)
+            if dark:
+                hidden[view] = np.maximum(hidden[view], lens)
         if camera.rotation[2, 0] * side > -0.15:
             hinge = centre + np.array([side * half[0], -0.3 * half[1], -0.05])
             stroke(
@@ -137,21 +139,17 @@ def draw_hat(
             (0.0, -0.80 * bulge, -0.15),
         ]
     )
-    outline = np.concatenate([half, half[1:-1][::-1] * (-1, 1, 1)])
-    polygon = camera.project(spline(outline, closed=True))
+    outline = spline(np.concatenate([half, half[1:-1][::-1] * (-1, 1, 1)]), closed=True)
+    # The hull: a turned hat hides its own far side.
+    polygon = cv2.convexHull(camera.project(outline).astype(np.float32))[:, 0]
     mask = polygon_mask(picture.shape, polygon, 0.7)
     colour = rng.uniform(10, 220, 3) * light
-    weave = 1 + rng.uniform(0.05, 0.25) * cut(
-        ("fine", "medium", "strands")[rng.integers(3)], mask.shape, rng
-    )
+    weave = cut(("fine", "medium", "strands")[rng.integers(3)], mask.shape, rng)
+    weave = np.clip(1 + rng.uniform(0.05, 0.25) * weave, 0, 2)
     blend(picture, tinted(colour, weave), mask)
-    band = camera.project(spline(np.concatenate([half[2:0:-1] * (-1, 1, 1), half[:3]])))
-    stroke(
-        picture,
-        band,
-        colour * rng.uniform(0.3, 0.7),
-        int(rng.integers(2, 9)),
-    )
+    if abs(camera.pose.yaw) < 25:
+        band = camera.project(spline(np.concatenate([half[2:0:-1] * (-1, 1, 1), half[:3]])))
+        stroke(picture, band, colour * rng.uniform(0.3, 0.7), int(rng.integers(2, 9)))
     return mask
 
 
@@ -180,7 +178,7 @@ def draw_object(
     """Draw a bar, a card or a ball in front of some part of the face; return its uint8 mask."""
     unit = camera.scale
     centre = camera.points[int(rng.integers(68))] + rng.normal(0, 0.08, 2) * unit
-    mask = np.zeros(picture.shape[:2], np.uint8)
+    mask = np.zeros((picture.shape[0], picture.shape[1]), np.uint8)
     kind = rng.integers(3)
     turn = rng.uniform(0, np.pi)
     axis = np.array([np.cos(turn), np.sin(turn)])
@@ -190,20 +188,11 @@ def draw_object(
     elif kind == 1:
         reach = rng.uniform(0.09, 0.26, 2) * unit
         cross = np.array([-axis[1], axis[0]])
-        fill(
-            mask,
-            centre
-            + np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * reach @ np.stack([axis, cross]),
-            255,
-        )
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * reach
+        fill(mask, centre + corners @ np.stack([axis, cross]), 255)
     else:
         disc(mask, centre, tuple(rng.uniform(0.08, 0.22, 2) * unit), float(np.degrees(turn)), 255)
-    view = window(np.argwhere(mask)[:, ::-1] if mask.any() else centre[None], 1, picture.shape)
-    texture = 1 + rng.uniform(0, 0.3) * cut("cloud", mask[view].shape, rng)
+    texture = 1 + rng.uniform(0, 0.3) * cut("cloud", mask.shape, rng)
     colour = rng.uniform(5, 245, 3) * light
-    blend(
-        picture[view],
-        tinted(colour, np.clip(texture, 0, 2)),
-        cv2.GaussianBlur(mask, (3, 3), 0.7)[view],
-    )
+    blend(picture, tinted(colour, np.clip(texture, 0, 2)), cv2.GaussianBlur(mask, (3, 3), 0.7))
     return mask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -61,17 +61,27 @@ def polygon_mask(shape: tuple[int, ...], polygon: np.ndarray, blur: float = 0.0)
     """Return a uint8 mask (255 inside), optionally softened by a Gaussian of `blur` px."""
     mask = np.zeros(shape[:2], np.uint8)
     fill(mask, polygon, 255)
-    return cv2.GaussianBlur(mask, (0, 0), blur) if blur > 0 else mask
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur)) if blur > 0 else mask
 
 
-def window(points: np.ndarray, margin: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Return the (rows, columns) of the picture around points; may be empty."""
+class Patch(NamedTuple):
+    """A rectangle of a picture: a view to draw on, and where it lies."""
+
+    region: np.ndarray  # (h, w, ...) view; empty when the rectangle is outside the picture
+    origin: np.ndarray  # (2,) px of its first pixel in the picture
+    view: tuple[slice, slice]  # rows and columns
+
+
+def patch(picture: np.ndarray, points: np.ndarray, margin: float) -> Patch:
+    """Return the part of a picture around (n, 2) px points."""
     bounds = []
-    for axis, size in ((1, shape[0]), (0, shape[1])):
-        low = int(np.floor(points[:, axis].min() - margin))
-        high = int(np.ceil(points[:, axis].max() + margin)) + 1
+    for axis, size in ((1, picture.shape[0]), (0, picture.shape[1])):
+        column = points[:, axis]
+        low, high = int(column.min() - margin), int(column.max() + margin) + 2
         bounds.append(slice(min(max(low, 0), size), min(max(high, 0), size)))
-    return bounds[0], bounds[1]
+    rows, columns = bounds
+    origin = np.array([columns.start, rows.start], dtype=np.float64)
+    return Patch(picture[rows, columns], origin, (rows, columns))
 
 
 def blend(picture: np.ndarray, source: np.ndarray, alpha: np.ndarray) -> None:
@@ -86,9 +96,8 @@ def blend(picture: np.ndarray, source: np.ndarray, alpha: np.ndarray) -> None:
         alpha = alpha * np.float32(1 / 255)
     alpha = alpha.astype(np.float32, copy=False)
     if source.ndim == 1:
-        colour = source
-        source = np.empty(picture.shape, np.uint8)
-        source[:] = np.minimum(np.maximum(colour, 0), 255)
+        colour, source = source.tolist(), np.empty(picture.shape, np.uint8)
+        cv2.rectangle(source, (0, 0), picture.shape[1::-1], colour, -1)
     picture[:] = cv2.blendLinear(source, picture, alpha, 1 - alpha)
 
 

@@ -12,11 +12,11 @@ from drf.data.synthetic.paint import (
     blend,
     disc,
     fill,
+    patch,
     polygon_mask,
     spline,
     stroke,
     strokes,
-    window,
 )
 from drf.data.synthetic.textures import cut
 
@@ -55,11 +55,9 @@ def draw_eye(canvas: Canvas, lids: tuple[int, ...], gaze: np.ndarray, edge: floa
     points = canvas.points[indices]
     a, b = points[0], points[3]
     width = float(np.hypot(*(b - a)))
-    view = window(points, 0.5 * width + 3, canvas.picture.shape)
-    region = canvas.picture[view]
+    region, origin, view = patch(canvas.picture, points, 0.5 * width + 3)
     if region.size == 0:
         return
-    origin = np.array([view[1].start, view[0].start], dtype=float)
     upper, lower = spline(points[:4] - origin), spline(points[[3, 4, 5, 0]] - origin)
     opening = np.concatenate([upper[:-1], lower[:-1]])
     light = canvas.gain[indices].mean(axis=0)
@@ -131,11 +129,9 @@ def draw_brow(
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
     half = thickness * (0.35 + 0.9 * along - 0.35 * along**3) * canvas.look.brow_weight
     band = np.concatenate([curve - half * normal, (curve + half * normal)[::-1]])
-    view = window(band, 4, canvas.picture.shape)
-    region = canvas.picture[view]
+    region, origin, view = patch(canvas.picture, band, 4)
     if region.size == 0 or span < 2:
         return
-    origin = np.array([view[1].start, view[0].start], dtype=float)
     mask = polygon_mask(region.shape, band - origin, blur=0.9)
     hairs = np.zeros(region.shape[:2], np.uint8)
     starts = curve + normal * half * rng.uniform(-0.2, 1.1, (len(curve), 1))
@@ -155,11 +151,9 @@ def draw_brow(
 def draw_mouth(canvas: Canvas, teeth: float) -> None:
     """Draw lips, and between them teeth, tongue and the dark of the open mouth."""
     points = canvas.points
-    view = window(points[48:68], 6, canvas.picture.shape)
-    region = canvas.picture[view]
+    region, origin, view = patch(canvas.picture, points[48:68], 6)
     if region.size == 0:
         return
-    origin = np.array([view[1].start, view[0].start], dtype=float)
     local = points - origin
     upper_out, lower_out = spline(local[48:55]), spline(local[[54, 55, 56, 57, 58, 59, 48]])
     upper_in, lower_in = spline(local[60:65]), spline(local[[64, 65, 66, 67, 60]])
@@ -229,11 +223,9 @@ def draw_nostrils(canvas: Canvas, openness: float) -> None:
     base = points[33] - points[30]
     size = float(np.hypot(*(points[35] - points[31])))
     lift = -base / max(float(np.hypot(*base)), 1e-6) * 0.06 * size
-    view = window(points[30:36], 5, canvas.picture.shape)
-    region = canvas.picture[view]
+    region, origin, view = patch(canvas.picture, points[30:36], 5)
     if region.size == 0:
         return
-    origin = np.array([view[1].start, view[0].start], dtype=float)
     mask = np.zeros(region.shape[:2], np.uint8)
     angle = float(np.degrees(np.arctan2(*(points[35] - points[31])[::-1])))
     for outer, inner, tilt in ((31, 32, -18), (35, 34, 18)):

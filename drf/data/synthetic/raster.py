@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -80,14 +81,15 @@ def shade(normal: np.ndarray, light: Light, shine: float) -> tuple[np.ndarray, n
 
 @dataclass(frozen=True)
 class Raster:
-    """Where the surface is seen in the picture; all (H, W) float32."""
+    """Where the surface is seen, in the rectangle of the picture that the head takes."""
 
-    column: np.ndarray  # position in the canonical texture, px
-    row: np.ndarray
-    cover: np.ndarray  # 0..1
+    view: tuple[slice, slice]  # rows and columns of the rectangle
+    column: np.ndarray  # (h, w) float32 position in the canonical texture, px
+    row: np.ndarray  # (h, w) float32
+    cover: np.ndarray  # (h, w) float32 0..1
 
     def warp(self, texture: np.ndarray) -> np.ndarray:
-        """Bring a (TEXTURE, TEXTURE[, C]) texture into the picture."""
+        """Bring a (TEXTURE, TEXTURE[, C]) texture into the rectangle."""
         return np.asarray(
             cv2.remap(
                 texture, self.column, self.row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -95,51 +97,59 @@ class Raster:
         )
 
 
+@lru_cache(maxsize=1)
+def _behind() -> np.ndarray:
+    """Return (GRID, GRID) bool: the plane's corners, which fold over at the back of the head."""
+    return average_head().radius > EXTENT
+
+
 def rasterise(vertices: np.ndarray, camera: Camera, normal: np.ndarray, size: int) -> Raster:
     """Splat the surface at half resolution, far parts first, and close the gaps by smoothing."""
-    half = size // 2
-    position = camera.project_surface(vertices)
     facing = cv2.transform(normal, camera.rotation[2:])
-    facing[average_head().radius > EXTENT] = -1  # the plane's corners fold over at the back
+    facing[_behind()] = -1
+    position = [
+        plane * np.float32(0.5) - np.float32(0.25)  # pixel i of the half picture is 2 i + 0.5
+        for plane in cv2.split(camera.project_surface(vertices))
+    ]
+    low = [max(0, int(plane.min()) - 5) for plane in position]
+    high = [min(size // 2, int(plane.max()) + 7) for plane in position]
     column, row = (
-        cv2.resize(position[..., axis] * np.float32(0.5) - np.float32(0.25), (TEXTURE, TEXTURE))
-        for axis in (0, 1)
+        cv2.resize(plane - np.float32(start), (TEXTURE, TEXTURE))
+        for plane, start in zip(position, low, strict=True)
     )
-    front = cv2.resize(facing, (TEXTURE, TEXTURE)) > 0
     # The surface is nearly a relief over its plane: drawing columns and rows from the side that
     # has turned away hides what lies behind, without sorting by depth.
-    flip_x, flip_y = camera.rotation[2, 0] > 0, camera.rotation[2, 1] > 0
-    steps = (slice(None, None, 1 if flip_y else -1), slice(None, None, 1 if flip_x else -1))
-    index = np.flatnonzero(front[steps])
+    steps = tuple(slice(None, None, 1 if camera.rotation[2, axis] > 0 else -1) for axis in (1, 0))
+    index = np.flatnonzero(cv2.resize(facing, (TEXTURE, TEXTURE))[steps] > 0)
     columns = np.rint(column[steps].ravel()[index]).astype(np.int32)
     rows = np.rint(row[steps].ravel()[index]).astype(np.int32)
-    inside = (columns >= 0) & (columns < half) & (rows >= 0) & (rows < half)
-    canvas = np.full(half * half, -1, np.int32)
-    canvas[(rows * half + columns)[inside]] = index[inside]
-    return _interpolate(canvas.reshape(half, half), size, flip_x, flip_y)
+    width, height = high[0] - low[0], high[1] - low[1]
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    canvas = np.full(height * width, -1, np.int32)
+    canvas[(rows * width + columns)[inside]] = index[inside]
+    view = (slice(2 * low[1], 2 * high[1]), slice(2 * low[0], 2 * high[0]))
+    return _interpolate(canvas.reshape(height, width), view, steps)
 
 
-def _interpolate(canvas: np.ndarray, size: int, flip_x: bool, flip_y: bool) -> Raster:
+def _interpolate(canvas: np.ndarray, view: tuple[slice, slice], steps: tuple[slice, ...]) -> Raster:
     """Turn splatted texel numbers (-1 where none) into a dense map at full resolution."""
     hit = canvas >= 0
-    row = canvas // TEXTURE
-    column = canvas - row * TEXTURE
-    if not flip_x:
-        column = TEXTURE - 1 - column
-    if not flip_y:
-        row = TEXTURE - 1 - row
     share = hit.astype(np.float32)
-    layers = cv2.merge([plane.astype(np.float32) * share for plane in (column, row)] + [share])
+    row = canvas // TEXTURE
+    texels = [canvas - row * TEXTURE, row]
+    for axis, step in enumerate(reversed(steps)):
+        if step.step < 0:
+            texels[axis] = TEXTURE - 1 - texels[axis]
+    layers = cv2.merge([*(plane.astype(np.float32) * share for plane in texels), share])
     near, wide = cv2.GaussianBlur(layers, (3, 3), 0.6), cv2.blur(layers, (9, 9))
     # Steep places are hit sparsely: where no near sample counts, a wide mean closes the gap.
     sums = cv2.split(cv2.scaleAdd(wide, 0.02, near))
     weight = 1 / np.maximum(sums[2], np.float32(1e-5))
     solid = cv2.morphologyEx(hit.view(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     edge = cv2.GaussianBlur(solid.astype(np.float32), (3, 3), 0.8)
-    planes = [
-        cv2.resize(plane, (size, size)) for plane in (sums[0] * weight, sums[1] * weight, edge)
-    ]
-    return Raster(planes[0], planes[1], np.clip(planes[2] * 2 - np.float32(0.5), 0, 1))
+    size = (2 * canvas.shape[1], 2 * canvas.shape[0])
+    planes = [cv2.resize(plane, size) for plane in (sums[0] * weight, sums[1] * weight, edge)]
+    return Raster(view, planes[0], planes[1], np.clip(planes[2] * 2 - np.float32(0.5), 0, 1))
 
 
 def lit_texture(albedo: list[np.ndarray], gain: np.ndarray, glint: np.ndarray) -> np.ndarray:
@@ -150,4 +160,4 @@ def lit_texture(albedo: list[np.ndarray], gain: np.ndarray, glint: np.ndarray) -
         cv2.add(cv2.multiply(plane, cv2.resize(light, size)), highlight)
         for plane, light in zip(albedo, cv2.split(gain), strict=True)
     ]
-    return np.clip(cv2.merge(lit), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.convertScaleAbs(cv2.merge(lit)))  # saturates; nothing is negative

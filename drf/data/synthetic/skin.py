@@ -19,8 +19,11 @@ TEXTURE = 2 * sculpt.GRID
 @dataclass(frozen=True)
 class _Masks:
     columns: np.ndarray  # (257,) proportions across the face for tables, -0.5..0.5
-    frontal: tuple[np.ndarray, np.ndarray]  # x and y, (T, T) each
-    radius: np.ndarray  # (T, T)
+    lookup: np.ndarray  # (T, T) int: the column a texel lies in
+    combed: np.ndarray  # (T, T) height, ragged along the strands
+    sides: np.ndarray  # (T, T) > 0 where hair grows beside the face, however long
+    cropped: np.ndarray  # (T, T) the same, ending at the ears
+    wreath: np.ndarray  # (T, T) the same, without the top
     dark: (
         np.ndarray
     )  # (6, T, T): folds, forehead wrinkles, eye bags, crow's feet, hollows, underside
@@ -85,15 +88,21 @@ def _masks() -> _Masks:
     red = gaussian(np.abs(x) - 0.21, y - 0.41, 0.075, 0.06) + 0.8 * gaussian(
         x, y - 0.46, 0.05, 0.04
     )
+    strands = _radial_strands(x, y)
+    sides = (radius - 0.99 - 0.012 * strands) * 50
+    cropped = np.minimum(sides, (0.36 - y) * 33)
     return _Masks(
         np.linspace(-0.5, 0.5, 257),
-        (x.astype(np.float32), y.astype(np.float32)),
-        radius.astype(np.float32),
+        np.clip(np.rint((x + 0.5) * 256), 0, 256).astype(np.int32),
+        (y - 0.016 * strands).astype(np.float32),
+        sides.astype(np.float32),
+        cropped.astype(np.float32),
+        np.minimum(cropped, (y + 0.02) * 20).astype(np.float32),
         _darkness(x, y, radius).astype(np.float32),
         red.astype(np.float32),
         beard.astype(np.float32),
         moustache.astype(np.float32),
-        _radial_strands(x, y),
+        strands,
     )
 
 
@@ -109,7 +118,6 @@ def _radial_strands(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def hair_cover(look: Look, rng: np.random.Generator) -> np.ndarray:
     """Return the (TEXTURE, TEXTURE) share 0..1 of hair on the head's surface."""
     masks = _masks()
-    x, y = masks.frontal
     line, lean = _hairline(look, rng), rng.uniform(-0.12, 0.12)
     # The line depends on x alone: tabulate it and look it up with a shift for the parting.
     height = np.interp(np.abs(masks.columns - lean), masks.columns, line).astype(np.float32)
@@ -117,17 +125,13 @@ def hair_cover(look: Look, rng: np.random.Generator) -> np.ndarray:
         fringe = np.exp(-((masks.columns / 0.27) ** 4)) * rng.uniform(0.12, 0.24)
         height += fringe.astype(np.float32)
     soft = 0.012 if look.style == "fringe" else 0.02
-    at = np.rint((x + 0.5) * (len(height) - 1)).astype(np.int32)
-    side = (masks.radius - 0.99 - 0.012 * masks.strands) * 50
     if look.style == "bald":
-        side = np.minimum(side, np.minimum((y + 0.02) * 20, 60 * (look.peak - 0.05)))
-        cover = np.minimum(side, (0.36 - y) * 33)
+        cover = np.minimum(masks.wreath, np.float32(60 * (look.peak - 0.05)))
     else:
-        cover = (height[at] - y + 0.016 * masks.strands) * (1 / soft)
-        if look.style not in ("long", "fringe"):
-            side = np.minimum(side, (0.36 - y) * 33)
-        cover = np.maximum(cover, side)
-    return np.clip(cover * 0.5 + 0.5, 0, 1, dtype=np.float32)
+        long = look.style in ("long", "fringe")
+        cover = (height[masks.lookup] - masks.combed) * np.float32(1 / soft)
+        cover = np.maximum(cover, masks.sides if long else masks.cropped)
+    return np.clip(cover * np.float32(0.5) + np.float32(0.5), 0, 1)
 
 
 def _hairline(look: Look, rng: np.random.Generator) -> np.ndarray:
