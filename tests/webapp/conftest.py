@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +33,16 @@ def opened(page: str | None = None, **query: str) -> AppTest:
     """Open a link in a fresh session, as a browser does: no other page was seen before."""
     app = AppTest.from_file(str(APP), default_timeout=30)
     if page is not None:
-        known = AppTest.from_file(str(APP), default_timeout=30).run()
-        app._page_hash = known.switch_page(
-            page
-        )._page_hash  # AppTest itself starts at the first page
+        app._page_hash = _page_hash(page)  # AppTest itself can only start at the first page
     for name, value in query.items():
         app.query_params[name] = value
     return app.run()
+
+
+@functools.cache
+def _page_hash(page: str) -> str:
+    known = AppTest.from_file(str(APP), default_timeout=30).run()
+    return known.switch_page(page)._page_hash
 
 
 @pytest.fixture(scope="session")

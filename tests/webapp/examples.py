@@ -167,9 +167,13 @@ def fill(path: Path) -> dict[str, str]:
         "image": add_run(db, image, 0.06, state="interrupted", seed=2),
         "script": add_run(db, script, 0.08, state="running"),
         "formula": add_run(db, formula, 0.05, state="failed", seed=5),
+        "silent": add_run(db, replace(untested, name="silent"), None, state="running"),
         "untested": add_run(db, untested, None, state="running"),
     }
     bury(db, ids["script"])
+    with writing(db):  # another machine's run, last heard of long ago
+        old = {"host": "elsewhere", "heartbeat_at": "2026-01-01T00:00:00.000Z"}
+        db.table("runs").update(ids["silent"], old)
     db.close()
     return ids
 

@@ -106,7 +106,13 @@ def test_provenance_has_commit_versions_diff_and_the_command(shop):
 
 @pytest.mark.parametrize(
     ("key", "status"),
-    [("wide", "finished"), ("image", "interrupted"), ("script", "crashed"), ("formula", "failed")],
+    [
+        ("wide", "finished"),
+        ("image", "interrupted"),
+        ("script", "crashed"),
+        ("formula", "failed"),
+        ("silent", "stale"),
+    ],
 )
 def test_the_status_has_words_and_a_sign(shop, key, status):
     said = texts(shop.run(key))

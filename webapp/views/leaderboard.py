@@ -124,13 +124,11 @@ def _table(rows: pd.DataFrame, norm: str) -> None:
 
 def _open_run() -> None:
     """Open the run whose row was ticked, looked up in the rows that the visitor saw: by the time of
-    the next run of the page another may stand in that place."""
+    the next run of the page another may stand in that place. The norm, a control of both pages,
+    goes along by itself."""
     if picked := st.session_state[_TABLE].selection.rows:
         run_id, label = st.session_state[_SHOWN][picked[0]]
         link = {url_keys.RUN_ID.name: run_id[:8], url_keys.RUN_EVALUATION.name: label}
-        norm = st.session_state[url_keys.NORM.name]
-        if norm != url_keys.NORM.default:
-            link[url_keys.NORM.name] = norm
         st.switch_page("views/run.py", query_params=link)
 
 
