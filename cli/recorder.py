@@ -90,7 +90,7 @@ class Recorder:
         try:
             write()
         except sqlite3.OperationalError as error:
-            _log.warning("The store could not be written (%s); trying again later.", error)
+            _log.warning("the store could not be written (%s); trying again later", error)
 
 
 def _clock(seconds: float) -> str:

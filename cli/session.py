@@ -131,8 +131,8 @@ def refuse_with_resume(others: Sequence[object], changes: dict[str, object]) -> 
     odd = [key for key in changes if key not in RESUMABLE]
     if any(others) or odd:
         raise UsageError(
-            "A resumed run keeps its configuration: beside --resume only --epochs and"
-            " --max-minutes may change."
+            "a resumed run keeps its configuration: beside --resume only --epochs and"
+            " --max-minutes may change"
         )
 
 

@@ -105,10 +105,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises UsageError where it is missing or malformed."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read the configuration {path.name}: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path.name} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
@@ -131,7 +131,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
     for word in assignments:
         key, equals, text = word.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set takes KEY=VALUE, not {word!r}.")
+            raise UsageError(f"--set takes KEY=VALUE, not {word!r}")
         try:
             values[key.strip()] = tomllib.loads(f"value = {text.strip()}")["value"]
         except tomllib.TOMLDecodeError:
@@ -159,7 +159,7 @@ def resolve(
     for source, layer in layers:
         for key, value in layer.items():
             if key not in known:
-                raise UsageError(f"Unknown key {key!r} in {source}{nearest(key, known)}.")
+                raise UsageError(f"unknown key {key!r} ({source}){nearest(key, known)}")
             values[key], sources[key] = value, source
     built = {name: _build(cls, name, values, sources) for name, cls in sections.items()}
     return Resolved(RunConfig(family=family, **built), sources)
@@ -189,14 +189,14 @@ def _checked(key: str, value: object, hint: Any, source: str) -> object:
     if get_origin(kind) is Literal:
         choices = get_args(kind)
         if value not in choices:
-            raise UsageError(f"{key} takes one of {', '.join(choices)}, not {value!r} ({source}).")
+            raise UsageError(f"{key} takes one of {', '.join(choices)}, not {value!r} ({source})")
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:
-        raise UsageError(f"{key} takes {_WORDS[kind]}, not {value!r} ({source}).")
+        raise UsageError(f"{key} takes {_WORDS[kind]}, not {value!r} ({source})")
     if bounds and isinstance(value, int | float) and value not in bounds[0]:
-        raise UsageError(f"{key} takes a value in {bounds[0]}, not {value!r} ({source}).")
+        raise UsageError(f"{key} takes a value in {bounds[0]}, not {value!r} ({source})")
     return value
 
 
@@ -204,6 +204,7 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean 'training.lr'?" for the closest known name, or nothing."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    """Return "; did you mean 'training.lr'?" for the closest known name, else all of them."""
+    known = list(known)
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else f"; known: {', '.join(sorted(known))}"

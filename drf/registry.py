@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from drf.config import RunConfig
+from drf.config import RunConfig, nearest
 from drf.errors import UsageError
 from drf.models.base import Frame, LandmarkModel
 from drf.models.hourglass import Hourglass, HourglassConfig
@@ -33,14 +33,16 @@ FAMILIES: dict[str, Family] = {
 def family(name: str) -> Family:
     """Return a family by name. Raises UsageError for one that is not registered."""
     if name not in FAMILIES:
-        raise UsageError(f"There is no family {name!r}; there are {', '.join(FAMILIES)}.")
+        raise UsageError(f"there is no family {name!r}{nearest(name, FAMILIES)}")
     return FAMILIES[name]
 
 
 def build(config: RunConfig) -> LandmarkModel:
-    """Return a new model for a configuration, weights drawn from torch's global generator."""
+    """Return a new model for a configuration; its weights follow from training.seed alone."""
     frame = Frame(config.data.input_size, config.data.points)
-    return family(config.family).build(config.model, frame)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.training.seed)
+        return family(config.family).build(config.model, frame)
 
 
 def count_params(model: LandmarkModel) -> int:

@@ -41,7 +41,7 @@ TRACKS = {
 def get(name: str) -> Track:
     """Return a track. Raises UsageError for an unknown name, with the nearest."""
     if name not in TRACKS:
-        raise UsageError(f"There is no track {name!r}{nearest(name, TRACKS)}.")
+        raise UsageError(f"there is no track {name!r}{nearest(name, TRACKS)}")
     return TRACKS[name]
 
 
@@ -50,6 +50,6 @@ def refuse_changes(track: Track, source: str, layer: Mapping[str, object]) -> No
     for key, value in layer.items():
         if key in track.values and value != track.values[key]:
             raise UsageError(
-                f"The track {track.name} fixes {key} = {track.values[key]!r}; leave it out of"
-                f" {source}, or train without the track."
+                f"the track {track.name} fixes {key} = {track.values[key]!r}, so {value!r} ({source})"
+                f" cannot stand beside it; leave out the one or the other"
             )

@@ -29,7 +29,7 @@ def names() -> list[str]:
 def load(name: str) -> Preset:
     """Read a preset. Raises UsageError for an unknown name, with the nearest."""
     if name not in names():
-        raise UsageError(f"There is no preset {name!r}{nearest(name, names())}.")
+        raise UsageError(f"there is no preset {name!r}{nearest(name, names())}")
     document = read_toml(FOLDER / f"{name}.toml")
     family, summary = document.pop("family"), document.pop("summary")
     return Preset(name, family, summary, flatten(document))

@@ -52,19 +52,21 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
-        raise DrfError(f"Cannot write the checkpoint {path}: {error}; free space there.") from error
+        raise DrfError(
+            f"cannot write the checkpoint {path} ({error}): make room there, then resume the run"
+        ) from error
 
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises NotFoundError if there is none, DrfError if it is not ours."""
     if not path.is_file():
-        raise NotFoundError(f"There is no checkpoint {path}.")
+        raise NotFoundError(f"there is no checkpoint {path}")
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise DrfError(f"{path} is not a checkpoint of drf, or is damaged: {error}.") from error
+        raise DrfError(f"{path} is damaged or no checkpoint of drf ({error})") from error
     return Checkpoint(tensors, header)
 
 

@@ -17,7 +17,7 @@ from drf.errors import UsageError
 def choose_device(wanted: str) -> torch.device:
     """Return the device for auto | cpu | cuda. Raises UsageError for cuda where there is none."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UsageError("This machine has no CUDA device; use --device cpu or auto.")
+        raise UsageError("this machine has no CUDA device; use --device cpu or auto")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)

@@ -155,14 +155,17 @@ class Trainer:
             if self._over():
                 break
             index = np.sort(order[first : first + self.batch])
-            meter.add(self._step(index, generator), len(index))
+            meter.add(self.step(index, generator), len(index))
             if meter.due():
                 self.listener.on_progress(self._progress(meter))
+        if meter.unreported:  # epochs shorter than a report's interval are heard of too
+            self.listener.on_progress(self._progress(meter))
         self.state.training_s += time.perf_counter() - started
         self.state.faces += meter.faces
         self._finish_epoch(meter.means() | {"lr": self._rate()})
 
-    def _step(self, index: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, index: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
+        """Take one optimiser step on the faces of an index, (B,) int; return its losses."""
         crops = self.crops[index]
         points = self.points[torch.from_numpy(index).to(self.device)]
         size = self.config.data.input_size
@@ -202,7 +205,7 @@ class Trainer:
         tensors = _prefixed("model.", self.model) | _prefixed("average.", self.average.model)
         tensors |= {f"optimiser.{k}": v for k, v in flat_moments(self.optimiser).items()}
         checkpoint.save(self.folder / checkpoint.LAST, tensors, header | {"state": asdict(s)})
-        s.validation_s = time.perf_counter() - started
+        s.validation_s = max(s.validation_s, time.perf_counter() - started)
         self.listener.on_epoch(s.epoch, values)
 
     def _elapsed(self) -> float:

@@ -27,6 +27,11 @@ class Meter:
         self.steps += 1
         self.faces += faces
 
+    @property
+    def unreported(self) -> int:
+        """Steps since the last report."""
+        return self.steps - self._since[0]
+
     def due(self) -> bool:
         return time.perf_counter() - self._since[3] >= REPORT_EVERY_S
 
@@ -44,5 +49,5 @@ class Meter:
 def _finite(value: Tensor) -> float:
     number = float(value)
     if not math.isfinite(number):
-        raise DrfError("The loss is no longer a number: the run diverged; lower training.lr.")
+        raise DrfError("the loss is no longer a number: the run diverged; lower training.lr")
     return number

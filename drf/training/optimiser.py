@@ -31,10 +31,18 @@ def flat_moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_moments(optimiser: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    """The inverse of `flat_moments`."""
+    """The inverse of `flat_moments`.
+
+    A moment gets the memory layout of its parameter: the fused step walks both in memory order, and
+    would pair a channels-last weight with the wrong moments of a contiguous copy.
+    """
+    learned = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in flat.items():
         position, _, name = key.partition(".")
-        state.setdefault(int(position), {})[name] = value
+        owner = learned[int(position)]
+        fits = value.shape == owner.shape
+        laid_out = torch.empty_like(owner).copy_(value) if fits else value
+        state.setdefault(int(position), {})[name] = laid_out
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})

@@ -31,9 +31,9 @@ class Schedule:
         end one that has to be deterministic.
         """
         if config.epochs == 0 and config.max_minutes == 0:
-            raise UsageError("training.epochs = 0 needs a budget: set training.max_minutes too.")
+            raise UsageError("training.epochs = 0 needs a budget: set training.max_minutes too")
         if config.deterministic and config.epochs == 0:
-            raise UsageError("A deterministic run counts epochs, not minutes: set training.epochs.")
+            raise UsageError("a deterministic run counts epochs, not minutes: set training.epochs")
         return cls(
             steps=config.epochs * steps_per_epoch,
             budget_s=60 * config.max_minutes,

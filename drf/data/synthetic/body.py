@@ -49,7 +49,7 @@ def draw_ear(
     if region.size == 0:
         return
     skin = look.skin * light
-    blend(region, 0.92 * skin + EAR_FLUSH, polygon_mask(region.shape, outline - origin, 0.6))
+    blend(region, 0.92 * skin + EAR_FLUSH, polygon_mask(region.shape, outline - origin, soft=True))
     fold = np.zeros(region.shape[:2], np.uint8)
     stroke(fold, camera.project(spline(_EAR_FOLD * flip + shift)) - origin, 210, 2)
     blend(region, 0.5 * skin, cv2.GaussianBlur(fold, (5, 5), 1.1))
@@ -83,14 +83,14 @@ def draw_neck(
     outline = camera.project(spline(np.concatenate([neck, mirrored]), closed=True))
     region, origin, _ = patch(picture, outline, 2)
     shadow = _neck_shade(region.shape, camera.points[8] - origin, 0.28 * camera.scale)
-    mask = polygon_mask(region.shape, outline - origin, 0.7)
+    mask = polygon_mask(region.shape, outline - origin, soft=True)
     blend(region, tinted(look.skin * light, shadow), mask)
     colour = rng.uniform(10, 225, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(10, 240))
     outline = camera.project(spline(shoulders, closed=True))
     region, origin, _ = patch(picture, outline, 2)
     weave = cut(("fine", "strands", "coarse")[rng.integers(3)], region.shape[:2], rng)
     cloth = tinted(colour * light, np.clip(1 + rng.uniform(0.02, 0.3) * weave, 0, 2))
-    blend(region, cloth, polygon_mask(region.shape, outline - origin, 0.8))
+    blend(region, cloth, polygon_mask(region.shape, outline - origin, soft=True))
 
 
 def _neck_shade(shape: tuple[int, ...], chin: np.ndarray, reach: float) -> np.ndarray:
@@ -145,7 +145,7 @@ def draw_back_hair(
     polygon = camera.project(outline * bumps)
     region, origin, _ = patch(picture, polygon, 3)
     strands = _strand_colour(look, light * 0.72, region.shape[:2], camera.pose.roll, rng)
-    blend(region, strands, polygon_mask(region.shape, polygon - origin, 1.0))
+    blend(region, strands, polygon_mask(region.shape, polygon - origin, soft=True))
 
 
 def draw_front_hair(
@@ -177,7 +177,7 @@ def draw_front_hair(
         region, origin, view = patch(picture, polygon, 3)
         if region.size == 0:
             continue
-        cover = polygon_mask(region.shape, polygon - origin, 1.0)
+        cover = polygon_mask(region.shape, polygon - origin, soft=True)
         strands = _strand_colour(look, light, region.shape[:2], camera.pose.roll, rng)
         blend(region, strands, cover)
         mask[view] = np.maximum(mask[view], cover)

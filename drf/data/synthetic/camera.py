@@ -54,13 +54,13 @@ class Camera:
 
     def upright(self, xyz: np.ndarray) -> np.ndarray:
         """Project (..., 3) of the head's frame to (..., 2) of the unrolled, unscaled picture."""
-        turned = np.einsum("...j,ij->...i", xyz, self.rotation)
+        turned = xyz @ self.rotation.T
         depth = 1 - turned[..., 2:] / self.pose.distance
         return turned[..., :2] / depth
 
     def to_picture(self, upright: np.ndarray) -> np.ndarray:
         """Roll, scale and place (..., 2) of `upright`; returns px."""
-        return np.einsum("...j,ij->...i", upright, self._roll * self._scale) + self._shift
+        return upright @ (self._roll.T * self._scale) + self._shift
 
     def project(self, xyz: np.ndarray) -> np.ndarray:
         """Project (..., 3) of the head's frame to (..., 2) px."""

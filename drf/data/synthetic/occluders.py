@@ -142,7 +142,7 @@ def draw_hat(
     outline = spline(np.concatenate([half, half[1:-1][::-1] * (-1, 1, 1)]), closed=True)
     # The hull: a turned hat hides its own far side.
     polygon = cv2.convexHull(camera.project(outline).astype(np.float32))[:, 0]
-    mask = polygon_mask(picture.shape, polygon, 0.7)
+    mask = polygon_mask(picture.shape, polygon, soft=True)
     colour = rng.uniform(10, 220, 3) * light
     weave = cut(("fine", "medium", "strands")[rng.integers(3)], mask.shape, rng)
     weave = np.clip(1 + rng.uniform(0.05, 0.25) * weave, 0, 2)
@@ -161,7 +161,7 @@ def draw_mask(
     bridge = points[29] + rng.uniform(-0.2, 0.8) * (points[30] - points[29])
     outline = np.concatenate([points[2:15], bridge[None]])
     polygon = spline(outline, per_span=3, closed=True)
-    mask = polygon_mask(picture.shape, polygon, 0.7)
+    mask = polygon_mask(picture.shape, polygon, soft=True)
     colour = (np.array([150, 185, 215]) if rng.random() < 0.4 else rng.uniform(15, 235, 3)) * light
     weave = 1 + 0.06 * cut("medium", mask.shape, rng)
     blend(picture, tinted(colour, weave), mask)

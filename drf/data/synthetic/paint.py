@@ -57,11 +57,11 @@ def disc(
     cv2.ellipse(picture, at, reach, angle, 0, 360, _scalar(colour), -1, cv2.LINE_AA, _SHIFT)
 
 
-def polygon_mask(shape: tuple[int, ...], polygon: np.ndarray, blur: float = 0.0) -> np.ndarray:
-    """Return a uint8 mask (255 inside), optionally softened by a Gaussian of `blur` px."""
+def polygon_mask(shape: tuple[int, ...], polygon: np.ndarray, soft: bool = False) -> np.ndarray:
+    """Return a uint8 mask (255 inside), `soft`: with an edge about three pixels wide."""
     mask = np.zeros(shape[:2], np.uint8)
     fill(mask, polygon, 255)
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur)) if blur > 0 else mask
+    return np.asarray(cv2.blur(mask, (3, 3))) if soft else mask
 
 
 class Patch(NamedTuple):
@@ -74,14 +74,13 @@ class Patch(NamedTuple):
 
 def patch(picture: np.ndarray, points: np.ndarray, margin: float) -> Patch:
     """Return the part of a picture around (n, 2) px points."""
-    bounds = []
-    for axis, size in ((1, picture.shape[0]), (0, picture.shape[1])):
-        column = points[:, axis]
-        low, high = int(column.min() - margin), int(column.max() + margin) + 2
-        bounds.append(slice(min(max(low, 0), size), min(max(high, 0), size)))
-    rows, columns = bounds
-    origin = np.array([columns.start, rows.start], dtype=np.float64)
-    return Patch(picture[rows, columns], origin, (rows, columns))
+    height, width = picture.shape[:2]
+    left, top = np.minimum.reduce(points).tolist()
+    right, bottom = np.maximum.reduce(points).tolist()
+    x0, x1 = (min(max(int(x), 0), width) for x in (left - margin, right + margin + 2))
+    y0, y1 = (min(max(int(y), 0), height) for y in (top - margin, bottom + margin + 2))
+    view = (slice(y0, y1), slice(x0, x1))
+    return Patch(picture[view], np.array([x0, y0], dtype=np.float64), view)
 
 
 def blend(picture: np.ndarray, source: np.ndarray, alpha: np.ndarray) -> None:
@@ -125,4 +124,4 @@ def _spline_matrix(n: int, per_span: int, closed: bool) -> np.ndarray:
 
 def spline(points: np.ndarray, per_span: int = 5, closed: bool = False) -> np.ndarray:
     """Return a Catmull-Rom curve through (n, d) points."""
-    return np.einsum("ij,jk->ik", _spline_matrix(len(points), per_span, closed), points)
+    return _spline_matrix(len(points), per_span, closed) @ points

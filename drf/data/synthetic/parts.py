@@ -23,6 +23,9 @@ from drf.data.synthetic.textures import cut
 NOSTRIL_TONE = np.array([0.20, 0.13, 0.12])
 """Colour of a nostril's inside relative to the skin."""
 
+_BROW_ALONG = np.linspace(0, 1, 17)[:, None]  # from the tail to the root
+_BROW_TAPER = 0.35 + 0.9 * _BROW_ALONG - 0.35 * _BROW_ALONG**3
+
 
 @dataclass(frozen=True)
 class Canvas:
@@ -34,15 +37,14 @@ class Canvas:
     look: Look
     unit: float  # px per head unit
     seen: np.ndarray  # (H, W) float32: share of the skin that is seen there
-    side: (
-        np.ndarray
-    )  # (H, W) float32: canonical x of the skin seen there, texture px from the midline
+    side: np.ndarray  # (H, W) float32: texture px from the midline of the skin seen there
 
 
 def _visible(canvas: Canvas, view: tuple[slice, slice], edge: float) -> np.ndarray:
     """Return (h, w) 0..1: skin on the eye's own side of the nose; `edge` is the bound, signed."""
-    own = canvas.side[view] * np.sign(edge) - abs(edge)
-    return np.clip(own * 0.5 + 0.5, 0, 1) * canvas.seen[view]
+    sign = 1 if edge > 0 else -1
+    own = canvas.side[view] * np.float32(0.5 * sign) + np.float32(0.5 - 0.5 * abs(edge))
+    return np.clip(own, 0, 1) * canvas.seen[view]
 
 
 def draw_eye(canvas: Canvas, lids: tuple[int, ...], gaze: np.ndarray, edge: float) -> None:
@@ -119,31 +121,26 @@ def draw_brow(
 ) -> None:
     """Draw one brow along its five points (tail first): a soft tapered band of hairs."""
     points = canvas.points[indices]
-    curve = spline(points, per_span=4)
-    along = np.linspace(0, 1, len(curve))[:, None]
-    span = float(np.hypot(*(points[-1] - points[0])))
-    tangent = np.gradient(curve, axis=0)
-    normal = np.stack([-tangent[:, 1], tangent[:, 0]], -1) * np.sign(
-        points[-1, 0] - points[0, 0] or 1
-    )
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
-    half = thickness * (0.35 + 0.9 * along - 0.35 * along**3) * canvas.look.brow_weight
-    band = np.concatenate([curve - half * normal, (curve + half * normal)[::-1]])
+    curve, along = spline(points, per_span=4), _BROW_ALONG
+    steps = curve[1:] - curve[:-1]
+    tangent = np.concatenate([steps[:1], steps])
+    tangent /= np.hypot(tangent[:, :1], tangent[:, 1:]) + 1e-9
+    down = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) * (1 if edge < 0 else -1)
+    half = thickness * canvas.look.brow_weight * _BROW_TAPER
+    band = np.concatenate([curve - half * down, (curve + half * down)[::-1]])
     region, origin, view = patch(canvas.picture, band, 4)
-    if region.size == 0 or span < 2:
+    if region.size == 0:
         return
-    mask = polygon_mask(region.shape, band - origin, blur=0.9)
+    mask = polygon_mask(region.shape, band - origin, soft=True)
     hairs = np.zeros(region.shape[:2], np.uint8)
-    starts = curve + normal * half * rng.uniform(-0.2, 1.1, (len(curve), 1))
-    lean = tangent / (np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9)
-    ends = starts - (normal * (0.6 + along) + lean * 1.3) * half * rng.uniform(
-        0.7, 1.5, (len(curve), 1)
-    )
-    strokes(hairs, np.stack([starts, ends], axis=1) - origin, 255)
+    place, length = rng.uniform((-0.2, 0.7), (1.1, 1.5), (len(curve), 2)).T[..., None]
+    starts = curve + down * half * place - origin
+    ends = starts - (down * (0.6 + along) + tangent * 1.3) * half * length
+    strokes(hairs, np.stack([starts, ends], axis=1), 255)
+    density = min(0.95, 0.55 + 0.3 * canvas.look.brow_weight) / 255
     grain = 0.62 + 0.14 * cut("fine", region.shape[:2], rng)
-    density = min(0.95, 0.55 + 0.3 * canvas.look.brow_weight)
-    alpha = mask.astype(np.float32) / 255 * grain * density + hairs.astype(np.float32) / 255 * 0.3
-    alpha = np.clip(alpha, 0, 0.95) * _visible(canvas, view, edge)
+    alpha = mask * grain * np.float32(density) + hairs * np.float32(0.3 / 255)
+    alpha = np.minimum(alpha, np.float32(0.95)) * _visible(canvas, view, edge)
     colour = (0.72 * canvas.look.hair + 0.12 * canvas.look.skin) * canvas.gain[indices].mean(axis=0)
     blend(region, colour, alpha)
 
@@ -163,7 +160,7 @@ def draw_mouth(canvas: Canvas, teeth: float) -> None:
     top = np.concatenate([upper_out, local[64:65], upper_in[::-1], local[60:61]])
     bottom = np.concatenate([lower_out, local[60:61], lower_in[::-1], local[64:65]])
     for polygon, tone in ((top, 0.84), (bottom, 1.0)):
-        mask = polygon_mask(region.shape, polygon, blur=0.7).astype(np.float32) / 255
+        mask = polygon_mask(region.shape, polygon, soft=True).astype(np.float32) / 255
         blend(region, lips * tone, 0.86 * mask * seen)
     shine = np.zeros(region.shape[:2], np.uint8)
     stroke(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-GRID = 96
+GRID = 80
 """Nodes of the canonical grid along each axis."""
 
 EXTENT = 1.42

@@ -1,0 +1,72 @@
+"""A training run small enough for tests: 48 synthetic faces, a tiny hourglass, 32 px."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drf import registry
+from drf.config import RunConfig
+from drf.data.cache import Pack, pack
+from drf.data.synthetic_dataset import SyntheticDataset
+from drf.methods import Request, configure
+from drf.training.loop import Progress, Trainer
+
+TINY = {
+    "data.input_size": 32,
+    "model.width": 8,
+    "model.depth": 2,
+    "model.growth": 0,
+    "training.batch_size": 16,
+    "training.epochs": 3,
+    "training.lr": 0.01,
+    "training.ema": 0.5,
+    "training.precision": "fp32",
+}
+
+
+class Listener:
+    """Keeps what it hears; `then` is called after each epoch."""
+
+    def __init__(self, then: Callable[[int], None] = lambda epoch: None) -> None:
+        self.epochs: list[tuple[int, dict[str, float]]] = []
+        self.reports: list[Progress] = []
+        self.then = then
+
+    def on_progress(self, progress: Progress) -> None:
+        self.reports.append(progress)
+
+    def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
+        self.epochs.append((epoch, values))
+        self.then(epoch)
+
+
+@pytest.fixture(scope="session")
+def packs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pack, Pack]:
+    """Packs of 48 training faces and of the faces that validate."""
+    cache = tmp_path_factory.mktemp("cache")
+    dataset = SyntheticDataset(size=48)
+    return pack(dataset, "train", "gt", cache), pack(dataset, "train", "gt", cache, limit=16)
+
+
+def tiny(**changes: object) -> RunConfig:
+    """The tiny configuration; keys with __ for the dot."""
+    options = TINY | {key.replace("__", "."): value for key, value in changes.items()}
+    return configure(Request("hourglass", options=options)).config
+
+
+Make = Callable[..., Trainer]
+
+
+@pytest.fixture
+def make(packs: tuple[Pack, Pack], tmp_path: Path) -> Make:
+    """Return make(config, listener=…, folder=…) -> Trainer on the small packs."""
+
+    def build(
+        config: RunConfig, listener: Listener | None = None, folder: Path = tmp_path / "run"
+    ) -> Trainer:
+        return Trainer(config, registry.build(config), *packs, folder, listener or Listener())
+
+    return build

@@ -1,0 +1,155 @@
+"""What the loop promises: it learns, repeats itself, resumes to the digit, and ends in order."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from drf.errors import DrfError
+from drf.prediction import Predictor, predict
+from drf.training import checkpoint
+from drf.training.loop import Trainer
+from tests.training.conftest import Listener, Make, tiny
+
+
+def curve(listener: Listener) -> list[dict[str, float]]:
+    return [values for _, values in listener.epochs]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(folder / checkpoint.LAST).tensors
+
+
+def test_it_learns_and_keeps_the_best(make: Make, tmp_path: Path) -> None:
+    listener = Listener()
+    outcome = make(tiny(training__epochs=12), listener).run()
+    values = curve(listener)
+    assert outcome.state == "finished"
+    assert outcome.epochs == 12
+    assert values[-1]["loss"] < 0.9 * values[1]["loss"]
+    nmes = [v["val_nme_ocular"] for v in values]
+    assert outcome.best_val_nme == min(nmes) < 0.5 * nmes[0]
+    assert outcome.best_epoch == nmes.index(min(nmes))
+    assert all(v["val_nme_pupil"] > v["val_nme_ocular"] for v in values)
+
+
+def test_the_best_checkpoint_scores_what_was_recorded(make: Make, tmp_path: Path) -> None:
+    from drf import metrics
+
+    trainer = make(tiny(), folder=tmp_path / "a")
+    outcome = trainer.run()
+    model, config = checkpoint.load_model(tmp_path / "a" / checkpoint.BEST)
+    assert config == tiny()
+    predictions, _ = predict(Predictor(model, torch.device("cpu"), "fp32"), trainer.val)
+    errors = metrics.image_errors(predictions, trainer.val.picture_points, "ocular")
+    assert metrics.nme(errors) == outcome.best_val_nme
+
+
+def test_same_seed_same_digits_other_seed_others(make: Make, tmp_path: Path) -> None:
+    runs = {}
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        listener = Listener()
+        config = tiny(training__deterministic=True, training__seed=seed)
+        make(config, listener, tmp_path / name).run()
+        runs[name] = curve(listener)
+    assert runs["a"] == runs["b"]
+    assert runs["a"][-1] != runs["c"][-1]
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one(make: Make, tmp_path: Path) -> None:
+    whole, parts = Listener(), Listener()
+    config = tiny(training__deterministic=True)
+    make(config, whole, tmp_path / "whole").run()
+
+    def stop(epoch: int) -> None:
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    outcome = make(config, Listener(stop), tmp_path / "parts").run()
+    assert outcome.state == "interrupted"
+    trainer = make(config, parts, tmp_path / "parts")
+    trainer.resume(checkpoint.load(tmp_path / "parts" / checkpoint.LAST))
+    assert trainer.run().state == "finished"
+    assert curve(parts) == curve(whole)[2:]
+    first, second = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_budget_ends_a_run_in_order_and_anneals_to_its_end(make: Make) -> None:
+    listener = Listener()
+    config = tiny(training__epochs=0, training__max_minutes=4 / 60)
+    outcome = make(config, listener).run()
+    assert outcome.state == "finished"
+    assert outcome.wall_s < 8  # the last validation included; the machine may be busy
+    assert outcome.epochs >= 1
+    assert curve(listener)[-1]["lr"] < 0.2 * config.training.lr
+    shares = [report.share for report in listener.reports]
+    assert shares == sorted(shares)
+
+
+def test_progress_is_reported(make: Make) -> None:
+    listener = Listener()
+    make(tiny(training__epochs=3), listener).run()
+    assert [report.epoch for report in listener.reports if report.share == 1] == [3]
+    assert {report.epoch for report in listener.reports} == {1, 2, 3}
+    for report in listener.reports:
+        assert 0 < report.share <= 1
+        assert report.faces_per_s > 0
+        assert math.isfinite(report.loss)
+        assert math.isfinite(report.seconds_left)
+
+
+def test_divergence_is_said(make: Make) -> None:
+    @torch.no_grad()
+    def blow_up(epoch: int) -> None:
+        for p in trainer.model.parameters():
+            p.fill_(1e38)  # beyond what float32 can multiply: no loss can be finite
+
+    trainer = make(tiny(), Listener(blow_up))
+    with pytest.raises(DrfError, match=r"lower training\.lr"):
+        trainer.run()
+
+
+def test_a_landmark_subset_is_trained_and_scored_alone(make: Make, tmp_path: Path) -> None:
+    trainer = make(tiny(data__points="eyes"), folder=tmp_path / "eyes")
+    trainer.run()
+    model, _ = checkpoint.load_model(tmp_path / "eyes" / checkpoint.BEST)
+    predictor = Predictor(model, torch.device("cpu"), "fp32", flip_test=True)
+    predictions, _ = predict(predictor, trainer.val)
+    known = np.isfinite(predictions).all(axis=(0, 2))
+    assert np.flatnonzero(known).tolist() == list(range(36, 48))
+
+
+def test_the_mean_shape_needs_no_steps(packs, tmp_path: Path) -> None:
+    from drf import registry
+    from drf.data.cache import CONTEXT, PACK_SIZE
+    from drf.methods import Request, configure
+
+    config = configure(Request("mean-shape")).config
+    train, val = packs
+    listener = Listener()
+    model = registry.build(config)
+    outcome = Trainer(config, model, train, val, tmp_path, listener).run()
+    assert [epoch for epoch, _ in listener.epochs] == [0]
+    assert (outcome.state, outcome.best_epoch) == ("finished", 0)
+    shape = checkpoint.load_model(tmp_path / checkpoint.BEST)[0].shape.numpy()
+    unit = ((train.points + 0.5) / PACK_SIZE - 0.5) * CONTEXT + 0.5
+    assert shape == pytest.approx(unit.mean(axis=0), abs=1e-5)
+
+
+def test_a_full_disk_leaves_the_older_checkpoint(make: Make, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "full"
+    make(tiny(training__epochs=1), folder=folder).run()
+    before = (folder / checkpoint.LAST).read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(DrfError, match=r"No space left.*resume"):
+        make(tiny(training__epochs=1), folder=folder).run()
+    assert (folder / checkpoint.LAST).read_bytes() == before
+    assert not list(folder.glob("*.tmp"))
