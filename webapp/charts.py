@@ -25,10 +25,10 @@ class Chart:
 def ced(errors: np.ndarray, norm: str) -> Chart:
     """Return the cumulative error distribution, exact: one step per face, no grid.
 
-    errors: (n,) image errors as fractions. The axis ends a fifth beyond the larger threshold; FR
-    and AUC stand at their thresholds.
+    errors: (n,) image errors as fractions. The axis ends beyond the larger threshold, where the
+    last FR and AUC are written; those of the smaller stand before it.
     """
-    limit = 1.2 * max(metrics.THRESHOLDS)
+    limit = 1.4 * max(metrics.THRESHOLDS)
     shown = np.sort(errors[errors <= limit])
     x = 100 * np.concatenate([[0.0], shown, [limit]])
     faces = np.concatenate([[0.0], np.arange(1, len(shown) + 1), [len(shown)]])
@@ -57,6 +57,7 @@ def ced(errors: np.ndarray, norm: str) -> Chart:
 
 
 def _threshold(figure: go.Figure, threshold: float, failed: float, area: float) -> None:
+    side = "left" if threshold == max(metrics.THRESHOLDS) else "right"
     figure.add_vline(x=100 * threshold, line={"color": theme.QUIET, "width": 1, "dash": "dot"})
     figure.add_annotation(
         x=100 * threshold,
@@ -64,9 +65,9 @@ def _threshold(figure: go.Figure, threshold: float, failed: float, area: float) 
         text=f"<b>{100 * threshold:.0f} %</b><br>FR {failed:.1f}<br>AUC {area:.1f}",
         align="left",
         showarrow=False,
-        xanchor="right",
+        xanchor=side,
         yanchor="bottom",
-        xshift=-4,
+        xshift=-4 if side == "right" else 4,
         yshift=6,
         font={"size": 12},
     )

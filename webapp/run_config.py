@@ -85,4 +85,6 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _as_written(value: Any) -> str:
+    if value is None:
+        return "–"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -61,7 +61,7 @@ def title(current: Store, run: dict[str, Any]) -> None:
         st.space("stretch")
         share.link(url_keys.RUN, current)
     if run["status"] in ("running", "stale", "crashed"):
-        done = f"{run['progress']:.0%} done, epoch {run['epoch']}"
+        done = f"{100 * run['progress']:.0f} % done, epoch {run['epoch']}"
         heard = f"last heard of {moment(run['heartbeat_at'])}"
         st.progress(float(run["progress"]), text=plain(f"{done}; {heard}. {look.meaning}"))
     elif run["reason"]:
