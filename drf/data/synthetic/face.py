@@ -20,7 +20,7 @@ from drf.data.synthetic.sensor import expose
 from drf.data.synthetic.skin import TEXTURE, albedo
 from drf.errors import NotFoundError
 
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 """Raised whenever the pictures or the points of any (subset, index, seed) change."""
 
 
@@ -149,6 +149,7 @@ def _draw_face(
         gain[row, column],
         look,
         camera.scale,
+        abs(camera.pose.yaw) > 12,
         raster.cover,
         raster.column - np.float32((TEXTURE - 1) / 2),
     )

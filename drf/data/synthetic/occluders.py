@@ -115,12 +115,29 @@ def draw_hand(
         # A narrower core, lit from the upper left, leaves the rim of each finger dark.
         stroke(inner, line - 0.1 * min(thickness, 12), 255, max(1, round(0.6 * thickness)))
     tone = look.skin * light * rng.uniform(0.9, 1.08)
-    shadow = cv2.GaussianBlur(mask, (0, 0), 3) * np.float32(0.4 / 255)
-    blend(picture, tone * 0.2, shadow)
-    blend(picture, tone * 0.6, cv2.GaussianBlur(mask, (3, 3), 0.6))
-    core = cv2.GaussianBlur(inner, (0, 0), 0.02 * camera.scale + 0.5)
-    blend(picture, tone, np.asarray(cv2.min(mask, core)))
+    x, y, width, height = cv2.boundingRect(mask)
+    view = (slice(max(0, y - 6), y + height + 6), slice(max(0, x - 6), x + width + 6))
+    region, outer = picture[view], mask[view]
+    blend(region, tone * 0.2, cv2.blur(outer, (9, 9)) * np.float32(0.4 / 255))
+    blend(region, tone * 0.6, cv2.blur(outer, (3, 3)))
+    core = cv2.GaussianBlur(inner[view], (0, 0), 0.02 * camera.scale + 0.5)
+    blend(region, tone, np.asarray(cv2.min(outer, core)))
     return mask
+
+
+def _draw_cloth(
+    picture: np.ndarray, polygon: np.ndarray, colour: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Fill a polygon with woven cloth; return its uint8 mask over the whole picture."""
+    whole = np.zeros((picture.shape[0], picture.shape[1]), np.uint8)
+    region, origin, view = patch(picture, polygon, 3)
+    if region.size:
+        mask = polygon_mask(region.shape, polygon - origin, soft=True)
+        weave = cut(("fine", "medium", "strands")[rng.integers(3)], mask.shape, rng)
+        weave = np.clip(1 + rng.uniform(0.05, 0.25) * weave, 0, 2)
+        blend(region, tinted(colour, weave), mask)
+        whole[view] = mask
+    return whole
 
 
 def draw_hat(
@@ -142,11 +159,8 @@ def draw_hat(
     outline = spline(np.concatenate([half, half[1:-1][::-1] * (-1, 1, 1)]), closed=True)
     # The hull: a turned hat hides its own far side.
     polygon = cv2.convexHull(camera.project(outline).astype(np.float32))[:, 0]
-    mask = polygon_mask(picture.shape, polygon, soft=True)
     colour = rng.uniform(10, 220, 3) * light
-    weave = cut(("fine", "medium", "strands")[rng.integers(3)], mask.shape, rng)
-    weave = np.clip(1 + rng.uniform(0.05, 0.25) * weave, 0, 2)
-    blend(picture, tinted(colour, weave), mask)
+    mask = _draw_cloth(picture, polygon, colour, rng)
     if abs(camera.pose.yaw) < 25:
         band = camera.project(spline(np.concatenate([half[2:0:-1] * (-1, 1, 1), half[:3]])))
         stroke(picture, band, colour * rng.uniform(0.3, 0.7), int(rng.integers(2, 9)))
@@ -161,10 +175,8 @@ def draw_mask(
     bridge = points[29] + rng.uniform(-0.2, 0.8) * (points[30] - points[29])
     outline = np.concatenate([points[2:15], bridge[None]])
     polygon = spline(outline, per_span=3, closed=True)
-    mask = polygon_mask(picture.shape, polygon, soft=True)
     colour = (np.array([150, 185, 215]) if rng.random() < 0.4 else rng.uniform(15, 235, 3)) * light
-    weave = 1 + 0.06 * cut("medium", mask.shape, rng)
-    blend(picture, tinted(colour, weave), mask)
+    mask = _draw_cloth(picture, polygon, colour, rng)
     dark = colour * 0.7
     for share in (0.35, 0.65):
         fold = np.stack([points[3], points[51] + share * (points[8] - points[51]), points[13]])

@@ -36,6 +36,7 @@ class Canvas:
     gain: np.ndarray  # (68, 3) light at the points
     look: Look
     unit: float  # px per head unit
+    turned: bool  # whether the nose may hide a part of an eye or a brow
     seen: np.ndarray  # (H, W) float32: share of the skin that is seen there
     side: np.ndarray  # (H, W) float32: texture px from the midline of the skin seen there
 
@@ -64,7 +65,7 @@ def draw_eye(canvas: Canvas, lids: tuple[int, ...], gaze: np.ndarray, edge: floa
     opening = np.concatenate([upper[:-1], lower[:-1]])
     light = canvas.gain[indices].mean(axis=0)
     look = canvas.look
-    before = region.copy()
+    before = region.copy() if canvas.turned else None
     ball = _eyeball(canvas, region.shape, points - origin, upper, gaze, light)
     blend(region, ball, polygon_mask(region.shape, opening))
 
@@ -73,15 +74,13 @@ def draw_eye(canvas: Canvas, lids: tuple[int, ...], gaze: np.ndarray, edge: floa
     up /= max(float(np.hypot(*up)), 1e-6)
     middle = np.sin(np.linspace(0, np.pi, len(upper)))[:, None]
     crease = upper + up * (0.6 + (0.10 + 0.06 * look.age) * width) * middle
-    line = np.zeros(region.shape[:2], np.uint8)
-    stroke(line, crease, 150)
-    blend(region, look.skin * light * 0.55, cv2.GaussianBlur(line, (3, 3), 0.7))
+    stroke(region, crease, look.skin * light * 0.74)
     stroke(region, lower, look.skin * light * (0.68 - 0.15 * look.lashes))
     stroke(region, upper, dark, 2 if width > 17 else 1)
     if look.lashes > 0.5:
         stroke(region, upper + 0.5 * up * middle, dark * 0.6, 2)
-    keep = 1 - _visible(canvas, view, edge)
-    blend(region, before, keep)
+    if before is not None:
+        blend(region, before, 1 - _visible(canvas, view, edge))
 
 
 def _eyeball(
@@ -106,10 +105,10 @@ def _eyeball(
     disc(ball, centre, (radius, radius), 0, look.iris * light * 0.45)
     disc(ball, centre, (0.84 * radius, 0.84 * radius), 0, look.iris * light * 1.1)
     disc(ball, centre, (0.42 * radius, 0.42 * radius), 0, np.array([10, 8, 8]))
-    shadow = np.zeros(shape[:2], np.uint8)
-    stroke(shadow, upper, 255, max(2, round(0.16 * width)))
-    softened = cv2.GaussianBlur(shadow, (5, 5), 1.2) * np.float32(0.55 / 255)
-    blend(ball, look.skin * light * 0.25, softened)
+    shade = polygon_mask(
+        shape, np.concatenate([upper, upper[::-1] + 0.11 * width * down]), soft=True
+    )
+    blend(ball, look.skin * light * 0.25, shade * np.float32(0.5 / 255))
     glint = centre + np.array([-0.3, -0.35]) * radius
     spark = np.full(3, 250.0) * min(1.0, light.mean() + 0.3)
     disc(ball, glint, (0.22 * radius, 0.22 * radius), 0, spark)
@@ -140,7 +139,9 @@ def draw_brow(
     density = min(0.95, 0.55 + 0.3 * canvas.look.brow_weight) / 255
     grain = 0.62 + 0.14 * cut("fine", region.shape[:2], rng)
     alpha = mask * grain * np.float32(density) + hairs * np.float32(0.3 / 255)
-    alpha = np.minimum(alpha, np.float32(0.95)) * _visible(canvas, view, edge)
+    alpha = np.minimum(alpha, np.float32(0.95))
+    if canvas.turned:
+        alpha *= _visible(canvas, view, edge)
     colour = (0.72 * canvas.look.hair + 0.12 * canvas.look.skin) * canvas.gain[indices].mean(axis=0)
     blend(region, colour, alpha)
 
@@ -156,24 +157,15 @@ def draw_mouth(canvas: Canvas, teeth: float) -> None:
     upper_in, lower_in = spline(local[60:65]), spline(local[[64, 65, 66, 67, 60]])
     light = canvas.gain[48:68].mean(axis=0)
     lips = canvas.look.lips * light
-    seen = canvas.seen[view]
-    top = np.concatenate([upper_out, local[64:65], upper_in[::-1], local[60:61]])
-    bottom = np.concatenate([lower_out, local[60:61], lower_in[::-1], local[64:65]])
-    for polygon, tone in ((top, 0.84), (bottom, 1.0)):
-        mask = polygon_mask(region.shape, polygon, soft=True).astype(np.float32) / 255
-        blend(region, lips * tone, 0.86 * mask * seen)
-    shine = np.zeros(region.shape[:2], np.uint8)
-    stroke(
-        shine,
-        0.55 * spline(local[[55, 56, 57, 58, 59]]) + 0.45 * spline(local[[55, 65, 66, 67, 59]]),
-        255,
-        2,
-    )
-    blend(
-        region,
-        np.clip(lips * 1.5 + 25, 0, 255),
-        cv2.GaussianBlur(shine, (5, 5), 1.2).astype(np.float32) * np.float32(0.5 / 255),
-    )
+    paint = np.empty(region.shape, np.uint8)
+    paint[:] = np.clip(lips, 0, 255)
+    # The upper lip faces down and is darker; the lower one catches the light along its middle.
+    fill(paint, np.concatenate([upper_out, local[64:65], upper_in[::-1]]), 0.84 * lips)
+    shine = 0.55 * local[[55, 56, 57, 58, 59]] + 0.45 * local[[55, 65, 66, 67, 59]]
+    stroke(paint, spline(shine), 1.22 * lips + 12, 2)
+    mask = polygon_mask(region.shape, np.concatenate([upper_out, lower_out]), soft=True)
+    alpha = mask * np.float32(0.88 / 255) * canvas.seen[view]
+    blend(region, np.asarray(cv2.blur(paint, (3, 3))), alpha)
     _draw_inside(region, local, np.concatenate([upper_in, lower_in[1:-1]]), teeth, light)
     line = lips * 0.36
     stroke(region, np.concatenate([local[48:49], upper_in, local[54:55]]), line)

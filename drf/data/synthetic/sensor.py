@@ -48,7 +48,7 @@ def expose(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np
     y, x = (int(rng.integers(0, TILE - n + 1)) for n in (height, width))
     gain = noise / GRAIN_SPREAD
     picture = cv2.addWeighted(picture, 1, grain()[y : y + height, x : x + width], gain, -128 * gain)
-    if rng.random() < 0.1:
+    if rng.random() < 0.06:
         quality = int(rng.integers(30, 85))
         # Encoder and decoder both take RGB for BGR here, so the order of the channels survives.
         _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -18,19 +18,22 @@ TEXTURE = 2 * sculpt.GRID
 
 @dataclass(frozen=True)
 class _Masks:
+    """What is the same for everybody, on the canonical texture; (T, T) float32 if not said."""
+
     columns: np.ndarray  # (257,) proportions across the face for tables, -0.5..0.5
-    lookup: np.ndarray  # (T, T) int: the column a texel lies in
-    combed: np.ndarray  # (T, T) height, ragged along the strands
-    sides: np.ndarray  # (T, T) > 0 where hair grows beside the face, however long
-    cropped: np.ndarray  # (T, T) the same, ending at the ears
-    wreath: np.ndarray  # (T, T) the same, without the top
-    dark: (
-        np.ndarray
-    )  # (6, T, T): folds, forehead wrinkles, eye bags, crow's feet, hollows, underside
-    red: np.ndarray  # (T, T) cheeks and nose
-    beard: np.ndarray  # (T, T)
-    moustache: np.ndarray  # (T, T)
-    strands: np.ndarray  # (T, T) streaks that run away from the crown
+    lookup: np.ndarray  # (T, T) int32: the column a texel lies in
+    combed: np.ndarray  # height, ragged along the strands
+    sides: np.ndarray  # > 0 where hair grows beside the face, however long
+    cropped: np.ndarray  # the same, ending at the ears
+    wreath: np.ndarray  # the same, without the top
+    base: np.ndarray  # tone: 1, less in the hollows and under the jaw
+    dark: np.ndarray  # (4, T, T): folds, forehead wrinkles, eye bags, crow's feet
+    red: np.ndarray  # cheeks and nose
+    beard: np.ndarray
+    moustache: np.ndarray
+    strands: np.ndarray  # streaks that run away from the crown, zero mean, unit spread
+    sheen: np.ndarray  # brightness of the hair along them
+    ones: np.ndarray
 
 
 def _crease(
@@ -46,17 +49,20 @@ def _crease(
     return np.exp(-((nearest / width) ** 2))
 
 
-def _darkness(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Return the (6, T, T) masks of `_Masks.dark`."""
+def _wrinkles(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the (4, T, T) masks of `_Masks.dark`."""
     folds = _crease(x, y, [(0.085, 0.47), (0.135, 0.53), (0.175, 0.60), (0.18, 0.65)], 0.011)
-    wrinkles = sum(np.exp(-(((y - h + 0.25 * x**2) / 0.008) ** 2)) for h in (0.0, 0.04, 0.08))
-    wrinkles = wrinkles * np.exp(-((x / 0.22) ** 4)) + _crease(
-        x, y, [(0.02, 0.13), (0.018, 0.19)], 0.008
-    )
+    rows = [np.exp(-(((y - h + 0.25 * x**2) / 0.008) ** 2)) for h in (0.0, 0.04, 0.08)]
+    forehead = np.sum(rows, axis=0) * np.exp(-((x / 0.22) ** 4))
+    forehead += _crease(x, y, [(0.02, 0.13), (0.018, 0.19)], 0.008)
     bags = _crease(x, y, [(0.11, 0.30), (0.15, 0.318), (0.205, 0.31)], 0.014)
-    crow = _crease(x, y, [(0.27, 0.25), (0.31, 0.23)], 0.006) + _crease(
-        x, y, [(0.27, 0.265), (0.315, 0.28)], 0.006
-    )
+    crow = _crease(x, y, [(0.27, 0.25), (0.31, 0.23)], 0.006)
+    crow += _crease(x, y, [(0.27, 0.265), (0.315, 0.28)], 0.006)
+    return np.stack([folds, forehead, bags, crow])
+
+
+def _base_tone(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Return how much ambient light reaches the skin: little in hollows and under the jaw."""
     hollows = (
         0.55 * _crease(x, y, [(0.075, 0.225), (0.10, 0.27)], 0.030)
         + 0.35 * _crease(x, y, [(0.13, 0.215), (0.23, 0.215)], 0.022)
@@ -65,9 +71,8 @@ def _darkness(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
         + 0.45 * gaussian(x, y - 0.715, 0.07, 0.016)
         + 0.25 * gaussian(x, y - 0.548, 0.012, 0.02)
     )
-    behind = np.clip(radius - 1, 0, 1)
-    underside = np.clip(behind * 5, 0, 1) * np.clip((y - 0.45) / 0.25, 0, 1)
-    return np.stack([folds, wrinkles, bags, crow, hollows, underside])
+    underside = np.clip((radius - 1) * 5, 0, 1) * np.clip((y - 0.45) / 0.25, 0, 1)
+    return 1 - 0.30 * hollows - 0.40 * underside
 
 
 @lru_cache(maxsize=1)
@@ -81,28 +86,31 @@ def _masks() -> _Masks:
     jaw = np.clip((radius - 0.60 - 0.24 * np.clip(np.abs(x) / 0.3, 0, 1)) / 0.14, 0, 1)
     jaw *= np.clip((y - 0.40) / 0.15, 0, 1)
     lips = _crease(x, y, [(0.0, 0.635), (0.13, 0.62)], 0.062)
-    beard = np.clip(jaw + 0.8 * gaussian(x, y - 0.76, 0.1, 0.04), 0, 1) * (
-        1 - np.clip(lips * 1.6, 0, 1)
-    )
-    moustache = _crease(x, y, [(0.0, 0.555), (0.09, 0.565), (0.16, 0.61)], 0.022)
-    red = gaussian(np.abs(x) - 0.21, y - 0.41, 0.075, 0.06) + 0.8 * gaussian(
-        x, y - 0.46, 0.05, 0.04
-    )
+    beard = np.clip(jaw + 0.8 * gaussian(x, y - 0.76, 0.1, 0.04), 0, 1)
+    beard *= 1 - np.clip(lips * 1.6, 0, 1)
+    red = gaussian(np.abs(x) - 0.21, y - 0.41, 0.075, 0.06)
+    red += 0.8 * gaussian(x, y - 0.46, 0.05, 0.04)
     strands = _radial_strands(x, y)
     sides = (radius - 0.99 - 0.012 * strands) * 50
     cropped = np.minimum(sides, (0.36 - y) * 33)
+    maps = {
+        "combed": y - 0.016 * strands,
+        "sides": sides,
+        "cropped": cropped,
+        "wreath": np.minimum(cropped, (y + 0.02) * 20),
+        "base": _base_tone(x, y, radius),
+        "dark": _wrinkles(x, y),
+        "red": red,
+        "beard": beard,
+        "moustache": _crease(x, y, [(0.0, 0.555), (0.09, 0.565), (0.16, 0.61)], 0.022),
+        "strands": strands,
+        "sheen": np.clip(1 + 0.22 * strands, 0, 2),
+        "ones": np.ones_like(x),
+    }
     return _Masks(
-        np.linspace(-0.5, 0.5, 257),
-        np.clip(np.rint((x + 0.5) * 256), 0, 256).astype(np.int32),
-        (y - 0.016 * strands).astype(np.float32),
-        sides.astype(np.float32),
-        cropped.astype(np.float32),
-        np.minimum(cropped, (y + 0.02) * 20).astype(np.float32),
-        _darkness(x, y, radius).astype(np.float32),
-        red.astype(np.float32),
-        beard.astype(np.float32),
-        moustache.astype(np.float32),
-        strands,
+        columns=np.linspace(-0.5, 0.5, 257),
+        lookup=np.clip(np.rint((x + 0.5) * 256), 0, 256).astype(np.int32),
+        **{name: field.astype(np.float32) for name, field in maps.items()},
     )
 
 
@@ -145,14 +153,12 @@ def albedo(look: Look, smile: float, brows_up: float, rng: np.random.Generator) 
     """Paint the surface: three (TEXTURE, TEXTURE) float32 planes, RGB 0..255 before shading."""
     masks = _masks()
     shape = (TEXTURE, TEXTURE)
-    tone = np.ones(shape, np.float32)
+    tone = masks.base.copy()
     weights = (
         0.10 + 0.26 * look.age + 0.22 * smile,
         0.30 * max(0.0, look.age - 0.35) + 0.18 * brows_up * look.age,
         0.06 + 0.20 * look.age,
         0.30 * max(0.0, look.age - 0.3) + 0.10 * smile * look.age,
-        0.30,
-        0.40,
     )
     for weight, mask in zip(weights, masks.dark, strict=True):
         cv2.scaleAdd(mask, -weight, tone, dst=tone)
@@ -161,16 +167,17 @@ def albedo(look: Look, smile: float, brows_up: float, rng: np.random.Generator) 
     if rng.random() < 0.25:  # freckles and spots
         spots = np.clip(textures.cut("fine", shape, rng) - 1.5, 0, 1)
         cv2.scaleAdd(spots, -0.1, tone, dst=tone)
-    flush = rng.uniform(0.0, 0.16)
-    stubble = np.maximum(look.beard * masks.beard, look.moustache * masks.moustache)
+    cover = hair_cover(look, rng)
+    bare = 1 - cover
+    strands = cover * masks.sheen
+    stubble = np.maximum(look.beard * masks.beard, look.moustache * masks.moustache) * bare
     stubble *= np.clip(0.85 + 0.22 * textures.cut("fine", shape, rng), 0, 1)
-    cover, sheen = hair_cover(look, rng), 1 + 0.22 * masks.strands
+    tone *= bare - stubble
+    flush = rng.uniform(0.0, 0.16)
     planes = []
     for channel, reddening in enumerate((0.0, 0.55, 0.5)):
-        plane = tone * np.float32(look.skin[channel])
-        plane *= 1 - np.float32(flush * reddening) * masks.red
-        if look.beard or look.moustache:
-            plane += stubble * (np.float32(0.9 * look.hair[channel] + 8) - plane)
-        plane += cover * (np.float32(look.hair[channel]) * sheen - plane)
-        planes.append(plane)
+        plane = cv2.scaleAdd(masks.red, -flush * reddening, masks.ones) * tone
+        plane *= np.float32(look.skin[channel])
+        cv2.scaleAdd(stubble, 0.9 * look.hair[channel] + 8, plane, dst=plane)
+        planes.append(np.asarray(cv2.scaleAdd(strands, look.hair[channel], plane, dst=plane)))
     return planes
