@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,6 @@ MAX_YAW = 45.0
 class Profile:
     """Difficulty of a subset. Angles in degrees, probabilities in 0..1.
 
-    count     faces in the subset unless another number is asked for
     offset    keeps the random streams of the subsets apart; never reused
     yaw       spread of the bulk of the yaw angles (normal)
     turned    share of faces whose yaw is uniform between `turned_from` and 45 on either side
@@ -26,7 +25,6 @@ class Profile:
     harsh     0..1: harder light, more blur and noise
     """
 
-    count: int
     offset: int
     yaw: float
     turned: float
@@ -42,15 +40,42 @@ class Profile:
     harsh: float
 
 
-def _everyday(count: int, offset: int) -> Profile:
-    return Profile(count, offset, 12, 0.18, 0, 7, 8, 0.16, 0.25, 0.08, 0.08, 0.02, 0.07, 0.35)
-
+_EVERYDAY = Profile(
+    offset=1,
+    yaw=12,
+    turned=0.18,
+    turned_from=0,
+    pitch=7,
+    roll=8,
+    glasses=0.16,
+    dark=0.25,
+    hand=0.08,
+    hat=0.08,
+    mask=0.02,
+    object=0.07,
+    harsh=0.35,
+)
+_HARD = Profile(
+    offset=4,
+    yaw=20,
+    turned=0.6,
+    turned_from=15,
+    pitch=13,
+    roll=16,
+    glasses=0.28,
+    dark=0.5,
+    hand=0.3,
+    hat=0.16,
+    mask=0.08,
+    object=0.35,
+    harsh=0.9,
+)
 
 SUBSETS: dict[str, Profile] = {
-    "train": _everyday(4000, 1),
-    "val": _everyday(400, 2),
-    "common": _everyday(500, 3),
-    "challenging": Profile(200, 4, 20, 0.6, 15, 13, 16, 0.28, 0.5, 0.30, 0.16, 0.08, 0.35, 0.9),
+    "train": _EVERYDAY,
+    "val": replace(_EVERYDAY, offset=2),
+    "common": replace(_EVERYDAY, offset=3),
+    "challenging": _HARD,
 }
 """The subsets by name. train, val and common share one distribution; challenging is harder."""
 

@@ -1,0 +1,149 @@
+"""train -> eval -> board from the command line, on a few synthetic faces; and how runs end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Drf
+
+TINY = (
+    *("--set", "data.size=48", "--set", "data.input_size=32", "--set", "model.width=8"),
+    *("--set", "model.depth=2", "--set", "model.growth=0", "--set", "training.batch_size=16"),
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cache for all tests of this file, so that each subset is rendered once."""
+    monkeypatch.setenv("DRF_CACHE", str(tmp_path_factory.getbasetemp() / "training-cache"))
+
+
+def test_train_eval_board(drf: Drf, tmp_path: Path) -> None:
+    floor = drf("train", "mean-shape", "--set", "data.size=48", "--json")
+    assert floor.code == 0
+    trained = drf(
+        "train", "hourglass", *TINY, "--epochs", 2, "--seed", 5, "--name", "tiny", "--json"
+    )
+    assert trained.code == 0
+    run = trained.json["run"]
+    assert trained.json["state"] == "finished"
+    assert "Next: drf eval" in trained.err
+    for one in (floor.json["run"], run):
+        entry = drf("eval", one[:8], "--json")
+        assert entry.code == 0
+        assert entry.json["run"] == one
+    assert entry.json["name"] == "tiny"
+    assert (entry.json["dataset"], entry.json["subset"], entry.json["n"]) == (
+        "synthetic",
+        "common",
+        330,
+    )
+    assert entry.json["box"] == "gt"
+    assert entry.json["pupil"]["nme"] > entry.json["ocular"]["nme"] > 0
+    board = drf("leaderboard", "--json").json
+    assert {row["name"] for row in board} == {"mean-shape", "tiny"}
+    assert board[0]["ocular"]["nme"] <= board[1]["ocular"]["nme"]
+    assert drf("db", "check").code == 0
+    shown = drf("runs", "show", run[:8], "--json").json
+    assert shown["config"]["training.seed"] == {"value": 5, "source": "option"}
+    assert shown["config"]["model.width"] == {"value": 8, "source": "--set"}
+
+
+def test_the_same_seed_gives_the_same_digits(drf: Drf) -> None:
+    words = ("train", "hourglass", *TINY, "--epochs", 2, "--deterministic", "--json")
+    first, second = drf(*words).json, drf(*words).json
+    assert first["run"] != second["run"]
+    assert first["best_val_nme"] == second["best_val_nme"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("train", "hourglas"), 2, "did you mean 'hourglass'"),
+        (("train", "--set", "training.lrr=1"), 2, "did you mean 'training.lr'"),
+        (("train", "--set", "training.lr=fast"), 2, "takes a number"),
+        (("train", "--dataset", "300w"), 2, "DRF_DATA"),
+        (("train", "--dataset", "300w", "--data-root", "/nowhere"), 2, "/nowhere"),
+        (("train", "--track", "ten-minutes", "--epochs", "3"), 2, "fixes training.epochs"),
+        (("train", "--track", "ten-minute"), 2, "did you mean 'ten-minutes'"),
+        (("train", "--device", "tpu"), 2, "auto, cpu, cuda"),
+        (("train", "--box", "file"), 2, "--box-file"),
+        (("train", "--epochs", "0"), 2, "max_minutes"),
+        (("train", "--config", "/nowhere.toml"), 2, "/nowhere.toml"),
+        (("train", "--resume", "abc", "--seed", "3"), 2, "keeps its configuration"),
+        (("eval", "abc"), 3, "no store"),
+        (("train", "--resume", "abc"), 3, "no store"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_stores_nothing(
+    drf: Drf, tmp_path: Path, monkeypatch, words: tuple[str, ...], code: int, sentence: str
+) -> None:
+    monkeypatch.delenv("DRF_DATA", raising=False)
+    answer = drf(*words)
+    assert answer.code == code
+    assert answer.out == ""
+    assert sentence in answer.err
+    assert answer.err.count("\n") == 1
+    assert "Traceback" not in answer.err
+    assert not (tmp_path / "drf.db").exists()
+
+
+def test_eval_without_a_checkpoint_and_of_an_unknown_subset(drf: Drf, filled: list[str]) -> None:
+    answer = drf("eval", filled[0][:8])
+    assert answer.code == 3
+    assert "no checkpoint" in answer.err
+
+
+def test_presets_are_listed(drf: Drf) -> None:
+    names = {preset["name"] for preset in drf("train", "--list", "--json").json}
+    assert {"hourglass", "mean-shape"} <= names
+    assert "hourglass" in drf("train", "--list").out
+
+
+def start(tmp_path: Path) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start an endless run as a process of its own and wait for its first checkpoint."""
+    main = "from cli.main import main; main()"
+    command = [sys.executable, "-c", main, "train", *TINY, "--epochs", "100000"]
+    environment = os.environ | {"DRF_DB": str(tmp_path / "drf.db")}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/last.safetensors")):
+        assert process.poll() is None, "the run ended by itself"
+        assert time.monotonic() < deadline, "no checkpoint within two minutes"
+        time.sleep(0.1)
+    return process, next(tmp_path.glob("*/last.safetensors")).parent
+
+
+def test_a_killed_run_shows_as_crashed_and_goes_on_from_its_checkpoint(
+    drf: Drf, tmp_path: Path
+) -> None:
+    process, folder = start(tmp_path)
+    process.kill()
+    process.wait()
+    (row,) = drf("runs", "list", "--json").json
+    assert row["status"] == "crashed"
+    assert drf("db", "check").code == 0
+    assert drf("eval", folder.name[:8], "--json").code == 0
+    done = drf("train", "--resume", folder.name[:8], "--epochs", 1, "--json")
+    assert done.code == 0
+    assert done.json["run"] == folder.name
+    (row,) = drf("runs", "list", "--json").json
+    assert row["status"] == "finished"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_stop_ends_in_order(
+    drf: Drf, tmp_path: Path, how: signal.Signals
+) -> None:
+    process, _ = start(tmp_path)
+    process.send_signal(how)
+    assert process.wait(timeout=60) == 130
+    (row,) = drf("runs", "list", "--json").json
+    assert row["status"] == "interrupted"
