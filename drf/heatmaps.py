@@ -80,18 +80,5 @@ class HeatmapCodec:
         return (per_point * mask).sum() / mask.sum().clamp(min=1)
 
 
-def expectation(logits: Tensor) -> Tensor:
-    """Return the mean position under softmax(logits): (B, K, H, W) -> (B, K, 2) unit box."""
-    h, w = logits.shape[-2:]
-    p = logits.flatten(2).float().softmax(dim=-1).unflatten(2, (h, w))
-    x = (p.sum(dim=2) * _centres(w, p)).sum(dim=-1)
-    y = (p.sum(dim=3) * _centres(h, p)).sum(dim=-1)
-    return torch.stack([x, y], dim=-1)
-
-
-def _centres(n: int, like: Tensor) -> Tensor:
-    return (torch.arange(n, device=like.device, dtype=like.dtype) + 0.5) / n
-
-
 def _within(index: Tensor, n: int) -> Tensor:
     return (index >= 0) & (index < n)

@@ -50,6 +50,6 @@ def refuse_changes(track: Track, source: str, layer: Mapping[str, object]) -> No
     for key, value in layer.items():
         if key in track.values and value != track.values[key]:
             raise UsageError(
-                f"the track {track.name} fixes {key} = {track.values[key]!r}, so {value!r} ({source})"
-                f" cannot stand beside it; leave out the one or the other"
+                f"the track {track.name} fixes {key} = {track.values[key]!r}; leave out"
+                f" {value!r} ({source}), or the track"
             )

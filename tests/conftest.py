@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Before anything imports torch: on tensors this small, threads only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).parents[1]
 
 

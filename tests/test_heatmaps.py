@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drf.heatmaps import HeatmapCodec, expectation
+from drf.heatmaps import HeatmapCodec
 
 SIZE = 32
 
@@ -65,9 +65,3 @@ def test_points_outside_the_box_do_not_count() -> None:
     both = torch.tensor([[[0.4, 0.6], [1.2, 0.3]]])
     alone = codec.cross_entropy(logits[:, :1], both[:, :1])
     assert torch.allclose(codec.cross_entropy(logits, both), alone)
-
-
-def test_expectation_of_a_label_is_its_point() -> None:
-    points = torch.tensor([[[0.4, 0.6]]])
-    label = HeatmapCodec(SIZE).encode(points)
-    assert torch.allclose(expectation(label.log()), points, atol=1e-4)

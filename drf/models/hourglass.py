@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drf.heatmaps import HeatmapCodec, expectation
+from drf.errors import UsageError
+from drf.heatmaps import HeatmapCodec
 from drf.models.base import Frame, LandmarkModel
 from drf.models.blocks import Residual, conv_bn_relu, normalise
 from drf.ranges import Range
@@ -24,7 +25,6 @@ class HourglassConfig:
     """stacks: hourglasses in a row · depth: halvings inside each · width: channels at map size
     growth: channels added per halving · sigma: of the labels, in cells
     radius: of the decoding window, in cells
-    coordinate_weight: of the L1 between the maps' expectations and the points, in cells
     """
 
     stacks: Annotated[int, Range(1, 8)] = 1
@@ -33,7 +33,6 @@ class HourglassConfig:
     growth: Annotated[int, Range(0, 256)] = 32
     sigma: Annotated[float, Range(0.3, 8.0)] = 1.0
     radius: Annotated[int, Range(1, 8)] = 3
-    coordinate_weight: Annotated[float, Range(0.0, 100.0)] = 0.0
 
 
 class Stack(nn.Module):
@@ -53,11 +52,19 @@ class Stack(nn.Module):
 
 
 class Hourglass(LandmarkModel):
-    """Maps of input_size / 4 cells a side; soft cross-entropy (+ coordinates) over all stacks."""
+    """Maps of input_size / 4 cells a side; soft cross-entropy, summed over all stacks.
+
+    Raises UsageError for an input size that the halvings do not divide.
+    """
 
     def __init__(self, config: HourglassConfig, frame: Frame) -> None:
         super().__init__(frame)
-        self.config = config
+        step = 4 * 2**config.depth
+        if frame.input_size % step:
+            raise UsageError(
+                f"model.depth = {config.depth} needs a data.input_size divisible by {step},"
+                f" not {frame.input_size}"
+            )
         self.codec = HeatmapCodec(frame.input_size // 4, config.sigma, config.radius)
         width, k = config.width, frame.n_points
         self.stem = nn.Sequential(
@@ -84,14 +91,10 @@ class Hourglass(LandmarkModel):
         return maps
 
     def loss(self, outputs: list[Tensor], points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        heatmap = torch.stack([self.codec.cross_entropy(m, points) for m in outputs]).sum()
-        parts = {"heatmap": heatmap}
-        if self.config.coordinate_weight == 0:
-            return heatmap, parts
-        mask = self.codec.inside(points)[..., None]
-        apart = [((expectation(m) - points).abs() * mask).mean() for m in outputs]
-        parts["coordinate"] = torch.stack(apart).sum() * self.codec.size
-        return heatmap + self.config.coordinate_weight * parts["coordinate"], parts
+        losses = [self.codec.cross_entropy(maps, points) for maps in outputs]
+        if len(losses) == 1:
+            return losses[0], {}
+        return torch.stack(losses).sum(), {f"stack_{i + 1}": x for i, x in enumerate(losses)}
 
     def points(self, outputs: list[Tensor]) -> Tensor:
         return self.codec.decode(outputs[-1])

@@ -75,6 +75,7 @@ def test_the_same_seed_gives_the_same_digits(drf: Drf) -> None:
         (("train", "--track", "ten-minute"), 2, "did you mean 'ten-minutes'"),
         (("train", "--device", "tpu"), 2, "auto, cpu, cuda"),
         (("train", "--box", "file"), 2, "--box-file"),
+        (("train", "--set", "data.input_size=100"), 2, "divisible by 32"),
         (("train", "--epochs", "0"), 2, "max_minutes"),
         (("train", "--config", "/nowhere.toml"), 2, "/nowhere.toml"),
         (("train", "--resume", "abc", "--seed", "3"), 2, "keeps its configuration"),

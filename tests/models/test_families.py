@@ -1,0 +1,118 @@
+"""Every registered family: shapes, gradients, determinism, save and load, landmark subsets."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from drf import landmarks, registry
+from drf.config import from_flat
+from drf.errors import UsageError
+from drf.models.base import LandmarkModel
+from drf.models.hourglass import HourglassConfig
+from drf.training import checkpoint
+
+SMALL = {"hourglass": {"model.width": 8, "model.depth": 2, "model.growth": 4, "model.stacks": 2}}
+
+
+def small(family: str, **changes: object) -> LandmarkModel:
+    flat = SMALL.get(family, {}) | {"data.input_size": 64} | changes
+    model = registry.build(from_flat(family, registry.family(family).config, flat))
+    k = model.frame.n_points
+    generator = torch.Generator().manual_seed(1)
+    model.start(torch.rand(20, k, 2, generator=generator) * 0.8 + 0.1)
+    return model
+
+
+def batch(model: LandmarkModel) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    size, k = model.frame.input_size, model.frame.n_points
+    images = torch.rand(3, 3, size, size, generator=generator)
+    return images, torch.rand(3, k, 2, generator=generator)
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+@pytest.mark.parametrize("points", landmarks.SUBSETS)
+def test_points_of_every_subset(family: str, points: str) -> None:
+    model = small(family, **{"data.points": points}).eval()
+    images, _ = batch(model)
+    predicted = model.points(model(images))
+    assert predicted.shape == (3, len(landmarks.indices(points)), 2)
+    assert predicted.dtype == torch.float32
+    assert ((predicted >= -0.1) & (predicted <= 1.1)).all()
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_every_learned_value_gets_a_gradient(family: str) -> None:
+    model = small(family).train()
+    images, points = batch(model)
+    loss, parts = model.loss(model(images), points)
+    assert loss.ndim == 0
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(value) for value in parts.values())
+    if not registry.count_params(model):
+        return
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_same_seed_same_weights_and_the_global_generator_is_left_alone(family: str) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    first, second = small(family), small(family)
+    assert torch.equal(torch.rand(1), expected)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_save_and_load(family: str, tmp_path: Path) -> None:
+    flat = SMALL.get(family, {}) | {"data.input_size": 64}
+    config = from_flat(family, registry.family(family).config, flat)
+    model = small(family).eval()
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    checkpoint.save(tmp_path / "best.safetensors", tensors, checkpoint.describe(config))
+    loaded, same = checkpoint.load_model(tmp_path / "best.safetensors")
+    assert same == config
+    images, _ = batch(model)
+    with torch.no_grad():
+        # channels-last kernels sum in another order
+        assert torch.allclose(model.points(model(images)), loaded.points(loaded(images)), atol=1e-3)
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_macs_and_params_are_counted(family: str) -> None:
+    model = small(family).train()
+    by_hand = sum(value.numel() for value in model.parameters())
+    assert registry.count_params(model) == by_hand
+    assert (registry.count_macs(model) > 0) == (by_hand > 0)
+    assert model.training
+
+
+def test_macs_of_one_convolution_by_hand() -> None:
+    """The 1x1 head of an 8-channel hourglass at 64 px costs 16 * 16 * 8 * K."""
+    costs = []
+    for points in ("eyes", "jaw"):
+        model = small("hourglass", **{"data.points": points, "model.stacks": 1})
+        costs.append(registry.count_macs(model))
+    assert costs[1] - costs[0] == 16 * 16 * 8 * (17 - 12)
+
+
+def test_an_input_that_the_halvings_do_not_divide_is_refused() -> None:
+    with pytest.raises(UsageError, match="divisible by 16, not 72"):
+        small("hourglass", **{"data.input_size": 72})
+    with pytest.raises(UsageError, match="no family 'hourglas'; did you mean 'hourglass'"):
+        registry.family("hourglas")
+
+
+def test_intermediate_stacks_are_supervised() -> None:
+    model = small("hourglass")
+    images, points = batch(model)
+    loss, parts = model.loss(model(images), points)
+    assert set(parts) == {"stack_1", "stack_2"}
+    assert torch.allclose(loss, parts["stack_1"] + parts["stack_2"])
+    assert HourglassConfig().stacks == 1

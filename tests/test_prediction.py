@@ -1,0 +1,84 @@
+"""Predictions come back in picture coordinates; the flip test is exact on a mirrored world."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drf import geometry, landmarks
+from drf.data.cache import PACK_SIZE, Pack
+from drf.models.base import Frame, LandmarkModel
+from drf.prediction import Predictor, flip_permutation, predict
+
+
+class BrightSpot(LandmarkModel):
+    """Predicts the centroid of the picture's brightness for each of its landmarks."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        mass = images.mean(dim=1)
+        cells = (torch.arange(images.shape[-1]) + 0.5) / images.shape[-1]
+        mass = mass / mass.sum(dim=(1, 2), keepdim=True)
+        spot = torch.stack([(mass.sum(dim=axis) * cells).sum(dim=1) for axis in (1, 2)], dim=1)
+        return spot[:, None].expand(-1, self.frame.n_points, -1)
+
+    def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        raise NotImplementedError
+
+    def points(self, outputs: Tensor) -> Tensor:
+        return outputs
+
+
+class Lopsided(BrightSpot):
+    """Always 0.1 too far to the right: the flip test cancels it."""
+
+    def points(self, outputs: Tensor) -> Tensor:
+        return outputs + torch.tensor([0.1, 0.0])
+
+
+def spotted(n: int = 40) -> tuple[Pack, np.ndarray]:
+    """A pack of black crops with one bright dot each, and the dots in picture px."""
+    rng = np.random.default_rng(0)
+    crop_px = rng.uniform(96, 160, size=(n, 1, 2))
+    ys, xs = np.mgrid[:PACK_SIZE, :PACK_SIZE]
+    crops = np.zeros((n, PACK_SIZE, PACK_SIZE, 3), dtype=np.uint8)
+    for crop, (x, y) in zip(crops, crop_px[:, 0], strict=True):
+        crop[...] = 255 * np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / 32)[..., None]
+    boxes = np.stack([rng.uniform(50, 500, n), rng.uniform(50, 500, n), rng.uniform(90, 400, n)], 1)
+    to_picture = geometry.crop_to_picture(boxes, PACK_SIZE)
+    points = np.zeros((n, 68, 2), dtype=np.float32)
+    names = tuple(f"{i}" for i in range(n))
+    pack = Pack(names, crops, points, points, boxes, to_picture, {})
+    return pack, geometry.apply(to_picture, crop_px)[:, 0]
+
+
+def predictor(model: LandmarkModel, flip_test: bool = False) -> Predictor:
+    return Predictor(model.eval(), torch.device("cpu"), "fp32", flip_test)
+
+
+def test_the_spot_is_found_in_picture_coordinates_and_others_are_unknown() -> None:
+    pack, spots = spotted()
+    seen: list[int] = []
+    model = BrightSpot(Frame(128, "mouth"))
+    predictions, ms_per_face = predict(predictor(model), pack, seen.append)
+    mouth = landmarks.indices("mouth")
+    pixel = pack.boxes[:, 2:] / PACK_SIZE  # a crop pixel in picture px
+    assert (np.abs(predictions[:, mouth] - spots[:, None]) < 0.5 * pixel[:, None]).all()
+    others = np.setdiff1d(np.arange(68), mouth)
+    assert np.isnan(predictions[:, others]).all()
+    assert ms_per_face > 0
+    assert seen == [32, 40]
+
+
+def test_the_flip_test_cancels_a_one_sided_error() -> None:
+    pack, spots = spotted()
+    model = Lopsided(Frame(128, "all"))
+    once, _ = predict(predictor(model), pack)
+    both, _ = predict(predictor(model, flip_test=True), pack)
+    assert np.abs(once[:, 0] - spots).max() > 5
+    pixel = pack.boxes[:, 2:] / PACK_SIZE
+    assert (np.abs(both[:, 0] - spots) < 0.5 * pixel).all()
+
+
+def test_the_flip_permutation_stays_within_a_subset() -> None:
+    for name in landmarks.SUBSETS:
+        known = landmarks.indices(name)
+        assert (known[flip_permutation(name)] == landmarks.FLIP[known]).all()
