@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from drf.forest.routing import balance, depth_of, hard_leaves, log_routing, top_leaves
+from drf.forest.routing import (
+    balance,
+    depth_of,
+    hard_leaves,
+    log_routing,
+    probabilities,
+    top_leaves,
+)
 from tests.forest import oracles
 
 
@@ -60,6 +67,17 @@ def test_logarithms_of_the_improbable_are_kept() -> None:
     right_then_left, right_then_right = log_routing(f)[0, 0, 1], log_routing(f)[0, 0, 3]
     assert right_then_left.item() == pytest.approx(-500 - math.log1p(math.exp(2)), rel=1e-6)
     assert right_then_right.item() == pytest.approx(-500 - math.log1p(math.exp(-2)), rel=1e-6)
+
+
+def test_probabilities_are_exp_without_denormal_numbers() -> None:
+    log_p = torch.linspace(-110, 0, 500, requires_grad=True)
+    p = probabilities(log_p)
+    (slope,) = torch.autograd.grad(p.sum(), log_p)
+    assert torch.equal(p[log_p > -80], log_p.exp()[log_p > -80])
+    assert (p[log_p <= -80.1] == 0).all()
+    assert torch.equal(slope, p)
+    wide = gates(2, 2, 7).requires_grad_()
+    assert torch.autograd.gradcheck(lambda f: probabilities(log_routing(f)), (wide,))
 
 
 def test_memory_layout_follows_the_gates_and_changes_nothing() -> None:

@@ -1,0 +1,107 @@
+"""The split layer: unit-norm directions over normalised features, an explicit steepness.
+
+    f = gamma (w . x / |w| - threshold),   x normalised by the batch
+
+Multiplying an unconstrained layer is not annealing, the optimiser undoes it (Hehn et al. 2020,
+doi 10.1007/s11263-019-01237-6); with |w| taken out, gamma alone says how soft a split is.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drf.forest.routing import depth_of
+
+Annealing = Literal["constant", "linear", "geometric"]
+
+
+def steepness(share: float, first: float, last: float, annealing: Annealing) -> float:
+    """Return gamma at a share of the run, 0..1: `first` at 0, `last` at 1, both above 0.
+
+    linear: first + share (last - first) · geometric: first (last / first)^share
+    constant: `last` all along.
+    """
+    share = min(1.0, max(0.0, share))
+    if annealing == "constant":
+        return last
+    if annealing == "linear":
+        return first + share * (last - first)
+    return first * (last / first) ** share
+
+
+class SplitGates(nn.Module):
+    """The gates of T trees of depth d, over F features.
+
+    sites  1: all rows share the splits, x (..., F) -> (..., T, S);
+           K: every landmark has splits of its own, x (B, K, F) -> (B, K, T, S).
+
+    Each feature (of each site) is batch-normalised first, without scale or shift: gates over raw
+    features start saturated, all faces on one side. `gamma` is a buffer, saved with the weights.
+    """
+
+    gamma: Tensor
+
+    def __init__(self, features: int, trees: int, depth: int, sites: int = 1) -> None:
+        super().__init__()
+        self.trees, self.sites, self.splits = trees, sites, 2**depth - 1
+        self.norm = nn.BatchNorm1d(sites * features, affine=False)
+        self.weight = nn.Parameter(torch.randn(sites, trees * self.splits, features))
+        self.threshold = nn.Parameter(torch.zeros(sites, trees * self.splits))
+        self.register_buffer("gamma", torch.ones(()))
+
+    def set_steepness(self, gamma: float) -> None:
+        """Set the steepness that the following calls use."""
+        self.gamma.fill_(gamma)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the gates, gamma included; float32 or wider, whatever autocast is on outside."""
+        with torch.autocast(x.device.type, enabled=False):
+            rows = self._normalised(x)  # (sites, R, F)
+            weight = F.normalize(self.weight, dim=-1) * self.gamma
+            offset = -self.threshold * self.gamma
+            if self.sites == 1:  # rows innermost: the layout that is routed fastest
+                f = torch.addmm(offset[0, :, None], weight[0], rows[0].T).T
+                f = f.unflatten(1, (self.trees, self.splits))
+                return f.unflatten(0, x.shape[:-1])
+            f = torch.baddbmm(offset[:, None], rows, weight.mT)
+            return f.unflatten(2, (self.trees, self.splits)).transpose(0, 1)
+
+    @torch.no_grad()
+    def start(self, features: Tensor) -> None:
+        """Set the normalisation and the thresholds from features: (n, F), or (n, K, F) of K sites.
+
+        Every threshold becomes the median of its split's projections over the rows that the splits
+        above send there, so each leaf starts with an equal share of the rows, n / L up to rounding;
+        a split that no row reaches takes the median of all rows. Steepness does not matter.
+        """
+        flat = features.reshape(-1, self.norm.num_features).to(self.threshold.dtype)
+        assert self.norm.running_mean is not None
+        assert self.norm.running_var is not None
+        self.norm.running_mean.copy_(flat.mean(dim=0))
+        self.norm.running_var.copy_(flat.var(dim=0, correction=0))
+        training = self.training
+        rows = self.eval()._normalised(features)
+        self.train(training)
+        weight = F.normalize(self.weight, dim=-1).unflatten(1, (self.trees, self.splits))
+        threshold = self.threshold.view(self.sites, self.trees, self.splits)
+        node = torch.zeros(
+            self.sites, rows.shape[1], self.trees, 1, dtype=torch.int64, device=rows.device
+        )
+        for k in range(depth_of(self.splits)):
+            n = 2**k
+            z = torch.einsum("srf,stnf->srtn", rows, weight[:, :, n - 1 : 2 * n - 1])
+            here = torch.arange(n, device=rows.device) == node
+            median = z.masked_fill(~here, torch.nan).nanmedian(dim=1).values
+            median = torch.where(median.isnan(), z.median(dim=1).values, median)
+            threshold[:, :, n - 1 : 2 * n - 1] = median
+            right = z.gather(3, node) > median[:, None].expand_as(z).gather(3, node)
+            node = node + (right << k)
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        """(..., F) or (B, K, F) -> (sites, R, F), each feature of zero mean and unit variance."""
+        x = x.to(self.weight.dtype).reshape(-1, self.norm.num_features)
+        return self.norm(x).unflatten(1, (self.sites, -1)).transpose(0, 1)

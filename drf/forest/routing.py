@@ -1,0 +1,171 @@
+"""Soft routing in log space: gates (..., T, S) -> log P(leaf | x) (..., T, L), all trees at once.
+
+A gate f sends x right with probability sigmoid(f) and left with sigmoid(-f). Order of splits and
+leaves: bit k of a leaf's index, the lowest first, says whether its path turns right at depth k;
+so the path of leaf l meets at depth k the split 2^k - 1 + (l mod 2^k). The left half of the leaves
+is those whose last turn is left: one level of the tree doubles a contiguous block, which is what
+makes the routing fast.
+
+    log P(l|x) = sum_k log sigmoid(+-f_k),   log sigmoid(+-f) = log sigmoid(|f|) - relu(-+f)
+
+The second form is exact at both ends: nothing underflows, and the two branches of a split sum to 1
+to the last digit of float32 however steep the gates are.
+
+Measured at 680 rows, 8 trees of depth 8, one core, against a copy of the result: the product with
+the constant (2S x L) path matrix takes 45 to 60 times as long, indexing the path's gates and
+summing 140 times, concatenating level by level 40 times, doubling in place, below, 7 to 10 times.
+The result has the memory layout of the gates; rows innermost, as `gates.SplitGates` returns them,
+is the faster one by a third, because the blocks of the first levels are short.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+_LEAST = math.exp(-80)
+
+
+def log_routing(gates: Tensor, steepness: float | Tensor = 1.0) -> Tensor:
+    """Return log P(l|x): gates (..., S) float -> (..., L), L = S + 1; each row's exp sums to 1.
+
+    steepness: gamma, a factor on gates that do not hold it yet. Half precision is routed in
+    float32. Raises ValueError where S + 1 is not a power of two above 1.
+    """
+    depth_of(gates.shape[-1])
+    if gates.dtype in (torch.bfloat16, torch.float16):
+        gates = gates.float()
+    if isinstance(steepness, Tensor) or steepness != 1.0:
+        gates = gates * steepness
+    return _LogRouting.apply(gates)
+
+
+def depth_of(n_splits: int) -> int:
+    """Return the depth of a complete tree: 2^d - 1 splits -> d. Raises ValueError for others."""
+    depth = (n_splits + 1).bit_length() - 1
+    if n_splits < 1 or 2**depth - 1 != n_splits:
+        raise ValueError(f"a complete tree has 2^d - 1 splits, not {n_splits}")
+    return depth
+
+
+def probabilities(log_p: Tensor) -> Tensor:
+    """Return P = exp(log P), with what lies below e^-80 at 0: same shape and layout.
+
+    Numbers below 1e-38 are denormal: a matrix product over a few per cent of them takes a hundred
+    times as long on a CPU, and steep gates make them.
+    """
+    return _Probabilities.apply(log_p)
+
+
+class _Probabilities(torch.autograd.Function):
+    """exp, cut off in place: the gradient needs the result alone."""
+
+    @staticmethod
+    def forward(ctx: Any, log_p: Tensor) -> Tensor:
+        p = F.threshold(log_p.exp(), _LEAST, 0.0, inplace=True)
+        ctx.save_for_backward(p)
+        return p
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (p,) = ctx.saved_tensors
+        return gradient * p
+
+
+class _LogRouting(torch.autograd.Function):
+    """In-place doubling, and its reverse: sums of the gradient over subtrees, halving.
+
+    With G the sum of dL/dlogP over the leaves under a split's branch:
+    dL/df = sigmoid(-f) G_right - sigmoid(f) G_left = G_right - sigmoid(f) (G_left + G_right).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor) -> Tensor:
+        ctx.save_for_backward(gates)
+        depth = depth_of(gates.shape[-1])
+        out = _empty_leaves(gates)
+        # Level k writes its right children to 2^k .. 2^(k+1) - 1: exactly one place after its
+        # splits. So the certainties log sigmoid(|f|) wait there, and no temporary holds them.
+        out[..., 0] = 0
+        torch.abs(gates, out=out[..., 1:]).sigmoid_().log_()
+        for n in (2**k for k in range(depth)):
+            f, left, right = gates[..., n - 1 : 2 * n - 1], out[..., :n], out[..., n : 2 * n]
+            right += left
+            doubt = f.relu()
+            torch.sub(right, doubt, out=left)
+            right -= doubt.sub_(f)  # relu(f) - f = relu(-f)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (gates,) = ctx.saved_tensors
+        result = torch.sigmoid(gates)
+        for n in (2**k for k in reversed(range(depth_of(gates.shape[-1])))):
+            left, right = gradient[..., :n], gradient[..., n : 2 * n]
+            gradient = left + right
+            split = result[..., n - 1 : 2 * n - 1]
+            torch.addcmul(right, split, gradient, value=-1, out=split)
+        return result
+
+
+def _empty_leaves(gates: Tensor) -> Tensor:
+    """Return room for one leaf more than splits, with the dimensions in the gates' memory order."""
+    shape = (*gates.shape[:-1], gates.shape[-1] + 1)
+    order = sorted(range(gates.dim()), key=gates.stride, reverse=True)
+    return torch.empty_permuted(shape, order, dtype=gates.dtype, device=gates.device)
+
+
+def hard_leaves(gates: Tensor) -> Tensor:
+    """Return the leaf that each tree decides on: (..., S) -> (...) int64; a gate of 0 goes left.
+
+    One turn after another, d gathers: for steep gates it is the most probable leaf.
+    """
+    leaf = torch.zeros(gates.shape[:-1], dtype=torch.int64, device=gates.device)
+    for k in range(depth_of(gates.shape[-1])):
+        split = (2**k - 1 + leaf).unsqueeze(-1)
+        leaf = leaf + ((gates.gather(-1, split).squeeze(-1) > 0) << k)
+    return leaf
+
+
+def top_leaves(log_p: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k most probable leaves and their shares: (..., L) -> (..., k) float, (..., k) int.
+
+    The log shares are renormalised: the exp of each row sums to 1. The best comes first.
+    """
+    best, leaf = log_p.topk(k, dim=-1)
+    return best - best.logsumexp(dim=-1, keepdim=True), leaf
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How evenly and how decidedly rows spread over leaves; one value per tree, entropies in nats.
+
+    usage_entropy  H(mean_x P), at most log L, which is reached where all leaves are used alike
+    information    I(leaf; x) = H(mean_x P) - mean_x H(P): 0 where the routing ignores x
+    largest_share  max_l mean_x P(l|x), from 1/L (even) to 1 (one leaf takes all)
+    """
+
+    usage_entropy: Tensor
+    information: Tensor
+    largest_share: Tensor
+
+
+def balance(log_p: Tensor) -> Balance:
+    """Return the balance over the rows of the first dimension: (N, ..., L) -> values of (...).
+
+    Differentiable, finite where leaves are unused; a loss term is -balance(log_p).information.
+    """
+    p = log_p.exp()
+    usage = p.mean(dim=0)
+    log_usage = usage.clamp(min=torch.finfo(usage.dtype).tiny).log()  # entr's slope at 0 is inf
+    usage_entropy = -(usage * log_usage).sum(dim=-1)
+    conditional = -(p * log_p).sum(dim=-1).mean(dim=0)
+    return Balance(usage_entropy, usage_entropy - conditional, usage.amax(dim=-1))

@@ -1,0 +1,171 @@
+"""Statistics of face shapes: alignment by similarities, principal components, clusters, groups.
+
+Shapes are arrays (n, K, 2) float64, in any one frame; K landmarks as (x, y). Principal components
+are taken of the shapes as they are, not of aligned ones, unless the caller aligned them: what a
+model predicts must go back into the picture, and Procrustes analysis would lose scale, rotation
+and shift (the notes found out).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.cluster.hierarchy import cut_tree, linkage
+from scipy.cluster.vq import kmeans2
+from scipy.spatial.distance import squareform
+
+from drf import geometry
+from drf.errors import UsageError
+
+
+def similarities(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the maps that bring sources closest to targets: (n, K, 2), (…, K, 2) -> (n, 2, 3).
+
+    Each is p -> a R p + t, a scaled rotation without reflection, least in sum |a R p + t - q|^2.
+    `geometry.apply` and `geometry.invert` take them. Raises ValueError where a source is a single
+    point repeated.
+    """
+    sources, targets = np.broadcast_arrays(sources, targets)
+    p_mean, q_mean = sources.mean(axis=1), targets.mean(axis=1)
+    p, q = sources - p_mean[:, None], targets - q_mean[:, None]
+    spread = (p**2).sum(axis=(1, 2))
+    if not (spread > 0).all():
+        raise ValueError("a shape whose points coincide has no similarity to another")
+    c = (p * q).sum(axis=(1, 2)) / spread  # scale * cos
+    s = (p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]).sum(axis=1) / spread  # scale * sin
+    linear = np.stack([np.stack([c, -s], axis=-1), np.stack([s, c], axis=-1)], axis=1)
+    shift = q_mean - (linear @ p_mean[..., None])[..., 0]
+    return np.concatenate([linear, shift[..., None]], axis=-1)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Generalised Procrustes analysis.
+
+    shapes  (n, K, 2), each source under its map
+    maps    (n, 2, 3), from the sources' frame to the mean's; inverse: `geometry.invert`
+    mean    (K, 2), in the pose of the sources' plain mean: its centre, size and orientation
+    """
+
+    shapes: np.ndarray
+    maps: np.ndarray
+    mean: np.ndarray
+
+
+def procrustes(shapes: np.ndarray, *, iterations: int = 10) -> Aligned:
+    """Align shapes to their common mean by similarities. (n, K, 2) -> Aligned."""
+    reference = shapes.mean(axis=0)
+    mean = reference
+    for _ in range(iterations):
+        aligned = geometry.apply(similarities(shapes, mean), shapes)
+        mean = aligned.mean(axis=0)
+        mean = geometry.apply(similarities(mean[None], reference), mean[None])[0]  # no shrinking
+    maps = similarities(shapes, mean)
+    return Aligned(geometry.apply(maps, shapes), maps, mean)
+
+
+@dataclass(frozen=True)
+class ShapeModel:
+    """Principal components of shapes: shape = mean + sum_j b_j component_j.
+
+    mean        (K, 2)
+    components  (D, K, 2), orthonormal over 2 K, by falling variance
+    variances   (D,), of the coefficients over the faces it was fitted to
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+    variances: np.ndarray
+
+    @classmethod
+    def fit(cls, shapes: np.ndarray, dims: int) -> ShapeModel:
+        """Fit to (n, K, 2) shapes. Raises UsageError where they have fewer than dims components."""
+        n, k, _ = shapes.shape
+        mean = shapes.mean(axis=0)
+        rows = (shapes - mean).reshape(n, 2 * k)
+        _, singular, components = np.linalg.svd(rows, full_matrices=False)
+        tolerance = np.linalg.norm(shapes) * max(rows.shape) * np.finfo(np.float64).eps
+        rank = int((singular > tolerance).sum())
+        if not 1 <= dims <= rank:
+            raise UsageError(
+                f"{n} shapes of {k} points have {rank} principal components, not {dims}: ask for"
+                f" at most {rank}, or train on more faces"
+            )
+        variances = singular[:dims] ** 2 / n
+        return cls(mean, components[:dims].reshape(dims, k, 2), variances)
+
+    def project(self, shapes: np.ndarray) -> np.ndarray:
+        """Return coefficients: (..., K, 2) -> (..., D)."""
+        return np.einsum("...kc,dkc->...d", shapes - self.mean, self.components)
+
+    def reconstruct(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return shapes in the frame of those fitted: (..., D) -> (..., K, 2).
+
+        Exact, up to rounding, for shapes in the span of the components.
+        """
+        return self.mean + np.einsum("...d,dkc->...kc", coefficients, self.components)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """centres (k, D) · codes (n,) int, the nearest centre of each row."""
+
+    centres: np.ndarray
+    codes: np.ndarray
+
+
+def k_means(rows: np.ndarray, k: int, *, seed: int, iterations: int = 30) -> Clusters:
+    """Cluster rows (n, D) by Lloyd's iterations from a k-means++ start, the same for one seed.
+
+    A cluster that loses all its rows keeps its last centre, so centres stay apart. Raises
+    UsageError where fewer rows than clusters differ.
+    """
+    distinct = len(np.unique(rows, axis=0))
+    if k > distinct:
+        raise UsageError(f"{k} leaves cannot start from {distinct} different faces: use fewer")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "One of the clusters is empty")
+        centres, codes = kmeans2(
+            np.asarray(rows, dtype=np.float64),
+            k,
+            iter=iterations,
+            minit="++",
+            rng=np.random.default_rng(seed),
+        )
+    return Clusters(centres, codes.astype(np.int64))
+
+
+def correlation(aligned: np.ndarray) -> np.ndarray:
+    """Return how landmarks move together: aligned shapes (n, K, 2) -> (K, K), -1..1.
+
+    With residuals r_ik to the mean shape: sum_i r_ij . r_ik / sqrt(sum_i |r_ij|^2 sum_i |r_ik|^2).
+    A landmark that never moves correlates with none but itself.
+    """
+    residuals = aligned - aligned.mean(axis=0)
+    products = np.einsum("ijc,ikc->jk", residuals, residuals)
+    spread = np.sqrt(np.diagonal(products))
+    scale = np.where(spread > 0, spread, np.inf)
+    result = products / (scale[:, None] * scale)
+    np.fill_diagonal(result, 1.0)
+    return result
+
+
+def correlation_groups(shapes: np.ndarray, n_groups: int) -> list[np.ndarray]:
+    """Partition landmarks by how they move once similarities are taken out.
+
+    (n, K, 2) -> n_groups int arrays of positions 0..K-1, each ascending, ordered by their first.
+    Average linkage over 1 - correlation. Raises UsageError for a number of groups out of 1..K.
+    """
+    k = shapes.shape[1]
+    if not 1 <= n_groups <= k:
+        raise UsageError(f"{k} landmarks form 1 to {k} groups, not {n_groups}")
+    if k == 1:
+        return [np.zeros(1, dtype=np.int64)]
+    distance = np.clip(1 - correlation(procrustes(shapes).shapes), 0, 2)
+    np.fill_diagonal(distance, 0)
+    tree = linkage(squareform(distance, checks=False), "average")
+    label = cut_tree(tree, n_groups).ravel()
+    groups = [np.flatnonzero(label == value) for value in np.unique(label)]
+    return sorted(groups, key=lambda group: int(group[0]))
