@@ -99,7 +99,7 @@ class SplitGates(nn.Module):
             median = torch.where(median.isnan(), z.median(dim=1).values, median)
             threshold[:, :, n - 1 : 2 * n - 1] = median
             right = z.gather(3, node) > median[:, None].expand_as(z).gather(3, node)
-            node = node + (right << k)
+            node = node + n * right
 
     def _normalised(self, x: Tensor) -> Tensor:
         """(..., F) or (B, K, F) -> (sites, R, F), each feature of zero mean and unit variance."""
