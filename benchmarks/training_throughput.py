@@ -2,9 +2,9 @@
 
     python benchmarks/training_throughput.py [--quick] [--json] [--preset hourglass]
 
-One process, blocks of steps in turn, so that a noisy machine slows all alike. "Loop" is the step as
-`drf train` runs it: packed faces, augmentation, channels-last, precision `auto`. "Plain" is the same
-model and step in fp32, contiguous layout. The share of the data is the time that drawing and
+One process, blocks of steps in turn, so that a noisy machine slows all alike. "Loop" is the step
+as `drf train` runs it: packed faces, augmentation, channels-last, precision `auto`. "Plain" is the
+same model and step in fp32, contiguous layout. The share of the data is the time that drawing and
 augmenting a batch takes, of a whole step of the loop.
 """
 

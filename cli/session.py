@@ -20,7 +20,7 @@ from db import reads
 from db.connection import open_reader, open_store
 from db.location import run_folder
 from db.runs import NewRun, end_run, resume_run, start_run
-from drf import registry
+from drf import registry, tracks
 from drf.config import RunConfig, from_flat
 from drf.data.cache import Pack
 from drf.errors import DrfError, UsageError
@@ -110,7 +110,9 @@ def resume(text: str, changes: dict[str, object], places: Places) -> Result:
     """Go on with a run from its last checkpoint, to the digits of a run that was never stopped."""
     with contextlib.closing(open_reader(places.db)) as reader:
         run = reads.find_run(reader, text)
-        name = reads.run(reader, run)["name"]
+        stored = reads.run(reader, run)
+    if stored["track"] is not None:
+        tracks.refuse_changes(tracks.get(stored["track"]), "option", changes)
     folder = run_folder(places.db, run)
     saved = checkpoint.load(folder / checkpoint.LAST)
     family = saved.header["family"]
@@ -123,7 +125,7 @@ def resume(text: str, changes: dict[str, object], places: Places) -> Result:
     with _recorded(store, run):
         model = registry.build(config)
         outcome = _train(store, run, config, model, train, val, folder, saved)
-    return Result(run, name, outcome)
+    return Result(run, stored["name"], outcome)
 
 
 def refuse_with_resume(others: Sequence[object], changes: dict[str, object]) -> None:

@@ -155,10 +155,12 @@ def end_run(
     if state not in status.ENDED:
         raise ValueError(f"a run ends as one of {', '.join(status.ENDED)}, not {state!r}")
     now = clock.now()
+    done = {"progress": 1.0} if state == "finished" else {}
     _update(
         db,
         run,
         {
+            **done,
             "state": state,
             "reason": reason,
             "wall_s": wall_s,
