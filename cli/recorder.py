@@ -49,9 +49,12 @@ class Recorder:
         self._bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.stop()
-        self.flush()
+        if kind is None:
+            self.flush()
+        else:  # what went wrong first is what the user should read
+            self._try(self.flush)
 
     def on_progress(self, progress: RunProgress) -> None:
         text = (

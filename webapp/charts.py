@@ -168,8 +168,11 @@ def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | 
             said.append(f"{name} ends at {values.dropna().iloc[-1]:.4g}")
     figure.update_layout(showlegend=len(names) > 1)
     positive = frame.loc[frame["metric"].isin(names), "value"].dropna()
-    if title == _LOSS and (positive > 0).all() and positive.max() > 20 * positive.min():
-        figure.update_yaxes(type="log", dtick=1)
+    spans_decades = (positive > 0).all() and positive.max() > 10 * positive.min()
+    if title in (_LOSS, _VALIDATION) and spans_decades:  # epoch 0 would flatten all that follow
+        figure.update_yaxes(type="log", dtick="D2")
+    if frame["epoch"].max() <= 10:
+        figure.update_xaxes(dtick=1)
     if best_epoch is not None:
         side = "right" if best_epoch > frame["epoch"].max() / 2 else "left"
         _mark(figure, best_epoch, f"best: epoch {best_epoch}", side)

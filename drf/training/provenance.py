@@ -14,7 +14,7 @@ import torch
 import drf
 from drf.training import hardware
 
-PACKAGES = ("numpy", "opencv-python-headless", "safetensors", "sqlite-utils", "torch")
+PACKAGES = ("numpy", "opencv-python-headless", "safetensors", "scipy", "sqlite-utils", "torch")
 MAX_DIFF_BYTES = 200_000
 
 
