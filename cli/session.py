@@ -193,7 +193,7 @@ def _train(
 def _recorded(store: Database, run: str) -> Iterator[None]:
     """Let a run that breaks say so in the store; a polite `kill` ends it like Ctrl-C."""
     began = time.monotonic()
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except BaseException as error:

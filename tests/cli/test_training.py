@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -108,24 +109,34 @@ def test_presets_are_listed(drf: Drf) -> None:
     assert "hourglass" in drf("train", "--list").out
 
 
-def start(tmp_path: Path) -> tuple[subprocess.Popen[bytes], Path]:
-    """Start an endless run as a process of its own and wait for its first checkpoint."""
-    main = "from cli.main import main; main()"
-    command = [sys.executable, "-c", main, "train", *TINY, "--epochs", "100000"]
+# A shell's background jobs ignore SIGINT, and their children would too.
+MAIN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from cli.main import main; main()"
+)
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """An endless run in a process of its own, past its first checkpoint; and the run's folder."""
+    command = [sys.executable, "-c", MAIN, "train", *TINY, "--epochs", "100000"]
     environment = os.environ | {"DRF_DB": str(tmp_path / "drf.db")}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*/last.safetensors")):
-        assert process.poll() is None, "the run ended by itself"
-        assert time.monotonic() < deadline, "no checkpoint within two minutes"
-        time.sleep(0.1)
-    return process, next(tmp_path.glob("*/last.safetensors")).parent
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while not list(tmp_path.glob("*/last.safetensors")):
+                assert process.poll() is None, "the run ended by itself"
+                assert time.monotonic() < deadline, "no checkpoint within two minutes"
+                time.sleep(0.1)
+            yield process, next(tmp_path.glob("*/last.safetensors")).parent
+        finally:
+            process.kill()
 
 
 def test_a_killed_run_shows_as_crashed_and_goes_on_from_its_checkpoint(
-    drf: Drf, tmp_path: Path
+    drf: Drf, endless: tuple[subprocess.Popen[bytes], Path]
 ) -> None:
-    process, folder = start(tmp_path)
+    process, folder = endless
     process.kill()
     process.wait()
     (row,) = drf("runs", "list", "--json").json
@@ -141,9 +152,9 @@ def test_a_killed_run_shows_as_crashed_and_goes_on_from_its_checkpoint(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_asked_to_stop_ends_in_order(
-    drf: Drf, tmp_path: Path, how: signal.Signals
+    drf: Drf, endless: tuple[subprocess.Popen[bytes], Path], how: signal.Signals
 ) -> None:
-    process, _ = start(tmp_path)
+    process, _ = endless
     process.send_signal(how)
     assert process.wait(timeout=60) == 130
     (row,) = drf("runs", "list", "--json").json
