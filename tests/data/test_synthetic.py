@@ -181,3 +181,9 @@ def test_throughput_is_of_the_promised_order() -> None:
     seconds = time.process_time() - started
     cv2.setNumThreads(threads)
     assert 40 / seconds > 20
+
+
+def test_a_head_so_low_that_the_shoulders_are_out_of_the_picture() -> None:
+    face = render_face("train", 2659)
+    assert face.picture.shape == (256, 256, 3)
+    assert np.isfinite(face.points).all()

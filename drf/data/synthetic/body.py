@@ -82,12 +82,16 @@ def draw_neck(
     shoulders = np.concatenate([shoulder, shoulder[::-1] * (-1, 1, 1), collar])
     outline = camera.project(spline(np.concatenate([neck, mirrored]), closed=True))
     region, origin, _ = patch(picture, outline, 2)
+    if region.size == 0:  # the head is so low that its body is out of the picture
+        return
     shadow = _neck_shade(region.shape, camera.points[8] - origin, 0.28 * camera.scale)
     mask = polygon_mask(region.shape, outline - origin, soft=True)
     blend(region, tinted(look.skin * light, shadow), mask)
     colour = rng.uniform(10, 225, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(10, 240))
     outline = camera.project(spline(shoulders, closed=True))
     region, origin, _ = patch(picture, outline, 2)
+    if region.size == 0:
+        return
     weave = cut(("fine", "strands", "coarse")[rng.integers(3)], region.shape[:2], rng)
     cloth = tinted(colour * light, np.clip(1 + rng.uniform(0.02, 0.3) * weave, 0, 2))
     blend(region, cloth, polygon_mask(region.shape, outline - origin, soft=True))
