@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import cv2
 import numpy as np
 
 from drf.data.cache import Pack
+from drf.overlay import encode_jpeg
 from drf.prediction import Predictor, predict
 from drf.results import Evaluation, FaceCrop
-
-JPEG_QUALITY = 90
 
 
 def evaluate(
@@ -36,6 +34,5 @@ def evaluate(
 def face_crops(pack: Pack) -> Iterator[FaceCrop]:
     """Yield the crop of every face as the store keeps it."""
     for i, name in enumerate(pack.names):
-        bgr = cv2.cvtColor(np.asarray(pack.crops[i]), cv2.COLOR_RGB2BGR)
-        _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        yield FaceCrop(name, pack.picture_points[i], jpeg.tobytes(), pack.to_picture[i])
+        jpeg = encode_jpeg(np.asarray(pack.crops[i]))
+        yield FaceCrop(name, pack.picture_points[i], jpeg, pack.to_picture[i])
