@@ -24,7 +24,6 @@ import torch
 
 from drf import registry
 from drf.config import RunConfig
-from drf.data.augment import augment
 from drf.data.cache import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.methods import Request, configure
@@ -71,11 +70,7 @@ def stepper(trainer: Trainer) -> Callable[[], object]:
 def data_only(trainer: Trainer) -> Callable[[], object]:
     generator = torch.Generator(trainer.device).manual_seed(0)
     index = np.arange(trainer.batch)
-    config = trainer.config
-    points = trainer.points[: trainer.batch]
-    return lambda: augment(
-        trainer.crops[index], points, config.data.input_size, config.augment, generator
-    )
+    return lambda: trainer.batches.draw(index, generator)
 
 
 def measure(preset: str, blocks: int, repeats: int) -> dict[str, object]:

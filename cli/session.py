@@ -62,14 +62,16 @@ class Result:
         """Return the last line for a person."""
         o, run = self.outcome, self.run[:8]
         ended = f"Run {run} ({self.name}) {o.state} after {o.epochs} epochs"
+        if o.state == "collapsed":
+            return f"{ended}: {o.reason}."
         if o.best_val_nme is None:
             return f"{ended}; it holds nothing to evaluate yet."
         best = f"best val NME {100 * o.best_val_nme:.2f} % in epoch {o.best_epoch}"
         return f"{ended} and {o.wall_s / 60:.1f} min; {best}. Next: drf eval {run}"
 
     def exit_code(self) -> int:
-        """Return 130 for an interrupted run, else 0."""
-        return 130 if self.outcome.state == "interrupted" else 0
+        """Return 130 for an interrupted run, 1 for a collapsed one, else 0."""
+        return {"interrupted": 130, "collapsed": 1}.get(self.outcome.state, 0)
 
 
 def start(request: Request, places: Places, name: str | None = None) -> Result:
@@ -180,7 +182,7 @@ def _train(
         store,
         run,
         outcome.state,
-        reason="stopped by the user" if outcome.state == "interrupted" else None,
+        reason=outcome.reason,
         wall_s=outcome.wall_s,
         faces_per_s=outcome.faces_per_s,
         best_epoch=outcome.best_epoch,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,28 +33,39 @@ class Predictor:
     flip_test: bool = False
 
     @torch.inference_mode()
-    def unit_points(self, images: Tensor) -> Tensor:
-        """Return (B, K, 2) float32 unit box for (B, 3, S, S) images in 0..1 on the device."""
-        points = self._once(images)
+    def unit_points(
+        self, images: Tensor, on_outputs: Callable[[Any], None] | None = None
+    ) -> Tensor:
+        """Return (B, K, 2) float32 unit box for (B, 3, S, S) images in 0..1 on the device.
+
+        on_outputs hears what the model returned for the unmirrored images.
+        """
+        points = self._once(images, on_outputs)
         if not self.flip_test:
             return points
         mirrored = self._once(images.flip(3))[:, flip_permutation(self.model.frame.points)]
         mirrored[..., 0] = 1 - mirrored[..., 0]
         return (points + mirrored) / 2
 
-    def _once(self, images: Tensor) -> Tensor:
+    def _once(self, images: Tensor, on_outputs: Callable[[Any], None] | None = None) -> Tensor:
         with autocast(self.device, self.precision):
             outputs = self.model(images)
+        if on_outputs:
+            on_outputs(outputs)
         return self.model.points(outputs).float()
 
 
 def predict(
-    predictor: Predictor, pack: Pack, on_batch: Callable[[int], None] | None = None
+    predictor: Predictor,
+    pack: Pack,
+    on_batch: Callable[[int], None] | None = None,
+    on_outputs: Callable[[Any], None] | None = None,
 ) -> tuple[np.ndarray, float]:
     """Predict every face of a pack.
 
     Returns (n, 68, 2) float32 picture px, NaN at the landmarks the model does not know, and the
-    milliseconds per face of the model alone. on_batch hears the number of faces done.
+    milliseconds per face of the model alone. on_batch hears the number of faces done, on_outputs
+    what the model returned for each batch.
     """
     model = predictor.model
     known = landmarks.indices(model.frame.points)
@@ -65,7 +77,7 @@ def predict(
         maps = plain_maps(len(crops), predictor.device)
         images = warp(crops, maps, model.frame.input_size)
         started = time.perf_counter()
-        unit = unwarp_points(predictor.unit_points(images), maps).cpu().numpy()
+        unit = unwarp_points(predictor.unit_points(images, on_outputs), maps).cpu().numpy()
         seconds += time.perf_counter() - started
         crop_px = geometry.from_unit(unit.astype(np.float64), PACK_SIZE)
         predictions[rows, known] = geometry.apply(pack.to_picture[rows], crop_px)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,11 +25,27 @@ class Frame:
         return len(landmarks.indices(self.points))
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What a model sees of the training data before its first step.
+
+    faces   (n, K, 2) float32 unit box: all training faces, as they are
+    drawn   (m, K, 2) float32 unit box: augmented faces, as the steps will draw them, m >= n
+    images  (b, 3, S, S) float32 in 0..1: the pictures of drawn[:b]
+    """
+
+    faces: Tensor
+    drawn: Tensor
+    images: Tensor
+
+
 class LandmarkModel(nn.Module, ABC):
     """A network from face crops to K landmarks in the unit box (0..1 over it, x right, y down).
 
-    The loop calls `start` once, then forward and loss on each batch; evaluation calls forward and
-    points. What forward returns is the family's own business.
+    The loop calls `start` once; on each batch `set_progress`, forward, loss, the optimiser's step
+    and `leaf_step`; after each epoch `finish_epoch`. Evaluation calls forward and points. What
+    forward returns is the family's own business. A backbone that other runs may start from
+    (--init-from) is the attribute `backbone`.
     """
 
     def __init__(self, frame: Frame) -> None:
@@ -40,11 +57,27 @@ class LandmarkModel(nn.Module, ABC):
         return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
-    def start(self, points: Tensor) -> None:
-        """Set what depends on the data, before the first step.
+    def start(self, sample: Sample) -> None:
+        """Set what depends on the data, before the first step."""
 
-        points: (n, K, 2) float32, all training faces in the unit box, without augmentation.
+    def set_progress(self, share: float) -> None:
+        """Hear the share of the run that is done, 0..1, before each step: schedules follow it."""
+
+    @torch.no_grad()
+    def leaf_step(self, outputs: Any, points: Tensor) -> None:
+        """Learn what does not learn by gradient, after the optimiser's step on the same batch.
+
+        outputs: what forward returned, before that step. Nothing here may wait for the device.
         """
+
+    @torch.no_grad()
+    def finish_epoch(self) -> None:
+        """Close what an epoch has collected: nothing unsaved may reach into the next one."""
+
+    def instruments(self, outputs: Sequence[Any], points: Tensor) -> dict[str, float]:
+        """Return readings of the model's inside: outputs of all validation batches in order, with
+        their (n, K, 2) points in the unit box."""
+        return {}
 
     @abstractmethod
     def forward(self, images: Tensor) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from drf.models.base import Frame, LandmarkModel
+from drf.models.base import Frame, LandmarkModel, Sample
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class MeanShape(LandmarkModel):
         self.register_buffer("shape", torch.full((frame.n_points, 2), 0.5))
 
     @torch.no_grad()
-    def start(self, points: Tensor) -> None:
-        self.shape.copy_(points.mean(dim=0))
+    def start(self, sample: Sample) -> None:
+        self.shape.copy_(sample.faces.mean(dim=0))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.shape.expand(len(images), -1, -1)

@@ -16,18 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import geometry, landmarks, metrics
 from drf.config import RunConfig
-from drf.data.augment import augment, plain_maps, warp_points
-from drf.data.cache import PACK_SIZE, Pack
+from drf.data.cache import Pack
 from drf.models.base import LandmarkModel
-from drf.prediction import Predictor, predict
+from drf.prediction import Predictor
 from drf.training import checkpoint
+from drf.training.batches import Batches
 from drf.training.ema import MovingAverage
 from drf.training.hardware import autocast, choose_device, choose_precision, reproducible
 from drf.training.meter import Meter
 from drf.training.optimiser import adamw, flat_moments, restore_moments
 from drf.training.schedule import Schedule
+from drf.training.validation import collapsed, validate
+
+WARMUP_SHARE, WARMUP_STEPS = 0.3, 100
+"""A run is judged collapsed only after this share of it, and no sooner than after so many steps."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: finished | interrupted · best_val_nme: ocular, a fraction, None where nothing was
-    validated · faces_per_s: of the training steps alone
+    """state: finished | interrupted | collapsed · reason: of the last two, a sentence
+    best_val_nme: ocular, a fraction, None where nothing was validated
+    faces_per_s: of the training steps alone
     """
 
     state: str
@@ -63,6 +67,7 @@ class Outcome:
     best_val_nme: float | None
     wall_s: float
     faces_per_s: float
+    reason: str | None = None
 
 
 @dataclass
@@ -96,36 +101,36 @@ class Trainer:
         self.device = choose_device(options.device)
         self.precision = choose_precision(options.precision, self.device)
         self.model = model.place(self.device)
-        self.known = torch.as_tensor(landmarks.indices(config.data.points), device=self.device)
-        self.crops = _Crops(train, self.device)
-        self.points = torch.from_numpy(geometry.to_unit(train.points, PACK_SIZE)).to(self.device)
-        self.batch = min(options.batch_size, len(self.points))
+        self.batches = Batches(train, config, self.device)
+        self.batch = min(options.batch_size, len(self.batches))
         self.trainable = any(p.requires_grad for p in model.parameters())
-        self.schedule = Schedule.plan(options, len(self.points) // self.batch)
+        self.schedule = Schedule.plan(options, len(self.batches) // self.batch)
         self.optimiser = adamw(self.model, options.weight_decay)
         self.average = MovingAverage(self.model, options.ema)
         self.state = State()
         self._began = 0.0  # perf_counter at which the run, pauses left out, would have begun
 
     def run(self) -> Outcome:
-        """Train to the end of the plan or of the budget, or until interrupted (Ctrl-C).
+        """Train to the end of the plan or of the budget, until interrupted (Ctrl-C) or collapsed.
 
         Raises DrfError when the loss stops being a number or a checkpoint cannot be written.
         """
         self._began = time.perf_counter() - self.state.elapsed_s
-        end = "finished"
+        end, reason = "finished", None
         try:
             with reproducible(self.config.training.deterministic):
                 if self.state.epoch == 0:
                     self._start()
-                while self.trainable and not self._over():
-                    self._epoch()
+                while self.trainable and not self._over() and not reason:
+                    values = self._epoch()
+                    reason = collapsed(values) if self._past_warmup() else None
+            end = "collapsed" if reason else end
         except KeyboardInterrupt:
-            end = "interrupted"
+            end, reason = "interrupted", "stopped by the user"
         s = self.state
         speed = s.faces / s.training_s if s.training_s else 0.0
         best = s.best_val_nme if math.isfinite(s.best_val_nme) else None
-        return Outcome(end, s.epoch, s.best_epoch, best, self._elapsed(), speed)
+        return Outcome(end, s.epoch, s.best_epoch, best, self._elapsed(), speed, reason)
 
     def resume(self, saved: checkpoint.Checkpoint) -> None:
         """Take up a run where its `last.safetensors` left it."""
@@ -137,15 +142,15 @@ class Trainer:
 
     def _start(self) -> None:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""
-        n = len(self.points)
-        self.model.start(warp_points(self.points, plain_maps(n, self.device))[:, self.known])
+        torch.manual_seed(_mixed((self.config.training.seed, 0)))
+        self.model.start(self.batches.sample(self.config.training.seed))
         self.average = MovingAverage(self.model, self.config.training.ema)
         self._finish_epoch({})
 
-    def _epoch(self) -> None:
+    def _epoch(self) -> dict[str, float]:
         self.state.epoch += 1
         seed = (self.config.training.seed, self.state.epoch)
-        order = np.random.default_rng(seed).permutation(len(self.points))
+        order = np.random.default_rng(seed).permutation(len(self.batches))
         generator = torch.Generator(self.device).manual_seed(_mixed(seed))
         torch.manual_seed(_mixed(seed))  # what models draw themselves, dropout for one
         self.model.train()
@@ -162,17 +167,16 @@ class Trainer:
             self.listener.on_progress(self._progress(meter))
         self.state.training_s += time.perf_counter() - started
         self.state.faces += meter.faces
-        self._finish_epoch(meter.means() | {"lr": self._rate()})
+        self.model.finish_epoch()
+        return self._finish_epoch(meter.means() | {"lr": self._rate()})
 
     def step(self, index: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one optimiser step on the faces of an index, (B,) int; return its losses."""
-        crops = self.crops[index]
-        points = self.points[torch.from_numpy(index).to(self.device)]
-        size = self.config.data.input_size
-        images, points = augment(crops, points, size, self.config.augment, generator)
+        images, points = self.batches.draw(index, generator)
+        self.model.set_progress(self._share())
         with autocast(self.device, self.precision):
             outputs = self.model(images)
-        loss, parts = self.model.loss(outputs, points[:, self.known])
+        loss, parts = self.model.loss(outputs, points)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.optimiser.zero_grad(set_to_none=True)
@@ -180,20 +184,17 @@ class Trainer:
         if self.config.training.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip)
         self.optimiser.step()
+        self.model.leaf_step(outputs, points)
         self.average.update(self.model)
         self.state.step += 1
         return {"loss": loss.detach()} | {f"loss_{k}": v.detach() for k, v in parts.items()}
 
-    def _finish_epoch(self, values: dict[str, float]) -> None:
+    def _finish_epoch(self, values: dict[str, float]) -> dict[str, float]:
         """Validate the averaged weights, keep them if they are the best so far, save the state."""
         started = time.perf_counter()
+        self.average.model.set_progress(self._share())
         predictor = Predictor(self.average.model, self.device, self.precision)
-        predictions, _ = predict(predictor, self.val)
-        for norm in ("ocular", "pupil"):
-            errors = metrics.image_errors(
-                predictions, self.val.picture_points, norm, self.known.cpu().numpy()
-            )
-            values[f"val_nme_{norm}"] = metrics.nme(errors)
+        values |= validate(predictor, self.val)
         s = self.state
         s.elapsed_s = self._elapsed()
         header = checkpoint.describe(self.config) | {"epoch": s.epoch}
@@ -207,6 +208,7 @@ class Trainer:
         checkpoint.save(self.folder / checkpoint.LAST, tensors, header | {"state": asdict(s)})
         s.validation_s = max(s.validation_s, time.perf_counter() - started)
         self.listener.on_epoch(s.epoch, values)
+        return values
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began
@@ -218,30 +220,20 @@ class Trainer:
     def _over(self) -> bool:
         return self.schedule.over(self.state.step, self._used())
 
+    def _share(self) -> float:
+        return self.schedule.progress(self.state.step, self._used())
+
     def _rate(self) -> float:
-        share = self.schedule.progress(self.state.step, self._used())
-        return self.config.training.lr * self.schedule.rate(share)
+        return self.config.training.lr * self.schedule.rate(self._share())
+
+    def _past_warmup(self) -> bool:
+        return self.state.step >= WARMUP_STEPS and self._share() >= WARMUP_SHARE
 
     def _progress(self, meter: Meter) -> Progress:
         loss, speed = meter.report()
-        share = self.schedule.progress(self.state.step, self._used())
+        share = self._share()
         left = self._elapsed() * (1 - share) / share if share else math.inf
         return Progress(self.state.epoch, share, loss, speed, left)
-
-
-class _Crops:
-    """Batches of packed crops: read from the mapped file, or on a GPU from a copy in its memory."""
-
-    def __init__(self, pack: Pack, device: torch.device) -> None:
-        self.mapped = pack.crops
-        self.resident = None
-        if device.type == "cuda":  # a few hundred MB: no batch waits for the host then
-            self.resident = torch.from_numpy(np.array(pack.crops)).to(device)
-
-    def __getitem__(self, index: np.ndarray) -> Tensor:
-        if self.resident is None:
-            return torch.from_numpy(self.mapped[index])
-        return self.resident[torch.from_numpy(index).to(self.resident.device)]
 
 
 def _prefixed(prefix: str, model: LandmarkModel) -> dict[str, Tensor]:

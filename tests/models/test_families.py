@@ -8,7 +8,7 @@ import torch
 from drf import landmarks, registry
 from drf.config import from_flat
 from drf.errors import UsageError
-from drf.models.base import LandmarkModel
+from drf.models.base import LandmarkModel, Sample
 from drf.models.hourglass import HourglassConfig
 from drf.training import checkpoint
 
@@ -20,7 +20,9 @@ def small(family: str, **changes: object) -> LandmarkModel:
     model = registry.build(from_flat(family, registry.family(family).config, flat))
     k = model.frame.n_points
     generator = torch.Generator().manual_seed(1)
-    model.start(torch.rand(20, k, 2, generator=generator) * 0.8 + 0.1)
+    faces = torch.rand(20, k, 2, generator=generator) * 0.8 + 0.1
+    size = model.frame.input_size
+    model.start(Sample(faces, faces, torch.rand(12, 3, size, size, generator=generator)))
     return model
 
 

@@ -1,0 +1,62 @@
+"""Training faces on the device of the run: augmented batches, and what a model starts from."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drf import geometry, landmarks
+from drf.config import RunConfig
+from drf.data.augment import augment, plain_maps, random_maps, warp_points
+from drf.data.cache import PACK_SIZE, Pack
+from drf.models.base import Sample
+
+DRAWN = 8192
+"""Augmented faces that a model may start from: enough for 2^8 leaves of 32 faces each."""
+
+PICTURES = 256
+"""How many of them come with their pictures."""
+
+
+class Batches:
+    """The faces of a pack: crops come from the mapped file, or from a copy in a GPU's memory."""
+
+    def __init__(self, pack: Pack, config: RunConfig, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.known = torch.as_tensor(landmarks.indices(config.data.points), device=device)
+        self.points = torch.from_numpy(geometry.to_unit(pack.points, PACK_SIZE)).to(device)
+        self._mapped = pack.crops
+        self._resident = None
+        if device.type == "cuda":  # a few hundred MB: no batch waits for the host then
+            self._resident = torch.from_numpy(np.array(pack.crops)).to(device)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def draw(self, index: np.ndarray, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return augmented images (B, 3, S, S) and the known points (B, K, 2), unit box."""
+        rows = torch.from_numpy(index)
+        if self._resident is None:
+            crops = torch.from_numpy(self._mapped[index])
+        else:
+            crops = self._resident[rows.to(self.device)]
+        points = self.points[rows.to(self.device)]
+        size = self.config.data.input_size
+        images, points = augment(crops, points, size, self.config.augment, generator)
+        return images, points[:, self.known]
+
+    def sample(self, seed: int) -> Sample:
+        """Return what a model sees before its first step; the same for one seed."""
+        n = len(self)
+        plain = warp_points(self.points, plain_maps(n, self.device))[:, self.known]
+        generator = torch.Generator(self.device).manual_seed(seed)
+        order = np.random.default_rng(seed).permutation(n)
+        images, drawn = self.draw(order[: min(n, PICTURES)], generator)
+        rest = torch.from_numpy(np.resize(order, max(n, DRAWN) - len(drawn))).to(self.device)
+        maps = random_maps(len(rest), self.config.augment, generator)
+        mirrored = torch.linalg.det(maps[:, :, :2]) < 0
+        more = warp_points(self.points[rest], maps)
+        flip = torch.as_tensor(landmarks.FLIP.copy(), device=self.device)
+        more = torch.where(mirrored[:, None, None], more[:, flip], more)[:, self.known]
+        return Sample(plain, torch.cat([drawn, more]), images)
