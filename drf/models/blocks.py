@@ -21,14 +21,15 @@ def conv_bn_relu(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1)
 
 
 class Residual(nn.Module):
-    """relu(x + BN(conv(relu(BN(conv(x)))))), 3x3 both; a 1x1 on x where channels change."""
+    """relu(x + BN(conv(relu(BN(conv(x)))))), 3x3 both; a 1x1 on x where its shape changes."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.first = conv_bn_relu(inputs, outputs)
+        self.first = conv_bn_relu(inputs, outputs, stride=stride)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
-        self.project = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        same = inputs == outputs and stride == 1
+        self.project = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.project(x) + self.norm(self.second(self.first(x))), inplace=True)

@@ -11,12 +11,11 @@ from typing import Annotated
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from drf.errors import UsageError
 from drf.heatmaps import HeatmapCodec
+from drf.models.backbones import HourglassEncoder, Stack
 from drf.models.base import Frame, LandmarkModel
-from drf.models.blocks import Residual, conv_bn_relu, normalise
+from drf.models.blocks import conv_bn_relu
 from drf.ranges import Range
 
 
@@ -35,22 +34,6 @@ class HourglassConfig:
     radius: Annotated[int, Range(1, 8)] = 3
 
 
-class Stack(nn.Module):
-    """One hourglass: (B, width, n, n) -> the same shape; n must be divisible by 2^depth."""
-
-    def __init__(self, depth: int, width: int, growth: int) -> None:
-        super().__init__()
-        inner = width + growth
-        self.skip = Residual(width, width)
-        self.down = Residual(width, inner)
-        self.inner = Stack(depth - 1, inner, growth) if depth > 1 else Residual(inner, inner)
-        self.up = Residual(inner, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        low = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
-        return self.skip(x) + F.interpolate(low, scale_factor=2, mode="nearest")
-
-
 class Hourglass(LandmarkModel):
     """Maps of input_size / 4 cells a side; soft cross-entropy, summed over all stacks.
 
@@ -59,35 +42,24 @@ class Hourglass(LandmarkModel):
 
     def __init__(self, config: HourglassConfig, frame: Frame) -> None:
         super().__init__(frame)
-        step = 4 * 2**config.depth
-        if frame.input_size % step:
-            raise UsageError(
-                f"model.depth = {config.depth} needs a data.input_size divisible by {step},"
-                f" not {frame.input_size}"
-            )
         self.codec = HeatmapCodec(frame.input_size // 4, config.sigma, config.radius)
         width, k = config.width, frame.n_points
-        self.stem = nn.Sequential(
-            conv_bn_relu(3, width // 2, stride=2), conv_bn_relu(width // 2, width, stride=2)
-        )
-        self.stacks = nn.ModuleList(
-            Stack(config.depth, width, config.growth) for _ in range(config.stacks)
-        )
-        self.features = nn.ModuleList(
-            conv_bn_relu(width, width, kernel=1) for _ in range(config.stacks)
-        )
+        self.backbone = HourglassEncoder(width, frame.input_size, config.depth, config.growth)
         self.heads = nn.ModuleList(nn.Conv2d(width, k, 1) for _ in range(config.stacks))
-        self.feedback = nn.ModuleList(nn.Conv2d(k, width, 1) for _ in range(config.stacks - 1))
+        more = range(config.stacks - 1)
+        self.feedback = nn.ModuleList(nn.Conv2d(k, width, 1) for _ in more)
+        self.stacks = nn.ModuleList(Stack(config.depth, width, config.growth) for _ in more)
+        self.features = nn.ModuleList(conv_bn_relu(width, width, kernel=1) for _ in more)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return one (B, K, H, W) tensor of logits per stack, the last the best."""
-        x = self.stem(normalise(images))
-        maps: list[Tensor] = []
+        first = self.backbone(images)
+        x, features = first.detail, first.context
+        maps: list[Tensor] = [self.heads[0](features)]
         for i, stack in enumerate(self.stacks):
+            x = x + features + self.feedback[i](maps[-1])
             features = self.features[i](stack(x))
-            maps.append(self.heads[i](features))
-            if i + 1 < len(self.stacks):
-                x = x + features + self.feedback[i](maps[-1])
+            maps.append(self.heads[i + 1](features))
         return maps
 
     def loss(self, outputs: list[Tensor], points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,0 +1,173 @@
+"""Convolutional encoders that families share: a picture to maps at three levels.
+
+A family names one by `model.backbone` and takes the level it needs. What another run may start
+from (--init-from) is the whole module, which families hold as their attribute `backbone`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drf.errors import UsageError
+from drf.models.blocks import Residual, conv_bn_relu, normalise
+
+Kind = Literal["residual", "hourglass", "cnn"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """detail   (B, C, S/4, S/4): where edges are
+    context  (B, C, m, m), m = S/8 or S/4: what each place is, seen with the whole face in view
+    deep     (B, C, s, s), a few cells: the face as a whole
+    """
+
+    detail: Tensor
+    context: Tensor
+    deep: Tensor
+
+
+class Backbone(nn.Module, ABC):
+    """Channels and cells per side of what forward returns, by the names of `Features`."""
+
+    channels: dict[str, int]
+    cells: dict[str, int]
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Features:
+        """Images (B, 3, S, S) float32 RGB in 0..1 -> Features."""
+
+
+class ResidualEncoder(Backbone):
+    """Stages at S/4, S/8, S/16, S/32; two lateral steps bring the deepest back up to S/8."""
+
+    def __init__(self, width: int, input_size: int) -> None:
+        super().__init__()
+        _require_divisible("residual", input_size, 32)
+        w = (width, 2 * width, 3 * width, 4 * width)
+        self.stem = nn.Sequential(
+            conv_bn_relu(3, width // 2, stride=2), conv_bn_relu(width // 2, width, stride=2)
+        )
+        self.quarter = Residual(w[0], w[0])
+        self.eighth = nn.Sequential(Residual(w[0], w[1], stride=2), Residual(w[1], w[1]))
+        self.sixteenth = nn.Sequential(Residual(w[1], w[2], stride=2), Residual(w[2], w[2]))
+        self.last = nn.Sequential(Residual(w[2], w[3], stride=2), Residual(w[3], w[3]))
+        self.from_last = nn.Conv2d(w[3], w[1], 1)
+        self.from_sixteenth = nn.Conv2d(w[2], w[1], 1)
+        self.merge = conv_bn_relu(w[1], w[1])
+        self.channels = {"detail": w[0], "context": w[1], "deep": w[3]}
+        self.cells = {
+            "detail": input_size // 4,
+            "context": input_size // 8,
+            "deep": input_size // 32,
+        }
+
+    def forward(self, images: Tensor) -> Features:
+        quarter = self.quarter(self.stem(normalise(images)))
+        eighth = self.eighth(quarter)
+        sixteenth = self.sixteenth(eighth)
+        last = self.last(sixteenth)
+        up = self.from_sixteenth(sixteenth) + _twice(self.from_last(last))
+        return Features(quarter, self.merge(eighth + _twice(up)), last)
+
+
+class Stack(nn.Module):
+    """One hourglass: (B, width, n, n) -> the same shape; n must be divisible by 2^depth."""
+
+    def __init__(self, depth: int, width: int, growth: int) -> None:
+        super().__init__()
+        inner = width + growth
+        self.skip = Residual(width, width)
+        self.down = Residual(width, inner)
+        self.inner = Stack(depth - 1, inner, growth) if depth > 1 else Residual(inner, inner)
+        self.up = Residual(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        low = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
+        return self.skip(x) + _twice(low)
+
+
+class HourglassEncoder(Backbone):
+    """A stem to a quarter of the size and one stack, down to a few cells and up again."""
+
+    def __init__(self, width: int, input_size: int, depth: int = 3, growth: int = 32) -> None:
+        super().__init__()
+        _require_divisible(f"hourglass of depth {depth}", input_size, 4 * 2**depth)
+        self.stem = nn.Sequential(
+            conv_bn_relu(3, width // 2, stride=2), conv_bn_relu(width // 2, width, stride=2)
+        )
+        self.stack = Stack(depth, width, growth)
+        self.features = conv_bn_relu(width, width, kernel=1)
+        self.channels = dict.fromkeys(("detail", "context", "deep"), width)
+        cells = input_size // 4
+        self.cells = {"detail": cells, "context": cells, "deep": max(1, cells // 8)}
+
+    def forward(self, images: Tensor) -> Features:
+        stem = self.stem(normalise(images))
+        features = self.features(self.stack(stem))
+        return Features(stem, features, F.adaptive_avg_pool2d(features, self.cells["deep"]))
+
+
+class SmallCnn(Backbone):
+    """The notes' plain network: 5 to 28 channels, each step halving; no way back up."""
+
+    def __init__(self, width: int, input_size: int) -> None:
+        super().__init__()
+        _require_divisible("cnn", input_size, 32)
+        w = [max(1, round(width * share)) for share in (0.25, 0.5, 0.75, 1.0, 1.4)]
+        self.quarter = nn.Sequential(
+            conv_bn_relu(3, w[0], stride=2), conv_bn_relu(w[0], w[1], stride=2)
+        )
+        self.eighth = conv_bn_relu(w[1], w[2], stride=2)
+        self.last = nn.Sequential(
+            conv_bn_relu(w[2], w[3], stride=2), conv_bn_relu(w[3], w[4], stride=2)
+        )
+        self.channels = {"detail": w[1], "context": w[2], "deep": w[4]}
+        self.cells = {
+            "detail": input_size // 4,
+            "context": input_size // 8,
+            "deep": input_size // 32,
+        }
+
+    def forward(self, images: Tensor) -> Features:
+        quarter = self.quarter(normalise(images))
+        eighth = self.eighth(quarter)
+        return Features(quarter, eighth, self.last(eighth))
+
+
+def build(kind: Kind, width: int, input_size: int) -> Backbone:
+    """Return a backbone. Raises UsageError for an input size that its halvings do not divide."""
+    kinds: dict[str, type[Backbone]] = {
+        "residual": ResidualEncoder,
+        "hourglass": HourglassEncoder,
+        "cnn": SmallCnn,
+    }
+    return kinds[kind](width, input_size)
+
+
+class Summary(nn.Module):
+    """The deep map as one vector per face: (B, C, s, s) -> (B, F); places are kept apart."""
+
+    def __init__(self, backbone: Backbone, features: int) -> None:
+        super().__init__()
+        cells = backbone.cells["deep"] ** 2
+        self.squeeze = conv_bn_relu(backbone.channels["deep"], max(16, features // 4), kernel=1)
+        self.dense = nn.Linear(max(16, features // 4) * cells, features)
+
+    def forward(self, deep: Tensor) -> Tensor:
+        return self.dense(self.squeeze(deep).flatten(1))
+
+
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def _require_divisible(name: str, input_size: int, step: int) -> None:
+    if input_size % step:
+        raise UsageError(
+            f"the backbone {name} needs a data.input_size divisible by {step}, not {input_size}"
+        )
