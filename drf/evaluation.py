@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -31,8 +31,8 @@ def evaluate(
     )
 
 
-def face_crops(pack: Pack) -> Iterator[FaceCrop]:
-    """Yield the crop of every face as the store keeps it."""
-    for i, name in enumerate(pack.names):
+def face_crops(pack: Pack, positions: Iterable[int] | None = None) -> Iterator[FaceCrop]:
+    """Yield the crops of all faces, or of those at some positions, as the store keeps them."""
+    for i in range(len(pack.names)) if positions is None else positions:
         jpeg = encode_jpeg(np.asarray(pack.crops[i]))
-        yield FaceCrop(name, pack.picture_points[i], jpeg, pack.to_picture[i])
+        yield FaceCrop(pack.names[i], pack.picture_points[i], jpeg, pack.to_picture[i])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from drf import landmarks
+from drf.results import LeafPicture
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,13 @@ class LandmarkModel(nn.Module, ABC):
         """Return readings of the model's inside: outputs of all validation batches in order, with
         their (n, K, 2) points in the unit box."""
         return {}
+
+    def gallery(self, outputs: Sequence[Any], points: Tensor) -> list[LeafPicture]:
+        """Return leaves to look at, the most telling first (`drf.results.LEAVES` are kept).
+
+        Called once, on the model that is kept in the end, with the arguments of `instruments`.
+        """
+        return []
 
     @abstractmethod
     def forward(self, images: Tensor) -> Any:
