@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from drf.config import RunConfig, nearest
 from drf.errors import UsageError
 from drf.models.base import Frame, LandmarkModel
+from drf.models.cnn_heatmap import CnnHeatmap, CnnHeatmapConfig
 from drf.models.hourglass import Hourglass, HourglassConfig
 from drf.models.mean_shape import MeanShape, MeanShapeConfig
 
@@ -26,6 +27,7 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     "mean-shape": Family(MeanShapeConfig, MeanShape),
+    "cnn-heatmap": Family(CnnHeatmapConfig, CnnHeatmap),
     "hourglass": Family(HourglassConfig, Hourglass),
 }
 

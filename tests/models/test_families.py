@@ -12,7 +12,10 @@ from drf.models.base import LandmarkModel, Sample
 from drf.models.hourglass import HourglassConfig
 from drf.training import checkpoint
 
-SMALL = {"hourglass": {"model.width": 8, "model.depth": 2, "model.growth": 4, "model.stacks": 2}}
+SMALL = {
+    "cnn-heatmap": {"model.width": 8, "model.features": 16, "model.map_size": 8},
+    "hourglass": {"model.width": 8, "model.depth": 2, "model.growth": 4, "model.stacks": 2},
+}
 
 
 def small(family: str, **changes: object) -> LandmarkModel:

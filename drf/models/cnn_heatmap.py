@@ -1,0 +1,63 @@
+"""A plain network whose dense layer emits every landmark's map: no way back up, no shared cells.
+
+The notes' way to maps before their hourglass. Each cell of each map has weights of its own over one
+vector per face, so nothing ties a landmark in one place to the same landmark in another; what a
+forest of heatmap leaves gains over it, with the same backbone, the forest gains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from torch import Tensor, nn
+
+from drf.heatmaps import HeatmapCodec
+from drf.models import backbones
+from drf.models.base import Frame, LandmarkModel
+from drf.ranges import Range
+
+
+@dataclass(frozen=True)
+class CnnHeatmapConfig:
+    """width: channels of the backbone · features: length of the vector that describes a face
+    map_size: cells per side · sigma: of the labels, in cells · radius: of the decoding window, in
+    cells
+    """
+
+    backbone: backbones.Kind = "cnn"
+    width: Annotated[int, Range(8, 512)] = 64
+    features: Annotated[int, Range(8, 4096)] = 256
+    map_size: Annotated[int, Range(4, 64)] = 16
+    sigma: Annotated[float, Range(0.3, 8.0)] = 1.0
+    radius: Annotated[int, Range(1, 8)] = 3
+
+
+class CnnHeatmap(LandmarkModel):
+    """Picture -> vector -> K x map_size x map_size logits; soft cross-entropy, local soft-argmax.
+
+    Raises UsageError for an input size that the backbone does not divide.
+    """
+
+    def __init__(self, config: CnnHeatmapConfig, frame: Frame) -> None:
+        super().__init__(frame)
+        self.codec = HeatmapCodec(config.map_size, config.sigma, config.radius)
+        self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
+        self.summary = backbones.Summary(self.backbone, config.features)
+        cells = config.map_size**2
+        self.dense = nn.Sequential(
+            nn.LayerNorm(config.features),
+            nn.ReLU(inplace=True),
+            nn.Linear(config.features, frame.n_points * cells),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, K, map_size, map_size)."""
+        logits = self.dense(self.summary(self.backbone(images).deep))
+        return logits.view(-1, self.frame.n_points, self.codec.size, self.codec.size)
+
+    def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.codec.cross_entropy(outputs, points), {}
+
+    def points(self, outputs: Tensor) -> Tensor:
+        return self.codec.decode(outputs)
