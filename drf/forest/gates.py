@@ -105,3 +105,38 @@ class SplitGates(nn.Module):
         """(..., F) or (B, K, F) -> (sites, R, F), each feature of zero mean and unit variance."""
         x = x.to(self.weight.dtype).reshape(-1, self.norm.num_features)
         return self.norm(x).unflatten(1, (self.sites, -1)).transpose(0, 1)
+
+
+class RawGates(nn.Module):
+    """A dense layer as the notes had it: no normalisation, no unit norm, no thresholds from data.
+
+    Here to be compared: `gamma` is a factor that the optimiser can undo.
+    """
+
+    gamma: Tensor
+
+    def __init__(self, features: int, trees: int, depth: int, sites: int = 1) -> None:
+        super().__init__()
+        self.trees, self.sites, self.splits = trees, sites, 2**depth - 1
+        bound = features**-0.5  # as torch's Linear
+        self.weight = nn.Parameter(
+            torch.empty(sites, features, trees * self.splits).uniform_(-bound, bound)
+        )
+        self.bias = nn.Parameter(torch.empty(sites, 1, trees * self.splits).uniform_(-bound, bound))
+        self.register_buffer("gamma", torch.ones(()))
+
+    def set_steepness(self, gamma: float) -> None:
+        self.gamma.fill_(gamma)
+
+    def start(self, features: Tensor) -> None:
+        """Nothing is set from data."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., F) -> (..., T, S), or (B, K, F) -> (B, K, T, S) of K sites, as SplitGates."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            if self.sites == 1:
+                f = x @ self.weight[0] + self.bias[0]
+            else:
+                f = (x.transpose(0, 1) @ self.weight + self.bias).transpose(0, 1)
+            return (f * self.gamma).unflatten(-1, (self.trees, self.splits))

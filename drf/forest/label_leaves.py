@@ -21,6 +21,8 @@ outside the box and padding are masked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,6 +35,8 @@ label that falls on a cell where every leaf is 0 would cost infinity."""
 
 STARVED = 1e-12
 """Share of the rows under which a leaf's statistics are noise, and it keeps what it holds."""
+
+ALL = slice(None)
 
 
 def predict(routing: Tensor, q: Tensor) -> Tensor:
@@ -85,6 +89,18 @@ def without_near_empty(labels: Tensor, share: float) -> Tensor:
     return F.normalize(kept, p=1.0, dim=-1)
 
 
+def mean_labels(codes: Tensor, labels: Tensor, leaves: int) -> Tensor:
+    """Return the mean label of each leaf's rows: (G, N, T) int, (G, N, H, C) -> (G, T, L, H, C).
+
+    A leaf without rows takes the mean of all labels.
+    """
+    routing = F.one_hot(codes, leaves).to(labels.dtype)
+    sums = (routing.permute(0, 2, 3, 1) @ labels.flatten(2)[:, None]).unflatten(3, labels.shape[2:])
+    everybody = labels.sum(dim=1)[:, None, None]  # (G, 1, 1, H, C)
+    sums = torch.where(sums.sum(dim=-1, keepdim=True) > 0, sums, everybody)
+    return F.normalize(F.normalize(sums, p=1.0, dim=-1).clamp(min=FLOOR), p=1.0, dim=-1)
+
+
 class LabelLeaves(nn.Module):
     """The leaves of G pools x T trees, updated by stepwise EM: no gradient, no separate phase.
 
@@ -106,17 +122,10 @@ class LabelLeaves(nn.Module):
     def start(self, codes: Tensor, labels: Tensor) -> None:
         """Set each leaf to the mean label of the rows assigned to it, and forget all statistics.
 
-        codes: (G, N, T) int, the leaf of each row, from k-means for one; labels: (G, N, H, C). A
-        leaf without rows takes the mean of all labels.
+        codes: (G, N, T) int, the leaf of each row; labels: (G, N, H, C).
         """
-        leaves = self.q.shape[2]
-        routing = F.one_hot(codes, leaves).to(self.q.dtype)
-        mean = labels.sum(dim=1)[:, None, None]  # (G, 1, 1, H, C)
-        sums = routing.permute(0, 2, 3, 1) @ labels.flatten(2)[:, None]
-        sums = sums.unflatten(3, self.q.shape[3:])
-        sums = torch.where(sums.sum(dim=-1, keepdim=True) > 0, sums, mean)
-        self.q.copy_(F.normalize(F.normalize(sums, p=1.0, dim=-1).clamp(min=FLOOR), p=1.0, dim=-1))
-        self.mass.fill_(1 / leaves)
+        self.q.copy_(mean_labels(codes, labels, self.q.shape[2]))
+        self.mass.fill_(1 / self.q.shape[2])
         self.steps.zero_()
 
     def forward(self, routing: Tensor) -> Tensor:
@@ -124,21 +133,53 @@ class LabelLeaves(nn.Module):
         with torch.autocast(routing.device.type, enabled=False):
             return predict(routing, self.q)
 
+    def loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        """Return the Kullback-Leibler divergence of predictions from labels, in nats: ()."""
+        return cross_entropy(predictions, labels) - entropy(labels)
+
     @torch.no_grad()
-    def update(self, routing: Tensor, labels: Tensor, predictions: Tensor) -> None:
+    def update(
+        self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
+    ) -> None:
         """Take one batch into the statistics: S <- (1 - eta) S + eta * batch, q = S normalised.
 
         predictions: forward(routing), not computed twice. Call after the backward pass: it changes
-        q in place, which the gradient of the routing needs.
+        q in place, which the gradient of the routing needs. trees: which of them learn.
         """
+        q, mass = self.q[:, trees], self.mass[:, trees]
         with torch.autocast(routing.device.type, enabled=False):
-            sums = bounding_sums(routing, self.q, labels, predictions)
+            sums = bounding_sums(routing[:, :, trees], q, labels, predictions[:, :, trees])
         rows = (labels.sum() / (labels.shape[0] * labels.shape[2])).clamp(min=1)  # per pool
         eta = stepwise.rate(self.steps)
-        statistics = torch.lerp(self.q * self.mass.unsqueeze(-1), sums / rows, eta.to(sums.dtype))
-        mass = statistics.sum(dim=-1, keepdim=True)
-        statistics = torch.maximum(statistics, FLOOR * mass)
-        fresh = statistics / statistics.sum(dim=-1, keepdim=True).clamp(min=STARVED)
-        self.q.copy_(torch.where(mass > STARVED, fresh, self.q))
-        self.mass.copy_(mass.squeeze(-1))
+        statistics = torch.lerp(q * mass.unsqueeze(-1), sums / rows, eta.to(sums.dtype))
+        total = statistics.sum(dim=-1, keepdim=True)
+        q.copy_(torch.where(total > STARVED, _floored(statistics), q))
+        mass.copy_(total.squeeze(-1))
         self.steps += 1
+
+    @torch.no_grad()
+    def fit(self, batches: Sequence[tuple[Tensor, Tensor]], iterations: int) -> None:
+        """Iterate bounding over batches of (routing, labels) together, their routing fixed."""
+        for _ in range(iterations):
+            sums = torch.zeros_like(self.q)
+            for routing, labels in batches:
+                sums += bounding_sums(routing, self.q, labels, predict(routing, self.q))
+            self.q.copy_(torch.where(sums.sum(dim=-1, keepdim=True) > 0, _floored(sums), self.q))
+
+    @torch.no_grad()
+    def fit_and_average(self, batches: Sequence[tuple[Tensor, Tensor]], iterations: int) -> None:
+        """The notes' leaf step: start again on every batch, then average. Here to be compared."""
+        total = torch.zeros_like(self.q)
+        for routing, labels in batches:
+            q = torch.full_like(self.q, 1 / self.q.shape[-1])
+            for _ in range(iterations):
+                q = bounding_step(routing, q, labels)
+            total += q
+        self.q.copy_(_floored(total))
+
+
+def _floored(statistics: Tensor) -> Tensor:
+    """Normalise over cells, with no cell at 0."""
+    mass = statistics.sum(dim=-1, keepdim=True)
+    kept = torch.maximum(statistics, FLOOR * mass)
+    return kept / kept.sum(dim=-1, keepdim=True).clamp(min=STARVED)

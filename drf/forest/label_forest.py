@@ -1,0 +1,244 @@
+"""A forest of label distributions over given features: gates, routing, leaves, and how all learn.
+
+Symbols beyond `drf.forest`: B faces; R routes of a face, one for each landmark or one for the whole
+face; G pools of leaves that routes share; N rows of a pool. Each route of each face has a label of
+H heads x C cells. What the cells mean, and how the label is decoded, is the caller's business.
+
+A step, in the order of the training loop:
+
+    set_progress   steepness, warm-up, as the run goes on
+    forward        features -> gates -> P(leaf | x) -> g = P q
+    loss           of g against the labels; in the warm-up, of P against the tree codes
+    leaf_step      the leaves, from the same routing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drf.errors import UsageError
+from drf.forest import label_leaves, leaf_updates, memory
+from drf.forest.codes import TreeCodes
+from drf.forest.gates import Annealing, RawGates, SplitGates, steepness
+from drf.forest.label_leaves import ALL, LabelLeaves
+from drf.forest.pools import Pools
+from drf.forest.routing import balance, hard_leaves, log_routing, probabilities
+from drf.ranges import Range
+
+
+@dataclass(frozen=True)
+class LabelForestConfig:
+    """trees, tree_depth: 2^depth leaves a tree
+    leaf_update: bounding (KL), ridge (L2, pseudo-inverse) or gradient (KL)
+    statistics: of bounding and ridge leaves: stepwise, at every step; round, over all the batches
+        of cnn_steps steps (0: of an epoch), iterated leaf_iterations times; restart, as the notes
+        did: from scratch on each batch of the round, then averaged
+    tree_update: all trees jointly, each with a loss of its own; sequential, one tree an epoch;
+        averaged, one loss on the mean of the trees
+    steepness_first, steepness_last, annealing: gamma of the gates over the run
+    warmup: share of the run in which the routing learns the tree codes of the labels
+    balance: weight of -I(leaf; x) in the loss
+    leaf_start: leaves from tree codes, or all identical · gates: normalised, unit-norm and with
+        thresholds at medians, or raw · inference: soft or hard routing
+    """
+
+    trees: Annotated[int, Range(1, 64)] = 4
+    tree_depth: Annotated[int, Range(1, 12)] = 5
+    leaf_update: leaf_updates.Update = "bounding"
+    statistics: Literal["stepwise", "round", "restart"] = "stepwise"
+    cnn_steps: Annotated[int, Range(0, 100_000)] = 0
+    leaf_iterations: Annotated[int, Range(1, 1000)] = 1
+    tree_update: Literal["joint", "sequential", "averaged"] = "joint"
+    steepness_first: Annotated[float, Range(0.01, 100)] = 2.0
+    steepness_last: Annotated[float, Range(0.01, 100)] = 6.0
+    annealing: Annealing = "geometric"
+    warmup: Annotated[float, Range(0, 1)] = 0.1
+    balance: Annotated[float, Range(0, 100)] = 0.0
+    leaf_start: Literal["codes", "identical"] = "codes"
+    gates: Literal["normalised", "raw"] = "normalised"
+    inference: Literal["soft", "hard"] = "soft"
+
+
+@dataclass(frozen=True)
+class Routed:
+    """gates        (B, R, T, S), steepness included
+    log_p        (B, R, T, L)
+    routing      (G, N, T, L), P arranged for the leaves
+    predictions  (G, N, T, H, C), of each tree
+    """
+
+    gates: Tensor
+    log_p: Tensor
+    routing: Tensor
+    predictions: Tensor
+
+
+class LabelForest(nn.Module):
+    """T trees over features (B, F) that all routes share, or (B, R, F) of each route.
+
+    heads, cells  of a label · dims: numbers that the tree codes see of a label
+    groups        which routes share leaves, see `Pools`
+    Raises UsageError for leaves that do not fit into memory, before they are made.
+    """
+
+    round: Tensor
+
+    def __init__(
+        self,
+        config: LabelForestConfig,
+        features: int,
+        groups: Sequence[np.ndarray],
+        label: tuple[int, int],
+        dims: int,
+        *,
+        per_route: bool,
+    ) -> None:
+        super().__init__()
+        if config.statistics == "restart" and config.leaf_update != "bounding":
+            raise UsageError(
+                'model.statistics = "restart" is a way of leaves that learn by bounding'
+            )
+        self.config, self.per_route = config, per_route
+        self.routes = sum(len(group) for group in groups)
+        trees, depth, leaves = config.trees, config.tree_depth, 2**config.tree_depth
+        memory.require(
+            3 * 4 * len(groups) * trees * leaves * label[0] * label[1],
+            f"{len(groups)} x {trees} trees of {leaves} leaves of {label[0] * label[1]} cells",
+        )
+        kind = SplitGates if config.gates == "normalised" else RawGates
+        self.gates: SplitGates | RawGates
+        if per_route:
+            self.gates = kind(features, trees, depth, sites=self.routes)
+        else:
+            self.gates = kind(features, trees * self.routes, depth)
+        self.pools = Pools(groups)
+        self.codes = TreeCodes(len(groups), dims, trees, depth)
+        self.leaves = leaf_updates.build(
+            config.leaf_update, len(groups), trees, leaves, label[0], label[1]
+        )
+        self.register_buffer("round", torch.zeros((), dtype=torch.int64))
+        self.register_load_state_dict_post_hook(lambda module, _: module._turn())
+        self._learning, self._warming = ALL, False
+        self._collected: list[tuple[Tensor, Tensor]] = []
+        self.set_progress(0.0)
+        self._turn()
+
+    @torch.no_grad()
+    def start(self, features: Tensor, labels: Tensor, rows: Tensor) -> None:
+        """Set thresholds from features, (b, F) or (b, R, F), and leaves from the labels of n faces:
+        labels (n, R, H, C), rows (n, R, D), what the codes are grown on."""
+        self.gates.start(features)
+        arranged = self.pools.rows(rows)
+        self.codes.start(arranged)
+        codes = self.codes(arranged)
+        if self.config.leaf_start == "identical":
+            codes = torch.zeros_like(codes)  # leaves without rows take the mean, as leaf 0 does
+        self.leaves.start(codes, self.pools.masked(labels))
+
+    def set_progress(self, share: float) -> None:
+        c = self.config
+        self._warming = share < c.warmup
+        self.gates.set_steepness(steepness(share, c.steepness_first, c.steepness_last, c.annealing))
+
+    def forward(self, features: Tensor) -> Routed:
+        gates = self.gates(features)
+        if not self.per_route:
+            gates = gates.unflatten(1, (self.routes, self.config.trees))
+        log_p = log_routing(gates)
+        if self.config.inference == "hard" and not self.training:
+            p = F.one_hot(hard_leaves(gates), log_p.shape[-1]).to(log_p.dtype)
+        else:
+            p = probabilities(log_p)
+        routing = self.pools.rows(p)
+        return Routed(gates, log_p, routing, self.leaves(routing))
+
+    def hard(self, routed: Routed) -> Tensor:
+        """Return what `distributions` would be if each row took its most probable leaf alone."""
+        p = F.one_hot(hard_leaves(routed.gates), routed.log_p.shape[-1]).to(routed.log_p.dtype)
+        return self.pools.landmarks(self.leaves(self.pools.rows(p)).mean(dim=2))
+
+    def distributions(self, routed: Routed) -> Tensor:
+        """Return the mean over trees of their predictions, by route: (B, R, H, C)."""
+        return self.pools.landmarks(routed.predictions.mean(dim=2))
+
+    def loss(
+        self, routed: Routed, labels: Tensor, rows: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts: labels (B, R, H, C), rows (B, R, D) as in `start`."""
+        predictions = routed.predictions[:, :, self._learning]
+        if self.config.tree_update == "averaged":
+            predictions = predictions.mean(dim=2, keepdim=True)
+        fit = self.leaves.loss(predictions, self.pools.masked(labels))
+        total, parts = fit, {"leaves": fit}
+        if self._warming:
+            codes = self.codes(self.pools.rows(rows)).unsqueeze(-1)
+            log_p = self.pools.rows(routed.log_p).gather(-1, codes)
+            parts["codes"] = -log_p.mean()
+            total = total + parts["codes"]
+        if self.config.balance:
+            information = balance(routed.log_p).information.mean()
+            total = total - self.config.balance * information
+        return total, parts
+
+    def excess(self, routed: Routed, labels: Tensor) -> Tensor:
+        """Return the divergence of the forest's mean from labels (B, R, H, C), nats per head."""
+        labels = self.pools.masked(labels)
+        mean = routed.predictions.mean(dim=2, keepdim=True)
+        return label_leaves.cross_entropy(mean, labels) - label_leaves.entropy(labels)
+
+    @torch.no_grad()
+    def leaf_step(self, routed: Routed, labels: Tensor) -> None:
+        """Update the leaves by one batch, or collect it for the end of its round."""
+        if self._warming:  # the leaves hold what the codes say, until the routing has learned them
+            return
+        masked = self.pools.masked(labels)
+        if self.config.statistics == "stepwise":
+            predictions = routed.predictions
+            if self.config.tree_update == "averaged":
+                predictions = predictions.mean(dim=2, keepdim=True).expand_as(predictions)
+            self.leaves.update(routed.routing, masked, predictions, self._learning)
+            return
+        self._collected.append((routed.routing.detach(), masked))
+        if len(self._collected) == self.config.cnn_steps:
+            self._leaf_phase()
+
+    @torch.no_grad()
+    def finish_epoch(self) -> None:
+        """Close the round that is open; with sequential trees, turn to the next."""
+        self._leaf_phase()
+        self.round += 1
+        self._turn()
+
+    def _leaf_phase(self) -> None:
+        batches, self._collected = self._collected, []
+        if not batches:
+            return
+        if self.config.statistics == "restart":
+            assert isinstance(self.leaves, LabelLeaves)
+            self.leaves.fit_and_average(batches, self.config.leaf_iterations)
+        else:
+            self.leaves.fit(batches, self.config.leaf_iterations)
+
+    def _turn(self) -> None:
+        if self.config.tree_update == "sequential":
+            tree = int(self.round) % self.config.trees
+            self._learning = slice(tree, tree + 1)
+
+    @torch.no_grad()
+    def instruments(self, outputs: Sequence[Routed]) -> dict[str, float]:
+        """Return usage_entropy and information (nats, means over trees and routes), largest_share
+        (0..1) and steepness."""
+        usage = balance(torch.cat([routed.log_p for routed in outputs]))
+        return {
+            "usage_entropy": float(usage.usage_entropy.mean()),
+            "information": float(usage.information.mean()),
+            "largest_share": float(usage.largest_share.mean()),
+            "steepness": float(self.gates.gamma),
+        }

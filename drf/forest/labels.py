@@ -1,0 +1,86 @@
+"""Places as label distributions over a window, and back by expectation.
+
+A window is a square of half width `reach` around a centre, cut into `bins` cells a side. A place is
+an offset from the centre, in the units of reach (the unit box here), x right, y down. Two kinds of
+label, both normalised Gaussians of `sigma` cells:
+
+    xy   two distributions of `bins` cells, x first: what a leaf stores is 2 n numbers
+    map  one distribution of n x n cells, [row, column]: n^2 numbers, and peaks may be correlated
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from drf.forest.label_leaves import without_near_empty
+
+LeafKind = Literal["xy", "map"]
+
+
+@dataclass(frozen=True)
+class LabelGrid:
+    """The window and its cells; heads and cells are what `label_leaves` calls H and C.
+
+    mask: cells below this share of a label's peak are left out of it, 0 for none (the notes: 0.3).
+    """
+
+    kind: LeafKind
+    bins: int
+    sigma: float
+    reach: float
+    mask: float = 0.0
+
+    @property
+    def heads(self) -> int:
+        return 2 if self.kind == "xy" else 1
+
+    @property
+    def cells(self) -> int:
+        return self.bins if self.kind == "xy" else self.bins**2
+
+    @property
+    def cell(self) -> float:
+        """Width of a cell, in the units of reach."""
+        return 2 * self.reach / self.bins
+
+    def encode(self, offsets: Tensor) -> Tensor:
+        """Return the labels of offsets: (..., 2) -> (..., H, C), each head summing to 1.
+
+        A place outside the window is labelled at its edge: which way it lies is still worth
+        learning.
+        """
+        places = self._centres(offsets)
+        edge = self.reach - self.cell / 2
+        inside = offsets.float().clamp(-edge, edge)
+        z = (inside[..., None] - places) / (self.sigma * self.cell)
+        label = (-0.5 * z**2).softmax(dim=-1)  # (..., 2, bins)
+        if self.kind == "map":
+            x, y = label.unbind(dim=-2)
+            label = (y[..., :, None] * x[..., None, :]).flatten(-2).unsqueeze(-2)
+        return without_near_empty(label, self.mask) if self.mask else label
+
+    def expectation(self, distributions: Tensor) -> Tensor:
+        """Return the mean offsets of distributions: (..., H, C) -> (..., 2)."""
+        places = self._centres(distributions)
+        if self.kind == "xy":
+            return distributions @ places
+        maps = distributions.squeeze(-2).unflatten(-1, (self.bins, self.bins))
+        return torch.stack([maps.sum(dim=-2) @ places, maps.sum(dim=-1) @ places], dim=-1)
+
+    def equivalent_spread(self, cross_entropy: float) -> float:
+        """Return the standard deviation, per axis, in the units of reach, of the Gaussian with this
+        cross-entropy (nats per head): sigma when perfect, the spread of the labels when ignorant.
+
+            CE = A/2 log(2 pi e s^2), s in cells, A axes per head
+        """
+        axes = 1 if self.kind == "xy" else 2
+        return self.cell * math.exp(cross_entropy / axes) / math.sqrt(2 * math.pi * math.e)
+
+    def _centres(self, like: Tensor) -> Tensor:
+        cells = torch.arange(self.bins, dtype=torch.float32, device=like.device)
+        return (cells + 0.5) * self.cell - self.reach

@@ -1,0 +1,138 @@
+"""The three ways in which label leaves learn, each with the loss that belongs to it.
+
+    bounding  cross-entropy, variational bounding        `label_leaves.LabelLeaves`
+    ridge     squared error, regularised pseudo-inverse  `RidgeLabelLeaves`
+    gradient  cross-entropy, the network's optimiser     `GradientLeaves`
+
+Shapes as in `label_leaves`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from drf.forest import label_leaves
+from drf.forest.label_leaves import ALL, LabelLeaves
+from drf.forest.ridge_leaves import RidgeLeaves
+
+Update = Literal["bounding", "ridge", "gradient"]
+
+
+class Leaves(Protocol):
+    """What a forest asks of its leaves; see LabelLeaves for what each does."""
+
+    @property
+    def q(self) -> Tensor:
+        """What each leaf holds, (G, T, L, H, C)."""
+        ...
+
+    def start(self, codes: Tensor, labels: Tensor) -> None: ...
+    def __call__(self, routing: Tensor) -> Tensor: ...
+    def loss(self, predictions: Tensor, labels: Tensor) -> Tensor: ...
+    def update(
+        self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
+    ) -> None: ...
+    def fit(self, batches: Sequence[tuple[Tensor, Tensor]], iterations: int) -> None: ...
+
+
+class GradientLeaves(nn.Module):
+    """Leaves as softmax(logits), learned with the network: q follows the loss, not the labels."""
+
+    def __init__(self, pools: int, trees: int, leaves: int, heads: int, cells: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(pools, trees, leaves, heads, cells))
+
+    @property
+    def q(self) -> Tensor:
+        return self.logits.softmax(dim=-1)
+
+    @torch.no_grad()
+    def start(self, codes: Tensor, labels: Tensor) -> None:
+        q = label_leaves.mean_labels(codes, labels, self.logits.shape[2])
+        self.logits.copy_(q.clamp(min=1e-4).log())  # softmax has no gradient where q is 0
+
+    def forward(self, routing: Tensor) -> Tensor:
+        with torch.autocast(routing.device.type, enabled=False):
+            return label_leaves.predict(routing, self.q)
+
+    def loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        return label_leaves.cross_entropy(predictions, labels) - label_leaves.entropy(labels)
+
+    def update(
+        self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
+    ) -> None:
+        """Nothing: the optimiser's step was it."""
+
+    def fit(self, batches: Sequence[tuple[Tensor, Tensor]], iterations: int) -> None:
+        """Nothing either."""
+
+
+class RidgeLabelLeaves(nn.Module):
+    """Leaves of least squares, each tree on its own: Q = (P^T P / N + ridge I)^-1 P^T d / N.
+
+    What a leaf holds may be negative and need not sum to 1: it is a regression of the label maps.
+    """
+
+    def __init__(self, pools: int, trees: int, leaves: int, heads: int, cells: int) -> None:
+        super().__init__()
+        self.shape = (pools, trees, leaves, heads, cells)
+        self.sets = RidgeLeaves(pools * trees, leaves, heads * cells)
+
+    @property
+    def q(self) -> Tensor:
+        return self.sets.q.view(self.shape)
+
+    @torch.no_grad()
+    def start(self, codes: Tensor, labels: Tensor) -> None:
+        routing = nn.functional.one_hot(codes, self.shape[2]).to(labels.dtype)
+        self.sets.fit(*self._flat(routing, labels))
+        self.sets.steps.zero_()
+
+    def forward(self, routing: Tensor) -> Tensor:
+        with torch.autocast(routing.device.type, enabled=False):
+            return label_leaves.predict(routing, self.q)
+
+    def loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        """Return sum_c (g_c - d_c)^2, averaged over trees, rows with a label and heads: ()."""
+        error = (predictions - labels.unsqueeze(2)).square().sum(dim=-1)  # (G, N, T, H)
+        known = labels.sum(dim=-1).unsqueeze(2)
+        return (error * known).mean(dim=2).sum() / known.sum().clamp(min=1)
+
+    @torch.no_grad()
+    def update(
+        self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
+    ) -> None:
+        before = self.sets.q.clone()
+        self.sets.update(*self._flat(routing, labels))
+        self.sets.refit()
+        if trees != ALL:
+            fresh, kept = self.q.clone(), before.view(self.shape)
+            kept[:, trees] = fresh[:, trees]
+            self.sets.q.copy_(before)
+
+    @torch.no_grad()
+    def fit(self, batches: Sequence[tuple[Tensor, Tensor]], iterations: int) -> None:
+        """Solve over all batches together; least squares need no iterations."""
+        routing, labels = (torch.cat(parts, dim=1) for parts in zip(*batches, strict=True))
+        self.sets.fit(*self._flat(routing, labels))
+
+    def _flat(self, routing: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(G, N, T, L), (G, N, H, C) -> (G T, N, L), (G T, N, H C); masked rows at 0 in both."""
+        known = (labels.sum(dim=(-2, -1)) > 0)[..., None, None]
+        p = (routing * known).transpose(1, 2).flatten(0, 1)
+        y = labels.flatten(2).repeat_interleave(self.shape[1], dim=0)
+        return p, y
+
+
+def build(update: Update, pools: int, trees: int, leaves: int, heads: int, cells: int) -> Leaves:
+    """Return leaves of a kind."""
+    kinds: dict[Update, type[LabelLeaves | GradientLeaves | RidgeLabelLeaves]] = {
+        "bounding": LabelLeaves,
+        "ridge": RidgeLabelLeaves,
+        "gradient": GradientLeaves,
+    }
+    return kinds[update](pools, trees, leaves, heads, cells)

@@ -1,0 +1,230 @@
+"""The heatmap forest (Shen et al. 2017, LDLF, arXiv 1702.06086): leaves are label distributions of
+where landmarks lie, over a window around a centre.
+
+    absolute  the centre is that of the box: what the notes did
+    mean      the mean shape
+    current   the landmarks that coarse maps of the same network find; the forest sees features
+              sampled there, and says what is left (as cascades do)
+
+For absolute and mean the splits of every landmark see one vector of the whole face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drf import shapes
+from drf.errors import UsageError
+from drf.forest import label_leaves
+from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
+from drf.forest.labels import LabelGrid, LeafKind
+from drf.models import backbones
+from drf.models.backbones import Backbone, Features, Summary
+from drf.models.base import Frame, LandmarkModel, Sample
+from drf.models.coarse import CoarseMaps
+from drf.models.local import LocalFeatures
+from drf.ranges import Range
+
+
+@dataclass(frozen=True)
+class HeatmapForestConfig(LabelForestConfig):
+    """backbone, width: the encoder · features: of the vector that splits see, per face or landmark
+    target: what leaves hold, see above · reach: half width of the window, as a share of the box
+    leaf: separate x and y distributions of `bins` cells, or maps of bins x bins
+    sigma: of the labels, in cells · mask: cells below this share of a label's peak are left out
+    pool: who shares leaves: nobody (landmark), groups of landmarks that move together (group), all
+        (shared); or whole-image leaves, one routing and all landmarks in each leaf (face)
+    groups: how many, for pool = group
+    coordinate: weight of the L1 distance of the expectation, in cells
+    """
+
+    backbone: backbones.Kind = "residual"
+    width: Annotated[int, Range(8, 512)] = 32
+    features: Annotated[int, Range(8, 2048)] = 256
+    target: Literal["absolute", "mean", "current"] = "current"
+    reach: Annotated[float, Range(0.01, 1.0)] = 0.1
+    leaf: LeafKind = "xy"
+    bins: Annotated[int, Range(4, 256)] = 32
+    sigma: Annotated[float, Range(0.2, 16)] = 1.0
+    mask: Annotated[float, Range(0, 0.99)] = 0.0
+    pool: Literal["landmark", "group", "shared", "face"] = "landmark"
+    groups: Annotated[int, Range(1, 68)] = 8
+    coordinate: Annotated[float, Range(0, 100)] = 1.0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """centres: (B, K, 2) unit box, of the windows · coarse: maps, where there are any"""
+
+    routed: Routed
+    centres: Tensor
+    coarse: Tensor | None
+
+
+class HeatmapForest(LandmarkModel):
+    """See the module. Raises UsageError for what cannot be built, before any work."""
+
+    mean: Tensor
+
+    def __init__(self, config: HeatmapForestConfig, frame: Frame) -> None:
+        super().__init__(frame)
+        self.config = config
+        k = frame.n_points
+        self.grid = LabelGrid(config.leaf, config.bins, config.sigma, config.reach, config.mask)
+        self.backbone: Backbone = backbones.build(config.backbone, config.width, frame.input_size)
+        self.register_buffer("mean", torch.full((k, 2), 0.5))
+        self.coarse: CoarseMaps | None = None
+        self.look: LocalFeatures | Summary
+        self.whole = config.pool == "face"
+        if config.target == "current":
+            if self.whole:
+                raise UsageError(
+                    'whole-image leaves see the face at once: model.pool = "face" goes with'
+                    ' model.target = "mean" or "absolute"'
+                )
+            self.coarse = CoarseMaps(self.backbone, k)
+            self.look = LocalFeatures(self.backbone, k, config.features)
+        else:
+            self.look = Summary(self.backbone, config.features)
+        heads = self.grid.heads * (k if self.whole else 1)
+        self.forest = LabelForest(
+            config,
+            config.features,
+            _first_groups(config, k),
+            (heads, self.grid.cells),
+            2 * k if self.whole else 2,
+            per_route=config.target == "current",
+        )
+
+    @torch.no_grad()
+    def start(self, sample: Sample) -> None:
+        self.mean.copy_(sample.faces.mean(dim=0))
+        if self.config.pool == "group":
+            faces = sample.faces.cpu().double().numpy()
+            self.forest.pools.assign(shapes.correlation_groups(faces, self.config.groups))
+        features = self.backbone(sample.images)
+        drawn = sample.drawn
+        if self.config.target == "current":
+            # Where the coarse maps will err is not known yet: a normal error that the window holds.
+            centres = drawn + torch.randn_like(drawn) * (self.config.reach / 2.5)
+        else:
+            centres = self._centres(len(drawn))
+        seen = self._look(features, centres[: len(sample.images)])
+        offsets = drawn - centres
+        self.forest.start(seen, self._labels(offsets), self._rows(offsets))
+
+    def set_progress(self, share: float) -> None:
+        self.forest.set_progress(share)
+
+    def forward(self, images: Tensor) -> Outputs:
+        features = self.backbone(images)
+        coarse = self.coarse(features.context) if self.coarse else None
+        centres = self._centres(len(images), coarse)
+        return Outputs(self.forest(self._look(features, centres)), centres, coarse)
+
+    def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        offsets = points - outputs.centres
+        total, parts = self.forest.loss(outputs.routed, self._labels(offsets), self._rows(offsets))
+        if self.config.coordinate:
+            error = (self.points(outputs) - points).abs().mean() / self.grid.cell
+            parts["coordinate"] = error
+            total = total + self.config.coordinate * error
+        if self.coarse is not None and outputs.coarse is not None:
+            parts["coarse"] = self.coarse.loss(outputs.coarse, points)
+            total = total + parts["coarse"]
+        return total, parts
+
+    def points(self, outputs: Outputs) -> Tensor:
+        return self._decode(outputs, self.forest.distributions(outputs.routed))
+
+    @torch.no_grad()
+    def leaf_step(self, outputs: Outputs, points: Tensor) -> None:
+        self.forest.leaf_step(outputs.routed, self._labels(points - outputs.centres))
+
+    @torch.no_grad()
+    def finish_epoch(self) -> None:
+        self.forest.finish_epoch()
+
+    @torch.no_grad()
+    def instruments(self, outputs: Sequence[Outputs], points: Tensor) -> dict[str, float]:
+        """As `LabelForest.instruments`, and excess_ce (nats per head, above the labels' entropy),
+        spread_px (of the Gaussian with that cross-entropy), l1_px and soft_hard_gap_px (mean
+        distances; the gap is what hard routing adds), leaf_distance_px (mean distance of two leaves
+        of a tree), all in pixels of the input."""
+        size, rows = self.frame.input_size, points.split([len(o.centres) for o in outputs])
+        excess, soft, hard, entropy = (torch.zeros((), dtype=torch.float64) for _ in range(4))
+        for output, truth in zip(outputs, rows, strict=True):
+            share = len(truth) / len(points)
+            labels = self._labels(truth - output.centres)
+            excess += share * self.forest.excess(output.routed, labels).cpu()
+            entropy += share * label_leaves.entropy(labels).cpu()
+            hard_points = self._decode(output, self.forest.hard(output.routed))
+            soft += share * (self.points(output) - truth).norm(dim=-1).mean().cpu()
+            hard += share * (hard_points - truth).norm(dim=-1).mean().cpu()
+        places = self.grid.expectation(self._by_landmark(self.forest.leaves.q))
+        return self.forest.instruments([o.routed for o in outputs]) | {
+            "excess_ce": float(excess),
+            "spread_px": size * self.grid.equivalent_spread(float(excess + entropy)),
+            "l1_px": size * float(soft),
+            "soft_hard_gap_px": size * float(hard - soft),
+            "leaf_distance_px": size * _mean_distance(places.flatten(3)),
+        }
+
+    def _centres(self, n: int, coarse: Tensor | None = None) -> Tensor:
+        """Return the centres of the windows, (n, K, 2) unit box, without a gradient."""
+        if coarse is not None and self.coarse is not None:
+            return self.coarse.points(coarse).detach()
+        shape = torch.full_like(self.mean, 0.5) if self.config.target == "absolute" else self.mean
+        return shape.expand(n, -1, -1)
+
+    def _look(self, features: Features, centres: Tensor) -> Tensor:
+        """Return what the splits see: (B, F), or (B, K, F) at the current landmarks."""
+        if isinstance(self.look, LocalFeatures):
+            return self.look(features, centres)
+        return self.look(features.deep)
+
+    def _labels(self, offsets: Tensor) -> Tensor:
+        """(B, K, 2) -> (B, R, H, C)."""
+        labels = self.grid.encode(offsets)
+        return labels.flatten(1, 2).unsqueeze(1) if self.whole else labels
+
+    def _rows(self, offsets: Tensor) -> Tensor:
+        """(B, K, 2) -> (B, R, D), what the tree codes see."""
+        return offsets.flatten(1).unsqueeze(1) if self.whole else offsets
+
+    def _by_landmark(self, distributions: Tensor) -> Tensor:
+        """(..., H, C) of a route -> (..., M, heads, C), M landmarks: 1, or K of a whole face."""
+        return distributions.unflatten(-2, (-1, self.grid.heads))
+
+    def _decode(self, outputs: Outputs, distributions: Tensor) -> Tensor:
+        offsets = self.grid.expectation(self._by_landmark(distributions))  # (B, R, M, 2)
+        return outputs.centres + offsets.flatten(1, 2)
+
+
+def _first_groups(config: HeatmapForestConfig, k: int) -> list[np.ndarray]:
+    """Return groups of routes; those that follow from the data are set by `start`."""
+    everything = np.arange(k)
+    if config.pool == "face":
+        return [np.zeros(1, dtype=np.int64)]
+    if config.pool == "shared":
+        return [everything]
+    if config.pool == "landmark":
+        return list(everything[:, None])
+    if config.groups > k:
+        raise UsageError(f"model.groups = {config.groups}, but there are {k} landmarks")
+    return np.array_split(everything, config.groups)
+
+
+def _mean_distance(places: Tensor) -> float:
+    """Mean distance between two leaves of a tree: (G, T, L, M 2) -> a number, per landmark."""
+    n = places.shape[2]
+    if n < 2:
+        return 0.0
+    apart = (places.unsqueeze(2) - places.unsqueeze(3)).unflatten(-1, (-1, 2)).norm(dim=-1)
+    return float(apart.sum(dim=(2, 3)).mean() / (n * (n - 1)))

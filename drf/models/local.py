@@ -1,0 +1,49 @@
+"""What a backbone shows around given landmarks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drf.models.backbones import Backbone, Features
+
+DETAIL, CONTEXT = 24, 32
+"""Channels that are sampled of either level."""
+
+STEP = 1.5
+"""Between samples, in cells of the detail level."""
+
+
+class LocalFeatures(nn.Module):
+    """A 3x3 patch of detail, one sample of context, then each landmark's dense layer and ReLU."""
+
+    offsets: Tensor
+
+    def __init__(self, backbone: Backbone, n_points: int, features: int) -> None:
+        super().__init__()
+        self.detail = nn.Conv2d(backbone.channels["detail"], DETAIL, 1)
+        self.context = nn.Conv2d(backbone.channels["context"], CONTEXT, 1)
+        steps = torch.tensor([-1.0, 0.0, 1.0]) * STEP / backbone.cells["detail"]
+        grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(9, 2)
+        self.register_buffer("offsets", grid, persistent=False)
+        seen = 9 * DETAIL + CONTEXT
+        self.norm = nn.BatchNorm1d(n_points * seen)
+        self.dense = nn.Parameter(torch.randn(n_points, seen, features) * seen**-0.5)
+
+    def forward(self, features: Features, centres: Tensor) -> Tensor:
+        """Features and landmarks (B, K, 2) in the unit box -> (B, K, F)."""
+        b, k, _ = centres.shape
+        around = (centres[:, :, None] + self.offsets).view(b, k * 9, 2)
+        detail = _sample(self.detail(features.detail), around)  # (B, D, 9 K)
+        detail = detail.view(b, DETAIL, k, 9).permute(0, 2, 1, 3).flatten(2)
+        context = _sample(self.context(features.context), centres).transpose(1, 2)
+        seen = torch.cat([detail, context], dim=2)
+        seen = self.norm(seen.flatten(1)).view_as(seen)
+        return F.relu(torch.einsum("bks,ksf->bkf", seen, self.dense))
+
+
+def _sample(maps: Tensor, points: Tensor) -> Tensor:
+    """Bilinear samples: (B, C, n, n), (B, P, 2) unit box -> (B, C, P) float32."""
+    grid = (2 * points - 1).unsqueeze(2)
+    return F.grid_sample(maps.float(), grid, padding_mode="border", align_corners=False).squeeze(3)
