@@ -162,11 +162,17 @@ class LabelForest(nn.Module):
     def hard(self, routed: Routed) -> Tensor:
         """Return what `distributions` would be if each row took its most probable leaf alone."""
         p = F.one_hot(hard_leaves(routed.gates), routed.log_p.shape[-1]).to(routed.log_p.dtype)
-        return self.pools.landmarks(self.leaves(self.pools.rows(p)).mean(dim=2))
+        return self._mean(self.leaves(self.pools.rows(p)))
 
     def distributions(self, routed: Routed) -> Tensor:
         """Return the mean over trees of their predictions, by route: (B, R, H, C)."""
-        return self.pools.landmarks(routed.predictions.mean(dim=2))
+        return self._mean(routed.predictions)
+
+    def _mean(self, predictions: Tensor) -> Tensor:
+        mean = self.pools.landmarks(predictions.mean(dim=2))
+        if self.config.leaf_update != "ridge":
+            return mean
+        return F.normalize(mean.clamp(min=0), p=1.0, dim=-1)  # least squares may go below 0
 
     def loss(
         self, routed: Routed, labels: Tensor, rows: Tensor
@@ -189,8 +195,8 @@ class LabelForest(nn.Module):
 
     def excess(self, routed: Routed, labels: Tensor) -> Tensor:
         """Return the divergence of the forest's mean from labels (B, R, H, C), nats per head."""
-        labels = self.pools.masked(labels)
-        mean = routed.predictions.mean(dim=2, keepdim=True)
+        mean = self.distributions(routed).flatten(0, 1)[None, :, None]
+        labels = labels.flatten(0, 1)[None]
         return label_leaves.cross_entropy(mean, labels) - label_leaves.entropy(labels)
 
     @torch.no_grad()
