@@ -18,12 +18,14 @@ class Meter:
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}  # a part may be there for some steps of an epoch only
         self.steps = self.faces = 0
         self._since = (0, 0, 0.0, time.perf_counter())  # steps, faces, loss sum, time
 
     def add(self, parts: dict[str, Tensor], faces: int) -> None:
         for name, value in parts.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
         self.steps += 1
         self.faces += faces
 
@@ -43,7 +45,7 @@ class Meter:
         return (total - loss) / (self.steps - steps), (self.faces - faces) / (now - then)
 
     def means(self) -> dict[str, float]:
-        return {name: _finite(value) / self.steps for name, value in self.sums.items()}
+        return {name: _finite(value) / self.counts[name] for name, value in self.sums.items()}
 
 
 def _finite(value: Tensor) -> float:
