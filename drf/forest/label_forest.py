@@ -132,12 +132,12 @@ class LabelForest(nn.Module):
 
     @torch.no_grad()
     def start(self, features: Tensor, labels: Tensor, rows: Tensor) -> None:
-        """Set thresholds from features, (b, F) or (b, R, F), and leaves from the labels of n faces:
-        labels (n, R, H, C), rows (n, R, D), what the codes are grown on."""
+        """Set thresholds from features, (b, F) or (b, R, F); tree codes from rows (n, R, D), what
+        they are grown on; and leaves from the labels of the first m of these, (m, R, H, C)."""
         self.gates.start(features)
         arranged = self.pools.rows(rows)
         self.codes.start(arranged)
-        codes = self.codes(arranged)
+        codes = self.codes(self.pools.rows(rows[: len(labels)]))
         if self.config.leaf_start == "identical":
             codes = torch.zeros_like(codes)  # leaves without rows take the mean, as leaf 0 does
         self.leaves.start(codes, self.pools.masked(labels))

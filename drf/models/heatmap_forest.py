@@ -31,6 +31,9 @@ from drf.models.coarse import CoarseMaps
 from drf.models.local import LocalFeatures
 from drf.ranges import Range
 
+FACES_PER_LEAF, START_BYTES = 32, 2**28
+"""How many labelled faces a leaf starts from, and what all their labels may take: maps are large."""
+
 
 @dataclass(frozen=True)
 class HeatmapForestConfig(LabelForestConfig):
@@ -117,7 +120,11 @@ class HeatmapForest(LandmarkModel):
             centres = self._centres(len(drawn))
         seen = self._look(features, centres[: len(sample.images)])
         offsets = drawn - centres
-        self.forest.start(seen, self._labels(offsets), self._rows(offsets))
+        enough = max(
+            1, START_BYTES // (4 * self.frame.n_points * self.grid.heads * self.grid.cells)
+        )
+        enough = min(enough, FACES_PER_LEAF * 2**self.config.tree_depth)
+        self.forest.start(seen, self._labels(offsets[:enough]), self._rows(offsets))
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
