@@ -7,7 +7,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from drf.config import RunConfig, from_flat
 from drf.data.cache import Pack
 from drf.errors import DrfError, UsageError
 from drf.methods import Request, configure
+from drf.models.base import LandmarkModel
 from drf.training import checkpoint, hardware, provenance
+from drf.training.initial import adopt_backbone
 from drf.training.loop import Outcome, Trainer
 from drf.training.schedule import Schedule
 
@@ -82,6 +84,7 @@ def start(request: Request, places: Places, name: str | None = None) -> Result:
     precision = hardware.choose_precision(config.training.precision, device)
     model = registry.build(config)
     Schedule.plan(config.training, steps_per_epoch=1)
+    config = _initialised(config, model, places)
     train, val = load_packs(config, ("train", "val"), places)
     store = open_store(places.db)
     new = NewRun(
@@ -106,6 +109,21 @@ def start(request: Request, places: Places, name: str | None = None) -> Result:
         _write_origin(folder, places)
         outcome = _train(store, run, config, model, train, val, folder)
     return Result(run, new.name, outcome)
+
+
+def _initialised(config: RunConfig, model: LandmarkModel, places: Places) -> RunConfig:
+    """Start a model from another run's backbone where the configuration says so.
+
+    Returns the configuration with the full id of that run: names and short ids can change their
+    meaning as the store grows.
+    """
+    if not config.training.init_from:
+        return config
+    with contextlib.closing(open_reader(places.db)) as reader:
+        run = reads.find_run(reader, config.training.init_from)
+    saved = checkpoint.load(run_folder(places.db, run) / checkpoint.BEST)
+    adopt_backbone(model, config.family, saved, run)
+    return replace(config, training=replace(config.training, init_from=run))
 
 
 def resume(text: str, changes: dict[str, object], places: Places) -> Result:

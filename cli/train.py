@@ -39,6 +39,9 @@ def train(
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="Same seed and machine, same digits.")
     ] = None,
+    init_from: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Start from the backbone of another run.")
+    ] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted.")
     ] = None,
@@ -64,6 +67,7 @@ def train(
         "training.device": device,
         "training.precision": precision,
         "training.deterministic": deterministic,
+        "training.init_from": init_from,
     }
     given = {key: value for key, value in named.items() if value is not None}
     places = session.Places(db, data_root, box_file, cache)

@@ -53,6 +53,7 @@ class TrainingConfig:
     """epochs: 0 means as many as max_minutes holds · max_minutes: 0 means no budget
     warmup: share of the run over which lr rises · ema: decay of the averaged weights per step
     clip: largest gradient norm, 0 for none · deterministic: same seed, same machine, same digits
+    init_from: run whose backbone this one starts from, "" for random weights
     """
 
     epochs: Annotated[int, Range(0, 100_000)] = 30
@@ -67,6 +68,7 @@ class TrainingConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     deterministic: bool = False
+    init_from: str = ""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ TRACKS = {
             "training.max_minutes": 10.0,
             "training.device": "cpu",
             "training.deterministic": False,
+            "training.init_from": "",  # the minutes of the other run would not be counted
         },
         "helen",
     )

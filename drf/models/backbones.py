@@ -32,8 +32,12 @@ class Features:
 
 
 class Backbone(nn.Module, ABC):
-    """Channels and cells per side of what forward returns, by the names of `Features`."""
+    """Channels and cells per side of what forward returns, by the names of `Features`.
 
+    recipe: kind and sizes in words; one recipe, one set of tensors, whatever the input size.
+    """
+
+    recipe: str
     channels: dict[str, int]
     cells: dict[str, int]
 
@@ -48,6 +52,7 @@ class ResidualEncoder(Backbone):
     def __init__(self, width: int, input_size: int) -> None:
         super().__init__()
         _require_divisible("residual", input_size, 32)
+        self.recipe = f"residual of width {width}"
         w = (width, 2 * width, 3 * width, 4 * width)
         self.stem = nn.Sequential(
             conv_bn_relu(3, width // 2, stride=2), conv_bn_relu(width // 2, width, stride=2)
@@ -97,6 +102,7 @@ class HourglassEncoder(Backbone):
     def __init__(self, width: int, input_size: int, depth: int = 3, growth: int = 32) -> None:
         super().__init__()
         _require_divisible(f"hourglass of depth {depth}", input_size, 4 * 2**depth)
+        self.recipe = f"hourglass of width {width}, depth {depth}, growth {growth}"
         self.stem = nn.Sequential(
             conv_bn_relu(3, width // 2, stride=2), conv_bn_relu(width // 2, width, stride=2)
         )
@@ -118,6 +124,7 @@ class SmallCnn(Backbone):
     def __init__(self, width: int, input_size: int) -> None:
         super().__init__()
         _require_divisible("cnn", input_size, 32)
+        self.recipe = f"cnn of width {width}"
         w = [max(1, round(width * share)) for share in (0.25, 0.5, 0.75, 1.0, 1.4)]
         self.quarter = nn.Sequential(
             conv_bn_relu(3, w[0], stride=2), conv_bn_relu(w[0], w[1], stride=2)

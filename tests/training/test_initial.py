@@ -1,0 +1,59 @@
+"""A backbone is taken over whole or not at all."""
+
+from itertools import product
+from typing import get_args
+
+import pytest
+import torch
+
+from drf import registry
+from drf.config import from_flat
+from drf.errors import UsageError
+from drf.models import backbones
+from drf.models.base import LandmarkModel
+from drf.models.cnn_heatmap import CnnHeatmapConfig
+from drf.training.checkpoint import Checkpoint, describe
+from drf.training.initial import adopt_backbone
+
+RECIPES = list(product(get_args(backbones.Kind), (8, 12)))
+
+
+def build(kind: str, width: int, input_size: int = 64, seed: int = 0) -> LandmarkModel:
+    return registry.build(config(kind, width, input_size, seed))
+
+
+def config(kind: str, width: int, input_size: int = 64, seed: int = 0):
+    flat = {"model.backbone": kind, "model.width": width, "model.features": 16}
+    flat |= {"data.input_size": input_size, "training.seed": seed}
+    return from_flat("cnn-heatmap", CnnHeatmapConfig, flat)
+
+
+def saved(kind: str, width: int) -> Checkpoint:
+    model = build(kind, width)
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    return Checkpoint(tensors, describe(config(kind, width)))
+
+
+@pytest.mark.parametrize(("kind", "width"), RECIPES)
+def test_any_input_size_takes_a_backbone_of_its_recipe_and_no_other(kind: str, width: int) -> None:
+    model = build(kind, width, input_size=96, seed=1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for other in RECIPES:
+        if other != (kind, width):
+            with pytest.raises(UsageError, match=rf"{other[0]} of width {other[1]}.* does not fit"):
+                adopt_backbone(model, "cnn-heatmap", saved(*other), "feedface")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    donor = saved(kind, width)
+    adopt_backbone(model, "cnn-heatmap", donor, "feedface")
+    assert model.backbone.state_dict().keys() == donor.under("model.backbone.").keys()
+    for name, value in model.backbone.state_dict().items():
+        assert torch.equal(value, donor.under("model.backbone.")[name]), name
+    assert torch.equal(model.dense[2].weight, before["dense.2.weight"])
+
+
+def test_the_tensor_that_does_not_fit_is_named() -> None:
+    donor = saved("cnn", 8)
+    name = "model.backbone.last.1.0.weight"
+    donor.tensors[name] = donor.tensors[name][:, :2]
+    with pytest.raises(UsageError, match=r"first in last\.1\.0\.weight"):
+        adopt_backbone(build("cnn", 8), "cnn-heatmap", donor, "feedface")
