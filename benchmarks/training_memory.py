@@ -33,6 +33,10 @@ def train_once(preset: str, faces: int, cache: Path) -> float:
 
         def on_epoch(self, epoch: int, values: dict[str, float]) -> None: ...
 
+        def on_faces(self, epoch: int, faces: object, predictions: object) -> None: ...
+
+        def on_leaves(self, gallery: object) -> None: ...
+
     config = configure(Request(preset, options={"training.epochs": 1})).config
     dataset = SyntheticDataset(size=faces)
     train, val = (pack(dataset, subset, "gt", cache) for subset in ("train", "val"))

@@ -38,6 +38,10 @@ class Silent:
 
     def on_epoch(self, epoch: int, values: dict[str, float]) -> None: ...
 
+    def on_faces(self, epoch: int, faces: object, predictions: object) -> None: ...
+
+    def on_leaves(self, gallery: object) -> None: ...
+
 
 def make_trainer(config: RunConfig, faces: Pack, folder: Path) -> Trainer:
     return Trainer(config, registry.build(config), faces, faces, folder, Silent())

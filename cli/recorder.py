@@ -6,17 +6,21 @@ import logging
 import math
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from db.gallery import record_leaves, record_predictions
 from db.runs import beat, record_epoch
 
 if TYPE_CHECKING:
+    import numpy as np
     from sqlite_utils import Database
 
+    from drf.results import FaceCrop, LeafGallery
     from drf.training.loop import Progress as RunProgress
 
 BEAT_EVERY_S = 5.0
@@ -33,7 +37,7 @@ class Recorder:
 
     def __init__(self, db: Database, run: str, console: Console) -> None:
         self.db, self.run, self.console = db, run, console
-        self._pending: list[tuple[int, dict[str, float]]] = []
+        self._pending: list[Callable[[], None]] = []
         self._beaten = -math.inf
         self._bar = Progress(
             BarColumn(bar_width=24),
@@ -80,14 +84,23 @@ class Recorder:
         self.console.print(
             f"epoch {epoch:3d} · {loss}val NME {ocular:.2f} % ocular, {pupil:.2f} % pupil"
         )
-        self._pending.append((epoch, values))
-        self._try(self.flush)
+        self._write(partial(record_epoch, self.db, self.run, epoch, values))
+
+    def on_faces(self, epoch: int, faces: Sequence[FaceCrop], predictions: np.ndarray) -> None:
+        self._write(partial(record_predictions, self.db, self.run, epoch, faces, predictions))
+
+    def on_leaves(self, gallery: LeafGallery) -> None:
+        self._write(partial(record_leaves, self.db, self.run, gallery))
 
     def flush(self) -> None:
-        """Write the epochs that are not in the store yet."""
+        """Write what is not in the store yet, in its order."""
         while self._pending:
-            record_epoch(self.db, self.run, *self._pending[0])
+            self._pending[0]()
             self._pending.pop(0)
+
+    def _write(self, write: Callable[[], None]) -> None:
+        self._pending.append(write)
+        self._try(self.flush)
 
     def _try(self, write: Callable[[], None]) -> None:
         try:

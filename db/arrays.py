@@ -38,3 +38,26 @@ def affine_to_blob(matrix: np.ndarray) -> bytes:
 def affine_from_blob(blob: bytes) -> np.ndarray:
     """48 bytes -> (2, 3) float64."""
     return np.frombuffer(blob, dtype="<f8").astype(np.float64).reshape(2, 3)
+
+
+def pairs_to_blob(pairs: np.ndarray) -> bytes:
+    """(k, 2) -> 8 k bytes of float32, x before y. Raises ValueError for another shape."""
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise ValueError(f"need (k, 2) pairs, got {pairs.shape}")
+    return pairs.astype("<f4").tobytes()
+
+
+def pairs_from_blob(blob: bytes) -> np.ndarray:
+    """8 k bytes -> (k, 2) float32."""
+    return np.frombuffer(blob, dtype="<f4").astype(np.float32).reshape(-1, 2)
+
+
+def map_to_blob(cells: np.ndarray) -> bytes:
+    """(H, W), none below 0 -> 2 H W bytes of float16, relative to the largest cell: three digits
+    are plenty for a picture, and small probabilities stay normal numbers."""
+    return (cells / max(float(cells.max()), np.finfo(np.float32).tiny)).astype("<f2").tobytes()
+
+
+def map_from_blob(blob: bytes, height: int, width: int) -> np.ndarray:
+    """2 H W bytes -> (H, W) float32, the largest cell 1."""
+    return np.frombuffer(blob, dtype="<f2").astype(np.float32).reshape(height, width)

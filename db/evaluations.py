@@ -11,8 +11,9 @@ import numpy as np
 from sqlite_utils import Database
 
 from db import clock
-from db.arrays import affine_to_blob, points_to_blob
+from db.arrays import points_to_blob
 from db.connection import writing
+from db.faces import store_faces
 from drf import metrics
 from drf.results import Evaluation, FaceCrop
 
@@ -99,31 +100,23 @@ def _insert_images(
     errors: Mapping[StoredNorm, np.ndarray],
     crop_of: Mapping[str, FaceCrop],
 ) -> None:
-    """Insert the faces that are new, the crops that were missing, and one row per face."""
-    keys = [
-        (evaluation.dataset, name, points_to_blob(points))
-        for name, points in zip(evaluation.names, evaluation.ground_truth, strict=True)
-    ]
-    pictures = [_picture(crop_of.get(name)) for name in evaluation.names]
-    db.conn.executemany(
-        "INSERT INTO faces (dataset, name, points, crop, to_picture) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET crop = excluded.crop, to_picture = excluded.to_picture"
-        " WHERE crop IS NULL",
-        [(*key, *picture) for key, picture in zip(keys, pictures, strict=True)],
+    """Insert one row per face, and what is new of the faces themselves."""
+    faces = store_faces(
+        db,
+        evaluation.dataset,
+        evaluation.names,
+        evaluation.ground_truth,
+        [crop_of.get(name) for name in evaluation.names],
     )
     results = zip(
+        faces,
         errors["ocular"].tolist(),
         errors["pupil"].tolist(),
         map(points_to_blob, evaluation.predictions),
-        keys,
         strict=True,
     )
     db.conn.executemany(
         "INSERT INTO image_errors (evaluation, face, ocular, pupil, prediction)"
-        " SELECT ?, id, ?, ?, ? FROM faces WHERE dataset = ? AND name = ? AND points = ?",
-        [(identity, ocular, pupil, blob, *key) for ocular, pupil, blob, key in results],
+        " VALUES (?, ?, ?, ?, ?)",
+        [(identity, *result) for result in results],
     )
-
-
-def _picture(crop: FaceCrop | None) -> tuple[bytes | None, bytes | None]:
-    return (crop.jpeg, affine_to_blob(crop.to_picture)) if crop else (None, None)

@@ -12,6 +12,15 @@ from db.arrays import POINTS_BYTES, points_from_blobs
 from db.evaluations import STORED_NORMS
 from drf import landmarks, metrics
 
+_BLOBS = (  # table, what names a row, column, its size in bytes
+    ("faces", "id", "points", POINTS_BYTES),
+    ("image_errors", "evaluation || '/' || face", "prediction", POINTS_BYTES),
+    ("epoch_predictions", "run || '/' || epoch", "prediction", POINTS_BYTES),
+    ("leaf_galleries", "run", "mean_shape", POINTS_BYTES),
+    ("leaves", "run || '/' || number", "points", "8 * max(json_array_length(landmarks), 1)"),
+    ("leaves", "run || '/' || number", "spread", "length(points)"),
+    ("leaves", "run || '/' || number", "distribution", "2 * height * width"),
+)
 _TOLERANCE = 1e-9  # a fraction; sums in another order differ by far less, real damage by far more
 
 
@@ -50,15 +59,13 @@ def _references(con: sqlite3.Connection) -> Iterator[Fault]:
 
 
 def _blob_sizes(con: sqlite3.Connection) -> Iterator[Fault]:
-    blobs = (("faces", "id", "points"), ("image_errors", "evaluation || '/' || face", "prediction"))
-    for table, key, column in blobs:
+    for table, key, column, size in _BLOBS:
         rows = con.execute(
-            f"SELECT {key}, length({column}) FROM {table} WHERE length({column}) != ?",
-            [POINTS_BYTES],
+            f"SELECT {key}, length({column}), {size} FROM {table} WHERE length({column}) != {size}"
         )
-        for row, size in rows:
+        for row, found, expected in rows:
             yield Fault(
-                "blobs", f"{table} {row}", f"{column} has {size} bytes instead of {POINTS_BYTES}"
+                "blobs", f"{table} {row}", f"{column} has {found} bytes instead of {expected}"
             )
 
 

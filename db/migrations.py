@@ -48,6 +48,18 @@ def m002_evaluations(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m003_gallery(db: Database) -> None:
+    """Predictions of a few validation faces by epoch, and leaves of a trained forest.
+
+    Both show faces, and share their pictures with each other and with the evaluations: a
+    validation set is stored once, however many runs look at it. A leaf's points need not be all 68,
+    so their number follows from the BLOB's length.
+    """
+    for statement in _GALLERY:
+        db.execute(statement)
+
+
 _RUNS = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
     "INSERT INTO meta VALUES ('revision', 0)",
@@ -159,6 +171,55 @@ _EVALUATIONS = (
     ) STRICT
     """,
     "CREATE INDEX image_errors_face ON image_errors (face)",
+)
+
+_GALLERY = (
+    """
+    CREATE TABLE epoch_predictions (
+        run        TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+        epoch      INTEGER NOT NULL,
+        face       INTEGER NOT NULL REFERENCES faces,
+        prediction BLOB NOT NULL CHECK (length(prediction) = 544),
+        PRIMARY KEY (run, epoch, face)
+    ) STRICT
+    """,
+    "CREATE INDEX epoch_predictions_face ON epoch_predictions (face)",
+    """
+    CREATE TABLE leaf_galleries (
+        run        TEXT PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
+        mean_shape BLOB NOT NULL CHECK (length(mean_shape) = 544)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE leaves (
+        run          TEXT NOT NULL REFERENCES leaf_galleries ON DELETE CASCADE,
+        number       INTEGER NOT NULL,
+        tree         INTEGER NOT NULL,
+        leaf         INTEGER NOT NULL,
+        title        TEXT NOT NULL,
+        share        REAL NOT NULL CHECK (share BETWEEN 0 AND 1),
+        landmarks    TEXT NOT NULL CHECK (json_valid(landmarks)),
+        points       BLOB NOT NULL CHECK (length(points) % 8 = 0),
+        spread       BLOB NOT NULL CHECK (length(spread) = length(points)),
+        height       INTEGER,
+        width        INTEGER,
+        distribution BLOB CHECK (length(distribution) = 2 * height * width),
+        extent       TEXT CHECK (extent IS NULL OR json_valid(extent)),
+        PRIMARY KEY (run, number),
+        CHECK ((distribution IS NULL) = (extent IS NULL))
+    ) STRICT
+    """,
+    """
+    CREATE TABLE leaf_faces (
+        run    TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        face   INTEGER NOT NULL REFERENCES faces,
+        weight REAL NOT NULL CHECK (weight BETWEEN 0 AND 1),
+        PRIMARY KEY (run, number, face),
+        FOREIGN KEY (run, number) REFERENCES leaves ON DELETE CASCADE
+    ) STRICT
+    """,
+    "CREATE INDEX leaf_faces_face ON leaf_faces (face)",
 )
 
 

@@ -14,6 +14,7 @@ from sqlite_utils import Database
 
 from db import clock, status
 from db.connection import writing
+from db.faces import drop_unshown
 from drf.errors import NotFoundError, UsageError
 
 
@@ -89,7 +90,7 @@ def resume_run(db: Database, run: str, changes: Mapping[str, Any]) -> None:
     """
     now = clock.now()
     with writing(db):
-        if status.of_run(_require(db, run)) == "running":
+        if status.of_run(require_run(db, run)) == "running":
             raise UsageError(f"run {run[:8]} is running; there is nothing to resume")
         again = _process() | {"heartbeat_at": now, "ended_at": None, "reason": None}
         if "training.epochs" in changes:
@@ -129,7 +130,7 @@ def record_epoch(db: Database, run: str, epoch: int, values: dict[str, float]) -
         for metric, value in values.items()
     ]
     with writing(db):
-        _require(db, run)
+        require_run(db, run)
         db.table("epochs").insert_all(rows, replace=True)
 
 
@@ -174,21 +175,24 @@ def end_run(
 
 
 def delete_run(db: Database, run: str) -> None:
-    """Delete a run with its curves and evaluations, and the faces that no other evaluation shows.
+    """Delete a run with its curves, evaluations and pictures, and the faces that no other shows.
 
     Raises NotFoundError if there is no such run, UsageError while it is running.
     """
     with writing(db):
-        row = _require(db, run)
+        row = require_run(db, run)
         if status.of_run(row) == "running":
             raise UsageError(f"run {run[:8]} is running; stop it first, then delete it")
-        faces = "SELECT face FROM image_errors JOIN evaluations ON id = evaluation WHERE run = ?"
-        shown = [face for (face,) in db.execute(faces, [run])]
         db.execute("DELETE FROM runs WHERE id = ?", [run])
-        db.conn.executemany(
-            "DELETE FROM faces WHERE id = ? AND id NOT IN (SELECT face FROM image_errors)",
-            [(face,) for face in set(shown)],
-        )
+        drop_unshown(db)
+
+
+def require_run(db: Database, run: str) -> dict[str, Any]:
+    """Return the row of a run. Raises NotFoundError if it was deleted."""
+    rows = list(db.table("runs").rows_where("id = ?", [run]))
+    if not rows:
+        raise NotFoundError(f"run {run[:8]} is not in the store any more; it was deleted")
+    return rows[0]
 
 
 _PLAIN = (
@@ -209,15 +213,8 @@ def _process() -> dict[str, Any]:
 
 def _update(db: Database, run: str, values: dict[str, Any]) -> None:
     with writing(db):
-        _require(db, run)
+        require_run(db, run)
         db.table("runs").update(run, values)
-
-
-def _require(db: Database, run: str) -> dict[str, Any]:
-    rows = list(db.table("runs").rows_where("id = ?", [run]))
-    if not rows:
-        raise NotFoundError(f"run {run[:8]} is not in the store any more; it was deleted")
-    return rows[0]
 
 
 def _json(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +19,10 @@ from torch import Tensor
 
 from drf.config import RunConfig
 from drf.data.cache import Pack
+from drf.evaluation import face_crops
 from drf.models.base import LandmarkModel
 from drf.prediction import Predictor
+from drf.results import FaceCrop, LeafGallery
 from drf.training import checkpoint
 from drf.training.batches import Batches
 from drf.training.ema import MovingAverage
@@ -27,7 +30,7 @@ from drf.training.hardware import autocast, choose_device, choose_precision, rep
 from drf.training.meter import Meter
 from drf.training.optimiser import adamw, flat_moments, restore_moments
 from drf.training.schedule import Schedule
-from drf.training.validation import collapsed, validate
+from drf.training.validation import collapsed, leaf_gallery, validate, watched
 
 WARMUP_SHARE, WARMUP_STEPS = 0.3, 100
 """A run is judged collapsed only after this share of it, and no sooner than after so many steps."""
@@ -52,6 +55,13 @@ class Listener(Protocol):
 
     def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
         """Called after each epoch's validation; epoch 0 is the model before its first step."""
+
+    def on_faces(self, epoch: int, faces: Sequence[FaceCrop], predictions: np.ndarray) -> None:
+        """Called after each epoch's validation with the same few faces, and what was predicted for
+        them: (m, 68, 2) float32 picture px, NaN at landmarks the model does not know."""
+
+    def on_leaves(self, gallery: LeafGallery) -> None:
+        """Called once, when the run is over, if the model has leaves to show."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,8 @@ class Trainer:
     ) -> None:
         options = config.training
         self.config, self.val, self.folder, self.listener = config, val, folder, listener
+        self.watched = watched(len(val.names))
+        self.faces = list(face_crops(val, self.watched))
         self.device = choose_device(options.device)
         self.precision = choose_precision(options.precision, self.device)
         self.model = model.place(self.device)
@@ -124,6 +136,7 @@ class Trainer:
                 while self.trainable and not self._over() and not reason:
                     values = self._epoch()
                     reason = collapsed(values) if self._past_warmup() else None
+                self._show_leaves()
             end = "collapsed" if reason else end
         except KeyboardInterrupt:
             end, reason = "interrupted", "stopped by the user"
@@ -193,8 +206,8 @@ class Trainer:
         """Validate the averaged weights, keep them if they are the best so far, save the state."""
         started = time.perf_counter()
         self.average.model.set_progress(self._share())
-        predictor = Predictor(self.average.model, self.device, self.precision)
-        values |= validate(predictor, self.val)
+        readings, predictions = validate(self._predictor(), self.val)
+        values |= readings
         s = self.state
         s.elapsed_s = self._elapsed()
         header = checkpoint.describe(self.config) | {"epoch": s.epoch}
@@ -208,7 +221,24 @@ class Trainer:
         checkpoint.save(self.folder / checkpoint.LAST, tensors, header | {"state": asdict(s)})
         s.validation_s = max(s.validation_s, time.perf_counter() - started)
         self.listener.on_epoch(s.epoch, values)
+        self.listener.on_faces(s.epoch, self.faces, predictions[self.watched])
         return values
+
+    def _show_leaves(self) -> None:
+        """Hand over what the leaves of the best weights hold, while the run's clock stands still:
+        a time budget is for training."""
+        if not math.isfinite(self.state.best_val_nme):
+            return
+        started = time.perf_counter()
+        best = checkpoint.load(self.folder / checkpoint.BEST)
+        self.average.model.load_state_dict(best.under("model."))
+        gallery = leaf_gallery(self._predictor(), self.val)
+        if gallery.leaves:
+            self.listener.on_leaves(gallery)
+        self._began += time.perf_counter() - started
+
+    def _predictor(self) -> Predictor:
+        return Predictor(self.average.model, self.device, self.precision)
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began

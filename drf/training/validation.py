@@ -11,15 +11,22 @@ from torch import Tensor
 from drf import geometry, landmarks, metrics
 from drf.data.augment import plain_maps, warp_points
 from drf.data.cache import PACK_SIZE, Pack
+from drf.evaluation import face_crops
 from drf.prediction import Predictor, predict
+from drf.results import LEAVES, LeafGallery
 
 COLLAPSED = 0.1
 """Spread of the predictions over that of the labels under which a model ignores the picture."""
 
+WATCHED = 6
 
-def validate(predictor: Predictor, pack: Pack) -> dict[str, float]:
-    """Return val_nme_ocular and val_nme_pupil (fractions), prediction_spread (1: as wide as the
-    labels, 0: one shape for every face) and the model's own instruments."""
+
+def validate(predictor: Predictor, pack: Pack) -> tuple[dict[str, float], np.ndarray]:
+    """Return what is read off a model, and its predictions: (n, 68, 2) float32, as `predict`.
+
+    Readings: val_nme_ocular and val_nme_pupil (fractions), prediction_spread (1: as wide as the
+    labels, 0: one shape for every face) and the model's own instruments.
+    """
     known = landmarks.indices(predictor.model.frame.points)
     outputs: list[Any] = []
     predictions, _ = predict(predictor, pack, on_outputs=outputs.append)
@@ -27,13 +34,37 @@ def validate(predictor: Predictor, pack: Pack) -> dict[str, float]:
     for norm in ("ocular", "pupil"):
         errors = metrics.image_errors(predictions, pack.picture_points, norm, known)
         values[f"val_nme_{norm}"] = metrics.nme(errors)
-    unit = torch.from_numpy(geometry.to_unit(pack.points, PACK_SIZE)).to(predictor.device)
-    points = warp_points(unit, plain_maps(len(unit), predictor.device))[:, known]
+    points = _unit_points(pack, predictor.device)[:, known]
     with torch.inference_mode():
         predicted = torch.cat([predictor.model.points(o) for o in outputs])
         values["prediction_spread"] = float(_spread(predicted) / _spread(points))
         values |= predictor.model.instruments(outputs, points)
-    return values
+    return values, predictions
+
+
+def leaf_gallery(predictor: Predictor, pack: Pack) -> LeafGallery:
+    """Return the leaves that a model shows of itself, none if it has none."""
+    outputs: list[Any] = []
+    predict(predictor, pack, on_outputs=outputs.append)
+    points = _unit_points(pack, predictor.device)
+    known = landmarks.indices(predictor.model.frame.points)
+    with torch.inference_mode():
+        leaves = predictor.model.gallery(outputs, points[:, known])[:LEAVES]
+    attracted = sorted({face for leaf in leaves for face in leaf.faces})
+    crops = dict(zip(attracted, face_crops(pack, attracted), strict=True))
+    return LeafGallery(tuple(leaves), crops, points.mean(dim=0).cpu().numpy())
+
+
+def watched(n: int) -> np.ndarray:
+    """Return the positions of the faces whose predictions are kept epoch by epoch: WATCHED evenly
+    spaced among n, all if there are fewer."""
+    return np.unique(np.linspace(0, n - 1, WATCHED).round().astype(int))
+
+
+def _unit_points(pack: Pack, device: torch.device) -> Tensor:
+    """Return all labels of a pack, (n, 68, 2) unit box."""
+    unit = torch.from_numpy(geometry.to_unit(pack.points, PACK_SIZE)).to(device)
+    return warp_points(unit, plain_maps(len(unit), device))
 
 
 def _spread(points: Tensor) -> Tensor:

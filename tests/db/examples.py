@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from db import evaluations, runs
 from db.connection import open_store
 from db.migrations import migrations
-from drf.results import Evaluation, FaceCrop
+from drf.results import Evaluation, FaceCrop, LeafGallery, LeafPicture
 
 
 def new_run(**changes: Any) -> runs.NewRun:
@@ -81,6 +81,42 @@ def crops(of: Evaluation, side: int = 32) -> list[FaceCrop]:
         FaceCrop(name, points, jpeg.tobytes(), to_picture)
         for name, points in zip(of.names, of.ground_truth, strict=True)
     ]
+
+
+def leaf(**changes: Any) -> LeafPicture:
+    """A leaf that holds a map for one landmark and attracts two faces; any field can be changed."""
+    cells = np.random.default_rng(3).random((5, 7), dtype=np.float32)
+    return dataclasses.replace(
+        LeafPicture(
+            tree=1,
+            leaf=3,
+            title="landmark 36",
+            share=0.25,
+            points=np.array([[0.25, 0.5]], dtype=np.float32),
+            spread=np.array([[0.01, 0.125]], dtype=np.float32),
+            landmarks=(36,),
+            faces=(4, 2),
+            weights=(0.75, 0.5),
+            distribution=cells,
+            extent=(0.0, 0.25, 1.0, 0.75),
+        ),
+        **changes,
+    )
+
+
+def whole_face(**changes: Any) -> LeafPicture:
+    """A leaf that holds a whole shape, and no distribution."""
+    shape = ground_truth(1, seed=9)[0] / 256
+    held = {"points": shape, "spread": shape / 20, "landmarks": tuple(range(68))}
+    none = {"distribution": None, "extent": None, "faces": (), "weights": ()}
+    return leaf(**{"title": "whole face", **held, **none, **changes})
+
+
+def gallery(*leaves: LeafPicture, n: int = 6) -> LeafGallery:
+    """These leaves, with the crops of n validation faces, which no evaluation shows."""
+    faces = crops(evaluation(n, names=tuple(f"val/{i}" for i in range(n))))
+    mean = ground_truth(1, seed=9)[0] / 256
+    return LeafGallery(leaves, dict(enumerate(faces)), mean)
 
 
 def add_finished_run(db: Database, *, error_px: float = 2.0, **changes: Any) -> str:

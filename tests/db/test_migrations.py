@@ -14,7 +14,7 @@ from db.migrations import APPLICATION_ID, migrations
 from drf.errors import StoreError
 from tests.db import examples, processes
 
-STEPS = ["m001_runs", "m002_evaluations"]
+STEPS = ["m001_runs", "m002_evaluations", "m003_gallery"]
 
 
 @pytest.mark.parametrize("content", [None, b""], ids=["no file", "empty file"])
@@ -45,6 +45,7 @@ def test_every_table_is_strict(db: Database) -> None:
     assert set(ours) == {
         *("meta", "runs", "run_config", "epochs"),
         *("faces", "evaluations", "scores", "image_errors"),
+        *("epoch_predictions", "leaf_galleries", "leaves", "leaf_faces"),
     }
     assert all(ours.values())
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from drf import registry
@@ -12,6 +13,7 @@ from drf.config import RunConfig
 from drf.data.cache import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.methods import Request, configure
+from drf.results import FaceCrop, LeafGallery
 from drf.training.loop import Progress, Trainer
 
 TINY = {
@@ -33,6 +35,8 @@ class Listener:
     def __init__(self, then: Callable[[int], None] = lambda epoch: None) -> None:
         self.epochs: list[tuple[int, dict[str, float]]] = []
         self.reports: list[Progress] = []
+        self.faces: list[tuple[int, Sequence[FaceCrop], np.ndarray]] = []
+        self.galleries: list[LeafGallery] = []
         self.then = then
 
     def on_progress(self, progress: Progress) -> None:
@@ -41,6 +45,12 @@ class Listener:
     def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
         self.epochs.append((epoch, values))
         self.then(epoch)
+
+    def on_faces(self, epoch: int, faces: Sequence[FaceCrop], predictions: np.ndarray) -> None:
+        self.faces.append((epoch, faces, predictions))
+
+    def on_leaves(self, gallery: LeafGallery) -> None:
+        self.galleries.append(gallery)
 
 
 @pytest.fixture(scope="session")
