@@ -32,7 +32,7 @@ from drf.models.local import LocalFeatures
 from drf.ranges import Range
 
 FACES_PER_LEAF, START_BYTES = 32, 2**28
-"""How many labelled faces a leaf starts from, and what all their labels may take: maps are large."""
+"""How many labelled faces a leaf starts from, and what their labels may take: maps are large."""
 
 
 @dataclass(frozen=True)

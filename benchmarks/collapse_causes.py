@@ -1,0 +1,149 @@
+"""Which cause of the notes' collapse brings it back: each remedy taken away, alone and together.
+
+    python benchmarks/collapse_causes.py --data-root data/300w [--seeds 3] [--epochs 8] [--json]
+    python benchmarks/collapse_causes.py --quick          (synthetic faces, two rows, a minute)
+
+The eyes, small pictures, 3 trees of 16 leaves over maps; the loss is cross-entropy alone, as the
+notes had it (a coordinate loss would hide a collapse). A row names what is switched back; "spread"
+is that of the predictions over that of the labels (1: as wide; below 0.1 counts as collapsed),
+"I(leaf; x)" is at most log 16 = 2.77 nats, "mean shape" the error of predicting one shape.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from drf import registry
+from drf.data.cache import Pack, pack
+from drf.data.sources import open_dataset
+from drf.methods import Request, configure
+from drf.training.loop import Trainer
+
+BASE = {
+    "data.points": "eyes",
+    "data.input_size": 64,
+    "model.backbone": "residual",
+    "model.width": 16,
+    "model.features": 64,
+    "model.bins": 32,
+    "model.sigma": 0.5,
+    "model.coordinate": 0.0,
+    "training.precision": "fp32",
+    "training.device": "cpu",
+    "training.max_minutes": 0.0,
+}
+NO_WARMUP = {"model.warmup": 0.0}
+IDENTICAL = {"model.leaf_start": "identical"}
+RESTART = {"model.statistics": "restart", "model.cnn_steps": 20, "model.leaf_iterations": 60}
+RAW = {"model.gates": "raw"}
+CONSTANT = {
+    "model.steepness_first": 1.0,
+    "model.annealing": "constant",
+    "model.steepness_last": 1.0,
+}
+
+ROWS: dict[str, dict[str, object]] = {
+    "all remedies": {},
+    "no warm-up": NO_WARMUP,
+    "identical leaves": IDENTICAL,
+    "identical leaves, no warm-up": IDENTICAL | NO_WARMUP,
+    "restart on each batch": RESTART,
+    "restart, no warm-up": RESTART | NO_WARMUP,
+    "raw gates": RAW,
+    "raw gates, no warm-up": RAW | NO_WARMUP,
+    "constant steepness": CONSTANT,
+    "all causes: the notes": IDENTICAL | RESTART | RAW | CONSTANT | NO_WARMUP,
+}
+QUICK = ("all remedies", "all causes: the notes")
+
+
+class Last:
+    """Keeps the readings of the last epoch."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
+        self.values = values
+
+    def on_progress(self, progress: object) -> None: ...
+
+    def on_faces(self, epoch: int, faces: object, predictions: object) -> None: ...
+
+    def on_leaves(self, gallery: object) -> None: ...
+
+
+def train(
+    change: dict[str, object], epochs: int, seed: int, packs: tuple[Pack, Pack], folder: Path
+) -> dict[str, object]:
+    """Train one row once; return its last readings, NME in percent."""
+    options = BASE | change | {"training.epochs": epochs, "training.seed": seed}
+    config = configure(Request("notes/eyes-2000", options=options)).config
+    last = Last()
+    outcome = Trainer(config, registry.build(config), *packs, folder, last).run()
+    return {
+        "nme": 100 * last.values["val_nme_ocular"],
+        "spread": last.values["prediction_spread"],
+        "information": last.values["information"],
+        "excess_ce": last.values["excess_ce"],
+        "collapsed": outcome.state == "collapsed",
+    }
+
+
+def table(rows: dict[str, list[dict[str, float]]]) -> str:
+    lines = [
+        "| switched back | val NME % | spread | I(leaf; x) | excess CE | collapsed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, runs in rows.items():
+        cells = [
+            " ± ".join(f"{value:.2f}" for value in _mean_and_spread([run[key] for run in runs]))
+            for key in ("nme", "spread", "information", "excess_ce")
+        ]
+        fallen = sum(bool(run["collapsed"]) for run in runs)
+        lines.append(f"| {name} | {' | '.join(cells)} | {fallen} of {len(runs)} |")
+    return "\n".join(lines)
+
+
+def _mean_and_spread(values: list[float]) -> list[float]:
+    return [statistics.mean(values)] + ([statistics.stdev(values)] if len(values) > 1 else [])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--quick", action="store_true", help="two rows, synthetic, one minute")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    source = "300w" if arguments.data_root and not arguments.quick else "synthetic"
+    dataset = open_dataset(source, arguments.data_root, seed=0, size=300)
+    epochs = 4 if arguments.quick else arguments.epochs
+    rows: dict[str, list[dict[str, float]]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        packs = (
+            pack(dataset, "train", "gt", Path(scratch)),
+            pack(dataset, "val", "gt", Path(scratch)),
+        )
+        for name in QUICK if arguments.quick else ROWS:
+            rows[name] = []
+            for seed in range(arguments.seeds):
+                folder = Path(scratch) / "run"
+                rows[name].append(train(ROWS[name], epochs, seed, packs, folder))
+                print(f"{name}, seed {seed}: {rows[name][-1]}", file=sys.stderr, flush=True)
+    if arguments.json:
+        print(json.dumps({"dataset": source, "epochs": epochs, "base": BASE, "rows": rows}))
+    else:
+        print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
