@@ -41,8 +41,9 @@ def draw(
     scale           output px per crop px; lines are antialiased at the output's resolution
     error_segments  whether a line joins every predicted point to its true place
 
-    Points outside the crop are drawn as far as they are visible. Raises ValueError for other
-    shapes, for points that are not finite, and for error segments without both shapes.
+    Landmarks that are NaN are left out, and so are the outlines that they belong to: a model need
+    not know all. Points outside the crop are drawn as far as they are visible. Raises ValueError
+    for other shapes, for points of which none is a number, and for error segments without both.
     """
     if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8:
         raise ValueError(f"need a crop (H, W, 3) of uint8, got {crop.shape} of {crop.dtype}")
@@ -67,7 +68,8 @@ def draw(
         _outline(canvas, guess, PREDICTION, pen)
         _discs(canvas, guess, PREDICTION, 1.7 * pen)
     if error_segments and truth is not None and guess is not None:
-        for pair in np.stack([truth, guess], axis=1):
+        pairs = np.stack([truth, guess], axis=1)
+        for pair in pairs[np.isfinite(pairs).all(axis=(1, 2))]:
             cv2.polylines(canvas, [_fixed(pair)], False, ERROR, *_line(1.2 * pen))
     return canvas
 
@@ -99,8 +101,8 @@ def decode_jpeg(data: bytes) -> np.ndarray:
 
 def _enlarged(points: np.ndarray, scale: float, canvas: np.ndarray) -> np.ndarray:
     points = np.asarray(points, dtype=np.float64)
-    if points.shape != (landmarks.N_POINTS, 2) or not np.isfinite(points).all():
-        raise ValueError(f"need ({landmarks.N_POINTS}, 2) finite points, got {points.shape}")
+    if points.shape != (landmarks.N_POINTS, 2) or np.isnan(points).all():
+        raise ValueError(f"need ({landmarks.N_POINTS}, 2) points, got {points.shape} or only NaN")
     # Pixel centres at integers: the centre of pixel 0 moves to (scale - 1) / 2.
     enlarged = (points + 0.5) * scale - 0.5
     reach = 8 * max(canvas.shape[:2])  # cv2 takes 32-bit fixed point, a wild prediction may not fit
@@ -119,7 +121,8 @@ def _line(width_px: float) -> tuple[int, int, int]:
 def _outline(
     canvas: np.ndarray, points: np.ndarray, colour: tuple[int, int, int], width_px: float
 ) -> None:
-    for outline in _OUTLINES:
+    known = [outline for outline in _OUTLINES if np.isfinite(points[outline]).all()]
+    for outline in known:
         cv2.polylines(canvas, [_fixed(points[outline])], False, colour, *_line(width_px))
 
 
@@ -127,7 +130,7 @@ def _discs(
     canvas: np.ndarray, points: np.ndarray, colour: tuple[int, int, int], radius_px: float
 ) -> None:
     radius = round(radius_px * (1 << _SUBPIXEL_BITS))
-    for x, y in _fixed(points).tolist():
+    for x, y in _fixed(points[np.isfinite(points).all(axis=1)]).tolist():
         cv2.circle(canvas, (x, y), radius, colour, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
@@ -139,5 +142,5 @@ def _rings(
     width_px: float,
 ) -> None:
     radius = round(radius_px * (1 << _SUBPIXEL_BITS))
-    for x, y in _fixed(points).tolist():
+    for x, y in _fixed(points[np.isfinite(points).all(axis=1)]).tolist():
         cv2.circle(canvas, (x, y), radius, colour, *_line(width_px))

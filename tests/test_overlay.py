@@ -76,13 +76,34 @@ def test_a_wild_prediction_is_drawn_as_far_as_it_is_visible(crop, points):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p[:67], "finite points"),
-        (lambda p: np.where(p == p[0, 0], np.nan, p), "finite points"),
+        (lambda p: p[:67], r"\(68, 2\) points"),
+        (lambda p: np.full_like(p, np.nan), "only NaN"),
     ],
 )
 def test_points_that_are_no_face_are_refused(crop, points, change, message):
     with pytest.raises(ValueError, match=message):
         overlay.draw(crop, points, change(points))
+
+
+def test_landmarks_that_are_not_known_are_left_out_with_their_outlines(crop, points):
+    eyes = np.full_like(points, np.nan)
+    eyes[36:48] = points[36:48]
+    shifted = eyes + np.array([0, 4])
+    drawn = overlay.draw(crop, eyes, shifted, scale=4.0, error_segments=True)
+    alone = overlay.draw(crop, None, shifted, scale=4.0)
+    seen = np.rint((points + 0.5) * 4 - 0.5).astype(int)
+    x, y = seen[36:48].T
+    assert (drawn[y, x] != 120).any(axis=-1).all()
+    assert (colour_distance(alone[y + 16, x], overlay.PREDICTION) < 8).all()
+    above = int(y.min()) - 40
+    assert (seen[:27, 1] < above).all()  # jaw and brows
+    assert (drawn[:above] == 120).all()
+    apart = points.copy()
+    apart[40] = np.nan  # one landmark of the right eye: its outline would go astray
+    lone = overlay.draw(crop, None, apart, scale=4.0)
+    between = np.rint((points[36:38].mean(axis=0) + 0.5) * 4 - 0.5).astype(int)
+    assert (colour_distance(lone, overlay.PREDICTION)[seen[36, 1], seen[36, 0]] < 8).all()
+    assert lone[between[1], between[0]].tolist() == [120, 120, 120]
 
 
 def test_a_crop_that_is_not_rgb_is_refused(points):
