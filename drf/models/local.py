@@ -16,7 +16,11 @@ STEP = 1.5
 
 
 class LocalFeatures(nn.Module):
-    """A 3x3 patch of detail, one sample of context, then each landmark's dense layer and ReLU."""
+    """A 3x3 patch of detail and one sample of context, then a dense layer and ReLU.
+
+    The layer is the same for all landmarks but for its bias: the splits behind it are each
+    landmark's own, and one matrix for each would cost more than the encoder's last stage.
+    """
 
     offsets: Tensor
 
@@ -28,8 +32,9 @@ class LocalFeatures(nn.Module):
         grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(9, 2)
         self.register_buffer("offsets", grid, persistent=False)
         seen = 9 * DETAIL + CONTEXT
-        self.norm = nn.BatchNorm1d(n_points * seen)
-        self.dense = nn.Parameter(torch.randn(n_points, seen, features) * seen**-0.5)
+        self.norm = nn.BatchNorm1d(seen)
+        self.dense = nn.Linear(seen, features, bias=False)
+        self.bias = nn.Parameter(torch.zeros(n_points, features))
 
     def forward(self, features: Features, centres: Tensor) -> Tensor:
         """Features and landmarks (B, K, 2) in the unit box -> (B, K, F)."""
@@ -38,9 +43,8 @@ class LocalFeatures(nn.Module):
         detail = _sample(self.detail(features.detail), around)  # (B, D, 9 K)
         detail = detail.view(b, DETAIL, k, 9).permute(0, 2, 1, 3).flatten(2)
         context = _sample(self.context(features.context), centres).transpose(1, 2)
-        seen = torch.cat([detail, context], dim=2)
-        seen = self.norm(seen.flatten(1)).view_as(seen)
-        return F.relu(torch.einsum("bks,ksf->bkf", seen, self.dense))
+        seen = self.norm(torch.cat([detail, context], dim=2).flatten(0, 1))
+        return F.relu(self.dense(seen).view(b, k, -1) + self.bias)
 
 
 def _sample(maps: Tensor, points: Tensor) -> Tensor:
