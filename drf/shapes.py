@@ -8,13 +8,9 @@ and shift (the notes found out).
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.hierarchy import cut_tree, linkage
-from scipy.cluster.vq import kmeans2
-from scipy.spatial.distance import squareform
 
 from drf import geometry
 from drf.errors import UsageError
@@ -119,22 +115,38 @@ class Clusters:
 def k_means(rows: np.ndarray, k: int, *, seed: int, iterations: int = 30) -> Clusters:
     """Cluster rows (n, D) by Lloyd's iterations from a k-means++ start, the same for one seed.
 
-    A cluster that loses all its rows keeps its last centre, so centres stay apart. Raises
-    UsageError where fewer rows than clusters differ.
+    A cluster that loses all its rows keeps its last centre, so centres stay apart. The draws are
+    those of `scipy.cluster.vq.kmeans2`, and so are the centres; a forest can start without scipy.
+    Raises UsageError where fewer rows than clusters differ.
     """
+    rows = np.asarray(rows, dtype=np.float64)
     distinct = len(np.unique(rows, axis=0))
     if k > distinct:
         raise UsageError(f"{k} leaves cannot start from {distinct} different faces: use fewer")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "One of the clusters is empty")
-        centres, codes = kmeans2(
-            np.asarray(rows, dtype=np.float64),
-            k,
-            iter=iterations,
-            minit="++",
-            rng=np.random.default_rng(seed),
-        )
-    return Clusters(centres, codes.astype(np.int64))
+    centres = _spread_out(rows, k, np.random.default_rng(seed))
+    for _ in range(iterations):
+        codes = _squared_distances(rows, centres).argmin(axis=1)
+        members = np.bincount(codes, minlength=k)
+        sums = np.zeros_like(centres)
+        np.add.at(sums, codes, rows)
+        centres = np.where(members[:, None] > 0, sums / np.maximum(members, 1)[:, None], centres)
+    return Clusters(centres, _squared_distances(rows, centres).argmin(axis=1))
+
+
+def _spread_out(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw k rows, each with a probability that grows with its squared distance to those before."""
+    chosen = [int(rng.integers(len(rows)))]
+    nearest = np.full(len(rows), np.inf)
+    for _ in range(k - 1):
+        nearest = np.minimum(nearest, ((rows - rows[chosen[-1]]) ** 2).sum(axis=1))
+        chosen.append(int(np.searchsorted((nearest / nearest.sum()).cumsum(), rng.uniform())))
+    return rows[chosen]
+
+
+def _squared_distances(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """|x - c|^2 = |x|^2 - 2 x.c + |c|^2: (n, D), (k, D) -> (n, k)."""
+    squares = (rows**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1)
+    return squares - 2 * rows @ centres.T
 
 
 def correlation(aligned: np.ndarray) -> np.ndarray:
@@ -158,6 +170,9 @@ def correlation_groups(shapes: np.ndarray, n_groups: int) -> list[np.ndarray]:
     (n, K, 2) -> n_groups int arrays of positions 0..K-1, each ascending, ordered by their first.
     Average linkage over 1 - correlation. Raises UsageError for a number of groups out of 1..K.
     """
+    from scipy.cluster.hierarchy import cut_tree, linkage
+    from scipy.spatial.distance import squareform
+
     k = shapes.shape[1]
     if not 1 <= n_groups <= k:
         raise UsageError(f"{k} landmarks form 1 to {k} groups, not {n_groups}")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.cluster.vq import kmeans2
 
 from drf import geometry, shapes
 from drf.errors import UsageError
@@ -108,6 +109,23 @@ def test_k_means_finds_clusters_that_are_there_and_repeats_itself() -> None:
     for code in range(6):
         assert np.allclose(result.centres[code], rows[result.codes == code].mean(axis=0))
     assert np.array_equal(result.centres, shapes.k_means(rows, 6, seed=3).centres)
+
+
+@pytest.mark.parametrize(("n", "dims", "k"), [(200, 5, 6), (400, 136, 32), (40, 2, 30)])
+@pytest.mark.filterwarnings("ignore:One of the clusters is empty")
+def test_k_means_has_the_centres_of_scipy(n: int, dims: int, k: int) -> None:
+    rows = np.random.default_rng(n).normal(size=(n, dims)) * np.linspace(2, 0.1, dims)
+    expected, _ = kmeans2(rows, k, iter=30, minit="++", rng=np.random.default_rng(7))
+    assert np.allclose(shapes.k_means(rows, k, seed=7).centres, expected, rtol=0, atol=1e-12)
+
+
+def test_a_cluster_without_rows_keeps_its_centre() -> None:
+    """No cluster is empty at first, but Lloyd's iterations can empty one, as the third of these."""
+    rows = np.array([[1, 3, 0], [0, 5, 1], [3, 3, 3], [4, 0, 0], [5, 4, 5], [0, 4, 0]])
+    result = shapes.k_means(rows, 3, seed=0)
+    assert np.bincount(result.codes, minlength=3).tolist() == [3, 3, 0]
+    assert np.isfinite(result.centres).all()
+    assert len(np.unique(result.centres, axis=0)) == 3
 
 
 def test_k_means_with_a_cluster_for_each_row_keeps_them_apart() -> None:
