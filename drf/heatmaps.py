@@ -65,9 +65,7 @@ class HeatmapCodec:
         weight = weight.view(b, k, len(offsets), len(offsets))
         x = (weight.sum(dim=2) * columns).sum(dim=-1)
         y = (weight.sum(dim=3) * rows).sum(dim=-1)
-        return (torch.stack([x, y], dim=-1) + 0.5) / torch.tensor(
-            [w, h], device=logits.device, dtype=torch.float32
-        )
+        return torch.stack([(x + 0.5) / w, (y + 0.5) / h], dim=-1)
 
     def cross_entropy(self, logits: Tensor, points: Tensor) -> Tensor:
         """Return -sum_rc d_rc log softmax(logits)_rc, averaged over the points inside the box.

@@ -8,6 +8,7 @@ map, so pictures and points cannot drift apart.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -60,12 +61,26 @@ def warp(crops: Tensor, maps: Tensor, size: int) -> Tensor:
 def warp_points(points: Tensor, maps: Tensor) -> Tensor:
     """Follow points through `warp`: (B, K, 2), unit frame of the crop -> unit box of the input."""
     centred = 2 * points - 1 - maps[:, None, :, 2]
-    return (torch.linalg.solve(maps[:, :, :2], centred.mT).mT + 1) / 2
+    solved, _ = torch.linalg.solve_ex(maps[:, :, :2], centred.mT)  # solve waits for the device
+    return (solved.mT + 1) / 2
 
 
 def unwarp_points(points: Tensor, maps: Tensor) -> Tensor:
     """The inverse of `warp_points`."""
     return ((2 * points - 1) @ maps[:, :, :2].mT + maps[:, None, :, 2] + 1) / 2
+
+
+def mirror_points(points: Tensor, maps: Tensor) -> Tensor:
+    """Rename the points of faces that `warp` mirrors: (B, 68, 2), (B, 2, 3) -> (B, 68, 2)."""
+    a, b, c, d = maps[:, 0, 0], maps[:, 0, 1], maps[:, 1, 0], maps[:, 1, 1]
+    mirrored = a * d - b * c < 0
+    return torch.where(mirrored[:, None, None], points[:, _flip(points.device)], points)
+
+
+@functools.cache
+def _flip(device: torch.device) -> Tensor:
+    """FLIP on a device, copied there once: a copy per batch would wait for it."""
+    return torch.as_tensor(FLIP.copy(), device=device)
 
 
 def augment(
@@ -79,10 +94,7 @@ def augment(
     """
     maps = random_maps(len(crops), config, generator)
     images = warp(crops, maps, size)
-    points = warp_points(points, maps)
-    mirrored = torch.linalg.det(maps[:, :, :2]) < 0
-    flipped = points[:, torch.as_tensor(FLIP.copy(), device=points.device)]
-    points = torch.where(mirrored[:, None, None], flipped, points)
+    points = mirror_points(warp_points(points, maps), maps)
     images = _colour(images, config.colour, generator)
     images = _blur(images, config.blur, generator)
     images = _occlude(images, config.occlusion, generator)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from drf import geometry, landmarks
 from drf.config import RunConfig
-from drf.data.augment import augment, plain_maps, random_maps, warp_points
+from drf.data.augment import augment, mirror_points, plain_maps, random_maps, warp_points
 from drf.data.cache import PACK_SIZE, Pack
 from drf.models.base import Sample
 
@@ -40,8 +40,10 @@ class Batches:
         if self._resident is None:
             crops = torch.from_numpy(self._mapped[index])
         else:
-            crops = self._resident[rows.to(self.device)]
-        points = self.points[rows.to(self.device)]
+            # Pinned, or the host would wait for all work before the copy.
+            rows = rows.pin_memory().to(self.device, non_blocking=True)
+            crops = self._resident[rows]
+        points = self.points[rows]
         size = self.config.data.input_size
         images, points = augment(crops, points, size, self.config.augment, generator)
         return images, points[:, self.known]
@@ -55,8 +57,5 @@ class Batches:
         images, drawn = self.draw(order[: min(n, PICTURES)], generator)
         rest = torch.from_numpy(np.resize(order, max(n, DRAWN) - len(drawn))).to(self.device)
         maps = random_maps(len(rest), self.config.augment, generator)
-        mirrored = torch.linalg.det(maps[:, :, :2]) < 0
-        more = warp_points(self.points[rest], maps)
-        flip = torch.as_tensor(landmarks.FLIP.copy(), device=self.device)
-        more = torch.where(mirrored[:, None, None], more[:, flip], more)[:, self.known]
+        more = mirror_points(warp_points(self.points[rest], maps), maps)[:, self.known]
         return Sample(plain, torch.cat([drawn, more]), images)
