@@ -65,7 +65,11 @@ class LabelGrid:
         return without_near_empty(label, self.mask) if self.mask else label
 
     def expectation(self, distributions: Tensor) -> Tensor:
-        """Return the mean offsets of distributions: (..., H, C) -> (..., 2)."""
+        """Return the mean offsets of distributions: (..., H, C) -> (..., 2).
+
+        Of labels it is the place, where the window holds four sigma around it: to 0.001 cells from
+        sigma = 0.7 on, to 4 pi sigma^2 exp(-2 (pi sigma)^2) below (0.02 at 0.5, 0.06 at 0.43).
+        """
         places = self._centres(distributions)
         if self.kind == "xy":
             return distributions @ places
