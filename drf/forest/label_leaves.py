@@ -52,9 +52,16 @@ def bounding_sums(routing: Tensor, q: Tensor, labels: Tensor, predictions: Tenso
     return q * sums.unflatten(3, q.shape[3:])
 
 
-def bounding_step(routing: Tensor, q: Tensor, labels: Tensor) -> Tensor:
-    """Return q after one iteration on all rows. The cross-entropy never rises by it."""
-    sums = bounding_sums(routing, q, labels, predict(routing, q))
+def mixed(predictions: Tensor) -> Tensor:
+    """Return, for every tree, the mean of all: what a loss on the forest as a whole sees."""
+    return predictions.mean(dim=2, keepdim=True).expand_as(predictions)
+
+
+def bounding_step(routing: Tensor, q: Tensor, labels: Tensor, *, averaged: bool = False) -> Tensor:
+    """Return q after one iteration on all rows. The cross-entropy never rises by it: each tree's
+    own, or that of the mean of the trees where they are averaged."""
+    predictions = predict(routing, q)
+    sums = bounding_sums(routing, q, labels, mixed(predictions) if averaged else predictions)
     mass = sums.sum(dim=-1, keepdim=True)
     return torch.where(mass > 0, sums / mass, q)
 
@@ -94,8 +101,13 @@ def mean_labels(codes: Tensor, labels: Tensor, leaves: int) -> Tensor:
 
     A leaf without rows takes the mean of all labels.
     """
-    routing = F.one_hot(codes, leaves).to(labels.dtype)
-    sums = (routing.permute(0, 2, 3, 1) @ labels.flatten(2)[:, None]).unflatten(3, labels.shape[2:])
+    pools, _, trees = codes.shape
+    pool = torch.arange(pools, device=codes.device)[:, None] * leaves
+    flat = labels.flatten(0, 1)
+    sums = labels.new_zeros(trees, pools * leaves, *labels.shape[2:])
+    for tree in range(trees):  # a one-hot routing of all rows would take gigabytes
+        sums[tree].index_add_(0, (pool + codes[..., tree]).flatten(), flat)
+    sums = sums.unflatten(1, (pools, leaves)).transpose(0, 1)
     everybody = labels.sum(dim=1)[:, None, None]  # (G, 1, 1, H, C)
     sums = torch.where(sums.sum(dim=-1, keepdim=True) > 0, sums, everybody)
     return F.normalize(F.normalize(sums, p=1.0, dim=-1).clamp(min=FLOOR), p=1.0, dim=-1)
@@ -149,7 +161,7 @@ class LabelLeaves(nn.Module):
         q, mass = self.q[:, trees], self.mass[:, trees]
         with torch.autocast(routing.device.type, enabled=False):
             sums = bounding_sums(routing[:, :, trees], q, labels, predictions[:, :, trees])
-        rows = (labels.sum() / (labels.shape[0] * labels.shape[2])).clamp(min=1)  # per pool
+        rows = (labels.sum(dim=(1, 2, 3)) / labels.shape[2]).clamp(min=1).view(-1, 1, 1, 1, 1)
         eta = stepwise.rate(self.steps)
         statistics = torch.lerp(q * mass.unsqueeze(-1), sums / rows, eta.to(sums.dtype))
         total = statistics.sum(dim=-1, keepdim=True)
@@ -158,24 +170,44 @@ class LabelLeaves(nn.Module):
         self.steps += 1
 
     @torch.no_grad()
-    def fit(self, batches: Sequence[tuple[Tensor, Tensor]], iterations: int) -> None:
-        """Iterate bounding over batches of (routing, labels) together, their routing fixed."""
+    def fit(
+        self,
+        batches: Sequence[tuple[Tensor, Tensor]],
+        iterations: int,
+        trees: slice = ALL,
+        *,
+        averaged: bool = False,
+    ) -> None:
+        """Iterate bounding over batches of (routing, labels) together, their routing fixed.
+
+        trees: which of them learn · averaged: see `bounding_step`.
+        """
         for _ in range(iterations):
             sums = torch.zeros_like(self.q)
             for routing, labels in batches:
-                sums += bounding_sums(routing, self.q, labels, predict(routing, self.q))
-            self.q.copy_(torch.where(sums.sum(dim=-1, keepdim=True) > 0, _floored(sums), self.q))
+                predictions = predict(routing, self.q)
+                seen = mixed(predictions) if averaged else predictions
+                sums += bounding_sums(routing, self.q, labels, seen)
+            learned = torch.where(sums.sum(dim=-1, keepdim=True) > 0, _floored(sums), self.q)
+            self.q[:, trees] = learned[:, trees]
 
     @torch.no_grad()
-    def fit_and_average(self, batches: Sequence[tuple[Tensor, Tensor]], iterations: int) -> None:
+    def fit_and_average(
+        self,
+        batches: Sequence[tuple[Tensor, Tensor]],
+        iterations: int,
+        trees: slice = ALL,
+        *,
+        averaged: bool = False,
+    ) -> None:
         """The notes' leaf step: start again on every batch, then average. Here to be compared."""
         total = torch.zeros_like(self.q)
         for routing, labels in batches:
             q = torch.full_like(self.q, 1 / self.q.shape[-1])
             for _ in range(iterations):
-                q = bounding_step(routing, q, labels)
+                q = bounding_step(routing, q, labels, averaged=averaged)
             total += q
-        self.q.copy_(_floored(total))
+        self.q[:, trees] = _floored(total)[:, trees]
 
 
 def _floored(statistics: Tensor) -> Tensor:

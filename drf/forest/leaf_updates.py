@@ -36,7 +36,14 @@ class Leaves(Protocol):
     def update(
         self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
     ) -> None: ...
-    def fit(self, batches: Sequence[tuple[Tensor, Tensor]], iterations: int) -> None: ...
+    def fit(
+        self,
+        batches: Sequence[tuple[Tensor, Tensor]],
+        iterations: int,
+        trees: slice = ALL,
+        *,
+        averaged: bool = False,
+    ) -> None: ...
 
 
 class GradientLeaves(nn.Module):
@@ -67,12 +74,20 @@ class GradientLeaves(nn.Module):
     ) -> None:
         """Nothing: the optimiser's step was it."""
 
-    def fit(self, batches: Sequence[tuple[Tensor, Tensor]], iterations: int) -> None:
+    def fit(
+        self,
+        batches: Sequence[tuple[Tensor, Tensor]],
+        iterations: int,
+        trees: slice = ALL,
+        *,
+        averaged: bool = False,
+    ) -> None:
         """Nothing either."""
 
 
 class RidgeLabelLeaves(nn.Module):
-    """Leaves of least squares, each tree on its own: Q = (P^T P / N + ridge I)^-1 P^T d / N.
+    """Leaves of least squares, each tree on its own: Q = (P^T P / N + ridge I)^-1 P^T d / N, over
+    the N rows of a pool that have a label.
 
     What a leaf holds may be negative and need not sum to 1: it is a regression of the label maps.
     """
@@ -91,6 +106,7 @@ class RidgeLabelLeaves(nn.Module):
         routing = nn.functional.one_hot(codes, self.shape[2]).to(labels.dtype)
         self.sets.fit(*self._flat(routing, labels))
         self.sets.steps.zero_()
+        self.q.copy_(label_leaves.mean_labels(codes, labels, self.shape[2]))  # empty ones as well
 
     def forward(self, routing: Tensor) -> Tensor:
         with torch.autocast(routing.device.type, enabled=False):
@@ -106,25 +122,36 @@ class RidgeLabelLeaves(nn.Module):
     def update(
         self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
     ) -> None:
-        before = self.sets.q.clone()
+        kept = self.q.clone()
         self.sets.update(*self._flat(routing, labels))
         self.sets.refit()
-        if trees != ALL:
-            fresh, kept = self.q.clone(), before.view(self.shape)
-            kept[:, trees] = fresh[:, trees]
-            self.sets.q.copy_(before)
+        kept[:, trees] = self.q[:, trees]
+        self.q.copy_(kept)
 
     @torch.no_grad()
-    def fit(self, batches: Sequence[tuple[Tensor, Tensor]], iterations: int) -> None:
+    def fit(
+        self,
+        batches: Sequence[tuple[Tensor, Tensor]],
+        iterations: int,
+        trees: slice = ALL,
+        *,
+        averaged: bool = False,
+    ) -> None:
         """Solve over all batches together; least squares need no iterations."""
+        kept = self.q.clone()
         routing, labels = (torch.cat(parts, dim=1) for parts in zip(*batches, strict=True))
         self.sets.fit(*self._flat(routing, labels))
+        kept[:, trees] = self.q[:, trees]
+        self.q.copy_(kept)
 
     def _flat(self, routing: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(G, N, T, L), (G, N, H, C) -> (G T, N, L), (G T, N, H C); masked rows at 0 in both."""
-        known = (labels.sum(dim=(-2, -1)) > 0)[..., None, None]
-        p = (routing * known).transpose(1, 2).flatten(0, 1)
-        y = labels.flatten(2).repeat_interleave(self.shape[1], dim=0)
+        """(G, N, T, L), (G, N, H, C) -> (G T, N, L), (G T, N, H C); masked rows at 0 in both, and
+        the others weighted so that means over all rows are means over them."""
+        known = (labels.sum(dim=(-2, -1)) > 0).to(labels.dtype)
+        share = known.mean(dim=1, keepdim=True).clamp(min=1 / known.shape[1])
+        weight = (known / share).sqrt()[..., None]
+        p = (routing * weight[..., None]).transpose(1, 2).flatten(0, 1)
+        y = (labels.flatten(2) * weight).repeat_interleave(self.shape[1], dim=0)
         return p, y
 
 
