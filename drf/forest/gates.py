@@ -74,9 +74,9 @@ class SplitGates(nn.Module):
     def start(self, features: Tensor) -> None:
         """Set the normalisation and the thresholds from features: (n, F), or (n, K, F) of K sites.
 
-        Every threshold becomes the median of its split's projections over the rows that the splits
-        above send there, so each leaf starts with an equal share of the rows, n / L up to rounding;
-        a split that no row reaches takes the median of all rows. Steepness does not matter.
+        Every threshold halves the rows that the splits above send to its split, half way between
+        two projections, so each leaf starts with n / L rows, rounded up or down where no two are
+        equal; a split that no row reaches takes the median of all rows. Steepness does not matter.
         """
         flat = features.reshape(-1, self.norm.num_features).to(self.threshold.dtype)
         assert self.norm.running_mean is not None
@@ -95,16 +95,28 @@ class SplitGates(nn.Module):
             n = 2**k
             z = torch.einsum("srf,stnf->srtn", rows, weight[:, :, n - 1 : 2 * n - 1])
             here = torch.arange(n, device=rows.device) == node
-            median = z.masked_fill(~here, torch.nan).nanmedian(dim=1).values
-            median = torch.where(median.isnan(), z.median(dim=1).values, median)
-            threshold[:, :, n - 1 : 2 * n - 1] = median
-            right = z.gather(3, node) > median[:, None].expand_as(z).gather(3, node)
+            middle = _middle(z, here)
+            threshold[:, :, n - 1 : 2 * n - 1] = middle.squeeze(1)
+            right = z.gather(3, node) > middle.expand_as(z).gather(3, node)
             node = node + n * right
 
     def _normalised(self, x: Tensor) -> Tensor:
         """(..., F) or (B, K, F) -> (sites, R, F), each feature of zero mean and unit variance."""
         x = x.to(self.weight.dtype).reshape(-1, self.norm.num_features)
         return self.norm(x).unflatten(1, (self.sites, -1)).transpose(0, 1)
+
+
+def _middle(z: Tensor, here: Tensor) -> Tensor:
+    """Return the point half way between the lower median and the next value above it, of the rows
+    that are here: (sites, R, T, n), bool -> (sites, 1, T, n).
+
+    On the median itself, rounding would decide on which side that row falls.
+    """
+    reached = z.masked_fill(~here, torch.nan)
+    median = reached.nanmedian(dim=1, keepdim=True).values
+    median = torch.where(median.isnan(), z.median(dim=1, keepdim=True).values, median)
+    above = reached.masked_fill_(~(reached > median), torch.inf).amin(dim=1, keepdim=True)
+    return torch.where(above.isinf(), median, (median + above) / 2)
 
 
 class RawGates(nn.Module):

@@ -1,0 +1,92 @@
+"""Tree codes: equal leaves at every depth, a recursion written out, distinct means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from drf.forest.codes import TreeCodes
+
+POOLS, DIMS, TREES = 3, 2, 4
+
+
+def rows(n: int) -> Tensor:
+    """Offsets as the forest sees them: small, off centre, wider in one direction."""
+    noise = torch.randn(POOLS, n, DIMS, generator=torch.Generator().manual_seed(0))
+    return noise * torch.tensor([0.04, 0.01]) + 0.02
+
+
+def grown(depth: int, n: int, seed: int = 0) -> tuple[TreeCodes, Tensor]:
+    torch.manual_seed(seed)
+    codes = TreeCodes(POOLS, DIMS, TREES, depth)
+    codes.start(rows(n))
+    return codes, codes(rows(n))
+
+
+@pytest.mark.parametrize("n", [256, 1000])
+@pytest.mark.parametrize("depth", range(1, 9))
+def test_leaves_hold_equal_shares(depth: int, n: int) -> None:
+    _, leaf = grown(depth, n)
+    assert leaf.shape == (POOLS, n, TREES)
+    for column in leaf.transpose(1, 2).flatten(0, 1):
+        counts = column.bincount(minlength=2**depth)
+        assert counts.min() >= n // 2**depth
+        assert counts.max() <= -(-n // 2**depth)
+
+
+def recursion(values: np.ndarray, directions: np.ndarray, depth: int) -> np.ndarray:
+    """Leaves of (n, D) values: halve along a split's direction, the odd row to the left; then both
+    halves, with the next splits."""
+    leaf = np.zeros(len(values), dtype=np.int64)
+
+    def split(here: np.ndarray, level: int, prefix: int) -> None:
+        if level == depth:
+            leaf[here] = prefix
+            return
+        order = here[np.argsort(values[here] @ directions[2**level - 1 + prefix])]
+        half = (len(order) + 1) // 2
+        split(order[:half], level + 1, prefix)
+        split(order[half:], level + 1, prefix + 2**level)
+
+    split(np.arange(len(values)), 0, 0)
+    return leaf
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_codes_are_a_recursion(depth: int) -> None:
+    codes, leaf = grown(depth, 300)
+    values, directions = rows(300).double().numpy(), codes.direction.double().numpy()
+    for pool in range(POOLS):
+        for tree in range(TREES):
+            expected = recursion(values[pool], directions[pool, tree], depth)
+            assert np.array_equal(leaf[pool, :, tree].numpy(), expected)
+
+
+def test_leaves_that_start_from_codes_are_distinct() -> None:
+    _, leaf = grown(4, 512)
+    for pool in range(POOLS):
+        for column in leaf[pool].T:
+            places = torch.stack([rows(512)[pool, column == k].mean(dim=0) for k in range(16)])
+            assert torch.pdist(places).min() > 1e-4
+
+
+def test_codes_follow_from_the_seed_alone() -> None:
+    (first, a), (second, b) = grown(5, 400, seed=3), grown(5, 400, seed=3)
+    assert torch.equal(a, b)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+    assert not torch.equal(a, grown(5, 400, seed=4)[1])
+
+
+def test_a_row_takes_its_code_whatever_stands_beside_it() -> None:
+    codes, leaf = grown(5, 400)
+    assert torch.equal(codes(rows(400)[:, 7:9]), leaf[:, 7:9])
+
+
+def test_equal_labels_have_codes_too() -> None:
+    codes = TreeCodes(1, DIMS, 2, 3)
+    codes.start(torch.full((1, 20, DIMS), 0.3))
+    assert codes.threshold.isfinite().all()
+    assert len(codes(torch.full((1, 20, DIMS), 0.3)).unique(dim=1)) == 1
