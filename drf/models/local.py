@@ -16,11 +16,7 @@ STEP = 1.5
 
 
 class LocalFeatures(nn.Module):
-    """A 3x3 patch of detail and one sample of context, then a dense layer and ReLU.
-
-    The layer is the same for all landmarks but for its bias: the splits behind it are each
-    landmark's own, and one matrix for each would cost more than the encoder's last stage.
-    """
+    """A 3x3 patch of detail, one sample of context, then each landmark's dense layer and ReLU."""
 
     offsets: Tensor
 
@@ -33,8 +29,7 @@ class LocalFeatures(nn.Module):
         self.register_buffer("offsets", grid, persistent=False)
         seen = 9 * DETAIL + CONTEXT
         self.norm = nn.BatchNorm1d(seen)
-        self.dense = nn.Linear(seen, features, bias=False)
-        self.bias = nn.Parameter(torch.zeros(n_points, features))
+        self.dense = nn.Parameter(torch.randn(n_points, seen, features) * seen**-0.5)
 
     def forward(self, features: Features, centres: Tensor) -> Tensor:
         """Features and landmarks (B, K, 2) in the unit box -> (B, K, F)."""
@@ -44,7 +39,7 @@ class LocalFeatures(nn.Module):
         detail = detail.view(b, DETAIL, k, 9).permute(0, 2, 1, 3).flatten(2)
         context = _sample(self.context(features.context), centres).transpose(1, 2)
         seen = self.norm(torch.cat([detail, context], dim=2).flatten(0, 1))
-        return F.relu(self.dense(seen).view(b, k, -1) + self.bias)
+        return F.relu(torch.einsum("bks,ksf->bkf", seen.view(b, k, -1), self.dense))
 
 
 def _sample(maps: Tensor, points: Tensor) -> Tensor:
