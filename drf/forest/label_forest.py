@@ -14,6 +14,7 @@ A step, in the order of the training loop:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -32,6 +33,9 @@ from drf.forest.pools import Pools
 from drf.forest.routing import balance, hard_leaves, log_routing, probabilities
 from drf.ranges import Range
 
+ROWS_PER_LEAF = 64
+"""From how many labels the codes and the first leaves are made: more would only take longer."""
+
 
 @dataclass(frozen=True)
 class LabelForestConfig:
@@ -41,7 +45,8 @@ class LabelForestConfig:
         of cnn_steps steps (0: of an epoch), iterated leaf_iterations times; restart, as the notes
         did: from scratch on each batch of the round, then averaged
     tree_update: all trees jointly, each with a loss of its own; sequential, one tree an epoch;
-        averaged, one loss on the mean of the trees
+        averaged, one loss on the mean of the trees (ridge leaves are solved tree by tree all the
+        same)
     steepness_first, steepness_last, annealing: gamma of the gates over the run
     warmup: share of the run in which the routing learns the tree codes of the labels
     balance: weight of -I(leaf; x) in the loss
@@ -108,8 +113,11 @@ class LabelForest(nn.Module):
         self.config, self.per_route = config, per_route
         self.routes = sum(len(group) for group in groups)
         trees, depth, leaves = config.trees, config.tree_depth, 2**config.tree_depth
+        shape = (len(groups), trees, leaves, *label)
+        copies = 5  # of what gradients move: the value, its gradient, two moments, the average
+        gates = copies * self.routes * trees * (leaves - 1) * features
         memory.require(
-            3 * 4 * len(groups) * trees * leaves * label[0] * label[1],
+            4 * (gates + leaf_updates.numbers(config.leaf_update, *shape)),
             f"{len(groups)} x {trees} trees of {leaves} leaves of {label[0] * label[1]} cells",
         )
         kind = SplitGates if config.gates == "normalised" else RawGates
@@ -120,15 +128,18 @@ class LabelForest(nn.Module):
             self.gates = kind(features, trees * self.routes, depth)
         self.pools = Pools(groups)
         self.codes = TreeCodes(len(groups), dims, trees, depth)
-        self.leaves = leaf_updates.build(
-            config.leaf_update, len(groups), trees, leaves, label[0], label[1]
-        )
+        self.leaves = leaf_updates.build(config.leaf_update, *shape)
         self.register_buffer("round", torch.zeros((), dtype=torch.int64))
         self.register_load_state_dict_post_hook(lambda module, _: module._turn())
         self._learning, self._warming = ALL, False
         self._collected: list[tuple[Tensor, Tensor]] = []
         self.set_progress(0.0)
         self._turn()
+
+    def enough_faces(self) -> int:
+        """Return how many faces `start` needs, for ROWS_PER_LEAF in the smallest pool."""
+        smallest = int(self.pools.pool_of.bincount().min())
+        return math.ceil(ROWS_PER_LEAF * 2**self.config.tree_depth / smallest)
 
     @torch.no_grad()
     def start(self, features: Tensor, labels: Tensor, rows: Tensor) -> None:
@@ -137,10 +148,13 @@ class LabelForest(nn.Module):
         self.gates.start(features)
         arranged = self.pools.rows(rows)
         self.codes.start(arranged)
-        codes = self.codes(self.pools.rows(rows[: len(labels)]))
+        codes, masked = self.codes(self.pools.rows(rows[: len(labels)])), self.pools.masked(labels)
         if self.config.leaf_start == "identical":
-            codes = torch.zeros_like(codes)  # leaves without rows take the mean, as leaf 0 does
-        self.leaves.start(codes, self.pools.masked(labels))
+            # All in leaf 0, whose mean the leaves without rows take. Of a single row, the mean of
+            # all, that is so to the last bit: Adam makes large steps of the smallest gradients.
+            masked = F.normalize(masked.sum(dim=1, keepdim=True), p=1.0, dim=-1)
+            codes = torch.zeros_like(codes[:, :1])
+        self.leaves.start(codes, masked)
 
     def set_progress(self, share: float) -> None:
         c = self.config
@@ -157,10 +171,19 @@ class LabelForest(nn.Module):
         else:
             p = probabilities(log_p)
         routing = self.pools.rows(p)
-        return Routed(gates, log_p, routing, self.leaves(routing))
+        return Routed(gates, log_p, routing, self._of_learning(self.leaves(routing)))
+
+    def _of_learning(self, predictions: Tensor) -> Tensor:
+        """Return the predictions, gradients going to the trees that learn alone."""
+        if self._learning == ALL:
+            return predictions
+        result = predictions.detach().clone()
+        result[:, :, self._learning] = predictions[:, :, self._learning]
+        return result
 
     def hard(self, routed: Routed) -> Tensor:
-        """Return what `distributions` would be if each row took its most probable leaf alone."""
+        """Return what `distributions` would be if each row took one leaf of a tree, that to which
+        its turns lead: the most probable one, unless gates are soft."""
         p = F.one_hot(hard_leaves(routed.gates), routed.log_p.shape[-1]).to(routed.log_p.dtype)
         return self._mean(self.leaves(self.pools.rows(p)))
 
@@ -186,7 +209,7 @@ class LabelForest(nn.Module):
         if self._warming:
             codes = self.codes(self.pools.rows(rows)).unsqueeze(-1)
             log_p = self.pools.rows(routed.log_p).gather(-1, codes)
-            parts["codes"] = -log_p.mean()
+            parts["codes"] = -self.pools.landmarks(log_p).mean()  # repeated rows count once
             total = total + parts["codes"]
         if self.config.balance:
             information = balance(routed.log_p).information.mean()
@@ -204,11 +227,13 @@ class LabelForest(nn.Module):
         """Update the leaves by one batch, or collect it for the end of its round."""
         if self._warming:  # the leaves hold what the codes say, until the routing has learned them
             return
+        if self.config.leaf_update == "gradient":
+            return
         masked = self.pools.masked(labels)
         if self.config.statistics == "stepwise":
             predictions = routed.predictions
             if self.config.tree_update == "averaged":
-                predictions = predictions.mean(dim=2, keepdim=True).expand_as(predictions)
+                predictions = label_leaves.mixed(predictions)
             self.leaves.update(routed.routing, masked, predictions, self._learning)
             return
         self._collected.append((routed.routing.detach(), masked))
@@ -226,11 +251,12 @@ class LabelForest(nn.Module):
         batches, self._collected = self._collected, []
         if not batches:
             return
+        fit = self.leaves.fit
         if self.config.statistics == "restart":
             assert isinstance(self.leaves, LabelLeaves)
-            self.leaves.fit_and_average(batches, self.config.leaf_iterations)
-        else:
-            self.leaves.fit(batches, self.config.leaf_iterations)
+            fit = self.leaves.fit_and_average
+        averaged = self.config.tree_update == "averaged"
+        fit(batches, self.config.leaf_iterations, self._learning, averaged=averaged)
 
     def _turn(self) -> None:
         if self.config.tree_update == "sequential":

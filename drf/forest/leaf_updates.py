@@ -155,6 +155,13 @@ class RidgeLabelLeaves(nn.Module):
         return p, y
 
 
+def numbers(update: Update, pools: int, trees: int, leaves: int, heads: int, cells: int) -> int:
+    """Return how many float32 numbers leaves of a kind take while they learn: themselves, their
+    moving average, and statistics or gradients, with the temporaries of an update."""
+    held, statistics = pools * trees * leaves * heads * cells, pools * trees * leaves**2
+    return {"bounding": 5 * held, "ridge": 9 * held + 6 * statistics, "gradient": 7 * held}[update]
+
+
 def build(update: Update, pools: int, trees: int, leaves: int, heads: int, cells: int) -> Leaves:
     """Return leaves of a kind."""
     kinds: dict[Update, type[LabelLeaves | GradientLeaves | RidgeLabelLeaves]] = {

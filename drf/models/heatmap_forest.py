@@ -31,8 +31,8 @@ from drf.models.coarse import CoarseMaps
 from drf.models.local import LocalFeatures
 from drf.ranges import Range
 
-FACES_PER_LEAF, START_BYTES = 32, 2**28
-"""How many labelled faces a leaf starts from, and what their labels may take: maps are large."""
+START_BYTES = 2**28
+"""What the labels that leaves start from may take: maps are large."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class HeatmapForest(LandmarkModel):
             faces = sample.faces.cpu().double().numpy()
             self.forest.pools.assign(shapes.correlation_groups(faces, self.config.groups))
         features = self.backbone(sample.images)
-        drawn = sample.drawn
+        drawn = sample.drawn[: max(self.forest.enough_faces(), len(sample.images))]
         if self.config.target == "current":
             # Where the coarse maps will err is not known yet: a normal error that the window holds.
             centres = drawn + torch.randn_like(drawn) * (self.config.reach / 2.5)
@@ -120,11 +120,9 @@ class HeatmapForest(LandmarkModel):
             centres = self._centres(len(drawn))
         seen = self._look(features, centres[: len(sample.images)])
         offsets = drawn - centres
-        enough = max(
-            1, START_BYTES // (4 * self.frame.n_points * self.grid.heads * self.grid.cells)
-        )
-        enough = min(enough, FACES_PER_LEAF * 2**self.config.tree_depth)
-        self.forest.start(seen, self._labels(offsets[:enough]), self._rows(offsets))
+        numbers = self.frame.n_points * self.grid.heads * self.grid.cells
+        labelled = offsets[: max(1, START_BYTES // (4 * numbers))]
+        self.forest.start(seen, self._labels(labelled), self._rows(offsets))
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
@@ -180,7 +178,7 @@ class HeatmapForest(LandmarkModel):
             "spread_px": size * self.grid.equivalent_spread(float(excess + entropy)),
             "l1_px": size * float(soft),
             "soft_hard_gap_px": size * float(hard - soft),
-            "leaf_distance_px": size * _mean_distance(places.flatten(3)),
+            "leaf_distance_px": size * _mean_distance(places),
         }
 
     def _centres(self, n: int, coarse: Tensor | None = None) -> Tensor:
@@ -229,9 +227,6 @@ def _first_groups(config: HeatmapForestConfig, k: int) -> list[np.ndarray]:
 
 
 def _mean_distance(places: Tensor) -> float:
-    """Mean distance between two leaves of a tree: (G, T, L, M 2) -> a number, per landmark."""
-    n = places.shape[2]
-    if n < 2:
-        return 0.0
-    apart = (places.unsqueeze(2) - places.unsqueeze(3)).unflatten(-1, (-1, 2)).norm(dim=-1)
-    return float(apart.sum(dim=(2, 3)).mean() / (n * (n - 1)))
+    """Mean distance between two leaves of a tree: (G, T, L, M, 2) -> a number, per landmark."""
+    trees = places.transpose(2, 3).flatten(0, 2)  # one by one: L^2 distances each
+    return float(torch.stack([torch.pdist(leaves).mean() for leaves in trees]).mean())
