@@ -28,7 +28,7 @@ class LocalFeatures(nn.Module):
         grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(9, 2)
         self.register_buffer("offsets", grid, persistent=False)
         seen = 9 * DETAIL + CONTEXT
-        self.norm = nn.BatchNorm1d(seen)
+        self.norm = nn.BatchNorm1d(n_points * seen)  # edges mean another thing at each landmark
         self.dense = nn.Parameter(torch.randn(n_points, seen, features) * seen**-0.5)
 
     def forward(self, features: Features, centres: Tensor) -> Tensor:
@@ -38,8 +38,9 @@ class LocalFeatures(nn.Module):
         detail = _sample(self.detail(features.detail), around)  # (B, D, 9 K)
         detail = detail.view(b, DETAIL, k, 9).permute(0, 2, 1, 3).flatten(2)
         context = _sample(self.context(features.context), centres).transpose(1, 2)
-        seen = self.norm(torch.cat([detail, context], dim=2).flatten(0, 1))
-        return F.relu(torch.einsum("bks,ksf->bkf", seen.view(b, k, -1), self.dense))
+        seen = torch.cat([detail, context], dim=2)
+        seen = self.norm(seen.flatten(1)).view_as(seen)
+        return F.relu(torch.einsum("bks,ksf->bkf", seen, self.dense))
 
 
 def _sample(maps: Tensor, points: Tensor) -> Tensor:

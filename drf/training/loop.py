@@ -116,7 +116,7 @@ class Trainer:
         self.batches = Batches(train, config, self.device)
         self.batch = min(options.batch_size, len(self.batches))
         self.trainable = any(p.requires_grad for p in model.parameters())
-        self.schedule = Schedule.plan(options, len(self.batches) // self.batch)
+        self.schedule = Schedule.plan(options, options.passes * len(self.batches) // self.batch)
         self.optimiser = adamw(self.model, options.weight_decay)
         self.average = MovingAverage(self.model, options.ema)
         self.state = State()
@@ -163,7 +163,9 @@ class Trainer:
     def _epoch(self) -> dict[str, float]:
         self.state.epoch += 1
         seed = (self.config.training.seed, self.state.epoch)
-        order = np.random.default_rng(seed).permutation(len(self.batches))
+        draws = np.random.default_rng(seed)
+        passes = range(self.config.training.passes)
+        order = np.concatenate([draws.permutation(len(self.batches)) for _ in passes])
         generator = torch.Generator(self.device).manual_seed(_mixed(seed))
         torch.manual_seed(_mixed(seed))  # what models draw themselves, dropout for one
         self.model.train()
