@@ -8,6 +8,9 @@ import numpy as np
 
 from drf import landmarks, metrics
 
+COLLAPSED_SPREAD = 0.1
+"""Spread of the predictions over that of the labels below which a model ignores the picture."""
+
 
 @dataclass(frozen=True)
 class Evaluation:

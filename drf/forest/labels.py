@@ -70,11 +70,28 @@ class LabelGrid:
         Of labels it is the place, where the window holds four sigma around it: to 0.001 cells from
         sigma = 0.7 on, to 4 pi sigma^2 exp(-2 (pi sigma)^2) below (0.02 at 0.5, 0.06 at 0.43).
         """
-        places = self._centres(distributions)
+        return self._marginals(distributions) @ self._centres(distributions)
+
+    def spread(self, distributions: Tensor) -> Tensor:
+        """Return the standard deviations of distributions in x and y: (..., H, C) -> (..., 2)."""
+        places, p = self._centres(distributions), self._marginals(distributions)
+        away = places - (p @ places)[..., None]
+        return (p * away**2).sum(dim=-1).clamp(min=0).sqrt()
+
+    def picture(self, distributions: Tensor) -> Tensor:
+        """Return distributions over the cells of the window: (..., H, C) -> (..., bins, bins), rows
+        first. Of separate x and y it is the product."""
+        if self.kind == "map":
+            return distributions.squeeze(-2).unflatten(-1, (self.bins, self.bins))
+        x, y = distributions.unbind(dim=-2)
+        return y[..., :, None] * x[..., None, :]
+
+    def _marginals(self, distributions: Tensor) -> Tensor:
+        """(..., H, C) -> (..., 2, bins), over x and over y."""
         if self.kind == "xy":
-            return distributions @ places
-        maps = distributions.squeeze(-2).unflatten(-1, (self.bins, self.bins))
-        return torch.stack([maps.sum(dim=-2) @ places, maps.sum(dim=-1) @ places], dim=-1)
+            return distributions
+        maps = self.picture(distributions)
+        return torch.stack([maps.sum(dim=-2), maps.sum(dim=-1)], dim=-2)
 
     def equivalent_spread(self, cross_entropy: float) -> float:
         """Return the standard deviation, per axis, in the units of reach, of the Gaussian with this

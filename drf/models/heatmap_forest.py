@@ -24,12 +24,13 @@ from drf.errors import UsageError
 from drf.forest import label_leaves
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.forest.labels import LabelGrid, LeafKind
-from drf.models import backbones
+from drf.models import backbones, leaf_pictures
 from drf.models.backbones import Backbone, Features, Summary
 from drf.models.base import Frame, LandmarkModel, Sample
 from drf.models.coarse import CoarseMaps
 from drf.models.local import LocalFeatures
 from drf.ranges import Range
+from drf.results import LeafPicture
 
 START_BYTES = 2**28
 """What the labels that leaves start from may take: maps are large."""
@@ -180,6 +181,14 @@ class HeatmapForest(LandmarkModel):
             "soft_hard_gap_px": size * float(hard - soft),
             "leaf_distance_px": size * _mean_distance(places),
         }
+
+    @torch.no_grad()
+    def gallery(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
+        """Leaves of an eye, the nose, the mouth and the chin, or of whole faces, over the mean
+        shape."""
+        log_p = torch.cat([output.routed.log_p for output in outputs])
+        centres = self._centres(1)[0]
+        return leaf_pictures.label_leaves(self.forest, self.grid, log_p, centres, self.frame.points)
 
     def _centres(self, n: int, coarse: Tensor | None = None) -> Tensor:
         """Return the centres of the windows, (n, K, 2) unit box, without a gradient."""

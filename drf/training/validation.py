@@ -13,12 +13,10 @@ from drf.data.augment import plain_maps, warp_points
 from drf.data.cache import PACK_SIZE, Pack
 from drf.evaluation import face_crops
 from drf.prediction import Predictor, predict
-from drf.results import LEAVES, LeafGallery
-
-COLLAPSED = 0.1
-"""Spread of the predictions over that of the labels under which a model ignores the picture."""
+from drf.results import COLLAPSED_SPREAD, LEAVES, LeafGallery
 
 WATCHED = 6
+"""Faces whose predictions are kept epoch by epoch."""
 
 
 def validate(predictor: Predictor, pack: Pack) -> tuple[dict[str, float], np.ndarray]:
@@ -75,9 +73,9 @@ def _spread(points: Tensor) -> Tensor:
 def collapsed(values: dict[str, float]) -> str | None:
     """Return why a model counts as collapsed, in one sentence, or None."""
     spread = values["prediction_spread"]
-    if not np.isfinite(spread) or spread >= COLLAPSED:
+    if not np.isfinite(spread) or spread >= COLLAPSED_SPREAD:
         return None
     return (
-        f"the predictions spread {spread:.3f} times as wide as the labels (less than {COLLAPSED}):"
-        " every face gets nearly the same shape"
+        f"the predictions spread {spread:.3f} times as wide as the labels"
+        f" (less than {COLLAPSED_SPREAD}): every face gets nearly the same shape"
     )

@@ -132,3 +132,28 @@ def test_the_losses_that_the_notes_printed(cross_entropy: float, pixels: float) 
     """Sums over 68 maps of 256 x 256 px: uniform leaves, the average face, the best at sigma 3."""
     window = LabelGrid("map", 256, 3.0, 128.0)  # the units of reach are pixels then
     assert window.equivalent_spread(cross_entropy / 68) == pytest.approx(pixels, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spread_is_the_standard_deviation_written_out(kind: LeafKind) -> None:
+    """Of two places, half a label each: by the law of total variance."""
+    (a, b) = torch.tensor([[-0.08, 0.05], [0.04, 0.06]])
+    window = grid(kind)
+    mixed = (window.encode(a) + window.encode(b)) / 2
+    expected = [math.hypot(CELL, 0.06), math.hypot(CELL, 0.005)]
+    assert window.spread(mixed).tolist() == pytest.approx(expected, rel=1e-3)
+    alone = torch.zeros(window.heads, window.cells)
+    alone[:, 5] = 1  # all in one cell
+    assert window.spread(alone).tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_has_rows_down_and_columns_across(kind: LeafKind) -> None:
+    window = grid(kind)
+    place = torch.tensor([[0.1, -0.05]])
+    cells = window.picture(window.encode(place))[0]
+    assert cells.shape == (BINS, BINS)
+    row, column = divmod(int(cells.argmax()), BINS)
+    nearest = [(i + 0.5) * CELL - REACH for i in (column, row)]
+    assert nearest == pytest.approx(place[0].tolist(), abs=CELL / 2)
+    assert float(cells.sum()) == pytest.approx(1, abs=1e-5)
