@@ -26,16 +26,10 @@ def train_once(preset: str, faces: int, cache: Path) -> float:
     from drf.data.cache import pack
     from drf.data.synthetic_dataset import SyntheticDataset
     from drf.methods import Request, configure
-    from drf.training.loop import Trainer
+    from drf.training.loop import Listener, Trainer
 
-    class Silent:
-        def on_progress(self, progress: object) -> None: ...
-
-        def on_epoch(self, epoch: int, values: dict[str, float]) -> None: ...
-
-        def on_faces(self, epoch: int, faces: object, predictions: object) -> None: ...
-
-        def on_leaves(self, gallery: object) -> None: ...
+    class Silent(Listener):
+        """A listener that does not listen."""
 
     config = configure(Request(preset, options={"training.epochs": 1})).config
     dataset = SyntheticDataset(size=faces)

@@ -15,12 +15,12 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from measures import in_turn, medians
 
 from drf import registry
 from drf.config import RunConfig
@@ -28,19 +28,11 @@ from drf.data.cache import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.methods import Request, configure
 from drf.training import hardware
-from drf.training.loop import Trainer
+from drf.training.loop import Listener, Trainer
 
 
-class Silent:
+class Silent(Listener):
     """A listener that does not listen."""
-
-    def on_progress(self, progress: object) -> None: ...
-
-    def on_epoch(self, epoch: int, values: dict[str, float]) -> None: ...
-
-    def on_faces(self, epoch: int, faces: object, predictions: object) -> None: ...
-
-    def on_leaves(self, gallery: object) -> None: ...
 
 
 def make_trainer(config: RunConfig, faces: Pack, folder: Path) -> Trainer:
@@ -53,15 +45,6 @@ def plain(trainer: Trainer) -> Trainer:
     forward = trainer.model.forward
     trainer.model.forward = lambda images: forward(images.contiguous())  # type: ignore[method-assign]
     return trainer
-
-
-def seconds(step: Callable[[], object], repeats: int) -> float:
-    started = time.perf_counter()
-    for _ in range(repeats):
-        step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return (time.perf_counter() - started) / repeats
 
 
 def stepper(trainer: Trainer) -> Callable[[], object]:
@@ -88,15 +71,10 @@ def measure(preset: str, blocks: int, repeats: int) -> dict[str, object]:
         loop = make_trainer(configs["loop"], faces, Path(scratch))
         other = plain(make_trainer(configs["plain"], faces, Path(scratch)))
         steps = {"loop": stepper(loop), "plain": stepper(other), "data": data_only(loop)}
-        for step in steps.values():
-            seconds(step, 2)
-        times = {name: [] for name in steps}
-        for _ in range(blocks):
-            for name, step in steps.items():
-                times[name].append(seconds(step, repeats))
+        times = in_turn(steps, blocks, repeats)
     batch = loop.batch
     ratios = [b / a for a, b in zip(times["loop"], times["plain"], strict=True)]
-    median = {name: statistics.median(values) for name, values in times.items()}
+    median = medians(times)
     return {
         "preset": preset,
         "hardware": hardware.describe(loop.device),

@@ -1,0 +1,125 @@
+"""The GPU check runs where nearly nothing is installed, and tells agreement from disagreement."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from drf import registry
+from drf.data.cache import pack
+from drf.data.synthetic_dataset import SyntheticDataset
+from drf.methods import Request, configure
+from tests.conftest import REPOSITORY
+
+ABSENT = ("cli", "db", "webapp", "typer", "rich", "sqlite_utils", "pandas", "plotly", "streamlit")
+ABSENT = (*ABSENT, "psutil", "scipy")
+BARE = f"""
+import runpy, sys
+sys.modules.update(dict.fromkeys({ABSENT!r}))  # importing them is an ImportError now
+sys.path.insert(0, "benchmarks")
+sys.argv = ["gpu_check.py", *sys.argv[1:]]
+runpy.run_path("benchmarks/gpu_check.py", run_name="__main__")
+"""
+TINY = ("--set", "model.width=8", "--set", "data.input_size=64", "--quick", "--json")
+
+
+def check(*words: str) -> tuple[int, dict]:
+    """Run the check on the CPU, in a process where ABSENT cannot be imported."""
+    ran = subprocess.run(
+        [sys.executable, "-c", BARE, *words],
+        cwd=REPOSITORY,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout, ran.stderr
+    return ran.returncode, json.loads(ran.stdout)
+
+
+def test_every_family_that_learns_is_read_with_torch_numpy_opencv_and_safetensors_alone() -> None:
+    code, document = check(*TINY)
+    rows = document["families"]
+    assert {row["family"]: row["error"] for row in rows} == {
+        name: None for name in registry.FAMILIES if name != "mean-shape"
+    }
+    skipped = {row["family"]: row["skipped"] for row in rows if row["skipped"]}
+    assert skipped.keys() <= {"heatmap-forest-single-map"}  # its peaks are assigned by scipy
+    assert all(reason.startswith("scipy") for reason in skipped.values())
+    assert code == 0
+    assert document["compared_with"] == "itself: no CUDA device here"
+    assert min(document["peak_tflops"].values()) > 0
+    for row in (row for row in rows if not row["skipped"]):
+        assert row["loss_difference"] == 0.0
+        assert row["faces_per_s"] > 0
+        assert row["gflop_per_step"] > 0
+        assert row["share_of_peak"] > 0
+        assert row["head_share"] < 1
+        assert row["memory_gb"] is None
+        assert row["waits_per_step"] is None
+
+
+def test_a_family_that_fails_is_a_row_and_an_exit_code() -> None:
+    code, document = check("--family", "hourglass", "--set", "model.widht=8", *TINY)
+    (row,) = document["families"]
+    assert code == 1
+    assert "did you mean 'model.width'" in row["error"]
+    assert row["agrees"] is None
+
+
+@pytest.fixture
+def gpu_check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    return importlib.import_module("gpu_check")
+
+
+@pytest.fixture
+def bench(gpu_check: ModuleType, tmp_path: Path):
+    faces = pack(SyntheticDataset(size=24), "train", "gt", tmp_path)
+    return gpu_check.Bench(faces, faces, tmp_path / "run", torch.device("cpu"), 1.0)
+
+
+def tiny(**changes: object):
+    flat = {"model.width": 8, "data.input_size": 64, "training.device": "cpu"} | changes
+    return configure(Request("cnn-heatmap", options=flat)).config
+
+
+def test_other_losses_are_seen(gpu_check: ModuleType, bench, monkeypatch) -> None:
+    assert gpu_check.loss_difference(tiny(), bench, steps=2) == 0.0
+    step, calls = gpu_check.Trainer.step, []
+
+    def wrong(trainer, index, generator):
+        calls.append(trainer)
+        values = step(trainer, index, generator)
+        return values if trainer is calls[0] else {"loss": 1.25 * values["loss"]}
+
+    monkeypatch.setattr(gpu_check.Trainer, "step", wrong)
+    assert gpu_check.loss_difference(tiny(), bench, steps=2) == pytest.approx(0.25)
+
+
+def test_only_levels_that_the_model_uses_are_asked_of_the_backbone_alone(
+    gpu_check: ModuleType, bench
+) -> None:
+    """The dense layer sees the deep level; a residual encoder's way back up to the context, and
+    what follows its detail alone, is not its cost."""
+    config = tiny(**{"model.backbone": "residual"})
+    trainer = bench.trainer(config, registry.build(config))
+    levels = gpu_check.used_levels(trainer, gpu_check.stepper(trainer))
+    assert levels == ["detail", "deep"]
+    alone = bench.trainer(config, gpu_check.BackboneAlone(trainer.model, levels))
+    gpu_check.stepper(alone)()
+    trained = {name for name, p in alone.model.named_parameters() if p.grad is not None}
+    used = {
+        name
+        for name, p in trainer.model.named_parameters()
+        if p.grad is not None and name.startswith("backbone.")
+    }
+    assert trained == used
