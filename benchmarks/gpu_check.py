@@ -12,7 +12,7 @@ loss diff  largest relative difference of the first steps' losses, fp32 without 
 faces/s    of a training of so many minutes by the loop that `drf train` runs; val: its best NME, %
 step ms    of one step, the drawing of the batch and the optimiser included
 of peak    FLOP/s of a step, by torch's counter, over the best that a large matrix product or a 3x3
-           convolution reaches here in bf16 (fp32 on processors that only emulate bf16)
+           convolution reaches in the same minute in bf16 (fp32 where bf16 is only emulated)
 head       share of the step that is not there when the same step trains the backbone alone
 GB         largest allocation of the training; of CUDA alone
 waits      synchronisations that torch reports per step; of CUDA alone
@@ -34,7 +34,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measures import Step, flops_of, in_turn, medians, peak_flops, waits_of
+from measures import Step, flops_of, in_turn, medians, peak_steps, waits_of
 from torch import Tensor
 
 from drf import presets, registry
@@ -69,13 +69,13 @@ class Effort:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all families share: faces, a folder for checkpoints, the device and its FLOP/s."""
+    """What all families share: faces, a folder for checkpoints, device, its best precision."""
 
     train: Pack
     val: Pack
     folder: Path
     device: torch.device
-    peak: float
+    precision: str
 
     def trainer(self, config: RunConfig, model: LandmarkModel) -> Trainer:
         return Trainer(config, model, self.train, self.val, self.folder, Silent())
@@ -95,6 +95,7 @@ class Reading:
     val_nme_percent: float | None = None
     step_ms: float | None = None
     gflop_per_step: float | None = None
+    peak_tflops: float | None = None
     share_of_peak: float | None = None
     head_share: float | None = None
     memory_gb: float | None = None
@@ -211,8 +212,10 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, effort: Ef
     whole = stepper(trainer)
     backbone = BackboneAlone(trainer.model, used_levels(trainer, whole))
     alone = stepper(bench.trainer(config, backbone))
-    flops = flops_of(whole)
-    times = medians(in_turn({"whole": whole, "alone": alone}, effort.blocks, effort.repeats))
+    peaks = peak_steps(bench.device, bench.precision)
+    steps = {"whole": whole, "alone": alone} | {name: step for name, (step, _) in peaks.items()}
+    times = medians(in_turn(steps, effort.blocks, effort.repeats))
+    flops, peak = flops_of(whole), max(work / times[name] for name, (_, work) in peaks.items())
     nme = outcome.best_val_nme
     return Reading(
         family=family,
@@ -225,7 +228,8 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, effort: Ef
         val_nme_percent=None if nme is None else 100 * nme,
         step_ms=1e3 * times["whole"],
         gflop_per_step=flops / 1e9,
-        share_of_peak=flops / times["whole"] / bench.peak,
+        peak_tflops=peak / 1e12,
+        share_of_peak=flops / times["whole"] / peak,
         head_share=1 - times["alone"] / times["whole"],
         memory_gb=memory,
         waits_per_step=waits_of(whole, effort.repeats) if on_gpu else None,
@@ -235,15 +239,14 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, effort: Ef
 def check(arguments: argparse.Namespace, effort: Effort, scratch: Path) -> dict[str, object]:
     """Read every family and return the document that --json prints."""
     device = hardware.choose_device("auto")
-    precision = hardware.choose_precision("auto", device)
-    peaks = peak_flops(device, precision)
     root = arguments.data_root
     dataset = open_dataset("300w" if root else "synthetic", root, size=effort.faces)
     train, val = (
         pack(dataset, subset, "gt", scratch, limit=min(limit, effort.faces))
         for subset, limit in (("train", effort.faces), ("val", 200))
     )
-    bench = Bench(train, val, scratch / "run", device, max(peaks.values()))
+    precision = hardware.choose_precision("auto", device)
+    bench = Bench(train, val, scratch / "run", device, precision)
     readings = []
     for family, preset in default_presets(arguments.family).items():
         print(f"{family} …", file=sys.stderr)
@@ -259,7 +262,6 @@ def check(arguments: argparse.Namespace, effort: Effort, scratch: Path) -> dict[
         "compared_with": "the CPU" if device.type == "cuda" else "itself: no CUDA device here",
         "torch": torch.__version__,
         "peak_precision": precision,
-        "peak_tflops": {name: flops / 1e12 for name, flops in peaks.items()},
         "faces": {"dataset": dataset.name, "train": len(train.names), "val": len(val.names)},
         "effort": asdict(effort),
         "settings": arguments.settings,
@@ -268,10 +270,10 @@ def check(arguments: argparse.Namespace, effort: Effort, scratch: Path) -> dict[
 
 
 def print_table(document: dict) -> None:
-    peaks = ", ".join(f"{name} {value:.2f}" for name, value in document["peak_tflops"].items())
+    peaks = [row["peak_tflops"] for row in document["families"] if row["peak_tflops"]]
     faces = document["faces"]
     print(f"{document['device']}, compared with {document['compared_with']}")
-    print(f"peak, {document['peak_precision']}, TFLOP/s: {peaks}")
+    print(f"peak, {document['peak_precision']}: {max(peaks, default=0):.2f} TFLOP/s")
     print(f"{faces['dataset']}: {faces['train']} faces, {faces['val']} to validate")
     columns = (
         *(("loss_difference", "loss diff", "{:.1e}"), ("faces_per_s", "faces/s", "{:.0f}")),

@@ -49,8 +49,9 @@ def flops_of(step: Step) -> int:
     return counter.get_total_flops()
 
 
-def peak_flops(device: torch.device, precision: str) -> dict[str, float]:
-    """Return the best FLOP/s of a large matrix product and of a 3x3 convolution, bf16 or fp32."""
+def peak_steps(device: torch.device, precision: str) -> dict[str, tuple[Step, float]]:
+    """Return what reaches a device's peak, bf16 or fp32: a large matrix product and a 3x3
+    convolution, each with its FLOPs."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     n, batch, channels, cells = (8192, 64, 256, 64) if device.type == "cuda" else (1024, 8, 64, 32)
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
@@ -58,15 +59,10 @@ def peak_flops(device: torch.device, precision: str) -> dict[str, float]:
     images = images.to(memory_format=torch.channels_last)
     kernel = torch.randn(channels, channels, 3, 3, device=device, dtype=dtype)
     kernel = kernel.to(memory_format=torch.channels_last)
-    parts: dict[str, tuple[Step, float]] = {
+    return {
         "matmul": (lambda: a @ b, 2.0 * n**3),
         "conv": (lambda: F.conv2d(images, kernel, padding=1), 18.0 * images.numel() * channels),
     }
-    with torch.no_grad():
-        return {
-            name: flops / min(seconds(step, 5) for _ in range(5))
-            for name, (step, flops) in parts.items()
-        }
 
 
 def waits_of(step: Step, repeats: int) -> float:

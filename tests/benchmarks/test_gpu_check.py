@@ -56,11 +56,11 @@ def test_every_family_that_learns_is_read_with_torch_numpy_opencv_and_safetensor
     assert all(reason.startswith("scipy") for reason in skipped.values())
     assert code == 0
     assert document["compared_with"] == "itself: no CUDA device here"
-    assert min(document["peak_tflops"].values()) > 0
     for row in (row for row in rows if not row["skipped"]):
         assert row["loss_difference"] == 0.0
         assert row["faces_per_s"] > 0
         assert row["gflop_per_step"] > 0
+        assert row["peak_tflops"] > 0
         assert row["share_of_peak"] > 0
         assert row["head_share"] < 1
         assert row["memory_gb"] is None
@@ -84,7 +84,7 @@ def gpu_check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def bench(gpu_check: ModuleType, tmp_path: Path):
     faces = pack(SyntheticDataset(size=24), "train", "gt", tmp_path)
-    return gpu_check.Bench(faces, faces, tmp_path / "run", torch.device("cpu"), 1.0)
+    return gpu_check.Bench(faces, faces, tmp_path / "run", torch.device("cpu"), "fp32")
 
 
 def tiny(**changes: object):
