@@ -146,7 +146,7 @@ class RawGates(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., F) -> (..., T, S), or (B, K, F) -> (B, K, T, S) of K sites, as SplitGates."""
         with torch.autocast(x.device.type, enabled=False):
-            x = x.float()
+            x = x.to(self.weight.dtype)
             if self.sites == 1:
                 f = x @ self.weight[0] + self.bias[0]
             else:
