@@ -13,6 +13,7 @@ from drf.config import RunConfig, nearest
 from drf.errors import UsageError
 from drf.models.base import Frame, LandmarkModel
 from drf.models.cnn_heatmap import CnnHeatmap, CnnHeatmapConfig
+from drf.models.gaussian_forest import GaussianForest, GaussianForestConfig
 from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
 from drf.models.hourglass import Hourglass, HourglassConfig
 from drf.models.mean_shape import MeanShape, MeanShapeConfig
@@ -29,6 +30,7 @@ class Family:
 FAMILIES: dict[str, Family] = {
     "mean-shape": Family(MeanShapeConfig, MeanShape),
     "cnn-heatmap": Family(CnnHeatmapConfig, CnnHeatmap),
+    "gaussian-forest": Family(GaussianForestConfig, GaussianForest),
     "heatmap-forest": Family(HeatmapForestConfig, HeatmapForest),
     "hourglass": Family(HourglassConfig, Hourglass),
 }

@@ -26,6 +26,11 @@ STARVED = 1e-6
 """Share of an even leaf's mass under which a leaf keeps its value instead of fitting noise."""
 
 
+ROOM = 2**24
+"""Numbers of a temporary over rows, leaves and dimensions: more rows are taken in turn. Thousands
+of labels against hundreds of leaves in 40 dimensions would not fit otherwise."""
+
+
 class GaussianLeaves(nn.Module):
     """T trees of L Gaussians in D dimensions; no gradient reaches them, only the routing.
 
@@ -74,6 +79,10 @@ class GaussianLeaves(nn.Module):
 
     def log_density(self, y: Tensor) -> Tensor:
         """Return log N(y; mu_l, S_l): (N, D) -> (N, T, L)."""
+        rows = max(1, ROOM // self.mean.numel())
+        return torch.cat([self._log_density(part) for part in y.split(rows)])
+
+    def _log_density(self, y: Tensor) -> Tensor:
         apart = y.T - self.mean.unsqueeze(-1)  # (T, L, D, N)
         whitened = torch.linalg.solve_triangular(self.factor, apart, upper=False)
         log_det = 2 * self.factor.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)

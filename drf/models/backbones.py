@@ -35,9 +35,11 @@ class Backbone(nn.Module, ABC):
     """Channels and cells per side of what forward returns, by the names of `Features`.
 
     recipe: kind and sizes in words; one recipe, one set of tensors, whatever the input size.
+    way_up: the modules that the deep map does not pass through
     """
 
     recipe: str
+    way_up: tuple[str, ...] = ()
     channels: dict[str, int]
     cells: dict[str, int]
 
@@ -45,9 +47,21 @@ class Backbone(nn.Module, ABC):
     def forward(self, images: Tensor) -> Features:
         """Images (B, 3, S, S) float32 RGB in 0..1 -> Features."""
 
+    def deep(self, images: Tensor) -> Tensor:
+        """Return the deep map alone, without the work that only the others need."""
+        return self(images).deep
+
+    def freeze_way_up(self) -> None:
+        """Learn nothing where `deep` does not look. The tensors stay: other families' runs that
+        start from this backbone, or this one from theirs, need the same set."""
+        for name in self.way_up:
+            self.get_submodule(name).requires_grad_(False)
+
 
 class ResidualEncoder(Backbone):
     """Stages at S/4, S/8, S/16, S/32; two lateral steps bring the deepest back up to S/8."""
+
+    way_up = ("from_last", "from_sixteenth", "merge")
 
     def __init__(self, width: int, input_size: int) -> None:
         super().__init__()
@@ -71,11 +85,17 @@ class ResidualEncoder(Backbone):
             "deep": input_size // 32,
         }
 
-    def forward(self, images: Tensor) -> Features:
+    def deep(self, images: Tensor) -> Tensor:
+        return self._way_down(images)[-1]
+
+    def _way_down(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         quarter = self.quarter(self.stem(normalise(images)))
         eighth = self.eighth(quarter)
         sixteenth = self.sixteenth(eighth)
-        last = self.last(sixteenth)
+        return quarter, eighth, sixteenth, self.last(sixteenth)
+
+    def forward(self, images: Tensor) -> Features:
+        quarter, eighth, sixteenth, last = self._way_down(images)
         up = self.from_sixteenth(sixteenth) + _twice(self.from_last(last))
         return Features(quarter, self.merge(eighth + _twice(up)), last)
 

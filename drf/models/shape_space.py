@@ -1,0 +1,60 @@
+"""Shapes as a few numbers of unit variance, and back: principal components as a model's buffers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from drf.errors import UsageError
+from drf.shapes import ShapeModel
+
+
+class ShapeSpace(nn.Module):
+    """b = (shape - mean) . component_j / sd_j, the first D components of those it was fitted to.
+
+    Shapes (B, K, 2) float32 unit box; coefficients (B, D), each of mean 0 and variance 1 over those
+    faces. Nothing is aligned first: position, size and orientation are among the components, so
+    what a model predicts lies in the picture. Raises UsageError for more dimensions than 2 K.
+    """
+
+    mean: Tensor
+    components: Tensor
+    sd: Tensor
+
+    def __init__(self, n_points: int, dims: int) -> None:
+        super().__init__()
+        if dims > 2 * n_points:
+            raise UsageError(
+                f"{n_points} landmarks have at most {2 * n_points} principal components, not"
+                f" model.dims = {dims}: ask for fewer, or for more landmarks"
+            )
+        self.register_buffer("mean", torch.full((n_points, 2), 0.5))
+        self.register_buffer("components", torch.eye(dims, 2 * n_points))
+        self.register_buffer("sd", torch.ones(dims))
+
+    @torch.no_grad()
+    def start(self, shapes: Tensor) -> None:
+        """Fit to (n, K, 2). Raises UsageError where they have fewer components than dimensions."""
+        fitted = ShapeModel.fit(shapes.double().cpu().numpy(), len(self.sd))
+        self.mean.copy_(torch.from_numpy(fitted.mean))
+        self.components.copy_(torch.from_numpy(fitted.components).flatten(1))
+        self.sd.copy_(torch.from_numpy(np.sqrt(fitted.variances)))
+
+    def coefficients(self, shapes: Tensor) -> Tensor:
+        """(..., K, 2) -> (..., D)."""
+        return (shapes - self.mean).flatten(-2) @ self.components.T / self.sd
+
+    def shapes(self, coefficients: Tensor) -> Tensor:
+        """(..., D) -> (..., K, 2); exact for shapes in the span of the components."""
+        offsets = (coefficients.float() * self.sd) @ self.components
+        return self.mean + offsets.unflatten(-1, (-1, 2))
+
+    def spread(self, covariance: Tensor) -> Tensor:
+        """Return the standard deviations of x and y of every landmark: (..., D, D) -> (..., K, 2).
+
+        Those of the shapes whose coefficients have this covariance, unit box.
+        """
+        directions = self.sd[:, None] * self.components
+        variance = ((covariance @ directions) * directions).sum(dim=-2)
+        return variance.clamp(min=0).sqrt().unflatten(-1, (-1, 2))
