@@ -21,6 +21,7 @@ SMALL = {
         "model.tree_depth": 3,
         "model.dims": 4,
     },
+    "heatmap-forest": {"model.width": 8, "model.features": 16, "model.trees": 2, "model.bins": 8},
     "hourglass": {"model.width": 8, "model.depth": 2, "model.growth": 4, "model.stacks": 2},
 }
 
@@ -32,7 +33,10 @@ def small(family: str, **changes: object) -> LandmarkModel:
     generator = torch.Generator().manual_seed(1)
     faces = torch.rand(20, k, 2, generator=generator) * 0.8 + 0.1
     size = model.frame.input_size
-    model.start(Sample(faces, faces, torch.rand(12, 3, size, size, generator=generator)))
+    images = torch.rand(12, 3, size, size, generator=generator)
+    with torch.random.fork_rng():  # as the training loop does, which seeds what models draw
+        torch.manual_seed(1)
+        model.start(Sample(faces, faces, images))
     return model
 
 
