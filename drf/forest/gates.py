@@ -33,6 +33,17 @@ def steepness(share: float, first: float, last: float, annealing: Annealing) -> 
     return first * (last / first) ** share
 
 
+class FeatureNorm(nn.BatchNorm1d):
+    """Batch norm of rows (N, F). A single row has no spread of its own, and takes the running one:
+    so a batch of one face can be learned from."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) == 1:
+            mean, variance = self.running_mean, self.running_var
+            return F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
+        return super().forward(x)
+
+
 class SplitGates(nn.Module):
     """The gates of T trees of depth d, over F features.
 
@@ -48,7 +59,7 @@ class SplitGates(nn.Module):
     def __init__(self, features: int, trees: int, depth: int, sites: int = 1) -> None:
         super().__init__()
         self.trees, self.sites, self.splits = trees, sites, 2**depth - 1
-        self.norm = nn.BatchNorm1d(sites * features, affine=False)
+        self.norm = FeatureNorm(sites * features, affine=False)
         self.weight = nn.Parameter(torch.randn(sites, trees * self.splits, features))
         self.threshold = nn.Parameter(torch.zeros(sites, trees * self.splits))
         self.register_buffer("gamma", torch.ones(()))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drf.forest.gates import FeatureNorm
 from drf.models.backbones import Backbone, Features
 
 DETAIL, CONTEXT = 24, 32
@@ -28,7 +29,7 @@ class LocalFeatures(nn.Module):
         grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(9, 2)
         self.register_buffer("offsets", grid, persistent=False)
         seen = 9 * DETAIL + CONTEXT
-        self.norm = nn.BatchNorm1d(n_points * seen)  # edges mean another thing at each landmark
+        self.norm = FeatureNorm(n_points * seen)  # edges mean another thing at each landmark
         self.dense = nn.Parameter(torch.randn(n_points, seen, features) * seen**-0.5)
 
     def forward(self, features: Features, centres: Tensor) -> Tensor:
