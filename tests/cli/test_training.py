@@ -19,6 +19,13 @@ TINY = (
     *("--set", "model.depth=2", "--set", "model.growth=0", "--set", "training.batch_size=16"),
 )
 
+FOREST = ("train", "heatmap-forest")
+GROUPS = ("--set", "model.pool=group", "--set", "model.groups=13")
+HUGE = (
+    *("--set", "model.tree_depth=12", "--set", "model.trees=64"),
+    *("--set", "model.leaf=map", "--set", "model.bins=256"),
+)
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +87,11 @@ def test_the_same_seed_gives_the_same_digits(drf: Drf) -> None:
         (("train", "--epochs", "0"), 2, "max_minutes"),
         (("train", "--config", "/nowhere.toml"), 2, "/nowhere.toml"),
         (("train", "--resume", "abc", "--seed", "3"), 2, "keeps its configuration"),
+        ((*FOREST, "--set", "model.tree_depth=20"), 2, "model.tree_depth takes a value in 1..12"),
+        ((*FOREST, "--set", "model.tree_depth=0"), 2, "model.tree_depth takes a value in 1..12"),
+        ((*FOREST, "--set", "model.pool=face"), 2, 'model.pool = "face" goes with'),
+        ((*FOREST, "--points", "eyes", *GROUPS), 2, "model.groups = 13, but there are 12"),
+        ((*FOREST, *HUGE), 2, "68 x 64 trees of 4096 leaves of 65536 cells need"),
         (("eval", "abc"), 3, "no store"),
         (("train", "--resume", "abc"), 3, "no store"),
     ],
