@@ -10,9 +10,10 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from webapp import badges
+from drf.metrics import Norm
+from webapp import badges, theme
 
-NORMS = {"Ocular": "ocular", "Pupil": "pupil"}
+NORMS: dict[str, Norm] = {"Ocular": "ocular", "Pupil": "pupil"}
 """Name in the app -> prefix of the score columns."""
 
 
@@ -52,6 +53,7 @@ SORTS: dict[str, tuple[str, bool]] = {
 ORDERS = ("Best first", "Worst first")
 
 _USUAL_ORDER = ("300w", "synthetic", "full", "common", "helen", "lfpw", "challenging", "all", "gt")
+_COLLAPSED = "collapsed"
 _TRACE = ("evaluation", "run", "checkpoint", "manifest_digest", "created_at")
 _SEARCHED = ("name", "family", "preset", "track", "run")
 
@@ -97,8 +99,14 @@ def arrange(
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns that the table shows, in its order; flip test only where it differs."""
+    """Return the columns that the table shows, in its order; flip test only where it differs.
+
+    A collapsed run has the sign of its state before its name: the column that says so stands far to
+    the right, and its scores must not be taken for a method's.
+    """
     shown = rows[["rank", "name", *(score.key for score in SCORES), "family"]].copy()
+    sign = badges.LOOKS[_COLLAPSED].sign
+    shown["name"] = rows["name"].mask(rows["status"] == _COLLAPSED, sign + " " + rows["name"])
     shown["params_m"], shown["macs_g"] = rows["params"] / 1e6, rows["macs"] / 1e9
     shown["ms_per_face"], shown["wall_min"] = rows["ms_per_face"], rows["wall_s"] / 60
     shown["seed"] = rows["seed"]
@@ -110,13 +118,16 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def styled(shown: pd.DataFrame) -> Styler:
-    """Return the table with two decimals, the best of every score bold, the second underlined."""
+    """Return the table with two decimals, the best of every score bold, the second underlined, and
+    collapsed runs in the colour of a fault."""
     styler = shown.style.format(_decimals, subset=[score.key for score in SCORES])
     for score in SCORES:
         best, second = best_and_second(shown[score.key], score.better)
         styler = styler.map(lambda _: "font-weight: 700", subset=_cells(best, score.key))
         styler = styler.format(_underlined, subset=_cells(second, score.key))
-    return styler
+    collapsed = shown.index[shown["status"] == badges.label(_COLLAPSED)]
+    marked = pd.IndexSlice[collapsed, ["name", "status"]]
+    return styler.map(lambda _: f"color: {theme.VERMILLION}", subset=marked)
 
 
 def best_and_second(values: pd.Series, better: Literal["lower", "higher"]) -> tuple[Any, Any]:

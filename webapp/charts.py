@@ -15,11 +15,15 @@ from webapp.text import percent
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure with what it is called and what a reader who cannot see it should hear."""
+    """A figure with what it is called and what a reader who cannot see it should hear.
+
+    help: a sentence on what to look for, if it does not speak for itself
+    """
 
     title: str
     figure: go.Figure
     alt: str
+    help: str = ""
 
 
 def ced(errors: np.ndarray, norm: str) -> Chart:
@@ -118,6 +122,18 @@ def _mark(figure: go.Figure, x: float, text: str, side: str) -> None:
     )
 
 
+def mark(figure: go.Figure, x: float, end: float, text: str) -> None:
+    """Draw a thin line through all panels of a figure and write above it what it is, on the side
+    that has room. end: of the axis, which starts at 0."""
+    _mark(figure, x, text, "right" if x > end / 2 else "left")
+
+
+def spans_decades(values: pd.Series) -> bool:
+    """Whether values are all positive and need a logarithmic axis. NaN counts nowhere."""
+    known = values.dropna()
+    return bool((known > 0).all() and known.max() > 10 * known.min())
+
+
 def curves(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
     """Return one chart per group of metrics: losses, validation, then everything else.
 
@@ -167,14 +183,12 @@ def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | 
         if values.notna().any():
             said.append(f"{name} ends at {values.dropna().iloc[-1]:.4g}")
     figure.update_layout(showlegend=len(names) > 1)
-    positive = frame.loc[frame["metric"].isin(names), "value"].dropna()
-    spans_decades = (positive > 0).all() and positive.max() > 10 * positive.min()
-    if title in (_LOSS, _VALIDATION) and spans_decades:  # epoch 0 would flatten all that follow
+    values = frame.loc[frame["metric"].isin(names), "value"]
+    if title in (_LOSS, _VALIDATION) and spans_decades(values):  # epoch 0 would flatten the rest
         figure.update_yaxes(type="log", dtick="D2")
     if frame["epoch"].max() <= 10:
         figure.update_xaxes(dtick=1)
     if best_epoch is not None:
-        side = "right" if best_epoch > frame["epoch"].max() / 2 else "left"
-        _mark(figure, best_epoch, f"best: epoch {best_epoch}", side)
+        mark(figure, best_epoch, frame["epoch"].max(), f"best: epoch {best_epoch}")
     summary = "; ".join(said) or "no finite value"
     return Chart(title, figure, f"{title} against the epoch: {summary}.")

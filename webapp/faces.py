@@ -51,22 +51,23 @@ def grid(
     with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as tiles:
         for name, error, picture in zip(faces["name"], faces[norm], pictures, strict=True):
             with tiles.cell():
-                _tile(Tile(str(name), float(error), picture), kind)
+                tile(Tile(str(name), float(error), picture), kind)
 
 
-def _tile(tile: Tile, kind: str) -> None:
-    error = percent(100 * tile.error)
-    caption = f"**{error}**  \n{plain(tile.name)}"
-    if tile.jpeg is None:
+def tile(face: Tile, kind: str) -> None:
+    """Show a face with its error. kind: what it is an example of, for the alt text."""
+    error = percent(100 * face.error)
+    caption = f"**{error}**  \n{plain(face.name)}"
+    if face.jpeg is None:
         with st.container(border=True, height=_COLUMN_PX, vertical_alignment="center"):
             st.caption("No picture of this face in the store", text_alignment="center")
         st.caption(caption, text_alignment="center")
         return
     st.image(
-        tile.jpeg,
+        face.jpeg,
         caption=caption,
         width="stretch",
-        alt=f"{kind} face {tile.name}: error {error}, ground truth and prediction drawn on it",
+        alt=f"{kind} face {face.name}: error {error}, ground truth and prediction drawn on it",
     )
 
 
@@ -75,16 +76,21 @@ def _pictures(
     path: str, run_id: str, evaluation: int, ids: tuple[int, ...], error_segments: bool
 ) -> list[bytes | None]:
     # Evaluations never change; run_id guards against a file that was replaced (see store.py).
-    return [_draw(face, error_segments) for face in store.faces(path, evaluation, ids)]
+    return [draw(face, error_segments) for face in store.faces(path, evaluation, ids)]
 
 
-def _draw(face: StoredFace, error_segments: bool) -> bytes | None:
+def draw(face: StoredFace, error_segments: bool = False) -> bytes | None:
+    """Return the JPEG of a face with both shapes, None if the store has no picture of it.
+
+    Of the ground truth only what the model predicts is drawn.
+    """
     if face.crop is None:
         return None
     jpeg, to_picture = face.crop
     picture = overlay.decode_jpeg(jpeg)
     to_crop = geometry.invert(to_picture)
     truth, predicted = geometry.apply(to_crop, np.stack([face.ground_truth, face.prediction]))
+    truth[np.isnan(predicted)] = np.nan
     scale = max(1.0, _TILE_PX / max(picture.shape[:2]))
     drawn = overlay.draw(picture, truth, predicted, scale=scale, error_segments=error_segments)
     return overlay.encode_jpeg(drawn)

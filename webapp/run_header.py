@@ -65,7 +65,17 @@ def title(current: Store, run: dict[str, Any]) -> None:
         heard = f"last heard of {moment(run['heartbeat_at'])}"
         st.progress(float(run["progress"]), text=plain(f"{done}; {heard}. {look.meaning}"))
     elif run["reason"]:
-        st.caption(plain(run["reason"]))
+        _reason(run["status"], run["reason"])
+
+
+def _reason(status: str, reason: str) -> None:
+    """Say why a run ended; loudly where its model is not worth much."""
+    look = badges.LOOKS[status]
+    sentence = plain(reason[:1].upper() + reason[1:].rstrip(".") + ".")
+    if look.colour == "red":
+        st.error(sentence, icon=look.icon)
+    else:
+        st.caption(sentence)
 
 
 def scores(evaluation: pd.Series, norm: str) -> None:

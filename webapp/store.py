@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import connection, reads
+from db import connection, gallery, reads
 from db.sqlite_errors import as_drf_error
+from drf.results import LeafPicture
 
 _TTL_S = 10
 
@@ -113,6 +114,45 @@ def faces(path: str, evaluation: int, ids: tuple[int, ...]) -> list[StoredFace]:
         ]
 
 
+def epochs(store: Store, run_id: str) -> list[int]:
+    """Return the epochs whose predictions of the watched faces are kept, ascending."""
+    return _epochs(store.path, store.revision, run_id)
+
+
+def watched(path: str, run_id: str, epoch: int) -> list[tuple[str, StoredFace]]:
+    """Return names and faces as a run predicted them in an epoch. Not cached, see `faces`."""
+    with _reader(path) as reader:
+        return [
+            (
+                face.name,
+                StoredFace(face.ground_truth, face.prediction, reads.crop(reader, face.face)),
+            )
+            for face in gallery.predictions(reader, run_id, epoch)
+        ]
+
+
+def leaves(store: Store, run_id: str) -> tuple[list[LeafPicture], np.ndarray | None]:
+    """Return `db.gallery.leaves`."""
+    return _leaves(store.path, store.revision, run_id)
+
+
+@dataclass(frozen=True)
+class Attracted:
+    """A face that leaves attract. ground_truth: (68, 2) picture px; crop as `db.reads.crop`."""
+
+    name: str
+    ground_truth: np.ndarray
+    crop: tuple[bytes, np.ndarray] | None
+
+
+def attracted(path: str, ids: Iterable[int]) -> dict[int, Attracted]:
+    """Return faces by their id. Not cached, see `faces`."""
+    with _reader(path) as reader:
+        return {
+            face: Attracted(*gallery.face(reader, face), reads.crop(reader, face)) for face in ids
+        }
+
+
 @contextmanager
 def _reader(path: str) -> Iterator[sqlite3.Connection]:
     reader = connection.open_reader(Path(path))
@@ -168,3 +208,15 @@ def _image_errors(path: str, run_id: str, evaluation: int) -> pd.DataFrame:
     # evaluations are counted from 1 again where somebody replaces the file.
     with _reader(path) as reader:
         return reads.image_errors(reader, evaluation)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _epochs(path: str, revision: int, run_id: str) -> list[int]:
+    with _reader(path) as reader:
+        return gallery.epochs(reader, run_id)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _leaves(path: str, revision: int, run_id: str) -> tuple[list[LeafPicture], np.ndarray | None]:
+    with _reader(path) as reader:
+        return gallery.leaves(reader, run_id)

@@ -44,13 +44,18 @@ RUN_ID = UrlKey("run", (RUN,), None, "run: the beginning of its id, or its name"
 RUN_EVALUATION = UrlKey("run_eval", (RUN,), None, "evaluation: dataset/subset/box")
 RUN_TAB = UrlKey("run_tab", (RUN,), "Results", "section of the page")
 RUN_SEGMENTS = UrlKey("run_segments", (RUN,), False, "whether faces show the error of each point")
+RUN_EPOCH = UrlKey("run_epoch", (RUN,), "Last", "epoch whose predictions are shown, or Last")
+RUN_LEAVES = UrlKey("run_leaves", (RUN,), "All", "what the leaves shown speak of, or All")
+RUN_TREE = UrlKey("run_tree", (RUN,), "All", "tree of the leaves shown, or All")
+RUN_PAGE = UrlKey("run_page", (RUN,), "1", "page of the leaves")
 RUN_CHANGED = UrlKey("run_changed", (RUN,), True, "whether the configuration hides defaults")
 
 KEYS = (
     *(NORM, REVISION),
     *(BOARD_DATASET, BOARD_SUBSET, BOARD_POINTS, BOARD_BOX),
     *(BOARD_TEXT, BOARD_SORT, BOARD_ORDER),
-    *(RUN_ID, RUN_EVALUATION, RUN_TAB, RUN_SEGMENTS, RUN_CHANGED),
+    *(RUN_ID, RUN_EVALUATION, RUN_TAB, RUN_SEGMENTS, RUN_EPOCH),
+    *(RUN_LEAVES, RUN_TREE, RUN_PAGE, RUN_CHANGED),
 )
 
 

@@ -41,7 +41,7 @@ def show_notices() -> None:
 
 def select(key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None) -> str:
     """Show a selectbox bound to the URL; an unknown value in the link is told and replaced."""
-    _check(key, label, options)
+    check(key, label, options)
     return st.selectbox(
         label,
         options,
@@ -55,7 +55,7 @@ def select(key: UrlKey, label: str, options: Sequence[str], help_text: str | Non
 
 def switch(key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None) -> str:
     """Show a segmented control bound to the URL, one option always chosen."""
-    _check(key, label, options)
+    check(key, label, options)
     chosen = st.segmented_control(
         label,
         options,
@@ -66,6 +66,38 @@ def switch(key: UrlKey, label: str, options: Sequence[str], help_text: str | Non
         help=help_text,
     )
     return chosen or options[_default(key, options)]
+
+
+def slider(key: UrlKey, label: str, options: Sequence[str]) -> str:
+    """Show a slider over options, bound to the URL; an unknown value in the link is told."""
+    check(key, label, options)
+    return st.select_slider(
+        label,
+        options,
+        value=options[_default(key, options)],
+        key=key.name,
+        bind="query-params",
+    )
+
+
+def page(key: UrlKey, n_pages: int) -> int:
+    """Show a choice of pages, 1-based, bound to the URL, where there is more than one."""
+    if n_pages <= 1:
+        return 1
+    check(key, "page", [str(number + 1) for number in range(n_pages)])
+    return st.pagination(n_pages, key=key.name, bind="query-params")
+
+
+def check(key: UrlKey, label: str, options: Sequence[str]) -> None:
+    """Tell of a value in the link that is not on offer; Streamlit then shows the default."""
+    wanted = st.query_params.get(key.name)
+    if key.name in st.session_state or wanted is None or wanted in options:
+        return
+    shown = options[_default(key, options)]
+    notify(
+        f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which is not here; "
+        f"this is “{plain(shown)}”."
+    )
 
 
 def full_link(page: str, revision: int) -> str:
@@ -97,15 +129,3 @@ def _value(key: UrlKey) -> object:
 
 def _default(key: UrlKey, options: Sequence[str]) -> int:
     return options.index(key.default) if key.default in options else 0
-
-
-def _check(key: UrlKey, label: str, options: Sequence[str]) -> None:
-    """Notify of a value in the link that is not on offer; Streamlit then shows the default."""
-    wanted = st.query_params.get(key.name)
-    if key.name in st.session_state or wanted is None or wanted in options:
-        return
-    shown = options[_default(key, options)]
-    notify(
-        f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which is not here; "
-        f"this is “{plain(shown)}”."
-    )

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from sqlite_utils import Database
 
-from db import evaluations, runs
+from db import evaluations, gallery, runs
 from db.connection import open_store, writing
 from drf import geometry, metrics, overlay
 from drf.data import boxes
 from drf.data.synthetic import render_face
-from drf.results import Evaluation, FaceCrop
+from drf.results import Evaluation, FaceCrop, LeafGallery, LeafPicture
 
 FACES = {"common": 30, "challenging": 26}
 CROP_PX = 128
@@ -110,6 +110,84 @@ HOURGLASS = runs.NewRun(
 )
 
 
+LEAF_TITLES = ("landmark 36", "landmark 54")
+
+
+def forest_readings(epoch: int, *, collapsed: bool = False) -> dict[str, float]:
+    """What a heatmap forest says of itself: learning, or stuck at the average face."""
+    decay = 1.0 if collapsed else float(np.exp(-epoch / 6))
+    return {
+        "excess_ce": 0.02 + 2.1 * decay,
+        "spread_px": 1.1 + 9.0 * decay,
+        "l1_px": 1.4 + 7.0 * decay + (0.4 * max(0, epoch - 20) / 20),
+        "usage_entropy": np.log(2 + 28 * (1 - decay)),
+        "information": np.log(1 + 19 * (1 - decay)),
+        "largest_share": 0.08 + 0.9 * decay,
+        "soft_hard_gap_px": 0.1 + 1.5 * decay,
+        "leaf_distance_px": 12 * (1 - decay) + 0.05,
+        "steepness": 2 * 3 ** (epoch / 40),
+        "prediction_spread": 0.97 - 0.94 * decay,
+        "gate_drift": 0.1 * decay,
+    }
+
+
+def leaf_gallery() -> LeafGallery:
+    """30 leaves of two landmarks and two trees that hold maps, and one that holds a whole face."""
+    _, truth, crops = faces("challenging")
+    to_crop = geometry.invert(np.stack([crop.to_picture for crop in crops]))
+    shapes = geometry.to_unit(geometry.apply(to_crop, truth), CROP_PX).astype(np.float32)
+    mean = shapes.mean(axis=0)
+    grid = (np.arange(24) + 0.5) / 24
+    leaves = []
+    for number in range(30):
+        landmark = (36, 54)[number % 2]
+        place = mean[landmark] + 0.06 * np.array([np.sin(number), np.cos(number)])
+        left, top = mean[landmark] - 0.12
+        cells = [np.exp(-(((grid * 0.24 + o - p) / 0.02) ** 2) / 2) for o, p in
+                 zip((left, top), place, strict=True)]  # fmt: skip
+        near = np.argsort(((shapes[:, landmark] - place) ** 2).sum(axis=1))[:6]
+        leaves.append(
+            LeafPicture(
+                tree=number // 2 % 2, leaf=number // 4, title=LEAF_TITLES[number % 2],
+                share=0.2 / (1 + number), points=place[None].astype(np.float32),
+                spread=np.full((1, 2), 0.02, np.float32), landmarks=(landmark,),
+                faces=tuple(near.tolist()), weights=tuple(np.linspace(0.9, 0.4, 6).tolist()),
+                distribution=np.outer(cells[1], cells[0]).astype(np.float32),
+                extent=(left, top, left + 0.24, top + 0.24),
+            )
+        )  # fmt: skip
+    whole = LeafPicture(
+        tree=1, leaf=9, title=HOSTILE[1], share=0.01, points=shapes[3],
+        spread=np.full((68, 2), 0.01, np.float32), landmarks=tuple(range(68)),
+    )  # fmt: skip
+    return LeafGallery((*leaves, whole), dict(enumerate(crops)), mean)
+
+
+def add_forest(db: Database, new: runs.NewRun, error: float, *, state: str, reason: str) -> str:
+    """A forest with its readings, its faces by epoch and its leaves."""
+    run = add_run(db, new, error, seed=7, state="running")
+    _, truth, crops = faces("challenging")
+    rng = np.random.default_rng(7)
+    noise = 12 * rng.standard_normal((6, 68, 2))
+    for epoch in range((new.epochs or 0) + 1):
+        collapsed = state == "collapsed"
+        runs.record_epoch(db, run, epoch, forest_readings(epoch, collapsed=collapsed))
+        predicted = truth[:6] + noise * np.exp(-epoch / 10)
+        gallery.record_predictions(db, run, epoch, crops[:6], predicted.astype(np.float32))
+    gallery.record_leaves(db, run, leaf_gallery())
+    runs.end_run(
+        db, run, state, reason=reason or None, wall_s=300.0, faces_per_s=205.0,
+        best_epoch=36, best_val_nme=error,
+    )  # fmt: skip
+    return run
+
+
+COLLAPSE = (
+    "the predictions spread 0.030 times as wide as the labels (less than 0.1): every face gets"
+    " nearly the same shape"
+)
+
+
 def add_run(
     db: Database, new: runs.NewRun, error: float | None, *, seed: int = 0, state: str = "finished"
 ) -> str:
@@ -160,6 +238,8 @@ def fill(path: Path) -> dict[str, str]:
     wide = replace(HOURGLASS, name="hourglass-wide", seed=1, params=4_910_000, macs=3_400_000_000)
     image, script, formula = (replace(HOURGLASS, name=name) for name in HOSTILE)
     untested = replace(HOURGLASS, name="untested", epochs=5)
+    forest = replace(HOURGLASS, name="heatmap-forest", family="heatmap-forest", preset=None)
+    flat = replace(forest, name="notes/eyes", preset="notes/eyes-2000")
     ids = {
         "floor": add_run(db, floor, 0.16, seed=3),
         "narrow": add_run(db, HOURGLASS, 0.041, seed=0),
@@ -167,6 +247,8 @@ def fill(path: Path) -> dict[str, str]:
         "image": add_run(db, image, 0.06, state="interrupted", seed=2),
         "script": add_run(db, script, 0.08, state="running"),
         "formula": add_run(db, formula, 0.05, state="failed", seed=5),
+        "forest": add_forest(db, forest, 0.045, state="finished", reason=""),
+        "collapsed": add_forest(db, flat, 0.12, state="collapsed", reason=COLLAPSE),
         "silent": add_run(db, replace(untested, name="silent"), None, state="running"),
         "untested": add_run(db, untested, None, state="running"),
     }

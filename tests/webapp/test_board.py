@@ -136,3 +136,13 @@ def test_an_evaluation_is_labelled_by_what_is_unusual(entries):
     odd = row.copy()
     odd[["points", "flip_test"]] = ["eyes", False]
     assert board.evaluation_label(odd) == "synthetic/common/gt/eyes/no-flip"
+
+
+def test_a_collapsed_run_has_its_sign_before_its_name_and_the_colour_of_a_fault(entries):
+    entries["status"] = ["finished", "collapsed", "failed", "finished"]
+    table = board.table(shown(entries))
+    assert list(table["name"]) == ["beta", "↯ Alpha", "gamma", "delta"]
+    styles = board.styled(table)._compute().ctx
+    column = list(table.columns).index("name")
+    coloured = [row for row in range(4) if any(k == "color" for k, _ in styles[row, column])]
+    assert coloured == [1]

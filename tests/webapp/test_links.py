@@ -12,7 +12,7 @@ HOST = "https://bench.example.org/drf"
 
 
 def widget_keys(app):
-    kinds = ("selectbox", "segmented_control", "toggle", "text_input")
+    kinds = ("selectbox", "segmented_control", "toggle", "text_input", "select_slider")
     return {element.key for kind in kinds for element in app.get(kind)}
 
 
@@ -64,15 +64,16 @@ def test_links_are_short(shop):
 def test_every_control_is_named_in_the_one_table(shop):
     named = {key.name for key in url_keys.KEYS}
     assert widget_keys(shop.leaderboard()) <= named
-    for tab in ("Results", "Faces", "Training", "Configuration"):
+    for tab in ("Results", "Faces", "Training", "Forest", "Leaves", "Configuration"):
         # The chooser of runs is not bound: it writes the short ?run= itself.
-        assert widget_keys(shop.run("wide", run_tab=tab)) - {"run_choice"} <= named
+        assert widget_keys(shop.run("forest", run_tab=tab)) - {"run_choice"} <= named
 
 
 def test_every_control_but_the_chooser_is_bound_to_the_url():
-    for file in (APP.parent / "views").glob("*.py"):
+    for file in APP.parent.rglob("*.py"):
         source = file.read_text()
-        assert source.count("key=url_keys.") == source.count('bind="query-params"'), file.name
+        bound = source.count("key=url_keys.") + source.count("key=key.name")
+        assert bound == source.count('bind="query-params"'), file.name
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_an_unknown_value_opens_the_default_with_a_notice(shop, key, word):
     (notice,) = (warning.value for warning in app.warning)
     assert word in notice
     assert "\\<b\\>nowhere" in notice
-    assert len(app.dataframe[0].value) == 6
+    assert len(app.dataframe[0].value) == 8
 
 
 def test_an_unknown_parameter_is_told(shop):

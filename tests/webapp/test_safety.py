@@ -12,7 +12,7 @@ from db.runs import record_epoch
 from tests.webapp.conftest import APP, opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
 
-TABS = ("Results", "Faces", "Training", "Configuration")
+TABS = ("Results", "Faces", "Training", "Forest", "Leaves", "Configuration")
 
 
 def markdown_of(app):
@@ -54,7 +54,7 @@ def test_looking_at_everything_changes_nothing(shop):
     before = contents()
     opened(lb_text="a")
     for tab in TABS:
-        shop.run("wide", run_tab=tab)
+        shop.run("forest", run_tab=tab)
     assert contents() == before
 
 

@@ -1,14 +1,19 @@
-"""Run: one run's scores, faces, curves, and how it was made."""
+"""Run: one run's scores, faces, curves, the inside of its forest, and how it was made."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from drf.metrics import Norm
 from webapp import (
     board,
     charts,
     faces,
+    instruments,
+    leaves,
+    rounds,
     run_config,
     run_header,
     share,
@@ -19,8 +24,6 @@ from webapp import (
 )
 from webapp.charts import Chart
 from webapp.store import Store
-
-TABS = ("Results", "Faces", "Training", "Configuration")
 
 
 def page(current: Store) -> None:
@@ -54,26 +57,25 @@ def _sections(
     run: dict[str, Any],
     evaluations: pd.DataFrame,
     evaluation: pd.Series | None,
-    norm: str,
+    norm: Norm,
 ) -> None:
     """Fill the chosen section only: the others cost nothing until they are looked at."""
-    results, pictures, training, configuration = st.tabs(
-        TABS, key=url_keys.RUN_TAB.name, bind="query-params"
-    )
-    if results.open:
-        with results:
-            _results(current, run, evaluations, evaluation, norm)
-    elif pictures.open:
-        with pictures:
-            _faces(current, run, evaluation, norm)
-    elif training.open:
-        with training:
-            _training(current, run)
-    elif configuration.open:
-        with configuration:
-            run_config.command(run)
-            run_config.configuration(run)
-            run_config.provenance(run)
+    sections: dict[str, Callable[[], None]] = {
+        "Results": lambda: _results(current, run, evaluations, evaluation, norm),
+        "Faces": lambda: _faces(current, run, evaluation, norm),
+        "Training": lambda: _training(current, run, norm),
+    }
+    if instruments.of_forest(store.curves(current, run["id"])):
+        sections["Forest"] = lambda: _forest(current, run)
+    if store.leaves(current, run["id"])[0]:
+        sections["Leaves"] = lambda: leaves.show(current, run["id"])
+    sections["Configuration"] = lambda: _configuration(run)
+    url_state.check(url_keys.RUN_TAB, "section", list(sections))
+    tabs = st.tabs(list(sections), key=url_keys.RUN_TAB.name, bind="query-params")
+    for tab, fill in zip(tabs, sections.values(), strict=True):
+        if tab.open:
+            with tab:
+                fill()
 
 
 def _results(
@@ -81,7 +83,7 @@ def _results(
     run: dict[str, Any],
     evaluations: pd.DataFrame,
     evaluation: pd.Series | None,
-    norm: str,
+    norm: Norm,
 ) -> None:
     if evaluation is None:
         _not_evaluated(run)
@@ -100,7 +102,7 @@ def _not_evaluated(run: dict[str, Any]) -> None:
     st.code(f"drf eval {run['id'][:8]}", language="bash")
 
 
-def _evaluations(evaluations: pd.DataFrame, norm: str) -> None:
+def _evaluations(evaluations: pd.DataFrame, norm: Norm) -> None:
     scores = [f"{norm}_{score.key}" for score in board.SCORES]
     order = ["dataset", "subset", "points", "box", "n", *scores, "ms_per_face", "created_at"]
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
@@ -126,7 +128,7 @@ def _evaluations(evaluations: pd.DataFrame, norm: str) -> None:
     )
 
 
-def _faces(current: Store, run: dict[str, Any], evaluation: pd.Series | None, norm: str) -> None:
+def _faces(current: Store, run: dict[str, Any], evaluation: pd.Series | None, norm: Norm) -> None:
     if evaluation is None:
         _not_evaluated(run)
         return
@@ -147,20 +149,42 @@ def _faces(current: Store, run: dict[str, Any], evaluation: pd.Series | None, no
             )
 
 
-def _training(current: Store, run: dict[str, Any]) -> None:
+def _training(current: Store, run: dict[str, Any], norm: Norm) -> None:
     frame = store.curves(current, run["id"])
     if frame.empty:
         st.info("No epoch was recorded; a model without epochs, as the mean shape, has no curves.")
         return
-    best = None if pd.isna(run["best_epoch"]) else int(run["best_epoch"])
+    best = _best_epoch(run)
+    spread = [] if instruments.of_forest(frame) else instruments.spread(frame, best)
+    _charts([*charts.curves(instruments.unarranged(frame), best), *spread])
+    rounds.show(current, run, norm)
+
+
+def _forest(current: Store, run: dict[str, Any]) -> None:
+    _charts(instruments.charts(store.curves(current, run["id"]), _best_epoch(run)))
+
+
+def _configuration(run: dict[str, Any]) -> None:
+    run_config.command(run)
+    run_config.configuration(run)
+    run_config.provenance(run)
+
+
+def _best_epoch(run: dict[str, Any]) -> int | None:
+    return None if pd.isna(run["best_epoch"]) else int(run["best_epoch"])
+
+
+def _charts(shown: list[Chart]) -> None:
     with st.grid(2, min_column_width=340, gap="medium") as grid:
-        for chart in charts.curves(frame, best):
+        for chart in shown:
             with grid.cell():
                 _chart(chart, f"curve-{chart.title}")
 
 
 def _chart(chart: Chart, key: str) -> None:
     st.subheader(chart.title)
+    if chart.help:
+        st.caption(chart.help)
     st.plotly_chart(chart.figure, key=key, config=theme.CHART_CONFIG, alt=chart.alt)
 
 

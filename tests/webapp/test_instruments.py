@@ -1,0 +1,124 @@
+"""Readings of a forest land in the chart that explains them, and no reading is lost."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from drf.results import COLLAPSED_SPREAD
+from webapp import charts, instruments
+
+KNOWN = (
+    *("excess_ce", "spread_px", "l1_px", "usage_entropy", "information", "largest_share"),
+    *("soft_hard_gap_px", "leaf_distance_px", "nll", "steepness", "prediction_spread"),
+)
+
+
+def readings(**metrics: list[float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"epoch": epoch, "metric": name, "value": value}
+            for name, values in metrics.items()
+            for epoch, value in enumerate(values)
+        ]
+    )
+
+
+def titles(frame: pd.DataFrame) -> list[str]:
+    return [chart.title for chart in instruments.charts(frame, None)]
+
+
+def drawn(frame: pd.DataFrame, title: str, best: int | None = None) -> charts.Chart:
+    (chart,) = [chart for chart in instruments.charts(frame, best) if chart.title == title]
+    return chart
+
+
+def test_every_known_reading_has_a_chart_with_help_and_alt_text():
+    frame = readings(**{name: [2.0, 1.0] for name in KNOWN})
+    made = instruments.charts(frame, 1)
+    assert len({chart.title for chart in made}) == len(made)
+    for chart in made:
+        assert chart.help.endswith(".")
+        assert "from" in chart.alt
+        assert chart.alt.startswith(chart.title)
+        assert [a.text for a in chart.figure.layout.annotations][-1] == "best: epoch 1"
+    assert instruments.unarranged(frame).empty
+
+
+def test_kl_stands_above_the_coordinate_error_over_the_same_epochs():
+    frame = readings(excess_ce=[2.0, 0.1, 0.05], l1_px=[8.0, 3.0, 4.0])
+    chart = drawn(frame, "KL beside coordinate error")
+    kl, error = chart.figure.data
+    assert list(kl.y) == [2.0, 0.1, 0.05]
+    assert list(error.y) == [8.0, 3.0, 4.0]
+    assert (kl.yaxis, error.yaxis) == ("y", "y2")
+    assert chart.figure.layout.xaxis.matches == "x2"
+    assert chart.figure.layout.yaxis.type == "log"
+    assert chart.figure.layout.yaxis2.type is None
+    assert chart.alt.endswith("KL from 2 to 0.05; coordinate error from 8 to 4.")
+
+
+def test_kl_alone_is_one_panel_and_an_error_alone_is_left_to_the_curves():
+    assert len(drawn(readings(excess_ce=[1.0]), "KL beside coordinate error").figure.data) == 1
+    frame = readings(l1_px=[8.0, 3.0])
+    assert titles(frame) == []
+    assert not instruments.of_forest(frame)
+    assert set(instruments.unarranged(frame)["metric"]) == {"l1_px"}
+
+
+def test_a_gaussian_forest_has_its_likelihood_in_that_place():
+    assert titles(readings(nll=[-1.0, -3.0], l1_px=[8.0, 3.0])) == [
+        "Likelihood beside coordinate error"
+    ]
+
+
+def test_collapse_is_a_line_to_compare_with():
+    frame = readings(prediction_spread=[0.02, 0.5, 0.9])
+    (chart,) = instruments.spread(frame, None)
+    (line,) = chart.figure.layout.shapes
+    assert line.y0 == line.y1 == COLLAPSED_SPREAD
+    assert str(COLLAPSED_SPREAD) in chart.figure.layout.annotations[0].text
+    assert chart.figure.layout.yaxis.rangemode == "tozero"
+
+
+def test_entropies_are_shown_as_numbers_of_leaves():
+    frame = readings(usage_entropy=[0.0, np.log(30)], information=[0.0, np.log(12)])
+    used, told_apart = drawn(frame, "Leaves in use").figure.data
+    assert list(used.y) == pytest.approx([1, 30])
+    assert list(told_apart.y) == pytest.approx([1, 12])
+
+
+def test_shares_are_in_percent():
+    (line,) = drawn(readings(largest_share=[1.0, 0.1]), "Largest leaf").figure.data
+    assert list(line.y) == pytest.approx([100, 10])
+
+
+def test_spread_alone_makes_no_forest_but_has_its_chart():
+    frame = readings(loss=[2.0, 1.0], prediction_spread=[0.5, 0.9])
+    assert not instruments.of_forest(frame)
+    assert [chart.title for chart in instruments.spread(frame, None)] == [
+        "Spread of predictions over labels"
+    ]
+    assert set(instruments.unarranged(frame)["metric"]) == {"loss"}
+    assert instruments.spread(readings(loss=[1.0]), None) == []
+
+
+def test_a_reading_that_nobody_knows_is_left_to_the_curves():
+    frame = readings(excess_ce=[2.0, 1.0], gate_drift=[1.0, 0.5], information_per_px=[1.0, 2.0])
+    left = instruments.unarranged(frame)
+    assert set(left["metric"]) == {"gate_drift", "information_per_px"}
+    assert [chart.title for chart in charts.curves(left, None)] == [
+        "gate_drift",
+        "information_per_px",
+    ]
+
+
+@pytest.mark.parametrize("values", [[float("nan")] * 2, [float("nan"), 1.0], [0.0, 0.0]])
+def test_readings_that_are_no_numbers_break_nothing(values):
+    frame = readings(**dict.fromkeys(KNOWN, values))
+    for chart in instruments.charts(frame, None):
+        assert ("no finite value" in chart.alt) == bool(np.isnan(values).all())
+
+
+def test_a_single_epoch_is_a_point():
+    (trace,) = drawn(readings(steepness=[2.0]), "Steepness of the splits").figure.data
+    assert trace.mode == "markers"
