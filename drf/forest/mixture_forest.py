@@ -32,7 +32,10 @@ from drf.forest.routing import balance, hard_leaves, log_routing, probabilities
 from drf.ranges import Range
 
 ROWS_PER_LEAF = 64
-"""From how many labels each tree's k-means is made: more would only take longer."""
+"""From how many labels each tree's k-means and the first EM are made: more only take longer."""
+
+K_MEANS = 10
+"""Iterations of k-means; EM goes on from there."""
 
 TRUST = 400
 """Steps of stepwise EM for which the first leaves count, which have seen thousands of labels: at
@@ -111,9 +114,9 @@ class MixtureForest(nn.Module):
         """
         self.gates.start(features)
         self.leaves.start(y, _codes(y, weight, self.config))
-        prior = self.leaves.log_prior
+        y = y[: ROWS_PER_LEAF * 2**self.config.tree_depth]
         for _ in range(self.config.start_iterations):
-            self.leaves.em_step(y, prior().expand(len(y), -1, -1))
+            self.leaves.em_step(y, self.leaves.log_prior().expand(len(y), -1, -1))
         self.leaves.steps.fill_(TRUST)
 
     def set_progress(self, share: float) -> None:
@@ -237,7 +240,8 @@ def _codes(y: Tensor, weight: Tensor, config: MixtureForestConfig) -> Tensor:
         generator = torch.Generator().manual_seed(tree)
         n = min(len(y), ROWS_PER_LEAF * leaves)
         chosen = torch.randperm(len(y), generator=generator)[:n]
-        fitted = shapes.k_means(rows[chosen.to(y.device)].cpu().numpy(), leaves, seed=tree)
+        labels = rows[chosen.to(y.device)].cpu().numpy()
+        fitted = shapes.k_means(labels, leaves, seed=tree, iterations=K_MEANS)
         centres = torch.from_numpy(fitted.centres).to(y.device)
         codes.append(torch.cdist(rows, centres).argmin(dim=-1))
     return torch.stack(codes, dim=1)
