@@ -1,0 +1,217 @@
+"""The Gaussian forest as a model: finite at any size, resumed to the digit, read and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from drf import registry
+from drf.config import RunConfig
+from drf.data.cache import Pack
+from drf.errors import UsageError
+from drf.forest import memory
+from drf.methods import Request, configure
+from drf.models.base import Sample
+from drf.models.gaussian_forest import GaussianForest
+from drf.results import LEAVES
+from drf.training import checkpoint
+from drf.training.loop import Trainer
+from tests.training.conftest import Listener, packs  # noqa: F401  (a fixture)
+
+SCHEDULES = ["sequential", "alternating", "joint"]
+TINY = {
+    "data.input_size": 32,
+    "model.width": 8,
+    "model.features": 16,
+    "model.trees": 2,
+    "model.tree_depth": 3,
+    "model.dims": 4,
+    "model.cnn_steps": 2,
+    "training.batch_size": 16,
+    "training.epochs": 3,
+    "training.ema": 0.5,
+    "training.precision": "fp32",
+}
+
+
+def tiny(**changes: object) -> RunConfig:
+    options = TINY | {key.replace("__", "."): value for key, value in changes.items()}
+    return configure(Request("gaussian-forest", options=options)).config
+
+
+def sample(n: int = 64, points: int = 68) -> Sample:
+    generator = torch.Generator().manual_seed(1)
+    mean = torch.rand(points, 2, generator=generator) * 0.6 + 0.2
+    faces = mean + 0.04 * torch.randn(n, points, 2, generator=generator)
+    return Sample(faces, faces, torch.rand(20, 3, 32, 32, generator=generator))
+
+
+def started(**changes: object) -> GaussianForest:
+    model = registry.build(tiny(**changes))
+    assert isinstance(model, GaussianForest)
+    model.start(sample(points=model.frame.n_points))
+    return model
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("dims", [2, 10, 40])
+def test_no_value_is_ever_infinite(schedule: str, dims: int) -> None:
+    """Fewer faces than dimensions, steep gates and a high rate included."""
+    model = started(model__schedule=schedule, model__dims=dims, model__balance=0.1)
+    data = sample()
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.03)
+    for step in range(9):
+        model.set_progress(step / 9)
+        model.forest.gates.set_steepness(1.0 if step < 6 else 50.0)
+        rows = torch.arange(20) if step % 2 else torch.arange(4)
+        outputs = model(data.images[rows])
+        loss, parts = model.loss(outputs, data.drawn[rows])
+        assert all(part.isfinite() for part in [loss, *parts.values()])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        model.leaf_step(outputs, data.drawn[rows])
+        if step % 3 == 2:
+            model.finish_epoch()
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    model.eval()
+    with torch.no_grad():
+        outputs = [model(data.images)]
+        assert model.points(outputs[0]).isfinite().all()
+        readings = model.instruments(outputs, data.drawn[:20])
+    assert np.isfinite(list(readings.values())).all()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_resumed_run_equals_the_uninterrupted_one(
+    schedule: str,
+    packs: tuple[Pack, Pack],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    config = tiny(model__schedule=schedule, training__deterministic=True)
+    listeners = [Listener(), Listener()]
+
+    def trainer(folder: str, listener: Listener) -> Trainer:
+        return Trainer(config, registry.build(config), *packs, tmp_path / folder, listener)
+
+    def stop(epoch: int) -> None:
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    trainer("whole", listeners[0]).run()
+    assert trainer("parts", Listener(stop)).run().state == "interrupted"
+    second = trainer("parts", listeners[1])
+    second.resume(checkpoint.load(tmp_path / "parts" / checkpoint.LAST))
+    assert second.run().state == "finished"
+    assert listeners[1].epochs == listeners[0].epochs[2:]
+    whole, parts = (
+        checkpoint.load(tmp_path / name / checkpoint.LAST).tensors for name in ("whole", "parts")
+    )
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_predictions_are_shapes_between_the_leaves() -> None:
+    model = started().eval()
+    images = sample().images
+    with torch.no_grad():
+        outputs = model(images)
+        p = outputs.log_p.exp()
+        leaves = model.space.shapes(model.forest.leaves.mean)  # (T, L, K, 2)
+        expected = torch.einsum("btl,tlkc->bkc", p, leaves) / len(leaves)
+    assert torch.allclose(model.points(outputs), expected, atol=1e-5)
+
+
+def test_hard_inference_predicts_what_the_gap_measures() -> None:
+    soft, hard = started().eval(), started(model__inference="hard").eval()
+    hard.load_state_dict(soft.state_dict())
+    data = sample()
+    points = data.drawn[:20]
+    with torch.no_grad():
+        outputs = soft(data.images)
+        distances = [
+            32 * float((model.points(outputs) - points).norm(dim=-1).mean())
+            for model in (soft, hard)
+        ]
+        readings = soft.instruments([outputs], points)
+    assert readings["l1_px"] == pytest.approx(distances[0], rel=1e-5)
+    assert readings["soft_hard_gap_px"] == pytest.approx(distances[1] - distances[0], abs=1e-4)
+    assert distances[1] != pytest.approx(distances[0], rel=1e-6)
+
+
+def test_readings_of_batches_are_those_of_all_faces() -> None:
+    model, data = started().eval(), sample()
+    with torch.no_grad():
+        whole = model.instruments([model(data.images)], data.drawn[:20])
+        parts = [model(rows) for rows in data.images.split(8)]
+        assert model.instruments(parts, data.drawn[:20]) == pytest.approx(whole, rel=1e-4, abs=1e-5)
+
+
+def test_leaf_distance_by_hand() -> None:
+    model, data = started().eval(), sample()
+    shapes = 32 * model.space.shapes(model.forest.leaves.mean)
+    distances = []
+    for tree in shapes:
+        for i in range(len(tree)):
+            for j in range(i):
+                distances.append(float((tree[i] - tree[j]).square().sum(-1).mean().sqrt()))
+    with torch.no_grad():
+        readings = model.instruments([model(data.images)], data.drawn[:20])
+    assert readings["leaf_distance_px"] == pytest.approx(np.mean(distances), rel=1e-3)
+
+
+def test_loss_adds_the_distance_in_pixels_of_the_input() -> None:
+    model, data = started(model__coordinate=2.0, model__likelihood=0.0), sample()
+    model.eval().set_progress(0.5)
+    outputs, points = model(data.images), data.drawn[:20]
+    total, parts = model.loss(outputs, points)
+    expected = 32 * (model.points(outputs) - points).abs().mean()
+    assert torch.allclose(parts["coordinate"], expected)
+    assert torch.allclose(total, 2 * expected)
+
+
+def test_sequential_learns_the_responsibilities_alone() -> None:
+    model, data = started(model__schedule="sequential"), sample()
+    model.set_progress(0.9)
+    _, parts = model.loss(model(data.images), data.drawn[:20])
+    assert set(parts) == {"responsibilities"}
+
+
+def test_the_gallery_shows_the_fullest_leaves_of_the_first_trees() -> None:
+    model, data = started().eval(), sample()
+    with torch.no_grad():
+        outputs = [model(data.images[:11]), model(data.images[11:])]
+    gallery = model.gallery(outputs, data.drawn[:20])
+    assert 0 < len(gallery) <= LEAVES
+    p = torch.cat([o.log_p for o in outputs]).exp().mean(dim=0)
+    for shown in gallery:
+        mean = model.forest.leaves.mean[shown.tree, shown.leaf]
+        assert shown.title == "whole face"
+        assert shown.points == pytest.approx(model.space.shapes(mean).numpy(), abs=1e-6)
+        assert shown.share == pytest.approx(float(p[shown.tree, shown.leaf]), rel=1e-4)
+        assert (shown.spread > 0).all()
+        assert shown.landmarks == tuple(range(68))
+
+
+def test_what_cannot_be_built_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"24 principal components, not model\.dims = 30"):
+        registry.build(tiny(data__points="eyes", model__dims=30))
+    for key, value in (("tree_depth", 0), ("tree_depth", 20), ("dims", 1), ("dims", 41)):
+        with pytest.raises(UsageError, match=rf"model\.{key} takes a value in"):
+            tiny(**{f"model__{key}": value})
+    monkeypatch.setattr(memory, "_free", lambda: 2**30)
+    with pytest.raises(UsageError, match=r"256 trees of 4096 Gaussian leaves .* GiB"):
+        registry.build(tiny(model__trees=256, model__tree_depth=12, model__dims=40))
+
+
+def test_the_way_up_is_not_learned_and_deep_is_the_deep_map() -> None:
+    model = started()
+    still = {name for name, p in model.backbone.named_parameters() if not p.requires_grad}
+    assert still
+    assert all(name.startswith(model.backbone.way_up) for name in still)
+    model.eval()
+    images = sample().images
+    assert torch.equal(model.backbone.deep(images), model.backbone(images).deep)
