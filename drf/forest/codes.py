@@ -47,3 +47,18 @@ class TreeCodes(nn.Module):
         """Return the leaf of each row in each tree: (G, N, D) -> (G, N, T) int64."""
         projected = torch.einsum("gnd,gtsd->gnts", rows, self.direction)
         return hard_leaves(projected - self.threshold[:, None])
+
+
+def turns(codes: Tensor, leaves: int) -> Tensor:
+    """Return the share of the rows at each split that their codes send right, half where none
+    comes by: (n, R, T) int64 -> (R, T, S)."""
+    held = torch.zeros(*codes.shape[1:], leaves, device=codes.device)
+    held.scatter_add_(
+        2, codes.permute(1, 2, 0), torch.ones_like(codes, dtype=held.dtype).permute(1, 2, 0)
+    )
+    shares = []
+    for k in range(leaves.bit_length() - 1):
+        left, right = held.unflatten(2, (-1, 2, 2**k)).sum(dim=2).unbind(dim=2)  # bit k of a leaf
+        reached = left + right
+        shares.append(torch.where(reached > 0, right / reached.clamp(min=1), 0.5))
+    return torch.cat(shares, dim=2)

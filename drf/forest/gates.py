@@ -82,13 +82,17 @@ class SplitGates(nn.Module):
             return f.unflatten(2, (self.trees, self.splits)).transpose(0, 1)
 
     @torch.no_grad()
-    def start(self, features: Tensor) -> None:
+    def start(self, features: Tensor, right: Tensor | None = None) -> None:
         """Set the normalisation and the thresholds from features: (n, F), or (n, K, F) of K sites.
 
-        Every threshold halves the rows that the splits above send to its split, half way between
-        two projections, so each leaf starts with n / L rows, rounded up or down where no two are
-        equal; a split that no row reaches takes the median of all rows. Steepness does not matter.
+        right: (sites, T, S), the share of the rows at a split that it is to send right, 0..1; else
+        a half, so that each leaf starts with n / L rows, rounded up or down where no two are equal.
+        Every threshold stands half way between two projections of the rows that the splits above
+        send there, or beyond them all; a split that no row reaches counts all rows. Steepness does
+        not matter.
         """
+        if right is None:
+            right = torch.full_like(self.threshold, 0.5).view(self.sites, self.trees, self.splits)
         flat = features.reshape(-1, self.norm.num_features).to(self.threshold.dtype)
         assert self.norm.running_mean is not None
         assert self.norm.running_var is not None
@@ -106,10 +110,10 @@ class SplitGates(nn.Module):
             n = 2**k
             z = torch.einsum("srf,stnf->srtn", rows, weight[:, :, n - 1 : 2 * n - 1])
             here = torch.arange(n, device=rows.device) == node
-            middle = _middle(z, here)
-            threshold[:, :, n - 1 : 2 * n - 1] = middle.squeeze(1)
-            right = z.gather(3, node) > middle.expand_as(z).gather(3, node)
-            node = node + n * right
+            here |= ~here.any(dim=1, keepdim=True)
+            between = _between(z, here, right[:, None, :, n - 1 : 2 * n - 1])
+            threshold[:, :, n - 1 : 2 * n - 1] = between.squeeze(1)
+            node = node + n * (z.gather(3, node) > between.expand_as(z).gather(3, node))
 
     def _normalised(self, x: Tensor) -> Tensor:
         """(..., F) or (B, K, F) -> (sites, R, F), each feature of zero mean and unit variance."""
@@ -117,17 +121,22 @@ class SplitGates(nn.Module):
         return self.norm(x).unflatten(1, (self.sites, -1)).transpose(0, 1)
 
 
-def _middle(z: Tensor, here: Tensor) -> Tensor:
-    """Return the point half way between the lower median and the next value above it, of the rows
-    that are here: (sites, R, T, n), bool -> (sites, 1, T, n).
+def _between(z: Tensor, here: Tensor, right: Tensor) -> Tensor:
+    """Return thresholds that a share of the rows that are here exceeds: (sites, R, T, n), bool,
+    (sites, 1, T, n) -> (sites, 1, T, n).
 
-    On the median itself, rounding would decide on which side that row falls.
+    Half way between two rows: on a row, rounding would decide on which side it falls. To send all
+    one way, as far beyond the last row as the rows spread.
     """
-    reached = z.masked_fill(~here, torch.nan)
-    median = reached.nanmedian(dim=1, keepdim=True).values
-    median = torch.where(median.isnan(), z.median(dim=1, keepdim=True).values, median)
-    above = reached.masked_fill_(~(reached > median), torch.inf).amin(dim=1, keepdim=True)
-    return torch.where(above.isinf(), median, (median + above) / 2)
+    order = z.masked_fill(~here, torch.inf).sort(dim=1).values
+    count = here.sum(dim=1, keepdim=True)
+    left = ((1 - right) * count - 1e-4).ceil().clamp(min=0).long()
+    last = order.gather(1, count - 1)
+    reach = last - order[:, :1]
+    below = order.gather(1, (left - 1).clamp(min=0))
+    above = order.gather(1, left.clamp(max=z.shape[1] - 1))
+    between = torch.where(left == count, last + reach, (below + above) / 2)
+    return torch.where(left == 0, order[:, :1] - reach, between)
 
 
 class RawGates(nn.Module):
@@ -151,7 +160,7 @@ class RawGates(nn.Module):
     def set_steepness(self, gamma: float) -> None:
         self.gamma.fill_(gamma)
 
-    def start(self, features: Tensor) -> None:
+    def start(self, features: Tensor, right: Tensor | None = None) -> None:
         """Nothing is set from data."""
 
     def forward(self, x: Tensor) -> Tensor:

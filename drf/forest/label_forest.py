@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from drf.errors import UsageError
 from drf.forest import label_leaves, leaf_updates, memory
-from drf.forest.codes import TreeCodes
+from drf.forest.codes import TreeCodes, turns
 from drf.forest.gates import Annealing, RawGates, SplitGates, steepness
 from drf.forest.label_leaves import ALL, LabelLeaves
 from drf.forest.pools import Pools
@@ -143,11 +143,14 @@ class LabelForest(nn.Module):
 
     @torch.no_grad()
     def start(self, features: Tensor, labels: Tensor, rows: Tensor) -> None:
-        """Set thresholds from features, (b, F) or (b, R, F); tree codes from rows (n, R, D), what
-        they are grown on; and leaves from the labels of the first m of these, (m, R, H, C)."""
-        self.gates.start(features)
+        """Set tree codes from rows (n, R, D), what they are grown on; thresholds from features,
+        (b, F) or (b, R, F), so that each route spreads over leaves as its codes do: a pool that
+        landmarks share holds places where some of them never are; and leaves from the labels of the
+        first m rows, (m, R, H, C)."""
         arranged = self.pools.rows(rows)
         self.codes.start(arranged)
+        right = turns(self.pools.landmarks(self.codes(arranged)), 2**self.config.tree_depth)
+        self.gates.start(features, right if self.per_route else right.flatten(0, 1)[None])
         codes, masked = self.codes(self.pools.rows(rows[: len(labels)])), self.pools.masked(labels)
         if self.config.leaf_start == "identical":
             # All in leaf 0, whose mean the leaves without rows take. Of a single row, the mean of

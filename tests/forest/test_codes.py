@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from drf.forest.codes import TreeCodes
+from drf.forest.codes import TreeCodes, turns
+from drf.forest.gates import SplitGates
+from drf.forest.routing import hard_leaves
 
 POOLS, DIMS, TREES = 3, 2, 4
 
@@ -90,3 +94,32 @@ def test_equal_labels_have_codes_too() -> None:
     codes.start(torch.full((1, 20, DIMS), 0.3))
     assert codes.threshold.isfinite().all()
     assert len(codes(torch.full((1, 20, DIMS), 0.3)).unique(dim=1)) == 1
+
+
+def test_turns_are_counted_split_by_split() -> None:
+    """Literally: walk every row down its path and count which way it turns."""
+    depth, leaves = 3, 8
+    codes = torch.randint(leaves, (40, 2, 3), generator=torch.Generator().manual_seed(5))
+    codes[:, 1, 2] = 5  # one leaf alone: splits off its path are never reached
+    seen = torch.zeros(2, 3, leaves - 1)
+    right = torch.zeros_like(seen)
+    for n, r, t in itertools.product(range(40), range(2), range(3)):
+        leaf = int(codes[n, r, t])
+        for k in range(depth):
+            split = 2**k - 1 + leaf % 2**k
+            seen[r, t, split] += 1
+            right[r, t, split] += leaf >> k & 1
+    expected = torch.where(seen > 0, right / seen.clamp(min=1), 0.5)
+    assert torch.allclose(turns(codes, leaves), expected)
+
+
+def test_gates_start_with_the_turns_that_are_asked_for() -> None:
+    """Hard routing of the rows they start from spreads over leaves as the codes do."""
+    generator = torch.Generator().manual_seed(6)
+    torch.manual_seed(6)
+    codes = torch.tensor([0, 0, 0, 0, 0, 1, 2, 2, 5, 5]).repeat(20)[:, None, None]
+    gates = SplitGates(4, trees=1, depth=3)
+    features = torch.randn(len(codes), 4, generator=generator)
+    gates.start(features, turns(codes, 8))
+    leaf = hard_leaves(gates.eval()(features)).flatten()
+    assert torch.equal(leaf.bincount(minlength=8), codes.flatten().bincount(minlength=8))
