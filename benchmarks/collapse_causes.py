@@ -40,7 +40,7 @@ BASE = {
 }
 NO_WARMUP = {"model.warmup": 0.0}
 IDENTICAL = {"model.leaf_start": "identical"}
-RESTART = {"model.statistics": "restart", "model.cnn_steps": 20, "model.leaf_iterations": 60}
+RESTART = {"model.statistics": "restart", "model.cnn_steps": 20, "model.leaf_iterations": 10}
 RAW = {"model.gates": "raw"}
 CONSTANT = {
     "model.steepness_first": 1.0,

@@ -1,21 +1,24 @@
 """The Gaussian forest (Shen et al. 2018, DRF, arXiv 1712.07195): leaves are multivariate Gaussians
 over the principal components of the whole shape.
 
-An encoder's deep map becomes one vector of the face, the splits see that vector, and a leaf holds
-a mean shape and a covariance. The prediction is the mean over trees of sum_l P(l|x) mu_l, mapped
-back to the picture exactly. Where routing is hard, leaves are all that can be said: averaged
-whole-shape leaves then cannot beat some 7 % NME. Soft routing lies between leaves, and the L1
-distance of the predicted points teaches it where.
+A vector of the face is what the splits see, and a leaf holds a mean shape and a covariance. The
+prediction is the mean over trees of sum_l P(l|x) mu_l, mapped back to the picture exactly.
+
+    absolute  the shape itself, from the encoder's deep map: what the notes did. Where routing is
+              hard, averaged whole-shape leaves cannot beat some 7 % NME; soft routing lies between
+              leaves, and the L1 distance of the predicted points teaches it where.
+    current   what is left to the shape that coarse maps of the same network find, from features
+              sampled at it
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from drf import landmarks
 from drf.forest.gallery import fullest
@@ -23,6 +26,8 @@ from drf.forest.mixture_forest import MixtureForest, MixtureForestConfig, Routed
 from drf.models import backbones
 from drf.models.backbones import Summary
 from drf.models.base import Frame, LandmarkModel, Sample
+from drf.models.coarse import CoarseMaps
+from drf.models.local import LocalFeatures
 from drf.models.shape_space import ShapeSpace
 from drf.ranges import Range
 from drf.results import LeafPicture
@@ -33,11 +38,17 @@ BATCH = 16
 COMPARED = 256
 """Leaves of a tree that are compared with each other: depth 12 has eight million pairs."""
 
+LOCAL = 16
+"""Features of each landmark that the vector of the face is made of, for target = current."""
+
+REMAINDER = 0.2
+"""How large what coarse maps leave is at the start, as a share of the difference of two faces."""
+
 
 @dataclass(frozen=True)
 class GaussianForestConfig(MixtureForestConfig):
     """backbone, width: the encoder · features: of the vector that splits see
-    dims: principal components of the shapes
+    target: what leaves hold, see above · dims: principal components of it
     metric: of the k-means that leaves start from: components count by their sd to this power; at 1
         that is the distance in the picture, at 0 all count alike
     coordinate: weight of the L1 distance of the predicted points, px of the input
@@ -46,9 +57,21 @@ class GaussianForestConfig(MixtureForestConfig):
     backbone: backbones.Kind = "residual"
     width: Annotated[int, Range(8, 512)] = 32
     features: Annotated[int, Range(8, 2048)] = 128
+    target: Literal["absolute", "current"] = "absolute"
     dims: Annotated[int, Range(2, 40)] = 20
     metric: Annotated[float, Range(0, 1)] = 0.5
     coordinate: Annotated[float, Range(0, 1000)] = 1.0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """centres: (B, K, 2) unit box, what predictions are added to; without a gradient
+    coarse: the maps they come from, where target = current
+    """
+
+    routed: Routed
+    centres: Tensor
+    coarse: Tensor | None
 
 
 class GaussianForest(LandmarkModel):
@@ -57,85 +80,124 @@ class GaussianForest(LandmarkModel):
     def __init__(self, config: GaussianForestConfig, frame: Frame) -> None:
         super().__init__(frame)
         self.config = config
-        self.space = ShapeSpace(frame.n_points, config.dims)
+        k = frame.n_points
+        self.space = ShapeSpace(k, config.dims)
         self.forest = MixtureForest(config, config.features, config.dims)
         self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
-        self.backbone.freeze_way_up()
-        self.summary = Summary(self.backbone, config.features)
+        self.coarse: CoarseMaps | None = None
+        self.look: LocalFeatures | Summary
+        if config.target == "current":
+            self.coarse = CoarseMaps(self.backbone, k)
+            self.look = LocalFeatures(self.backbone, k, LOCAL)
+            self.join = nn.Linear(k * LOCAL, config.features)
+        else:
+            self.backbone.freeze_way_up()
+            self.look = Summary(self.backbone, config.features)
 
     @torch.no_grad()
     def start(self, sample: Sample) -> None:
-        self.space.start(sample.drawn)
-        batches = sample.images.chunk(-(-len(sample.images) // BATCH))
-        features = torch.cat([self._features(images) for images in batches])
-        y = self.space.coefficients(sample.drawn)
+        drawn, n = sample.drawn, len(sample.images)
+        centres = torch.zeros_like(drawn)
+        if self.coarse:  # where the maps will err is not known yet: they take one face for another
+            centres = drawn - REMAINDER * (drawn - drawn.roll(1, dims=0))
+        self.space.start(drawn - centres)
+        batches = zip(
+            sample.images.chunk(-(-n // BATCH)), centres[:n].chunk(-(-n // BATCH)), strict=True
+        )
+        features = torch.cat([self._look(images, at)[0] for images, at in batches])
+        y = self.space.coefficients(drawn - centres)
         self.forest.start(features, y, self.space.sd**self.config.metric)
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
 
-    def forward(self, images: Tensor) -> Routed:
-        return self.forest(self._features(images))
+    def forward(self, images: Tensor) -> Outputs:
+        features, centres, coarse = self._look(images)
+        return Outputs(self.forest(features), centres, coarse)
 
-    def loss(self, outputs: Routed, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        total, parts = self.forest.loss(outputs, self.space.coefficients(points))
+    def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        y = self.space.coefficients(points - outputs.centres)
+        total, parts = self.forest.loss(outputs.routed, y)
         if self.config.coordinate and self.config.schedule != "sequential":
-            predicted = self.space.shapes(self.forest.predict(outputs))
-            parts["coordinate"] = (predicted - points).abs().mean() * self.frame.input_size
+            error = (self._points(outputs, hard=False) - points).abs().mean()
+            parts["coordinate"] = error * self.frame.input_size
             total = total + self.config.coordinate * parts["coordinate"]
+        if self.coarse is not None and outputs.coarse is not None:
+            parts["coarse"] = self.coarse.loss(outputs.coarse, points)
+            total = total + parts["coarse"]
         return total, parts
 
-    def points(self, outputs: Routed) -> Tensor:
+    def points(self, outputs: Outputs) -> Tensor:
         return self._points(outputs, hard=self.config.inference == "hard")
 
     @torch.no_grad()
-    def leaf_step(self, outputs: Routed, points: Tensor) -> None:
-        self.forest.leaf_step(outputs, self.space.coefficients(points))
+    def leaf_step(self, outputs: Outputs, points: Tensor) -> None:
+        self.forest.leaf_step(outputs.routed, self.space.coefficients(points - outputs.centres))
 
     @torch.no_grad()
     def finish_epoch(self) -> None:
         self.forest.finish_epoch()
 
     @torch.no_grad()
-    def instruments(self, outputs: Sequence[Routed], points: Tensor) -> dict[str, float]:
+    def instruments(self, outputs: Sequence[Outputs], points: Tensor) -> dict[str, float]:
         """As `MixtureForest.instruments`, and l1_px, soft_hard_gap_px (mean distances; the gap is
         what hard routing adds), leaf_distance_px (of two mean shapes of a tree, root mean square
         over landmarks), all in pixels of the input."""
-        size, routed = self.frame.input_size, joined(outputs)
+        size, together = self.frame.input_size, _joined(outputs)
         soft, hard = (
-            size * float((self._points(routed, hard=hard) - points).norm(dim=-1).mean())
+            size * float((self._points(together, hard=hard) - points).norm(dim=-1).mean())
             for hard in (False, True)
         )
-        return self.forest.instruments(routed, self.space.coefficients(points)) | {
+        y = self.space.coefficients(points - together.centres)
+        return self.forest.instruments(together.routed, y) | {
             "l1_px": soft,
             "soft_hard_gap_px": hard - soft,
             "leaf_distance_px": size * float(self._leaf_distance()),
         }
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[Routed], points: Tensor) -> list[LeafPicture]:
-        """The mean shapes of the fullest leaves, and how far each landmark of theirs spreads."""
+    def gallery(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
+        """The mean shapes of the fullest leaves, and how far each landmark of theirs spreads; for
+        target = current, added to the mean of the faces."""
         leaves, known = self.forest.leaves, landmarks.indices(self.frame.points)
+        together = _joined(outputs)
+        centre = together.centres.mean(dim=0)
         return [
             LeafPicture(
                 tree=shown.tree,
                 leaf=shown.leaf,
                 title="whole face",
                 share=shown.share,
-                points=self.space.shapes(leaves.mean[shown.tree, shown.leaf]).cpu().numpy(),
+                points=(centre + self.space.shapes(leaves.mean[shown.tree, shown.leaf]))
+                .cpu()
+                .numpy(),
                 spread=self.space.spread(leaves.covariance[shown.tree, shown.leaf]).cpu().numpy(),
                 landmarks=tuple(known.tolist()),
                 faces=shown.faces,
                 weights=shown.weights,
             )
-            for shown in fullest(joined(outputs).log_p[:, None], [0])
+            for shown in fullest(together.routed.log_p[:, None], [0])
         ]
 
-    def _features(self, images: Tensor) -> Tensor:
-        return self.summary(self.backbone.deep(images))
+    def _look(
+        self, images: Tensor, centres: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the vectors that splits see, (B, F), the centres and the coarse maps.
 
-    def _points(self, outputs: Routed, *, hard: bool) -> Tensor:
-        return self.space.shapes(self.forest.predict(outputs, hard=hard))
+        centres: where to look, if not at what the coarse maps find.
+        """
+        if isinstance(self.look, Summary):
+            features = self.look(self.backbone.deep(images))
+            return features, features.new_zeros(len(images), self.frame.n_points, 2).float(), None
+        assert self.coarse is not None
+        levels = self.backbone(images)
+        coarse = self.coarse(levels.context)
+        if centres is None:
+            centres = self.coarse.points(coarse).detach()
+        return self.join(self.look(levels, centres).flatten(1)), centres, coarse
+
+    def _points(self, outputs: Outputs, *, hard: bool) -> Tensor:
+        return outputs.centres + self.space.shapes(self.forest.predict(outputs.routed, hard=hard))
 
     def _leaf_distance(self) -> Tensor:
         """Components are orthonormal: distances of coefficients, times sd, are those of shapes."""
@@ -143,3 +205,8 @@ class GaussianForest(LandmarkModel):
         mean = mean[:, :: max(1, mean.shape[1] // COMPARED)]
         distances = torch.stack([torch.pdist(leaves).mean() for leaves in mean])
         return distances.mean() / self.frame.n_points**0.5
+
+
+def _joined(outputs: Sequence[Outputs]) -> Outputs:
+    routed, centres = joined([o.routed for o in outputs]), torch.cat([o.centres for o in outputs])
+    return Outputs(routed, centres, None)
