@@ -36,11 +36,27 @@ class HeatmapCodec:
         d_rc is proportional to exp(-((c - x)^2 + (r - y)^2) / (2 sigma^2)), x and y in cells. Of a
         point outside the box the map shows what reaches inside; mask its loss with `inside`.
         """
+        x, y = self._profiles(points)
+        return y[..., :, None] * x[..., None, :]
+
+    def encode_together(self, points: Tensor) -> Tensor:
+        """Return one map per face, the mean of those of its points: (B, K, 2) -> (B, H, W).
+
+        Each sums to 1. Points outside the box are left out; a face without a point gets zeros.
+        """
+        x, y = self._profiles(points)
+        inside = self.inside(points).float()
+        share = inside / inside.sum(dim=1, keepdim=True).clamp(min=1)
+        return (y * share[..., None]).mT @ x
+
+    def _profiles(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distributions over columns and over rows, (B, K, size): the normalised product
+        is the map."""
         cells = torch.arange(self.size, device=points.device, dtype=torch.float32)
         xy = points.float() * self.size - 0.5
         logits = -((cells - xy[..., None]) ** 2) / (2 * self.sigma**2)  # (B, K, 2, size)
-        x, y = logits.softmax(dim=-1).unbind(dim=2)  # separable: the normalised product is the map
-        return y[..., :, None] * x[..., None, :]
+        x, y = logits.softmax(dim=-1).unbind(dim=2)
+        return x, y
 
     def inside(self, points: Tensor) -> Tensor:
         """Return which points lie in the box: (B, K, 2) -> (B, K) bool."""

@@ -65,3 +65,14 @@ def test_points_outside_the_box_do_not_count() -> None:
     both = torch.tensor([[[0.4, 0.6], [1.2, 0.3]]])
     alone = codec.cross_entropy(logits[:, :1], both[:, :1])
     assert torch.allclose(codec.cross_entropy(logits, both), alone)
+
+
+def test_one_map_of_all_points_is_the_mean_of_theirs_and_points_outside_are_left_out() -> None:
+    codec = HeatmapCodec(16, sigma=0.7)
+    points = torch.rand(3, 5, 2, generator=torch.Generator().manual_seed(0))
+    together = codec.encode_together(points)
+    assert torch.allclose(together, codec.encode(points).mean(dim=1), atol=1e-7)
+    points[0, 1, 0], points[0, 4, 1], points[1] = -0.1, 1.3, 2.0
+    together = codec.encode_together(points)
+    assert torch.allclose(together[0], codec.encode(points[:1, [0, 2, 3]]).mean(dim=1)[0])
+    assert together.sum(dim=(1, 2)).tolist() == pytest.approx([1.0, 0.0, 1.0])
