@@ -17,6 +17,7 @@ from drf.models.gaussian_forest import GaussianForest, GaussianForestConfig
 from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
 from drf.models.hourglass import Hourglass, HourglassConfig
 from drf.models.mean_shape import MeanShape, MeanShapeConfig
+from drf.models.single_map import SingleMapConfig, SingleMapForest
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ FAMILIES: dict[str, Family] = {
     "cnn-heatmap": Family(CnnHeatmapConfig, CnnHeatmap),
     "gaussian-forest": Family(GaussianForestConfig, GaussianForest),
     "heatmap-forest": Family(HeatmapForestConfig, HeatmapForest),
+    "heatmap-forest-single-map": Family(SingleMapConfig, SingleMapForest),
     "hourglass": Family(HourglassConfig, Hourglass),
 }
 

@@ -22,6 +22,12 @@ SMALL = {
         "model.dims": 4,
     },
     "heatmap-forest": {"model.width": 8, "model.features": 16, "model.trees": 2, "model.bins": 8},
+    "heatmap-forest-single-map": {
+        "model.backbone": "cnn",  # of the others it leaves the way back up unused
+        "model.width": 8,
+        "model.features": 16,
+        "model.map_size": 16,
+    },
     "hourglass": {"model.width": 8, "model.depth": 2, "model.growth": 4, "model.stacks": 2},
 }
 

@@ -1,0 +1,149 @@
+"""The single-map forest: one map per face shows all landmarks, and nothing says which is which.
+
+The notes' first attempt. Each leaf holds one distribution over n x n cells, the mean over its faces
+of all their landmarks' Gaussians; the forest routes a face once. Landmarks get their names back
+from the shapes of the training faces: a shape model is laid over the map (`drf.registration`),
+then landmarks go to the peaks near them (`drf.peaks`). What that cannot give back: landmarks closer
+than two sigma share a peak, and a map averaged over faces has peaks that belong to none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drf import peaks
+from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
+from drf.heatmaps import HeatmapCodec
+from drf.models import backbones
+from drf.models.backbones import Summary
+from drf.models.base import Frame, LandmarkModel, Sample
+from drf.ranges import Range
+from drf.registration import ShapeRegistration
+
+
+@dataclass(frozen=True)
+class SingleMapConfig(LabelForestConfig):
+    """backbone, width: the encoder · features: of the vector that splits see
+    map_size: cells per side · sigma: of a landmark, in cells
+    expect: where landmarks are expected: in the mean shape as it is (the notes), or in the shape
+        model registered to the map · shape_dims: components of that model
+    radius: of non-maximum suppression, in cells · reach: how far from there a landmark may take a
+        peak, as a share of the box, 0 for not at all
+    """
+
+    backbone: backbones.Kind = "residual"
+    width: Annotated[int, Range(8, 512)] = 32
+    features: Annotated[int, Range(8, 2048)] = 256
+    map_size: Annotated[int, Range(8, 128)] = 32
+    sigma: Annotated[float, Range(0.3, 8.0)] = 0.5
+    expect: Literal["mean", "registered"] = "registered"
+    shape_dims: Annotated[int, Range(1, 64)] = 14
+    radius: Annotated[int, Range(1, 8)] = 1
+    reach: Annotated[float, Range(0, 1)] = 0.02
+
+
+class SingleMapForest(LandmarkModel):
+    """See the module. Raises UsageError for what cannot be built, before any work."""
+
+    def __init__(self, config: SingleMapConfig, frame: Frame) -> None:
+        super().__init__(frame)
+        self.config = config
+        self.codec = HeatmapCodec(config.map_size, config.sigma)
+        self.shape = ShapeRegistration(frame.n_points, config.shape_dims)
+        self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
+        self.summary = Summary(self.backbone, config.features)
+        self.forest = LabelForest(
+            config,
+            config.features,
+            [np.zeros(1, dtype=np.int64)],
+            (1, config.map_size**2),
+            2 * frame.n_points,
+            per_route=False,
+        )
+
+    @torch.no_grad()
+    def start(self, sample: Sample) -> None:
+        self.shape.fit(sample.faces)
+        features = self.summary(self.backbone(sample.images).deep)
+        self.forest.start(features, self._labels(sample.drawn), _rows(sample.drawn))
+
+    def set_progress(self, share: float) -> None:
+        self.forest.set_progress(share)
+
+    def forward(self, images: Tensor) -> Routed:
+        return self.forest(self.summary(self.backbone(images).deep))
+
+    def loss(self, outputs: Routed, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.forest.loss(outputs, self._labels(points), _rows(points))
+
+    @torch.no_grad()
+    def leaf_step(self, outputs: Routed, points: Tensor) -> None:
+        self.forest.leaf_step(outputs, self._labels(points))
+
+    @torch.no_grad()
+    def finish_epoch(self) -> None:
+        self.forest.finish_epoch()
+
+    def points(self, outputs: Routed) -> Tensor:
+        return self._decode(self.maps(self.forest.distributions(outputs)))
+
+    def maps(self, distributions: Tensor) -> Tensor:
+        """(B, 1, 1, C) of the forest -> (B, n, n), [row, column]."""
+        return distributions.view(-1, self.codec.size, self.codec.size)
+
+    @torch.no_grad()
+    def _decode(self, maps: Tensor) -> Tensor:
+        """Return (B, K, 2) landmarks, all in the box, as the map shows nothing else.
+
+        The assignment runs on the CPU, face by face.
+        """
+        if self.config.expect == "registered":
+            expected = self.shape(maps).clamp(0, 1)
+        else:
+            expected = self.shape.mean.expand(len(maps), -1, -1)
+        if not self.config.reach:
+            return expected
+        found = peaks.find_peaks(maps, self.config.radius, self.frame.n_points)
+        return peaks.at_peaks(expected, found, self.config.reach)
+
+    def _labels(self, points: Tensor) -> Tensor:
+        """(B, K, 2) -> (B, 1, 1, C): one route, one head."""
+        return self.codec.encode_together(points).flatten(1)[:, None, None]
+
+    @torch.no_grad()
+    def instruments(self, outputs: Sequence[Routed], points: Tensor) -> dict[str, float]:
+        """As `LabelForest.instruments`, and excess_ce (nats, above the labels' entropy), l1_px and
+        soft_hard_gap_px (mean distances in pixels of the input; the gap is what hard routing adds),
+        peaks (of a map, mean) and leaf_distance (mean total variation between two leaves of a tree,
+        0..1: the maps' own distance, as leaves have no landmarks)."""
+        size, rows = self.frame.input_size, points.split([len(o.gates) for o in outputs])
+        readings = dict.fromkeys(("excess_ce", "l1_px", "soft_hard_gap_px", "peaks"), 0.0)
+        for output, truth in zip(outputs, rows, strict=True):
+            share = len(truth) / len(points)
+            maps = self.maps(self.forest.distributions(output))
+            soft = size * (self._decode(maps) - truth).norm(dim=-1).mean()
+            hard = self._decode(self.maps(self.forest.hard(output)))
+            found = peaks.find_peaks(maps, self.config.radius, self.frame.n_points)
+            values = {
+                "excess_ce": self.forest.excess(output, self._labels(truth)),
+                "l1_px": soft,
+                "soft_hard_gap_px": size * (hard - truth).norm(dim=-1).mean() - soft,
+                "peaks": (found.heights > 0).sum(dim=1).float().mean(),
+            }
+            readings = {name: readings[name] + share * float(values[name]) for name in readings}
+        q = self.forest.leaves.q.squeeze(3)[0]  # (T, L, C)
+        apart = torch.cdist(q, q, p=1).sum(dim=(1, 2)) / 2
+        n = q.shape[1]
+        readings["leaf_distance"] = float(apart.mean() / (n * (n - 1)))
+        return readings | self.forest.instruments(outputs)
+
+
+def _rows(points: Tensor) -> Tensor:
+    """(B, K, 2) -> (B, 1, 2 K), what the tree codes see."""
+    return points.flatten(1).unsqueeze(1)
