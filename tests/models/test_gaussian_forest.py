@@ -24,6 +24,7 @@ from tests.training.conftest import Listener, packs  # noqa: F401  (a fixture)
 SCHEDULES = ["sequential", "alternating", "joint"]
 TINY = {
     "data.input_size": 32,
+    "model.target": "absolute",
     "model.width": 8,
     "model.features": 16,
     "model.trees": 2,
@@ -85,13 +86,16 @@ def test_no_value_is_ever_infinite(schedule: str, dims: int) -> None:
     assert np.isfinite(list(readings.values())).all()
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("schedule", "target"), [*((name, "absolute") for name in SCHEDULES), ("joint", "current")]
+)
 def test_a_resumed_run_equals_the_uninterrupted_one(
     schedule: str,
+    target: str,
     packs: tuple[Pack, Pack],  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    config = tiny(model__schedule=schedule, training__deterministic=True)
+    config = tiny(model__schedule=schedule, model__target=target, training__deterministic=True)
     listeners = [Listener(), Listener()]
 
     def trainer(folder: str, listener: Listener) -> Trainer:
@@ -119,7 +123,7 @@ def test_predictions_are_shapes_between_the_leaves() -> None:
     images = sample().images
     with torch.no_grad():
         outputs = model(images)
-        p = outputs.log_p.exp()
+        p = outputs.routed.log_p.exp()
         leaves = model.space.shapes(model.forest.leaves.mean)  # (T, L, K, 2)
         expected = torch.einsum("btl,tlkc->bkc", p, leaves) / len(leaves)
     assert torch.allclose(model.points(outputs), expected, atol=1e-5)
@@ -186,7 +190,7 @@ def test_the_gallery_shows_the_fullest_leaves_of_the_first_trees() -> None:
         outputs = [model(data.images[:11]), model(data.images[11:])]
     gallery = model.gallery(outputs, data.drawn[:20])
     assert 0 < len(gallery) <= LEAVES
-    p = torch.cat([o.log_p for o in outputs]).exp().mean(dim=0)
+    p = torch.cat([o.routed.log_p for o in outputs]).exp().mean(dim=0)
     for shown in gallery:
         mean = model.forest.leaves.mean[shown.tree, shown.leaf]
         assert shown.title == "whole face"
@@ -215,3 +219,28 @@ def test_the_way_up_is_not_learned_and_deep_is_the_deep_map() -> None:
     model.eval()
     images = sample().images
     assert torch.equal(model.backbone.deep(images), model.backbone(images).deep)
+
+
+def test_what_is_left_is_added_to_what_coarse_maps_find() -> None:
+    """By hand: centre + sum over trees of P mu, mapped back and averaged."""
+    model = started(model__target="current").eval()
+    with torch.no_grad():
+        outputs = model(sample().images)
+        p = outputs.routed.log_p.exp()
+        b = torch.einsum("ntl,tld->nd", p, model.forest.leaves.mean) / p.shape[1]
+        assert model.coarse is not None
+        assert outputs.coarse is not None
+        expected = model.coarse.points(outputs.coarse) + model.space.shapes(b)
+    assert torch.allclose(model.points(outputs), expected, atol=1e-5)
+
+
+def test_no_gradient_reaches_where_the_forest_looks() -> None:
+    """The coarse maps learn by their own loss alone: the forest's would pull them apart."""
+    model = started(model__target="current").train()
+    data = sample()
+    outputs = model(data.images)
+    y = model.space.coefficients(data.drawn[:20] - outputs.centres)
+    model.forest.loss(outputs.routed, y)[0].backward()
+    assert model.coarse is not None
+    assert all(p.grad is None for p in model.coarse.parameters())
+    assert any(p.grad is not None for p in model.look.parameters())
