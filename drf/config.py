@@ -53,6 +53,7 @@ class TrainingConfig:
     """epochs: 0 means as many as max_minutes holds · max_minutes: 0 means no budget
     warmup: share of the run over which lr rises · ema: decay of the averaged weights per step
     passes: over the training faces in an epoch, which ends with a validation; more for few faces
+    keep: what is evaluated later: the epoch that is best on val, or the last one
     clip: largest gradient norm, 0 for none · deterministic: same seed, same machine, same digits
     init_from: run whose backbone this one starts from, "" for random weights
     """
@@ -66,6 +67,7 @@ class TrainingConfig:
     ema: Annotated[float, Range(0, 0.99999)] = 0.998
     clip: Annotated[float, Range(0, 1e6)] = 0.0
     passes: Annotated[int, Range(1, 10_000)] = 1
+    keep: Literal["best", "last"] = "best"
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"

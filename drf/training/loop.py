@@ -213,7 +213,8 @@ class Trainer:
         s = self.state
         s.elapsed_s = self._elapsed()
         header = checkpoint.describe(self.config) | {"epoch": s.epoch}
-        if values["val_nme_ocular"] < s.best_val_nme:
+        kept = self.config.training.keep == "last" or values["val_nme_ocular"] < s.best_val_nme
+        if kept:
             s.best_val_nme, s.best_epoch = values["val_nme_ocular"], s.epoch
             checkpoint.save(
                 self.folder / checkpoint.BEST, _prefixed("model.", self.average.model), header

@@ -153,3 +153,16 @@ def test_a_full_disk_leaves_the_older_checkpoint(make: Make, tmp_path: Path, mon
         make(tiny(training__epochs=1), folder=folder).run()
     assert (folder / checkpoint.LAST).read_bytes() == before
     assert not list(folder.glob("*.tmp"))
+
+
+def test_the_last_epoch_is_kept_where_the_configuration_says_so(make: Make, tmp_path: Path) -> None:
+    """With a rate that ruins the weights, the best epoch is not the last."""
+    for keep in ("best", "last"):
+        listener = Listener()
+        config = tiny(training__keep=keep, training__lr=3.0, training__epochs=2)
+        outcome = make(config, listener, tmp_path / keep).run()
+        errors = [values["val_nme_ocular"] for _, values in listener.epochs]
+        assert errors[-1] > min(errors)
+        assert outcome.best_val_nme == (errors[-1] if keep == "last" else min(errors))
+        saved = checkpoint.load(tmp_path / keep / checkpoint.BEST)
+        assert saved.header["epoch"] == (2 if keep == "last" else errors.index(min(errors)))
