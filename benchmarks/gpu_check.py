@@ -26,15 +26,17 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from measures import Step, flops_of, in_turn, medians, peak_steps, waits_of
+from measures.backbone import BackboneAlone, used_levels
 from torch import Tensor
 
 from drf import presets, registry
@@ -43,7 +45,6 @@ from drf.data.cache import Pack, pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError
 from drf.methods import Request, configure
-from drf.models.backbones import Features
 from drf.models.base import LandmarkModel
 from drf.training import hardware
 from drf.training.batches import Batches
@@ -119,24 +120,6 @@ class Replay:
         return images.to(self._device), points.to(self._device)
 
 
-class BackboneAlone(LandmarkModel):
-    """The backbone of a model, under a loss that costs nothing at the levels the model uses."""
-
-    def __init__(self, model: LandmarkModel, levels: list[str]) -> None:
-        super().__init__(model.frame)
-        self.backbone, self.levels = copy.deepcopy(model.backbone), levels
-
-    def forward(self, images: Tensor) -> Features:
-        return self.backbone(images)
-
-    def loss(self, outputs: Features, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        means = [getattr(outputs, level).float().mean() for level in self.levels]
-        return torch.stack(means).sum(), {}
-
-    def points(self, outputs: Features) -> Tensor:
-        raise NotImplementedError("a backbone alone knows no landmarks")
-
-
 def default_presets(wanted: list[str] | None) -> dict[str, str]:
     """Return {family: preset} of the families that learn, by the presets of their names."""
     known = [presets.load(name) for name in presets.names()]
@@ -183,21 +166,6 @@ def loss_difference(config: RunConfig, bench: Bench, steps: int) -> float:
     return float(np.max(np.abs(found - expected) / np.abs(expected)))
 
 
-def used_levels(trainer: Trainer, step: Step) -> list[str]:
-    """Return the levels of the backbone's features that the model's loss depends on."""
-    kept: dict[str, Tensor] = {}
-
-    def keep(module: object, inputs: object, features: Features) -> None:
-        for f in fields(features):
-            kept[f.name] = getattr(features, f.name)
-            kept[f.name].retain_grad()
-
-    hook = trainer.model.backbone.register_forward_hook(keep)
-    step()
-    hook.remove()
-    return [name for name, level in kept.items() if level.grad is not None]
-
-
 def read(family: str, preset: str, settings: list[str], bench: Bench, effort: Effort) -> Reading:
     """Compare, train and measure one family. Raises what training raises."""
     budget = {"training.epochs": effort.epochs, "training.max_minutes": effort.minutes}
@@ -210,7 +178,7 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, effort: Ef
     outcome = trainer.run()
     memory = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else None
     whole = stepper(trainer)
-    backbone = BackboneAlone(trainer.model, used_levels(trainer, whole))
+    backbone = BackboneAlone(trainer.model, used_levels(trainer.model, whole))
     alone = stepper(bench.trainer(config, backbone))
     peaks = peak_steps(bench.device, bench.precision)
     steps = {"whole": whole, "alone": alone} | {name: step for name, (step, _) in peaks.items()}
@@ -260,6 +228,7 @@ def check(arguments: argparse.Namespace, effort: Effort, scratch: Path) -> dict[
     return {
         "device": hardware.describe(device),
         "compared_with": "the CPU" if device.type == "cuda" else "itself: no CUDA device here",
+        "load_average": os.getloadavg()[0],
         "torch": torch.__version__,
         "peak_precision": precision,
         "faces": {"dataset": dataset.name, "train": len(train.names), "val": len(val.names)},
@@ -273,6 +242,7 @@ def print_table(document: dict) -> None:
     peaks = [row["peak_tflops"] for row in document["families"] if row["peak_tflops"]]
     faces = document["faces"]
     print(f"{document['device']}, compared with {document['compared_with']}")
+    print(f"load of the machine: {document['load_average']:.1f} processes")
     print(f"peak, {document['peak_precision']}: {max(peaks, default=0):.2f} TFLOP/s")
     print(f"{faces['dataset']}: {faces['train']} faces, {faces['val']} to validate")
     columns = (

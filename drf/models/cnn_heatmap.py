@@ -43,6 +43,7 @@ class CnnHeatmap(LandmarkModel):
         super().__init__(frame)
         self.codec = HeatmapCodec(config.map_size, config.sigma, config.radius)
         self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
+        self.backbone.freeze_way_up()
         self.summary = backbones.Summary(self.backbone, config.features)
         cells = config.map_size**2
         self.dense = nn.Sequential(
@@ -53,7 +54,7 @@ class CnnHeatmap(LandmarkModel):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, K, map_size, map_size)."""
-        logits = self.dense(self.summary(self.backbone(images).deep))
+        logits = self.dense(self.summary(self.backbone.deep(images)))
         return logits.view(-1, self.frame.n_points, self.codec.size, self.codec.size)
 
     def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -87,9 +87,9 @@ def bench(gpu_check: ModuleType, tmp_path: Path):
     return gpu_check.Bench(faces, faces, tmp_path / "run", torch.device("cpu"), "fp32")
 
 
-def tiny(**changes: object):
+def tiny(preset: str = "cnn-heatmap", **changes: object):
     flat = {"model.width": 8, "data.input_size": 64, "training.device": "cpu"} | changes
-    return configure(Request("cnn-heatmap", options=flat)).config
+    return configure(Request(preset, options=flat)).config
 
 
 def test_other_losses_are_seen(gpu_check: ModuleType, bench, monkeypatch) -> None:
@@ -105,21 +105,23 @@ def test_other_losses_are_seen(gpu_check: ModuleType, bench, monkeypatch) -> Non
     assert gpu_check.loss_difference(tiny(), bench, steps=2) == pytest.approx(0.25)
 
 
-def test_only_levels_that_the_model_uses_are_asked_of_the_backbone_alone(
-    gpu_check: ModuleType, bench
+@pytest.mark.parametrize(
+    ("preset", "levels"),
+    [("cnn-heatmap", {"deep"}), ("hourglass", {"detail", "context"})],
+)
+def test_the_backbone_alone_does_the_work_that_the_model_asks_of_it(
+    gpu_check: ModuleType, bench, preset: str, levels: set[str]
 ) -> None:
-    """The dense layer sees the deep level; a residual encoder's way back up to the context, and
-    what follows its detail alone, is not its cost."""
-    config = tiny(**{"model.backbone": "residual"})
+    """A dense layer over the deep level needs no way back up; maps need no pooled one."""
+    kind = {"model.backbone": "residual"} if preset == "cnn-heatmap" else {}
+    config = tiny(preset, **kind)
     trainer = bench.trainer(config, registry.build(config))
-    levels = gpu_check.used_levels(trainer, gpu_check.stepper(trainer))
-    assert levels == ["detail", "deep"]
-    alone = bench.trainer(config, gpu_check.BackboneAlone(trainer.model, levels))
+    used = gpu_check.used_levels(trainer.model, gpu_check.stepper(trainer))
+    assert set(used) == levels
+    alone = bench.trainer(config, gpu_check.BackboneAlone(trainer.model, used))
     gpu_check.stepper(alone)()
-    trained = {name for name, p in alone.model.named_parameters() if p.grad is not None}
-    used = {
-        name
-        for name, p in trainer.model.named_parameters()
-        if p.grad is not None and name.startswith("backbone.")
-    }
-    assert trained == used
+    assert learned(alone.model) == {n for n in learned(trainer.model) if n.startswith("backbone.")}
+
+
+def learned(model: torch.nn.Module) -> set[str]:
+    return {name for name, p in model.named_parameters() if p.grad is not None}
