@@ -33,12 +33,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines over one axis. log: where the values span decades · level: a line to compare with."""
+    """Lines over one axis. log: where the values span decades · level: a line to compare with
+    reach: the axis goes at least so far, or what is small looks large
+    """
 
     axis: str
     lines: tuple[Line, ...]
     log: bool = False
     level: tuple[float, str] | None = None
+    reach: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ _SPREAD = Instrument(
             "ratio",
             (Line(SPREAD, "spread"),),
             level=(COLLAPSED_SPREAD, f"collapse: {COLLAPSED_SPREAD}"),
+            reach=1.0,
         ),
     ),
 )
@@ -200,19 +204,23 @@ def _draw(figure: go.Figure, panel: Panel, row: int, frame: pd.DataFrame) -> lis
         if (known := values.dropna()).size:
             said.append(f"{line.name} from {known.iloc[0]:.3g} to {known.iloc[-1]:.3g}")
     figure.update_yaxes(title_text=panel.axis, row=row)
-    if panel.log and spans_decades(pd.concat(drawn)):
-        figure.update_yaxes(type="log", dtick=1, row=row)
-    elif panel.level:
-        value, name = panel.level
-        figure.add_hline(
-            y=value, row=row, col=1, line={"color": theme.VERMILLION, "width": 1.5, "dash": "dash"}
-        )
-        figure.add_annotation(
-            {"x": 0.5, "xref": "x domain", "y": value, "yanchor": "bottom", "text": name},
-            showarrow=False,
-            font={"size": 12},
-            row=row,
-            col=1,
-        )
-        figure.update_yaxes(rangemode="tozero", row=row)
+    decades = panel.log and spans_decades(pd.concat(drawn))
+    linear = {"rangemode": "tozero", "autorangeoptions_include": panel.reach}
+    figure.update_yaxes({"type": "log", "dtick": 1} if decades else linear, row=row)
+    if panel.level:
+        _compare(figure, row, *panel.level)
     return said
+
+
+def _compare(figure: go.Figure, row: int, value: float, text: str) -> None:
+    """Draw a level to compare with, and write on it what it is, in the middle: lines begin and end
+    at its ends."""
+    look = {"color": theme.VERMILLION, "width": 1.5, "dash": "dash"}
+    figure.add_hline(y=value, row=row, col=1, line=look)
+    figure.add_annotation(
+        {"x": 0.5, "xref": "x domain", "y": value, "yanchor": "bottom", "text": text},
+        showarrow=False,
+        font={"size": 12},
+        row=row,
+        col=1,
+    )

@@ -16,7 +16,7 @@ from webapp.text import percent, plain
 PAGE = 24
 _ALL = "All"
 _PORTRAIT_PX = 128
-_SHOWN = 0.8  # share of a crop's side: it has room around the face, for augmentation
+_SHOWN = 0.7  # share of a crop's side: it has room around the face, for augmentation
 
 
 def show(current: Store, run_id: str) -> None:

@@ -163,12 +163,36 @@ def test_nothing_is_asked_of_another_host(page, address, filled):
     assert not elsewhere
 
 
+def test_what_is_chosen_inside_a_run_goes_into_the_link(page, address, filled):
+    run = filled.ids["forest"][:8]
+    opened(page, f"{address}/run?run={run}&run_tab=Training", "heatmap-forest")
+    page.get_by_role("heading", name="The same faces in epoch 40 of 40").wait_for()
+    page.get_by_role("slider").press("ArrowLeft")
+    page.get_by_role("heading", name="The same faces in epoch 39 of 40").wait_for()
+    assert query(page)["run_epoch"] == ["39"]
+    page.get_by_role("tab", name="Leaves").click()
+    leaves = page.locator("img[alt^='Leaf ']")
+    page.wait_for_function("document.querySelectorAll(`img[alt^='Leaf ']`).length === 24")
+    first = leaves.first.get_attribute("alt")
+    page.get_by_test_id("stPagination").get_by_text("2", exact=True).click()
+    page.wait_for_function("document.querySelectorAll(`img[alt^='Leaf ']`).length === 7")
+    assert leaves.first.get_attribute("alt") != first
+    assert query(page)["run_page"] == ["2"]
+    assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("where", ["", "run?run_tab=Results", "run?run_tab=Faces", "about"])
-def test_nothing_is_wider_than_a_phone(page, address, where, scheme):
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("", "run?run_tab=Results", "run?run_tab=Faces", "about"),
+        *(f"run?run={{forest}}&run_tab={tab}" for tab in ("Training", "Forest", "Leaves")),
+    ],
+)
+def test_nothing_is_wider_than_a_phone(page, address, filled, where, scheme):
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme=scheme)
-    page.goto(f"{address}/{where}")
+    page.goto(f"{address}/{where.format(forest=filled.ids['forest'][:8])}")
     page.get_by_role("heading", level=1).wait_for()
     page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -77,7 +77,9 @@ def test_collapse_is_a_line_to_compare_with():
     (line,) = chart.figure.layout.shapes
     assert line.y0 == line.y1 == COLLAPSED_SPREAD
     assert str(COLLAPSED_SPREAD) in chart.figure.layout.annotations[0].text
-    assert chart.figure.layout.yaxis.rangemode == "tozero"
+    axis = chart.figure.layout.yaxis
+    assert axis.rangemode == "tozero"
+    assert axis.autorangeoptions.include == 1  # a collapsed run fills no axis with its 0.03
 
 
 def test_entropies_are_shown_as_numbers_of_leaves():

@@ -2,11 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from drf import metrics
+from drf.overlay import decode_jpeg
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
+from webapp import faces
+from webapp.store import StoredFace
 
 
 def specs(app):
@@ -70,6 +74,16 @@ def test_a_face_without_a_stored_picture_says_so(shop):
     shown = texts(app).count(examples.WITHOUT_PICTURE.replace("/", "\\/"))
     assert pictures + missing == 24
     assert missing == shown
+
+
+def test_a_model_of_the_eyes_is_drawn_with_the_eyes_alone():
+    _, truth, crops = examples.faces("common")
+    eyes = np.full_like(truth[0], np.nan)
+    eyes[36:48] = truth[0, 36:48] + 1
+    drawn = faces.draw(StoredFace(truth[0], eyes, (crops[0].jpeg, crops[0].to_picture)))
+    whole = faces.draw(StoredFace(truth[0], truth[0] + 1, (crops[0].jpeg, crops[0].to_picture)))
+    apart = np.abs(decode_jpeg(drawn).astype(int) - decode_jpeg(whole)).max(axis=(1, 2))
+    assert apart[-len(apart) // 4 :].max() > 100  # the jaw is in one of them
 
 
 def test_curves_mark_the_best_epoch(shop):
