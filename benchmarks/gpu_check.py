@@ -17,6 +17,9 @@ head       share of the step that is not there when the same step trains the bac
 GB         largest allocation of the training; of CUDA alone
 waits      synchronisations that torch reports per step; of CUDA alone
 
+Keep what --json prints on a GPU as benchmarks/results/gpu_check-DEVICE-DATE.json, for one
+gpu_check-nvidia-h100-2026-12-01.json; a later run is a new file.
+
 Exits with 1 if a family fails or disagrees. A family that needs a module which is not installed
 (scipy assigns peaks to landmarks) is skipped, and the table says so.
 """
