@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from drf import registry, shapes
 from drf.config import RunConfig, from_flat
@@ -121,6 +122,21 @@ def test_every_option_builds_steps_and_reads(options: Options) -> None:
         readings = model.instruments(outputs, points)
         assert all(math.isfinite(value) for value in readings.values()), readings
         assert model.gallery(outputs, points)
+
+
+@pytest.mark.parametrize("options", EVERY_OPTION[:2], ids=lambda o: "-".join(map(str, o.values())))
+def test_a_whole_step_never_waits_for_the_device(options: Options) -> None:
+    """On fake tensors, which have no values, whatever needs one is an error."""
+    model = started(warmup=0.3, **options).train()
+    images, points = batch()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for share in (0.0, 0.5):
+            model.set_progress(share)
+            outputs = model(images)
+            model.loss(outputs, points)[0].backward()
+            model.leaf_step(outputs, points)
+        with pytest.raises(DataDependentOutputException):
+            outputs.routed.log_p.sum().item()
 
 
 def hold(model: HeatmapForest, offsets: Tensor) -> None:
