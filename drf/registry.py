@@ -55,7 +55,7 @@ def build(config: RunConfig) -> LandmarkModel:
 
 def count_params(model: LandmarkModel) -> int:
     """Return the number of learned values."""
-    return sum(p.numel() for p in model.parameters())
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 @torch.no_grad()
