@@ -112,6 +112,16 @@ class ShapeRegistration(nn.Module):
             b = self._coefficients(pose.undo(place), weight, width**2 / pose.scale2[:, :, 0])
         return pose.apply(self._shape(b))
 
+    @torch.no_grad()
+    def spread(self, maps: Tensor, shape: Tensor) -> Tensor:
+        """Return how wide the mass lies that goes to each landmark of shapes, (B, K, 2), at the
+        narrowest width: standard deviations in x and y about the landmark, unit box."""
+        n = maps.shape[-1]
+        axis = (torch.arange(n, device=maps.device) + 0.5) / n
+        along = _shares(maps.float(), axis, shape, self._widths(n)[-1])  # (B, K, 2, n)
+        variance = (along * (axis - shape[..., None]).square()).sum(dim=-1)
+        return (variance / along.sum(dim=-1).clamp(min=1e-12)).sqrt()
+
     def _shape(self, b: Tensor) -> Tensor:
         """(B, D) -> (B, K, 2), in the frame of the mean."""
         return self.mean + (b @ self.components.flatten(1)).unflatten(1, (-1, 2))
@@ -148,17 +158,20 @@ class ShapeRegistration(nn.Module):
         return torch.linalg.solve_ex(normal, right)[0]
 
 
+def _shares(g: Tensor, axis: Tensor, shape: Tensor, width: Tensor) -> Tensor:
+    """Return the mass that columns and rows of the map give to each landmark: (B, n, n), (n,),
+    (B, K, 2) -> (B, K, 2, n), sum_c r_kc g_c over all but x, over all but y."""
+    e = torch.exp(-0.5 * ((axis - shape[..., None]) / width) ** 2)  # (B, K, 2, n)
+    ex, ey = F.threshold(e, NEGLIGIBLE, 0.0).unbind(dim=2)
+    share = g / (ey.mT @ ex + BACKGROUND)  # (B, n, n): the sums over landmarks are a matrix product
+    return torch.stack([(ey @ share) * ex, (ex @ share.mT) * ey], dim=2)
+
+
 def _expectation(g: Tensor, axis: Tensor, shape: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mass of the map that goes to each landmark, (B, K), and its centre, (B, K, 2)."""
-    e = torch.exp(-0.5 * ((axis - shape[..., None]) / width) ** 2)  # (B, K, 2, n)
-    e = F.threshold(e, NEGLIGIBLE, 0.0)
-    ex, ey = e.unbind(dim=2)
-    share = g / (ey.mT @ ex + BACKGROUND)  # (B, n, n): the sums over landmarks are a matrix product
-    along_x = (ey @ share) * ex  # (B, K, n): what each column gives to each landmark
-    along_y = (ex @ share.mT) * ey
-    weight = along_x.sum(dim=-1)
-    centre = torch.stack([along_x @ axis, along_y @ axis], dim=-1)
-    return weight, centre / weight.clamp(min=1e-12)[..., None]
+    along = _shares(g, axis, shape, width)
+    weight = along[:, :, 0].sum(dim=-1)
+    return weight, along @ axis / weight.clamp(min=1e-12)[..., None]
 
 
 def _similarity(source: Tensor, target: Tensor, weight: Tensor) -> Similarity:

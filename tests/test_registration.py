@@ -143,6 +143,16 @@ def test_a_shifted_or_rescaled_map_gives_the_shifted_shape(
     assert torch.allclose(moved, shape + torch.tensor([dx, dy]) / 32, atol=2e-3)
 
 
+@pytest.mark.parametrize("sigma", [0.7, 1.0])
+def test_the_spread_of_landmarks_that_stand_apart_is_that_of_their_gaussians(
+    registered: ShapeRegistration, sigma: float
+) -> None:
+    shape = faces(1, seed=3)
+    maps = HeatmapCodec(64, sigma).encode_together(shape)
+    spread = 64 * registered.spread(maps, shape)
+    assert float(spread.median()) == pytest.approx(sigma, rel=0.05)
+
+
 def test_it_is_saved_with_the_weights(registered: ShapeRegistration) -> None:
     other = ShapeRegistration(K, MODES)
     other.load_state_dict(registered.state_dict())

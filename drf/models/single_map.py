@@ -16,8 +16,10 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from drf import peaks
+from drf import landmarks, peaks
+from drf.forest import gallery
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
@@ -25,6 +27,7 @@ from drf.models.backbones import Summary
 from drf.models.base import Frame, LandmarkModel, Sample
 from drf.ranges import Range
 from drf.registration import ShapeRegistration
+from drf.results import MAP_SIDE, LeafPicture
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,31 @@ class SingleMapForest(LandmarkModel):
         n = q.shape[1]
         readings["leaf_distance"] = float(apart.mean() / (n * (n - 1)))
         return readings | self.forest.instruments(outputs)
+
+    @torch.no_grad()
+    def gallery(self, outputs: Sequence[Routed], points: Tensor) -> list[LeafPicture]:
+        """The fullest leaves: each map, and where the shape model finds landmarks in it."""
+        pictures = []
+        for shown in gallery.fullest(torch.cat([output.log_p for output in outputs]), [0]):
+            held = self.forest.leaves.q[0, shown.tree, shown.leaf].clamp(min=0)  # (1, C)
+            maps = self.maps(held)
+            shape = self.shape(maps)
+            side = min(self.codec.size, MAP_SIDE)
+            picture = LeafPicture(
+                tree=shown.tree,
+                leaf=shown.leaf,
+                title="whole face",
+                share=shown.share,
+                points=shape[0].cpu().numpy(),
+                spread=self.shape.spread(maps, shape)[0].cpu().numpy(),
+                landmarks=tuple(landmarks.indices(self.frame.points).tolist()),
+                faces=shown.faces,
+                weights=shown.weights,
+                distribution=F.adaptive_avg_pool2d(maps, side)[0].cpu().numpy(),
+                extent=(0.0, 0.0, 1.0, 1.0),
+            )
+            pictures.append(picture)
+        return pictures
 
 
 def _rows(points: Tensor) -> Tensor:

@@ -122,6 +122,23 @@ def test_instruments_by_hand() -> None:
     assert 1 <= readings["peaks"] <= 12
 
 
+def test_the_gallery_shows_maps_with_the_landmarks_found_in_them() -> None:
+    model = started(small()).eval()
+    truth = faces(6, seed=2)
+    with torch.no_grad():
+        outputs = [model(torch.rand(6, 3, 64, 64))]
+        model.forest.leaves.q[:] = model.codec.encode_together(truth[:1]).flatten(1)
+    pictures = model.gallery(outputs, truth)
+    assert len(pictures) > 2
+    cell = 1 / 24
+    for picture in pictures:
+        assert picture.landmarks == tuple(range(36, 48))
+        assert abs(picture.points - truth[0].numpy()).max() < 1.5 * cell
+        assert 0.2 * cell < picture.spread.min() <= picture.spread.max() < 1.5 * cell
+        assert picture.distribution is not None
+        assert picture.distribution.shape == (24, 24)
+
+
 def test_a_shape_model_that_the_landmarks_or_the_faces_do_not_hold_is_refused() -> None:
     with pytest.raises(UsageError, match="12 landmarks have 20 components, not 21"):
         small(model__shape_dims=21)
