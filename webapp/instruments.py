@@ -119,6 +119,17 @@ _INSTRUMENTS = (
         (Panel("distance, px", (Line("leaf_distance_px", "distance"),)),),
     ),
     Instrument(
+        "Difference between leaves",
+        "Total variation between what two leaves of a tree hold; at 0 they are identical, and no"
+        " split can learn.",
+        (Panel("total variation", (Line("leaf_distance", "difference"),)),),
+    ),
+    Instrument(
+        "Peaks of a map",
+        "How many peaks a map has that should show every landmark as one.",
+        (Panel("peaks", (Line("peaks", "peaks"),)),),
+    ),
+    Instrument(
         "Steepness of the splits",
         "Factor of the splits before their sigmoid: the schedule of the annealing.",
         (Panel("γ", (Line("steepness", "steepness"),), log=True),),

@@ -10,6 +10,7 @@ from webapp import charts, instruments
 KNOWN = (
     *("excess_ce", "spread_px", "l1_px", "usage_entropy", "information", "largest_share"),
     *("soft_hard_gap_px", "leaf_distance_px", "nll", "steepness", "prediction_spread"),
+    *("leaf_distance", "peaks"),
 )
 
 
