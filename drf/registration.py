@@ -39,7 +39,7 @@ landmarks from their centre."""
 CELLS = 0.8
 """Narrowest width in cells: a finer one would follow the grid."""
 
-BACKGROUND = 1e-2
+BACKGROUND = 5e-2
 """What a cell that no landmark explains counts as, in heights of a landmark's Gaussian."""
 
 NEGLIGIBLE = 1e-6
@@ -102,9 +102,9 @@ class ShapeRegistration(nn.Module):
         """Return the shapes that explain maps best: (B, n, n), each of a positive sum -> (B, K, 2)
         float32 unit box."""
         n, k = maps.shape[-1], len(self.mean)
-        g = k * maps.float() / maps.float().sum(dim=(1, 2), keepdim=True)
-        axis = (torch.arange(n, device=maps.device) + 0.5) / n
-        pose = self._placed(g / k, axis)
+        g = k * _normalised(maps)
+        axis = _middles(maps)
+        pose = self.placed(maps)
         b = torch.zeros(len(g), len(self.variances), device=g.device)
         for width in self._widths(n):
             weight, place = _expectation(g, axis, pose.apply(self._shape(b)), width)
@@ -113,12 +113,22 @@ class ShapeRegistration(nn.Module):
         return pose.apply(self._shape(b))
 
     @torch.no_grad()
+    def placed(self, maps: Tensor) -> Similarity:
+        """Return the upright similarities that give the mean shape the centre and size of maps."""
+        g, axis = _normalised(maps), _middles(maps)
+        profiles = torch.stack([g.sum(dim=1), g.sum(dim=2)], dim=1)  # (B, 2, n): along x, along y
+        centre = profiles @ axis  # (B, 2)
+        variance = (profiles * (axis - centre[..., None]).square()).sum(dim=(1, 2))
+        scale = (variance.sqrt() / self._spread())[:, None, None]
+        linear = scale * torch.eye(2, device=g.device)
+        return Similarity(linear, (centre - scale[:, 0] * self.mean.mean(dim=0))[:, None])
+
+    @torch.no_grad()
     def spread(self, maps: Tensor, shape: Tensor) -> Tensor:
         """Return how wide the mass lies that goes to each landmark of shapes, (B, K, 2), at the
         narrowest width: standard deviations in x and y about the landmark, unit box."""
-        n = maps.shape[-1]
-        axis = (torch.arange(n, device=maps.device) + 0.5) / n
-        along = _shares(maps.float(), axis, shape, self._widths(n)[-1])  # (B, K, 2, n)
+        axis, width = _middles(maps), self._widths(maps.shape[-1])[-1]
+        along = _shares(_normalised(maps), axis, shape, width)  # (B, K, 2, n)
         variance = (along * (axis - shape[..., None]).square()).sum(dim=-1)
         return (variance / along.sum(dim=-1).clamp(min=1e-12)).sqrt()
 
@@ -135,15 +145,6 @@ class ShapeRegistration(nn.Module):
         share = torch.linspace(0, 1, STEPS, device=last.device)
         return WIDEST * spread * (last / (WIDEST * spread)) ** share
 
-    def _placed(self, g: Tensor, axis: Tensor) -> Similarity:
-        """Return the upright similarity that gives the mean shape the map's centre and size."""
-        profiles = torch.stack([g.sum(dim=1), g.sum(dim=2)], dim=1)  # (B, 2, n): along x, along y
-        centre = profiles @ axis  # (B, 2)
-        variance = (profiles * (axis - centre[..., None]).square()).sum(dim=(1, 2))
-        scale = (variance.sqrt() / self._spread())[:, None, None]
-        linear = scale * torch.eye(2, device=g.device)
-        return Similarity(linear, (centre - scale[:, 0] * self.mean.mean(dim=0))[:, None])
-
     def _coefficients(self, place: Tensor, weight: Tensor, noise: Tensor) -> Tensor:
         """Return the b that is most probable given the landmarks' places in the frame of the mean.
 
@@ -156,6 +157,16 @@ class ShapeRegistration(nn.Module):
         normal = normal + torch.diag(1 / self.variances.clamp(min=1e-12))
         right = (precision * (place - self.mean).flatten(1)) @ components.T
         return torch.linalg.solve_ex(normal, right)[0]
+
+
+def _normalised(maps: Tensor) -> Tensor:
+    return maps.float() / maps.float().sum(dim=(1, 2), keepdim=True)
+
+
+def _middles(maps: Tensor) -> Tensor:
+    """Return where the cells of a row are, (n,), unit box."""
+    n = maps.shape[-1]
+    return (torch.arange(n, device=maps.device) + 0.5) / n
 
 
 def _shares(g: Tensor, axis: Tensor, shape: Tensor, width: Tensor) -> Tensor:

@@ -150,7 +150,7 @@ def test_the_spread_of_landmarks_that_stand_apart_is_that_of_their_gaussians(
     shape = faces(1, seed=3)
     maps = HeatmapCodec(64, sigma).encode_together(shape)
     spread = 64 * registered.spread(maps, shape)
-    assert float(spread.median()) == pytest.approx(sigma, rel=0.05)
+    assert float(spread.median()) == pytest.approx(sigma, rel=0.1)
 
 
 def test_it_is_saved_with_the_weights(registered: ShapeRegistration) -> None:
