@@ -23,7 +23,7 @@ def show(current: Store, run_id: str) -> None:
     """Show the leaves of a run, a page at a time, by what they speak of and by tree."""
     leaves, _ = store.leaves(current, run_id)
     chosen = _choose(leaves)
-    _legend()
+    _legend(maps=any(leaves[number].distribution is not None for number in chosen))
     if not chosen:
         st.info("No leaf of this tree was kept.", icon=":material/search_off:")
         return
@@ -53,10 +53,10 @@ def _choose(leaves: list[LeafPicture]) -> list[int]:
     ]
 
 
-def _legend() -> None:
+def _legend(*, maps: bool) -> None:
     swatch = ':color[■]{{foreground="{}"}} {}'
     parts = (
-        swatch.format(theme.BLUE, "distribution"),
+        *([swatch.format(theme.BLUE, "distribution")] if maps else []),
         swatch.format(theme.VERMILLION, "where it lies, with one standard deviation"),
         swatch.format("#888E94", "mean shape"),
         swatch.format(theme.SKY, "ground truth of the validation faces that it attracts most"),

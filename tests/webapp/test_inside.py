@@ -129,8 +129,10 @@ def test_a_page_that_the_filters_leave_empty_is_not_shown(shop):
     assert "No leaf of this tree was kept" in texts(whole)
 
 
-def test_a_leaf_that_attracts_nobody_says_so(shop):
+def test_a_leaf_without_distribution_that_attracts_nobody_says_so(shop):
     app = shop.run("forest", run_tab="Leaves", run_leaves=examples.HOSTILE[1])
+    assert "distribution" not in texts(app)
+    assert "distribution" in texts(shop.run("forest", run_tab="Leaves"))
     (picture,) = pictures(app)
     assert picture.alt.endswith("attracts no face more than its siblings do")
     assert examples.HOSTILE[1] not in picture.caption
