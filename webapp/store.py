@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import connection, gallery, reads
+from db import connection, gallery, methods, paired, reads
+from db.paired import Paired
 from db.sqlite_errors import as_drf_error
 from drf.results import LeafPicture
 
@@ -69,6 +70,11 @@ def runs(store: Store) -> pd.DataFrame:
     return _runs(store.path, store.revision)
 
 
+def method_of_runs(store: Store) -> pd.Series:
+    """Return `db.methods.method_of_runs`: run id -> method; runs of one differ only in seed."""
+    return _method_of_runs(store.path, store.revision)
+
+
 def find_run(store: Store, text: str) -> str:
     """Return the full id. Raises NotFoundError for none or several."""
     with _reader(store.path) as reader:
@@ -93,6 +99,14 @@ def evaluations(store: Store, run_id: str) -> pd.DataFrame:
 def image_errors(store: Store, run_id: str, evaluation: int) -> pd.DataFrame:
     """Return (face, name, ocular, pupil) of one of a run's evaluations, errors as fractions."""
     return _image_errors(store.path, run_id, evaluation)
+
+
+def paired_errors(store: Store, evaluations: Sequence[tuple[str, int]]) -> Paired:
+    """Return `db.paired.errors` of evaluations, each named by its run's full id and its own.
+
+    Raises NotFoundError for one that is not there.
+    """
+    return _paired_errors(store.path, tuple((run, int(number)) for run, number in evaluations))
 
 
 @dataclass(frozen=True)
@@ -184,6 +198,12 @@ def _runs(path: str, revision: int) -> pd.DataFrame:
         return reads.runs(reader)
 
 
+@st.cache_data(max_entries=4, show_spinner=False)
+def _method_of_runs(path: str, revision: int) -> pd.Series:
+    with _reader(path) as reader:
+        return methods.method_of_runs(reader)
+
+
 @st.cache_data(max_entries=64, ttl=_TTL_S, show_spinner=False)
 def _run(path: str, revision: int, run_id: str) -> dict[str, Any]:
     with _reader(path) as reader:
@@ -208,6 +228,13 @@ def _image_errors(path: str, run_id: str, evaluation: int) -> pd.DataFrame:
     # evaluations are counted from 1 again where somebody replaces the file.
     with _reader(path) as reader:
         return reads.image_errors(reader, evaluation)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _paired_errors(path: str, evaluations: tuple[tuple[str, int], ...]) -> Paired:
+    # Keyed by the runs and not by the revision, as _image_errors.
+    with _reader(path) as reader:
+        return paired.errors(reader, [number for _, number in evaluations])
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

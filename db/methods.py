@@ -1,0 +1,39 @@
+"""Which runs are one method: the same configuration on the same faces, whatever the seed."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+
+import pandas as pd
+
+SEED = "training.seed"
+_DIGITS = 12
+
+# The key is (run, key), so a configuration comes in the order of its keys. What is hashed is JSON:
+# no value can be written so that it looks like another key.
+_MADE = """
+    SELECT r.id, json_array(
+        r.family,
+        json_extract(r.manifest, '$.digest'),
+        (SELECT json_group_object(c.key, json(c.value)) FROM (
+            SELECT key, value FROM run_config WHERE run = r.id AND key != ? ORDER BY key
+        ) AS c)
+    )
+    FROM runs AS r ORDER BY r.id
+"""
+
+
+def method_of_runs(con: sqlite3.Connection) -> pd.Series:
+    """Return the method of every run: index `run` (id), values of 12 hex digits, named `method`.
+
+    A method is the first digits of the SHA-256 of family, digest of the training faces and stored
+    configuration without `training.seed`. So runs share one if and only if they differ in nothing
+    but their seed (and what is no configuration: name, code, machine).
+    """
+    made = {
+        run: hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+        for run, text in con.execute(_MADE, [SEED])
+    }
+    index = pd.Index(made.keys(), name="run", dtype="str")
+    return pd.Series(made.values(), index=index, name="method", dtype="str")
