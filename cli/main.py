@@ -18,6 +18,7 @@ import cli.leaderboard
 import cli.runs
 import cli.store
 import cli.train
+import cli.views
 import cli.web
 from drf import __version__
 from drf.errors import DrfError
@@ -35,6 +36,7 @@ app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
 app.command("leaderboard")(cli.leaderboard.leaderboard)
 app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
 app.add_typer(cli.store.app, name="db", help="Check, copy and migrate the store.")
+app.add_typer(cli.views.app, name="views", help="Name links of the app that are too long to send.")
 app.command("web")(cli.web.web)
 app.command("demo")(cli.demo.demo)
 app.command("doctor")(cli.doctor.doctor)

@@ -98,14 +98,17 @@ def writing(db: Database) -> Iterator[Database]:
     Also counts `meta.revision` up, so that a page can tell whether what it has cached is current
     (in WAL mode the file's modification time does not tell).
     """
-    with _locked(db):
+    with locked(db):
         yield db
         db.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
 
 
 @contextmanager
-def _locked(db: Database) -> Iterator[None]:
-    """Hold the write lock from the first statement on; a lock taken later could fail half-way."""
+def locked(db: Database) -> Iterator[None]:
+    """Run a block as one transaction, for what no page keeps in its cache; else use `writing`.
+
+    The write lock is held from the first statement on: one taken later could fail half-way.
+    """
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -144,7 +147,7 @@ def _judge(db: Database, path: Path) -> set[str]:
 
 def _migrate(db: Database) -> None:
     """Apply what is missing, in one transaction that writes in any case."""
-    with _locked(db):
+    with locked(db):
         # Looked up again under the lock: another process may have migrated in the meantime.
         if migrations.pending(db):
             migrations.apply(db)

@@ -60,6 +60,12 @@ def m003_gallery(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m004_views(db: Database) -> None:
+    """Links of the app under a name, for those that are too long to send."""
+    db.execute(_VIEWS)
+
+
 _RUNS = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
     "INSERT INTO meta VALUES ('revision', 0)",
@@ -221,6 +227,14 @@ _GALLERY = (
     """,
     "CREATE INDEX leaf_faces_face ON leaf_faces (face)",
 )
+
+_VIEWS = """
+    CREATE TABLE views (
+        name       TEXT PRIMARY KEY,
+        link       TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+"""
 
 
 def _evaluation_scores() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from drf.errors import DrfError, NotFoundError
-from webapp import store, url_keys, url_state
+from webapp import named_views, store, url_keys, url_state
 from webapp.text import plain
 
 ICON = str(Path(__file__).with_name("icon.svg"))
@@ -51,6 +51,7 @@ def main() -> None:
         return
     url_state.begin(page.url_path)
     try:
+        named_views.open_wanted(st.session_state["store"], PAGES)
         page.run()
     except DrfError as error:  # the store went away, or broke, between two reads
         _unusable(error)

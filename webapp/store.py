@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import connection, gallery, methods, paired, reads
+from db import connection, gallery, methods, paired, reads, views
 from db.paired import Paired
 from db.sqlite_errors import as_drf_error
+from db.views import View
 from drf.results import LeafPicture
 
 _TTL_S = 10
@@ -53,6 +54,12 @@ def current() -> Store:
     """
     with _reader(path()) as reader:
         return Store(path(), reads.revision(reader))
+
+
+def view(store: Store, name: str) -> View:
+    """Return a named view. Raises NotFoundError. Not cached: it is asked for once a link."""
+    with _reader(store.path) as reader:
+        return views.find_view(reader, name)
 
 
 def leaderboard(store: Store, *, dataset: str, subset: str, points: str, box: str) -> pd.DataFrame:

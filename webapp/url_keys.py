@@ -30,6 +30,7 @@ class UrlKey:
 
 
 NORM = UrlKey("norm", (LEADERBOARD, RUN), "Ocular", "normalisation: Ocular or Pupil")
+VIEW = UrlKey("view", (), None, "name of a stored view, which opens in place of the other keys")
 REVISION = UrlKey("rev", (LEADERBOARD, RUN), None, "revision of the store when the link was made")
 
 BOARD_DATASET = UrlKey("lb_dataset", (LEADERBOARD,), None, "dataset")
@@ -51,7 +52,7 @@ RUN_PAGE = UrlKey("run_page", (RUN,), "1", "page of the leaves")
 RUN_CHANGED = UrlKey("run_changed", (RUN,), True, "whether the configuration hides defaults")
 
 KEYS = (
-    *(NORM, REVISION),
+    *(VIEW, NORM, REVISION),
     *(BOARD_DATASET, BOARD_SUBSET, BOARD_POINTS, BOARD_BOX),
     *(BOARD_TEXT, BOARD_SORT, BOARD_ORDER),
     *(RUN_ID, RUN_EVALUATION, RUN_TAB, RUN_SEGMENTS, RUN_EPOCH),

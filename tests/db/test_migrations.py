@@ -14,7 +14,7 @@ from db.migrations import APPLICATION_ID, migrations
 from drf.errors import StoreError
 from tests.db import examples, processes
 
-STEPS = ["m001_runs", "m002_evaluations", "m003_gallery"]
+STEPS = ["m001_runs", "m002_evaluations", "m003_gallery", "m004_views"]
 
 
 @pytest.mark.parametrize("content", [None, b""], ids=["no file", "empty file"])
@@ -46,6 +46,7 @@ def test_every_table_is_strict(db: Database) -> None:
         *("meta", "runs", "run_config", "epochs"),
         *("faces", "evaluations", "scores", "image_errors"),
         *("epoch_predictions", "leaf_galleries", "leaves", "leaf_faces"),
+        "views",
     }
     assert all(ours.values())
 

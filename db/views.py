@@ -1,0 +1,111 @@
+"""Named views: links of the app too long to send, kept under a name. `?view=NAME` opens one."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from sqlite_utils import Database
+
+from db import clock
+from db.connection import locked
+from drf.errors import NotFoundError, UsageError
+
+VIEW_KEY = "view"
+"""Parameter of the app's links that names a view."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LONGEST_LINK = 32_000  # characters; a table of 2,000 runs by id is 18,000
+
+
+@dataclass(frozen=True)
+class View:
+    """A view of the app: its page's url path ("" for the leaderboard) and the parameters, in order.
+
+    A parameter may occur more than once.
+    """
+
+    name: str
+    page: str
+    parameters: tuple[tuple[str, str], ...]
+    created_at: str
+
+    @property
+    def link(self) -> str:
+        """The link below the app's address: run?run=3f2a9c1e."""
+        return f"{self.page}?{urlencode(self.parameters)}"
+
+
+def add_view(db: Database, name: str, link: str) -> View:
+    """Keep a link under a name and return the view.
+
+    link: as copied from the app; host and folder are dropped, for the app may move
+    Raises UsageError for a name that is taken or no word of a link, and for a link without
+    parameters, of another scheme, too long, or to a named view.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a view; use up to 64 letters, digits, dots, dashes and "
+            "underscores, the first a letter or digit"
+        )
+    view = View(name, *parse_link(link), clock.now())
+    with locked(db):  # the revision stays: naming a link must not make it look outdated
+        if db.execute("SELECT 1 FROM views WHERE name = ?", [name]).fetchone():
+            raise UsageError(
+                f"there is a view {name!r}, and links to it are out; choose another name, "
+                f"or remove it first: drf views remove {name}"
+            )
+        db.table("views").insert({"name": name, "link": view.link, "created_at": view.created_at})
+    return view
+
+
+def remove_view(db: Database, name: str) -> None:
+    """Forget a view. Raises NotFoundError if there is none of that name."""
+    with locked(db):
+        if not db.execute("DELETE FROM views WHERE name = ?", [name]).rowcount:
+            raise NotFoundError(f"there is no view {name!r}; `drf views list` shows all")
+
+
+def views(con: sqlite3.Connection) -> list[View]:
+    """Return all named views by name."""
+    rows = con.execute("SELECT name, link, created_at FROM views ORDER BY name")
+    return [View(name, *parse_link(link), created_at) for name, link, created_at in rows]
+
+
+def find_view(con: sqlite3.Connection, name: str) -> View:
+    """Return the view of a name. Raises NotFoundError."""
+    row = con.execute("SELECT link, created_at FROM views WHERE name = ?", [name]).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no view {name!r}")
+    return View(name, *parse_link(row[0]), row[1])
+
+
+def parse_link(link: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return page and parameters of a link of the app. Raises UsageError for what is none."""
+    if len(link) > _LONGEST_LINK:
+        raise UsageError(f"a link of {len(link)} characters is longer than {_LONGEST_LINK}")
+    with _as_usage_error(link):
+        parts = urlsplit(link.strip())
+        parameters = tuple(parse_qsl(parts.query, strict_parsing=True))
+        if not parameters:
+            raise ValueError("nothing follows a question mark")
+    if parts.scheme not in ("", "http", "https"):
+        raise UsageError(f"{link!r} is no link of the app; copy one with “Link to this view”")
+    if VIEW_KEY in dict(parameters):
+        raise UsageError("the link opens a named view itself; give the full link of that page")
+    return parts.path.rpartition("/")[2], parameters
+
+
+@contextmanager
+def _as_usage_error(link: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:  # no parameters at all, a stray &, a broken host
+        raise UsageError(
+            f"{link!r} has no parameters that can be kept ({error}); copy the link of a page "
+            "with “Link to this view”"
+        ) from error
