@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from db import clock
 from db.arrays import points_to_blob
 from db.connection import writing
+from db.error_vectors import store_error_vectors
 from db.faces import store_faces
 from drf import metrics
 from drf.results import Evaluation, FaceCrop
@@ -120,3 +121,4 @@ def _insert_images(
         " VALUES (?, ?, ?, ?, ?)",
         [(identity, *result) for result in results],
     )
+    store_error_vectors(db.conn, identity, faces, errors["ocular"], errors["pupil"])

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from db.arrays import POINTS_BYTES, points_from_blobs
-from db.evaluations import STORED_NORMS
+from db.error_vectors import ErrorVectors, read_error_vectors
+from db.evaluations import STORED_NORMS, StoredNorm
 from drf import landmarks, metrics
 
 _BLOBS = (  # table, what names a row, column, its size in bytes
@@ -72,10 +73,12 @@ def _blob_sizes(con: sqlite3.Connection) -> Iterator[Fault]:
 def _evaluation(con: sqlite3.Connection, identity: int, points: str, n: int) -> Iterator[Fault]:
     subject = f"evaluation {identity}"
     rows = con.execute(
-        "SELECT points, prediction, ocular, pupil FROM image_errors JOIN faces ON id = face"
-        " WHERE evaluation = ? AND length(points) = ? AND length(prediction) = ?",
+        "SELECT points, prediction, ocular, pupil, face FROM image_errors JOIN faces ON id = face"
+        " WHERE evaluation = ? AND length(points) = ? AND length(prediction) = ?"
+        " ORDER BY face",
         [identity, POINTS_BYTES, POINTS_BYTES],
     ).fetchall()
+    vectors = read_error_vectors(con, [identity]).get(identity)
     if len(rows) != n:
         yield Fault("count", subject, f"says {n} faces but has {len(rows)}")
     if not rows:
@@ -88,10 +91,21 @@ def _evaluation(con: sqlite3.Connection, identity: int, points: str, n: int) -> 
             yield Fault(
                 "image errors", subject, f"{off} {norm} errors do not follow from the points"
             )
+        if not _repeats(vectors, norm, [row[4] for row in rows], expected):
+            yield Fault("error vectors", subject, f"the array of {norm} errors says otherwise")
         if wrong := _wrong_scores(con, identity, norm, errors):
             yield Fault(
                 "scores", subject, f"{', '.join(wrong)} do not follow from the image errors"
             )
+
+
+def _repeats(
+    vectors: ErrorVectors | None, norm: StoredNorm, faces: list[int], expected: np.ndarray
+) -> bool:
+    if vectors is None or vectors.faces.tolist() != faces:
+        return False
+    errors = vectors.ocular if norm == "ocular" else vectors.pupil
+    return bool(np.all(np.abs(errors - expected) <= _TOLERANCE))
 
 
 def _wrong_scores(

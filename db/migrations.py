@@ -11,6 +11,7 @@ ISO 8601 text in UTC; arrays are little-endian BLOBs; anything with a free shape
 
 from __future__ import annotations
 
+import numpy as np
 from sqlite_utils import Database, Migrations
 
 APPLICATION_ID = 0x64726631  # "drf1" in the file's header: tells our files from other SQLite files
@@ -64,6 +65,28 @@ def m003_gallery(db: Database) -> None:
 def m004_views(db: Database) -> None:
     """Links of the app under a name, for those that are too long to send."""
     db.execute(_VIEWS)
+
+
+@migrations()
+def m005_error_vectors(db: Database) -> None:
+    """The errors of an evaluation as arrays, and an index of the boards.
+
+    Both repeat what is there, for boards of thousands of runs: `image_errors` has a prediction in
+    every row, and `evaluations` a manifest, which a reader of errors or boards would read too.
+    """
+    for statement in _ERROR_VECTORS:
+        db.execute(statement)
+    for (number,) in db.execute("SELECT id FROM evaluations").fetchall():
+        rows = db.execute(
+            "SELECT face, ocular, pupil FROM image_errors WHERE evaluation = ? ORDER BY face",
+            [number],
+        ).fetchall()
+        faces, ocular, pupil = zip(*rows, strict=True)
+        arrays = (np.array(faces, "<i8"), np.array(ocular, "<f8"), np.array(pupil, "<f8"))
+        db.execute(
+            "INSERT INTO error_vectors VALUES (?, ?, ?, ?)",
+            [number, *(array.tobytes() for array in arrays)],
+        )
 
 
 _RUNS = (
@@ -235,6 +258,18 @@ _VIEWS = """
         created_at TEXT NOT NULL
     ) STRICT, WITHOUT ROWID
 """
+
+_ERROR_VECTORS = (
+    """
+    CREATE TABLE error_vectors (
+        evaluation INTEGER PRIMARY KEY REFERENCES evaluations ON DELETE CASCADE,
+        faces      BLOB NOT NULL CHECK (length(faces) % 8 = 0),
+        ocular     BLOB NOT NULL CHECK (length(ocular) = length(faces)),
+        pupil      BLOB NOT NULL CHECK (length(pupil) = length(faces))
+    ) STRICT
+    """,
+    "CREATE INDEX evaluations_board ON evaluations (dataset, subset, points, box, run, flip_test)",
+)
 
 
 def _evaluation_scores() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -9,13 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from db.error_vectors import read_error_vectors
 from db.evaluations import StoredNorm
 from drf.errors import NotFoundError
 
-_ERRORS = """
-    SELECT evaluation, face, ocular, pupil FROM image_errors
-    WHERE evaluation IN (SELECT value FROM json_each(?)) ORDER BY evaluation, face
-"""
 _NAMES = "SELECT id, name FROM faces WHERE id IN (SELECT value FROM json_each(?)) ORDER BY name, id"
 
 
@@ -47,16 +45,19 @@ def errors(con: sqlite3.Connection, evaluations: Sequence[int]) -> Paired:
     """
     if not len(evaluations):
         raise ValueError("need an evaluation")
-    wanted = np.array(evaluations, dtype=np.int64)
-    table = np.array(con.execute(_ERRORS, [json.dumps(wanted.tolist())]).fetchall(), dtype=float)
-    table = table.reshape(-1, 4)
-    found, row_of = np.unique(wanted, return_inverse=True)
-    if missing := sorted(set(found.tolist()) - set(table[:, 0].astype(np.int64).tolist())):
+    found = read_error_vectors(con, evaluations)
+    if missing := sorted({int(number) for number in evaluations} - found.keys()):
         raise NotFoundError(f"there is no evaluation {missing[0]} in the store")
-    ids, times = np.unique(table[:, 1].astype(np.int64), return_counts=True)
-    shared = ids[times == len(found)]  # an evaluation has a face once at most
-    values = table[np.isin(table[:, 1], shared), 2:].reshape(len(found), len(shared), 2)
+    sets = {vectors.faces.tobytes(): vectors.faces for vectors in found.values()}  # mostly one
+    shared = functools.reduce(np.intersect1d, sets.values())
     named = con.execute(_NAMES, [json.dumps(shared.tolist())]).fetchall()
     faces = np.array([face for face, _ in named], dtype=np.int64)
-    values = values[row_of][:, np.searchsorted(shared, faces)]
-    return Paired(faces, tuple(name for _, name in named), values[..., 0], values[..., 1])
+    names = tuple(name for _, name in named)
+    place = {key: np.searchsorted(of_set, faces) for key, of_set in sets.items()}
+    rows = [found[int(number)] for number in evaluations]
+    places = [place[row.faces.tobytes()] for row in rows]
+    ocular, pupil = (
+        np.stack([errors[at] for errors, at in zip(of_norm, places, strict=True)])
+        for of_norm in ([row.ocular for row in rows], [row.pupil for row in rows])
+    )
+    return Paired(faces, names, ocular, pupil)

@@ -43,6 +43,12 @@ def test_a_good_store_has_no_fault(con: sqlite3.Connection) -> None:
             "image errors",
             "1 pupil errors do not follow",
         ),
+        ("DELETE FROM error_vectors WHERE evaluation = 2", "error vectors", "ocular errors says"),
+        (
+            "UPDATE error_vectors SET pupil = ocular WHERE evaluation = 2",
+            "error vectors",
+            "pupil errors says",
+        ),
         ("DELETE FROM image_errors WHERE evaluation = 2 AND face = 1", "count", "says 6 faces"),
         ("DELETE FROM image_errors WHERE evaluation = 2", "count", "but has 0"),
         ("UPDATE evaluations SET n = 7 WHERE id = 2", "count", "says 7 faces but has 6"),

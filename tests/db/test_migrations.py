@@ -14,7 +14,7 @@ from db.migrations import APPLICATION_ID, migrations
 from drf.errors import StoreError
 from tests.db import examples, processes
 
-STEPS = ["m001_runs", "m002_evaluations", "m003_gallery", "m004_views"]
+STEPS = ["m001_runs", "m002_evaluations", "m003_gallery", "m004_views", "m005_error_vectors"]
 
 
 @pytest.mark.parametrize("content", [None, b""], ids=["no file", "empty file"])
@@ -46,7 +46,7 @@ def test_every_table_is_strict(db: Database) -> None:
         *("meta", "runs", "run_config", "epochs"),
         *("faces", "evaluations", "scores", "image_errors"),
         *("epoch_predictions", "leaf_galleries", "leaves", "leaf_faces"),
-        "views",
+        *("views", "error_vectors"),
     }
     assert all(ours.values())
 
@@ -133,3 +133,16 @@ def test_plain_sqlite3_reads_the_leaderboard(filled: list[str], path: Path) -> N
         ["3", "hourglass"],
         ["4", "mean-shape"],
     ]
+
+
+def test_evaluations_of_an_older_store_get_their_error_vectors(path: Path) -> None:
+    examples.filled_store(path)
+    db = open_store(path)
+    before = db.execute("SELECT * FROM error_vectors").fetchall()
+    db.execute("DROP TABLE error_vectors")
+    db.execute("DROP INDEX evaluations_board")
+    db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm005_error_vectors'")
+    db.close()
+    db = open_store(path)
+    assert db.execute("SELECT * FROM error_vectors").fetchall() == before != []
+    db.close()
