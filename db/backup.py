@@ -16,12 +16,12 @@ def back_up(con: sqlite3.Connection, target: Path) -> None:
     name only when it is complete. Raises UsageError if there is a file of that name or no folder,
     StoreError or DrfError where it cannot be written or the disk is full.
     """
-    _refuse_existing(target)
+    refuse_existing(target)
     unfinished = target.with_name(target.name + ".part")
     unfinished.unlink(missing_ok=True)
     try:
         con.execute("VACUUM INTO ?", [str(unfinished)])
-        _refuse_existing(target)
+        refuse_existing(target)
         unfinished.rename(target)
     except sqlite3.Error as error:
         explained = as_drf_error(error, str(target))
@@ -32,8 +32,11 @@ def back_up(con: sqlite3.Connection, target: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _refuse_existing(target: Path) -> None:
+def refuse_existing(target: Path) -> None:
+    """Raise UsageError if there is a file of that name, or no folder for it."""
     if target.exists():
-        raise UsageError(f"{target} exists; backups overwrite nothing, give another name")
+        raise UsageError(
+            f"{target} exists; exports and backups overwrite nothing, give another name"
+        )
     if not target.parent.is_dir():
-        raise UsageError(f"the folder {target.parent} of the backup does not exist; make it first")
+        raise UsageError(f"the folder {target.parent} does not exist; make it first")
