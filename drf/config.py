@@ -51,6 +51,7 @@ class AugmentConfig:
 @dataclass(frozen=True)
 class TrainingConfig:
     """epochs: 0 means as many as max_minutes holds · max_minutes: 0 means no budget
+    optimiser: adamw, or muon for the backbone's convolutions and adamw for the rest
     warmup: share of the run over which lr rises · ema: decay of the averaged weights per step
     passes: over the training faces in an epoch, which ends with a validation; more for few faces
     keep: what is evaluated later: the epoch that is best on val, or the last one
@@ -61,6 +62,7 @@ class TrainingConfig:
     epochs: Annotated[int, Range(0, 100_000)] = 30
     max_minutes: Annotated[float, Range(0, 100_000)] = 0.0
     batch_size: Annotated[int, Range(1, 4096)] = 16
+    optimiser: Literal["adamw", "muon"] = "adamw"
     lr: Annotated[float, Range(0, 10)] = 1e-3
     weight_decay: Annotated[float, Range(0, 10)] = 1e-2
     warmup: Annotated[float, Range(0, 0.5)] = 0.05

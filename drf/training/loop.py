@@ -28,7 +28,7 @@ from drf.training.batches import Batches
 from drf.training.ema import MovingAverage
 from drf.training.hardware import autocast, choose_device, choose_precision, reproducible
 from drf.training.meter import Meter
-from drf.training.optimiser import adamw, flat_moments, restore_moments
+from drf.training.optimiser import Optimisers
 from drf.training.schedule import Schedule
 from drf.training.validation import collapsed, leaf_gallery, validate, watched
 
@@ -117,7 +117,7 @@ class Trainer:
         self.batch = min(options.batch_size, len(self.batches))
         self.trainable = any(p.requires_grad for p in model.parameters())
         self.schedule = Schedule.plan(options, options.passes * len(self.batches) // self.batch)
-        self.optimiser = adamw(self.model, options.weight_decay)
+        self.optimiser = Optimisers(self.model, options.optimiser, options.weight_decay)
         self.average = MovingAverage(self.model, options.ema)
         self.state = State()
         self._began = 0.0  # perf_counter at which the run, pauses left out, would have begun
@@ -149,7 +149,7 @@ class Trainer:
         """Take up a run where its `last.safetensors` left it."""
         self.model.load_state_dict(saved.under("model."))
         self.average.model.load_state_dict(saved.under("average."))
-        restore_moments(self.optimiser, saved.under("optimiser."))
+        self.optimiser.restore(saved.under("optimiser."))
         self.state = State(**saved.header["state"])
         self.average.steps = self.state.step
 
@@ -192,9 +192,8 @@ class Trainer:
         with autocast(self.device, self.precision):
             outputs = self.model(images)
         loss, parts = self.model.loss(outputs, points)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.set_rate(self._rate())
+        self.optimiser.zero_grad()
         loss.backward()
         if self.config.training.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip)
@@ -220,7 +219,7 @@ class Trainer:
                 self.folder / checkpoint.BEST, _prefixed("model.", self.average.model), header
             )
         tensors = _prefixed("model.", self.model) | _prefixed("average.", self.average.model)
-        tensors |= {f"optimiser.{k}": v for k, v in flat_moments(self.optimiser).items()}
+        tensors |= {f"optimiser.{k}": v for k, v in self.optimiser.moments().items()}
         checkpoint.save(self.folder / checkpoint.LAST, tensors, header | {"state": asdict(s)})
         s.validation_s = max(s.validation_s, time.perf_counter() - started)
         self.listener.on_epoch(s.epoch, values)

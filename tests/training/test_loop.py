@@ -58,9 +58,12 @@ def test_same_seed_same_digits_other_seed_others(make: Make, tmp_path: Path) -> 
     assert runs["a"][-1] != runs["c"][-1]
 
 
-def test_a_resumed_run_equals_the_uninterrupted_one(make: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_a_resumed_run_equals_the_uninterrupted_one(
+    make: Make, tmp_path: Path, optimiser: str
+) -> None:
     whole, parts = Listener(), Listener()
-    config = tiny(training__deterministic=True)
+    config = tiny(training__deterministic=True, training__optimiser=optimiser)
     make(config, whole, tmp_path / "whole").run()
 
     def stop(epoch: int) -> None:
