@@ -44,3 +44,19 @@ def to_unit(points: np.ndarray, size: int) -> np.ndarray:
 def from_unit(points: np.ndarray, size: int) -> np.ndarray:
     """Unit box -> crop px. (..., 2) -> (..., 2)."""
     return points * size - 0.5
+
+
+def ellipses(
+    centres: np.ndarray, covariances: np.ndarray, *, sigmas: float = 2.0, vertices: int = 24
+) -> np.ndarray:
+    """Return closed outlines at a Mahalanobis distance. (k, 2), (k, 2, 2) -> (k, vertices + 1, 2).
+
+    x = m + sigmas V sqrt(L) u with S = V L V^T and u around the unit circle, so that
+    (x - m)^T S^-1 (x - m) = sigmas^2. Covariances are symmetric, in the squared unit of the
+    centres; a direction without variance (or less than none, by rounding) is flat.
+    """
+    angles = np.linspace(0, 2 * np.pi, vertices + 1)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    variances, axes = np.linalg.eigh(covariances)
+    half = sigmas * axes * np.sqrt(np.maximum(variances, 0.0))[:, None, :]
+    return centres[:, None, :] + circle @ np.swapaxes(half, -1, -2)

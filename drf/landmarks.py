@@ -32,6 +32,19 @@ SUBSETS: dict[str, tuple[str, ...]] = {
 }
 """Landmark subsets by the name used in configurations and on the board."""
 
+REGIONS = tuple(name for name in SUBSETS if name != "all")
+"""The parts of a face: subsets that share no landmark and together have all."""
+
+_PLACES: dict[int, str] = {
+    **{0: "right end", 8: "chin", 16: "left end"},
+    **{17: "outer end", 21: "inner end", 22: "inner end", 26: "outer end"},
+    **{27: "root", 30: "tip", 33: "base of the septum"},
+    **{36: "outer corner", 39: "inner corner", 42: "inner corner", 45: "outer corner"},
+    **{48: "right corner", 51: "top, middle", 54: "left corner", 57: "bottom, middle"},
+    **{60: "right corner", 62: "top, middle", 64: "left corner", 66: "bottom, middle"},
+}
+"""Landmarks that have a place of their own in their group; the others lie between them."""
+
 CLOSED = frozenset({"right_eye", "left_eye", "outer_lip", "inner_lip"})
 """Groups whose outline returns to its first point."""
 
@@ -67,6 +80,18 @@ def indices(subset: str) -> np.ndarray:
     Raises KeyError for a name that is not in SUBSETS.
     """
     return np.concatenate([np.asarray(GROUPS[group]) for group in SUBSETS[subset]])
+
+
+def name(index: int) -> str:
+    """Return what a landmark is called: "36 · right eye, outer corner", or "2 · jaw".
+
+    Raises ValueError for an index that is not in 0..67.
+    """
+    for group, members in GROUPS.items():
+        if index in members:
+            place = f", {_PLACES[index]}" if index in _PLACES else ""
+            return f"{index} · {group.replace('_', ' ')}{place}"
+    raise ValueError(f"landmark {index} is not in 0..{N_POINTS - 1}")
 
 
 def outlines() -> list[np.ndarray]:

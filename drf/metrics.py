@@ -71,6 +71,12 @@ def point_errors(
 
     Raises ValueError for shapes that differ, predictions that are not finite, and as `normaliser`.
     """
+    offsets = _offsets(pred, gt, points)
+    return np.linalg.norm(offsets, axis=-1) / normaliser(gt, norm)[:, None]
+
+
+def _offsets(pred: np.ndarray, gt: np.ndarray, points: np.ndarray | None) -> np.ndarray:
+    """Return P_ij - G_ij, (n, k, 2), in the unit of both."""
     pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
     if pred.shape != gt.shape or gt.ndim != 3 or gt.shape[1:] != (N_POINTS, 2):
         raise ValueError(f"need two arrays (n, {N_POINTS}, 2), got {pred.shape} and {gt.shape}")
@@ -78,7 +84,7 @@ def point_errors(
     offsets = pred[:, chosen] - gt[:, chosen]
     if not np.isfinite(offsets).all():
         raise ValueError("a predicted point is not finite")
-    return np.linalg.norm(offsets, axis=-1) / normaliser(gt, norm)[:, None]
+    return offsets
 
 
 def image_errors(
@@ -89,6 +95,21 @@ def image_errors(
     points: the (k,) int indices J, as in `point_errors`.
     """
     return point_errors(pred, gt, norm, points).mean(axis=1)
+
+
+def disagreement(
+    predictions: np.ndarray, gt: np.ndarray, norm: Norm, points: np.ndarray | None = None
+) -> np.ndarray:
+    """Return how far r models are apart on every face. (r, n, 68, 2), (n, 68, 2) -> (n,) fractions.
+
+    D_i = (1/|J|) sum_{j in J} sqrt((1/r) sum_r ||P_rij - M_ij||^2) / d_i with M_ij the mean of the
+    r predictions: 0 where they agree, whatever the truth is. points: J, as in `point_errors`.
+
+    Raises ValueError as `point_errors`.
+    """
+    offsets = np.stack([_offsets(one, gt, points) for one in predictions])  # (r, n, k, 2)
+    apart = np.linalg.norm(offsets - offsets.mean(axis=0), axis=-1)
+    return np.sqrt((apart**2).mean(axis=0)).mean(axis=1) / normaliser(gt, norm)
 
 
 def nme(errors: np.ndarray) -> float:

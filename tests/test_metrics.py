@@ -111,6 +111,42 @@ def test_flipping_with_the_permutation_changes_nothing() -> None:
         )
 
 
+def test_disagreement_is_the_spread_of_predictions_over_the_distance() -> None:
+    gt = np.stack([some_face(seed)[0] for seed in (0, 1)])
+    predictions = gt + np.random.default_rng(3).normal(size=(3, *gt.shape))
+    for norm in metrics.NORMS:
+        expected = []
+        for face in range(2):
+            spreads = []
+            for j in range(68):
+                places = predictions[:, face, j]
+                middle = sum(places) / 3
+                spreads.append(np.sqrt(sum(((p - middle) ** 2).sum() for p in places) / 3))
+            expected.append(np.mean(spreads) / metrics.normaliser(gt, norm)[face])
+        assert metrics.disagreement(predictions, gt, norm) == pytest.approx(expected)
+
+
+def test_models_that_agree_do_not_disagree_however_wrong_they_are() -> None:
+    gt = some_face()
+    wrong = np.stack([gt + 9, gt + 9])
+    assert metrics.disagreement(wrong, gt, "ocular") == pytest.approx([0, 0, 0])
+    away = np.array([3.0, 4.0])
+    opposite = np.stack([gt + away, gt - away])
+    distance = metrics.ocular_distance(gt)
+    assert metrics.disagreement(opposite, gt, "ocular") == pytest.approx(5 / distance)
+
+
+def test_disagreement_of_a_subset_looks_at_no_other_point() -> None:
+    gt = some_face()
+    eyes = landmarks.indices("eyes")
+    predictions = np.full((2, *gt.shape), np.nan)
+    predictions[:, :, eyes] = gt[:, eyes] + np.array([1.0, -1.0])[:, None, None, None]
+    expected = np.sqrt(2) / metrics.ocular_distance(gt)
+    assert metrics.disagreement(predictions, gt, "ocular", eyes) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="not finite"):
+        metrics.disagreement(predictions, gt, "ocular")
+
+
 def test_bad_input_is_refused() -> None:
     gt = some_face()
     with pytest.raises(ValueError, match="unknown norm"):
@@ -129,6 +165,26 @@ def test_flip_is_an_involution_that_swaps_the_named_sides() -> None:
         swapped = set(landmarks.FLIP[list(landmarks.GROUPS[left])])
         assert swapped == set(landmarks.GROUPS[right])
     assert set(landmarks.indices("all")) == set(range(68))
+
+
+def test_regions_share_no_landmark_and_have_all() -> None:
+    members = np.concatenate([landmarks.indices(region) for region in landmarks.REGIONS])
+    assert sorted(members) == list(range(68))
+
+
+def test_every_landmark_has_a_name_of_its_own_that_mirrors_with_the_face() -> None:
+    names = [landmarks.name(index) for index in range(68)]
+    assert len(set(names)) == 68
+    assert names[8] == "8 · jaw, chin"
+    assert names[36] == "36 · right eye, outer corner"
+    swap = {"right": "left", "left": "right"}
+    for index, name in enumerate(names):
+        _, _, place = name.partition(" · ")
+        mirrored = " ".join(swap.get(word, word) for word in place.split(" "))
+        assert names[landmarks.FLIP[index]].partition(" · ")[2] == mirrored
+    for index in (-1, 68):
+        with pytest.raises(ValueError, match="not in 0"):
+            landmarks.name(index)
 
 
 def test_pupil_errors_exceed_ocular_ones_on_real_faces(real_faces) -> None:

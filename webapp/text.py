@@ -7,6 +7,7 @@ written by anybody, so it passes through `plain` wherever Markdown is understood
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from datetime import UTC, datetime
@@ -21,6 +22,15 @@ def plain(text: object) -> str:
     """Return Markdown that shows the text as it is: no links, no markup, on one line."""
     joined = _JOINED.sub("\u2060", " ".join(str(text).split()))
     return _PUNCTUATION.sub(r"\\\1", joined)
+
+
+def in_chart(text: object, length: int = 40) -> str:
+    """Return text for Plotly that it shows as it is, on one line, at most so many characters.
+
+    Plotly reads a little HTML in titles, legends and hovers; escaped, none of it is left.
+    """
+    line = " ".join(str(text).split())
+    return html.escape(line if len(line) <= length else f"{line[: length - 1]}…", quote=False)
 
 
 def percent(value: float) -> str:
