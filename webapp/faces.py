@@ -27,12 +27,24 @@ class Tile:
     jpeg: bytes | None
 
 
-def worst_and_best(errors: pd.DataFrame, norm: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the faces with the largest errors and those with the smallest, each worst or best
-    first, at most SHOWN and never one in both. Equal errors are ordered by name."""
+def extremes(errors: pd.DataFrame, norm: str) -> dict[str, pd.DataFrame]:
+    """Return the faces with the largest errors, those around the median and those with the
+    smallest, by what they are called.
+
+    At most SHOWN each, never one in two. Worst and median begin with the largest error, best with
+    the smallest; equal errors are ordered by name.
+    """
     ordered = errors.sort_values([norm, "name"], ascending=[False, True], ignore_index=True)
-    half = (len(ordered) + 1) // 2
-    return ordered.head(min(SHOWN, half)), ordered.tail(min(SHOWN, len(ordered) - half))[::-1]
+    n = len(ordered)
+    each = min(SHOWN, -(-n // 3))
+    best = min(each, n - each)
+    middle = min(each, n - each - best)
+    first = min(max(each, (n - middle) // 2), n - best - middle)
+    return {
+        "Worst": ordered.head(each),
+        "Median": ordered[first : first + middle],
+        "Best": ordered.tail(best)[::-1],
+    }
 
 
 def grid(

@@ -116,6 +116,12 @@ def paired_errors(store: Store, evaluations: Sequence[tuple[str, int]]) -> Paire
     return _paired_errors(store.path, tuple((run, int(number)) for run, number in evaluations))
 
 
+def predictions(path: str, evaluation: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return `reads.predictions`: ids, ground truth, predictions of every face. Not cached."""
+    with _reader(path) as reader:
+        return reads.predictions(reader, evaluation)
+
+
 @dataclass(frozen=True)
 class StoredFace:
     """A face with its prediction. Points are (68, 2) picture px; see `drf.results.FaceCrop`."""

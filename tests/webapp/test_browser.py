@@ -135,9 +135,9 @@ def test_a_visitor_filters_shares_downloads_and_opens_a_run(page, address, fille
     assert metric(page) == shown
 
     page.get_by_role("tab", name="Faces").click()
-    page.get_by_role("heading", name="Best 12 of 26").wait_for()
+    page.get_by_role("heading", name="Best 9 of 26").wait_for()
     page.wait_for_function(
-        "() => [...document.images].filter(i => i.alt.includes(' face ')).length === 24"
+        "() => [...document.images].filter(i => i.alt.includes(' face ')).length === 26"
         " && [...document.images].every(i => i.complete && i.naturalWidth > 0)"
     )
     assert query(page)["run_tab"] == ["Faces"]

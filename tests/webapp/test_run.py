@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from drf import metrics
@@ -45,10 +46,12 @@ def test_the_norm_and_the_evaluation_come_from_the_link(shop):
 
 def test_results_show_the_ced_of_every_face(shop):
     app = shop.run("wide")
-    ced, histogram = specs(app)
+    ced, histogram, landmarks, regions = specs(app)
     assert ced["data"][0]["line"]["shape"] == "hv"
     assert "FR" in ced["layout"]["annotations"][0]["text"]
     assert histogram["data"][0]["type"] == "bar"
+    assert landmarks["data"][-1]["text"][36] == "36 · right eye, outer corner"
+    assert set(regions["data"][0]["y"]) == {"jaw", "brows", "nose", "eyes", "mouth"}
     for chart in app.get("plotly_chart"):
         assert chart.proto.alt
     assert list(app.dataframe[0].value["subset"]) == ["challenging", "common"]
@@ -59,12 +62,29 @@ def test_faces_worst_first_with_their_error_and_alt_text(shop):
     assert not app.exception
     errors = 100 * examples.evaluation("common", 0.034, 1).errors("ocular")
     said = texts(app)
-    assert "Worst 12 of 30" in said
-    assert "Best 12 of 30" in said
+    assert "Worst 10 of 30" in said
+    assert "Median 10 of 30" in said
+    assert "Best 10 of 30" in said
     pictures = [image for element in app.get("image") for image in element.proto.imgs]
     assert pictures[0].caption.startswith(f"**{max(errors):.2f} %**")
     assert pictures[0].alt.startswith("Worst face common/")
     assert pictures[-1].alt.startswith("Best face common/")
+    captions = [picture.caption for picture in pictures if picture.alt.startswith("Median")]
+    medians = [float(caption.split()[0].strip("*")) for caption in captions]
+    assert min(medians) <= np.median(errors) <= max(medians)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 26, 30, 36, 330])
+def test_no_face_is_worst_median_and_best_at_once(n):
+    errors = pd.DataFrame({"name": [f"{k:03}" for k in range(n)], "ocular": np.arange(n)[::-1]})
+    shown = faces.extremes(errors, "ocular")
+    worst, median, best = (rows["ocular"].tolist() for rows in shown.values())
+    assert worst == list(range(n))[::-1][: len(worst)]
+    assert best == list(range(n))[: len(best)]
+    assert len({*worst, *median, *best}) == len([*worst, *median, *best]) == min(n, 36)
+    assert max(len(worst), len(median), len(best)) <= faces.SHOWN
+    if median:
+        assert median[0] >= np.median(errors["ocular"]) >= median[-1]
 
 
 def test_a_face_without_a_stored_picture_says_so(shop):
@@ -72,7 +92,7 @@ def test_a_face_without_a_stored_picture_says_so(shop):
     pictures = sum(len(element.proto.imgs) for element in app.get("image"))
     missing = texts(app).count("No picture of this face in the store")
     shown = texts(app).count(examples.WITHOUT_PICTURE.replace("/", "\\/"))
-    assert pictures + missing == 24
+    assert pictures + missing == 30
     assert missing == shown
 
 

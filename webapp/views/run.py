@@ -12,6 +12,7 @@ from webapp import (
     charts,
     faces,
     instruments,
+    landmark_errors,
     leaves,
     rounds,
     run_config,
@@ -88,9 +89,19 @@ def _results(
     if evaluation is None:
         _not_evaluated(run)
         return
-    errors = store.image_errors(current, run["id"], int(evaluation["evaluation"]))[norm].to_numpy()
+    number = int(evaluation["evaluation"])
+    errors = store.image_errors(current, run["id"], number)[norm].to_numpy()
+    parts = landmark_errors.of_evaluation(
+        current.path, run["id"], number, evaluation["points"], norm
+    )
+    shown = (
+        charts.ced(errors, norm),
+        charts.histogram(errors, norm),
+        landmark_errors.by_landmark(parts, norm),
+        landmark_errors.by_region(parts, norm),
+    )
     with st.grid(2, min_column_width=340, gap="medium") as grid:
-        for chart in (charts.ced(errors, norm), charts.histogram(errors, norm)):
+        for chart in shown:
             with grid.cell():
                 _chart(chart, f"errors-{chart.title}")
     st.subheader("Evaluations")
@@ -141,7 +152,7 @@ def _faces(current: Store, run: dict[str, Any], evaluation: pd.Series | None, no
     faces.legend(segments)
     number = int(evaluation["evaluation"])
     errors = store.image_errors(current, run["id"], number)
-    for kind, rows in zip(("Worst", "Best"), faces.worst_and_best(errors, norm), strict=True):
+    for kind, rows in faces.extremes(errors, norm).items():
         if len(rows):
             st.subheader(f"{kind} {len(rows)} of {len(errors)}")
             faces.grid(

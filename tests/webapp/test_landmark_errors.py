@@ -1,0 +1,78 @@
+"""Where on the face a model errs: numbers from the formulas, on the mean shape and by region."""
+
+import numpy as np
+import pytest
+
+from drf import landmarks, metrics
+from tests.webapp import examples
+from webapp import landmark_errors
+from webapp.landmark_errors import LandmarkErrors
+
+
+def stored(shop, key="wide", points="all", norm="ocular"):
+    from db import connection, reads
+
+    con = connection.open_reader(shop.path)
+    evaluations = reads.evaluations(con, shop.ids[key])
+    con.close()
+    number = int(evaluations.loc[evaluations["subset"] == "common", "evaluation"].iloc[0])
+    return landmark_errors.of_evaluation(str(shop.path), shop.ids[key], number, points, norm)
+
+
+@pytest.mark.parametrize("norm", ["ocular", "pupil"])
+def test_errors_of_landmarks_are_means_over_the_faces(shop, norm):
+    made = examples.evaluation("common", 0.034, 1)
+    distance = metrics.normaliser(made.ground_truth, norm)
+    found = stored(shop, norm=norm)
+    for j in (0, 36, 67):
+        away = np.linalg.norm(made.predictions[:, j] - made.ground_truth[:, j], axis=1)
+        assert found.errors[j] == pytest.approx(np.mean(away / distance), rel=1e-4)
+    assert found.errors.mean() == pytest.approx(metrics.nme(made.errors(norm)), rel=1e-4)
+
+
+def test_the_mean_shape_is_an_upright_face_in_its_box():
+    _, truth, _ = examples.faces("common")
+    mean = landmark_errors.mean_shape(truth)
+    assert (mean > 0).all()
+    assert (mean < 1).all()
+    assert mean[8, 1] > mean[30, 1] > mean[27, 1]  # chin below the tip of the nose below its root
+    moved = landmark_errors.mean_shape(3 * truth + 40)
+    assert np.allclose(moved, mean, atol=1e-5)
+
+
+def example(points="all"):
+    known = landmarks.indices(points)
+    rng = np.random.default_rng(0)
+    mean = landmark_errors.mean_shape(examples.faces("common")[1])
+    return LandmarkErrors(known, rng.uniform(0.01, 0.08, len(known)), mean)
+
+
+def test_the_worst_landmark_is_largest_and_every_one_is_named():
+    found = example()
+    chart = landmark_errors.by_landmark(found, "ocular")
+    discs = chart.figure.data[-1]
+    assert np.allclose(np.stack([discs.x, discs.y], 1), found.mean_shape)
+    assert discs.marker.colorscale is not None
+    assert np.argmax(discs.marker.size) == np.argmax(found.errors) == np.argmax(discs.marker.color)
+    assert list(discs.text) == [landmarks.name(index) for index in range(68)]
+    worst = int(np.argmax(found.errors))
+    assert f"Largest: {landmarks.name(worst)} ({100 * found.errors[worst]:.2f} %)" in chart.alt
+
+
+def test_regions_are_means_over_their_landmarks():
+    found = example()
+    (bars,) = landmark_errors.by_region(found, "ocular").figure.data
+    for region, value in zip(bars.y, bars.x, strict=True):
+        members = [found.errors[j] for j in landmarks.indices(region)]
+        assert value == pytest.approx(100 * np.mean(members))
+    assert list(bars.x) == sorted(bars.x)
+    assert len(bars.y) == 5
+
+
+def test_a_model_of_the_eyes_has_one_region_and_twelve_landmarks():
+    found = example("eyes")
+    (bars,) = landmark_errors.by_region(found, "pupil").figure.data
+    assert list(bars.y) == ["eyes"]
+    discs = landmark_errors.by_landmark(found, "pupil").figure.data[-1]
+    assert len(discs.x) == 12
+    assert discs.text[0].startswith("36 · right eye")
