@@ -15,7 +15,7 @@ from webapp.charts import Chart
 from webapp.text import percent
 
 _HEIGHT_PX = 420
-_SMALLEST_PX, _LARGEST_PX = 7, 26
+_SMALLEST_PX, _LARGEST_PX = 5, 21
 
 
 @dataclass(frozen=True)
