@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-SEED = "training.seed"
 FACTS = {
     "family": "family",
     "precision": "json_extract(provenance, '$.precision')",

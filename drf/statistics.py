@@ -123,9 +123,10 @@ def differences_to(
         w ~ Multinomial(n; 1/n, …, 1/n),  T ~ Student's t with ν degrees of freedom
 
     over draws of w, which resamples images with their pairs kept, and of T, which stands for other
-    seeds. Seeds are not resampled: of two rows that would give three values, too narrow by a factor
-    of 1.4 and blind to how little two tell. Without any second seed (ν = 0) the T part is left out
-    and the interval is that of `paired_difference`: over images alone.
+    seeds; all methods share them, whatever their order. Seeds are not resampled: of two rows that
+    would give three values, too narrow by a factor of 1.4 and blind to how little two tell. Without
+    any second seed (ν = 0) the T part is left out: the interval of `paired_difference`, over images
+    alone.
 
     Raises ValueError where the faces do not pair up.
     """
@@ -140,7 +141,7 @@ def differences_to(
     )
     if spread.degrees:
         scale = [spread.sd * math.sqrt(1 / len(m) + 1 / len(baseline)) for m in methods]
-        means += np.array(scale)[:, None] * rng.standard_t(spread.degrees, means.shape)
+        means += np.outer(scale, rng.standard_t(spread.degrees, draws))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=1)
     estimates = differences.mean(axis=1)
     return [

@@ -28,6 +28,18 @@ PAGES = [
         help="One run: scores, curves, configuration, and the faces it gets wrong.",
     ),
     st.Page(
+        "views/ablations.py",
+        title="Ablations",
+        url_path=url_keys.ABLATIONS,
+        help="What one or two keys of the configuration are worth, everything else the same.",
+    ),
+    st.Page(
+        "views/live.py",
+        title="Live",
+        url_path=url_keys.LIVE,
+        help="Runs under way, with progress and curves that follow them, and those just over.",
+    ),
+    st.Page(
         "views/about.py",
         title="About",
         url_path=url_keys.ABOUT,

@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import connection, gallery, methods, paired, reads, views
+from db import connection, gallery, methods, paired, reads, settings, views
 from db.paired import Paired
 from db.sqlite_errors import as_drf_error
 from db.views import View
 from drf.results import LeafPicture
 
-_TTL_S = 10
+TTL_S = 10
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,17 @@ def runs(store: Store) -> pd.DataFrame:
 def method_of_runs(store: Store) -> pd.Series:
     """Return `db.methods.method_of_runs`: run id -> method; runs of one differ only in seed."""
     return _method_of_runs(store.path, store.revision)
+
+
+def settings_of(store: Store, runs: Sequence[str]) -> pd.DataFrame:
+    """Return `db.settings.settings` of runs (full ids)."""
+    return _settings_of(store.path, store.revision, tuple(runs))
+
+
+def circumstances(store: Store, runs: Sequence[str]) -> pd.DataFrame:
+    """Return `db.settings.circumstances` of runs (full ids). Not cached: it is a few rows."""
+    with _reader(store.path) as reader:
+        return settings.circumstances(reader, runs)
 
 
 def find_run(store: Store, text: str) -> str:
@@ -191,7 +202,7 @@ def _reader(path: str) -> Iterator[sqlite3.Connection]:
         reader.close()
 
 
-@st.cache_data(max_entries=64, ttl=_TTL_S, show_spinner=False)
+@st.cache_data(max_entries=64, ttl=TTL_S, show_spinner=False)
 def _leaderboard(
     path: str, revision: int, dataset: str, subset: str, points: str, box: str
 ) -> pd.DataFrame:
@@ -199,13 +210,13 @@ def _leaderboard(
         return reads.leaderboard(reader, dataset=dataset, subset=subset, points=points, box=box)
 
 
-@st.cache_data(max_entries=4, ttl=_TTL_S, show_spinner=False)
+@st.cache_data(max_entries=4, ttl=TTL_S, show_spinner=False)
 def _boards(path: str, revision: int) -> pd.DataFrame:
     with _reader(path) as reader:
         return reads.board_filters(reader)
 
 
-@st.cache_data(max_entries=4, ttl=_TTL_S, show_spinner=False)
+@st.cache_data(max_entries=4, ttl=TTL_S, show_spinner=False)
 def _runs(path: str, revision: int) -> pd.DataFrame:
     with _reader(path) as reader:
         return reads.runs(reader)
@@ -217,7 +228,13 @@ def _method_of_runs(path: str, revision: int) -> pd.Series:
         return methods.method_of_runs(reader)
 
 
-@st.cache_data(max_entries=64, ttl=_TTL_S, show_spinner=False)
+@st.cache_data(max_entries=8, show_spinner=False)
+def _settings_of(path: str, revision: int, runs: tuple[str, ...]) -> pd.DataFrame:
+    with _reader(path) as reader:
+        return settings.settings(reader, runs)
+
+
+@st.cache_data(max_entries=64, ttl=TTL_S, show_spinner=False)
 def _run(path: str, revision: int, run_id: str) -> dict[str, Any]:
     with _reader(path) as reader:
         return reads.run(reader, run_id)

@@ -16,6 +16,11 @@ ORANGE = "#E69F00"
 SKY = "#56B4E9"
 LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
+SEQUENTIAL = ((0, "#0B4F80"), (0.5, "#6FA8CF"), (1, "#E3EEF6"))
+"""Of an error in a table: the better, the deeper."""
+DIVERGING = ((0, BLUE), (0.5, "#F2F2F0"), (1, VERMILLION))
+"""Of a difference around 0: better to worse."""
+
 QUIET = "rgba(128, 136, 148, 0.75)"
 """Marks that explain the data: thresholds, the best epoch. Legible on both surfaces."""
 GRID = "rgba(128, 136, 148, 0.18)"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 LEADERBOARD = ""
 RUN = "run"
+ABLATIONS = "ablations"
+LIVE = "live"
 ABOUT = "about"
 
 
@@ -29,9 +31,13 @@ class UrlKey:
     meaning: str
 
 
-NORM = UrlKey("norm", (LEADERBOARD, RUN), "Ocular", "normalisation: Ocular or Pupil")
+NORM = UrlKey(
+    "norm", (LEADERBOARD, RUN, ABLATIONS, LIVE), "Ocular", "normalisation: Ocular or Pupil"
+)
 VIEW = UrlKey("view", (), None, "name of a stored view, which opens in place of the other keys")
-REVISION = UrlKey("rev", (LEADERBOARD, RUN), None, "revision of the store when the link was made")
+REVISION = UrlKey(
+    "rev", (LEADERBOARD, RUN, ABLATIONS), None, "revision of the store when the link was made"
+)
 
 BOARD_DATASET = UrlKey("lb_dataset", (LEADERBOARD,), None, "dataset")
 BOARD_SUBSET = UrlKey("lb_subset", (LEADERBOARD,), None, "subset of the dataset")
@@ -51,12 +57,24 @@ RUN_TREE = UrlKey("run_tree", (RUN,), "All", "tree of the leaves shown, or All")
 RUN_PAGE = UrlKey("run_page", (RUN,), "1", "page of the leaves")
 RUN_CHANGED = UrlKey("run_changed", (RUN,), True, "whether the configuration hides defaults")
 
+ABLATION_EVALUATION = UrlKey("abl_eval", (ABLATIONS,), None, "evaluation: dataset/subset/box")
+ABLATION_BASE = UrlKey("abl_base", (ABLATIONS,), None, "run of the baseline: beginning of its id")
+ABLATION_FACTOR = UrlKey("abl_factor", (ABLATIONS,), None, "configuration key that varies")
+ABLATION_BY = UrlKey("abl_by", (ABLATIONS,), "None", "second key that varies, or None")
+ABLATION_CELL = UrlKey("abl_cell", (ABLATIONS,), "NME", "cells of the pivot: NME or Difference")
+
+LIVE_CURVE = UrlKey("live_curve", (LIVE,), "Validation NME", "curve: Validation NME, Training loss")
+LIVE_WINDOW = UrlKey("live_last", (LIVE,), "day", "how far back runs that ended are shown")
+LIVE_EVERY = UrlKey("live_every", (LIVE,), "5 s", "how often the page looks again")
+
 KEYS = (
     *(VIEW, NORM, REVISION),
     *(BOARD_DATASET, BOARD_SUBSET, BOARD_POINTS, BOARD_BOX),
     *(BOARD_TEXT, BOARD_SORT, BOARD_ORDER),
     *(RUN_ID, RUN_EVALUATION, RUN_TAB, RUN_SEGMENTS, RUN_EPOCH),
     *(RUN_LEAVES, RUN_TREE, RUN_PAGE, RUN_CHANGED),
+    *(ABLATION_EVALUATION, ABLATION_BASE, ABLATION_FACTOR, ABLATION_BY, ABLATION_CELL),
+    *(LIVE_CURVE, LIVE_WINDOW, LIVE_EVERY),
 )
 
 

@@ -109,7 +109,7 @@ def full_link(page: str, revision: int) -> str:
             values.append((key.name, str(value).lower() if isinstance(value, bool) else str(value)))
     parts = urlsplit(st.context.url or "")
     path = parts.path.rstrip("/")
-    for other in (url_keys.RUN, url_keys.ABOUT):
+    for other in (url_keys.RUN, url_keys.ABLATIONS, url_keys.LIVE, url_keys.ABOUT):
         path = path.removesuffix(f"/{other}")
     base = f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
     return f"{base}{path}/{page}?{urlencode(values, quote_via=quote)}"

@@ -1,0 +1,203 @@
+"""Which runs are compared, what is left out and why, and the figures of what is compared."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from db import paired, reads
+from db.connection import open_reader
+from db.settings import settings as settings_of
+from drf import statistics
+from tests.webapp import ablation_examples
+from tests.webapp.ablation_examples import DEPTHS, TREES
+from tests.webapp.examples import HOSTILE
+from webapp import ablation, ablation_charts, ablation_results
+
+KEYS = ["model.trees", "model.depth"]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    path = tmp_path_factory.mktemp("ablation") / "drf.db"
+    return path, ablation_examples.fill(path)
+
+
+@pytest.fixture(scope="module")
+def compared(filled: tuple[Path, dict[str, str]]) -> ablation.Settings:
+    with contextlib.closing(open_reader(filled[0])) as reader:
+        rows = reads.leaderboard(reader)
+        return ablation.compare(rows, settings_of(reader, list(rows["run"])))
+
+
+def base_of(compared, ids, key="2-5-1"):
+    (number,) = compared.runs.loc[compared.runs["run"] == ids[key], "setting"]
+    return int(number)
+
+
+def results(filled, compared, keys):
+    base = base_of(compared, filled[1])
+    rows = ablation_results.compared(compared, base, keys)
+    with contextlib.closing(open_reader(filled[0])) as reader:
+        errors = paired.errors(reader, list(rows["evaluation"])).ocular
+    return ablation_results.results(compared, base, keys, errors)[0], rows, errors
+
+
+def test_runs_that_differ_only_in_their_seed_are_one_setting(filled, compared):
+    runs = compared.runs[compared.runs["setting"] == base_of(compared, filled[1])]
+    assert set(runs["run"]) == {filled[1]["again"], filled[1]["2-5-1"]}
+    assert sorted(runs["seed"]) == [0, 1]
+    assert "training.seed" not in compared.table
+
+
+def test_the_baseline_without_a_choice_has_most_neighbours(filled, compared):
+    assert ablation.centre(compared) == base_of(compared, filled[1])
+
+
+def test_factors_are_keys_that_alone_make_another_setting(filled, compared):
+    base = base_of(compared, filled[1])
+    # training.lr varies on the board, but never alone; family and faces are no keys.
+    assert ablation.factors(compared, base) == ["model.trees", "model.depth", "model.leaf"]
+    odd = base_of(compared, filled[1], "other family")
+    assert ablation.factors(compared, odd) == []
+
+
+def test_a_second_factor_may_need_the_first(filled, compared):
+    base = base_of(compared, filled[1])
+    assert "training.lr" in ablation.factors(compared, base, given="model.leaf")
+    assert "training.lr" not in ablation.factors(compared, base, given="model.trees")
+    assert "model.leaf" not in ablation.factors(compared, base, given="model.leaf")
+
+
+def test_only_the_factors_vary_among_what_is_compared(filled, compared):
+    base = base_of(compared, filled[1])
+    numbers = ablation.chosen(compared, base, KEYS)
+    pairs = {tuple(map(int, row)) for row in compared.table.loc[numbers, KEYS].to_numpy()}
+    assert pairs == {(t, d) for t in TREES for d in DEPTHS} - {(4, 3)}
+    assert base in numbers
+
+
+def test_every_run_of_the_board_is_compared_or_left_out_with_what_differs(filled, compared):
+    base = base_of(compared, filled[1])
+    out = ablation.left_out(compared, base, KEYS).set_index("run")["why"]
+    used = set(compared.runs_of(ablation.chosen(compared, base, KEYS))["run"])
+    assert used | set(out.index) == set(filled[1].values())
+    assert not used & set(out.index)
+    why = {name: out[run] for name, run in filled[1].items() if run in out}
+    assert why == {
+        "leaf": f"model.leaf: xy → {HOSTILE[0]}",
+        "two changes": "model.leaf: xy → map; training.lr: 0.001 → 0.003",
+        "interrupted": "it is interrupted",
+        "other faces": "evaluated faces: syntheti → others",
+        "other family": "family: heatmap-forest → hourglass",
+        "2-5-0": "a newer run has the same setting and seed",
+    }
+
+
+def test_a_long_list_of_differences_is_cut_and_counted():
+    rows = pd.DataFrame(
+        {"run": ["a", "b"], "evaluation": [1, 2], "status": "finished", "seed": 0, "name": "x"}
+    ).assign(manifest_digest="d", flip_test=True)
+    table = pd.DataFrame({f"k{i}": ["1", "2"] for i in range(9)}, index=["a", "b"], dtype=object)
+    compared = ablation.compare(rows, table)
+    (why,) = ablation.left_out(compared, 0, [])["why"]
+    assert why.count("→") == 6
+    assert why.endswith("; and 3 more")
+
+
+def test_a_collapsed_run_is_a_result_and_a_crashed_one_is_not():
+    rows = pd.DataFrame(
+        {
+            "run": ["a", "b", "c"],
+            "evaluation": [1, 2, 3],
+            "status": ["finished", "collapsed", "crashed"],
+            "seed": 0,
+            "name": "x",
+            "manifest_digest": "d",
+            "flip_test": True,
+        }
+    )
+    table = pd.DataFrame({"k": ["1", "2", "3"]}, index=["a", "b", "c"], dtype=object)
+    compared = ablation.compare(rows, table)
+    assert set(compared.runs["run"]) == {"a", "b"}
+    assert list(ablation.left_out(compared, 0, ["k"])["why"]) == ["it is crashed"]
+
+
+def test_values_come_in_their_order():
+    values = ["10", "2", '"xy"', None, "2.5", '"map"', "true"]
+    assert ablation.in_order(values) == ["2", "2.5", "10", '"map"', '"xy"', "true", None]
+    assert [ablation.shown(v) for v in ('"xy"', "0.5", "true", None)] == ["xy", "0.5", "true", "–"]
+
+
+def test_differences_are_those_of_the_paired_errors(filled, compared):
+    frame, rows, errors = results(filled, compared, ["model.trees"])
+    assert [ablation.shown(value) for value in frame["value_0"]] == ["1", "2", "4"]
+    percent = {
+        number: 100 * errors[(rows["setting"] == number).to_numpy()] for number in frame["setting"]
+    }
+    base = percent[base_of(compared, filled[1])]
+    others = [percent[n] for n in frame["setting"][frame["verdict"] != "baseline"]]
+    expected = statistics.differences_to(base, others)
+    found = frame[frame["verdict"] != "baseline"]
+    for (_, row), interval in zip(found.iterrows(), expected, strict=True):
+        assert (row["difference"], row["low"], row["high"]) == pytest.approx(
+            (interval.estimate, interval.low, interval.high)
+        )
+        assert row["nme"] - base.mean() == pytest.approx(interval.estimate)
+    assert list(found["verdict"]) == ["↑ worse", "↓ better"]
+    assert list(found["improved"]) == pytest.approx(
+        [(o.mean(axis=0) < base.mean(axis=0)).mean() for o in others]
+    )
+
+
+def test_cost_stands_beside_the_score(filled, compared):
+    frame, *_ = results(filled, compared, KEYS)
+    row = frame[(frame["value_0"] == "4") & (frame["value_1"] == "5")].iloc[0]
+    assert row["params_m"] == pytest.approx(0.52)
+    assert row["macs_g"] == pytest.approx(0.022)
+    assert row["wall_min"] == pytest.approx(94 / 60)
+    assert row["ms_per_face"] == pytest.approx(1 + 20 * ablation_examples.true_error(4, 5))
+    assert row["seeds"] == 2
+
+
+def test_the_pivot_has_a_cell_for_each_pair_and_leaves_the_missing_one_empty(filled, compared):
+    frame, *_ = results(filled, compared, KEYS)
+    chart = ablation_charts.heat(frame, KEYS, "Ocular", differences=False)
+    (cells,) = chart.figure.data
+    z = np.array(cells.z, dtype=float)
+    assert z.shape == (3, 2)
+    assert np.isnan(z[2, 0])  # 4 trees, depth 3
+    for row in frame.to_dict("records"):
+        place = ["1", "2", "4"].index(row["value_0"]), ["3", "5"].index(row["value_1"])
+        assert z[place] == pytest.approx(row["nme"])
+    differences = ablation_charts.heat(frame, KEYS, "Ocular", differences=True)
+    assert differences.figure.data[0].zmid == 0
+    assert "baseline" in np.array(differences.figure.data[0].text)[1, 1]
+
+
+def test_hostile_values_are_text_in_charts(filled, compared):
+    frame, *_ = results(filled, compared, ["model.leaf"])
+    charts = [
+        ablation_charts.nme(frame, ["model.leaf"], "Ocular"),
+        ablation_charts.difference(frame, ["model.leaf"], "Ocular"),
+    ]
+    for chart in charts:
+        assert "<img" not in chart.figure.to_json().encode().decode("unicode_escape")
+        assert chart.alt.endswith(".")
+    assert frame["collapsed"].sum() == 1
+    assert (
+        ablation_results.table(frame, ["model.leaf"])["model.leaf"].str.startswith("↯").sum() == 1
+    )
+
+
+def test_the_csv_has_every_row_with_its_runs(filled, compared):
+    frame, *_ = results(filled, compared, KEYS)
+    lines = ablation_results.csv(frame, KEYS, "ocular").decode().splitlines()
+    assert len(lines) == 1 + 5
+    assert lines[0].startswith("model.trees,model.depth,ocular_nme_percent,ocular_nme_sd_percent")
+    assert "difference,difference_low,difference_high" in lines[0]
+    assert filled[1]["4-5-1"][:8] in lines[-1]

@@ -1,0 +1,145 @@
+"""Runs under way: how they are sorted, when they end, and what the page says of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from db.connection import open_store
+from db.runs import beat
+from tests.webapp.conftest import opened, texts
+from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
+from webapp import live
+from webapp.live import Sighting
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def run(**changes):
+    values = {
+        "id": "0" * 32,
+        "status": "running",
+        "started_at": "2026-11-24T11:30:00.000Z",
+        "heartbeat_at": "2026-11-24T11:50:00.000Z",
+        "process_started": datetime(2026, 11, 24, 11, 29, tzinfo=UTC).timestamp(),
+        "progress": 0.25,
+        "epoch": 10,
+        "epochs": 40,
+        "faces_per_s": 205.4,
+    }
+    return values | changes
+
+
+def test_the_estimated_end_follows_from_the_pace():
+    """A quarter in 20 minutes: the other three quarters take an hour from the last heartbeat."""
+    since = live.beginning(run())
+    assert since == Sighting(datetime(2026, 11, 24, 11, 30, tzinfo=UTC), 0.0)
+    assert live.end(since, live.sighting(run())) == datetime(2026, 11, 24, 12, 50, tzinfo=UTC)
+    said = live.sentence(run(), since, NOW)
+    assert said == (
+        "25 % done · epoch 10 of 40 · 205 faces/s · ends in about 50 min 0 s, at 12:50 UTC"
+    )
+
+
+def test_a_resumed_run_is_timed_from_when_it_was_first_seen_again():
+    resumed = run(process_started=datetime(2026, 11, 24, 11, 45, tzinfo=UTC).timestamp())
+    assert live.beginning(resumed) is None
+    first = live.sighting(resumed)
+    assert "end not known yet" in live.sentence(resumed, first, NOW)
+    later = resumed | {"heartbeat_at": "2026-11-24T11:55:00.000Z", "progress": 0.5}
+    assert live.end(first, live.sighting(later)) == datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
+
+
+def test_a_run_that_has_not_begun_to_move_has_no_end_yet():
+    assert "end not known yet" in live.sentence(run(progress=0.0), live.beginning(run()), NOW)
+
+
+def test_a_silent_run_says_when_it_was_last_heard_of_and_promises_no_end():
+    said = live.sentence(run(status="stale", epochs=None), live.beginning(run()), NOW)
+    assert said.endswith("epoch 10 · 205 faces/s · last heard of 10 min 0 s ago")
+
+
+def test_runs_are_sorted_by_how_they_stand_and_when_they_were_heard_of():
+    rows = [
+        run(id="running long ago", heartbeat_at="2026-11-01T00:00:00.000Z"),
+        run(id="stale", status="stale"),
+        run(id="crashed", status="crashed", heartbeat_at="2026-11-24T11:59:00.000Z"),
+        run(id="old stale", status="stale", heartbeat_at="2026-01-01T00:00:00.000Z"),
+        run(id="finished", status="finished"),
+        run(id="old finished", status="finished", heartbeat_at="2026-11-22T00:00:00.000Z"),
+    ]
+    shown = live.sort_out(pd.DataFrame(rows), NOW, timedelta(days=1))
+    assert list(shown.running["id"]) == ["running long ago"]
+    assert list(shown.silent["id"]) == ["crashed", "stale"]
+    assert list(shown.ended["id"]) == ["finished"]
+    assert shown.hidden == 1
+
+
+def test_a_curve_is_in_percent_and_absent_before_its_first_value():
+    frame = pd.DataFrame(
+        {"epoch": [1, 2], "metric": "val_nme_ocular", "value": [float("nan"), 0.05]}
+    )
+    chart = live.curve(frame, "val_nme_ocular", "Validation NME")
+    assert list(chart.figure.data[0].y) == pytest.approx([5.0])
+    assert "now 5" in chart.alt
+    assert live.curve(frame.iloc[:1], "val_nme_ocular", "Validation NME") is None
+    assert live.curve(frame, "loss", "Training loss") is None
+
+
+def progress_bars(app):
+    return {bar.proto.text: bar.proto.value for bar in app.get("progress")}
+
+
+def test_the_page_shows_running_silent_and_ended_runs(shop):
+    app = opened("views/live.py", live_last="30 days")
+    assert not app.exception
+    said = texts(app)
+    assert "Under way: 1" in said  # untested: this process
+    assert "Silent: 1" in said  # the buried one; the other machine's was heard of in January
+    assert "Its process died without a word." in said
+    assert "and 1 more; 1 of them not heard of in the last 30 days" in said
+    (table,) = app.dataframe
+    assert set(table.value["status"]) == {
+        *("✓ finished", "■ interrupted", "✗ failed", "↯ collapsed")
+    }
+    assert sorted(progress_bars(app).values()) == [0, 30]
+
+
+def test_hostile_names_are_text_on_the_live_page(shop):
+    app = opened("views/live.py", live_last=HOSTILE[1])
+    assert not app.exception
+    labels = [link.proto.label for link in app.get("page_link")]
+    bars = [bar.proto.text for bar in app.get("progress")]
+    for name in HOSTILE:
+        assert name not in "\n".join([texts(app), *labels, *bars])
+    assert "which is not here" in app.warning[-1].value
+
+
+def test_the_page_follows_a_run_that_trains(tmp_path, monkeypatch):
+    path = tmp_path / "live.db"
+    store = open_store(path)
+    training = add_run(store, HOURGLASS, None, state="running")
+    monkeypatch.setenv("DRF_DB", str(path))
+    app = opened("views/live.py")
+    beat(store, training, epoch=20, progress=0.5, faces_per_s=300.0)
+    app.run()
+    ((said, value),) = progress_bars(app).items()
+    assert value == 50
+    assert "epoch 20 of 40" in said
+    store.close()
+
+
+def test_the_live_page_of_a_young_store_says_how_to_begin(tmp_path, monkeypatch):
+    open_store(tmp_path / "empty.db").close()
+    monkeypatch.setenv("DRF_DB", str(tmp_path / "empty.db"))
+    app = opened("views/live.py")
+    assert not app.exception
+    assert "drf train hourglass" in [code.value for code in app.code]
+
+
+def test_looking_at_live_runs_changes_nothing(shop):
+    before = shop.path.read_bytes()
+    opened("views/live.py")
+    assert shop.path.read_bytes() == before

@@ -1,0 +1,176 @@
+"""Which runs of a board make an ablation: the same but for one or two keys of the configuration.
+
+A setting is what runs share that differ in nothing but their seed. A key is a factor of a baseline
+if some setting differs from it in that key alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from db.methods import SEED
+from db.settings import FACTS
+
+FACES, FLIP = "evaluated faces", "flip test"
+_NO_FACTORS = {*FACTS, FACES, FLIP}
+_RESULTS = ("finished", "collapsed")  # a collapse is what came of the setting; a crash is not
+_MOST_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the evaluated runs of one board differ in.
+
+    table     a setting a row (index 0, 1, …), a column for everything that varies between them:
+              configuration keys, `db.settings.FACTS`, FACES, FLIP; JSON text, None for what is
+              not there
+    runs      rows of `reads.leaderboard` with `setting`: the newest run of each setting and seed
+    left_out  rows that are no result of a setting, with `reason`, a sentence's end
+    """
+
+    table: pd.DataFrame
+    runs: pd.DataFrame
+    left_out: pd.DataFrame
+
+    @property
+    def keys(self) -> list[str]:
+        """The configuration keys that vary."""
+        return [key for key in self.table if key not in _NO_FACTORS]
+
+    def differing(self, base: int) -> pd.DataFrame:
+        """Return which values of which setting are not those of `base`, the shape of `table`."""
+        mine = self.table.loc[base]
+        return (self.table != mine) & ~(self.table.isna() & mine.isna())
+
+    def runs_of(self, settings: Collection[int]) -> pd.DataFrame:
+        """Return the runs of some settings."""
+        return self.runs[self.runs["setting"].isin(list(settings))]
+
+
+def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
+    """Group the runs of a board into settings.
+
+    rows      columns of `reads.leaderboard`
+    settings  `db.settings.settings` of these runs
+    """
+    rows = rows.sort_values("evaluation", ascending=False)
+    ended = rows["status"].isin(_RESULTS)
+    known = settings.reindex(rows["run"]).drop(columns=SEED, errors="ignore")
+    known[FACES] = [json.dumps(str(digest)[:8]) for digest in rows["manifest_digest"]]
+    known[FLIP] = [json.dumps(bool(flip)) for flip in rows["flip_test"]]
+    made = [tuple(row) for row in known.where(known.notna(), None).to_numpy()]
+    rows = rows.assign(made=made)
+    again = ended & rows[ended].duplicated(["made", "seed"]).reindex(rows.index, fill_value=False)
+    reason = np.where(ended, "a newer run has the same setting and seed", "it is " + rows["status"])
+    kept = rows[ended & ~again]
+    distinct = list(dict.fromkeys(kept["made"]))
+    numbers = {setting: number for number, setting in enumerate(distinct)}
+    table = pd.DataFrame(distinct, columns=known.columns, dtype=object)
+    varying = [key for key in table if len(set(table[key])) > 1]
+    return Settings(
+        table=table[varying],
+        runs=kept.assign(setting=kept["made"].map(numbers)).drop(columns="made"),
+        left_out=rows.assign(reason=reason)[~ended | again].drop(columns="made"),
+    )
+
+
+def centre(settings: Settings) -> int:
+    """Return the setting that most others differ from in one key alone: the natural baseline.
+
+    Among equals the one with most runs, then the newest. Raises ValueError where there is none.
+    """
+    codes = np.stack(
+        [pd.factorize(settings.table[key], use_na_sentinel=False)[0] for key in settings.table]
+        or [np.zeros(len(settings.table), dtype=int)],
+        axis=1,
+    )
+    may = np.array([key not in _NO_FACTORS for key in settings.table] or [False])
+    runs = settings.runs["setting"].value_counts()
+
+    def rank(base: int) -> tuple[int, int, int]:
+        differ = codes != codes[base]
+        near = (differ.sum(axis=1) == 1) & (differ @ may)
+        return int(near.sum()), int(runs[base]), -base
+
+    return max(range(len(codes)), key=rank)
+
+
+def factors(settings: Settings, base: int, given: str | None = None) -> list[str]:
+    """Return the keys that can be a factor, those with most values first.
+
+    given: another factor, whose value is then free as well. A key is offered if at least one
+    setting differs from the baseline in it and, but for `given`, in nothing else.
+    """
+    differ = settings.differing(base)
+    free = [given] if given in differ else []
+    many = differ.drop(columns=free).sum(axis=1)
+    values = {
+        key: settings.table.loc[differ[key] & (many == 1), key].nunique(dropna=False)
+        for key in settings.keys
+        if key != given
+    }
+    return sorted((key for key in values if values[key]), key=lambda key: (-values[key], key))
+
+
+def chosen(settings: Settings, base: int, keys: Sequence[str]) -> list[int]:
+    """Return the settings that differ from the baseline in these keys at most, itself too."""
+    others = settings.differing(base).drop(columns=list(keys))
+    return [int(number) for number in others.index[~others.any(axis=1)]]
+
+
+def left_out(settings: Settings, base: int, keys: Sequence[str]) -> pd.DataFrame:
+    """Return (name, run, why) of every run of the board that is not compared, nearest first.
+
+    why: what differs, from the baseline's value to the run's; of another family only what both
+    have, since its own keys compare with nothing.
+    """
+    differ = settings.differing(base)
+    odd = differ.drop(columns=list(keys)).sum(axis=1)
+    parts = []
+    for number in odd.index[odd > 0].tolist():
+        runs = settings.runs_of([number])
+        why = _differences(settings.table.loc[base], settings.table.loc[number], keys)
+        parts.append(runs[["name", "run"]].assign(why=why, odd=odd[number]))
+    unfit = settings.left_out.rename(columns={"reason": "why"})[["name", "run", "why"]]
+    parts.append(unfit.assign(odd=len(differ.columns) + 1))
+    frame = pd.concat(parts).sort_values(["odd", "name", "run"]).drop(columns="odd")
+    return frame.reset_index(drop=True)
+
+
+def _differences(mine: pd.Series, theirs: pd.Series, keys: Sequence[str]) -> str:
+    other_family = "family" in mine and mine["family"] != theirs["family"]
+    said = []
+    for key in mine.index:
+        a, b = mine[key], theirs[key]
+        foreign = other_family and (a is None or b is None)
+        if key not in keys and a != b and not foreign:
+            said.append(f"{key}: {shown(a)} → {shown(b)}")
+    more = len(said) - _MOST_SHOWN
+    rest = f"; and {more} more" if more > 0 else ""
+    return "; ".join(said[:_MOST_SHOWN]) + rest
+
+
+def shown(value: str | None) -> str:
+    """Return a stored value (JSON text) as a person writes it; – for a key that is not there."""
+    if value is None:
+        return "–"
+    held = json.loads(value)
+    return held if isinstance(held, str) else value
+
+
+def in_order(values: Collection[str | None]) -> list[str | None]:
+    """Return values (JSON text) once each: numbers as they grow, then text, then None."""
+
+    def rank(value: str | None) -> tuple[int, float, str]:
+        if value is None:
+            return 2, 0.0, ""
+        held = json.loads(value)
+        number = isinstance(held, int | float) and not isinstance(held, bool)
+        return (0, float(held), "") if number else (1, 0.0, value)
+
+    return sorted(set(values), key=rank)

@@ -1,0 +1,154 @@
+"""What the live page shows of runs: which are under way, silent or just over, and when they end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from pandas.io.formats.style import Styler
+
+from webapp import badges, theme
+from webapp.charts import Chart, spans_decades
+from webapp.text import duration
+
+WINDOWS = {"hour": 1, "6 hours": 6, "day": 24, "week": 24 * 7, "30 days": 24 * 30}
+"""Name in the URL -> hours back from now in which a run counts as recent."""
+
+_RESUMED_S = 30.0  # a process that began so long after its run was recorded went on with it
+_HEIGHT = 240
+_COLOURS = {"red": theme.VERMILLION, "orange": theme.ORANGE}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Rows of `reads.runs` by how they stand, the latest heard of first. hidden: silent ones that
+    were heard of before the window, which nobody can call live."""
+
+    running: pd.DataFrame
+    silent: pd.DataFrame
+    ended: pd.DataFrame
+    hidden: int
+
+
+def sort_out(runs: pd.DataFrame, now: datetime, window: timedelta) -> Shown:
+    """Sort runs into running; stale or crashed; and ended: the last two within the window."""
+    heard = pd.to_datetime(runs["heartbeat_at"], utc=True, format="ISO8601")
+    runs = runs.assign(heard=heard).sort_values("heard", ascending=False)
+    recent = now - runs["heard"] <= window
+    silent = runs["status"].isin(("stale", "crashed"))
+    running = runs["status"] == "running"
+    return Shown(
+        runs[running],
+        runs[silent & recent],
+        runs[recent & ~silent & ~running],
+        int((silent & ~recent).sum()),
+    )
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A run's progress (0..1) at a time; the rest is reckoned from two of them."""
+
+    at: datetime
+    progress: float
+
+
+def sighting(run: dict[str, Any]) -> Sighting:
+    """Return how far a run was when it was last heard of."""
+    return Sighting(datetime.fromisoformat(run["heartbeat_at"]), float(run["progress"]))
+
+
+def beginning(run: dict[str, Any]) -> Sighting | None:
+    """Return the start of a run; None for one that was resumed, since its pause is no measure."""
+    started = datetime.fromisoformat(run["started_at"])
+    resumed = float(run["process_started"]) - started.timestamp() > _RESUMED_S
+    return None if resumed else Sighting(started, 0.0)
+
+
+def end(since: Sighting, last: Sighting) -> datetime | None:
+    """Return when a run will end at the pace between two sightings; None if it has not moved.
+
+    t_end = t + (1 - p) (t - t_0) / (p - p_0)
+    """
+    done = last.progress - since.progress
+    if done <= 0:
+        return None
+    return last.at + (last.at - since.at) * ((1 - last.progress) / done)
+
+
+def sentence(run: dict[str, Any], since: Sighting | None, now: datetime) -> str:
+    """Return where a run stands: epoch, speed, how much is done, and when it will end."""
+    epochs = "" if pd.isna(run["epochs"]) else f" of {int(run['epochs'])}"
+    parts = [f"{100 * run['progress']:.0f} % done", f"epoch {int(run['epoch'])}{epochs}"]
+    if not pd.isna(run["faces_per_s"]):
+        parts.append(f"{run['faces_per_s']:.0f} faces/s")
+    if run["status"] != "running":
+        last = datetime.fromisoformat(run["heartbeat_at"])
+        parts.append(f"last heard of {duration((now - last).total_seconds())} ago")
+    elif since is None or (over := end(since, sighting(run))) is None:
+        parts.append("end not known yet")
+    else:
+        left = max((over - now).total_seconds(), 0.0)
+        parts.append(f"ends in about {duration(left)}, at {over.astimezone(UTC):%H:%M} UTC")
+    return " · ".join(parts)
+
+
+def curve(frame: pd.DataFrame, metric: str, title: str) -> Chart | None:
+    """Return one metric of a run against the epoch, None where it has no value yet.
+
+    frame: (epoch, metric, value). NMEs are shown in percent.
+    """
+    rows = frame[(frame["metric"] == metric) & frame["value"].notna()].sort_values("epoch")
+    if rows.empty:
+        return None
+    unit, factor = (", %", 100) if "nme" in metric else ("", 1)
+    values = rows["value"] * factor
+    figure = go.Figure(
+        go.Scatter(
+            x=rows["epoch"],
+            y=values,
+            mode="lines+markers" if len(rows) <= 30 else "lines",
+            line={"color": theme.BLUE, "width": 2},
+            marker={"size": 6},
+            hovertemplate="%{y:.4g}<extra></extra>",
+        ),
+        theme.layout(x="epoch", y=title + unit, height=_HEIGHT),
+    )
+    if spans_decades(values):
+        figure.update_yaxes(type="log", dtick="D2")
+    if rows["epoch"].max() <= 10:
+        figure.update_xaxes(dtick=1)
+    now, best = values.iloc[-1], values.min()
+    alt = f"{title}{unit} against the epoch: now {now:.4g}, lowest {best:.4g}."
+    return Chart(title, figure, alt)
+
+
+def table(ended: pd.DataFrame, now: datetime) -> pd.DataFrame:
+    """Return what is shown of runs that ended: how, how long ago, and what they reached."""
+    return pd.DataFrame(
+        {
+            "name": ended["name"],
+            "status": ended["status"].map(badges.label),
+            "ago": [duration(seconds) for seconds in (now - ended["heard"]).dt.total_seconds()],
+            "best": 100 * ended["best_val_nme"],
+            "epoch": ended["epoch"],
+            "took": [duration(seconds) for seconds in ended["wall_s"]],
+            "reason": ended["reason"],
+            "id": ended["id"].str[:8],
+        }
+    )
+
+
+def styled(shown: pd.DataFrame) -> Styler:
+    """Return the table with the colour of what went wrong beside its sign and word."""
+    styler = shown.style.format("{:.2f}", subset=["best"], na_rep="–")
+    for status, look in badges.LOOKS.items():
+        if look.colour in _COLOURS:
+            rows = shown.index[shown["status"] == badges.label(status)]
+            colour = f"color: {_COLOURS[look.colour]}"
+            cells = pd.IndexSlice[rows, ["name", "status"]]
+            styler = styler.map(lambda _, colour=colour: colour, subset=cells)
+    return styler

@@ -1,0 +1,257 @@
+"""Ablations: what one or two keys of the configuration are worth, everything else the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from drf.statistics import SeedSpread
+from webapp import (
+    ablation,
+    ablation_charts,
+    ablation_results,
+    board,
+    share,
+    store,
+    theme,
+    url_keys,
+    url_state,
+)
+from webapp.ablation import Settings
+from webapp.charts import Chart
+from webapp.store import Store
+from webapp.text import plain
+
+_CHOICE, _TABLE, _SHOWN = "abl_choice", "abl_table", "abl_shown"
+_NONE = str(url_keys.ABLATION_BY.default)
+_CELLS = ("NME", "Difference")
+
+
+def page(current: Store) -> None:
+    st.title("Ablations")
+    boards = store.boards(current)
+    if boards.empty:
+        st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
+        st.code("drf eval RUN", language="bash")
+        return
+    with st.container(horizontal=True, gap="small"):
+        norm = url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))
+        with st.container(width=240):
+            evaluation, chosen = _choose_evaluation(boards)
+        settings = _settings(current.path, current.revision, *chosen)
+        if not settings.runs.empty:
+            with st.container(width=380):
+                base = _choose_baseline(settings)
+    share.moved_on(current)
+    if settings.runs.empty:
+        st.info("No run on this board ran to its end.", icon=":material/hourglass_empty:")
+        return
+    keys = _choose_factors(settings, base)
+    if not keys:
+        _no_factor(settings, base)
+        return
+    rows = ablation_results.compared(settings, base, keys)
+    paired = store.paired_errors(current, list(zip(rows["run"], rows["evaluation"], strict=True)))
+    errors = {"Ocular": paired.ocular, "Pupil": paired.pupil}[norm]
+    frame, spread = ablation_results.results(settings, base, keys, errors)
+    _summary(current, rows, frame, len(paired.faces), evaluation)
+    _charts(frame, keys, norm)
+    _table(frame, keys, norm, spread)
+    _left_out(settings, base, keys)
+    _footer(current, frame, keys, norm)
+
+
+def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, str]]:
+    """Return the label of the board that was chosen, the fullest without a choice, and its name."""
+    boards = boards.assign(flip_test=True)
+    boards["label"] = boards.apply(board.evaluation_label, axis=1)
+    order = [board.usual_order(subset) for subset in boards["subset"]]
+    boards = boards.assign(order=order).sort_values(["entries", "order"], ascending=[False, True])
+    label = url_state.select(
+        url_keys.ABLATION_EVALUATION, "Evaluation", list(boards["label"]), "dataset/subset/box"
+    )
+    row = boards[boards["label"] == label].iloc[0]
+    return label, (row["dataset"], row["subset"], row["points"], row["box"])
+
+
+@st.cache_data(max_entries=8, ttl=store.TTL_S, show_spinner=False)
+def _settings(
+    path: str, revision: int, dataset: str, subset: str, points: str, box: str
+) -> Settings:
+    current = Store(path, revision)
+    rows = store.leaderboard(current, dataset=dataset, subset=subset, points=points, box=box)
+    return ablation.compare(rows, store.settings_of(current, list(rows["run"])))
+
+
+def _choose_baseline(settings: Settings) -> int:
+    """Return the setting that the link names by one of its runs, else the natural one.
+
+    As on the run page the chooser writes the link itself: eight characters of an id.
+    """
+    key = url_keys.ABLATION_BASE.name
+    wanted = st.query_params.get(key)
+    base = ablation.centre(settings)
+    if wanted is not None:
+        matching = settings.runs.loc[settings.runs["run"].str.startswith(wanted.lower()), "setting"]
+        if wanted and len(set(matching)) == 1:
+            base = int(matching.iloc[0])
+        else:
+            st.warning(
+                f"No run that ended on this board matches “{plain(wanted)}”.",
+                icon=":material/link_off:",
+            )
+    first = settings.runs.sort_values("seed").drop_duplicates("setting").set_index("run")
+    counts = settings.runs["setting"].value_counts()
+    labels = {
+        run: f"{row['name']} · {run[:8]}" + (f" · {n} seeds" if n > 1 else "")
+        for run, row in first.sort_values("evaluation", ascending=False).iterrows()
+        if (n := counts[row["setting"]])
+    }
+    st.session_state[_CHOICE] = first.index[first["setting"] == base][0]
+    st.session_state[key] = st.session_state[_CHOICE][:8]  # so that the full link spells it out
+    st.selectbox(
+        "Baseline",
+        list(labels),
+        format_func=labels.__getitem__,
+        key=_CHOICE,
+        on_change=_chosen,
+        filter_mode="contains",
+        help="What everything is compared with; runs that differ only by seed are one.",
+    )
+    return base
+
+
+def _chosen() -> None:
+    st.query_params[url_keys.ABLATION_BASE.name] = st.session_state[_CHOICE][:8]
+
+
+def _choose_factors(settings: Settings, base: int) -> list[str]:
+    """Return the keys that vary: none where nothing differs from the baseline in one key alone."""
+    offered = ablation.factors(settings, base)
+    if not offered:
+        return []
+    with st.container(horizontal=True, gap="small"):
+        with st.container(width=260):
+            factor = url_state.select(url_keys.ABLATION_FACTOR, "Factor", offered)
+        seconds = [_NONE, *ablation.factors(settings, base, given=factor)]
+        with st.container(width=260):
+            by = url_state.select(url_keys.ABLATION_BY, "Second factor", seconds)
+    return [factor] if by == _NONE else [factor, by]
+
+
+def _no_factor(settings: Settings, base: int) -> None:
+    st.info(
+        "No other run on this board differs from the baseline in one key of the configuration"
+        " alone. Choose another baseline, or train one that does:",
+        icon=":material/science:",
+    )
+    st.code("drf train PRESET --set KEY=VALUE", language="bash")
+    _left_out(settings, base, [])
+
+
+def _summary(
+    current: Store, rows: pd.DataFrame, frame: pd.DataFrame, n_faces: int, evaluation: str
+) -> None:
+    st.caption(
+        f"{len(frame)} settings, {len(rows)} runs, {n_faces} faces of {plain(evaluation)};"
+        " everything but the factors and the seed is the same."
+    )
+    around = store.circumstances(current, list(rows["run"]))
+    several = [
+        f"{n} {word}"
+        for column, word in (("code", "commits of the code"), ("hardware", "kinds of machine"))
+        if (n := around[column].nunique()) > 1
+    ]
+    if several:
+        st.caption(f":material/info: These runs come from {' and '.join(several)}.")
+
+
+def _charts(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
+    if len(keys) > 1:
+        cell = url_state.switch(url_keys.ABLATION_CELL, "Cells", _CELLS)
+        _chart(ablation_charts.heat(frame, keys, norm, differences=cell == _CELLS[1]))
+    with st.grid(2, min_column_width=340, gap="medium") as grid:
+        for make in (ablation_charts.nme, ablation_charts.difference):
+            with grid.cell():
+                _chart(make(frame, keys, norm))
+
+
+def _chart(chart: Chart) -> None:
+    st.subheader(chart.title)
+    st.caption(chart.help)
+    config = theme.CHART_CONFIG
+    st.plotly_chart(chart.figure, key=f"ablation-{chart.title}", config=config, alt=chart.alt)
+
+
+def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str, spread: SeedSpread) -> None:
+    st.subheader("Difference and cost")
+    shown = ablation_results.table(frame, keys)
+    st.session_state[_SHOWN] = [ids.split()[0] for ids in frame["ids"]]
+    st.dataframe(
+        ablation_results.styled(shown),
+        hide_index=True,
+        height="content" if len(shown) <= 40 else 1440,
+        column_config=ablation_results.column_config(keys, norm),
+        key=_TABLE,
+        on_select=_open_run,
+        selection_mode="single-row",
+        placeholder="–",
+        alt=f"{len(shown)} settings with NME, difference to the baseline and cost, as in the CSV",
+    )
+    if spread.degrees:
+        said = (
+            "Intervals of 95 % are over images, resampled with their pairs kept, and over seeds,"
+            f" whose standard deviation of {spread.sd:.2f} percentage points is pooled over the"
+            f" settings shown ({spread.degrees} degrees of freedom)."
+        )
+    else:
+        said = (
+            "Intervals of 95 % are over images alone: no setting shown has a second seed, so even a"
+            " difference that is told apart may be the luck of one."
+        )
+    st.caption(f"**Bold**: best. Underlined: second. Tick a row to open its first run. {said}")
+
+
+def _open_run() -> None:
+    if picked := st.session_state[_TABLE].selection.rows:
+        run = st.session_state[_SHOWN][picked[0]]
+        st.switch_page("views/run.py", query_params={url_keys.RUN_ID.name: run})
+
+
+def _left_out(settings: Settings, base: int, keys: Sequence[str]) -> None:
+    rows = ablation.left_out(settings, base, keys)
+    if rows.empty:
+        return
+    one = "1 run is" if len(rows) == 1 else f"{len(rows)} runs are"
+    st.subheader("Left out")
+    st.caption(f"{one} on this board and not compared; what differs from the baseline is listed.")
+    text = st.column_config.TextColumn
+    st.dataframe(
+        rows.assign(run=rows["run"].str[:8]),
+        hide_index=True,
+        height="content" if len(rows) <= 12 else 460,
+        column_config={
+            "name": text("Run", width="medium"),
+            "run": text("Id", width="small"),
+            "why": text("What differs: baseline → run", width="large"),
+        },
+        alt=f"{len(rows)} runs that are not compared, and what differs",
+    )
+
+
+def _footer(current: Store, frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "CSV of this view",
+            ablation_results.csv(frame, keys, norm.lower()),
+            file_name=f"drf-ablation-{'-'.join(keys)}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        share.link(url_keys.ABLATIONS, current)
+
+
+page(st.session_state["store"])

@@ -1,0 +1,155 @@
+"""Live: runs under way with progress, curves and estimated end; silent ones; those just over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from drf.errors import DrfError
+from webapp import badges, board, live, share, store, theme, url_keys, url_state
+from webapp.live import Shown, Sighting
+from webapp.store import Store
+from webapp.text import plain
+
+_EVERY_S = {"2 s": 2, "5 s": 5, "15 s": 15, "1 min": 60}
+_CURVES = {"Validation NME": "val_nme_{norm}", "Training loss": "loss"}
+_SEEN, _TABLE, _SHOWN = "live_seen", "live_table", "live_shown"
+_CARDS = 12
+
+
+def page(current: Store) -> None:
+    st.title("Live")
+    with st.container(horizontal=True, gap="small"):
+        norm = url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))
+        curve = url_state.switch(url_keys.LIVE_CURVE, "Curve", list(_CURVES))
+        with st.container(width=150):
+            window = url_state.select(
+                url_keys.LIVE_WINDOW, "Last", list(live.WINDOWS), "How far back runs are shown."
+            )
+        with st.container(width=150):
+            every = url_state.select(url_keys.LIVE_EVERY, "Look again every", list(_EVERY_S))
+    metric = _CURVES[curve].format(norm=board.NORMS[norm])
+    st.fragment(_strip, run_every=_EVERY_S[every])(curve, metric, window)
+    share.link(url_keys.LIVE, current)
+
+
+def _strip(curve: str, metric: str, window: str) -> None:
+    """Show the store as it is now. Runs again by itself and not with the page, so it reads the
+    store for itself, and says in a sentence if that has gone."""
+    try:
+        current = store.current()
+        runs = store.runs(current)
+        now = datetime.now(UTC)
+        shown = live.sort_out(runs, now, timedelta(hours=live.WINDOWS[window]))
+        st.caption(f"As of {now:%H:%M:%S} UTC.")
+        _running(current, shown.running, curve, metric, now)
+    except DrfError as error:
+        sentence = str(error).replace(store.path(), store.shown_path())
+        st.error(plain(f"{sentence}."), icon=":material/database_off:")
+        return
+    _silent(shown, window, now)
+    _ended(shown.ended, window, now)
+
+
+def _running(current: Store, running: pd.DataFrame, curve: str, metric: str, now: datetime) -> None:
+    st.subheader(f"Under way: {len(running)}")
+    if running.empty:
+        st.info("No run is under way.", icon=":material/hourglass_empty:")
+        st.code("drf train hourglass", language="bash")
+        return
+    with st.grid(2, min_column_width=340, gap="medium") as grid:
+        for run in running.head(_CARDS).to_dict("records"):
+            with grid.cell(), st.container(border=True, height="stretch"):
+                _head(run, _since(run), now)
+                _curve(current, run["id"], curve, metric)
+    if len(running) > _CARDS:
+        st.caption(f"and {len(running) - _CARDS} more, which were heard of less lately.")
+
+
+def _since(run: dict[Any, Any]) -> Sighting | None:
+    """Return what the pace is reckoned from: the run's start, or if it was resumed the first time
+    that this visitor saw it since."""
+    if begun := live.beginning(run):
+        return begun
+    seen = st.session_state.setdefault(_SEEN, {})
+    return seen.setdefault((run["id"], run["process_started"]), live.sighting(run))
+
+
+def _head(run: dict[Any, Any], since: Sighting | None, now: datetime) -> None:
+    """Show name, status in words, progress, and a sentence of where the run stands."""
+    look = badges.LOOKS[run["status"]]
+    link = {url_keys.RUN_ID.name: run["id"][:8]}
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.page_link("views/run.py", label=f"**{plain(run['name'])}**", query_params=link)
+        st.badge(run["status"], icon=look.icon, color=look.colour, help=look.meaning)
+        st.caption(f"`{run['id'][:8]}` · {plain(run['family'])} · seed {run['seed']}")
+    st.progress(float(run["progress"]), text=plain(live.sentence(run, since, now)))
+
+
+def _curve(current: Store, run: str, title: str, metric: str) -> None:
+    chart = live.curve(store.curves(current, run), metric, title)
+    if chart is None:
+        st.caption(f"{title}: nothing yet; the first value comes with the first epoch.")
+        return
+    key, config = f"live-{run}-{metric}", theme.CHART_CONFIG
+    st.plotly_chart(chart.figure, key=key, config=config, alt=chart.alt)
+
+
+def _silent(shown: Shown, window: str, now: datetime) -> None:
+    if shown.silent.empty and not shown.hidden:
+        return
+    st.subheader(f"Silent: {len(shown.silent)}")
+    with st.grid(2, min_column_width=340, gap="medium") as grid:
+        for run in shown.silent.head(_CARDS).to_dict("records"):
+            with grid.cell(), st.container(border=True, height="stretch"):
+                _head(run, None, now)
+                look = badges.LOOKS[run["status"]]
+                say: Callable[..., Any] = st.error if look.colour == "red" else st.warning
+                say(look.meaning, icon=look.icon)
+    more = max(len(shown.silent) - _CARDS, 0) + shown.hidden
+    if more:
+        st.caption(f"and {more} more; {shown.hidden} of them not heard of in the last {window}.")
+
+
+def _ended(ended: pd.DataFrame, window: str, now: datetime) -> None:
+    st.subheader(f"Ended: {len(ended)}")
+    if ended.empty:
+        st.caption(f"No run ended in the last {window}.")
+        return
+    shown = live.table(ended, now)
+    st.session_state[_SHOWN] = list(shown["id"])
+    text, number = st.column_config.TextColumn, st.column_config.NumberColumn
+    st.dataframe(
+        live.styled(shown),
+        hide_index=True,
+        height="content" if len(shown) <= 15 else 565,
+        column_config={
+            "name": text("Run", width="medium"),
+            "status": text("Status"),
+            "ago": text("Ended", help="How long ago."),
+            "best": number("Best val NME, %", format="%.2f", help="Ocular, of the best epoch."),
+            "epoch": number("Epochs", format="%d"),
+            "took": text("Took"),
+            "reason": text("Why it ended", width="large"),
+            "id": text("Id", width="small"),
+        },
+        key=_TABLE,
+        on_select=_open_run,
+        selection_mode="single-row",
+        placeholder="–",
+        alt=f"{len(shown)} runs that ended in the last {window}, the latest first",
+    )
+    st.caption("Tick a row to open the run.")
+
+
+def _open_run() -> None:
+    if picked := st.session_state[_TABLE].selection.rows:
+        run = st.session_state[_SHOWN][picked[0]]
+        st.switch_page("views/run.py", query_params={url_keys.RUN_ID.name: run})
+
+
+page(st.session_state["store"])
