@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from sqlite_utils import Database
 
-from db import clock
+from db import clock, reads
 from db.arrays import points_to_blob
 from db.connection import writing
 from db.error_vectors import store_error_vectors
@@ -90,6 +90,7 @@ def _insert_evaluation(
         "ms_per_face": evaluation.ms_per_face,
         "checkpoint": checkpoint,
         "created_at": clock.now(),
+        "revision": reads.revision(db.conn) + 1,  # the one that this transaction makes
     }
     return int(str(db.table("evaluations").insert(row).last_pk))
 

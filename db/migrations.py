@@ -89,6 +89,16 @@ def m005_error_vectors(db: Database) -> None:
         )
 
 
+@migrations()
+def m006_revisions(db: Database) -> None:
+    """The store's revision that brought each evaluation, so that a board can be shown as it was.
+
+    0 for those from before this step: they are older than any revision that a link could name.
+    """
+    for statement in _REVISIONS:
+        db.execute(statement)
+
+
 _RUNS = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
     "INSERT INTO meta VALUES ('revision', 0)",
@@ -272,7 +282,20 @@ _ERROR_VECTORS = (
 )
 
 
-def _evaluation_scores() -> str:
+_REVISIONS = (
+    "ALTER TABLE evaluations ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
+    "DROP INDEX evaluations_board",
+    "CREATE INDEX evaluations_board"
+    " ON evaluations (dataset, subset, points, box, run, flip_test, revision)",
+)
+
+
+def score_columns() -> str:
+    """Return SQL that makes the ten scores of an evaluation, percent, of its rows `s` of `scores`.
+
+    Part of a released step: a new score is a new step with a view of its own.
+    """
+
     def percent(norm: str, column: str, metric: str, threshold: str) -> str:
         return (
             f"max(CASE WHEN s.norm = '{norm}' AND s.metric = '{metric}' "
@@ -286,11 +309,14 @@ def _evaluation_scores() -> str:
         ("fr10", "fr", "0.10"),
         ("auc10", "auc", "0.10"),
     )
-    columns = ",\n".join(percent(norm, *score) for norm in ("ocular", "pupil") for score in shown)
+    return ",\n".join(percent(norm, *score) for norm in ("ocular", "pupil") for score in shown)
+
+
+def _evaluation_scores() -> str:
     return f"""
     CREATE VIEW evaluation_scores AS
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.points, e.box, e.flip_test, e.n,
-    {columns},
+    {score_columns()},
     e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
     FROM evaluations AS e JOIN scores AS s ON s.evaluation = e.id
     GROUP BY e.id

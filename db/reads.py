@@ -17,6 +17,7 @@ import pandas as pd
 
 from db import status
 from db.arrays import affine_from_blob, points_from_blob, points_from_blobs
+from db.migrations import score_columns
 from drf.errors import NotFoundError
 
 SCORES = tuple(
@@ -35,6 +36,24 @@ _DTYPES = (  # where every value is NULL or there is no row, pandas cannot tell
     | dict.fromkeys(("value", "ocular", "pupil"), "float64")
     | {"flip_test": "bool"}
 )
+_NEWEST = """
+    SELECT max(id) FROM evaluations WHERE {where}
+    GROUP BY run, dataset, subset, points, box, flip_test
+"""
+# What views pivot they pivot for every evaluation there is; a board asks for its own alone.
+_ENTRIES = """
+    SELECT r.name, r.family, e.dataset, e.subset, e.points, e.box, e.flip_test, e.n, r.preset,
+        r.track, r.seed, r.params, r.macs, json_extract(r.provenance, '$.precision') AS precision,
+        r.wall_s, e.ms_per_face, r.state, r.heartbeat_at, r.host, r.pid, r.process_started,
+        e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at, {scores}
+    FROM evaluations AS e JOIN runs AS r ON r.id = e.run JOIN scores AS s ON s.evaluation = e.id
+    WHERE e.id IN ({chosen}) GROUP BY e.id
+"""
+_LEADERBOARD = (
+    *("rank", "name", "family", *SCORES, *BOARD, "flip_test", "n", "preset", "track", "seed"),
+    *("params", "macs", "precision", "wall_s", "ms_per_face", "status", "evaluation", "run"),
+    *("checkpoint", "manifest_digest", "created_at"),
+)
 _LIFE = ("state", "heartbeat_at", "host", "pid", "process_started")
 
 
@@ -50,6 +69,7 @@ def leaderboard(
     subset: str | None = None,
     points: str | None = "all",
     box: str | None = None,
+    at_revision: int | None = None,
 ) -> pd.DataFrame:
     """Return the newest evaluation of every run on every board, ranked by ocular NME in each.
 
@@ -57,30 +77,36 @@ def leaderboard(
     params, macs, precision, wall_s, ms_per_face, status, evaluation (id), run (id), checkpoint,
     manifest_digest, created_at. None selects all of a column; a filter that matches nothing
     returns no rows.
+
+    at_revision: only evaluations that the store had at that revision, so the board as it was, but
+    for runs that were deleted since; what a run itself says, its name and status, is of today.
     """
     wanted = {"dataset": dataset, "subset": subset, "points": points, "box": box}
-    given = {column: value for column, value in wanted.items() if value is not None}
-    where = " AND ".join(f"l.{column} = :{column}" for column in given) or "1"
-    life = ", ".join(f"r.{column}" for column in _LIFE if column != "state")
-    frame = _frame(
-        con,
-        f"SELECT l.*, r.state AS stored_state, {life} FROM leaderboard AS l"
-        f" JOIN runs AS r ON r.id = l.run WHERE {where}",
-        given,
-    )
-    frame["state"] = frame.pop("stored_state")
-    return _with_status(frame).drop(columns=list(_LIFE))
+    given: dict[str, str | int] = {k: v for k, v in wanted.items() if v is not None}
+    where = [f"{column} = :{column}" for column in given]
+    if at_revision is not None:
+        given["at_revision"] = at_revision
+        where.append("revision <= :at_revision")
+    chosen = _NEWEST.format(where=" AND ".join(where) or "1")
+    frame = _frame(con, _ENTRIES.format(chosen=chosen, scores=score_columns()), given)
+    frame["rank"] = frame.groupby(list(BOARD))["ocular_nme"].rank(method="min").astype("int64")
+    frame = frame.sort_values([*BOARD, "ocular_nme", "evaluation"], ignore_index=True)
+    return _with_status(frame)[list(_LEADERBOARD)]
 
 
-def board_filters(con: sqlite3.Connection) -> pd.DataFrame:
-    """Return the boards there are: BOARD and `entries`, the number of rows on each."""
+def board_filters(con: sqlite3.Connection, *, at_revision: int | None = None) -> pd.DataFrame:
+    """Return the boards there are: BOARD and `entries`, the number of rows on each.
+
+    at_revision: as in `leaderboard`.
+    """
     board = ", ".join(BOARD)
     # Not from the view `leaderboard`: it would add up every score in order to count rows.
     return _frame(
         con,
-        f"SELECT {board}, count(*) AS entries FROM"
-        f" (SELECT DISTINCT {board}, run, flip_test FROM evaluations)"
+        f"SELECT {board}, count(*) AS entries FROM (SELECT DISTINCT {board}, run, flip_test"
+        " FROM evaluations WHERE revision <= ifnull(?, revision))"
         f" GROUP BY {board} ORDER BY {board}",
+        [at_revision],
     )
 
 
@@ -225,8 +251,12 @@ def crop(con: sqlite3.Connection, face: int) -> tuple[bytes, np.ndarray] | None:
 
 
 def _with_status(frame: pd.DataFrame) -> pd.DataFrame:
-    derived = [status.of_run(row) for row in frame.to_dict("records")]
-    return frame.assign(status=pd.Series(derived, index=frame.index, dtype="str"))
+    """Add `status`; only what claims to be running has to be looked at, which saves most rows."""
+    claims = frame[frame["state"] == "running"]
+    derived = [status.of_run(row) for row in claims.to_dict("records")]
+    found = frame["state"].astype("str")
+    found[claims.index] = derived
+    return frame.assign(status=found)
 
 
 def _columns(con: sqlite3.Connection, table: str) -> list[str]:

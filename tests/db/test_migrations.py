@@ -14,7 +14,14 @@ from db.migrations import APPLICATION_ID, migrations
 from drf.errors import StoreError
 from tests.db import examples, processes
 
-STEPS = ["m001_runs", "m002_evaluations", "m003_gallery", "m004_views", "m005_error_vectors"]
+STEPS = [
+    "m001_runs",
+    "m002_evaluations",
+    "m003_gallery",
+    "m004_views",
+    "m005_error_vectors",
+    "m006_revisions",
+]
 
 
 @pytest.mark.parametrize("content", [None, b""], ids=["no file", "empty file"])
@@ -68,6 +75,23 @@ def test_an_older_store_is_brought_up_to_date_with_its_rows(path: Path) -> None:
     con = open_reader(path)
     assert [m.name for m in migrations.applied(Database(con))] == STEPS
     assert reads.leaderboard(con)["name"].tolist() == ["old"]
+    con.close()
+
+
+def test_evaluations_from_before_revisions_are_on_the_board_of_any_revision(path: Path) -> None:
+    run = examples.older_store(path)
+    old = sqlite3.connect(path, isolation_level=None)
+    migrations.apply(Database(old), stop_before="m006_revisions")
+    old.execute(
+        "INSERT INTO evaluations (run, dataset, subset, points, n, box, flip_test, manifest,"
+        " ms_per_face, created_at) VALUES (?, '300w', 'full', 'all', 1, 'gt', 1, '{}', 1.0, '')",
+        [run],
+    )
+    old.execute("INSERT INTO scores VALUES (1, 'ocular', 'nme', NULL, 0.03)")
+    old.close()
+    open_store(path).close()
+    con = open_reader(path)
+    assert reads.leaderboard(con, at_revision=0)["ocular_nme"].tolist() == [3.0]
     con.close()
 
 

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from sqlite_utils import Database
 
@@ -53,6 +54,38 @@ def test_a_newer_evaluation_takes_the_place_of_the_older(filled: list[str], path
     assert len(board) == 5
     assert len(reads.evaluations(con, filled[0])) == 3  # the older one is history, not lost
     con.close()
+
+
+def test_the_board_can_be_read_as_it_was_at_a_revision(filled: list[str], path: Path) -> None:
+    con = open_reader(path)
+    before, then = reads.leaderboard(con), reads.revision(con)
+    con.close()
+    db = open_store(path)
+    evaluations.record_evaluation(db, filled[0], examples.evaluation(error_px=0.1), [])
+    late = runs.start_run(db, examples.new_run(name="late"))
+    evaluations.record_evaluation(db, late, examples.evaluation(box="gt_jitter"), [])
+    db.close()
+    con = open_reader(path)
+    assert len(reads.leaderboard(con)) == 5
+    pd.testing.assert_frame_equal(reads.leaderboard(con, at_revision=then), before)
+    assert set(reads.board_filters(con)["box"]) == {"gt", "gt_jitter"}
+    assert reads.board_filters(con, at_revision=then)[["box", "entries"]].to_numpy().tolist() == [
+        ["gt", 4]
+    ]
+    assert reads.leaderboard(con, at_revision=0).empty
+    newest = con.execute("SELECT max(revision) FROM evaluations").fetchone()
+    assert newest == (reads.revision(con),)
+    con.close()
+
+
+def test_the_board_agrees_with_the_view_that_plain_sqlite_reads(
+    con: sqlite3.Connection,
+) -> None:
+    view = pd.read_sql_query("SELECT * FROM leaderboard", con).rename(columns={"state": "status"})
+    board = reads.leaderboard(con, points=None)
+    pd.testing.assert_frame_equal(
+        board, view[list(board.columns)].astype(board.dtypes.to_dict()), check_exact=True
+    )
 
 
 @pytest.mark.parametrize(
