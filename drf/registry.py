@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from drf.config import RunConfig, nearest
 from drf.errors import UsageError
 from drf.models.base import Frame, LandmarkModel
+from drf.models.cascade_forest import CascadeForest, CascadeForestConfig
 from drf.models.cnn_heatmap import CnnHeatmap, CnnHeatmapConfig
 from drf.models.gaussian_forest import GaussianForest, GaussianForestConfig
 from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
@@ -30,6 +31,7 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     "mean-shape": Family(MeanShapeConfig, MeanShape),
+    "cascade-forest": Family(CascadeForestConfig, CascadeForest),
     "cnn-heatmap": Family(CnnHeatmapConfig, CnnHeatmap),
     "gaussian-forest": Family(GaussianForestConfig, GaussianForest),
     "heatmap-forest": Family(HeatmapForestConfig, HeatmapForest),

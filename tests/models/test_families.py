@@ -13,6 +13,7 @@ from drf.models.hourglass import HourglassConfig
 from drf.training import checkpoint
 
 SMALL = {
+    "cascade-forest": {"model.width": 8, "model.features": 8, "model.trees": 2},
     "cnn-heatmap": {"model.width": 8, "model.features": 16, "model.map_size": 8},
     "gaussian-forest": {
         "model.width": 8,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from drf import registry
 from drf.config import AugmentConfig, RunConfig
 from drf.methods import Request, configure
 from drf.training import checkpoint
@@ -38,26 +39,33 @@ PLAIN = {f"augment__{field.name}": 0.0 for field in fields(AugmentConfig)}
 def forest(preset: str = "heatmap-forest", **changes: object) -> RunConfig:
     """The tiny configuration; keys of the model without its name, others with __ for the dot."""
     flat = {k.replace("__", ".") if "__" in k else f"model.{k}": v for k, v in changes.items()}
-    options = FOREST | flat if preset == "heatmap-forest" else flat
+    options = flat
+    if preset in ("heatmap-forest", "cascade-forest"):
+        known = registry.family(preset).config.__dataclass_fields__
+        shared = {k: v for k, v in FOREST.items() if k.removeprefix("model.") in known}
+        options = {k: v for k, v in FOREST.items() if not k.startswith("model.")} | shared | flat
     return configure(Request(preset, options=options)).config
 
 
 @pytest.mark.parametrize(
     "changes",
     [
+        {"preset": "cascade-forest", "stages": 2},
         {"statistics": "stepwise", "pool": "group", "data__points": "all"},
         {"statistics": "round", "cnn_steps": 2, "leaf_iterations": 3},
         {"tree_update": "sequential", "target": "mean"},
         {"leaf_update": "ridge", "pool": "shared"},
     ],
-    ids=["stepwise", "round", "sequential", "ridge"],
+    ids=["cascade", "stepwise", "round", "sequential", "ridge"],
 )
 def test_a_resumed_forest_equals_the_uninterrupted_one(
     make: Make, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     """Interrupted after its second epoch of four: leaves, statistics, the tree whose turn it is,
     steepness and groups go on as if nothing had been."""
-    config = forest(training__deterministic=True, **changes)
+    preset = str(changes.get("preset", "heatmap-forest"))
+    changes = {k: v for k, v in changes.items() if k != "preset"}
+    config = forest(preset, training__deterministic=True, **changes)
     whole, parts = Listener(), Listener()
     make(config, whole, tmp_path / "whole").run()
 

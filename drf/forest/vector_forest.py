@@ -1,0 +1,190 @@
+"""A forest whose leaves hold vectors, and remember how wrong the forest was where they are used.
+
+    y_hat(x) = 1/T sum_t sum_l P_t(l|x) v_tl      learned by gradient, together with the gates
+    C(x)     = 1/T sum_t sum_l P_t(l|x) C_tl      the covariance of the error to expect at x
+
+    C_tl = sum_i P_t(l|x_i) e_i e_i^T / sum_i P_t(l|x_i),   e_i = y_i - y_hat(x_i)
+
+C_tl is kept by stepwise EM: no head of the network and no loss has to learn it, and it costs one
+product with the routing that is there already.
+
+Symbols beyond `drf.forest`: B faces; R routes of a face, one for each landmark, each with trees of
+its own; D numbers of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drf.forest import memory, stepwise
+from drf.forest.codes import TreeCodes, turns
+from drf.forest.gates import Annealing, SplitGates, steepness
+from drf.forest.routing import balance, hard_leaves, log_routing, probabilities, top_leaves
+from drf.ranges import Range
+
+EMPTY = 1e-6
+"""Share of the rows that a leaf is taken to have at least when its covariance is read."""
+
+
+@dataclass(frozen=True)
+class VectorForestConfig:
+    """trees, tree_depth: of each route, 2^depth leaves a tree
+    steepness_first, steepness_last, annealing: gamma of the gates over the run
+    warmup: share of the run in which the routing learns the tree codes of the labels as well
+    inference: soft; hard, the leaf that each tree decides on; top, the `top` most probable leaves
+    """
+
+    trees: Annotated[int, Range(1, 64)] = 8
+    tree_depth: Annotated[int, Range(1, 10)] = 4
+    steepness_first: Annotated[float, Range(0.01, 100)] = 1.0
+    steepness_last: Annotated[float, Range(0.01, 100)] = 6.0
+    annealing: Annealing = "geometric"
+    warmup: Annotated[float, Range(0, 1)] = 0.05
+    inference: Literal["soft", "hard", "top"] = "soft"
+    top: Annotated[int, Range(1, 1024)] = 4
+
+
+@dataclass(frozen=True)
+class Routed:
+    """gates  (B, R, T, S), steepness included · log_p, p  (B, R, T, L) · vectors  (B, R, D)"""
+
+    gates: Tensor
+    log_p: Tensor
+    p: Tensor
+    vectors: Tensor
+
+
+class VectorForest(nn.Module):
+    """T trees for each of R routes over features (B, R, F).
+
+    unit: what a value of 1 stands for. Steps of Adam have a fixed size, so values should be of
+    order 1. Raises UsageError for leaves that do not fit into memory, before they are made.
+    """
+
+    moments: Tensor
+    mass: Tensor
+    steps: Tensor
+
+    def __init__(
+        self, config: VectorForestConfig, features: int, routes: int, dims: int, unit: float
+    ) -> None:
+        super().__init__()
+        self.config, self.unit = config, unit
+        trees, leaves = config.trees, 2**config.tree_depth
+        numbers = routes * trees * leaves * (features + dims + dims**2)
+        copies = 5  # of what gradients move: the value, its gradient, two moments, the average
+        memory.require(4 * copies * numbers, f"{routes} x {trees} trees of {leaves} vectors")
+        self.gates = SplitGates(features, trees, config.tree_depth, sites=routes)
+        self.codes = TreeCodes(routes, dims, trees, config.tree_depth)
+        self.values = nn.Parameter(torch.zeros(routes, trees * leaves, dims))
+        self.register_buffer("moments", torch.zeros(routes, trees * leaves, dims**2))
+        self.register_buffer("mass", torch.full((routes, trees * leaves), 1 / leaves))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.set_progress(0.0)
+
+    @torch.no_grad()
+    def start(self, features: Tensor, rows: Tensor) -> None:
+        """Set codes and leaves from vectors (n, R, D), thresholds from features (b, R, F) so that
+        the routing starts with the shares of the codes: each leaf at the mean of its vectors, each
+        covariance at that of all."""
+        by_route = rows.transpose(0, 1)  # (R, n, D)
+        self.codes.start(by_route)
+        codes = self.codes(by_route)  # (R, n, T)
+        trees, leaves = self.config.trees, 2**self.config.tree_depth
+        self.gates.start(features, turns(codes.transpose(0, 1), leaves))
+        place = (codes + leaves * torch.arange(trees, device=codes.device)).flatten(1)
+        labels = by_route.repeat_interleave(trees, dim=1)  # (R, n T, D), as place
+        total = torch.zeros_like(self.values)
+        total.scatter_add_(1, place[..., None].expand_as(labels), labels)
+        count = torch.zeros_like(self.mass).scatter_add_(1, place, torch.ones_like(labels[..., 0]))
+        mean = labels.mean(dim=1, keepdim=True)
+        held = torch.where(count[..., None] > 0, total / count[..., None].clamp(min=1), mean)
+        self.values.copy_(held / self.unit)
+        self.mass.fill_(1 / leaves)
+        self.moments.copy_(_outer(by_route - mean).mean(dim=1, keepdim=True) / leaves)
+        self.steps.zero_()
+
+    def set_progress(self, share: float) -> None:
+        c = self.config
+        self._warming = share < c.warmup
+        self.gates.set_steepness(steepness(share, c.steepness_first, c.steepness_last, c.annealing))
+
+    def forward(self, features: Tensor) -> Routed:
+        gates = self.gates(features)
+        log_p = log_routing(gates)
+        p = probabilities(log_p)
+        if not self.training and self.config.inference == "hard":
+            p = _one_hot(gates, p)
+        elif not self.training and self.config.inference == "top":
+            shares, leaf = top_leaves(log_p, min(self.config.top, p.shape[-1]))
+            p = torch.zeros_like(p).scatter(-1, leaf, shares.exp())
+        return Routed(gates, log_p, p, self._mean(p, self.values * self.unit))
+
+    def hard(self, routed: Routed) -> Tensor:
+        """Return what the vectors would be if each tree decided on one leaf: (B, R, D)."""
+        return self._mean(_one_hot(routed.gates, routed.p), self.values * self.unit)
+
+    def covariances(self, routed: Routed) -> Tensor:
+        """Return C(x): (B, R, D, D), symmetric, positive semidefinite."""
+        d = self.values.shape[-1]
+        return self._mean(routed.p, self._held_covariances()).unflatten(-1, (d, d))
+
+    def leaf(self, route: int, tree: int, leaf: int) -> tuple[Tensor, Tensor]:
+        """Return what one leaf holds: its vector (D,) and the covariance of its errors (D, D)."""
+        place, d = tree * 2**self.config.tree_depth + leaf, self.values.shape[-1]
+        covariance = self._held_covariances()[route, place].view(d, d)
+        return self.values[route, place] * self.unit, covariance
+
+    def _held_covariances(self) -> Tensor:
+        return self.moments / self.mass.clamp(min=EMPTY)[..., None]
+
+    def _mean(self, p: Tensor, held: Tensor) -> Tensor:
+        """Return 1/T sum_t sum_l P_t(l|x) held_tl: (B, R, T, L), (R, T L, M) -> (B, R, M)."""
+        with torch.autocast(p.device.type, enabled=False):
+            rows = p.flatten(2).transpose(0, 1)
+            return (rows @ held).transpose(0, 1) / self.config.trees
+
+    def loss(self, routed: Routed, rows: Tensor) -> dict[str, Tensor]:
+        """Return the parts of the loss beyond that of the vectors: in the warm-up, of the routing
+        against the codes of vectors (B, R, D)."""
+        if not self._warming:
+            return {}
+        codes = self.codes(rows.transpose(0, 1)).transpose(0, 1)
+        return {"codes": -routed.log_p.gather(-1, codes.unsqueeze(-1)).mean()}
+
+    @torch.no_grad()
+    def leaf_step(self, routed: Routed, errors: Tensor) -> None:
+        """Take the errors of a batch, (B, R, D), into the covariances."""
+        rows = routed.p.flatten(2).transpose(0, 1)  # (R, B, T L)
+        eta = stepwise.rate(self.steps).to(rows.dtype)
+        moments = rows.mT @ _outer(errors.transpose(0, 1)) / len(errors)
+        self.moments.lerp_(moments, eta)
+        self.mass.lerp_(rows.mean(dim=1), eta)
+        self.steps += 1
+
+    @torch.no_grad()
+    def instruments(self, outputs: Sequence[Routed]) -> dict[str, float]:
+        """Return usage_entropy and information (nats, means over trees and routes), largest_share
+        (0..1) and steepness."""
+        usage = balance(torch.cat([routed.log_p for routed in outputs]))
+        return {
+            "usage_entropy": float(usage.usage_entropy.mean()),
+            "information": float(usage.information.mean()),
+            "largest_share": float(usage.largest_share.mean()),
+            "steepness": float(self.gates.gamma),
+        }
+
+
+def _outer(vectors: Tensor) -> Tensor:
+    """(..., D) -> (..., D^2)."""
+    return (vectors.unsqueeze(-1) * vectors.unsqueeze(-2)).flatten(-2)
+
+
+def _one_hot(gates: Tensor, like: Tensor) -> Tensor:
+    return F.one_hot(hard_leaves(gates), like.shape[-1]).to(like.dtype)

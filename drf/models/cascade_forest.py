@@ -1,0 +1,206 @@
+"""The cascade forest: coarse maps find the landmarks, forests correct them, stage after stage.
+
+    shape_0 = soft-argmax of coarse maps
+    shape_s = shape_(s-1) + forest_s(features sampled at shape_(s-1))
+
+Every landmark of every stage has a forest of its own (`drf.forest.vector_forest`): its leaves hold
+what is left to the true place, a vector, and the covariance of the error that is to be expected.
+All stages look at the maps of one encoder, which runs once. The gradient of a stage does not reach
+through the places at which it looks: each stage answers for itself.
+
+head = mlp is the control: a plain network with as many multiplications in the place of each forest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+
+from drf import landmarks
+from drf.forest import gallery
+from drf.forest.vector_forest import Routed, VectorForest, VectorForestConfig
+from drf.models import backbones
+from drf.models.backbones import Features
+from drf.models.base import Frame, LandmarkModel, Sample
+from drf.models.coarse import CoarseMaps
+from drf.models.local import LocalFeatures
+from drf.models.local_mlp import LocalMlp, hidden_of_equal_cost
+from drf.ranges import Range
+from drf.results import LeafPicture
+
+UNIT = 0.1
+"""Of what leaves hold, as a share of the box."""
+
+FIRST_ERROR = 0.04
+"""Standard deviation of the error that the first stage starts from, as a share of the box; each
+following stage starts from half of it. How the coarse maps will err is not known at the start."""
+
+
+@dataclass(frozen=True)
+class CascadeForestConfig(VectorForestConfig):
+    """backbone, width: the encoder · features: of each landmark, that splits see
+    stages: corrections · head: a forest for each landmark, or the control, see above
+    coordinate: weight of the L1 distance of each stage's points, px of the input
+    """
+
+    backbone: backbones.Kind = "residual"
+    width: Annotated[int, Range(8, 512)] = 32
+    features: Annotated[int, Range(4, 512)] = 32
+    stages: Annotated[int, Range(1, 8)] = 1
+    head: Literal["forest", "mlp"] = "forest"
+    coordinate: Annotated[float, Range(0, 100)] = 1.0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """coarse  maps · shapes  (B, K, 2) unit box: of the coarse maps, then of each stage
+    routed  of each stage; empty where heads are no forests
+    """
+
+    coarse: Tensor
+    shapes: list[Tensor]
+    routed: list[Routed]
+
+
+class CascadeForest(LandmarkModel):
+    """See the module. Raises UsageError for what cannot be built, before any work."""
+
+    def __init__(self, config: CascadeForestConfig, frame: Frame) -> None:
+        super().__init__(frame)
+        self.config = config
+        k, features = frame.n_points, config.features
+        self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
+        self.coarse = CoarseMaps(self.backbone, k)
+        self.looks = nn.ModuleList(
+            [LocalFeatures(self.backbone, k, features) for _ in range(config.stages)]
+        )
+        hidden = hidden_of_equal_cost(features, config.trees, config.tree_depth, 2)
+        self.heads = nn.ModuleList(
+            [
+                VectorForest(config, features, k, 2, UNIT)
+                if config.head == "forest"
+                else LocalMlp(features, hidden, k, 2, UNIT)
+                for _ in range(config.stages)
+            ]
+        )
+
+    @property
+    def _forests(self) -> list[VectorForest]:
+        return [head for head in self.heads if isinstance(head, VectorForest)]
+
+    @torch.no_grad()
+    def start(self, sample: Sample) -> None:
+        features, drawn = self.backbone(sample.images), sample.drawn
+        for stage, forest in enumerate(self._forests):
+            error = torch.randn_like(drawn) * FIRST_ERROR / 2**stage
+            seen = self.looks[stage](features, (drawn - error)[: len(sample.images)])
+            forest.start(seen, error)
+
+    def set_progress(self, share: float) -> None:
+        for forest in self._forests:
+            forest.set_progress(share)
+
+    def forward(self, images: Tensor) -> Outputs:
+        features: Features = self.backbone(images)
+        coarse = self.coarse(features.context)
+        shapes, routed = [self.coarse.points(coarse)], []
+        for look, head in zip(self.looks, self.heads, strict=True):
+            at = shapes[-1].detach()
+            answer = head(look(features, at))
+            if isinstance(answer, Routed):
+                routed.append(answer)
+                answer = answer.vectors
+            shapes.append(at + answer)
+        return Outputs(coarse, shapes, routed)
+
+    def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        parts = {"coarse": self.coarse.loss(outputs.coarse, points)}
+        total = parts["coarse"]
+        for stage, shape in enumerate(outputs.shapes[1:], start=1):
+            error = (shape - points).abs().mean() * self.frame.input_size
+            parts[f"stage{stage}"] = error
+            total = total + self.config.coordinate * error
+        for forest, routed, at in zip(
+            self._forests, outputs.routed, outputs.shapes[:-1], strict=True
+        ):
+            for name, part in forest.loss(routed, points - at.detach()).items():
+                parts[name] = parts.get(name, 0) + part
+                total = total + part
+        return total, parts
+
+    def points(self, outputs: Outputs) -> Tensor:
+        return outputs.shapes[-1]
+
+    def covariances(self, outputs: Outputs) -> Tensor | None:
+        """Return what the last stage's leaves say of the error to expect, (B, K, 2, 2) unit box;
+        None without forests."""
+        if not outputs.routed:
+            return None
+        return self._forests[-1].covariances(outputs.routed[-1])
+
+    @torch.no_grad()
+    def leaf_step(self, outputs: Outputs, points: Tensor) -> None:
+        for forest, routed, shape in zip(
+            self._forests, outputs.routed, outputs.shapes[1:], strict=True
+        ):
+            forest.leaf_step(routed, points - shape)
+
+    @torch.no_grad()
+    def instruments(self, outputs: Sequence[Outputs], points: Tensor) -> dict[str, float]:
+        """As `VectorForest.instruments` of the last stage, and in px of the input: coarse_px,
+        stage1_px, … and l1_px (mean distances, the last of them), soft_hard_gap_px (what hard
+        routing of the last stage adds), leaf_distance_px (mean distance of two leaves of a tree).
+        """
+        size = self.frame.input_size
+        names = ["coarse_px", *(f"stage{s}_px" for s in range(1, self.config.stages + 1))]
+        readings = {
+            name: size * float((torch.cat(shapes) - points).norm(dim=-1).mean())
+            for name, shapes in zip(
+                names, zip(*(o.shapes for o in outputs), strict=True), strict=True
+            )
+        }
+        readings["l1_px"] = readings[names[-1]]
+        if not self._forests:
+            return readings
+        forest = self._forests[-1]
+        hard = torch.cat([o.shapes[-2] + forest.hard(o.routed[-1]) for o in outputs])
+        gap = size * float((hard - points).norm(dim=-1).mean()) - readings["l1_px"]
+        leaves = forest.values.unflatten(1, (self.config.trees, -1)).flatten(0, 1) * UNIT
+        apart = torch.stack([torch.pdist(tree).mean() for tree in leaves]).mean()
+        return (
+            readings
+            | {"soft_hard_gap_px": gap, "leaf_distance_px": size * float(apart)}
+            | forest.instruments([o.routed[-1] for o in outputs])
+        )
+
+    @torch.no_grad()
+    def gallery(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
+        """Leaves of the last stage at an eye, the nose, the mouth and the chin, over the mean
+        shape."""
+        if not self._forests:
+            return []
+        forest, known = self._forests[-1], landmarks.indices(self.frame.points)
+        log_p = torch.cat([o.routed[-1].log_p for o in outputs])
+        centre = torch.cat([o.shapes[-2] for o in outputs]).mean(dim=0).cpu()
+        pictures = []
+        for shown in gallery.fullest(log_p, gallery.telling(known)):
+            vector, covariance = forest.leaf(shown.route, shown.tree, shown.leaf)
+            spread = covariance.diagonal().clamp(min=0).sqrt()
+            pictures.append(
+                LeafPicture(
+                    tree=shown.tree,
+                    leaf=shown.leaf,
+                    title=f"landmark {known[shown.route]}",
+                    share=shown.share,
+                    points=(centre[shown.route] + vector.cpu())[None].numpy(),
+                    spread=spread.cpu()[None].numpy(),
+                    landmarks=(int(known[shown.route]),),
+                    faces=shown.faces,
+                    weights=shown.weights,
+                )
+            )
+        return pictures

@@ -1,0 +1,106 @@
+"""The cascade: stages correct each other's places, each answers for itself; and its control."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from drf import registry
+from drf.methods import Request, configure
+from drf.models.base import Sample
+from drf.models.cascade_forest import CascadeForest
+from drf.results import LEAVES
+
+TINY = {
+    "data.input_size": 64,
+    "model.width": 8,
+    "model.features": 8,
+    "model.trees": 2,
+    "model.tree_depth": 3,
+    "model.stages": 2,
+}
+
+
+def cascade(**changes: object) -> CascadeForest:
+    options = TINY | {f"model.{name}": value for name, value in changes.items()}
+    model = registry.build(configure(Request("cascade-forest", options=options)).config)
+    assert isinstance(model, CascadeForest)
+    generator = torch.Generator().manual_seed(1)
+    faces = torch.rand(40, 68, 2, generator=generator) * 0.8 + 0.1
+    torch.manual_seed(1)
+    model.start(Sample(faces, faces, torch.rand(12, 3, 64, 64, generator=generator)))
+    return model
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    return torch.rand(3, 3, 64, 64, generator=generator), torch.rand(3, 68, 2, generator=generator)
+
+
+def test_each_stage_adds_its_vectors_to_the_shape_before() -> None:
+    model = cascade().eval()
+    outputs = model(batch()[0])
+    assert len(outputs.shapes) == 3
+    steps = itertools.pairwise(outputs.shapes)
+    for (before, after), routed in zip(steps, outputs.routed, strict=True):
+        torch.testing.assert_close(after, before + routed.vectors)
+    assert torch.equal(model.points(outputs), outputs.shapes[-1])
+
+
+def test_no_stage_learns_through_the_places_at_which_the_next_one_looks() -> None:
+    model = cascade().train()
+    images, points = batch()
+    (model(images).shapes[2] - points).abs().mean().backward()
+    first, last = model.heads[0].values.grad, model.heads[1].values.grad
+    assert first is None
+    assert last.abs().sum() > 0
+
+
+def test_the_control_multiplies_as_often_as_the_forests() -> None:
+    costs = [
+        registry.count_macs(cascade(head=head, tree_depth=4, trees=8)) for head in ("forest", "mlp")
+    ]
+    bare = registry.count_macs(cascade(stages=1, head="mlp", trees=1, tree_depth=1))
+    assert abs(costs[0] - costs[1]) < 0.02 * (costs[0] - bare)
+
+
+def test_covariances_come_with_forests_and_instruments_with_stages() -> None:
+    model = cascade()
+    images, points = batch()
+    outputs = model.train()(images)
+    model.leaf_step(outputs, points)
+    model.eval()
+    outputs = model(images)
+    covariances = model.covariances(outputs)
+    assert covariances.shape == (3, 68, 2, 2)
+    assert torch.linalg.eigvalsh(covariances.detach()).min() > -1e-9
+    readings = model.instruments([outputs], points)
+    assert readings["l1_px"] == readings["stage2_px"]
+    assert readings["coarse_px"] == pytest.approx(
+        64 * (outputs.shapes[0] - points).norm(dim=-1).mean().item()
+    )
+    assert {"information", "soft_hard_gap_px", "leaf_distance_px"} <= readings.keys()
+    plain = cascade(head="mlp").eval()
+    outputs = plain(images)
+    assert plain.covariances(outputs) is None
+    assert plain.instruments([outputs], points).keys() == {
+        "coarse_px", "stage1_px", "stage2_px", "l1_px"
+    }  # fmt: skip
+    assert plain.gallery([outputs], points) == []
+
+
+def test_the_gallery_shows_leaves_around_the_mean_place_of_their_landmark() -> None:
+    model = cascade().eval()
+    images, points = batch()
+    outputs = model(images)
+    pictures = model.gallery([outputs], points)
+    assert 0 < len(pictures) <= LEAVES
+    for picture in pictures:
+        (landmark,) = picture.landmarks
+        held, covariance = model.heads[1].leaf(landmark, picture.tree, picture.leaf)
+        expected = outputs.shapes[1][:, landmark].mean(dim=0) + held
+        torch.testing.assert_close(torch.from_numpy(picture.points[0]), expected.detach())
+        spread = covariance.diagonal().sqrt()
+        torch.testing.assert_close(torch.from_numpy(picture.spread[0]), spread)
