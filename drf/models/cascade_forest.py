@@ -43,6 +43,7 @@ following stage starts from half of it. How the coarse maps will err is not know
 @dataclass(frozen=True)
 class CascadeForestConfig(VectorForestConfig):
     """backbone, width: the encoder · features: of each landmark, that splits see
+    detail, context: channels of either level of the encoder that features are made of
     stages: corrections · head: a forest for each landmark, or the control, see above
     coordinate: weight of the L1 distance of each stage's points, px of the input
     """
@@ -50,6 +51,8 @@ class CascadeForestConfig(VectorForestConfig):
     backbone: backbones.Kind = "residual"
     width: Annotated[int, Range(8, 512)] = 32
     features: Annotated[int, Range(4, 512)] = 32
+    detail: Annotated[int, Range(1, 512)] = 24
+    context: Annotated[int, Range(1, 512)] = 32
     stages: Annotated[int, Range(1, 8)] = 1
     head: Literal["forest", "mlp"] = "forest"
     coordinate: Annotated[float, Range(0, 100)] = 1.0
@@ -76,7 +79,12 @@ class CascadeForest(LandmarkModel):
         self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
         self.coarse = CoarseMaps(self.backbone, k)
         self.looks = nn.ModuleList(
-            [LocalFeatures(self.backbone, k, features) for _ in range(config.stages)]
+            [
+                LocalFeatures(
+                    self.backbone, k, features, detail=config.detail, context=config.context
+                )
+                for _ in range(config.stages)
+            ]
         )
         hidden = hidden_of_equal_cost(features, config.trees, config.tree_depth, 2)
         self.heads = nn.ModuleList(

@@ -9,9 +9,6 @@ from torch.nn import functional as F
 from drf.forest.gates import FeatureNorm
 from drf.models.backbones import Backbone, Features
 
-DETAIL, CONTEXT = 24, 32
-"""Channels that are sampled of either level."""
-
 STEP = 1.5
 """Between samples, in cells of the detail level."""
 
@@ -21,14 +18,23 @@ class LocalFeatures(nn.Module):
 
     offsets: Tensor
 
-    def __init__(self, backbone: Backbone, n_points: int, features: int) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        n_points: int,
+        features: int,
+        *,
+        detail: int = 24,
+        context: int = 32,
+    ) -> None:
+        """detail, context: channels that are sampled of either level."""
         super().__init__()
-        self.detail = nn.Conv2d(backbone.channels["detail"], DETAIL, 1)
-        self.context = nn.Conv2d(backbone.channels["context"], CONTEXT, 1)
+        self.detail = nn.Conv2d(backbone.channels["detail"], detail, 1)
+        self.context = nn.Conv2d(backbone.channels["context"], context, 1)
         steps = torch.tensor([-1.0, 0.0, 1.0]) * STEP / backbone.cells["detail"]
         grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(9, 2)
         self.register_buffer("offsets", grid, persistent=False)
-        seen = 9 * DETAIL + CONTEXT
+        seen = 9 * detail + context
         self.norm = FeatureNorm(n_points * seen)  # edges mean another thing at each landmark
         self.dense = nn.Parameter(torch.randn(n_points, seen, features) * seen**-0.5)
 
@@ -37,7 +43,7 @@ class LocalFeatures(nn.Module):
         b, k, _ = centres.shape
         around = (centres[:, :, None] + self.offsets).view(b, k * 9, 2)
         detail = _sample(self.detail(features.detail), around)  # (B, D, 9 K)
-        detail = detail.view(b, DETAIL, k, 9).permute(0, 2, 1, 3).flatten(2)
+        detail = detail.unflatten(2, (k, 9)).permute(0, 2, 1, 3).flatten(2)
         context = _sample(self.context(features.context), centres).transpose(1, 2)
         seen = torch.cat([detail, context], dim=2)
         seen = self.norm(seen.flatten(1)).view_as(seen)
