@@ -51,6 +51,7 @@ def score(text: str, target: Target, places: Places) -> dict[str, Any]:
     crops = list(evaluation.face_crops(pack))
     store = open_store(places.db)
     identity = record_evaluation(store, run, result, crops, checkpoint=checkpoint.BEST)
+    store.close()
     with contextlib.closing(open_reader(places.db)) as reader:
         board = reads.leaderboard(reader, points=config.data.points)
     return entry(board[board["evaluation"] == identity].iloc[0])

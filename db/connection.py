@@ -78,7 +78,10 @@ def open_as_it_is(path: Path) -> tuple[sqlite3.Connection, list[str]]:
             )
         if path.is_dir():
             raise StoreError(f"{path} is a folder; name the store's file with --db")
-        if in_wal_mode(path):  # a backup is not, so it may be read from a network disk
+        # A backup is not in WAL mode, so it may be read from a network disk. On a local disk the
+        # header stays unread: to close a file drops the locks of all connections of this process
+        # to it, and another process may then remove the log that they still write.
+        if network_type(path) and in_wal_mode(path):
             _refuse_network(path)
         try:
             return _connect_to_read(path)

@@ -37,6 +37,18 @@ def test_two_writers_take_turns(path: Path) -> None:
     con.close()
 
 
+def test_a_reader_takes_no_lock_away_from_a_writer_of_the_same_process(path: Path) -> None:
+    """Else the next process to close would remove the log, and what is written after is lost."""
+    writer = open_store(path)
+    open_reader(path).close()
+    assert processes.in_parallel(processes.create, [(path,)]) == ["ok"]
+    examples.add_finished_run(writer, name="after")
+    con = open_reader(path)
+    assert reads.runs(con)["name"].tolist() == ["after"]
+    con.close()
+    writer.close()
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.013, 0.031])
 def test_a_writer_killed_at_any_moment_leaves_a_sound_store(path: Path, delay_s: float) -> None:
     open_store(path).close()
