@@ -1,0 +1,164 @@
+"""The contest: forests, their ancestors and their rivals on the same faces, budget and machine.
+
+    python benchmarks/contest.py --data-root data/300w [--db runs/drf.db] [--rows NAME,...]
+        [--minutes 10] [--threads 2] [--seeds 3] [--large] [--json] [--plot contest.svg] [--quick]
+
+Every row is trained by `drf train` (by dlib: ERT, which needs the extra `peers`), for the same
+minutes with the same number of threads, and evaluated as by `drf eval`: on helen, box gt and
+gt_jitter, averaged with the mirrored face, once more without, and on val. All of it goes into the
+store; runs that are there (same name, configuration, seed and number of threads) are taken as they
+are, so a contest can be spread over several calls. With --minutes 10 the rows keep the rules of the
+ten-minute track.
+
+Latency is measured anew on every call, on one thread, all rows in turn on the same faces: one pass
+without the mirrored face, eager, from the prepared crop to landmarks and from the picture and its
+box. The quickest of three passes counts for each face.
+
+`one pass`: NME without the mirrored face, what the latency pays for. `rise`: NME under gt_jitter
+minus NME under gt. Differences are of errors averaged over seeds, with the 95 % interval of a
+bootstrap over faces. --quick: synthetic faces, one epoch, the rows of QUICK.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from measures.latency import Contestant, Faces, Network, measure
+from rivals import ert, rows, scores, table
+from rivals.figure import figure
+from rivals.rows import Effort
+from rivals.runs import Bout, Ring, compete
+
+from cli.session import Places
+from db.connection import open_reader
+from db.location import DEFAULT_PATH, run_folder
+from drf.alignment import Aligner
+from drf.data.boxes import gt_boxes
+from drf.data.sources import open_dataset
+from drf.errors import DrfError
+from drf.prediction import Predictor
+from drf.training import checkpoint, hardware
+
+QUICK = ("mean-shape", "hourglass", "heatmap-forest")
+TIMED_FACES = 100
+
+
+def contest(chosen: list[rows.Row], seeds: int, ring: Ring, timed: int) -> dict[str, Any]:
+    """Run what is missing and return the document that --json prints."""
+    bouts = {
+        row.name: [compete(row, seed, ring) for seed in range(min(seeds, row.seeds))]
+        for row in chosen
+    }
+    with contextlib.closing(open_reader(ring.places.db)) as reader:
+        entries = scores.document(reader, ring.places.db, bouts)
+    latency = latencies(bouts, ring, timed)
+    for entry in entries:
+        entry["latency"] = asdict(latency[entry["name"]])
+    return {
+        "machine": hardware.describe(torch.device("cpu")),
+        "load_average": os.getloadavg()[0],
+        "dataset": ring.effort.dataset,
+        "subset": ring.effort.subset,
+        "minutes": ring.effort.minutes,
+        "threads_of_training": ring.effort.threads,
+        "rows": entries,
+    }
+
+
+def latencies(bouts: dict[str, list[Bout]], ring: Ring, timed: int) -> dict[str, Any]:
+    """Time the first seed of every row, on one thread."""
+    contestants = {name: contestant(runs[0], ring) for name, runs in bouts.items()}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return measure(contestants, faces(ring, timed))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def contestant(bout: Bout, ring: Ring) -> Contestant:
+    """Return a run's model, ready for pictures."""
+    folder = run_folder(ring.places.db, bout.run)
+    if bout.row.kind == "ert":
+        return ert.ErtAligner(ert.Ert(folder / ert.MODEL))
+    model, _ = checkpoint.load_model(folder / checkpoint.BEST)
+    return Network(Aligner(Predictor(model, torch.device("cpu"), "fp32")))
+
+
+def faces(ring: Ring, n: int) -> Faces:
+    """Return n test faces with their boxes, protocol gt."""
+    dataset = open_dataset(ring.effort.dataset, ring.places.data_root)
+    known = dataset.subset(ring.effort.subset).faces[:n]
+    boxes = [gt_boxes(face.points[None])[0] for face in known]
+    return [(dataset.picture(face), box) for face, box in zip(known, boxes, strict=True)]
+
+
+def print_tables(document: dict[str, Any]) -> None:
+    print(f"{document['dataset']} {document['subset']}; {document['machine']}", end="; ")
+    print(f"{document['minutes']:g} minutes on {document['threads_of_training']} threads")
+    print(f"latency on one thread, load of the machine {document['load_average']:.1f}\n")
+    print(table.scores(document["rows"]), table.differences(document["rows"]), sep="\n\n")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-root", type=Path, help="folder of 300-W; default: DRF_DATA")
+    parser.add_argument("--db", type=Path, default=DEFAULT_PATH, help="the store")
+    parser.add_argument("--cache", type=Path, help="packed faces; default runs/cache")
+    parser.add_argument("--rows", help="names, separated by commas; default: all but the large one")
+    parser.add_argument("--large", action="store_true", help="also the row of 60 minutes")
+    parser.add_argument(
+        "--minutes", type=float, default=rows.TRACK_MINUTES, help="of each training"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="of each training")
+    parser.add_argument("--seeds", type=int, default=3, help="of the rows that are compared")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the figure, an SVG")
+    parser.add_argument("--quick", action="store_true", help="synthetic faces, seconds per row")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
+    names = options.rows.split(",") if options.rows else list(QUICK) if options.quick else None
+    effort = Effort("300w", options.minutes, options.threads)
+    timed, seeds = TIMED_FACES, options.seeds
+    if options.quick:
+        small = ("data.size=48", "data.input_size=64", "training.batch_size=16")
+        effort = Effort("synthetic", options.minutes, options.threads, epochs=1, settings=small)
+        timed, seeds = 5, 1
+    with contextlib.ExitStack() as stack:
+        if options.quick:  # a trial leaves nothing behind
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            places = Places(scratch / "drf.db", None, None, options.cache or scratch / "cache")
+        else:
+            places = Places(options.db, options.data_root, None, options.cache)
+        try:
+            chosen = rows.chosen(names, options.large)
+            if any(row.kind == "ert" for row in chosen):
+                ert.require_dlib()
+            document = contest(chosen, seeds, Ring(places, effort), timed)
+        except DrfError as error:
+            print(f"contest: {error}", file=sys.stderr)
+            return error.exit_code
+    if options.plot:
+        options.plot.write_text(figure(document), encoding="utf-8")
+    if options.json:
+        json.dump(document, sys.stdout, indent=2)
+        print()
+    else:
+        print_tables(document)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The parts of benchmarks/contest.py: its rows, their runs, dlib's ERT, the table, the figure."""

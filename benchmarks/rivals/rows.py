@@ -1,0 +1,171 @@
+"""The rows of the contest, as data; what they become for `drf train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from drf import presets, registry
+from drf.config import nearest
+from drf.errors import UsageError
+from drf.methods import Request, configure
+
+TRACK, TRACK_MINUTES = "ten-minutes", 10.0
+
+Kind = Literal["preset", "ert"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contestant.
+
+    name         of its runs in the store, and by which --rows asks for it
+    label        in the table
+    kind         how it is trained: a preset by `drf train`, or ERT by dlib
+    seeds        how many; three where rows are compared
+    overrides    words KEY=VALUE for --set
+    equal_macs   preset whose multiply-accumulates this one is to have: its model.width follows
+    minutes      of training, None for those of the contest
+    on_request   left out unless asked for
+    """
+
+    name: str
+    label: str
+    kind: Kind = "preset"
+    preset: str = ""
+    seeds: int = 1
+    overrides: tuple[str, ...] = field(default=())
+    equal_macs: str | None = None
+    minutes: float | None = None
+    on_request: bool = False
+
+    def presets(self) -> tuple[str, ...]:
+        """Return the presets that this row needs."""
+        return tuple(name for name in (self.preset, self.equal_macs) if name)
+
+
+ROWS = (
+    Row("mean-shape", "mean shape", preset="mean-shape"),
+    Row("ert", "ERT (dlib)", kind="ert"),
+    Row("hourglass", "direct hourglass, equal time", preset="hourglass", seeds=3),
+    Row(
+        "hourglass-equal-macs",
+        "direct hourglass, equal MACs",
+        preset="hourglass",
+        seeds=3,
+        equal_macs="cascade-forest",
+    ),
+    Row("heatmap-forest", "heatmap forest", preset="heatmap-forest"),
+    Row("gaussian-forest", "Gaussian forest", preset="gaussian-forest"),
+    Row("whole-image", "notes: whole-image leaves", preset="notes/whole-image"),
+    Row("shared-2048", "notes: 2048 shared leaves", preset="notes/shared-2048"),
+    Row("single-map", "notes: all landmarks in one map", preset="heatmap-forest-single-map"),
+    Row("cascade-forest", "cascade forest", preset="cascade-forest", seeds=3),
+    Row("cascade-forest-small", "cascade forest, small", preset="cascade-forest-small", seeds=3),
+    Row("cascade-mlp", "control: MLPs for forests", preset="cascade-mlp", seeds=3),
+    Row(
+        "cascade-forest-large",
+        "cascade forest, large",
+        preset="cascade-forest-large",
+        minutes=60.0,
+        on_request=True,
+    ),
+)
+
+REFERENCES = ("hourglass", "ert")
+"""What every other row is compared with, face by face."""
+
+
+def chosen(names: Sequence[str] | None, large: bool) -> list[Row]:
+    """Return the rows by name, all that are not on request without names.
+
+    Raises UsageError for an unknown name, and for a row whose preset does not exist.
+    """
+    known = {row.name: row for row in ROWS}
+    for name in names or ():
+        if name not in known:
+            raise UsageError(f"there is no row {name!r}{nearest(name, known)}")
+    rows = [known[n] for n in names] if names else [r for r in ROWS if large or not r.on_request]
+    missing = {row.name: p for row in rows for p in row.presets() if p not in presets.names()}
+    if missing:
+        listed = ", ".join(f"{name} (preset {preset})" for name, preset in missing.items())
+        raise UsageError(f"rows without their presets: {listed}; name the others with --rows")
+    return rows
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What all rows share.
+
+    dataset   300w or synthetic · minutes: of training · threads: of each training
+    epochs    in place of minutes, for a trial of the script itself
+    settings  words KEY=VALUE for every row, for the same purpose
+    """
+
+    dataset: str
+    minutes: float
+    threads: int
+    epochs: int = 0
+    settings: tuple[str, ...] = ()
+
+    @property
+    def subset(self) -> str:
+        """What the rows are evaluated on."""
+        return "helen" if self.dataset == "300w" else "common"
+
+
+def request(row: Row, seed: int, effort: Effort) -> Request:
+    """Return what a row's run is asked for; the track where its rules are kept."""
+    minutes = row.minutes or effort.minutes
+    options: dict[str, object] = {"training.seed": seed}
+    on_track = effort.dataset == "300w" and minutes == TRACK_MINUTES and not effort.epochs
+    if not on_track:
+        options |= {"data.dataset": effort.dataset, "training.epochs": effort.epochs}
+        options["training.max_minutes"] = 0.0 if effort.epochs else minutes
+    assigned = (*row.overrides, *effort.settings)
+    if row.equal_macs:
+        assigned += equal_width(row, effort.settings)
+    track = TRACK if on_track else None
+    return Request(row.preset, track=track, assignments=assigned, options=options)
+
+
+def words(row: Row, seed: int, effort: Effort) -> list[str]:
+    """Return the arguments of `drf train` that mean the same as `request`."""
+    asked = request(row, seed, effort)
+    track = ["--track", asked.track] if asked.track else []
+    flags = {
+        "data.dataset": "--dataset",
+        "training.seed": "--seed",
+        "training.epochs": "--epochs",
+        "training.max_minutes": "--max-minutes",
+    }
+    options = [word for key, value in asked.options.items() for word in (flags[key], str(value))]
+    assigned = [word for pair in asked.assignments for word in ("--set", pair)]
+    return [asked.preset, *track, *options, *assigned, "--name", row.name]
+
+
+def equal_width(row: Row, settings: tuple[str, ...] = ()) -> tuple[str, str]:
+    """Return the words that give a row's model the MACs of its `equal_macs`, as near as widths of
+    whole multiples of 4 allow; the growth stays half the width, as in the hourglass preset."""
+    target = _macs(row.equal_macs or "", settings)
+    widths = range(8, 257, 4)
+    low, high = 0, len(widths) - 1
+    while low < high:  # the MACs grow with the width
+        middle = (low + high) // 2
+        if _macs(row.preset, (*settings, *_sized(widths[middle]))) < target:
+            low = middle + 1
+        else:
+            high = middle
+    near = widths[max(0, low - 1) : low + 1]
+    best = min(near, key=lambda w: abs(_macs(row.preset, (*settings, *_sized(w))) - target))
+    return _sized(best)
+
+
+def _sized(width: int) -> tuple[str, str]:
+    return f"model.width={width}", f"model.growth={width // 2}"
+
+
+def _macs(preset: str, settings: tuple[str, ...]) -> int:
+    asked = Request(preset, assignments=settings)
+    return registry.count_macs(registry.build(configure(asked).config))

@@ -1,0 +1,118 @@
+"""What the store says of a contest: means over seeds, and differences with their intervals."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from db import reads
+from db.evaluations import STORED_NORMS
+from db.location import run_folder
+from drf.statistics import Interval, over_seeds, paired_difference
+from rivals.rows import REFERENCES
+from rivals.runs import Bout
+
+Bouts = Sequence[Bout]
+
+
+def document(con: sqlite3.Connection, store: Path, bouts: dict[str, Bouts]) -> list[dict[str, Any]]:
+    """Return one entry per row: what it is, its scores over seeds (percent), what it costs, and
+    its differences to REFERENCES (percentage points).
+
+    bouts: the runs of each row by its name
+    """
+    return [
+        _facts(con, store, runs)
+        | _scores(con, runs)
+        | {
+            "versus": {
+                other: _differences(con, runs, bouts[other])
+                for other in REFERENCES
+                if other in bouts and other != name
+            }
+        }
+        for name, runs in bouts.items()
+    ]
+
+
+def _facts(con: sqlite3.Connection, store: Path, runs: Bouts) -> dict[str, Any]:
+    stored = [reads.run(con, bout.run) for bout in runs]
+    row, first = runs[0].row, stored[0]
+    kept = reads.evaluations(con, runs[0].run)["checkpoint"].iloc[0]
+    weights = run_folder(store, runs[0].run) / str(kept)
+    return {
+        "name": row.name,
+        "label": row.label,
+        "family": first["family"],
+        "preset": first["preset"],
+        "seeds": [bout.seed for bout in runs],
+        "runs": [bout.run for bout in runs],
+        "params": first["params"],
+        "macs": first["macs"],
+        "weights_mb": weights.stat().st_size / 1e6 if weights.is_file() else None,
+        "training_minutes": float(np.mean([run["wall_s"] for run in stored])) / 60,
+        "threads": first["provenance"]["threads"],
+    }
+
+
+def _scores(con: sqlite3.Connection, runs: Bouts) -> dict[str, Any]:
+    boards = [reads.evaluations(con, bout.run).set_index("evaluation") for bout in runs]
+
+    def seeds(evaluation: str, column: str) -> dict[str, float | None]:
+        values = [
+            board.loc[bout.evaluations[evaluation], column]
+            for bout, board in zip(runs, boards, strict=True)
+        ]
+        facts = asdict(over_seeds(np.array(values, dtype=np.float64)))
+        return {key: None if math.isnan(value) else value for key, value in facts.items()}
+
+    found: dict[str, Any] = {
+        f"{norm}_{score}": seeds("test", f"{norm}_{score}")
+        for norm in STORED_NORMS
+        for score in ("nme", "fr8", "auc8")
+    }
+    found["single_pass_nme"] = seeds("single", "ocular_nme")
+    found["jitter_nme"] = seeds("jitter", "ocular_nme")
+    found["val_nme"] = seeds("val", "ocular_nme")
+    return found
+
+
+def _differences(con: sqlite3.Connection, a: Bouts, b: Bouts) -> dict[str, Any]:
+    """Return NME(a) - NME(b) by either normalisation, and how much less the jitter costs a."""
+
+    def between(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+        return _percent(paired_difference(x, y))
+
+    (test_a, test_b), (jitter_a, jitter_b) = (
+        (errors(con, a, name), errors(con, b, name)) for name in ("test", "jitter")
+    )
+    return {
+        "ocular": between(test_a["ocular"], test_b["ocular"]),
+        "pupil": between(test_a["pupil"], test_b["pupil"]),
+        "rise_under_jitter": between(
+            jitter_a["ocular"] - test_a["ocular"], jitter_b["ocular"] - test_b["ocular"]
+        ),
+    }
+
+
+def errors(con: sqlite3.Connection, runs: Bouts, evaluation: str) -> dict[str, np.ndarray]:
+    """Return the (s, n) errors by normalisation, fractions: s seeds, n faces in order of name."""
+    tables = [
+        reads.image_errors(con, bout.evaluations[evaluation]).sort_values("name") for bout in runs
+    ]
+    return {norm: np.stack([table[norm].to_numpy() for table in tables]) for norm in STORED_NORMS}
+
+
+def _percent(interval: Interval) -> dict[str, Any]:
+    return {
+        "estimate": 100 * interval.estimate,
+        "low": 100 * interval.low,
+        "high": 100 * interval.high,
+        "excludes_0": interval.excludes(0.0),
+    }

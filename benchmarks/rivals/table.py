@@ -1,0 +1,80 @@
+"""The contest as text: Markdown, so that a terminal and a page show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+Entry = dict[str, Any]
+
+
+def scores(rows: Sequence[Entry]) -> str:
+    """Return the table of scores and costs."""
+    columns: tuple[tuple[str, Callable[[Entry], str]], ...] = (
+        ("row", lambda r: r["label"]),
+        ("seeds", lambda r: str(len(r["seeds"]))),
+        ("NME ocular", lambda r: _spread(r["ocular_nme"])),
+        ("FR@8", lambda r: _spread(r["ocular_fr8"], 1)),
+        ("AUC@8", lambda r: _spread(r["ocular_auc8"], 1)),
+        ("NME pupil", lambda r: _spread(r["pupil_nme"])),
+        ("one pass", lambda r: _spread(r["single_pass_nme"])),
+        ("gt_jitter", lambda r: _spread(r["jitter_nme"])),
+        ("val", lambda r: _spread(r["val_nme"])),
+        ("params", lambda r: _count(r["params"])),
+        ("MB", lambda r: _number(r["weights_mb"], 1)),
+        ("MACs", lambda r: _count(r["macs"])),
+        ("train min", lambda r: _number(r["training_minutes"], 1)),
+        ("model ms p50 / p95", lambda r: _times(r, "model")),
+        ("with crop p50 / p95", lambda r: _times(r, "whole")),
+        ("faces/s, batch 32", lambda r: _number(r["latency"]["batch_faces_per_s"], 0)),
+    )
+    lines = [[cell(row) for _, cell in columns] for row in rows]
+    return _markdown([title for title, _ in columns], lines)
+
+
+def differences(rows: Sequence[Entry]) -> str:
+    """Return the table of paired differences, in points of NME; bold: the interval excludes 0."""
+    lines = [
+        [row["label"], other, *map(_interval, difference.values())]
+        for row in rows
+        for other, difference in row["versus"].items()
+    ]
+    titles = ["row", "minus", "NME ocular", "NME pupil", "rise under gt_jitter"]
+    return _markdown(titles, lines) if lines else ""
+
+
+def _markdown(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    lines = list(lines)
+    widths = [max(map(len, column)) for column in zip(titles, *lines, strict=True)]
+    rule = ["-" * width for width in widths]
+
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(c.ljust(w) for c, w in zip(cells, widths, strict=True))} |"
+
+    return "\n".join(map(line, (titles, rule, *lines)))
+
+
+def _spread(seeds: dict[str, float | None], digits: int = 2) -> str:
+    mean = f"{seeds['mean']:.{digits}f}"
+    return mean if seeds["sd"] is None else f"{mean} ± {seeds['sd']:.{digits}f}"
+
+
+def _interval(d: dict[str, Any]) -> str:
+    text = f"{d['estimate']:+.2f} [{d['low']:+.2f}, {d['high']:+.2f}]"
+    return f"**{text}**" if d["excludes_0"] else text
+
+
+def _times(row: Entry, part: str) -> str:
+    latency = row["latency"]
+    return f"{latency[f'{part}_ms_p50']:.2f} / {latency[f'{part}_ms_p95']:.2f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _count(value: int) -> str:
+    for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.3g} {unit}"
+    return str(value) if value else "–"

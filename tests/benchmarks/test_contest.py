@@ -1,0 +1,233 @@
+"""The contest asks `drf train` for what it means, finds its runs again, and compares them right."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import math
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rivals import figure, rows, runs, scores, table
+
+from cli import session
+from db.connection import open_reader, open_store
+from db.evaluations import record_evaluation
+from db.runs import end_run, start_run
+from drf import registry
+from drf.errors import UsageError
+from drf.methods import Request, configure
+from tests.db import examples
+
+REAL = rows.Effort("300w", 10.0, threads=2)
+TRIAL = rows.Effort("synthetic", 10.0, 1, epochs=1, settings=("data.size=24", "data.input_size=64"))
+HOURGLASS = next(row for row in rows.ROWS if row.name == "hourglass")
+
+
+def ring(folder: Path, effort: rows.Effort = REAL) -> runs.Ring:
+    return runs.Ring(session.Places(folder / "drf.db", None, None, folder / "cache"), effort)
+
+
+def test_unknown_rows_and_rows_without_their_preset_are_refused_in_a_sentence(monkeypatch) -> None:
+    with pytest.raises(UsageError, match="no row 'hourglas'; did you mean 'hourglass'"):
+        rows.chosen(["hourglas"], large=False)
+    future = rows.Row("future", "to come", preset="not-there-yet")
+    monkeypatch.setattr(rows, "ROWS", (*rows.ROWS[:3], future))
+    with pytest.raises(UsageError, match=r"future \(preset not-there-yet\)"):
+        rows.chosen(None, large=False)
+    assert [row.name for row in rows.chosen(["hourglass", "ert"], large=False)] == [
+        "hourglass",
+        "ert",
+    ]
+
+
+def test_the_large_row_is_left_out_until_asked_for(monkeypatch) -> None:
+    large = rows.Row("large", "large", preset="hourglass", minutes=60.0, on_request=True)
+    monkeypatch.setattr(rows, "ROWS", (*rows.ROWS[:2], large))
+    assert [row.name for row in rows.chosen(None, large=False)] == ["mean-shape", "ert"]
+    assert [row.name for row in rows.chosen(None, large=True)] == ["mean-shape", "ert", "large"]
+
+
+@pytest.mark.parametrize("effort", [REAL, TRIAL, rows.Effort("300w", 3.0, 1)])
+@pytest.mark.parametrize("name", ["mean-shape", "hourglass", "heatmap-forest", "wide"])
+def test_drf_train_is_asked_for_what_is_looked_up_later(
+    effort: rows.Effort, name: str, monkeypatch, capsys
+) -> None:
+    """Otherwise a finished run would never be found, and trained again on every call."""
+    wide = rows.Row("wide", "wide", preset="hourglass", overrides=("model.width=32",))
+    row = {r.name: r for r in (*rows.ROWS, wide)}[name]
+    asked: list[tuple[Request, str | None]] = []
+
+    def start(request: Request, places: session.Places, name: str | None) -> session.Result:
+        asked.append((request, name))
+        raise UsageError("heard")
+
+    monkeypatch.setattr(session, "start", start)
+    monkeypatch.setattr("sys.argv", ["drf", "train", *rows.words(row, 7, effort)])
+    main = importlib.import_module("cli.main")
+    with pytest.raises(SystemExit):
+        main.main()
+    assert "heard" in capsys.readouterr().err
+    ((request, called),) = asked
+    assert called == name
+    expected = configure(rows.request(row, 7, effort)).config
+    assert configure(request).config == expected
+    assert expected.training.seed == 7
+    assert request.track == ("ten-minutes" if effort is REAL else None)
+    budget = (1, 0.0) if effort is TRIAL else (0, effort.minutes)
+    assert (expected.training.epochs, expected.training.max_minutes) == budget
+
+
+def test_a_row_may_have_minutes_of_its_own_and_then_leaves_the_track() -> None:
+    large = rows.Row("large", "large", preset="hourglass", minutes=60.0)
+    asked = rows.request(large, 0, REAL)
+    assert asked.track is None
+    assert configure(asked).config.training.max_minutes == 60.0
+    assert configure(asked).config.data.dataset == "300w"
+
+
+def test_equal_macs_are_as_near_as_the_widths_allow() -> None:
+    row = rows.Row("equal", "equal", preset="hourglass", equal_macs="heatmap-forest")
+
+    def macs(preset: str, *words: str) -> int:
+        return registry.count_macs(
+            registry.build(configure(Request(preset, None, None, words)).config)
+        )
+
+    target = macs("heatmap-forest")
+    width = int(rows.equal_width(row)[0].removeprefix("model.width="))
+    distance = {
+        w: abs(macs("hourglass", f"model.width={w}", f"model.growth={w // 2}") - target)
+        for w in (width - 4, width, width + 4)
+    }
+    assert min(distance, key=distance.__getitem__) == width
+    assert distance[width] < 0.2 * target
+
+
+def finished(folder: Path, threads: int = 2, state: str = "finished", **changes: object) -> str:
+    """A run of the row hourglass as `drf train` would have stored it, with any key changed."""
+    flat = configure(rows.request(HOURGLASS, 0, REAL)).config.flat() | changes
+    store = open_store(folder / "drf.db")
+    new = examples.new_run(
+        config=flat, sources=dict.fromkeys(flat, "--set"), provenance={"threads": threads}
+    )
+    run = start_run(store, new)
+    end = {"wall_s": 600.0, "faces_per_s": 60.0, "best_epoch": 1, "best_val_nme": 0.03}
+    end_run(store, run, state, **end)
+    store.close()
+    return run
+
+
+def test_a_finished_run_is_taken_and_one_that_differs_is_not(tmp_path: Path) -> None:
+    here = ring(tmp_path)
+    assert runs.find(HOURGLASS, 0, here) is None  # no store yet
+    finished(tmp_path, threads=1)
+    finished(tmp_path, **{"training.lr": 1.0})
+    finished(tmp_path, **{"training.seed": 1})
+    finished(tmp_path, state="interrupted")
+    assert runs.find(HOURGLASS, 0, here) is None
+    run = finished(tmp_path)
+    assert runs.find(HOURGLASS, 0, here) == run
+
+
+def bout(folder: Path, row: rows.Row, seed: int, error_px: float) -> runs.Bout:
+    """A run whose evaluations miss by about so much, twice as much under the jitter."""
+    store = open_store(folder / "drf.db")
+    run = start_run(store, examples.new_run(name=row.name, seed=seed, provenance={"threads": 2}))
+    kinds = {
+        "test": {"flip_test": True},
+        "single": {"flip_test": False},
+        "jitter": {"box": "gt_jitter"},
+        "val": {"subset": "val"},
+    }
+    ids = {}
+    for name, facts in kinds.items():
+        px = error_px * (2 if name == "jitter" else 1)
+        result = examples.evaluation(error_px=px, seed=seed, **facts)
+        ids[name] = record_evaluation(store, run, result, examples.crops(result))
+    end = {"wall_s": 60.0 * (seed + 1), "faces_per_s": 1.0, "best_epoch": 1, "best_val_nme": 0.03}
+    end_run(store, run, "finished", **end)
+    store.close()
+    return runs.Bout(row, seed, run, ids)
+
+
+@pytest.fixture(scope="module")
+def entries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
+    folder = tmp_path_factory.mktemp("contest")
+    better = rows.Row("better", "better", preset="heatmap-forest", seeds=2)
+    bouts = {
+        "hourglass": [bout(folder, HOURGLASS, 5, 3.0)],
+        "better": [bout(folder, better, seed, 1.0) for seed in (0, 1)],
+    }
+    reader = open_reader(folder / "drf.db")
+    yield reader, bouts, scores.document(reader, folder / "drf.db", bouts)
+    reader.close()
+
+
+def test_scores_are_means_over_seeds_and_differences_are_paired_by_face(entries) -> None:
+    reader, bouts, (hourglass, better) = entries
+
+    def stored(run: runs.Bout, evaluation: str) -> np.ndarray:
+        found = reader.execute(
+            "SELECT ocular FROM image_errors JOIN faces ON id = face"
+            " WHERE evaluation = ? ORDER BY name",
+            [run.evaluations[evaluation]],
+        )
+        return 100 * np.array([value for (value,) in found])
+
+    zero, one = (stored(run, "test") for run in bouts["better"])
+    other = stored(bouts["hourglass"][0], "test")
+    assert better["ocular_nme"]["mean"] == pytest.approx((zero.mean() + one.mean()) / 2)
+    assert better["ocular_nme"]["sd"] == pytest.approx(abs(zero.mean() - one.mean()) / math.sqrt(2))
+    assert hourglass["ocular_nme"]["sd"] is None
+    assert better["training_minutes"] == pytest.approx(1.5)
+    assert hourglass["versus"] == {}  # of the two references, only itself takes part
+    versus = better["versus"]["hourglass"]
+    assert versus["ocular"]["estimate"] == pytest.approx(((zero + one) / 2 - other).mean())
+    assert versus["ocular"]["low"] < versus["ocular"]["estimate"] < versus["ocular"]["high"] < 0
+    assert versus["ocular"]["excludes_0"]
+    rises = [stored(run, "jitter") - stored(run, "test") for run in bouts["better"]]
+    theirs = stored(bouts["hourglass"][0], "jitter") - other
+    expected = (np.mean(rises, axis=0) - theirs).mean()
+    assert versus["rise_under_jitter"]["estimate"] == pytest.approx(expected)
+
+
+def timed(entry: dict, ms: float) -> dict:
+    keys = ("model_ms_p50", "model_ms_p95", "whole_ms_p50", "whole_ms_p95", "batch_faces_per_s")
+    return entry | {"latency": dict.fromkeys(keys, ms)}
+
+
+def test_the_tables_hold_every_row_and_every_difference(entries) -> None:
+    shown = [timed(entry, 2.5) for entry in entries[2]]
+    head, _, *body = table.scores(shown).splitlines()
+    assert len(body) == 2
+    assert {line.count("|") for line in (head, *body)} == {head.count("|")}
+    assert f"{shown[1]['ocular_nme']['mean']:.2f} ± {shown[1]['ocular_nme']['sd']:.2f}" in body[1]
+    *_, last = table.differences(shown).splitlines()
+    assert f"**{shown[1]['versus']['hourglass']['ocular']['estimate']:+.2f} [" in last
+
+
+def test_the_figure_is_an_svg_with_a_mark_and_a_label_for_every_row_that_learns(entries) -> None:
+    shown = [timed(entry, ms) for entry, ms in zip(entries[2], (1.0, 8.0), strict=True)]
+    shown[1]["family"] = "heatmap-forest"
+    floor = shown[0] | {"params": 0, "label": "mean shape"}
+    facts = {"dataset": "300w", "subset": "helen", "minutes": 10.0, "rows": [*shown, floor]}
+    svg = ElementTree.fromstring(figure.figure(facts))
+    space = "{http://www.w3.org/2000/svg}"
+    assert [len(svg.findall(f"{space}{kind}")) for kind in ("circle", "rect")] == [1, 1]
+    texts = [text.text for text in svg.iter(f"{space}text")]
+    for row in shown:
+        assert f"{row['label']} {row['ocular_nme']['mean']:.2f}" in texts
+    assert not any("mean shape" in (text or "") for text in texts)
+
+
+@given(st.lists(st.floats(50, 400), min_size=1, max_size=15))
+def test_labels_keep_their_distance_and_their_order(wanted: list[float]) -> None:
+    places = figure.spread(sorted(wanted), figure.GAP)
+    assert all(b - a >= figure.GAP - 1e-6 for a, b in itertools.pairwise(places))
+    assert max(places) <= figure.HEIGHT - figure.BOTTOM + 1e-6
