@@ -28,6 +28,12 @@ PAGES = [
         help="One run: scores, curves, configuration, and the faces it gets wrong.",
     ),
     st.Page(
+        "views/images.py",
+        title="Images",
+        url_path=url_keys.IMAGES,
+        help="Faces by error, by disagreement between runs, or by what one run gains over another.",
+    ),
+    st.Page(
         "views/ablations.py",
         title="Ablations",
         url_path=url_keys.ABLATIONS,

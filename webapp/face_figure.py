@@ -91,7 +91,7 @@ def draw(
     for number, shape in enumerate(shapes):
         guess = geometry.apply(to_frame, shape.prediction.astype(np.float64))
         seen.append(guess)
-        paths = [_outlines(guess)]
+        paths = [np.full((1, 2), np.nan)]
         if error_segments:
             paths.append(_joined(truth, guess))
         if shape.covariances is not None:
@@ -125,7 +125,7 @@ def _model(
     ground_truth: np.ndarray,
     norm: metrics.Norm,
 ) -> list[dict[str, Any]]:
-    """Return the traces of a model: its lines, and its landmarks with what they say."""
+    """Return the traces of a model: its outlines, its lines, its landmarks with what they say."""
     colour, marker = look(number)
     error = np.linalg.norm(shape.prediction - ground_truth, axis=-1)
     error = 100 * error / metrics.normaliser(ground_truth[None], norm)[0]
@@ -142,7 +142,8 @@ def _model(
         f"{norm} distance<br>%{{customdata[1]:.1f}} % of this image's NME"
         "<extra>%{fullData.name}</extra>",
     }
-    return [_lines(path, {"color": colour, "width": 1.2}, str(number)), markers]
+    faint = _lines(_outlines(guess), {"color": colour, "width": 1}, str(number)) | {"opacity": 0.6}
+    return [faint, _lines(path, {"color": colour, "width": 1.8}, str(number)), markers]
 
 
 def _ground_truth(truth: np.ndarray) -> list[dict[str, Any]]:

@@ -59,9 +59,9 @@ def grid(
 ) -> None:
     """Show faces (rows of `store.image_errors`) with their error under each."""
     ids = tuple(int(face) for face in faces["face"])
-    pictures = _pictures(current.path, run_id, evaluation, ids, error_segments)
+    drawn = pictures(current.path, run_id, evaluation, ids, error_segments)
     with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as tiles:
-        for name, error, picture in zip(faces["name"], faces[norm], pictures, strict=True):
+        for name, error, picture in zip(faces["name"], faces[norm], drawn, strict=True):
             with tiles.cell():
                 tile(Tile(str(name), float(error), picture), kind)
 
@@ -84,9 +84,10 @@ def tile(face: Tile, kind: str) -> None:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _pictures(
+def pictures(
     path: str, run_id: str, evaluation: int, ids: tuple[int, ...], error_segments: bool
 ) -> list[bytes | None]:
+    """Return `draw` of some faces of an evaluation, by their ids."""
     # Evaluations never change; run_id guards against a file that was replaced (see store.py).
     return [draw(face, error_segments) for face in store.faces(path, evaluation, ids)]
 

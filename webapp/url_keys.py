@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 LEADERBOARD = ""
 RUN = "run"
+IMAGES = "images"
+COMPARE = "compare"
 ABLATIONS = "ablations"
 LIVE = "live"
 ABOUT = "about"
+PAGES = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS, LIVE, ABOUT)
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,15 @@ class UrlKey:
 
     name: str
     pages: tuple[str, ...]
-    default: str | bool | None
+    default: str | bool | tuple[str, ...] | None
     meaning: str
 
 
-NORM = UrlKey(
-    "norm", (LEADERBOARD, RUN, ABLATIONS, LIVE), "Ocular", "normalisation: Ocular or Pupil"
-)
+_SCORED = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS)
+
+NORM = UrlKey("norm", (*_SCORED, LIVE), "Ocular", "normalisation: Ocular or Pupil")
 VIEW = UrlKey("view", (), None, "name of a stored view, which opens in place of the other keys")
-REVISION = UrlKey(
-    "rev", (LEADERBOARD, RUN, ABLATIONS), None, "revision of the store when the link was made"
-)
+REVISION = UrlKey("rev", _SCORED, None, "revision of the store when the link was made")
 
 BOARD_DATASET = UrlKey("lb_dataset", (LEADERBOARD,), None, "dataset")
 BOARD_SUBSET = UrlKey("lb_subset", (LEADERBOARD,), None, "subset of the dataset")
@@ -57,6 +58,24 @@ RUN_TREE = UrlKey("run_tree", (RUN,), "All", "tree of the leaves shown, or All")
 RUN_PAGE = UrlKey("run_page", (RUN,), "1", "page of the leaves")
 RUN_CHANGED = UrlKey("run_changed", (RUN,), True, "whether the configuration hides defaults")
 
+IMAGES_EVALUATION = UrlKey("img_eval", (IMAGES,), None, "evaluation: dataset/subset/box")
+IMAGES_RUNS = UrlKey("img_runs", (IMAGES,), None, "runs: beginnings of their ids, with commas")
+IMAGES_SORT = UrlKey(
+    "img_sort", (IMAGES,), "Error", "what orders the faces: Error, Disagreement or Improvement"
+)
+IMAGES_ORDER = UrlKey("img_order", (IMAGES,), "Largest first", "Largest first or Smallest first")
+IMAGES_A = UrlKey("img_a", (IMAGES,), None, "run whose error is meant, of those chosen")
+IMAGES_B = UrlKey("img_b", (IMAGES,), None, "run over which the other improves")
+IMAGES_PART = UrlKey("img_part", (IMAGES,), "All", "part of the subset, or All")
+IMAGES_ERROR = UrlKey(
+    "img_error", (IMAGES,), ("0", "no limit"), "range of errors, %, as two parameters"
+)
+IMAGES_PAGE = UrlKey("img_page", (IMAGES,), "1", "page of the faces")
+IMAGES_FACE = UrlKey("img_face", (IMAGES,), None, "name of the face that is shown large")
+IMAGES_SEGMENTS = UrlKey(
+    "img_segments", (IMAGES,), True, "whether the large face shows the error of each point"
+)
+
 ABLATION_EVALUATION = UrlKey("abl_eval", (ABLATIONS,), None, "evaluation: dataset/subset/box")
 ABLATION_BASE = UrlKey("abl_base", (ABLATIONS,), None, "run of the baseline: beginning of its id")
 ABLATION_FACTOR = UrlKey("abl_factor", (ABLATIONS,), None, "configuration key that varies")
@@ -73,6 +92,8 @@ KEYS = (
     *(BOARD_TEXT, BOARD_SORT, BOARD_ORDER),
     *(RUN_ID, RUN_EVALUATION, RUN_TAB, RUN_SEGMENTS, RUN_EPOCH),
     *(RUN_LEAVES, RUN_TREE, RUN_PAGE, RUN_CHANGED),
+    *(IMAGES_EVALUATION, IMAGES_RUNS, IMAGES_SORT, IMAGES_ORDER, IMAGES_A, IMAGES_B),
+    *(IMAGES_PART, IMAGES_ERROR, IMAGES_PAGE, IMAGES_FACE, IMAGES_SEGMENTS),
     *(ABLATION_EVALUATION, ABLATION_BASE, ABLATION_FACTOR, ABLATION_BY, ABLATION_CELL),
     *(LIVE_CURVE, LIVE_WINDOW, LIVE_EVERY),
 )

@@ -80,6 +80,26 @@ def slider(key: UrlKey, label: str, options: Sequence[str]) -> str:
     )
 
 
+def span(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, str]:
+    """Show a slider with two ends over ordered options, bound to the URL as two parameters of one
+    name. The key's default is both ends. What is no range of the options is told; Streamlit then
+    shows what it can of it, and the default where it can nothing."""
+    wanted = st.query_params.get_all(key.name)
+    known = len(wanted) == 2 and set(wanted) <= set(options)
+    if key.name not in st.session_state and wanted and not known:
+        asked = plain(" to ".join(wanted))
+        notify(f"The link asks for {plain(label.lower())} “{asked}”, which is no range here.")
+    assert isinstance(key.default, tuple)
+    first, last = key.default
+    return st.select_slider(
+        label,
+        options,
+        value=(first, last),
+        key=key.name,
+        bind="query-params",
+    )
+
+
 def page(key: UrlKey, n_pages: int) -> int:
     """Show a choice of pages, 1-based, bound to the URL, where there is more than one."""
     if n_pages <= 1:
@@ -105,11 +125,13 @@ def full_link(page: str, revision: int) -> str:
     values = []
     for key in url_keys.of_page(page):
         value = revision if key is url_keys.REVISION else _value(key)
-        if value not in (None, ""):
-            values.append((key.name, str(value).lower() if isinstance(value, bool) else str(value)))
+        for part in value if isinstance(value, tuple | list) else [value]:
+            if part not in (None, ""):
+                written = str(part).lower() if isinstance(part, bool) else str(part)
+                values.append((key.name, written))
     parts = urlsplit(st.context.url or "")
     path = parts.path.rstrip("/")
-    for other in (url_keys.RUN, url_keys.ABLATIONS, url_keys.LIVE, url_keys.ABOUT):
+    for other in url_keys.PAGES[1:]:
         path = path.removesuffix(f"/{other}")
     base = f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
     return f"{base}{path}/{page}?{urlencode(values, quote_via=quote)}"

@@ -36,6 +36,11 @@ def places(trace):
     return np.stack([trace.x, trace.y], axis=1)
 
 
+def lines_of(chart):
+    """The path of segments and ellipses of the first model; before it come its outlines."""
+    return places(traces(chart, "lines")[1])[1:]
+
+
 def test_markers_lie_on_the_pixels_of_the_crop(face):
     _, truth, (_, to_picture) = face
     guess = shape(truth)
@@ -84,9 +89,8 @@ def test_shares_add_up_to_one_over_what_the_model_knows(face):
 def test_error_segments_join_truth_and_prediction_and_can_be_left_out(face):
     _, truth, (_, to_picture) = face
     guess = shape(truth)
-    with_segments = places(traces(drawn(face, [guess]), "lines")[0])
-    without = places(traces(drawn(face, [guess], error_segments=False), "lines")[0])
-    segments = with_segments[len(without) :].reshape(68, 3, 2)
+    segments = lines_of(drawn(face, [guess])).reshape(68, 3, 2)
+    assert not len(lines_of(drawn(face, [guess], error_segments=False)))
     back = geometry.apply(to_picture, segments[:, :2].astype(float))
     assert np.allclose(back[:, 0], truth, atol=1e-3)
     assert np.allclose(back[:, 1], guess.prediction, atol=1e-3)
@@ -99,10 +103,8 @@ def test_a_covariance_is_an_ellipse_of_two_standard_deviations_in_the_picture(fa
     covariances = np.tile([[4.0, 1.5], [1.5, 1.0]], (68, 1, 1))
     covariances[40] = np.nan  # a landmark that the model says nothing of
     guess = shape(truth, covariances=covariances)
-    alone = Shape(guess.name, guess.prediction)
-    path = places(traces(drawn(face, [guess], error_segments=False), "lines")[0])
-    before = places(traces(drawn(face, [alone], error_segments=False), "lines")[0])
-    outlines = path[len(before) :].reshape(67, -1, 2)[:, :-1]
+    path = lines_of(drawn(face, [guess], error_segments=False))
+    outlines = path.reshape(67, -1, 2)[:, :-1]
     centres = np.delete(guess.prediction, 40, axis=0)
     away = geometry.apply(to_picture, outlines.astype(float)) - centres[:, None]
     inverse = np.linalg.inv(covariances[0])

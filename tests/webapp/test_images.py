@@ -1,0 +1,226 @@
+"""The page of faces: order, filters, the large face, and all of it in the link."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from db.paired import Paired
+from drf import metrics
+from tests.webapp import examples
+from tests.webapp.conftest import opened, texts
+from tests.webapp.examples import HOSTILE
+from webapp import contenders, face_table
+
+EVALUATION = {"img_eval": "synthetic/common/gt"}
+
+
+def images(shop, *keys, **query):
+    if keys:
+        query["img_runs"] = ",".join(shop.ids[key][:8] for key in keys)
+    return opened("views/images.py", **EVALUATION, **query)
+
+
+def tiles(app):
+    """Value and name of every face of the grid, as its button says them."""
+    buttons = [button for button in app.button if button.key.startswith("img_open_")]
+    return [button.label.replace("\\", "").split("** ") for button in buttons]
+
+
+def errors_of(key, norm="ocular"):
+    error, seed = {"wide": (0.034, 1), "narrow": (0.041, 0), "floor": (0.16, 3)}[key]
+    made = examples.evaluation("common", error, seed)
+    names = [name.rpartition("/")[2] for name in made.names]
+    return dict(zip(names, made.errors(norm), strict=True))
+
+
+@pytest.mark.parametrize("norm", ["Ocular", "Pupil"])
+def test_faces_are_sorted_by_the_error_of_a_run(shop, norm):
+    app = images(shop, "wide", "narrow", norm=norm, img_a=shop.ids["narrow"][:8])
+    assert not app.exception
+    expected = errors_of("narrow", norm.lower())
+    ordered = sorted(expected, key=lambda name: (-expected[name], name))[:24]
+    assert [name for _, name in tiles(app)] == ordered
+    assert tiles(app)[0][0] == f"**{100 * expected[ordered[0]]:.2f} %"
+
+
+def test_smallest_first_turns_the_order_round_and_pages_follow(shop):
+    app = images(shop, "wide", img_order="Smallest first", img_page="2")
+    expected = errors_of("wide")
+    ordered = sorted(expected, key=lambda name: (expected[name], name))
+    assert [name for _, name in tiles(app)] == ordered[24:]
+
+
+def test_faces_are_sorted_by_improvement_of_one_run_over_another(shop):
+    app = images(shop, "wide", "narrow", img_sort="Improvement")
+    gain = {name: errors_of("narrow")[name] - error for name, error in errors_of("wide").items()}
+    assert [name for _, name in tiles(app)] == sorted(gain, key=lambda n: (-gain[n], n))[:24]
+    turned = images(
+        shop, "wide", "narrow", img_sort="Improvement",
+        img_a=shop.ids["narrow"][:8], img_b=shop.ids["wide"][:8], img_order="Smallest first",
+    )  # fmt: skip
+    assert [name for _, name in tiles(turned)] == [name for _, name in tiles(app)]
+
+
+def test_faces_are_sorted_by_disagreement_between_runs(shop):
+    app = images(shop, "wide", "narrow", "floor", img_sort="Disagreement")
+    made = [
+        examples.evaluation("common", error, seed)
+        for error, seed in ((0.034, 1), (0.041, 0), (0.16, 3))
+    ]
+    predicted = np.stack([one.predictions for one in made])
+    apart = metrics.disagreement(predicted, made[0].ground_truth, "ocular")
+    expected = sorted(zip(-apart, made[0].names, strict=True))
+    assert [f"common/{name}" for _, name in tiles(app)] == [name for _, name in expected[:24]]
+    assert tiles(app)[0][0] == f"**spread {-100 * expected[0][0]:.2f} %"
+
+
+def test_one_run_has_no_disagreement_and_a_link_that_wants_it_is_told(shop):
+    app = images(shop, "wide", img_sort="Disagreement")
+    assert "Disagreement" in app.warning[0].value
+    assert "spread" not in tiles(app)[0][0]
+
+
+def test_a_range_of_errors_filters_and_its_ends_are_in_the_link(shop):
+    app = images(shop, "wide", img_error=["2", "3.5"])
+    expected = {name for name, error in errors_of("wide").items() if 0.02 <= error <= 0.035}
+    assert {name for _, name in tiles(app)} == expected
+    app.select_slider(key="img_error").set_value(("0", "0.5")).run()
+    assert "No face has an error in this range" in texts(app)
+
+
+@pytest.mark.parametrize("ends", [["7"], ["1", "x"], ["<b>", "2"], ["1", "2", "3"]])
+def test_a_range_that_is_none_is_told(shop, ends):
+    app = images(shop, "wide", img_error=ends)
+    assert not app.exception
+    assert "no range here" in app.warning[0].value
+    assert set(app.select_slider(key="img_error").value) <= set(face_table.LIMITS)
+
+
+def test_another_order_starts_at_its_first_page(shop):
+    app = images(shop, "wide", img_page="2")
+    assert len(tiles(app)) == 6
+    app.session_state["img_order"] = "Smallest first"
+    app.run()
+    assert len(tiles(app)) == 24
+
+
+def test_the_best_methods_are_compared_without_a_choice_and_the_full_link_names_them(shop):
+    app = opened("views/images.py")
+    assert app.multiselect[0].value == [shop.ids["wide"], shop.ids["forest"]]
+    app.context = {"url": "https://bench.example.org/images"}
+    app.run()
+    (link,) = (code.value for code in app.code if code.value.startswith("https://bench"))
+    assert f"img_runs={shop.ids['wide'][:8]}%2C{shop.ids['forest'][:8]}" in link
+    assert "img_error=0&img_error=no%20limit" in link
+    assert link.startswith("https://bench.example.org/images?")
+
+
+def test_runs_that_are_not_there_are_told_and_the_others_shown(shop):
+    wanted = f"{shop.ids['wide'][:8]},{shop.ids['untested'][:8]},<b>x</b>"
+    app = opened("views/images.py", **EVALUATION, img_runs=wanted)
+    assert not app.exception
+    assert app.multiselect[0].value == [shop.ids["wide"]]
+    said = [warning.value for warning in app.warning]
+    assert any("was not evaluated on this board" in sentence for sentence in said)
+    assert any("\\<b\\>x" in sentence and "not in the store" in sentence for sentence in said)
+
+
+def test_no_run_is_a_word_and_no_error(shop):
+    app = opened("views/images.py", **EVALUATION, img_runs="")
+    assert not app.exception
+    assert "Choose at least one run" in texts(app)
+
+
+def large(app):
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def test_a_click_opens_the_face_large_with_every_chosen_run(shop):
+    app = images(shop, "wide", "narrow", "floor")
+    assert not large(app)
+    first = tiles(app)[0][1]
+    app.button(key=next(b.key for b in app.button if b.label.endswith(first))).click().run()
+    assert not app.exception
+    assert app.query_params["img_face"] == f"common/{first}"
+    (figure,) = large(app)
+    named = [trace["name"] for trace in figure["data"] if trace.get("name")]
+    assert named == ["hourglass-wide", "hourglass", "mean-shape", "ground truth"]
+    assert figure["layout"]["images"][0]["source"].startswith("data:image/jpeg;base64,")
+    said = texts(app)
+    for key in ("wide", "narrow", "floor"):
+        assert f"**{100 * errors_of(key)[first]:.2f} %**" in said
+
+
+def test_a_link_opens_a_face_and_leafs_through_the_order_of_the_page(shop):
+    second = tiles(images(shop, "wide"))[1][1]
+    app = images(shop, "wide", img_face=f"common/{second}")
+    assert "2 of 30 in the order of the page" in texts(app)
+    next(button for button in app.button if button.label == "Next").click().run()
+    assert "3 of 30" in texts(app)
+    assert app.query_params["img_face"] != f"common/{second}"
+
+
+def test_a_face_that_the_filters_leave_out_still_opens(shop):
+    worst = tiles(images(shop, "wide"))[0][1]
+    app = images(shop, "wide", img_face=f"common/{worst}", img_error=["0", "2"])
+    assert large(app)
+    assert "leave this face out" in texts(app)
+
+
+def test_a_face_without_a_picture_is_drawn_alone(shop):
+    app = images(shop, "wide", img_face=examples.WITHOUT_PICTURE)
+    (figure,) = large(app)
+    assert "images" not in figure["layout"]
+    assert "No picture of this face" in texts(app)
+
+
+@pytest.mark.parametrize("face", ["nobody", "", "../../etc/passwd", HOSTILE[0]])
+def test_a_face_that_is_not_there_is_told(shop, face):
+    app = images(shop, "wide", img_face=face)
+    assert not app.exception
+    assert not large(app)
+    assert "not on this board" in app.warning[0].value
+    assert HOSTILE[0] not in texts(app)
+
+
+def test_hostile_names_of_runs_are_text(shop):
+    app = images(shop, "image", "script", "formula", "wide", img_face="common/00000")
+    assert not app.exception
+    for name in HOSTILE:
+        assert name not in texts(app)
+    legend = [trace["name"] for trace in large(app)[0]["data"] if trace.get("name")]
+    assert not any("<" in name for name in legend)
+
+
+def frame(errors, **more):
+    names = ("b/2", "a/1", "a/3")
+    paired = Paired(np.array([5, 6, 7]), names, np.zeros((2, 3)), np.zeros((2, 3)))
+    return face_table.rows(paired, np.array(errors), a=0, **more)
+
+
+def test_equal_values_are_ordered_by_name_and_a_part_can_be_chosen():
+    rows = frame([[0.02, 0.02, 0.01], [0.03, 0.01, 0.01]], b=1)
+    whole = {"sort": "Error", "order": "Largest first", "limits": ("0", "no limit")}
+    assert list(face_table.arrange(rows, **whole)["name"]) == ["a/1", "b/2", "a/3"]
+    assert list(face_table.arrange(rows, **whole, part="a")["name"]) == ["a/1", "a/3"]
+    assert list(rows["improvement"]) == pytest.approx([0.01, -0.01, 0])
+    assert face_table.caption(rows.iloc[0], "Improvement") == "−1.00 to 2.00 %"
+    assert face_table.caption(rows.iloc[1], "Improvement") == "+1.00 to 2.00 %"
+
+
+def test_ends_of_a_range_belong_to_it():
+    rows = frame([[0.02, 0.035, 0.6], [0.0, 0.0, 0.0]])
+    query = {"sort": "Error", "order": "Largest first"}
+    assert len(face_table.arrange(rows, **query, limits=("2", "3.5"))) == 2
+    assert len(face_table.arrange(rows, **query, limits=("0", "no limit"))) == 3
+    assert len(face_table.arrange(rows, **query, limits=("0", "50"))) == 2
+
+
+def test_the_best_of_methods_comes_before_its_seeds():
+    rows = pd.DataFrame({"ocular_nme": [1, 2, 3, 4]}, index=["a0", "a1", "b0", "a2"])
+    methods = pd.Series({"a0": "a", "a1": "a", "b0": "b", "a2": "a"})
+    assert contenders.best_of_methods(rows, methods, 2) == ["a0", "b0"]
+    assert contenders.best_of_methods(rows, methods, 3) == ["a0", "b0", "a1"]
+    assert contenders.best_of_methods(rows, methods, 9) == ["a0", "b0", "a1", "a2"]

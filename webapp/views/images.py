@@ -1,0 +1,159 @@
+"""Images: the faces of a board by error, disagreement or improvement, and one of them large."""
+
+import pandas as pd
+import streamlit as st
+
+from db.paired import Paired
+from drf.metrics import Norm
+from webapp import (
+    board,
+    contenders,
+    face_table,
+    faces,
+    large_face,
+    share,
+    store,
+    url_keys,
+    url_state,
+)
+from webapp.contenders import Board, Contender
+from webapp.large_face import Album
+from webapp.store import Store
+from webapp.text import percent, plain
+
+PAGE = 24
+_ALL = str(url_keys.IMAGES_PART.default)
+_COLUMN_PX = 140
+_SEEN = "img_seen"
+
+
+def page(current: Store) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title("Images")
+        st.space("stretch")
+        link = st.container(width="content")
+    with st.container(horizontal=True, gap="small"):
+        norm = board.NORMS[url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))]
+        with st.container(width=220):
+            chosen = contenders.choose_board(current, url_keys.IMAGES_EVALUATION)
+        if chosen is None:
+            st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
+            st.code("drf eval RUN", language="bash")
+            return
+        rows = contenders.entries(current, chosen)
+        with st.container(width=520):
+            runs = contenders.choose_runs(current, url_keys.IMAGES_RUNS, rows, default=2)
+    share.moved_on(current)
+    if not runs:
+        st.info("Choose at least one run.", icon=":material/checklist:")
+        return
+    _gallery(current, chosen, runs, norm)
+    with link:
+        share.link(url_keys.IMAGES, current)
+
+
+def _gallery(current: Store, chosen: Board, runs: list[Contender], norm: Norm) -> None:
+    paired = store.paired_errors(current, [run.key for run in runs])
+    if not len(paired.faces):
+        st.info("These runs were evaluated on different faces.", icon=":material/difference:")
+        return
+    frame, sort, a = _sorted(current, chosen, runs, paired, norm)
+    _legend(frame, runs, a, norm)
+    shown = _page_of(frame)
+    if shown.empty:
+        st.info("No face has an error in this range.", icon=":material/search_off:")
+    _grid(current, shown, runs[a], sort)
+    ids = dict(zip(paired.names, paired.faces.tolist(), strict=True))
+    large_face.show_wanted(Album(current.path, list(frame["name"]), ids, runs, norm))
+
+
+def _sorted(
+    current: Store, chosen: Board, runs: list[Contender], paired: Paired, norm: Norm
+) -> tuple[pd.DataFrame, str, int]:
+    """Show what the faces are sorted and filtered by; return them, the sort and the run of it."""
+    sorts = [*face_table.SORTS] if len(runs) > 1 else [face_table.ERROR]
+    with st.container(horizontal=True, gap="small"):
+        sort = url_state.switch(
+            url_keys.IMAGES_SORT,
+            "Sort by",
+            sorts,
+            "Error of one run, how far the chosen runs are apart, or what one gains over another.",
+        )
+        order = url_state.switch(url_keys.IMAGES_ORDER, "Order", face_table.ORDERS)
+        with st.container(width=180):
+            a = contenders.choose_one(url_keys.IMAGES_A, "Error of", runs, 0)
+        b = None
+        if sort == face_table.IMPROVEMENT:
+            with st.container(width=180):
+                b = contenders.choose_one(
+                    url_keys.IMAGES_B, "Improvement over", runs, 1 - min(a, 1)
+                )
+        apart = None
+        if sort == face_table.DISAGREEMENT:
+            keys = tuple(run.key for run in runs)
+            apart = face_table.disagreement(current.path, keys, chosen.points, norm)
+        errors = paired["pupil" if norm == "pupil" else "ocular"]
+        frame = face_table.rows(paired, errors, a=a, b=b, disagreement=apart)
+        parts = sorted(set(frame["part"]))
+        part = _ALL
+        if len(parts) > 1:
+            with st.container(width=180):
+                part = url_state.select(url_keys.IMAGES_PART, "Subset", [_ALL, *parts])
+        with st.container(width=260):
+            limits = url_state.span(url_keys.IMAGES_ERROR, "Error between, %", face_table.LIMITS)
+    wanted = None if part == _ALL else part
+    kept = face_table.arrange(frame, sort=sort, order=order, limits=limits, part=wanted)
+    _first_page_of_another_order((chosen, norm, sort, order, a, b, limits, part))
+    return kept, sort, a
+
+
+def _first_page_of_another_order(asked: object) -> None:
+    """Go back to the first page where something else is asked for than in the last run."""
+    if st.session_state.setdefault(_SEEN, asked) != asked:
+        st.session_state[_SEEN] = asked
+        st.session_state[url_keys.IMAGES_PAGE.name] = 1
+
+
+def _legend(frame: pd.DataFrame, runs: list[Contender], a: int, norm: Norm) -> None:
+    faces.legend(error_segments=False)
+    if frame.empty:
+        return
+    said = f"{len(frame)} faces, mean error {percent(100 * frame['error'].mean())}"
+    said += f" of the {norm} distance, predicted by {runs[a].label}"
+    st.caption(plain(said))
+
+
+def _page_of(frame: pd.DataFrame) -> pd.DataFrame:
+    number = url_state.page(url_keys.IMAGES_PAGE, -(-len(frame) // PAGE))
+    return frame.iloc[(number - 1) * PAGE : number * PAGE]
+
+
+def _grid(current: Store, shown: pd.DataFrame, run: Contender, sort: str) -> None:
+    """Show faces as one run predicts them; a click on the line below one opens it, large."""
+    ids = tuple(int(face) for face in shown["face"])
+    pictures = faces.pictures(current.path, run.run, run.evaluation, ids, error_segments=False)
+    with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as grid:
+        for (_, row), picture in zip(shown.iterrows(), pictures, strict=True):
+            with grid.cell(), st.container(gap="xxsmall"):
+                said = face_table.caption(row, sort)
+                _picture(picture, f"{row['name']}: {said}, ground truth and prediction drawn on it")
+                st.button(
+                    f"**{plain(said)}** {plain(row['name'].rpartition('/')[2])}",
+                    key=f"img_open_{row['face']}",
+                    type="tertiary",
+                    width="stretch",
+                    help=f"Open {plain(row['name'])}",
+                    on_click=large_face.open_one,
+                    args=(row["name"],),
+                )
+
+
+def _picture(jpeg: bytes | None, alt: str) -> None:
+    if jpeg is not None:
+        st.image(jpeg, width="stretch", alt=f"Face {alt}")
+        return
+    with st.container(border=True, height=_COLUMN_PX, vertical_alignment="center"):
+        st.caption("No picture of this face in the store", text_alignment="center")
+
+
+page(st.session_state["store"])
