@@ -5,6 +5,7 @@
 
 Every landmark of every stage has a forest of its own (`drf.forest.vector_forest`): its leaves hold
 what is left to the true place, a vector, and the covariance of the error that is to be expected.
+What splits see is sampled around the landmark (`local.py`) and told by the others (`exchange.py`).
 All stages look at the maps of one encoder, which runs once. The gradient of a stage does not reach
 through the places at which it looks: each stage answers for itself.
 
@@ -24,9 +25,10 @@ from drf import landmarks
 from drf.forest import gallery
 from drf.forest.vector_forest import Routed, VectorForest, VectorForestConfig
 from drf.models import backbones
-from drf.models.backbones import Features
+from drf.models.backbones import Backbone, Features
 from drf.models.base import Frame, LandmarkModel, Sample
 from drf.models.coarse import CoarseMaps
+from drf.models.exchange import Exchange
 from drf.models.local import LocalFeatures
 from drf.models.local_mlp import LocalMlp, hidden_of_equal_cost
 from drf.ranges import Range
@@ -44,6 +46,7 @@ following stage starts from half of it. How the coarse maps will err is not know
 class CascadeForestConfig(VectorForestConfig):
     """backbone, width: the encoder · features: of each landmark, that splits see
     detail, context: channels of either level of the encoder that features are made of
+    exchange: numbers in which landmarks tell each other what they see, 0 for none
     stages: corrections · head: a forest for each landmark, or the control, see above
     coordinate: weight of the L1 distance of each stage's points, px of the input
     """
@@ -53,6 +56,7 @@ class CascadeForestConfig(VectorForestConfig):
     features: Annotated[int, Range(4, 512)] = 32
     detail: Annotated[int, Range(1, 512)] = 24
     context: Annotated[int, Range(1, 512)] = 32
+    exchange: Annotated[int, Range(0, 4096)] = 128
     stages: Annotated[int, Range(1, 8)] = 1
     head: Literal["forest", "mlp"] = "forest"
     coordinate: Annotated[float, Range(0, 100)] = 1.0
@@ -69,44 +73,53 @@ class Outputs:
     routed: list[Routed]
 
 
+class Stage(nn.Module):
+    """One correction: what is seen at the landmarks, and what follows from it."""
+
+    def __init__(self, config: CascadeForestConfig, backbone: Backbone, k: int) -> None:
+        super().__init__()
+        f = config.features
+        self.look = LocalFeatures(backbone, k, f, detail=config.detail, context=config.context)
+        self.exchange = Exchange(k, f, config.exchange) if config.exchange else nn.Identity()
+        self.head: VectorForest | LocalMlp
+        if config.head == "forest":
+            self.head = VectorForest(config, f, k, 2, UNIT)
+        else:
+            hidden = hidden_of_equal_cost(f, config.trees, config.tree_depth, 2)
+            self.head = LocalMlp(f, hidden, k, 2, UNIT)
+
+    def see(self, features: Features, at: Tensor) -> Tensor:
+        """Return what the head is given: at (B, K, 2) unit box -> (B, K, F)."""
+        return self.exchange(self.look(features, at))
+
+
 class CascadeForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
 
     def __init__(self, config: CascadeForestConfig, frame: Frame) -> None:
         super().__init__(frame)
         self.config = config
-        k, features = frame.n_points, config.features
+        k = frame.n_points
         self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
         self.coarse = CoarseMaps(self.backbone, k)
-        self.looks = nn.ModuleList(
-            [
-                LocalFeatures(
-                    self.backbone, k, features, detail=config.detail, context=config.context
-                )
-                for _ in range(config.stages)
-            ]
-        )
-        hidden = hidden_of_equal_cost(features, config.trees, config.tree_depth, 2)
-        self.heads = nn.ModuleList(
-            [
-                VectorForest(config, features, k, 2, UNIT)
-                if config.head == "forest"
-                else LocalMlp(features, hidden, k, 2, UNIT)
-                for _ in range(config.stages)
-            ]
-        )
+        self.stages = nn.ModuleList([Stage(config, self.backbone, k) for _ in range(config.stages)])
+
+    @property
+    def _stages(self) -> list[Stage]:
+        return [stage for stage in self.stages if isinstance(stage, Stage)]
 
     @property
     def _forests(self) -> list[VectorForest]:
-        return [head for head in self.heads if isinstance(head, VectorForest)]
+        return [stage.head for stage in self._stages if isinstance(stage.head, VectorForest)]
 
     @torch.no_grad()
     def start(self, sample: Sample) -> None:
         features, drawn = self.backbone(sample.images), sample.drawn
-        for stage, forest in enumerate(self._forests):
-            error = torch.randn_like(drawn) * FIRST_ERROR / 2**stage
-            seen = self.looks[stage](features, (drawn - error)[: len(sample.images)])
-            forest.start(seen, error)
+        for number, stage in enumerate(self._stages):
+            if isinstance(stage.head, VectorForest):
+                error = torch.randn_like(drawn) * FIRST_ERROR / 2**number
+                seen = stage.see(features, (drawn - error)[: len(sample.images)])
+                stage.head.start(seen, error)
 
     def set_progress(self, share: float) -> None:
         for forest in self._forests:
@@ -116,9 +129,9 @@ class CascadeForest(LandmarkModel):
         features: Features = self.backbone(images)
         coarse = self.coarse(features.context)
         shapes, routed = [self.coarse.points(coarse)], []
-        for look, head in zip(self.looks, self.heads, strict=True):
+        for stage in self._stages:
             at = shapes[-1].detach()
-            answer = head(look(features, at))
+            answer = stage.head(stage.see(features, at))
             if isinstance(answer, Routed):
                 routed.append(answer)
                 answer = answer.vectors

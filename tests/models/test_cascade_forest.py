@@ -20,6 +20,7 @@ TINY = {
     "model.trees": 2,
     "model.tree_depth": 3,
     "model.stages": 2,
+    "model.exchange": 8,
 }
 
 
@@ -53,7 +54,7 @@ def test_no_stage_learns_through_the_places_at_which_the_next_one_looks() -> Non
     model = cascade().train()
     images, points = batch()
     (model(images).shapes[2] - points).abs().mean().backward()
-    first, last = model.heads[0].values.grad, model.heads[1].values.grad
+    first, last = (stage.head.values.grad for stage in model.stages)
     assert first is None
     assert last.abs().sum() > 0
 
@@ -99,7 +100,7 @@ def test_the_gallery_shows_leaves_around_the_mean_place_of_their_landmark() -> N
     assert 0 < len(pictures) <= LEAVES
     for picture in pictures:
         (landmark,) = picture.landmarks
-        held, covariance = model.heads[1].leaf(landmark, picture.tree, picture.leaf)
+        held, covariance = model.stages[1].head.leaf(landmark, picture.tree, picture.leaf)
         expected = outputs.shapes[1][:, landmark].mean(dim=0) + held
         torch.testing.assert_close(torch.from_numpy(picture.points[0]), expected.detach())
         spread = covariance.diagonal().sqrt()
