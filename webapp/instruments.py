@@ -82,6 +82,21 @@ _INSTRUMENTS = (
     ),
     _SPREAD,
     Instrument(
+        "Stage by stage",
+        "Error of the coarse maps and after each correction; where a line does not fall below the"
+        " one before, its stage only costs time.",
+        (
+            Panel(
+                "error, px",
+                (
+                    Line("coarse_px", "coarse maps"),
+                    *(Line(f"stage{stage}_px", f"stage {stage}") for stage in range(1, 5)),
+                ),
+                log=True,
+            ),
+        ),
+    ),
+    Instrument(
         "Equivalent spread",
         "Width of the one Gaussian that costs as much: it starts at the spread of the average face"
         " and should fall to that of the labels.",
@@ -198,7 +213,9 @@ def _draw(figure: go.Figure, panel: Panel, row: int, frame: pd.DataFrame) -> lis
     """Draw a panel into a row of the figure; return what its lines do, in words."""
     said, drawn = [], []
     colours = theme.LINES if row == 1 else theme.LINES[1:]
-    for line, colour in zip(panel.lines, colours, strict=False):
+    there = set(frame["metric"])
+    lines = [line for line in panel.lines if line.metric in there]
+    for line, colour in zip(lines, colours, strict=False):
         rows = frame[frame["metric"] == line.metric].sort_values("epoch")
         values = line.of(rows["value"])
         drawn.append(values)

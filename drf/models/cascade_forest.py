@@ -57,7 +57,7 @@ class CascadeForestConfig(VectorForestConfig):
     detail: Annotated[int, Range(1, 512)] = 24
     context: Annotated[int, Range(1, 512)] = 32
     exchange: Annotated[int, Range(0, 4096)] = 128
-    stages: Annotated[int, Range(1, 8)] = 1
+    stages: Annotated[int, Range(1, 4)] = 1
     head: Literal["forest", "mlp"] = "forest"
     coordinate: Annotated[float, Range(0, 100)] = 1.0
 

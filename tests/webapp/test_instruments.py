@@ -11,6 +11,7 @@ KNOWN = (
     *("excess_ce", "spread_px", "l1_px", "usage_entropy", "information", "largest_share"),
     *("soft_hard_gap_px", "leaf_distance_px", "nll", "steepness", "prediction_spread"),
     *("leaf_distance", "peaks"),
+    *("coarse_px", "stage1_px", "stage2_px", "stage3_px", "stage4_px"),
 )
 
 
@@ -125,3 +126,10 @@ def test_readings_that_are_no_numbers_break_nothing(values):
 def test_a_single_epoch_is_a_point():
     (trace,) = drawn(readings(steepness=[2.0]), "Steepness of the splits").figure.data
     assert trace.mode == "markers"
+
+
+def test_a_cascade_of_two_stages_has_three_lines():
+    frame = readings(coarse_px=[9.0, 3.0], stage1_px=[9.0, 2.0], stage2_px=[9.0, 1.9])
+    chart = drawn(frame, "Stage by stage")
+    assert [line.name for line in chart.figure.data] == ["coarse maps", "stage 1", "stage 2"]
+    assert chart.alt.endswith("stage 2 from 9 to 1.9.")
