@@ -11,6 +11,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -37,7 +39,14 @@ def chromium() -> str:
 
 @pytest.fixture(scope="module")
 def address(filled: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app, served from another folder, as a user may start it."""
+    with served(filled.path, tmp_path_factory.mktemp("elsewhere")) as url:
+        yield url
+
+
+@contextmanager
+def served(store: Path, folder: Path) -> Iterator[str]:
+    """The app on a store, served from another folder, as a user may start it. Skips without a
+    browser to look at it with."""
     chromium()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -45,8 +54,8 @@ def address(filled: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}"]
     server = subprocess.Popen(
         command,
-        cwd=tmp_path_factory.mktemp("elsewhere"),
-        env=os.environ | {"DRF_DB": str(filled.path), "PYTHONPATH": str(REPOSITORY)},
+        cwd=folder,
+        env=os.environ | {"DRF_DB": str(store), "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
