@@ -129,7 +129,7 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
     figure.update_yaxes(showgrid=False, autorange="reversed")
     base = _baseline(frame)
     x, y = columns.index(base["value_1"]), rows.index(base["value_0"])
-    corners = {"x0": x - 0.48, "x1": x + 0.48, "y0": y - 0.47, "y1": y + 0.47}
+    corners = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
     figure.add_shape(**corners, line={"color": theme.ORANGE, "width": 3})
     said = "; ".join(
         f"{named(row, keys)}: {row['difference' if differences else 'nme']:.2f}"

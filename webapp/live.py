@@ -12,20 +12,21 @@ from pandas.io.formats.style import Styler
 
 from webapp import badges, theme
 from webapp.charts import Chart, spans_decades
-from webapp.text import duration
+from webapp.text import duration, moment
 
 WINDOWS = {"hour": 1, "6 hours": 6, "day": 24, "week": 24 * 7, "30 days": 24 * 30}
 """Name in the URL -> hours back from now in which a run counts as recent."""
 
 _RESUMED_S = 30.0  # a process that began so long after its run was recorded went on with it
-_HEIGHT = 240
+HEIGHT_PX = 240
 _COLOURS = {"red": theme.VERMILLION, "orange": theme.ORANGE}
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Rows of `reads.runs` by how they stand, the latest heard of first. hidden: silent ones that
-    were heard of before the window, which nobody can call live."""
+    """Rows of `reads.runs` by how they stand: running ones by when they began, for cards that keep
+    their place; the others by when they were last heard of. hidden: silent ones that were heard of
+    before the window, which nobody can call live."""
 
     running: pd.DataFrame
     silent: pd.DataFrame
@@ -41,7 +42,7 @@ def sort_out(runs: pd.DataFrame, now: datetime, window: timedelta) -> Shown:
     silent = runs["status"].isin(("stale", "crashed"))
     running = runs["status"] == "running"
     return Shown(
-        runs[running],
+        runs[running].sort_values(["started_at", "id"], ascending=False),
         runs[silent & recent],
         runs[recent & ~silent & ~running],
         int((silent & ~recent).sum()),
@@ -86,8 +87,9 @@ def sentence(run: dict[str, Any], since: Sighting | None, now: datetime) -> str:
     if not pd.isna(run["faces_per_s"]):
         parts.append(f"{run['faces_per_s']:.0f} faces/s")
     if run["status"] != "running":
-        last = datetime.fromisoformat(run["heartbeat_at"])
-        parts.append(f"last heard of {duration((now - last).total_seconds())} ago")
+        parts.append(f"last heard of {moment(run['heartbeat_at'])}")
+    elif run["progress"] >= 1:
+        parts.append("ending")
     elif since is None or (over := end(since, sighting(run))) is None:
         parts.append("end not known yet")
     else:
@@ -115,7 +117,7 @@ def curve(frame: pd.DataFrame, metric: str, title: str) -> Chart | None:
             marker={"size": 6},
             hovertemplate="%{y:.4g}<extra></extra>",
         ),
-        theme.layout(x="epoch", y=title + unit, height=_HEIGHT),
+        theme.layout(x="epoch", y=title + unit, height=HEIGHT_PX),
     )
     if spans_decades(values):
         figure.update_yaxes(type="log", dtick="D2")
@@ -126,13 +128,13 @@ def curve(frame: pd.DataFrame, metric: str, title: str) -> Chart | None:
     return Chart(title, figure, alt)
 
 
-def table(ended: pd.DataFrame, now: datetime) -> pd.DataFrame:
-    """Return what is shown of runs that ended: how, how long ago, and what they reached."""
+def table(ended: pd.DataFrame) -> pd.DataFrame:
+    """Return what is shown of runs that ended: how, when, and what they reached."""
     return pd.DataFrame(
         {
             "name": ended["name"],
             "status": ended["status"].map(badges.label),
-            "ago": [duration(seconds) for seconds in (now - ended["heard"]).dt.total_seconds()],
+            "ended": ended["heartbeat_at"].map(moment),
             "best": 100 * ended["best_val_nme"],
             "epoch": ended["epoch"],
             "took": [duration(seconds) for seconds in ended["wall_s"]],

@@ -79,7 +79,7 @@ def _once_healthy(url: str, server: subprocess.Popen[bytes]) -> str:
 
 
 @pytest.fixture
-def page(address: str) -> Iterator:
+def page() -> Iterator:
     """A fresh browser that notes every address it asks for and every dialog."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as driver:

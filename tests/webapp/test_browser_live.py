@@ -35,6 +35,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Da
 
 def test_the_live_page_follows_a_run_without_a_click(page, training):
     address, store, run = training
+    beat(store, run, epoch=0, progress=0.0, faces_per_s=300.0)  # the server took its time to start
     opened(page, f"{address}/live?live_every=2+s", "Live")
     page.get_by_text("Validation NME: nothing yet").wait_for()
     beat(store, run, epoch=1, progress=0.1, faces_per_s=300.0)
@@ -71,7 +72,7 @@ def test_the_choices_of_an_ablation_go_into_the_link(page, training):
 def test_nothing_is_wider_than_a_phone(page, training, where):
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{training[0]}/{where}")
-    page.get_by_role("heading", level=2).last.wait_for()
+    page.get_by_role("heading", level=3).last.wait_for()
     page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     wide = page.evaluate(

@@ -58,7 +58,7 @@ def test_a_run_that_has_not_begun_to_move_has_no_end_yet():
 
 def test_a_silent_run_says_when_it_was_last_heard_of_and_promises_no_end():
     said = live.sentence(run(status="stale", epochs=None), live.beginning(run()), NOW)
-    assert said.endswith("epoch 10 · 205 faces/s · last heard of 10 min 0 s ago")
+    assert said.endswith("epoch 10 · 205 faces/s · last heard of 2026-11-24 11:50 UTC")
 
 
 def test_runs_are_sorted_by_how_they_stand_and_when_they_were_heard_of():

@@ -28,31 +28,50 @@ def page(current: Store) -> None:
         curve = url_state.switch(url_keys.LIVE_CURVE, "Curve", list(_CURVES))
         with st.container(width=150):
             window = url_state.select(
-                url_keys.LIVE_WINDOW, "Last", list(live.WINDOWS), "How far back runs are shown."
+                url_keys.LIVE_WINDOW,
+                "In the last",
+                list(live.WINDOWS),
+                "How far back runs are shown.",
             )
         with st.container(width=150):
             every = url_state.select(url_keys.LIVE_EVERY, "Look again every", list(_EVERY_S))
     metric = _CURVES[curve].format(norm=board.NORMS[norm])
-    st.fragment(_strip, run_every=_EVERY_S[every])(curve, metric, window)
+    shown = _look(current, window)
+    st.fragment(_strip, run_every=_EVERY_S[every])(curve, metric, window, _standing(shown))
+    _silent(shown, window)
+    _ended(shown.ended, window)
     share.link(url_keys.LIVE, current)
 
 
-def _strip(curve: str, metric: str, window: str) -> None:
-    """Show the store as it is now. Runs again by itself and not with the page, so it reads the
-    store for itself, and says in a sentence if that has gone."""
+def _look(current: Store, window: str) -> Shown:
+    hours = timedelta(hours=live.WINDOWS[window])
+    return live.sort_out(store.runs(current), datetime.now(UTC), hours)
+
+
+def _standing(shown: Shown) -> frozenset[tuple[str, str]]:
+    """Return which runs stand how: what decides where on the page a run is."""
+    frames = (shown.running, shown.silent, shown.ended)
+    return frozenset(
+        pair for frame in frames for pair in zip(frame["id"], frame["status"], strict=True)
+    )
+
+
+def _strip(curve: str, metric: str, window: str, stood: frozenset[tuple[str, str]]) -> None:
+    """Show the runs under way as they are now. Runs again by itself and not with the page, so it
+    reads the store for itself, and says in a sentence if that has gone. Where a run began, fell
+    silent or ended, the whole page runs again.
+    """
     try:
         current = store.current()
-        runs = store.runs(current)
+        shown = _look(current, window)
+        if _standing(shown) != stood:
+            st.rerun()
         now = datetime.now(UTC)
-        shown = live.sort_out(runs, now, timedelta(hours=live.WINDOWS[window]))
         st.caption(f"As of {now:%H:%M:%S} UTC.")
         _running(current, shown.running, curve, metric, now)
     except DrfError as error:
         sentence = str(error).replace(store.path(), store.shown_path())
         st.error(plain(f"{sentence}."), icon=":material/database_off:")
-        return
-    _silent(shown, window, now)
-    _ended(shown.ended, window, now)
 
 
 def _running(current: Store, running: pd.DataFrame, curve: str, metric: str, now: datetime) -> None:
@@ -93,20 +112,21 @@ def _head(run: dict[Any, Any], since: Sighting | None, now: datetime) -> None:
 def _curve(current: Store, run: str, title: str, metric: str) -> None:
     chart = live.curve(store.curves(current, run), metric, title)
     if chart is None:
-        st.caption(f"{title}: nothing yet; the first value comes with the first epoch.")
+        with st.container(height=live.HEIGHT_PX, border=False):
+            st.caption(f"{title}: nothing yet; the first value comes with the first epoch.")
         return
     key, config = f"live-{run}-{metric}", theme.CHART_CONFIG
     st.plotly_chart(chart.figure, key=key, config=config, alt=chart.alt)
 
 
-def _silent(shown: Shown, window: str, now: datetime) -> None:
+def _silent(shown: Shown, window: str) -> None:
     if shown.silent.empty and not shown.hidden:
         return
     st.subheader(f"Silent: {len(shown.silent)}")
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         for run in shown.silent.head(_CARDS).to_dict("records"):
             with grid.cell(), st.container(border=True, height="stretch"):
-                _head(run, None, now)
+                _head(run, None, datetime.now(UTC))
                 look = badges.LOOKS[run["status"]]
                 say: Callable[..., Any] = st.error if look.colour == "red" else st.warning
                 say(look.meaning, icon=look.icon)
@@ -115,12 +135,12 @@ def _silent(shown: Shown, window: str, now: datetime) -> None:
         st.caption(f"and {more} more; {shown.hidden} of them not heard of in the last {window}.")
 
 
-def _ended(ended: pd.DataFrame, window: str, now: datetime) -> None:
+def _ended(ended: pd.DataFrame, window: str) -> None:
     st.subheader(f"Ended: {len(ended)}")
     if ended.empty:
         st.caption(f"No run ended in the last {window}.")
         return
-    shown = live.table(ended, now)
+    shown = live.table(ended)
     st.session_state[_SHOWN] = list(shown["id"])
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     st.dataframe(
@@ -130,7 +150,7 @@ def _ended(ended: pd.DataFrame, window: str, now: datetime) -> None:
         column_config={
             "name": text("Run", width="medium"),
             "status": text("Status"),
-            "ago": text("Ended", help="How long ago."),
+            "ended": text("Ended"),
             "best": number("Best val NME, %", format="%.2f", help="Ocular, of the best epoch."),
             "epoch": number("Epochs", format="%d"),
             "took": text("Took"),
