@@ -163,14 +163,18 @@ def shown(value: str | None) -> str:
     return held if isinstance(held, str) else value
 
 
+def is_number(value: str | None) -> bool:
+    """Whether a stored value (JSON text) is a number; true and false are none."""
+    held = None if value is None else json.loads(value)
+    return isinstance(held, int | float) and not isinstance(held, bool)
+
+
 def in_order(values: Collection[str | None]) -> list[str | None]:
     """Return values (JSON text) once each: numbers as they grow, then text, then None."""
 
     def rank(value: str | None) -> tuple[int, float, str]:
         if value is None:
             return 2, 0.0, ""
-        held = json.loads(value)
-        number = isinstance(held, int | float) and not isinstance(held, bool)
-        return (0, float(held), "") if number else (1, 0.0, value)
+        return (0, float(value), "") if is_number(value) else (1, 0.0, value)
 
     return sorted(set(values), key=rank)

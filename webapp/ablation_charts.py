@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 from webapp import ablation, theme
 from webapp.ablation_results import BASELINE, OPEN
 from webapp.charts import Chart
+from webapp.text import plain
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -32,6 +33,7 @@ def nme(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
     frame: of `ablation_results.results`.
     """
     figure = _figure(frame, keys, f"{norm} NME, %")
+    numeric = frame["value_0"].map(ablation.is_number).all()
     for line in _lines(frame, keys, dodge=0):
         held = line.rows["each"]
         figure.add_scatter(
@@ -46,14 +48,14 @@ def nme(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
             x=line.x,
             y=line.rows["nme"],
             name=line.name,
-            mode="lines+markers",
+            mode="lines+markers" if numeric else "markers",  # nothing lies between two names
             line={"color": line.colour, "width": 2, "dash": line.dash},
-            marker={"size": 10, "symbol": line.symbol},
+            marker={"color": line.colour, "size": 10, "symbol": line.symbol},
             customdata=_said(line.rows, keys),
             hovertemplate="%{customdata}<extra></extra>",
         )
+        _ring(figure, line, line.rows["nme"])
     base, best = _baseline(frame), frame.loc[frame["nme"].idxmin()]
-    _ring(figure, frame, base["nme"])
     _level(figure, base["nme"], f"baseline {base['nme']:.2f} %")
     alt = (
         f"{norm} NME against {' and '.join(keys)}: best {best['nme']:.2f} % at"
@@ -89,13 +91,13 @@ def difference(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
             customdata=_said(rows, keys),
             hovertemplate="%{customdata}<extra></extra>",
         )
+        _ring(figure, line, 0 * line.rows["nme"])
     base = named(_baseline(frame), keys)
-    _ring(figure, frame, 0.0)
-    _level(figure, 0.0, f"baseline: {html.escape(base)}")
+    _level(figure, 0.0, "baseline")
     counts = frame.loc[frame["verdict"] != BASELINE, "verdict"].value_counts()
     told = ", ".join(f"{n} {verdict[2:]}" for verdict, n in counts.items())
     alt = f"Difference of the {norm} NME to {base} with 95 % intervals: {told}."
-    help_text = "Below zero is better. Hollow marks: the interval holds zero."
+    help_text = f"To {plain(base)}. Below zero is better. Hollow marks: the interval holds zero."
     return Chart("Difference to the baseline", figure, alt, help_text)
 
 
@@ -137,7 +139,7 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
         if not (differences and row["verdict"] == BASELINE)
     )
     what = "Difference to the baseline" if differences else f"{norm} NME"
-    help_text = f"{html.escape(keys[0])} by {html.escape(keys[1])}; the baseline is framed."
+    help_text = f"{plain(keys[0])} by {plain(keys[1])}; the baseline is framed."
     return Chart("Pivot", figure, f"{what}, %: {said}.", help_text)
 
 
@@ -209,12 +211,12 @@ def _level(figure: go.Figure, y: float, text: str) -> None:
     )
 
 
-def _ring(figure: go.Figure, frame: pd.DataFrame, y: float) -> None:
-    """Mark where the baseline stands."""
-    values = ablation.in_order(set(frame["value_0"]))
+def _ring(figure: go.Figure, line: _Line, y: pd.Series) -> None:
+    """Mark the baseline, if it is on this line. y: where each row stands."""
+    here = (line.rows["verdict"] == BASELINE).to_numpy()
     figure.add_scatter(
-        x=[values.index(_baseline(frame)["value_0"])],
-        y=[y],
+        x=line.x[here],
+        y=y[here],
         mode="markers",
         marker={
             "size": 18,

@@ -72,7 +72,7 @@ def test_a_baseline_that_nothing_differs_from_in_one_key_lists_what_differs(ids)
 def test_how_well_the_spread_over_seeds_is_known_is_said(ids):
     app = opened(PAGE, abl_base=ids["leaf"][:8])
     assert app.selectbox(key="abl_factor").value == "model.leaf"
-    assert "(1 degrees of freedom)" in texts(app)  # the other value has two
+    assert "(1 degree of freedom)" in texts(app)  # the other value has two
 
 
 def test_the_link_reopens_the_view_row_for_row(ids):

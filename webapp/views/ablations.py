@@ -204,7 +204,8 @@ def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str, spread: SeedSpre
         said = (
             "Intervals of 95 % are over images, resampled with their pairs kept, and over seeds,"
             f" whose standard deviation of {spread.sd:.2f} percentage points is pooled over the"
-            f" settings shown ({spread.degrees} degrees of freedom)."
+            f" settings shown ({spread.degrees} {'degree' if spread.degrees == 1 else 'degrees'} of"
+            " freedom)."
         )
     else:
         said = (
