@@ -16,18 +16,19 @@ def evaluate(
     predictor: Predictor, pack: Pack, on_batch: Callable[[int], None] | None = None
 ) -> Evaluation:
     """Predict a subset; the errors of every normalisation follow from what is returned."""
-    predictions, ms_per_face = predict(predictor, pack, on_batch)
+    predicted = predict(predictor, pack, on_batch, covariances=True)
     return Evaluation(
         dataset=str(pack.manifest["dataset"]),
         subset=str(pack.manifest["subset"]),
         names=pack.names,
         ground_truth=pack.picture_points,
-        predictions=predictions,
+        predictions=predicted.points,
         points=predictor.model.frame.points,
         box=str(pack.manifest["box"]),
         flip_test=predictor.flip_test,
         manifest=pack.manifest,
-        ms_per_face=ms_per_face,
+        ms_per_face=predicted.ms_per_face,
+        covariances=predicted.covariances,
     )
 
 

@@ -83,6 +83,23 @@ class HeatmapCodec:
         y = (weight.sum(dim=3) * rows).sum(dim=-1)
         return torch.stack([(x + 0.5) / w, (y + 0.5) / h], dim=-1)
 
+    def covariances(self, logits: Tensor) -> Tensor:
+        """Return how widely maps are spread: (B, K, H, W) logits -> (B, K, 2, 2), squared unit box.
+
+        sum_rc p_rc (z_rc - m)(z_rc - m)^T with p = softmax(logits) over the whole map, z_rc the
+        centre of a cell and m = sum_rc p_rc z_rc. A map like its label has (sigma / size)^2 in
+        either direction.
+        """
+        _, _, h, w = logits.shape
+        p = logits.flatten(2).float().softmax(dim=-1).unflatten(2, (h, w))
+        xs, ys = ((torch.arange(n, device=p.device) + 0.5) / n for n in (w, h))
+        mean_x, mean_y = p.sum(dim=2) @ xs, p.sum(dim=3) @ ys  # (B, K)
+        dx, dy = xs - mean_x[..., None], ys - mean_y[..., None]  # (B, K, W), (B, K, H)
+        xx = (p.sum(dim=2) * dx**2).sum(dim=-1)
+        yy = (p.sum(dim=3) * dy**2).sum(dim=-1)
+        xy = torch.einsum("bkhw,bkw,bkh->bk", p, dx, dy)
+        return torch.stack([xx, xy, xy, yy], dim=-1).unflatten(-1, (2, 2))
+
     def cross_entropy(self, logits: Tensor, points: Tensor) -> Tensor:
         """Return -sum_rc d_rc log softmax(logits)_rc, averaged over the points inside the box.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from drf import geometry, landmarks
 from drf.data.augment import plain_maps, unwarp_points, warp
-from drf.data.cache import PACK_SIZE, Pack
+from drf.data.cache import CONTEXT, PACK_SIZE, Pack
 from drf.models.base import LandmarkModel
 from drf.training.hardware import autocast
 
@@ -33,26 +33,59 @@ class Predictor:
     flip_test: bool = False
 
     @torch.inference_mode()
-    def unit_points(
-        self, images: Tensor, on_outputs: Callable[[Any], None] | None = None
-    ) -> Tensor:
-        """Return (B, K, 2) float32 unit box for (B, 3, S, S) images in 0..1 on the device.
+    def outputs(self, images: Tensor) -> tuple[Any, ...]:
+        """Return what the model returns for (B, 3, S, S) images in 0..1 on the device; with the
+        flip test also for the mirrored images."""
+        pair = (images, images.flip(3)) if self.flip_test else (images,)
+        with autocast(self.device, self.precision):
+            return tuple(self.model(seen) for seen in pair)
 
-        on_outputs hears what the model returned for the unmirrored images.
-        """
-        points = self._once(images, on_outputs)
+    @torch.inference_mode()
+    def points(self, outputs: tuple[Any, ...]) -> Tensor:
+        """Return (B, K, 2) float32 unit box of what `outputs` returned."""
+        points = self.model.points(outputs[0]).float()
         if not self.flip_test:
             return points
-        mirrored = self._once(images.flip(3))[:, flip_permutation(self.model.frame.points)]
+        mirrored = self.model.points(outputs[1]).float()[:, self._flip]
         mirrored[..., 0] = 1 - mirrored[..., 0]
         return (points + mirrored) / 2
 
-    def _once(self, images: Tensor, on_outputs: Callable[[Any], None] | None = None) -> Tensor:
-        with autocast(self.device, self.precision):
-            outputs = self.model(images)
-        if on_outputs:
-            on_outputs(outputs)
-        return self.model.points(outputs).float()
+    @torch.inference_mode()
+    def covariances(self, outputs: tuple[Any, ...]) -> Tensor | None:
+        """Return (B, K, 2, 2) float32 squared unit box of what `outputs` returned, or None.
+
+        Those of a face and its mirror image are averaged as if the two predictions erred alike,
+        which they nearly do: independent errors would halve them. Mirroring turns the sign of xy.
+        """
+        found = [self.model.covariances(one) for one in outputs]
+        if found[0] is None:
+            return None
+        if len(found) == 1:
+            return found[0].float()
+        mirrored = found[1].float()[:, self._flip]  # type: ignore[union-attr]
+        signs = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], device=mirrored.device)
+        return (found[0].float() + mirrored * signs) / 2
+
+    def unit_points(self, images: Tensor) -> Tensor:
+        """Return (B, K, 2) float32 unit box for (B, 3, S, S) images in 0..1 on the device."""
+        return self.points(self.outputs(images))
+
+    @property
+    def _flip(self) -> np.ndarray:
+        return flip_permutation(self.model.frame.points)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """points       (n, 68, 2) float32 picture px, NaN at the landmarks the model does not know
+    ms_per_face  milliseconds of the model alone, without covariances
+    covariances  (n, 68, 2, 2) float32 squared picture px, NaN likewise; None where the model does
+                 not say or was not asked
+    """
+
+    points: np.ndarray
+    ms_per_face: float
+    covariances: np.ndarray | None = None
 
 
 def predict(
@@ -60,30 +93,48 @@ def predict(
     pack: Pack,
     on_batch: Callable[[int], None] | None = None,
     on_outputs: Callable[[Any], None] | None = None,
-) -> tuple[np.ndarray, float]:
+    *,
+    covariances: bool = False,
+) -> Predictions:
     """Predict every face of a pack.
 
-    Returns (n, 68, 2) float32 picture px, NaN at the landmarks the model does not know, and the
-    milliseconds per face of the model alone. on_batch hears the number of faces done, on_outputs
-    what the model returned for each batch.
+    on_batch hears the number of faces done, on_outputs what the model returned for each batch of
+    unmirrored pictures. covariances: whether to ask for them.
     """
-    model = predictor.model
-    known = landmarks.indices(model.frame.points)
-    predictions = np.full((len(pack.names), landmarks.N_POINTS, 2), np.nan, dtype=np.float32)
+    size, n = predictor.model.frame.input_size, len(pack.names)
+    known = landmarks.indices(predictor.model.frame.points)
+    points = np.full((n, landmarks.N_POINTS, 2), np.nan, dtype=np.float32)
+    spreads: list[np.ndarray] = []
     seconds = 0.0
-    for first in range(0, len(pack.names), BATCH):
+    for first in range(0, n, BATCH):
         rows = slice(first, first + BATCH)
         crops = torch.from_numpy(np.array(pack.crops[rows])).to(predictor.device)
         maps = plain_maps(len(crops), predictor.device)
-        images = warp(crops, maps, model.frame.input_size)
+        images = warp(crops, maps, size)
         started = time.perf_counter()
-        unit = unwarp_points(predictor.unit_points(images, on_outputs), maps).cpu().numpy()
+        outputs = predictor.outputs(images)
+        unit = unwarp_points(predictor.points(outputs), maps).cpu().numpy()
         seconds += time.perf_counter() - started
         crop_px = geometry.from_unit(unit.astype(np.float64), PACK_SIZE)
-        predictions[rows, known] = geometry.apply(pack.to_picture[rows], crop_px)
+        points[rows, known] = geometry.apply(pack.to_picture[rows], crop_px)
+        if on_outputs:
+            on_outputs(outputs[0])
+        spread = predictor.covariances(outputs) if covariances else None
+        if spread is not None:
+            spreads.append(_in_picture(spread.cpu().numpy(), pack.to_picture[rows]))
         if on_batch:
-            on_batch(min(first + BATCH, len(pack.names)))
-    return predictions, 1000 * seconds / len(pack.names)
+            on_batch(min(first + BATCH, n))
+    in_picture = None
+    if spreads:
+        in_picture = np.full((*points.shape, 2), np.nan, dtype=np.float32)
+        in_picture[:, known] = np.concatenate(spreads)
+    return Predictions(points, 1000 * seconds / n, in_picture)
+
+
+def _in_picture(covariances: np.ndarray, to_picture: np.ndarray) -> np.ndarray:
+    """S -> J S J^T, J from the unit box to picture px. (B, K, 2, 2), (B, 2, 3) -> (B, K, 2, 2)."""
+    jacobian = to_picture[:, None, :, :2] * PACK_SIZE / CONTEXT
+    return jacobian @ covariances @ jacobian.swapaxes(-1, -2)
 
 
 def flip_permutation(points: str) -> np.ndarray:

@@ -24,6 +24,8 @@ class Evaluation:
     flip_test     whether a picture and its mirror image were averaged
     manifest      counts, skipped faces and digest of the subset that was read
     ms_per_face   wall time of the model alone, batched, milliseconds
+    covariances   (n, 68, 2, 2) float32, squared picture px: the errors that the model expects,
+                  NaN at landmarks it does not know; None where it does not say
     """
 
     dataset: str
@@ -36,6 +38,7 @@ class Evaluation:
     flip_test: bool
     manifest: dict[str, object]
     ms_per_face: float
+    covariances: np.ndarray | None = None
 
     def errors(self, norm: metrics.Norm) -> np.ndarray:
         """Return the (n,) image errors as fractions."""

@@ -76,3 +76,23 @@ def test_one_map_of_all_points_is_the_mean_of_theirs_and_points_outside_are_left
     together = codec.encode_together(points)
     assert torch.allclose(together[0], codec.encode(points[:1, [0, 2, 3]]).mean(dim=1)[0])
     assert together.sum(dim=(1, 2)).tolist() == pytest.approx([1.0, 0.0, 1.0])
+
+
+def test_the_covariance_of_a_map_follows_from_its_cells() -> None:
+    logits = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    found = HeatmapCodec(7).covariances(logits)
+    for b in range(2):
+        for k in range(3):
+            p = logits[b, k].exp() / logits[b, k].exp().sum()
+            cells = [((c + 0.5) / 7, (r + 0.5) / 5) for r in range(5) for c in range(7)]
+            z = torch.tensor(cells)
+            centred = z - (p.flatten()[:, None] * z).sum(dim=0)
+            expected = (p.flatten()[:, None, None] * centred[:, :, None] * centred[:, None]).sum(0)
+            torch.testing.assert_close(found[b, k], expected)
+
+
+def test_a_map_like_its_label_is_as_wide_as_sigma() -> None:
+    codec = HeatmapCodec(32, sigma=1.5)
+    maps = codec.encode(torch.tensor([[[0.45, 0.6]]]))
+    expected = (1.5 / 32) ** 2 * torch.eye(2)
+    torch.testing.assert_close(codec.covariances(maps.log())[0, 0], expected, rtol=1e-3, atol=1e-7)

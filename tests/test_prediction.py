@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from drf import geometry, landmarks
-from drf.data.cache import PACK_SIZE, Pack
+from drf.data.cache import CONTEXT, PACK_SIZE, Pack
 from drf.models.base import Frame, LandmarkModel
 from drf.prediction import Predictor, flip_permutation, predict
 
@@ -58,21 +58,23 @@ def test_the_spot_is_found_in_picture_coordinates_and_others_are_unknown() -> No
     pack, spots = spotted()
     seen: list[int] = []
     model = BrightSpot(Frame(128, "mouth"))
-    predictions, ms_per_face = predict(predictor(model), pack, seen.append)
+    predicted = predict(predictor(model), pack, seen.append)
+    predictions = predicted.points
     mouth = landmarks.indices("mouth")
     pixel = pack.boxes[:, 2:] / PACK_SIZE  # a crop pixel in picture px
     assert (np.abs(predictions[:, mouth] - spots[:, None]) < 0.5 * pixel[:, None]).all()
     others = np.setdiff1d(np.arange(68), mouth)
     assert np.isnan(predictions[:, others]).all()
-    assert ms_per_face > 0
+    assert predicted.ms_per_face > 0
+    assert predicted.covariances is None
     assert seen == [32, 40]
 
 
 def test_the_flip_test_cancels_a_one_sided_error() -> None:
     pack, spots = spotted()
     model = Lopsided(Frame(128, "all"))
-    once, _ = predict(predictor(model), pack)
-    both, _ = predict(predictor(model, flip_test=True), pack)
+    once = predict(predictor(model), pack).points
+    both = predict(predictor(model, flip_test=True), pack).points
     assert np.abs(once[:, 0] - spots).max() > 5
     pixel = pack.boxes[:, 2:] / PACK_SIZE
     assert (np.abs(both[:, 0] - spots) < 0.5 * pixel).all()
@@ -82,3 +84,44 @@ def test_the_flip_permutation_stays_within_a_subset() -> None:
     for name in landmarks.SUBSETS:
         known = landmarks.indices(name)
         assert (known[flip_permutation(name)] == landmarks.FLIP[known]).all()
+
+
+class Unsure(BrightSpot):
+    """Expects of its landmark k an error of k + 1 squared unit boxes in x, half of it in xy, and
+    says nothing of the pictures: what a mirrored picture answers is the same."""
+
+    def covariances(self, outputs: Tensor) -> Tensor:
+        k = torch.arange(1.0, outputs.shape[1] + 1)
+        ones = torch.stack([k, k / 2, k / 2, 2 * k], dim=-1).view(-1, 2, 2)
+        return ones.expand(len(outputs), -1, -1, -1)
+
+
+def test_covariances_come_in_squared_picture_px_of_the_box() -> None:
+    pack, _ = spotted(3)
+    model = Unsure(Frame(128, "mouth"))
+    assert predict(predictor(model), pack).covariances is None  # nobody asked
+    found = predict(predictor(model), pack, covariances=True).covariances
+    assert found is not None
+    mouth = landmarks.indices("mouth")
+    side = pack.boxes[:, 2] / CONTEXT  # of the box that the model is shown, picture px
+    for face, known in enumerate(found[:, mouth]):
+        for k, covariance in enumerate(known, start=1):
+            expected = side[face] ** 2 * np.array([[k, k / 2], [k / 2, 2 * k]])
+            np.testing.assert_allclose(covariance, expected, rtol=1e-5)
+    assert np.isnan(np.delete(found, mouth, axis=1)).all()
+
+
+def test_the_covariance_of_the_mirrored_face_is_renamed_and_turned() -> None:
+    pack, _ = spotted(2)
+    found = predict(
+        predictor(Unsure(Frame(128, "all")), flip_test=True), pack, covariances=True
+    ).covariances
+    assert found is not None
+    side = pack.boxes[:, 2] / CONTEXT
+    for k in range(68):
+        own, other = k + 1, landmarks.FLIP[k] + 1
+        expected = np.array(
+            [[(own + other) / 2, (own - other) / 4], [(own - other) / 4, own + other]]
+        )
+        for face in range(2):
+            np.testing.assert_allclose(found[face, k], side[face] ** 2 * expected, rtol=1e-5)

@@ -91,6 +91,11 @@ class LandmarkModel(nn.Module, ABC):
         """
         return []
 
+    def covariances(self, outputs: Any) -> Tensor | None:
+        """Return what the model expects of its errors, (B, K, 2, 2) float32 in the squared unit
+        box, symmetric, x before y; None where it does not say."""
+        return None
+
     @abstractmethod
     def forward(self, images: Tensor) -> Any:
         """Images (B, 3, S, S) float32 RGB in 0..1 -> the outputs that loss and points read."""

@@ -62,3 +62,6 @@ class CnnHeatmap(LandmarkModel):
 
     def points(self, outputs: Tensor) -> Tensor:
         return self.codec.decode(outputs)
+
+    def covariances(self, outputs: Tensor) -> Tensor:
+        return self.codec.covariances(outputs)

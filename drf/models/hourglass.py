@@ -70,3 +70,6 @@ class Hourglass(LandmarkModel):
 
     def points(self, outputs: list[Tensor]) -> Tensor:
         return self.codec.decode(outputs[-1])
+
+    def covariances(self, outputs: list[Tensor]) -> Tensor:
+        return self.codec.covariances(outputs[-1])

@@ -27,7 +27,7 @@ def validate(predictor: Predictor, pack: Pack) -> tuple[dict[str, float], np.nda
     """
     known = landmarks.indices(predictor.model.frame.points)
     outputs: list[Any] = []
-    predictions, _ = predict(predictor, pack, on_outputs=outputs.append)
+    predictions = predict(predictor, pack, on_outputs=outputs.append).points
     values = {}
     for norm in ("ocular", "pupil"):
         errors = metrics.image_errors(predictions, pack.picture_points, norm, known)

@@ -42,7 +42,7 @@ def test_the_best_checkpoint_scores_what_was_recorded(make: Make, tmp_path: Path
     outcome = trainer.run()
     model, config = checkpoint.load_model(tmp_path / "a" / checkpoint.BEST)
     assert config == tiny()
-    predictions, _ = predict(Predictor(model, torch.device("cpu"), "fp32"), trainer.val)
+    predictions = predict(Predictor(model, torch.device("cpu"), "fp32"), trainer.val).points
     errors = metrics.image_errors(predictions, trainer.val.picture_points, "ocular")
     assert metrics.nme(errors) == outcome.best_val_nme
 
@@ -121,7 +121,7 @@ def test_a_landmark_subset_is_trained_and_scored_alone(make: Make, tmp_path: Pat
     trainer.run()
     model, _ = checkpoint.load_model(tmp_path / "eyes" / checkpoint.BEST)
     predictor = Predictor(model, torch.device("cpu"), "fp32", flip_test=True)
-    predictions, _ = predict(predictor, trainer.val)
+    predictions = predict(predictor, trainer.val).points
     known = np.isfinite(predictions).all(axis=(0, 2))
     assert np.flatnonzero(known).tolist() == list(range(36, 48))
 

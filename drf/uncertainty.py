@@ -1,0 +1,99 @@
+"""Does a model know where it errs? Risk against coverage, and whether its ellipses hold.
+
+Errors e_j are of single landmarks, u_j one number each that should be larger where e_j is. All
+functions take flat or shaped arrays of equal shape and look at every entry alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Measure = Literal["area", "trace"]
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """coverage  (n,) k / n, k = 1..n: the share of landmarks kept, the most certain first
+    risk      (n,) their mean error
+    """
+
+    coverage: np.ndarray
+    risk: np.ndarray
+
+    @property
+    def area(self) -> float:
+        """AURC = (1/n) sum_k risk_k, in the unit of the errors; lower is better. Uncertainty that
+        says nothing has the mean error."""
+        return float(self.risk.mean())
+
+
+def size(covariances: np.ndarray, measure: Measure = "area") -> np.ndarray:
+    """Return how large 2-D covariances are. (..., 2, 2) -> (...), in their squared unit.
+
+    area: sqrt(det S), the ellipse's area over pi · trace: the expected squared distance
+    Rounding may leave a determinant below 0, which counts as 0.
+    """
+    if measure == "trace":
+        return np.trace(covariances, axis1=-2, axis2=-1)
+    xx, yy = covariances[..., 0, 0], covariances[..., 1, 1]
+    determinant = xx * yy - covariances[..., 0, 1] * covariances[..., 1, 0]
+    return np.sqrt(np.maximum(determinant, 0.0))
+
+
+def risk_coverage(errors: np.ndarray, uncertainty: np.ndarray) -> RiskCoverage:
+    """Return the risk of keeping the k most certain landmarks, for every k.
+
+    Landmarks of equal uncertainty are taken in no order of their own: each counts with the mean
+    error of its equals, which is what a random order has on average. Raises ValueError for shapes
+    that differ, nothing, and what is not finite.
+    """
+    errors, uncertainty = _flat(errors, uncertainty)
+    _, group, members = np.unique(uncertainty, return_inverse=True, return_counts=True)
+    mean_of_group = np.bincount(group, weights=errors) / members
+    ordered = np.repeat(mean_of_group, members)  # groups come in ascending order
+    kept = np.arange(1, len(errors) + 1)
+    return RiskCoverage(kept / len(errors), np.cumsum(ordered) / kept)
+
+
+def excess_area(errors: np.ndarray, uncertainty: np.ndarray) -> float:
+    """Return AURC minus that of the errors themselves as uncertainty, which nothing can beat: what
+    the ranking loses, apart from how large the errors are."""
+    best = risk_coverage(errors, errors).area
+    return risk_coverage(errors, uncertainty).area - best
+
+
+def squared_distances(offsets: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+    """Return the squared Mahalanobis distances d^T S^-1 d. (..., 2), (..., 2, 2) -> (...).
+
+    Of a covariance without area it is infinite.
+    """
+    xx, xy, yy = covariances[..., 0, 0], covariances[..., 0, 1], covariances[..., 1, 1]
+    x, y = offsets[..., 0], offsets[..., 1]
+    determinant = np.asarray(xx * yy - xy**2)
+    scaled = np.asarray(yy * x**2 - 2 * xy * x * y + xx * y**2)
+    flat = np.full_like(scaled, np.inf)
+    return np.divide(scaled, determinant, out=flat, where=determinant > 0)
+
+
+def share_inside(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.95) -> float:
+    """Return the share of landmarks whose ellipse of a level holds the truth, 0..1.
+
+    offsets: prediction minus truth, (..., 2), in the unit of which covariances are the square. Of
+    Gaussian errors with these covariances a share of `level` lies inside: d^T S^-1 d is then
+    chi-squared with two degrees of freedom, whose quantile is -2 ln(1 - level).
+    """
+    limit = -2 * math.log1p(-level)
+    return float(np.mean(squared_distances(offsets, covariances) <= limit))
+
+
+def _flat(errors: np.ndarray, uncertainty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    errors, uncertainty = (np.asarray(a, dtype=np.float64) for a in (errors, uncertainty))
+    if errors.shape != uncertainty.shape or errors.size == 0:
+        raise ValueError(f"errors {errors.shape} and uncertainty {uncertainty.shape} do not pair")
+    if not (np.isfinite(errors).all() and np.isfinite(uncertainty).all()):
+        raise ValueError("errors and uncertainty must be finite")
+    return errors.ravel(), uncertainty.ravel()

@@ -1,0 +1,84 @@
+"""Risk, coverage and ellipses against numbers worked out by hand and against plain loops."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from drf import uncertainty
+
+
+def test_risk_and_coverage_by_hand() -> None:
+    curve = uncertainty.risk_coverage(np.array([4.0, 1.0, 7.0]), np.array([0.2, 0.1, 0.3]))
+    np.testing.assert_allclose(curve.coverage, [1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(curve.risk, [1, 2.5, 4])
+    assert curve.area == pytest.approx(2.5)
+
+
+def test_equals_count_as_in_the_mean_over_all_orders() -> None:
+    errors, unsure = np.array([5.0, 1.0, 3.0, 10.0]), np.array([1.0, 1.0, 1.0, 2.0])
+    orders = [[*order, 3] for order in itertools.permutations(range(3))]
+    expected = np.mean([np.cumsum(errors[o]) / np.arange(1, 5) for o in orders], axis=0)
+    np.testing.assert_allclose(uncertainty.risk_coverage(errors, unsure).risk, expected)
+
+
+def test_the_errors_themselves_cannot_be_beaten_and_a_constant_says_nothing() -> None:
+    errors = np.random.default_rng(0).gamma(2, 1, (20, 68))
+    noisy = errors + np.random.default_rng(1).normal(0, 1, errors.shape)
+    best, some, none = (
+        uncertainty.risk_coverage(errors, u).area for u in (errors, noisy, np.ones_like(errors))
+    )
+    assert best < some < none
+    assert none == pytest.approx(errors.mean())
+    assert uncertainty.excess_area(errors, errors) == 0.0
+    assert uncertainty.excess_area(errors, noisy) == pytest.approx(some - best)
+
+
+finite = st.floats(0, 100)
+
+
+@given(arrays.arrays(float, (7, 2), elements=finite))
+def test_only_the_order_of_the_uncertainty_matters(pairs: np.ndarray) -> None:
+    errors, unsure = pairs.T
+    ranks = np.unique(unsure, return_inverse=True)[1].astype(float)
+    first, second = (uncertainty.risk_coverage(errors, u) for u in (unsure, ranks))
+    np.testing.assert_array_equal(first.risk, second.risk)
+    assert first.risk[-1] == pytest.approx(errors.mean())
+
+
+def test_sizes_of_a_covariance_by_hand() -> None:
+    covariance = np.array([[4.0, 1.0], [1.0, 9.0]])
+    assert uncertainty.size(covariance, "trace") == 13
+    assert uncertainty.size(covariance, "area") == pytest.approx(math.sqrt(35))
+    assert uncertainty.size(np.ones((3, 2, 2))).tolist() == [0, 0, 0]
+
+
+def test_distances_follow_the_inverse() -> None:
+    rng = np.random.default_rng(0)
+    roots = rng.normal(size=(30, 2, 2))
+    covariances = roots @ roots.swapaxes(-1, -2) + 0.1 * np.eye(2)
+    offsets = rng.normal(size=(30, 2))
+    expected = [d @ np.linalg.inv(s) @ d for d, s in zip(offsets, covariances, strict=True)]
+    np.testing.assert_allclose(uncertainty.squared_distances(offsets, covariances), expected)
+    assert uncertainty.squared_distances(np.ones(2), np.zeros((2, 2))) == np.inf
+
+
+def test_ellipses_hold_what_they_promise_of_gaussian_errors() -> None:
+    covariance = np.array([[4.0, -1.5], [-1.5, 1.0]])
+    offsets = np.random.default_rng(0).multivariate_normal([0, 0], covariance, 20_000)
+    every = np.broadcast_to(covariance, (20_000, 2, 2))
+    for level in (0.5, 0.95):
+        assert uncertainty.share_inside(offsets, every, level) == pytest.approx(level, abs=0.01)
+    assert uncertainty.share_inside(offsets, every / 4) < 0.8  # half as wide as they should be
+
+
+@pytest.mark.parametrize(
+    ("errors", "unsure"), [([1.0], [1.0, 2.0]), ([], []), ([1.0], [np.nan]), ([np.inf], [1.0])]
+)
+def test_what_does_not_pair_or_is_no_number_is_refused(errors: list, unsure: list) -> None:
+    with pytest.raises(ValueError, match=r"do not pair|finite"):
+        uncertainty.risk_coverage(np.array(errors), np.array(unsure))
