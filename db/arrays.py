@@ -9,6 +9,7 @@ import numpy as np
 from drf.landmarks import N_POINTS
 
 POINTS_BYTES = N_POINTS * 2 * 4
+COVARIANCES_BYTES = N_POINTS * 3 * 2
 
 
 def points_to_blob(points: np.ndarray) -> bytes:
@@ -61,3 +62,27 @@ def map_to_blob(cells: np.ndarray) -> bytes:
 def map_from_blob(blob: bytes, height: int, width: int) -> np.ndarray:
     """2 H W bytes -> (H, W) float32, the largest cell 1."""
     return np.frombuffer(blob, dtype="<f2").astype(np.float32).reshape(height, width)
+
+
+def covariances_to_blob(covariances: np.ndarray) -> bytes:
+    """(68, 2, 2) -> 408 bytes of float16: sd of x, sd of y, correlation of each landmark.
+
+    Squared picture px; NaN stays NaN. Raises ValueError for another shape.
+    """
+    if covariances.shape != (N_POINTS, 2, 2):
+        raise ValueError(f"need ({N_POINTS}, 2, 2) covariances, got {covariances.shape}")
+    covariances = covariances.astype(np.float64)
+    sds = np.sqrt(np.maximum(np.diagonal(covariances, axis1=1, axis2=2), 0.0))
+    products = sds.prod(axis=1)
+    correlation = np.divide(
+        covariances[:, 0, 1], products, out=np.zeros_like(products), where=products != 0
+    )
+    return np.column_stack([sds, correlation.clip(-1, 1)]).astype("<f2").tobytes()
+
+
+def covariances_from_blobs(blobs: Iterable[bytes]) -> np.ndarray:
+    """n times 408 bytes -> (n, 68, 2, 2) float32, squared picture px."""
+    stored = np.frombuffer(b"".join(blobs), dtype="<f2").astype(np.float32)
+    x, y, correlation = np.moveaxis(stored.reshape(-1, N_POINTS, 3), -1, 0)
+    xy = correlation * x * y
+    return np.stack([x * x, xy, xy, y * y], axis=-1).reshape(-1, N_POINTS, 2, 2)

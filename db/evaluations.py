@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import Literal, get_args
 
 import numpy as np
 from sqlite_utils import Database
 
 from db import clock, reads
-from db.arrays import points_to_blob
+from db.arrays import covariances_to_blob, points_to_blob
 from db.connection import writing
 from db.error_vectors import store_error_vectors
 from db.faces import store_faces
@@ -110,16 +111,18 @@ def _insert_images(
         evaluation.ground_truth,
         [crop_of.get(name) for name in evaluation.names],
     )
+    spreads = evaluation.covariances
     results = zip(
         faces,
         errors["ocular"].tolist(),
         errors["pupil"].tolist(),
         map(points_to_blob, evaluation.predictions),
+        repeat(None, len(faces)) if spreads is None else map(covariances_to_blob, spreads),
         strict=True,
     )
     db.conn.executemany(
-        "INSERT INTO image_errors (evaluation, face, ocular, pupil, prediction)"
-        " VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO image_errors (evaluation, face, ocular, pupil, prediction, covariance)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
         [(identity, *result) for result in results],
     )
     store_error_vectors(db.conn, identity, faces, errors["ocular"], errors["pupil"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from db.arrays import POINTS_BYTES, points_from_blobs
+from db.arrays import COVARIANCES_BYTES, POINTS_BYTES, points_from_blobs
 from db.error_vectors import ErrorVectors, read_error_vectors
 from db.evaluations import STORED_NORMS, StoredNorm
 from drf import landmarks, metrics
@@ -16,6 +16,7 @@ from drf import landmarks, metrics
 _BLOBS = (  # table, what names a row, column, its size in bytes
     ("faces", "id", "points", POINTS_BYTES),
     ("image_errors", "evaluation || '/' || face", "prediction", POINTS_BYTES),
+    ("image_errors", "evaluation || '/' || face", "covariance", COVARIANCES_BYTES),
     ("epoch_predictions", "run || '/' || epoch", "prediction", POINTS_BYTES),
     ("leaf_galleries", "run", "mean_shape", POINTS_BYTES),
     ("leaves", "run || '/' || number", "points", "8 * max(json_array_length(landmarks), 1)"),

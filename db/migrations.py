@@ -99,6 +99,18 @@ def m006_revisions(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m007_covariances(db: Database) -> None:
+    """The errors that a model expects, for ellipses and for risk against coverage.
+
+    Of each landmark the standard deviations in x and y and their correlation, as float16: half a
+    permille of an ellipse is not seen, and what is read is never indefinite.
+    """
+    db.execute(
+        "ALTER TABLE image_errors ADD COLUMN covariance BLOB CHECK (length(covariance) = 408)"
+    )
+
+
 _RUNS = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
     "INSERT INTO meta VALUES ('revision', 0)",

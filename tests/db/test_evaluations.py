@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from db import evaluations, reads, runs
+from db import covariances, evaluations, integrity, reads, runs
 from db.connection import open_reader
 from drf.results import Evaluation
 from tests.db import examples
@@ -192,3 +192,42 @@ def test_ids_are_not_given_out_again(db: Database) -> None:
     runs.delete_run(db, run)
     other = runs.start_run(db, examples.new_run())
     assert evaluations.record_evaluation(db, other, examples.evaluation(), []) == last + 1
+
+
+def test_covariances_are_kept_to_half_a_permille_and_none_stays_none(
+    db: Database, path: Path, run: str
+) -> None:
+    rng = np.random.default_rng(0)
+    roots = rng.normal(0, 3, (6, 68, 2, 2))
+    expected = roots @ roots.swapaxes(-1, -2)
+    expected[:, 5] = np.nan  # a landmark that the model does not know
+    expected[0, 0] = 0.0
+    with_them = evaluations.record_evaluation(
+        db, run, examples.evaluation(covariances=expected.astype(np.float32)), []
+    )
+    without = evaluations.record_evaluation(db, run, examples.evaluation(), [])
+    con = open_reader(path)
+    found = covariances.of_evaluation(con, with_them)
+    assert found is not None
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    for axis in (0, 1):
+        np.testing.assert_allclose(found[..., axis, axis], expected[..., axis, axis], rtol=1.1e-3)
+    scale = np.sqrt(expected[..., 0, 0] * expected[..., 1, 1])
+    assert np.nanmax(np.abs(found - expected)[..., 0, 1] - 1.6e-3 * scale) <= 0
+    known = np.delete(found, 5, axis=1)
+    assert np.linalg.eigvalsh(known).min() > -1e-5
+    faces, _, _ = reads.predictions(con, with_them)
+    one = covariances.of_face(con, with_them, int(faces[3]))
+    np.testing.assert_array_equal(one, found[3])
+    assert covariances.of_evaluation(con, without) is None
+    assert covariances.of_face(con, without, int(faces[3])) is None
+    assert integrity.faults(con) == []
+    con.close()
+
+
+def test_covariances_of_another_shape_are_refused(db: Database, run: str) -> None:
+    with pytest.raises(ValueError, match=r"\(68, 2, 2\) covariances"):
+        evaluations.record_evaluation(
+            db, run, examples.evaluation(covariances=np.ones((6, 12, 2, 2))), []
+        )

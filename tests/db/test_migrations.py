@@ -21,6 +21,7 @@ STEPS = [
     "m004_views",
     "m005_error_vectors",
     "m006_revisions",
+    "m007_covariances",
 ]
 
 
