@@ -120,7 +120,8 @@ def _errors(album: Album, found: Sequence[StoredFace]) -> None:
 
 def _figure(album: Album, name: str, found: Sequence[StoredFace], segments: bool) -> None:
     shapes = [
-        Shape(run.label, face.prediction) for run, face in zip(album.runs, found, strict=True)
+        Shape(run.label, face.prediction, face.covariances)
+        for run, face in zip(album.runs, found, strict=True)
     ]
     chart = face_figure.draw(
         name,

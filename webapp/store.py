@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import connection, gallery, methods, paired, reads, settings, views
+from db import connection, covariances, gallery, methods, paired, reads, settings, views
 from db.paired import Paired
 from db.sqlite_errors import as_drf_error
 from db.views import View
@@ -135,11 +135,15 @@ def predictions(path: str, evaluation: int) -> tuple[np.ndarray, np.ndarray, np.
 
 @dataclass(frozen=True)
 class StoredFace:
-    """A face with its prediction. Points are (68, 2) picture px; see `drf.results.FaceCrop`."""
+    """A face with its prediction. Points are (68, 2) picture px; see `drf.results.FaceCrop`.
+
+    covariances: the errors that the model expects, (68, 2, 2) squared picture px, or None
+    """
 
     ground_truth: np.ndarray
     prediction: np.ndarray
     crop: tuple[bytes, np.ndarray] | None
+    covariances: np.ndarray | None = None
 
 
 def faces(path: str, evaluation: int, ids: tuple[int, ...]) -> list[StoredFace]:
@@ -147,7 +151,11 @@ def faces(path: str, evaluation: int, ids: tuple[int, ...]) -> list[StoredFace]:
     they make of them."""
     with _reader(path) as reader:
         return [
-            StoredFace(*reads.prediction(reader, evaluation, face), reads.crop(reader, face))
+            StoredFace(
+                *reads.prediction(reader, evaluation, face),
+                reads.crop(reader, face),
+                covariances.of_face(reader, evaluation, face),
+            )
             for face in ids
         ]
 

@@ -1,0 +1,30 @@
+"""What a model expects of its errors goes from the store to the large face."""
+
+from pathlib import Path
+
+import numpy as np
+
+from db.connection import open_reader, open_store
+from db.evaluations import record_evaluation
+from db.reads import predictions
+from db.runs import start_run
+from tests.db import examples
+from webapp import store
+
+
+def test_faces_come_with_covariances_where_a_run_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "drf.db"
+    con = open_store(path)
+    run = start_run(con, examples.new_run())
+    expected = np.broadcast_to(np.diag([4.0, 9.0]), (6, 68, 2, 2))
+    sure = record_evaluation(con, run, examples.evaluation(covariances=expected), [])
+    silent = record_evaluation(con, run, examples.evaluation(), [])
+    con.close()
+    reader = open_reader(path)
+    face = int(predictions(reader, sure)[0][0])
+    reader.close()
+    (with_ellipses,) = store.faces(str(path), sure, (face,))
+    (without,) = store.faces(str(path), silent, (face,))
+    assert with_ellipses.covariances is not None
+    np.testing.assert_array_equal(with_ellipses.covariances, expected[0])
+    assert without.covariances is None
