@@ -14,6 +14,7 @@ import cli.data
 import cli.demo
 import cli.doctor
 import cli.evaluate
+import cli.export
 import cli.leaderboard
 import cli.runs
 import cli.store
@@ -37,6 +38,7 @@ app.command("leaderboard")(cli.leaderboard.leaderboard)
 app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
 app.add_typer(cli.store.app, name="db", help="Check, copy and migrate the store.")
 app.add_typer(cli.views.app, name="views", help="Name links of the app that are too long to send.")
+app.command("export")(cli.export.export)
 app.command("web")(cli.web.web)
 app.command("demo")(cli.demo.demo)
 app.command("doctor")(cli.doctor.doctor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,7 @@ CHOSEN = {
 """Which rows of every table go along, parents first. `meta` does as a whole."""
 
 _PICTURES = ("crop", "to_picture")
+_FREE = ("synthetic",)  # these depict nobody, and are under the licence of the code
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,19 @@ def select(
         on = "" if subset is None else f" that was evaluated on {subset!r}"
         raise NotFoundError(f"there is no finished run{on} to export; `drf leaderboard` shows all")
     return Selection(tuple(dict.fromkeys(chosen)), subset)
+
+
+def pictures(con: sqlite3.Connection) -> dict[str, int]:
+    """Return the number of pictures in a store, by dataset."""
+    return dict(con.execute("SELECT dataset, count(crop) FROM faces GROUP BY dataset"))
+
+
+def restricted(pictures: Mapping[str, int]) -> dict[str, int]:
+    """Return what of the pictures, by dataset, is for research only and may not be passed on.
+
+    A dataset that drf does not know counts as such.
+    """
+    return {name: n for name, n in pictures.items() if n and name not in _FREE}
 
 
 def write_bundle(

@@ -13,7 +13,9 @@ import pytest
 from tests.conftest import REPOSITORY
 
 ALLOWED = {"drf": set(), "db": {"drf"}, "cli": {"drf", "db"}, "webapp": {"drf", "db"}}
-LAUNCHER = ("cli/web.py", "webapp")  # `drf web` asks where the app lies, in order to start it
+# The command line knows of the app in two places only: `drf web` asks where it lies, in order to
+# start it, and `drf export --static` has its other form written, the one without a server.
+OF_THE_APP = {"cli/web.py": {"webapp"}, "cli/export.py": {"webapp.static_site.site"}}
 
 
 def modules(package: str) -> list[Path]:
@@ -39,7 +41,20 @@ def test_imports_go_one_way(package):
     for file in files:
         where = file.relative_to(REPOSITORY).as_posix()
         others = imported(file) & ALLOWED.keys() - {package} - ALLOWED[package]
-        assert others <= ({LAUNCHER[1]} if where == LAUNCHER[0] else set()), (where, others)
+        assert not others or where in OF_THE_APP, (where, others)
+
+
+@pytest.mark.parametrize("file", OF_THE_APP)
+def test_the_command_line_knows_the_app_by_its_doors(file):
+    tree = ast.parse((REPOSITORY / file).read_text())
+    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    names |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert {name for name in names if name.startswith("webapp")} == OF_THE_APP[file]
+
+
+def test_the_exported_site_needs_no_streamlit():
+    code = "import sys, webapp.static_site.site; sys.exit('streamlit' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("package", ["db", "webapp"])

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from webapp import url_keys
-
-_DIFF = "git_diff"
-_ELSEWHERE = ("command", _DIFF)  # keys of the provenance that have a place of their own
+from webapp import run_facts, url_keys
 
 
 def command(run: dict[str, Any]) -> None:
     """Show the command that makes this run again."""
-    made = run["provenance"].get("command")
-    if made:
-        line = made if isinstance(made, str) else shlex.join(str(word) for word in made)
+    line = run_facts.command(run)
+    if line:
         st.subheader("Command to reproduce")
         st.code(line, language="bash", wrap_lines=True)
 
@@ -29,7 +22,7 @@ def configuration(run: dict[str, Any]) -> None:
     """Show the configuration, by choice only what is not a default."""
     st.subheader("Configuration")
     frame = pd.DataFrame(run["config"], columns=["key", "value", "source"])
-    frame["value"] = frame["value"].map(_as_written)
+    frame["value"] = frame["value"].map(run_facts.as_written)
     changed = frame[frame["source"] != "default"]
     only_changed = st.toggle(
         "Only what differs from the defaults",
@@ -46,17 +39,14 @@ def configuration(run: dict[str, Any]) -> None:
 def provenance(run: dict[str, Any]) -> None:
     """Show code, versions and hardware, and what was changed in the code since the commit."""
     st.subheader("Provenance")
-    made = run["provenance"]
-    listed = {key: value for key, value in made.items() if key not in _ELSEWHERE}
-    rows = [pair for key, value in listed.items() for pair in _flat(key, value)]
-    rows.append(("run", run["id"]))
+    rows = run_facts.provenance(run)
     _table(pd.DataFrame(rows, columns=["key", "value"]), "Code, versions and hardware of the run")
-    if made.get(_DIFF):
+    if diff := run["provenance"].get(run_facts.DIFF):
         with st.expander("Uncommitted changes to the code", icon=":material/difference:"):
-            st.code(made[_DIFF], language="diff")
+            st.code(diff, language="diff")
     if run["manifest"]:
         st.subheader("Training data")
-        rows = [pair for key, value in run["manifest"].items() for pair in _flat(key, value)]
+        rows = run_facts.training_data(run)
         _table(pd.DataFrame(rows, columns=["key", "value"]), "Faces the run was trained on")
 
 
@@ -74,17 +64,3 @@ def _table(frame: pd.DataFrame, alt: str) -> None:
         },
         alt=alt,
     )
-
-
-def _flat(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for inner, held in value.items():
-            yield from _flat(f"{key}.{inner}", held)
-    else:
-        yield key, _as_written(value)
-
-
-def _as_written(value: Any) -> str:
-    if value is None:
-        return "–"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from webapp import badges, board, share, store, url_keys, url_state
+from webapp import badges, board, run_facts, share, store, url_keys, url_state
 from webapp.store import Store
-from webapp.text import count, duration, moment, percent, plain
+from webapp.text import moment, percent, plain
 
 _CHOICE = "run_choice"
 
@@ -93,27 +93,8 @@ def scores(evaluation: pd.Series, norm: str) -> None:
 
 def facts(run: dict[str, Any]) -> None:
     """Show what the run is, and what it cost."""
-    made = run["provenance"]
-    speed = run["faces_per_s"]
-    best = run["best_val_nme"]
-    shown = {
-        "Family": run["family"],
-        "Preset": run["preset"],
-        "Dataset": run["dataset"],
-        "Landmarks": run["points"],
-        "Track": run["track"],
-        "Seed": run["seed"],
-        "Device": made.get("device"),
-        "Precision": made.get("precision"),
-        "Wall time": duration(run["wall_s"]),
-        "Speed": None if speed is None else f"{speed:.0f} faces/s",
-        "Parameters": count(run["params"]),
-        "MACs": count(run["macs"]),
-        "Best epoch": run["best_epoch"],
-        "Best val NME": None if best is None else percent(100 * best),
-    }
     with st.grid(7, min_column_width=120, gap="small"):
-        for name, value in shown.items():
+        for name, value in run_facts.facts(run).items():
             text = "–" if value is None else plain(value)
             st.markdown(f":small[:gray[{name}]]  \n{text}")
 

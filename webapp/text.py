@@ -62,3 +62,9 @@ def duration(seconds: float | None) -> str:
 def moment(stored: str) -> str:
     """Return a stored time (ISO 8601) to the minute: 2026-11-23 18:50 UTC."""
     return datetime.fromisoformat(stored).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def no_formula(value: object) -> object:
+    """Stop a spreadsheet from running a name such as =HYPERLINK(...): a quote makes it text."""
+    risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
+    return f"'{value}" if risky else value

@@ -1,0 +1,130 @@
+"""The exported folder in a real Chromium, from file://: sort, filter, charts, and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.webapp.test_browser import FLAGS, chromium
+from tests.webapp.test_static_site import export
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def site(filled, tmp_path_factory) -> Path:
+    target = tmp_path_factory.mktemp("static") / "board"
+    export(filled, target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator:
+    """A page that notes what it asks for and what goes wrong."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(60_000)
+    page.asked, page.faults = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on("dialog", lambda dialog: (page.faults.append(dialog.message), dialog.dismiss()))
+    yield page
+    assert not page.faults
+    assert all(url.startswith(("file://", "data:", "blob:")) for url in page.asked)
+    page.close()
+
+
+def names(page) -> list[str]:
+    return page.locator("#board tbody th").all_inner_texts()
+
+
+def column(page, title: str) -> list[float]:
+    titles = page.locator("#board thead th").all_inner_texts()
+    at = next(i for i, text in enumerate(titles) if text.startswith(title))
+    cells = page.locator(f"#board tbody tr > :nth-child({at + 1})").all_inner_texts()
+    return [float(text.split(" ")[0]) for text in cells]
+
+
+def test_the_board_sorts_by_a_click_on_any_title(page, site):
+    page.goto((site / "index.html").as_uri())
+    assert column(page, "NME") == sorted(column(page, "NME"))
+    page.get_by_role("button", name="AUC@8 ↑").click()
+    assert column(page, "AUC@8") == sorted(column(page, "AUC@8"), reverse=True)
+    page.get_by_role("button", name="AUC@8 ↑").click()
+    assert column(page, "AUC@8") == sorted(column(page, "AUC@8"))
+    assert page.locator("th[aria-sort=ascending]").inner_text().startswith("AUC@8")
+    page.get_by_role("button", name="Run", exact=True).click()
+    plain = [name for name in names(page) if name[0].isalpha()]  # signs sort by locale
+    assert plain == sorted(plain, key=str.casefold)
+
+
+def test_the_board_filters_and_the_address_reopens_the_view(page, site):
+    page.goto((site / "index.html").as_uri())
+    everything = names(page)
+    ocular = column(page, "NME")
+    page.locator("select[name=board]").select_option("synthetic/challenging/gt")
+    page.locator("select[name=norm]").select_option("both")
+    page.locator("select[name=family]").select_option("heatmap-forest")
+    page.get_by_label("Find").fill("NOTES")
+    assert names(page) == ["notes/eyes"]
+    assert page.locator("thead small").count() == 10
+    assert "1 of 8 runs" in page.locator("#headline").inner_text()
+    fresh = page.context.new_page()
+    fresh.goto(page.url)
+    assert fresh.locator("#board").inner_html() == page.locator("#board").inner_html()
+    fresh.close()
+    page.goto((site / "index.html").as_uri() + "#board=nowhere&norm=x&family=y")
+    assert names(page) == everything
+    assert column(page, "NME") == ocular
+
+
+def test_one_row_per_method(page, site):
+    page.goto((site / "index.html").as_uri())
+    runs = names(page)
+    page.get_by_label("One row per method").check()
+    assert len(names(page)) < len(runs)
+    assert page.locator("td", has_text="±").count() >= 1
+
+
+def test_a_run_page_draws_its_charts_and_faces(page, site):
+    page.goto((site / "index.html").as_uri())
+    page.get_by_role("link", name="hourglass-wide").click()
+    page.get_by_role("heading", name="hourglass-wide", level=1).wait_for()
+    page.locator(".chart:visible .js-line, .chart:visible .main-svg").first.wait_for()
+    page.wait_for_function(
+        "[...document.querySelectorAll('svg image')].length === 4"
+        " && document.querySelectorAll('.chart[data-drawn]').length > 1"
+    )
+    assert page.get_by_text("% of the ocular distance").first.is_visible()
+    page.locator("select[name=norm]").select_option("pupil")
+    page.get_by_text("% of the pupil distance").first.wait_for()
+    errors = page.locator("svg path.errors").first
+    assert not errors.is_visible()
+    page.get_by_label("error of each point").check()
+    assert errors.is_visible()
+
+
+def test_a_hostile_name_does_nothing(page, site, filled):
+    page.goto((site / "index.html").as_uri())
+    page.goto((site / f"runs/{filled.ids['image']}.html").as_uri())
+    page.get_by_role("heading", name="Provenance").wait_for()
+    assert page.title().endswith(" · drf")
+    assert page.locator("img[src=x], a[href^=javascript]").count() == 0
+
+
+def test_nothing_is_wider_than_the_window(page, site, filled):
+    for where in ("index.html", f"runs/{filled.ids['forest']}.html"):
+        page.goto((site / where).as_uri())
+        for width in (1440, 390):
+            page.set_viewport_size({"width": width, "height": 844})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,236 @@
+"""`drf export --static`: the folder is whole, keeps to itself, and says what the store says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sqlite3
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db import bundle, reads
+from db.connection import open_reader
+from drf.errors import UsageError
+from tests.webapp.conftest import Shop
+from webapp.static_site import face_svg, folder
+from webapp.static_site.site import Site, write_site
+
+FACES = 2
+
+
+@pytest.fixture(scope="module")
+def exported(filled, tmp_path_factory) -> tuple[Path, Site]:
+    target = tmp_path_factory.mktemp("static") / "board"
+    return target, export(filled, target)
+
+
+def export(shop, target: Path, *, keys=None, subset=None, images=True) -> Site:
+    con = open_reader(shop.path)
+    runs = [shop.ids[key] for key in keys or shop.ids]
+    chosen = bundle.select(con, runs=runs, subset=subset)
+    site = write_site(con, target, chosen, faces=FACES, images=images)
+    con.close()
+    return site
+
+
+class Addresses(HTMLParser):
+    """Everything that a page points to."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [
+            v for k, v in attrs if k in ("href", "src", "xlink:href", "srcset", "action")
+        ]
+
+
+def pages(target: Path) -> list[Path]:
+    return sorted(target.rglob("*.html"))
+
+
+def test_every_address_is_a_file_of_the_folder(exported):
+    target, site = exported
+    assert len(pages(target)) == site.runs + 1 == 11
+    for page in pages(target):
+        for address in Addresses(page).found:
+            assert not urlsplit(address).scheme, address
+            assert (page.parent / address).resolve().relative_to(target.resolve())
+            assert (page.parent / address).is_file(), address
+
+
+def test_no_page_of_ours_names_a_host(exported):
+    target, _ = exported
+    own = [f for f in target.glob("assets/*") if f.name not in ("plotly.min.js", "icon.svg")]
+    assert len(own) == 3
+    for file in own:
+        assert not re.search(r"https?:|//[a-z]|@import|fetch\(", file.read_text()), file.name
+
+
+def test_the_board_holds_the_scores_of_the_store(exported, filled):
+    target, _ = exported
+    con = open_reader(filled.path)
+    expected = reads.leaderboard(con).set_index("evaluation")
+    con.close()
+    boards = json.loads((target / "data/leaderboard.json").read_text())
+    assert [board["id"] for board in boards] == [
+        "synthetic/common/gt",
+        "synthetic/challenging/gt",
+    ]
+    rows = [row for board in boards for row in board["runs"]]
+    assert {row["evaluation"] for row in rows} == set(expected.index)
+    for row in rows:
+        for score in reads.SCORES:
+            assert row[score] == expected.loc[row["evaluation"], score]
+    assert (target / "data/leaderboard.csv").read_text().count("\n") == len(rows) + 1
+
+
+def test_a_spreadsheet_runs_no_name(exported):
+    table = (exported[0] / "data/leaderboard.csv").read_text()
+    assert "'=HYPERLINK" in table
+    assert not re.search(r"(?m)(^|,)\"?=", table)
+
+
+def test_seeds_of_a_method_are_one_row_with_their_spread(exported):
+    boards = json.loads((exported[0] / "data/leaderboard.json").read_text())
+    for board in boards:
+        assert sum(row["seeds"] for row in board["methods"]) == len(board["runs"])
+        for row in board["methods"]:
+            of = [r["ocular_nme"] for r in board["runs"] if r["method"] == row["method"]]
+            assert row["ocular_nme"] == pytest.approx(np.mean(of))
+            if len(of) > 1:
+                assert row["sd"]["ocular"] == pytest.approx(np.std(of, ddof=1))
+            else:
+                assert row["sd"]["ocular"] is None
+    assert max(row["seeds"] for board in boards for row in board["methods"]) > 1
+
+
+def test_a_run_page_holds_scores_config_provenance_curves_and_faces(exported, filled):
+    target, _ = exported
+    page = (target / f"runs/{filled.ids['wide']}.html").read_text()
+    con = open_reader(filled.path)
+    for _, row in reads.evaluations(con, filled.ids["wide"]).iterrows():
+        for score in reads.SCORES:
+            assert f"<td>{row[score]:.2f}</td>" in page
+    con.close()
+    for words in ("training.lr", "track ten-minutes", "3f2a9c1e", "drf train hourglass", "val_nme"):
+        assert words in page
+    assert "-    return 1" in page  # the uncommitted change
+    assert page.count('class="plot"') == 2 * 4 + 3  # two charts a norm and evaluation; curves
+    assert page.count("<svg viewBox") == 2 * FACES
+    figures = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert all(json.loads(figure)["data"] for figure in figures)
+
+
+def test_what_anybody_wrote_is_text(exported):
+    for page in pages(exported[0]):
+        source = page.read_text()
+        assert "<img src=x" not in source
+        assert 'href="javascript' not in source
+
+
+def test_a_face_without_a_picture_is_told(filled, tmp_path):
+    store = tmp_path / "copy.db"
+    shutil.copy(filled.path, store)
+    con = sqlite3.connect(store)
+    con.execute("UPDATE faces SET crop = NULL, to_picture = NULL WHERE id % 2")
+    con.commit()
+    con.close()
+    export(Shop(store, filled.ids), tmp_path / "board", keys=["wide"])
+    page = (tmp_path / f"board/runs/{filled.ids['wide']}.html").read_text()
+    assert 0 < page.count("No picture of this face") == 2 * FACES - page.count("<svg viewBox")
+
+
+def test_without_images_there_is_no_face(filled, tmp_path):
+    export(filled, tmp_path / "board", keys=["wide"], images=False)
+    page = (tmp_path / f"board/runs/{filled.ids['wide']}.html").read_text()
+    assert "<svg viewBox" not in page
+    assert "Worst" not in page
+    assert not list((tmp_path / "board").rglob("*.jpg"))
+
+
+def test_a_subset_leaves_the_other_evaluations_out(filled, tmp_path):
+    site = export(filled, tmp_path / "board", keys=["wide", "narrow"], subset="challenging")
+    assert site.runs == 2
+    (board,) = json.loads((tmp_path / "board/data/leaderboard.json").read_text())
+    assert board["id"] == "synthetic/challenging/gt"
+    assert (
+        "synthetic/common" not in (tmp_path / f"board/runs/{filled.ids['wide']}.html").read_text()
+    )
+
+
+def test_pictures_are_counted_by_dataset(exported):
+    target, site = exported
+    assert site.pictures == {"synthetic": len(list(target.glob("faces/*.jpg")))}
+    assert bundle.restricted({"synthetic": 3, "300w": 2, "wflw": 0}) == {"300w": 2}
+
+
+def test_an_export_of_ours_is_replaced_and_nothing_is_left_of_it(filled, tmp_path):
+    target = tmp_path / "board"
+    target.mkdir()  # an empty folder will do
+    export(filled, target, keys=["wide", "narrow"])
+    export(filled, target, keys=["wide"])
+    assert len(pages(target)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["board"]
+
+
+@pytest.mark.parametrize("kind", ["file", "foreign", "guest"])
+def test_what_is_not_ours_is_not_overwritten(filled, tmp_path, kind):
+    target = tmp_path / "board"
+    if kind == "file":
+        target.write_text("precious")
+    elif kind == "foreign":
+        target.mkdir()
+        (target / "thesis.tex").write_text("precious")
+    else:
+        export(filled, target, keys=["floor"])
+        (target / "CNAME").write_text("bench.example.org")
+    before = sorted(path for path in tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="board"):
+        export(filled, target, keys=["wide"])
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_an_export_that_fails_leaves_the_former_one(tmp_path):
+    target = tmp_path / "board"
+    with folder.replaced(target, {}) as fresh:
+        (fresh / "index.html").write_text("former")
+
+    def fail_half_way() -> None:
+        with folder.replaced(target, {}) as fresh:
+            (fresh / "index.html").write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="full"):
+        fail_half_way()
+    assert (target / "index.html").read_text() == "former"
+    assert [path.name for path in tmp_path.iterdir()] == ["board"]
+
+
+points = st.floats(-50, 300).map(lambda value: round(value, 3))
+
+
+@given(st.lists(st.tuples(points, points), min_size=68, max_size=68), st.sets(st.integers(0, 67)))
+def test_paths_lead_through_the_predicted_points(places, unknown):
+    truth = np.array(places)
+    predicted = truth + 3.0
+    predicted[list(unknown)] = np.nan
+    if len(unknown) == 68:
+        return
+    to_picture = np.array([[2.0, 0, 10], [0, 2.0, 20]])
+    drawn = face_svg.shape(truth, predicted, to_picture, side_px=128)
+    starts = re.findall(r"M(\S+) (\S+?)h0", drawn.predicted_points)
+    known = [k for k in range(68) if k not in unknown]
+    crop = (predicted[known] - [10, 20]) / 2
+    assert np.allclose(np.array(starts, float), (crop + 0.5) * 2, atol=0.051)
+    assert drawn.errors.count("M") == len(known)
+    assert "nan" not in "".join(vars(drawn).values())

@@ -1,0 +1,169 @@
+"use strict";
+// The leaderboard of an export: board, norm, filters and sort, all kept in the address after #.
+// Names come from anybody: they are set as text, never as markup.
+
+const boards = JSON.parse(document.getElementById("boards").textContent);
+const form = document.getElementById("controls");
+const table = document.getElementById("board");
+const DEFAULTS = { board: boards[0].id, norm: "ocular", family: "", text: "", methods: "", sort: "nme", order: "best" };
+const SCORES = [
+  { key: "nme", title: "NME ↓", low: true }, { key: "fr8", title: "FR@8 ↓", low: true },
+  { key: "auc8", title: "AUC@8 ↑", low: false }, { key: "fr10", title: "FR@10 ↓", low: true },
+  { key: "auc10", title: "AUC@10 ↑", low: false },
+];
+let state = {};
+
+function columns() {
+  const norms = state.norm === "both" ? ["ocular", "pupil"] : [state.norm];
+  const scores = norms.flatMap((norm) => SCORES.map((score) => ({
+    id: norms.length > 1 ? `${norm}_${score.key}` : score.key, title: score.title,
+    under: norm, low: score.low, score: true,
+    value: (row) => row[`${norm}_${score.key}`], text: (row) => scoreText(row, norm, score.key),
+  })));
+  const number = (id, title, value, digits) => ({
+    id, title, low: true, value, text: (row) => fixed(value(row), digits),
+  });
+  const word = (id, title, value) => ({ id, title, low: true, words: true, value, text: (row) => value(row) ?? "–" });
+  return [
+    { id: "rank", title: "#", low: true, value: (row) => row.rank, text: (row) => String(row.rank) },
+    { ...word("name", "Run", (row) => row.name), link: true },
+    ...scores,
+    word("family", "Family", (row) => row.family),
+    number("params", "Params, M", (row) => scaled(row.params, 1e6), 2),
+    number("macs", "GMACs", (row) => scaled(row.macs, 1e9), 2),
+    number("latency", "ms/face", (row) => row.ms_per_face, 1),
+    number("time", "Train, min", (row) => scaled(row.wall_s, 60), 1),
+    { id: "seed", title: state.methods ? "Seeds" : "Seed", low: true, value: (row) => row.seed, text: (row) => String(row.seed) },
+    word("status", "Status", (row) => row.status),
+  ];
+}
+
+function scaled(value, unit) { return value === null ? null : value / unit; }
+function fixed(value, digits) { return value === null || value === undefined ? "–" : value.toFixed(digits); }
+
+function scoreText(row, norm, key) {
+  const value = fixed(row[`${norm}_${key}`], 2);
+  const sd = key === "nme" && row.sd ? row.sd[norm] : null;
+  return sd === null ? value : `${value} ± ${sd.toFixed(2)}`;
+}
+
+function compare(a, b) {
+  if (a === null || a === undefined) return b === null || b === undefined ? 0 : 1; // unknown: last
+  if (b === null || b === undefined) return -1;
+  return typeof a === "string" ? a.localeCompare(b, undefined, { numeric: true, sensitivity: "base" }) : a - b;
+}
+
+function ranked(rows) {
+  const norm = state.norm === "pupil" ? "pupil" : "ocular";
+  const nme = (row) => row[`${norm}_nme`];
+  return rows.map((row) => ({ ...row, rank: 1 + rows.filter((other) => nme(other) < nme(row)).length }));
+}
+
+function found(row) {
+  if (state.family && row.family !== state.family) return false;
+  const words = [row.name, row.family, row.preset, row.track, row.run].filter(Boolean).join("\n");
+  return words.toLowerCase().includes(state.text.trim().toLowerCase());
+}
+
+function sorted(rows, column) {
+  const ascending = column.low === (state.order === "best");
+  return [...rows].sort((a, b) => {
+    const [x, y] = [column.value(a), column.value(b)];
+    const unknown = (v) => v === null || v === undefined;
+    const order = unknown(x) || unknown(y) || ascending ? compare(x, y) : compare(y, x);
+    return order || a.rank - b.rank;
+  });
+}
+
+function render() {
+  const board = boards.find((b) => b.id === state.board);
+  const all = ranked(state.methods ? board.methods : board.runs);
+  const shown = columns();
+  const by = shown.find((column) => column.id === state.sort) ?? shown.find((column) => column.score);
+  const rows = sorted(all.filter(found), by);
+  const top = new Map(shown.filter((c) => c.score).map((c) => [c.id, bestTwo(all, c)]));
+  table.tHead.rows[0].replaceChildren(...shown.map((column) => heading(column, by)));
+  table.tBodies[0].replaceChildren(...rows.map((row) => line(row, shown, top)));
+  const what = state.methods ? "methods" : "runs";
+  document.getElementById("headline").textContent = rows.length === all.length
+    ? `${all.length} ${what} on ${board.title}` : `${rows.length} of ${all.length} ${what} on ${board.title}`;
+}
+
+function bestTwo(rows, column) {
+  const values = [...new Set(rows.map((row) => fixed(column.value(row), 2)))].map(Number);
+  return values.sort((a, b) => (column.low ? a - b : b - a)).slice(0, 2);
+}
+
+function heading(column, by) {
+  const cell = document.createElement("th");
+  cell.scope = "col";
+  if (column.words) cell.className = "words";
+  if (column.id === by.id) cell.ariaSort = column.low === (state.order === "best") ? "ascending" : "descending";
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = column.title;
+  if (column.score && state.norm === "both") {
+    const under = document.createElement("small");
+    under.textContent = column.under;
+    button.append(document.createElement("br"), under);
+  }
+  button.addEventListener("click", () => {
+    const turned = column.id === by.id && state.order === "best" ? "worst" : "best";
+    change({ sort: column.id, order: turned });
+  });
+  cell.append(button);
+  return cell;
+}
+
+function line(row, shown, top) {
+  const tr = document.createElement("tr");
+  if (row.status === "collapsed") tr.className = "collapsed";
+  for (const column of shown) {
+    const cell = document.createElement(column.link ? "th" : "td");
+    if (column.words) cell.className = "words";
+    if (column.link) {
+      const link = document.createElement("a");
+      link.href = row.page;
+      link.textContent = link.title = column.text(row);
+      cell.scope = "row";
+      cell.append(link);
+    } else {
+      cell.textContent = column.text(row);
+    }
+    if (column.score) {
+      const place = top.get(column.id).indexOf(Number(fixed(column.value(row), 2)));
+      if (place >= 0) cell.classList.add(["best", "second"][place]);
+    }
+    tr.append(cell);
+  }
+  return tr;
+}
+
+function fromAddress() {
+  state = { ...DEFAULTS, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
+  if (!boards.some((board) => board.id === state.board)) state.board = DEFAULTS.board;
+  if (!["ocular", "pupil", "both"].includes(state.norm)) state.norm = DEFAULTS.norm;
+  const families = [...new Set(boards.find((b) => b.id === state.board).runs.map((row) => row.family))].sort();
+  form.elements.family.replaceChildren(new Option("All", ""), ...families.map((name) => new Option(name)));
+  if (!families.includes(state.family)) state.family = "";
+  for (const name of ["board", "norm", "family", "text"]) form.elements[name].value = state[name];
+  form.elements.methods.checked = Boolean(state.methods);
+  render();
+}
+
+function change(values) {
+  const wanted = new URLSearchParams();
+  for (const [name, value] of Object.entries({ ...state, ...values })) {
+    if (name in DEFAULTS && value !== DEFAULTS[name]) wanted.set(name, value);
+  }
+  history.replaceState(null, "", wanted.size ? `#${wanted}` : location.pathname);
+  fromAddress();
+}
+
+form.addEventListener("submit", (event) => event.preventDefault());
+form.addEventListener("input", () => change({
+  board: form.elements.board.value, norm: form.elements.norm.value, family: form.elements.family.value,
+  text: form.elements.text.value, methods: form.elements.methods.checked ? "1" : "",
+}));
+window.addEventListener("hashchange", fromAddress);
+fromAddress();
