@@ -79,7 +79,7 @@ def test_the_board_filters_and_the_address_reopens_the_view(page, site):
     assert names(page) == ["notes/eyes"]
     assert page.locator("thead small").count() == 10
     assert "1 of 8 runs" in page.locator("#headline").inner_text()
-    fresh = page.context.new_page()
+    fresh = page.context.browser.new_page()
     fresh.goto(page.url)
     assert fresh.locator("#board").inner_html() == page.locator("#board").inner_html()
     fresh.close()
