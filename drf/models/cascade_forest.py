@@ -38,8 +38,12 @@ UNIT = 0.1
 """Of what leaves hold, as a share of the box."""
 
 FIRST_ERROR = 0.04
-"""Standard deviation of the error that the first stage starts from, as a share of the box; each
-following stage starts from half of it. How the coarse maps will err is not known at the start."""
+"""Standard deviation of the error that the first stage starts from, as a share of the box. How the
+coarse maps will err is not known at the start."""
+
+FIRST_STEP = 1.5
+"""Between the samples that the first stage sees of a patch, in cells. Errors to start from and
+steps halve from stage to stage: the nearer, the finer."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,17 @@ class Outputs:
 
 
 class Stage(nn.Module):
-    """One correction: what is seen at the landmarks, and what follows from it."""
+    """One correction: what is seen at the landmarks, and what follows from it.
 
-    def __init__(self, config: CascadeForestConfig, backbone: Backbone, k: int) -> None:
+    step: see LocalFeatures
+    """
+
+    def __init__(
+        self, config: CascadeForestConfig, backbone: Backbone, k: int, step: float
+    ) -> None:
         super().__init__()
-        f = config.features
-        self.look = LocalFeatures(backbone, k, f, detail=config.detail, context=config.context)
+        f, levels = config.features, {"detail": config.detail, "context": config.context}
+        self.look = LocalFeatures(backbone, k, f, **levels, step=step)
         self.exchange = Exchange(k, f, config.exchange) if config.exchange else nn.Identity()
         self.head: VectorForest | LocalMlp
         if config.head == "forest":
@@ -102,7 +111,8 @@ class CascadeForest(LandmarkModel):
         k = frame.n_points
         self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
         self.coarse = CoarseMaps(self.backbone, k)
-        self.stages = nn.ModuleList([Stage(config, self.backbone, k) for _ in range(config.stages)])
+        steps = [FIRST_STEP / 2**stage for stage in range(config.stages)]
+        self.stages = nn.ModuleList([Stage(config, self.backbone, k, step) for step in steps])
 
     @property
     def _stages(self) -> list[Stage]:

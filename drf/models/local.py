@@ -9,9 +9,6 @@ from torch.nn import functional as F
 from drf.forest.gates import FeatureNorm
 from drf.models.backbones import Backbone, Features
 
-STEP = 1.5
-"""Between samples, in cells of the detail level."""
-
 
 class LocalFeatures(nn.Module):
     """A 3x3 patch of detail, one sample of context, then each landmark's dense layer and ReLU."""
@@ -26,12 +23,15 @@ class LocalFeatures(nn.Module):
         *,
         detail: int = 24,
         context: int = 32,
+        step: float = 1.5,
     ) -> None:
-        """detail, context: channels that are sampled of either level."""
+        """detail, context: channels that are sampled of either level
+        step: between the samples of the patch, in cells of the detail level
+        """
         super().__init__()
         self.detail = nn.Conv2d(backbone.channels["detail"], detail, 1)
         self.context = nn.Conv2d(backbone.channels["context"], context, 1)
-        steps = torch.tensor([-1.0, 0.0, 1.0]) * STEP / backbone.cells["detail"]
+        steps = torch.tensor([-1.0, 0.0, 1.0]) * step / backbone.cells["detail"]
         grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(9, 2)
         self.register_buffer("offsets", grid, persistent=False)
         seen = 9 * detail + context
