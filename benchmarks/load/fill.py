@@ -188,6 +188,17 @@ def _evaluation(
         }
     )
     number = inserted.last_pk
-    db.conn.executemany(f"INSERT INTO scores VALUES ({number}, ?, ?, ?, ?)", outcome.scores)
-    db.conn.executemany(f"INSERT INTO image_errors VALUES ({number}, ?, ?, ?, ?)", outcome.images)
-    db.execute("INSERT INTO error_vectors VALUES (?, ?, ?, ?)", (number, *outcome.vectors))
+    db.conn.executemany(
+        "INSERT INTO scores (evaluation, norm, metric, threshold, value)"
+        f" VALUES ({number}, ?, ?, ?, ?)",
+        outcome.scores,
+    )
+    db.conn.executemany(
+        "INSERT INTO image_errors (evaluation, face, ocular, pupil, prediction)"
+        f" VALUES ({number}, ?, ?, ?, ?)",
+        outcome.images,
+    )
+    db.execute(
+        "INSERT INTO error_vectors (evaluation, faces, ocular, pupil) VALUES (?, ?, ?, ?)",
+        (number, *outcome.vectors),
+    )
