@@ -43,7 +43,7 @@ class VectorForestConfig:
     trees: Annotated[int, Range(1, 64)] = 8
     tree_depth: Annotated[int, Range(1, 10)] = 4
     steepness_first: Annotated[float, Range(0.01, 100)] = 1.0
-    steepness_last: Annotated[float, Range(0.01, 100)] = 6.0
+    steepness_last: Annotated[float, Range(0.01, 100)] = 3.0
     annealing: Annealing = "geometric"
     warmup: Annotated[float, Range(0, 1)] = 0.05
     inference: Literal["soft", "hard", "top"] = "soft"
