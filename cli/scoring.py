@@ -16,6 +16,7 @@ from db.location import run_folder
 from drf import evaluation, tracks
 from drf.config import RunConfig
 from drf.data.sources import open_dataset
+from drf.folding import folded
 from drf.prediction import Predictor
 from drf.training import checkpoint, hardware
 
@@ -46,7 +47,7 @@ def score(text: str, target: Target, places: Places) -> dict[str, Any]:
     subset = target.subset or _usual_subset(config, track, places)
     (pack,) = load_packs(config, [subset], places, box=target.box)
     precision = hardware.choose_precision(target.precision, device)
-    predictor = Predictor(model, device, precision, target.flip_test)
+    predictor = Predictor(folded(model), device, precision, target.flip_test)
     result = evaluation.evaluate(predictor, pack)
     crops = list(evaluation.face_crops(pack))
     store = open_store(places.db)
