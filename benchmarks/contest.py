@@ -14,9 +14,11 @@ Latency is measured anew on every call, on one thread, all rows in turn on the s
 without the mirrored face, eager, batch norms folded, from the prepared crop to landmarks and from
 the picture and its box. The quickest of three passes counts for each face.
 
-`one pass`: NME without the mirrored face, what the latency pays for. `rise`: NME under gt_jitter
-minus NME under gt. Differences are of errors averaged over seeds, with the 95 % interval of a
-bootstrap over faces. --quick: synthetic faces, one epoch, the rows of QUICK.
+`AURC`: area under the risk-coverage curve of single landmarks, the most certain first by the area
+of their covariance; as the NME where certainty says nothing. `one pass`: NME without the mirrored
+face, what the latency pays for. `rise`: NME under gt_jitter minus NME under gt. Differences are of
+errors averaged over seeds, with the 95 % interval of a bootstrap over faces. --quick: synthetic
+faces, one epoch, the rows of QUICK.
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from db import reads
+from db import covariances, reads
 from db.evaluations import STORED_NORMS
 from db.location import run_folder
+from drf import metrics, uncertainty
 from drf.statistics import Interval, over_seeds, paired_difference
 from rivals.rows import REFERENCES
 from rivals.runs import Bout
@@ -30,6 +31,7 @@ def document(con: sqlite3.Connection, store: Path, bouts: dict[str, Bouts]) -> l
     return [
         _facts(con, store, runs)
         | _scores(con, runs)
+        | {"uncertainty": _uncertainty(con, runs)}
         | {
             "versus": {
                 other: _differences(con, runs, bouts[other])
@@ -81,6 +83,27 @@ def _scores(con: sqlite3.Connection, runs: Bouts) -> dict[str, Any]:
     found["jitter_nme"] = seeds("jitter", "ocular_nme")
     found["val_nme"] = seeds("val", "ocular_nme")
     return found
+
+
+def _uncertainty(con: sqlite3.Connection, runs: Bouts) -> dict[str, float] | None:
+    """Return, as means over seeds in percent: the area under risk against coverage and the least
+    that any ranking has, errors by the ocular distance; the share within the 95 % ellipses. None
+    where the models do not say how sure they are."""
+    found = []
+    for bout in runs:
+        evaluation = bout.evaluations["test"]
+        expected = covariances.of_evaluation(con, evaluation)
+        if expected is None:
+            return None
+        _, truth, predicted = reads.predictions(con, evaluation)
+        missed = metrics.point_errors(predicted, truth, "ocular")
+        # An ellipse of a large face is large: as the errors, by the ocular distance.
+        unsure = uncertainty.size(expected) / metrics.normaliser(truth, "ocular")[:, None] ** 2
+        area = uncertainty.risk_coverage(missed, unsure).area
+        least = area - uncertainty.excess_area(missed, unsure)
+        found.append((area, least, uncertainty.share_inside(predicted - truth, expected)))
+    names = ("aurc", "least_aurc", "inside_95")
+    return dict(zip(names, (100 * np.mean(found, axis=0)).tolist(), strict=True))
 
 
 def _differences(con: sqlite3.Connection, a: Bouts, b: Bouts) -> dict[str, Any]:

@@ -20,6 +20,8 @@ def scores(rows: Sequence[Entry]) -> str:
         ("one pass", lambda r: _spread(r["single_pass_nme"])),
         ("gt_jitter", lambda r: _spread(r["jitter_nme"])),
         ("val", lambda r: _spread(r["val_nme"])),
+        ("AURC", lambda r: _number((r["uncertainty"] or {}).get("aurc"), 2)),
+        ("in 95 % ellipse", lambda r: _number((r["uncertainty"] or {}).get("inside_95"), 0)),
         ("params", lambda r: _count(r["params"])),
         ("MB", lambda r: _number(r["weights_mb"], 1)),
         ("MACs", lambda r: _count(r["macs"])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import itertools
 import math
@@ -195,6 +196,24 @@ def test_scores_are_means_over_seeds_and_differences_are_paired_by_face(entries)
     theirs = stored(bouts["hourglass"][0], "jitter") - other
     expected = (np.mean(rises, axis=0) - theirs).mean()
     assert versus["rise_under_jitter"]["estimate"] == pytest.approx(expected)
+
+
+def test_uncertainty_is_read_where_models_say_how_sure_they_are(tmp_path: Path, entries) -> None:
+    assert [entry["uncertainty"] for entry in entries[2]] == [None, None]
+    sure = examples.evaluation(error_px=3.0)
+    offsets = (sure.predictions - sure.ground_truth).astype(np.float64)
+    squared = (offsets**2).sum(axis=-1)[..., None, None] * np.eye(2)
+    store = open_store(tmp_path / "drf.db")
+    run = start_run(store, examples.new_run(provenance={"threads": 2}))
+    knowing = dataclasses.replace(sure, covariances=squared.astype(np.float32))
+    number = record_evaluation(store, run, knowing, [])
+    store.close()
+    reader = open_reader(tmp_path / "drf.db")
+    oracle = scores._uncertainty(reader, [runs.Bout(HOURGLASS, 0, run, {"test": number})])
+    reader.close()
+    assert oracle["aurc"] == pytest.approx(oracle["least_aurc"], rel=1e-3)
+    assert 0 < oracle["aurc"] < 100 * knowing.errors("ocular").mean()
+    assert oracle["inside_95"] == 100.0  # every error is one standard deviation long
 
 
 def timed(entry: dict, ms: float) -> dict:
