@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 760, 460
-LEFT, RIGHT, TOP, BOTTOM = 62, 190, 46, 52
+WIDTH, HEIGHT = 840, 460
+LEFT, RIGHT, TOP, BOTTOM = 62, 250, 46, 52
 GAP = 17
 """Least distance of two labels, px."""
 
@@ -125,7 +125,9 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
 
 
 def _kind(row: dict[str, Any]) -> str:
-    return "forest" if "forest" in row["family"] else "rival"
+    """The control is of the cascade's family, without its forests."""
+    control = "mlp" in (row["preset"] or "")
+    return "forest" if "forest" in row["family"] and not control else "rival"
 
 
 def _description(rows: Sequence[dict[str, Any]]) -> str:
