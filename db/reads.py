@@ -49,6 +49,12 @@ _ENTRIES = """
     FROM evaluations AS e JOIN runs AS r ON r.id = e.run JOIN scores AS s ON s.evaluation = e.id
     WHERE e.id IN ({chosen}) GROUP BY e.id
 """
+_OF_RUN = """
+    SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.points, e.box, e.flip_test, e.n,
+        {scores}, e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
+    FROM evaluations AS e JOIN scores AS s ON s.evaluation = e.id
+    WHERE e.run = ? GROUP BY e.id ORDER BY e.id DESC
+"""
 _LEADERBOARD = (
     *("rank", "name", "family", *SCORES, *BOARD, "flip_test", "n", "preset", "track", "seed"),
     *("params", "macs", "precision", "wall_s", "ms_per_face", "status", "evaluation", "run"),
@@ -192,9 +198,7 @@ def evaluations(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
     """Return every evaluation of a run, newest first: evaluation (id), BOARD, flip_test, n, SCORES
     (percent), ms_per_face, checkpoint, manifest_digest, created_at.
     """
-    return _frame(
-        con, "SELECT * FROM evaluation_scores WHERE run = ? ORDER BY evaluation DESC", [run_id]
-    )
+    return _frame(con, _OF_RUN.format(scores=score_columns()), [run_id])
 
 
 def image_errors(con: sqlite3.Connection, evaluation: int) -> pd.DataFrame:
