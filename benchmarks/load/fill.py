@@ -26,8 +26,9 @@ CROP_PX = 128
 PICTURES = 24  # distinct ones: rendering 689 would take longer than all the rest
 FAMILIES = ("hourglass", "heatmap-forest", "gaussian-forest", "cascade", "cnn-heatmap")
 BOARDS = tuple(
-    itertools.product(
-        ("full", "common", "challenging", "helen", "lfpw"), ("all", "eyes"), ("gt", "gt_jitter")
+    (subset, points, box)
+    for points, box, subset in itertools.product(
+        ("all", "eyes"), ("gt", "gt_jitter"), ("full", "common", "challenging", "helen", "lfpw")
     )
 )
 """(subset, points, box); as many as an evaluation each of a run needs."""
