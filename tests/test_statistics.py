@@ -47,6 +47,21 @@ def test_seeds_are_averaged_before_images_are_drawn() -> None:
     assert statistics.paired_difference(a, np.zeros(2)).estimate == pytest.approx(0.3)
 
 
+def test_intervals_of_rows_are_those_of_resampled_images() -> None:
+    rng = np.random.default_rng(5)
+    values = np.stack([rng.gamma(2, 0.02, 90), rng.normal(0, 1, 90), rng.uniform(size=90) < 0.1])
+    intervals = statistics.mean_intervals(values, draws=700, level=0.9, seed=8)
+    draw = np.random.default_rng(8)
+    samples = np.concatenate([draw.integers(0, 90, size=(m, 90)) for m in (500, 200)])
+    for row, interval in zip(values, intervals, strict=True):
+        means = [np.mean([row[image] for image in sample]) for sample in samples]
+        low, high = np.percentile(means, [5, 95])
+        assert interval.estimate == pytest.approx(row.mean())
+        assert (interval.low, interval.high) == pytest.approx((low, high))
+    alone = statistics.bootstrap_nme(values[0], draws=700, level=0.9, seed=8)
+    assert (alone.low, alone.high) == pytest.approx((intervals[0].low, intervals[0].high))
+
+
 def test_over_seeds() -> None:
     seeds = statistics.over_seeds(np.array([3.0, 4.0, 5.0]))
     assert (seeds.n, seeds.mean, seeds.sd, seeds.low, seeds.high) == (3, 4.0, 1.0, 3.0, 5.0)

@@ -34,6 +34,12 @@ PAGES = [
         help="Faces by error, by disagreement between runs, or by what one run gains over another.",
     ),
     st.Page(
+        "views/compare.py",
+        title="Compare",
+        url_path=url_keys.COMPARE,
+        help="Two to six runs beside each other: scores, curves, faces, and what differs.",
+    ),
+    st.Page(
         "views/ablations.py",
         title="Ablations",
         url_path=url_keys.ABLATIONS,

@@ -102,7 +102,10 @@ def choose_runs(
     if wanted is None:
         chosen = best_of_methods(rows, store.method_of_runs(current), default)
     else:
-        chosen = _found(current, [text for text in wanted.split(",") if text], rows)[:at_most]
+        chosen = _found(current, [text for text in wanted.split(",") if text], rows)
+        if at_most is not None and len(chosen) > at_most:
+            url_state.notify(f"Of the {len(chosen)} runs in the link at most {at_most} are shown.")
+            chosen = chosen[:at_most]
     widget = f"{key.name}_choice"
     st.session_state[widget] = chosen
     st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
@@ -118,7 +121,7 @@ def choose_runs(
         placeholder="Choose runs",
         help="In this order; the first is what the others are compared with.",
     )
-    return _contenders(chosen, rows)
+    return contenders(chosen, rows)
 
 
 def choose_one(key: UrlKey, label: str, among: Sequence[Contender], default: int) -> int:
@@ -165,7 +168,8 @@ def _found(current: Store, wanted: Sequence[str], rows: pd.DataFrame) -> list[st
     return [*found]
 
 
-def _contenders(chosen: Sequence[str], rows: pd.DataFrame) -> list[Contender]:
+def contenders(chosen: Sequence[str], rows: pd.DataFrame) -> list[Contender]:
+    """Return runs as they stand beside each other. chosen: ids in rows, which are as `entries`."""
     names = rows.loc[list(chosen), "name"]
     shared = names.duplicated(keep=False)
     return [

@@ -100,14 +100,19 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
     )
 
 
-def by_region(found: LandmarkErrors, norm: str) -> Chart:
-    """Return a bar per region of the face that has landmarks: the mean error of these."""
-    error_of = dict(zip(found.points.tolist(), 100 * found.errors, strict=True))
-    means = {
+def region_means(found: LandmarkErrors) -> dict[str, float]:
+    """Return the mean error, a fraction, of the landmarks of every region that has any."""
+    error_of = dict(zip(found.points.tolist(), found.errors, strict=True))
+    return {
         region: float(np.mean([error_of[j] for j in known]))
         for region in landmarks.REGIONS
         if (known := [j for j in landmarks.indices(region).tolist() if j in error_of])
     }
+
+
+def by_region(found: LandmarkErrors, norm: str) -> Chart:
+    """Return a bar per region of the face that has landmarks: the mean error of these."""
+    means = {region: 100 * mean for region, mean in region_means(found).items()}
     ordered = dict(sorted(means.items(), key=lambda item: item[1]))  # Plotly begins below
     nme = float(100 * found.errors.mean())
     figure = go.Figure(

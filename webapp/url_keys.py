@@ -76,6 +76,13 @@ IMAGES_SEGMENTS = UrlKey(
     "img_segments", (IMAGES,), True, "whether the large face shows the error of each point"
 )
 
+COMPARE_EVALUATION = UrlKey("cmp_eval", (COMPARE,), None, "evaluation: dataset/subset/box")
+COMPARE_RUNS = UrlKey("cmp_runs", (COMPARE,), None, "2 to 6 runs: beginnings of their ids")
+COMPARE_CURVE = UrlKey("cmp_curve", (COMPARE,), "Validation NME", "what the curves show")
+COMPARE_X = UrlKey("cmp_x", (COMPARE,), None, "run across the errors face by face")
+COMPARE_Y = UrlKey("cmp_y", (COMPARE,), None, "run up the errors face by face")
+COMPARE_ALL = UrlKey("cmp_all", (COMPARE,), False, "whether settings that agree are listed too")
+
 ABLATION_EVALUATION = UrlKey("abl_eval", (ABLATIONS,), None, "evaluation: dataset/subset/box")
 ABLATION_BASE = UrlKey("abl_base", (ABLATIONS,), None, "run of the baseline: beginning of its id")
 ABLATION_FACTOR = UrlKey("abl_factor", (ABLATIONS,), None, "configuration key that varies")
@@ -94,6 +101,7 @@ KEYS = (
     *(RUN_LEAVES, RUN_TREE, RUN_PAGE, RUN_CHANGED),
     *(IMAGES_EVALUATION, IMAGES_RUNS, IMAGES_SORT, IMAGES_ORDER, IMAGES_A, IMAGES_B),
     *(IMAGES_PART, IMAGES_ERROR, IMAGES_PAGE, IMAGES_FACE, IMAGES_SEGMENTS),
+    *(COMPARE_EVALUATION, COMPARE_RUNS, COMPARE_CURVE, COMPARE_X, COMPARE_Y, COMPARE_ALL),
     *(ABLATION_EVALUATION, ABLATION_BASE, ABLATION_FACTOR, ABLATION_BY, ABLATION_CELL),
     *(LIVE_CURVE, LIVE_WINDOW, LIVE_EVERY),
 )

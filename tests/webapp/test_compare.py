@@ -1,0 +1,231 @@
+"""The page that compares runs: paired numbers, charts together, differing settings, links."""
+
+import json
+from urllib.parse import parse_qsl, urlsplit
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from drf import metrics, statistics
+from tests.webapp import examples
+from tests.webapp.conftest import opened, texts
+from tests.webapp.examples import HOSTILE
+from webapp import comparison, comparison_charts, url_keys
+from webapp.board import SCORES
+
+EVALUATION = {"cmp_eval": "synthetic/common/gt"}
+MADE = {"wide": (0.034, 1), "narrow": (0.041, 0), "floor": (0.16, 3)}
+
+
+def compare(shop, *keys, **query):
+    runs = ",".join(shop.ids[key][:8] for key in keys)
+    return opened("views/compare.py", **(EVALUATION | query), cmp_runs=runs)
+
+
+def errors_of(*keys, norm="ocular"):
+    return np.stack([examples.evaluation("common", *MADE[key]).errors(norm) for key in keys])
+
+
+def specs(app):
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def signed(value):
+    return f"{value:+.2f}".replace("-", "−")
+
+
+@pytest.mark.parametrize("norm", ["Ocular", "Pupil"])
+def test_scores_with_paired_intervals_and_the_share_of_faces_improved(shop, norm):
+    app = compare(shop, "wide", "floor", "narrow", norm=norm)
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert list(table.columns) == ["hourglass-wide", "mean-shape", "hourglass"]
+    first, floor, narrow = errors_of("wide", "floor", "narrow", norm=norm.lower())
+    assert table.loc["NME ↓", "hourglass-wide"] == f"{100 * metrics.nme(first):.2f}"
+    gap = statistics.paired_difference(floor, first)
+    said = f"{100 * metrics.nme(floor):.2f}  ({signed(100 * gap.estimate)}  "
+    said += f"[{signed(100 * gap.low)}, {signed(100 * gap.high)}]) ✗"
+    assert table.loc["NME ↓", "mean-shape"] == said
+    share = statistics.share_improved(narrow, first)
+    assert table.loc["Faces improved", "hourglass"] == f"{100 * share:.1f} %"
+    assert table.loc["Faces improved", "hourglass-wide"] == "reference"
+
+
+def test_every_score_has_the_interval_of_its_own_images():
+    errors = errors_of("wide", "floor")
+    first, floor = comparison.compare(errors)
+    assert first.differences is None
+    for t in metrics.THRESHOLDS:
+        key = f"{100 * t:.0f}"
+        failures = statistics.paired_difference(errors[1] > t, errors[0] > t)
+        assert floor.differences[f"fr{key}"].low == pytest.approx(failures.low)
+        assert floor.scores[f"fr{key}"] == pytest.approx(metrics.failure_rate(errors[1], t))
+        assert floor.scores[f"auc{key}"] == pytest.approx(metrics.auc(errors[1], t))
+        gain = floor.differences[f"auc{key}"]
+        assert gain.estimate == pytest.approx(metrics.auc(errors[1], t) - metrics.auc(errors[0], t))
+        assert gain.low < gain.estimate < gain.high
+
+
+def test_better_is_lower_for_errors_and_higher_for_areas():
+    nme, _, auc, *_ = SCORES
+    down, up = (statistics.Interval(s * 0.02, s * 0.02 - 0.01, s * 0.02 + 0.01) for s in (-1, 1))
+    assert [comparison.verdict(nme, gap) for gap in (down, up)] == ["✓", "✗"]
+    assert [comparison.verdict(auc, gap) for gap in (down, up)] == ["✗", "✓"]
+    assert comparison.verdict(nme, statistics.Interval(0.01, -0.01, 0.03)) == ""
+
+
+def test_ced_and_curves_show_all_runs_together(shop):
+    app = compare(shop, "wide", "narrow", "forest")
+    ced, curves, faces, gaps, regions = specs(app)
+    names = ["hourglass-wide", "hourglass", "heatmap-forest"]
+    assert [trace["name"] for trace in ced["data"]] == names
+    assert all(trace["line"]["shape"] == "hv" for trace in ced["data"])
+    assert len({trace["line"]["color"] for trace in ced["data"]}) == 3
+    assert len({trace["line"]["dash"] for trace in ced["data"]}) == 3
+    assert [trace["name"] for trace in curves["data"]] == names
+    assert len(faces["data"]) == 2
+    assert len(gaps["data"]) == 2
+    assert [trace["name"] for trace in regions["data"]] == names
+    assert set(regions["data"][0]["y"]) == {"jaw", "brows", "nose", "eyes", "mouth"}
+    assert all(chart.proto.alt for chart in app.get("plotly_chart"))
+
+
+def test_another_curve_can_be_chosen_and_is_in_the_link(shop):
+    curves = specs(compare(shop, "wide", "forest", cmp_curve="leaf_distance_px"))[1]
+    assert [trace["name"] for trace in curves["data"]] == ["heatmap-forest"]
+    told = compare(shop, "wide", "forest", cmp_curve="nothing")
+    assert "nothing" in told.warning[0].value
+
+
+def test_validation_is_what_the_page_measures_and_comes_first():
+    names = ["lr", "val_nme_pupil", "loss", "val_nme_ocular"]
+    frames = [pd.DataFrame({"metric": names}), pd.DataFrame({"metric": ["lr", "loss", "gate"]})]
+    for norm in ("ocular", "pupil"):
+        offered = comparison.curves_on_offer(frames, norm)
+        assert list(offered)[:3] == ["Validation NME", "loss", "lr"]
+        assert offered["Validation NME"] == f"val_nme_{norm}"
+        assert offered["gate"] == "gate"
+    assert list(comparison.curves_on_offer([frames[1]], "ocular")) == ["loss", "gate", "lr"]
+    older = comparison.curves_on_offer([pd.DataFrame({"metric": ["val_nme"]})], "ocular")
+    assert older["Validation NME"] == "val_nme"
+    assert not comparison.curves_on_offer([pd.DataFrame({"metric": []})], "ocular")
+
+
+def test_each_face_is_a_point_on_the_side_of_the_better_run(shop):
+    faces = specs(compare(shop, "wide", "narrow"))[2]
+    wide, narrow = errors_of("wide", "narrow")
+    left, right = (set(trace["customdata"]) for trace in faces["data"])
+    names = np.array(examples.evaluation("common", *MADE["wide"]).names)
+    assert left == set(names[narrow >= wide])
+    assert right == set(names[narrow < wide])
+    assert f"hourglass better: {(narrow < wide).sum()} faces" == faces["data"][1]["name"]
+
+
+def test_the_axes_of_the_scatter_are_chosen_among_the_runs(shop):
+    floor, wide = shop.ids["floor"][:8], shop.ids["wide"][:8]
+    app = compare(shop, "wide", "narrow", "floor", cmp_x=floor, cmp_y=wide)
+    faces = specs(app)[2]
+    assert "mean-shape" in faces["layout"]["xaxis"]["title"]["text"]
+    assert "hourglass-wide" in faces["layout"]["yaxis"]["title"]["text"]
+    told = compare(shop, "wide", "narrow", cmp_x=floor)
+    assert floor in told.warning[0].value
+
+
+def test_settings_that_differ_then_all_of_them(shop):
+    app = compare(shop, "wide", "floor")
+    differing = app.dataframe[2].value
+    assert "precision" in differing.index
+    assert differing.loc["precision"].tolist() == ["bf16", "fp32"]
+    assert "device" not in differing.index
+    app.toggle(key="cmp_all").set_value(True).run()
+    everything = app.dataframe[2].value
+    assert {"device", *examples.HOURGLASS.config} <= set(everything.index)
+    assert f"{len(differing)} of {len(everything)} settings differ" in texts(app)
+
+
+def test_settings_are_shown_as_they_were_written():
+    settings = pd.DataFrame(
+        {"a": ['"joint"', None], "b": ["4", "4"], "c": ["[1, 2]", "null"]}, dtype=object
+    )
+    shown = comparison.settings_table(settings, ["one", "two"], everything=True)
+    assert shown.loc["a"].tolist() == ["joint", "–"]
+    assert shown.loc["b"].tolist() == ["4", "4"]
+    assert shown.loc["c"].tolist() == ["[1, 2]", "null"]
+    differing = comparison.settings_table(settings, ["one", "two"], everything=False)
+    assert list(differing.index) == ["a", "c"]
+
+
+@pytest.mark.parametrize("keys", [(), ("wide",)])
+def test_fewer_than_two_runs_are_asked_for(shop, keys):
+    app = compare(shop, *keys)
+    assert not app.exception
+    assert "Choose two to 6 runs" in texts(app)
+
+
+def test_more_than_six_runs_are_cut_to_six(shop):
+    keys = ("wide", "narrow", "floor", "image", "script", "formula", "forest")
+    app = compare(shop, *keys)
+    assert not app.exception
+    assert len(app.dataframe[0].value.columns) == 6
+    assert "at most 6" in app.warning[0].value
+
+
+def test_the_link_of_a_comparison_reopens_it_and_is_short(shop):
+    keys = ("wide", "narrow", "floor", "image", "script", "forest")
+    app = compare(shop, *keys, norm="Pupil", cmp_all="true", cmp_curve="loss")
+    app.context = {"url": "https://bench.example.org/drf/compare"}
+    app.run()
+    (link,) = (code.value for code in app.code if code.value.startswith("https://bench"))
+    assert len(link) < 2000
+    query = dict(parse_qsl(urlsplit(link).query))
+    assert query.keys() == {key.name for key in url_keys.of_page(url_keys.COMPARE)}
+    again = opened("views/compare.py", **query)
+    for one, other in zip(again.dataframe, app.dataframe, strict=True):
+        pd.testing.assert_frame_equal(one.value, other.value)
+    assert [c.proto.spec for c in again.get("plotly_chart")] == [
+        c.proto.spec for c in app.get("plotly_chart")
+    ]
+
+
+def test_hostile_names_of_runs_are_text(shop):
+    app = compare(shop, "image", "script", "formula")
+    assert not app.exception
+    for name in HOSTILE:
+        assert name not in texts(app)
+    for figure in specs(app):
+        shown = json.dumps([figure["layout"], [trace.get("name") for trace in figure["data"]]])
+        assert "<img" not in shown
+
+
+def test_runs_of_one_name_are_told_apart(shop):
+    app = compare(shop, "wide", "narrow")
+    assert app.multiselect[0].value == [shop.ids["wide"], shop.ids["narrow"]]
+    frames = pd.DataFrame(
+        {"name": ["a", "a", "b"], "evaluation": [1, 2, 3], "flip_test": True},
+        index=["0" * 32, "1" * 32, "2" * 32],
+    )
+    from webapp import contenders
+
+    labels = [one.label for one in contenders.contenders(list(frames.index), frames)]
+    assert labels == ["a · 00000000", "a · 11111111", "b"]
+
+
+def test_six_lines_differ_in_colour_dash_and_marker():
+    errors = np.random.default_rng(0).gamma(4, 0.01, (6, 50))
+    labels = [str(number) for number in range(6)]
+    lines = comparison_charts.ceds(errors, labels, "ocular").figure.data
+    assert len({line.line.color for line in lines}) == len({line.line.dash for line in lines}) == 6
+    marks = comparison_charts.differences(comparison.compare(errors), labels, "ocular").figure.data
+    assert len({mark.marker.symbol for mark in marks}) == 5
+
+
+def test_a_curve_over_decades_gets_a_log_axis_and_one_that_diverged_a_gap():
+    frames = [
+        pd.DataFrame({"epoch": [1, 2, 3], "metric": "loss", "value": [1.0, float("nan"), 0.01]}),
+        pd.DataFrame({"epoch": [], "metric": [], "value": []}),
+    ]
+    chart = comparison_charts.curves(frames, ["a", "b"], "loss", "loss")
+    assert chart.figure.layout.yaxis.type == "log"
+    assert np.isnan(chart.figure.data[0].y[1])
+    assert "b has none" in chart.alt

@@ -1,0 +1,222 @@
+"""Compare: two to six runs, their scores with paired intervals, their curves, faces, settings."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from db.paired import Paired
+from drf.metrics import Norm
+from webapp import (
+    board,
+    comparison,
+    comparison_charts,
+    contenders,
+    face_table,
+    landmark_errors,
+    share,
+    store,
+    theme,
+    url_keys,
+    url_state,
+)
+from webapp.charts import Chart
+from webapp.comparison import Comparison
+from webapp.contenders import Board, Contender
+from webapp.store import Store
+from webapp.text import plain
+
+AT_MOST = 6
+_SCORE_PX = 250
+_SCATTER, _SHOWN = "cmp_scatter", "cmp_shown"
+
+
+def page(current: Store) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title("Compare")
+        st.space("stretch")
+        link = st.container(width="content")
+    with st.container(horizontal=True, gap="small"):
+        norm = board.NORMS[url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))]
+        with st.container(width=220):
+            chosen = contenders.choose_board(current, url_keys.COMPARE_EVALUATION)
+        if chosen is None:
+            st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
+            st.code("drf eval RUN", language="bash")
+            return
+        rows = contenders.entries(current, chosen)
+        with st.container(width=720):
+            runs = contenders.choose_runs(
+                current, url_keys.COMPARE_RUNS, rows, default=2, at_most=AT_MOST
+            )
+    share.moved_on(current)
+    if len(runs) < 2:
+        st.info(f"Choose two to {AT_MOST} runs.", icon=":material/checklist:")
+        return
+    _comparison(current, chosen, runs, rows.loc[[run.run for run in runs]], norm)
+    with link:
+        share.link(url_keys.COMPARE, current)
+
+
+def _comparison(
+    current: Store, chosen: Board, runs: list[Contender], rows: pd.DataFrame, norm: Norm
+) -> None:
+    paired = store.paired_errors(current, [run.key for run in runs])
+    if not len(paired.faces):
+        st.info("These runs were evaluated on different faces.", icon=":material/difference:")
+        return
+    labels = [run.label for run in runs]
+    errors = paired["pupil" if norm == "pupil" else "ocular"]
+    found = _compared(current.path, tuple(run.key for run in runs), norm)
+    _scores(found, runs, rows, len(paired.faces), norm)
+    with st.grid(2, min_column_width=340, gap="medium") as grid:
+        with grid.cell():
+            _chart(comparison_charts.ceds(errors, labels, norm), "cmp_ced")
+        with grid.cell():
+            _curves(current, runs, norm)
+        with grid.cell():
+            _scatter(chosen, runs, paired, errors, norm)
+        with grid.cell():
+            _chart(comparison_charts.differences(found, labels, norm), "cmp_differences")
+            parts = [
+                landmark_errors.of_evaluation(current.path, *run.key, chosen.points, norm)
+                for run in runs
+            ]
+            _chart(comparison_charts.regions(parts, labels, norm), "cmp_regions")
+    _settings(current, runs)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _compared(path: str, evaluations: tuple[tuple[str, int], ...], norm: Norm) -> list[Comparison]:
+    # Evaluations never change; the runs' ids guard against a replaced file (see store.py).
+    paired = store.paired_errors(Store(path, 0), evaluations)
+    return comparison.compare(paired["pupil" if norm == "pupil" else "ocular"])
+
+
+def _scores(
+    found: list[Comparison], runs: list[Contender], rows: pd.DataFrame, n: int, norm: Norm
+) -> None:
+    labels = [run.label for run in runs]
+    table = comparison.score_table(found, labels)
+    alt = f"Scores of {len(runs)} runs with their intervals"
+    _table(comparison.styled(table), labels, "Score", alt, width=_SCORE_PX)
+    st.caption(
+        f"{n} faces that all runs have, % of the {norm} distance. In brackets the difference to"
+        " the first run with its 95 % interval, over faces drawn with replacement, pairs kept."
+        f" {comparison.BETTER} better, {comparison.WORSE} worse: the interval excludes 0."
+    )
+    if not all(run.flip_test for run in runs) and any(run.flip_test for run in runs):
+        st.warning(
+            "Some of these evaluations average every picture with its mirror image and some do"
+            " not, so a part of the difference is the flip test's.",
+            icon=":material/difference:",
+        )
+    with st.expander("What they are and cost", icon=":material/speed:"):
+        _table(
+            comparison.cost_table(rows, labels), labels, "Fact", "Family, size and cost of the runs"
+        )
+
+
+def _table(
+    table: object, labels: list[str], first: str, alt: str, width: int | None = None
+) -> None:
+    """Show a table with a column per run. width: of each, px; without it they share the room."""
+    text = st.column_config.TextColumn
+    st.dataframe(
+        table,
+        height="content",
+        column_config={"_index": text(first, width="medium")}
+        | {label: text(width=width) for label in labels},
+        alt=alt,
+    )
+
+
+def _curves(current: Store, runs: list[Contender], norm: Norm) -> None:
+    frames = [store.curves(current, run.run) for run in runs]
+    on_offer = comparison.curves_on_offer(frames, norm)
+    if not on_offer:
+        st.subheader("Training curves")
+        st.info("None of these runs recorded an epoch.")
+        return
+    heading = st.empty()
+    with st.container(width=240):
+        title = url_state.select(url_keys.COMPARE_CURVE, "Curve", list(on_offer))
+    labels = [run.label for run in runs]
+    chart = comparison_charts.curves(frames, labels, on_offer[title], title)
+    heading.subheader(chart.title)
+    st.plotly_chart(chart.figure, key="cmp_curves", config=theme.CHART_CONFIG, alt=chart.alt)
+
+
+def _scatter(
+    chosen: Board, runs: list[Contender], paired: Paired, errors: np.ndarray, norm: Norm
+) -> None:
+    """Show the errors of two runs face by face; a click on one opens it on the page Images."""
+    heading = st.empty()
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        with st.container(width=200):
+            x = contenders.choose_one(url_keys.COMPARE_X, "Across", runs, 0)
+        with st.container(width=200):
+            y = contenders.choose_one(url_keys.COMPARE_Y, "Up", runs, 1)
+        st.page_link(
+            "views/images.py",
+            label="The faces as pictures",
+            icon=":material/photo_library:",
+            query_params=_images(chosen, runs, x, y)
+            | {url_keys.IMAGES_SORT.name: face_table.IMPROVEMENT},
+        )
+    names = (runs[x].label, runs[y].label)
+    chart = comparison_charts.scatter(paired.names, errors[x], errors[y], names, norm)
+    heading.subheader(chart.title, help=chart.help)
+    st.session_state[_SHOWN] = _images(chosen, runs, x, y)
+    st.plotly_chart(
+        chart.figure,
+        key=_SCATTER,
+        config=theme.CHART_CONFIG,
+        on_select=_open_face,
+        selection_mode="points",
+        alt=chart.alt,
+    )
+
+
+def _images(chosen: Board, runs: list[Contender], x: int, y: int) -> dict[str, str]:
+    """Return the parameters of the page Images for these runs; improvement is y's over x."""
+    return {
+        url_keys.IMAGES_EVALUATION.name: chosen.label,
+        url_keys.IMAGES_RUNS.name: ",".join(run.run[: contenders.SHORT] for run in runs),
+        url_keys.IMAGES_A.name: runs[y].run[: contenders.SHORT],
+        url_keys.IMAGES_B.name: runs[x].run[: contenders.SHORT],
+    }
+
+
+def _open_face() -> None:
+    """Open the face whose point was clicked. Its name comes with the point."""
+    if points := st.session_state[_SCATTER].selection.points:
+        name = points[0]["customdata"]
+        face = {url_keys.IMAGES_FACE.name: name if isinstance(name, str) else name[0]}
+        st.switch_page("views/images.py", query_params=st.session_state[_SHOWN] | face)
+
+
+def _settings(current: Store, runs: list[Contender]) -> None:
+    st.subheader("What differs in how they were made")
+    everything = st.toggle(
+        "Also what is the same",
+        value=bool(url_keys.COMPARE_ALL.default),
+        key=url_keys.COMPARE_ALL.name,
+        bind="query-params",
+    )
+    settings = store.settings_of(current, [run.run for run in runs])
+    labels = [run.label for run in runs]
+    table = comparison.settings_table(settings, labels, everything=everything)
+    differing = len(comparison.settings_table(settings, labels, everything=False))
+    st.caption(f"{differing} of {settings.shape[1]} settings differ.")
+    if len(table):
+        _table(table, labels, "Setting", "Settings of the runs, one column each")
+
+
+def _chart(chart: Chart, key: str) -> None:
+    st.subheader(plain(chart.title))
+    if chart.help:
+        st.caption(chart.help)
+    st.plotly_chart(chart.figure, key=key, config=theme.CHART_CONFIG, alt=chart.alt)
+
+
+page(st.session_state["store"])
