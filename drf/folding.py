@@ -1,9 +1,13 @@
-"""Batch norms folded into the convolutions before them: the same function in fewer steps."""
+"""Batch norms folded into the layers beside them: the same function in fewer steps.
+
+Convolutions and their norms are found by their place; other modules know themselves how to, and
+have a method `fold`.
+"""
 
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import nn
@@ -13,6 +17,13 @@ from drf.models.base import LandmarkModel
 from drf.models.blocks import Residual
 
 Model = TypeVar("Model", bound=LandmarkModel)
+
+
+@runtime_checkable
+class Folds(Protocol):
+    """A module with something to fold: in place, for evaluation alone."""
+
+    def fold(self) -> None: ...
 
 
 def folded(model: Model) -> Model:
@@ -30,6 +41,8 @@ def folded(model: Model) -> Model:
                 _fold(module, str(i), str(i + 1))
         elif isinstance(module, Residual):
             _fold(module, "second", "norm")
+        elif isinstance(module, Folds):
+            module.fold()
     return model.place(device)
 
 

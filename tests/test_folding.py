@@ -16,11 +16,12 @@ def trained(family: str):
     """A small model of a family with batch norms that have seen something, by its preset."""
     model = registry.build(configure(Request(family, options=SMALL)).config)
     generator = torch.Generator().manual_seed(0)
-    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
+    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)):
         norm.running_mean.normal_(0, 0.5, generator=generator)
         norm.running_var.uniform_(0.3, 3, generator=generator)
-        norm.weight.data.uniform_(0.5, 1.5, generator=generator)
-        norm.bias.data.normal_(0, 0.5, generator=generator)
+        if norm.affine:
+            norm.weight.data.uniform_(0.5, 1.5, generator=generator)
+            norm.bias.data.normal_(0, 0.5, generator=generator)
     shape = torch.rand(68, 2, generator=generator) * 0.8 + 0.1
     faces = shape + 0.02 * torch.randn(64, 68, 2, generator=generator)
     model.eval().start(Sample(faces, faces, torch.rand(8, 3, 64, 64, generator=generator)))

@@ -44,6 +44,17 @@ class FeatureNorm(nn.BatchNorm1d):
         return super().forward(x)
 
 
+def affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return what a FeatureNorm does in evaluation: x -> scale x + shift, (F,) each."""
+    assert isinstance(norm, FeatureNorm)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = (norm.running_var + norm.eps).rsqrt()
+    scale = scale * norm.weight if norm.affine else scale
+    shift = -norm.running_mean * scale
+    return scale, shift + norm.bias if norm.affine else shift
+
+
 class SplitGates(nn.Module):
     """The gates of T trees of depth d, over F features.
 
@@ -63,17 +74,30 @@ class SplitGates(nn.Module):
         self.weight = nn.Parameter(torch.randn(sites, trees * self.splits, features))
         self.threshold = nn.Parameter(torch.zeros(sites, trees * self.splits))
         self.register_buffer("gamma", torch.ones(()))
+        self._folded: tuple[Tensor, Tensor] | None = None
 
     def set_steepness(self, gamma: float) -> None:
         """Set the steepness that the following calls use."""
         self.gamma.fill_(gamma)
 
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Take the normalisation and the steepness of now into the splits: see `drf.folding`."""
+        scale, shift = (x.view(self.sites, 1, -1) for x in affine(self.norm))
+        weight, offset = self._splits()
+        self._folded = weight * scale, offset + (weight * shift).sum(dim=-1)
+
+    def _splits(self) -> tuple[Tensor, Tensor]:
+        """Return directions (sites, T S, F) and offsets (sites, T S), gamma included."""
+        return F.normalize(self.weight, dim=-1) * self.gamma, -self.threshold * self.gamma
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates, gamma included; float32 or wider, whatever autocast is on outside."""
         with torch.autocast(x.device.type, enabled=False):
-            rows = self._normalised(x)  # (sites, R, F)
-            weight = F.normalize(self.weight, dim=-1) * self.gamma
-            offset = -self.threshold * self.gamma
+            if self._folded:
+                rows, (weight, offset) = self._by_site(x), self._folded
+            else:
+                rows, (weight, offset) = self._normalised(x), self._splits()
             if self.sites == 1:  # rows innermost: the layout that is routed fastest
                 f = torch.addmm(offset[0, :, None], weight[0], rows[0].T).T
                 f = f.unflatten(1, (self.trees, self.splits))
@@ -117,8 +141,13 @@ class SplitGates(nn.Module):
 
     def _normalised(self, x: Tensor) -> Tensor:
         """(..., F) or (B, K, F) -> (sites, R, F), each feature of zero mean and unit variance."""
-        x = x.to(self.weight.dtype).reshape(-1, self.norm.num_features)
-        return self.norm(x).unflatten(1, (self.sites, -1)).transpose(0, 1)
+        return self._by_site(self.norm(self._flat(x)))
+
+    def _flat(self, x: Tensor) -> Tensor:
+        return x.to(self.weight.dtype).reshape(-1, self.norm.num_features)
+
+    def _by_site(self, x: Tensor) -> Tensor:
+        return self._flat(x).unflatten(1, (self.sites, -1)).transpose(0, 1)
 
 
 def _between(z: Tensor, here: Tensor, right: Tensor) -> Tensor:

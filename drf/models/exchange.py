@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drf.forest.gates import FeatureNorm
+from drf.forest.gates import FeatureNorm, affine
 
 
 class Exchange(nn.Module):
@@ -21,9 +21,18 @@ class Exchange(nn.Module):
     def __init__(self, n_points: int, features: int, numbers: int) -> None:
         super().__init__()
         self.gather = nn.Linear(n_points * features, numbers, bias=False)
-        self.norm = FeatureNorm(numbers)
+        self.norm: nn.Module = FeatureNorm(numbers)
         self.tell = nn.Parameter(torch.randn(n_points, numbers, features) * 0.1 * numbers**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         face = F.relu(self.norm(self.gather(x.flatten(1)).float()))
         return x + torch.einsum("bc,kcf->bkf", face, self.tell)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Take the batch norm into the layer before it: see `drf.folding`."""
+        scale, shift = affine(self.norm)
+        light = nn.Linear(self.gather.in_features, self.gather.out_features).to(scale.device)
+        light.weight.copy_(scale[:, None] * self.gather.weight)
+        light.bias.copy_(shift)
+        self.gather, self.norm = light, nn.Identity()

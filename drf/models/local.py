@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drf.forest.gates import FeatureNorm
+from drf.forest.gates import FeatureNorm, affine
 from drf.models.backbones import Backbone, Features
 
 
@@ -35,7 +35,8 @@ class LocalFeatures(nn.Module):
         grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(9, 2)
         self.register_buffer("offsets", grid, persistent=False)
         seen = 9 * detail + context
-        self.norm = FeatureNorm(n_points * seen)  # edges mean another thing at each landmark
+        self.norm: nn.Module = FeatureNorm(n_points * seen)  # edges mean another thing at each
+        self.bias: Tensor | None = None  # of the dense layer; batch norm has one until it is folded
         self.dense = nn.Parameter(torch.randn(n_points, seen, features) * seen**-0.5)
 
     def forward(self, features: Features, centres: Tensor) -> Tensor:
@@ -47,7 +48,17 @@ class LocalFeatures(nn.Module):
         context = _sample(self.context(features.context), centres).transpose(1, 2)
         seen = torch.cat([detail, context], dim=2)
         seen = self.norm(seen.flatten(1)).view_as(seen)
-        return F.relu(torch.einsum("bks,ksf->bkf", seen, self.dense))
+        answer = torch.einsum("bks,ksf->bkf", seen, self.dense)
+        return F.relu(answer if self.bias is None else answer + self.bias)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Take the batch norm into the dense layers: see `drf.folding`."""
+        scale, shift = affine(self.norm)
+        k, seen, _ = self.dense.shape
+        self.bias = torch.einsum("ks,ksf->kf", shift.view(k, seen), self.dense)
+        self.dense = nn.Parameter(scale.view(k, seen, 1) * self.dense, requires_grad=False)
+        self.norm = nn.Identity()
 
 
 def _sample(maps: Tensor, points: Tensor) -> Tensor:
