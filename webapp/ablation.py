@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,30 +130,36 @@ def left_out(settings: Settings, base: int, keys: Sequence[str]) -> pd.DataFrame
     why: what differs, from the baseline's value to the run's; of another family only what both
     have, since its own keys compare with nothing.
     """
-    differ = settings.differing(base)
-    odd = differ.drop(columns=list(keys)).sum(axis=1)
-    parts = []
-    for number in odd.index[odd > 0].tolist():
-        runs = settings.runs_of([number])
-        why = _differences(settings.table.loc[base], settings.table.loc[number], keys)
-        parts.append(runs[["name", "run"]].assign(why=why, odd=odd[number]))
-    unfit = settings.left_out.rename(columns={"reason": "why"})[["name", "run", "why"]]
-    parts.append(unfit.assign(odd=len(differ.columns) + 1))
-    frame = pd.concat(parts).sort_values(["odd", "name", "run"]).drop(columns="odd")
-    return frame.reset_index(drop=True)
+    rows = settings.table.to_dict("index")
+    said = {number: _differences(rows[base], row, keys) for number, row in rows.items()}
+    runs = settings.runs.assign(
+        why=[_listed(said[number]) for number in settings.runs["setting"]],
+        odd=[len(said[number]) for number in settings.runs["setting"]],
+    )
+    unfit = settings.left_out.rename(columns={"reason": "why"}).assign(
+        odd=len(settings.table.columns) + 1
+    )
+    frame = pd.concat([runs[runs["odd"] > 0], unfit]).sort_values(["odd", "name", "run"])
+    return frame[["name", "run", "why"]].reset_index(drop=True)
 
 
-def _differences(mine: pd.Series, theirs: pd.Series, keys: Sequence[str]) -> str:
-    other_family = "family" in mine and mine["family"] != theirs["family"]
-    said = []
-    for key in mine.index:
-        a, b = mine[key], theirs[key]
-        foreign = other_family and (a is None or b is None)
-        if key not in keys and a != b and not foreign:
-            said.append(f"{key}: {shown(a)} → {shown(b)}")
+def _differences(
+    mine: dict[Any, str | None], theirs: dict[Any, str | None], keys: Sequence[str]
+) -> list[str]:
+    """Return what differs but for `keys`, each as "key: mine → theirs"."""
+    other_family = mine.get("family") != theirs.get("family")
+    return [
+        f"{key}: {shown(value)} → {shown(theirs[key])}"
+        for key, value in mine.items()
+        if key not in keys
+        and value != theirs[key]
+        and not (other_family and (value is None or theirs[key] is None))
+    ]
+
+
+def _listed(said: list[str]) -> str:
     more = len(said) - _MOST_SHOWN
-    rest = f"; and {more} more" if more > 0 else ""
-    return "; ".join(said[:_MOST_SHOWN]) + rest
+    return "; ".join(said[:_MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 def shown(value: str | None) -> str:
