@@ -19,7 +19,6 @@ WINDOWS = {"hour": 1, "6 hours": 6, "day": 24, "week": 24 * 7, "30 days": 24 * 3
 
 _RESUMED_S = 30.0  # a process that began so long after its run was recorded went on with it
 HEIGHT_PX = 240
-_COLOURS = {"red": theme.VERMILLION, "orange": theme.ORANGE}
 
 
 @dataclass(frozen=True)
@@ -147,10 +146,6 @@ def table(ended: pd.DataFrame) -> pd.DataFrame:
 def styled(shown: pd.DataFrame) -> Styler:
     """Return the table with the colour of what went wrong beside its sign and word."""
     styler = shown.style.format("{:.2f}", subset=["best"], na_rep="–")
-    for status, look in badges.LOOKS.items():
-        if look.colour in _COLOURS:
-            rows = shown.index[shown["status"] == badges.label(status)]
-            colour = f"color: {_COLOURS[look.colour]}"
-            cells = pd.IndexSlice[rows, ["name", "status"]]
-            styler = styler.map(lambda _, colour=colour: colour, subset=cells)
-    return styler
+    wrong = {badges.label(status) for status, look in badges.LOOKS.items() if look.colour == "red"}
+    cells = pd.IndexSlice[shown.index[shown["status"].isin(wrong)], ["name", "status"]]
+    return styler.map(lambda _: f"color: {theme.VERMILLION}", subset=cells)

@@ -51,6 +51,7 @@ def page(current: Store) -> None:
     keys = _choose_factors(settings, base)
     if not keys:
         _no_factor(settings, base)
+        share.link(url_keys.ABLATIONS, current)
         return
     rows = ablation_results.compared(settings, base, keys)
     paired = store.paired_errors(current, list(zip(rows["run"], rows["evaluation"], strict=True)))
@@ -142,11 +143,14 @@ def _choose_factors(settings: Settings, base: int) -> list[str]:
 
 
 def _no_factor(settings: Settings, base: int) -> None:
-    st.info(
-        "No other run on this board differs from the baseline in one key of the configuration"
-        " alone. Choose another baseline, or train one that does:",
-        icon=":material/science:",
-    )
+    if base == ablation.centre(settings):
+        said = "No two runs on this board differ in one key of the configuration alone."
+    else:
+        said = (
+            "No other run on this board differs from the baseline in one key of the configuration"
+            " alone; another baseline may have more to compare."
+        )
+    st.info(f"{said} To train one that does:", icon=":material/science:")
     st.code("drf train PRESET --set KEY=VALUE", language="bash")
     _left_out(settings, base, [])
 
