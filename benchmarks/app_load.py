@@ -34,8 +34,7 @@ TARGETS = {  # what `browse.measure` and `readers.measure` find, at most
     "run page": 500.0,
     "overlay": 150.0,
     "memory, MB": 600.0,
-    "errors": 0.0,
-    "lock wait": float(readers.TOLERATED_MS),
+    "errors": 0.0,  # a lock that is waited for longer than 200 ms is one
 }
 
 
@@ -64,7 +63,6 @@ def measure(store: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     found = browse.measure(store, names, repeats=repeats, clicks=clicks)
     tally = readers.measure(store, seconds)
     found["errors"] = float(tally.errors)
-    found["lock wait"] = max(tally.longest_read_wait_ms, tally.longest_write_wait_ms)
     document |= {"found": found, "readers": asdict(tally), "clicks": clicks}
     document["met"] = {name: found[name] <= limit for name, limit in TARGETS.items()}
     return document | {"mlflow": _mlflow(arguments.mlflow, size.runs, document["reads_ms"], found)}
@@ -143,7 +141,11 @@ def _print(document: dict[str, Any]) -> None:
         verdict = ("" if document["met"][name] else ", MISSED") if name in TARGETS else ""
         print(f"  {name:<28} {value:8.0f}{target}{verdict}")
     tally = document["readers"]
-    print(f"  20 readers: {tally['reads']} reads beside {tally['writes']} writes")
+    print(
+        f"  {readers.READERS} readers: {tally['reads']} reads beside {tally['writes']} writes; with"
+        f" the wait for a processor, locks took {tally['longest_read_wait_ms']:.0f} ms to read and"
+        f" {tally['longest_write_wait_ms']:.0f} to write at most"
+    )
     if tally["first_error"]:
         print(f"  first error: {tally['first_error']}")
     other = document["mlflow"]
