@@ -190,6 +190,72 @@ def test_what_is_chosen_inside_a_run_goes_into_the_link(page, address, filled):
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
 
 
+# Where on the screen a point of a Plotly chart lies.
+POINT = """([chart, trace, point]) => {
+    const plot = document.querySelectorAll('.js-plotly-plot')[chart];
+    const {_fullLayout: {xaxis, yaxis}, _fullData} = plot;
+    const {left, top} = plot.getBoundingClientRect();
+    const {x, y} = _fullData[trace];
+    return [left + xaxis._offset + xaxis.d2p(x[point]), top + yaxis._offset + yaxis.d2p(y[point])];
+}"""
+
+
+def large_face(page, title: str) -> None:
+    """Wait until a face is open, large."""
+    page.get_by_role("dialog").get_by_role("heading", name=title, exact=True).wait_for()
+    page.locator("[role=dialog] .js-plotly-plot .scatterlayer .trace").first.wait_for()
+
+
+def test_a_face_is_opened_looked_at_leafed_through_and_closed(page, address, filled):
+    runs = ",".join(filled.ids[key][:8] for key in ("wide", "narrow"))
+    opened(page, f"{address}/images?img_runs={runs}&img_eval=synthetic/common/gt", "Images")
+    page.locator("label, button").get_by_text("Improvement", exact=True).click()
+    page.get_by_role("combobox", name="Improvement over").wait_for()
+    assert query(page)["img_sort"] == ["Improvement"]
+    tiles = page.locator("[class*=st-key-img_open_] button")
+    name = f"common/{tiles.first.inner_text().split()[-1]}"
+    tiles.first.click()
+    large_face(page, name)
+    assert query(page)["img_face"] == [name]
+    page.wait_for_timeout(500)  # the dialog slides in
+
+    nose = page.evaluate(POINT, [0, 2, 30])  # traces of the first run: outlines, lines, landmarks
+    page.mouse.move(*nose)
+    hover = page.locator("[role=dialog] .hoverlayer")
+    hover.get_by_text("30 · nose bridge, tip").wait_for()
+    assert "of this image's NME" in (hover.text_content() or "")
+
+    page.get_by_role("button", name="Next", exact=True).click()
+    page.get_by_role("dialog").get_by_text("2 of 30 in the order of the page").wait_for()
+    second = query(page)["img_face"]
+    assert second != [name]
+    fresh = page.context.browser.new_page()
+    fresh.goto(page.url)
+    large_face(fresh, second[0])
+    fresh.close()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.wait_for_function("() => !location.search.includes('img_face')")
+
+
+def test_a_click_on_a_point_of_a_comparison_opens_the_face(page, address, filled):
+    runs = ",".join(filled.ids[key][:8] for key in ("wide", "narrow", "image"))
+    opened(page, f"{address}/compare?cmp_runs={runs}&norm=Pupil", "Compare")
+    page.get_by_role("heading", name="Face by face").scroll_into_view_if_needed()
+    faces = page.locator(".js-plotly-plot").nth(2)  # charts are drawn once they come into sight
+    faces.locator(".scatterlayer .trace").first.wait_for()
+    faces.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    name = page.evaluate("document.querySelectorAll('.js-plotly-plot')[2].data[1].customdata[0]")
+    page.mouse.click(*page.evaluate(POINT, [2, 1, 0]))
+    large_face(page, name)
+    assert urlsplit(page.url).path == "/images"
+    wanted = {"norm": ["Pupil"], "img_face": [name], "img_runs": [runs]}
+    assert query(page).items() >= wanted.items()
+    assert not page.dialogs
+    assert page.locator("img[src=x]").count() == 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "where",
