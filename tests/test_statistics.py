@@ -42,6 +42,35 @@ def test_same_seed_same_interval_and_other_seed_another() -> None:
     assert first != statistics.bootstrap_nme(errors, draws=700, seed=4)
 
 
+def resampled(values: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
+    """The ends of the 95 % interval, image by image as the definition says."""
+    rng = np.random.default_rng(seed)
+    means = []
+    for first in range(0, draws, 500):
+        drawn = rng.integers(0, len(values), size=(min(500, draws - first), len(values)))
+        means += [np.mean([values[image] for image in sample]) for sample in drawn]
+    return tuple(np.quantile(means, [0.025, 0.975]))
+
+
+def test_a_table_has_the_intervals_that_its_rows_have_alone() -> None:
+    rows = np.random.default_rng(6).gamma(2, 0.02, (3, 40))
+    table = statistics.mean_intervals(rows, draws=700, seed=3)
+    for row, interval in zip(rows, table, strict=True):
+        alone = statistics.bootstrap_nme(row, draws=700, seed=3)
+        assert (interval.low, interval.high) == pytest.approx((alone.low, alone.high), rel=1e-12)
+        assert (interval.low, interval.high) == pytest.approx(resampled(row, 700, 3), rel=1e-12)
+        assert interval.estimate == pytest.approx(row.mean(), rel=1e-12)
+    (apart,) = statistics.mean_intervals(rows[:1] - rows[1:2], draws=700, seed=3)
+    paired = statistics.paired_difference(rows[0], rows[1], draws=700, seed=3)
+    assert (apart.low, apart.high) == pytest.approx((paired.low, paired.high), rel=1e-12)
+
+
+def test_a_table_without_images_or_with_a_gap_is_refused() -> None:
+    for values in (np.empty((2, 0)), np.array([[0.1, np.nan]]), np.ones(3)):
+        with pytest.raises(ValueError, match="rows of finite values"):
+            statistics.mean_intervals(values)
+
+
 def test_seeds_are_averaged_before_images_are_drawn() -> None:
     a = np.array([[0.1, 0.3], [0.3, 0.5]])
     assert statistics.paired_difference(a, np.zeros(2)).estimate == pytest.approx(0.3)

@@ -62,14 +62,23 @@ def view(store: Store, name: str) -> View:
         return views.find_view(reader, name)
 
 
-def leaderboard(store: Store, *, dataset: str, subset: str, points: str, box: str) -> pd.DataFrame:
-    """Return `reads.leaderboard` of one board, scores in percent."""
-    return _leaderboard(store.path, store.revision, dataset, subset, points, box)
+def leaderboard(
+    store: Store,
+    *,
+    dataset: str,
+    subset: str,
+    points: str,
+    box: str,
+    at_revision: int | None = None,
+) -> pd.DataFrame:
+    """Return `reads.leaderboard` of one board, scores in percent; as it was at a revision."""
+    board = (dataset, subset, points, box)
+    return _leaderboard(store.path, store.revision, *board, at_revision)
 
 
-def boards(store: Store) -> pd.DataFrame:
-    """Return `reads.board_filters`."""
-    return _boards(store.path, store.revision)
+def boards(store: Store, at_revision: int | None = None) -> pd.DataFrame:
+    """Return `reads.board_filters`, by choice as it was at a revision."""
+    return _boards(store.path, store.revision, at_revision)
 
 
 def runs(store: Store) -> pd.DataFrame:
@@ -212,16 +221,24 @@ def _reader(path: str) -> Iterator[sqlite3.Connection]:
 
 @st.cache_data(max_entries=64, ttl=TTL_S, show_spinner=False)
 def _leaderboard(
-    path: str, revision: int, dataset: str, subset: str, points: str, box: str
+    path: str,
+    revision: int,
+    dataset: str,
+    subset: str,
+    points: str,
+    box: str,
+    at_revision: int | None,
 ) -> pd.DataFrame:
     with _reader(path) as reader:
-        return reads.leaderboard(reader, dataset=dataset, subset=subset, points=points, box=box)
+        return reads.leaderboard(
+            reader, dataset=dataset, subset=subset, points=points, box=box, at_revision=at_revision
+        )
 
 
 @st.cache_data(max_entries=4, ttl=TTL_S, show_spinner=False)
-def _boards(path: str, revision: int) -> pd.DataFrame:
+def _boards(path: str, revision: int, at_revision: int | None) -> pd.DataFrame:
     with _reader(path) as reader:
-        return reads.board_filters(reader)
+        return reads.board_filters(reader, at_revision=at_revision)
 
 
 @st.cache_data(max_entries=4, ttl=TTL_S, show_spinner=False)

@@ -23,6 +23,8 @@ DIVERGING = ((0, BLUE), (0.5, "#F2F2F0"), (1, VERMILLION))
 
 QUIET = "rgba(128, 136, 148, 0.75)"
 """Marks that explain the data: thresholds, the best epoch. Legible on both surfaces."""
+GREY = "#727A86"
+"""Words that stand back: figures of others. 4 : 1 or more on both surfaces."""
 GRID = "rgba(128, 136, 148, 0.18)"
 
 CHART_CONFIG: dict[str, Any] = {

@@ -38,6 +38,7 @@ _SCORED = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS)
 
 NORM = UrlKey("norm", (*_SCORED, LIVE), "Ocular", "normalisation: Ocular or Pupil")
 VIEW = UrlKey("view", (), None, "name of a stored view, which opens in place of the other keys")
+PINNED = UrlKey("pinned", (LEADERBOARD,), False, "whether the board is shown as it was at rev")
 REVISION = UrlKey("rev", _SCORED, None, "revision of the store when the link was made")
 
 BOARD_DATASET = UrlKey("lb_dataset", (LEADERBOARD,), None, "dataset")
@@ -47,6 +48,17 @@ BOARD_BOX = UrlKey("lb_box", (LEADERBOARD,), None, "box protocol of the crops")
 BOARD_TEXT = UrlKey("lb_text", (LEADERBOARD,), "", "text that a run's name, family or id contains")
 BOARD_SORT = UrlKey("lb_sort", (LEADERBOARD,), "NME", "column that orders the rows")
 BOARD_ORDER = UrlKey("lb_order", (LEADERBOARD,), "Best first", "Best first or Worst first")
+BOARD_ROWS = UrlKey("lb_rows", (LEADERBOARD,), "Methods", "what a row is: Methods or Runs")
+BOARD_OPEN = UrlKey("lb_open", (LEADERBOARD,), None, "method whose runs are shown below it")
+BOARD_FAMILY = UrlKey("lb_family", (LEADERBOARD,), "All", "family of models, or All")
+BOARD_BOTH = UrlKey("lb_both", (LEADERBOARD,), False, "whether both normalisations are shown")
+BOARD_BASE = UrlKey("lb_base", (LEADERBOARD,), None, "method or run that others are compared with")
+BOARD_COLUMNS = UrlKey("lb_cols", (LEADERBOARD,), None, "columns, one parameter each")
+BOARD_VARY = UrlKey("lb_vary", (LEADERBOARD,), True, "whether only columns that vary are shown")
+BOARD_PUBLISHED = UrlKey(
+    "lb_published", (LEADERBOARD,), False, "whether published figures are shown"
+)
+BOARD_PAGE = UrlKey("lb_page", (LEADERBOARD,), "1", "page of the rows")
 
 RUN_ID = UrlKey("run", (RUN,), None, "run: the beginning of its id, or its name")
 RUN_EVALUATION = UrlKey("run_eval", (RUN,), None, "evaluation: dataset/subset/box")
@@ -94,9 +106,10 @@ LIVE_WINDOW = UrlKey("live_last", (LIVE,), "day", "how far back runs that ended 
 LIVE_EVERY = UrlKey("live_every", (LIVE,), "5 s", "how often the page looks again")
 
 KEYS = (
-    *(VIEW, NORM, REVISION),
+    *(VIEW, NORM, REVISION, PINNED),
     *(BOARD_DATASET, BOARD_SUBSET, BOARD_POINTS, BOARD_BOX),
-    *(BOARD_TEXT, BOARD_SORT, BOARD_ORDER),
+    *(BOARD_TEXT, BOARD_FAMILY, BOARD_SORT, BOARD_ORDER, BOARD_ROWS, BOARD_OPEN),
+    *(BOARD_BASE, BOARD_BOTH, BOARD_PUBLISHED, BOARD_VARY, BOARD_COLUMNS, BOARD_PAGE),
     *(RUN_ID, RUN_EVALUATION, RUN_TAB, RUN_SEGMENTS, RUN_EPOCH),
     *(RUN_LEAVES, RUN_TREE, RUN_PAGE, RUN_CHANGED),
     *(IMAGES_EVALUATION, IMAGES_RUNS, IMAGES_SORT, IMAGES_ORDER, IMAGES_A, IMAGES_B),

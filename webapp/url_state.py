@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
@@ -68,6 +68,64 @@ def switch(key: UrlKey, label: str, options: Sequence[str], help_text: str | Non
     return chosen or options[_default(key, options)]
 
 
+def several(key: UrlKey, label: str, options: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Show a choice of any number of options, bound to the URL as one parameter each; unknown
+    values in the link are told and left out."""
+    if key.name not in st.session_state:
+        for wanted in st.query_params.get_all(key.name):
+            if wanted and wanted not in options:
+                notify(f"The link asks for {plain(label.lower())} “{plain(wanted)}”, not here.")
+    return st.multiselect(label, options, default, key=key.name, bind="query-params")
+
+
+def toggle(key: UrlKey, label: str, help_text: str | None = None) -> bool:
+    """Show a switch bound to the URL."""
+    value = bool(key.default)
+    return st.toggle(label, value, key=key.name, bind="query-params", help=help_text)
+
+
+def choose(
+    key: UrlKey,
+    label: str,
+    names: Mapping[str, str],
+    aliases: Iterable[tuple[str, str]] = (),
+    help_text: str | None = None,
+) -> str | None:
+    """Show a choice of one of many things that have an id, or of none; return its id.
+
+    names: what each id is called; aliases: (other id, id) that a link may name it by as well.
+    The parameter is the first 8 characters: a bound widget would spell the name out instead. An
+    unknown one is told.
+    """
+    wanted = st.query_params.get(key.name, "").lower()
+    pairs = (*((name, name) for name in names), *aliases)
+    found = next((to for alias, to in pairs if wanted and alias.startswith(wanted)), None)
+    if wanted and found is None:
+        notify(f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which is not here.")
+    choice = f"{key.name}_choice"
+    st.session_state[choice] = found
+    st.selectbox(
+        label,
+        list(names),
+        index=None,
+        format_func=lambda name: f"{names[name]} · {name[:8]}",
+        key=choice,
+        on_change=lambda: put(key, st.session_state[choice]),
+        filter_mode="contains",
+        placeholder="None",
+        help=help_text,
+    )
+    return found
+
+
+def put(key: UrlKey, identity: str | None) -> None:
+    """Write the id of something into a parameter that no widget is bound to; None removes it."""
+    if identity:
+        st.query_params[key.name] = identity[:8]
+    elif key.name in st.query_params:
+        del st.query_params[key.name]
+
+
 def slider(key: UrlKey, label: str, options: Sequence[str]) -> str:
     """Show a slider over options, bound to the URL; an unknown value in the link is told."""
     check(key, label, options)
@@ -125,10 +183,13 @@ def full_link(page: str, revision: int) -> str:
     values = []
     for key in url_keys.of_page(page):
         value = revision if key is url_keys.REVISION else _value(key)
-        for part in value if isinstance(value, tuple | list) else [value]:
-            if part not in (None, ""):
-                written = str(part).lower() if isinstance(part, bool) else str(part)
-                values.append((key.name, written))
+        if isinstance(value, tuple | list):
+            written = [str(one) for one in value] or [""]  # that none is chosen must be said too
+        elif value is None or value == "":
+            continue
+        else:
+            written = [str(value).lower() if isinstance(value, bool) else str(value)]
+        values += [(key.name, one) for one in written]
     parts = urlsplit(st.context.url or "")
     path = parts.path.rstrip("/")
     for other in url_keys.PAGES[1:]:

@@ -227,6 +227,11 @@ def bury(db: Database, run: str) -> None:
         db.table("runs").update(run, {"pid": ended.pid, "epoch": 12, "progress": 0.3})
 
 
+def with_config(new: runs.NewRun, **changes: object) -> runs.NewRun:
+    """The run with other values of its configuration: another method."""
+    return replace(new, config=new.config | changes)
+
+
 def fill(path: Path) -> dict[str, str]:
     """Make the store; returns the run ids by a short key."""
     db = open_store(path)
@@ -235,11 +240,18 @@ def fill(path: Path) -> dict[str, str]:
         params=0, macs=0, config={}, sources={},
         provenance={"git_commit": "3f2a9c1e" * 5, "device": "cpu", "precision": "fp32"},
     )  # fmt: skip
-    wide = replace(HOURGLASS, name="hourglass-wide", seed=1, params=4_910_000, macs=3_400_000_000)
-    image, script, formula = (replace(HOURGLASS, name=name) for name in HOSTILE)
+    wide = replace(
+        with_config(HOURGLASS, **{"model.width": 192}), name="hourglass-wide", seed=1,
+        params=4_910_000, macs=3_400_000_000,
+    )  # fmt: skip
+    image, script, formula = (
+        with_config(replace(HOURGLASS, name=name), **{"model.stacks": stacks})
+        for stacks, name in enumerate(HOSTILE, start=2)
+    )
     untested = replace(HOURGLASS, name="untested", epochs=5)
     forest = replace(HOURGLASS, name="heatmap-forest", family="heatmap-forest", preset=None)
-    flat = replace(forest, name="notes/eyes", preset="notes/eyes-2000")
+    flat = with_config(forest, **{"augment.flip": False})
+    flat = replace(flat, name="notes/eyes", preset="notes/eyes-2000")
     ids = {
         "floor": add_run(db, floor, 0.16, seed=3),
         "narrow": add_run(db, HOURGLASS, 0.041, seed=0),

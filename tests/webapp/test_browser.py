@@ -129,11 +129,13 @@ def test_a_visitor_filters_shares_downloads_and_opens_a_run(page, address, fille
     fresh.close()
     page.keyboard.press("Escape")
 
+    page.get_by_role("button", name="Export this view").click()
     with page.expect_download() as download:
-        page.get_by_role("button", name="CSV of this view").click()
+        page.get_by_role("button", name="CSV", exact=True).click()
     download.value.save_as(tmp_path / "board.csv")
     rows = list(csv.DictReader((tmp_path / "board.csv").open()))
     assert f"{float(rows[0]['pupil_nme_percent']):.2f} %" == shown
+    page.keyboard.press("Escape")
 
     table = page.get_by_test_id("stDataFrame").locator("canvas").first.bounding_box()
     page.mouse.click(table["x"] + 16, table["y"] + HEADER_PX + ROW_PX // 2)

@@ -108,11 +108,11 @@ def test_another_order_starts_at_its_first_page(shop):
 
 def test_the_best_methods_are_compared_without_a_choice_and_the_full_link_names_them(shop):
     app = opened("views/images.py")
-    assert app.multiselect[0].value == [shop.ids["wide"], shop.ids["forest"]]
+    assert app.multiselect[0].value == [shop.ids["wide"], shop.ids["narrow"]]
     app.context = {"url": "https://bench.example.org/images"}
     app.run()
     (link,) = (code.value for code in app.code if code.value.startswith("https://bench"))
-    assert f"img_runs={shop.ids['wide'][:8]}%2C{shop.ids['forest'][:8]}" in link
+    assert f"img_runs={shop.ids['wide'][:8]}%2C{shop.ids['narrow'][:8]}" in link
     assert "img_error=0&img_error=no%20limit" in link
     assert link.startswith("https://bench.example.org/images?")
 

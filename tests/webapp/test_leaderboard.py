@@ -1,8 +1,10 @@
 """The leaderboard page, through Streamlit's own test driver."""
 
+import pandas as pd
 import pytest
 
-from tests.webapp.conftest import texts
+from tests.webapp import boards
+from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
 
 
@@ -18,22 +20,24 @@ def test_the_board_opens_ranked_by_nme_on_the_usual_subset(shop):
     assert names(app)[:2] == ["hourglass-wide", "hourglass"]
     assert names(app)[-1] == "mean-shape"
     assert list(table["rank"]) == list(range(1, 9))
-    assert table["nme"].is_monotonic_increasing
+    assert table["ocular_nme"].is_monotonic_increasing
 
 
 def test_the_switch_shows_the_other_norm(shop):
     ocular, pupil = shop.leaderboard(), shop.leaderboard(norm="Pupil")
-    assert list(ocular.dataframe[0].value["id"]) == list(pupil.dataframe[0].value["id"])
-    assert (pupil.dataframe[0].value["nme"] > ocular.dataframe[0].value["nme"]).all()
-    assert pupil.metric[0].value == f"{pupil.dataframe[0].value['nme'].min():.2f} %"
+    ocular, pupil_table = ocular.dataframe[0].value, pupil.dataframe[0].value
+    assert set(ocular["short_id"]) == set(pupil_table["short_id"])
+    assert "ocular_nme" not in pupil_table
+    assert pupil_table["pupil_nme"].min() > ocular["ocular_nme"].min()
+    assert pupil.metric[0].value == f"{pupil_table['pupil_nme'].min():.2f} %"
 
 
 def test_the_subset_filter_shows_another_board(shop):
     app = shop.leaderboard()
     common = app.dataframe[0].value
     app.selectbox(key="lb_subset").select("challenging").run()
-    assert set(app.dataframe[0].value["id"]) == set(common["id"])
-    assert app.dataframe[0].value["nme"].min() > common["nme"].min()
+    assert set(app.dataframe[0].value["short_id"]) == set(common["short_id"])
+    assert app.dataframe[0].value["ocular_nme"].min() > common["ocular_nme"].min()
     assert "26 faces of synthetic challenging" in texts(app)
 
 
@@ -60,7 +64,7 @@ def test_a_link_reopens_sort_order_and_text(shop, query, expected):
 def test_text_that_matches_nothing_says_so(shop):
     app = shop.leaderboard(lb_text="no such run")
     assert not app.exception
-    assert "No run on this board matches" in texts(app)
+    assert "No row of this board matches" in texts(app)
 
 
 def test_status_is_in_words(shop):
@@ -73,7 +77,111 @@ def test_status_is_in_words(shop):
 
 def test_the_table_and_the_link_have_an_accessible_name(shop):
     app = shop.leaderboard()
-    assert "Leaderboard of 8 runs" in app.dataframe[0].proto.alt
+    assert "Leaderboard of 8 methods" in app.dataframe[0].proto.alt
+
+
+@pytest.fixture
+def seeds(tmp_path, monkeypatch):
+    """A store with three seeds of `forest`, two of `wide` and a floor; the ids of its runs."""
+    path = tmp_path / "seeds.db"
+    made = boards.store_with_seeds(path)
+    monkeypatch.setenv("DRF_DB", str(path))
+    return made
+
+
+def test_rows_are_methods_or_runs(seeds):
+    methods, runs = opened(), opened(lb_rows="Runs")
+    assert list(methods.dataframe[0].value["seeds"]) == ["0, 1, 2", "0, 1", "0"]
+    assert len(runs.dataframe[0].value) == 6
+    assert methods.metric[3].value == "3"
+
+
+def test_a_link_opens_the_runs_of_a_method(seeds):
+    wide = opened().dataframe[0].value.set_index("name")["short_id"]["wide"]
+    app = opened(lb_open=wide)
+    assert sorted(names(app)[2:4]) == ["↳ wide-s0", "↳ wide-s1"]
+    assert not app.warning
+    assert "is not in this view" in opened(lb_open="ffffffff").warning[0].value
+
+
+def test_a_link_compares_with_a_baseline_by_method_or_run(seeds):
+    run = seeds["wide"][0][:8]
+    by_run = opened(lb_base=run)  # rows are methods: the run's method
+    assert list(by_run.dataframe[0].value["ocular_difference"].isna()) == [False, True, False]
+    runs = opened(lb_base=run, lb_rows="Runs").dataframe[0].value.set_index("short_id")
+    assert runs.index[runs["ocular_difference"].isna()].tolist() == [run]
+    assert "not here" in opened(lb_base="ffffffff").warning[0].value
+
+
+def test_a_baseline_that_is_chosen_goes_into_the_link(seeds):
+    app = opened()
+    chosen = app.selectbox(key="lb_base_choice")
+    chosen.select_index(1).run()
+    assert app.query_params["lb_base"] == app.dataframe[0].value["short_id"].iloc[1]
+    assert "ocular_difference" in app.dataframe[0].value
+
+
+def test_a_link_filters_by_family_and_shows_both_norms(seeds):
+    app = opened(lb_family="hourglass", lb_both="true")
+    assert names(app) == ["wide"]
+    assert {"ocular_interval", "pupil_interval"} <= set(app.dataframe[0].value)
+
+
+def test_a_link_chooses_columns_and_says_what_it_does_not_know(seeds):
+    app = opened(lb_cols=["NME", "MACs", "Colour"], lb_vary="false")
+    assert list(app.dataframe[0].value) == ["rank", "name", "ocular_nme", "macs_g"]
+    assert "Colour" in app.warning[0].value
+
+
+def test_columns_that_do_not_vary_are_hidden_and_said_until_asked_for(seeds):
+    app = opened()
+    assert "flip_test" not in app.dataframe[0].value
+    assert "The same in every row" in texts(app)
+    app.toggle(key="lb_vary").set_value(False).run()
+    assert "flip_test" in app.dataframe[0].value
+    assert "The same in every row" not in texts(app)
+
+
+def test_published_figures_are_shown_when_asked_for_with_their_source(seeds):
+    assert "STAR" not in names(opened())
+    app = opened(lb_published="true")
+    star = app.dataframe[0].value.set_index("name").loc["STAR"]
+    assert star["ocular_nme"] == 2.87
+    assert pd.isna(star["rank"])
+    assert "not ranked" in texts(app)
+    assert app.metric[0].value == opened().metric[0].value  # the best is one of ours
+
+
+def test_a_board_without_published_figures_says_so(shop):
+    assert "No published figures" in texts(shop.leaderboard(lb_published="true"))
+
+
+def test_a_long_board_has_pages(seeds, monkeypatch):
+    monkeypatch.setattr("webapp.board_controls.ROWS_A_PAGE", 2)
+    assert names(opened()) == ["forest", "wide"]
+    assert names(opened(lb_page="2")) == ["floor & <i>co</i>_1"]
+
+
+def test_a_pinned_link_shows_the_board_as_it_was(seeds, tmp_path):
+    from db import evaluations, runs
+    from db.connection import open_store
+    from tests.db import examples
+
+    before = opened()
+    store = open_store(tmp_path / "seeds.db")
+    then = store.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0]
+    late = runs.start_run(store, examples.new_run(name="late", dataset="300w"))
+    made = examples.evaluation(40, 0.5, dataset="300w", subset="full")
+    evaluations.record_evaluation(store, late, made, [])
+    store.close()
+    moved = opened(rev=str(then))
+    assert names(moved)[0] == "late"
+    assert "made at revision" in texts(moved)
+    moved.toggle(key="pinned").set_value(True).run()
+    as_it_was = opened(rev=str(then), pinned="true")
+    for app in (moved, as_it_was):
+        pd.testing.assert_frame_equal(app.dataframe[0].value, before.dataframe[0].value)
+        assert f"as it was at revision {then}" in texts(app)
 
 
 def test_a_warning_tells_of_runs_that_saw_other_faces(shop, tmp_path, monkeypatch):

@@ -1,9 +1,28 @@
-"""Leaderboard: every evaluated run of one board, ranked under one of two normalisations."""
+"""Leaderboard: the methods or runs of one board, ranked, with intervals and differences."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from webapp import board, share, store, url_keys, url_state
+from db import board as rows_of
+from drf import literature, statistics
+from webapp import (
+    board,
+    board_columns,
+    board_controls,
+    board_export,
+    board_rows,
+    board_typeset,
+    board_view,
+    share,
+    store,
+    url_keys,
+    url_state,
+)
+from webapp.board_view import Comparison, View
 from webapp.store import Store
 from webapp.text import percent, plain
 
@@ -13,20 +32,35 @@ _SHOWN = "lb_shown"
 
 def page(current: Store) -> None:
     st.title("Leaderboard")
-    boards = store.boards(current)
+    at_revision = share.as_it_was(current)
+    boards = store.boards(current, at_revision)
     if boards.empty:
         _nothing_evaluated(current)
         return
-    norm, chosen = _choose_board(boards)
-    entries = store.leaderboard(current, **chosen)
-    rows = board.arrange(entries, norm=norm, **_choose_rows())
-    share.moved_on(current)
-    _headline(entries, norm, chosen)
+    norm, where = board_controls.choose_board(boards)
+    entries = store.leaderboard(current, **where, at_revision=at_revision)
+    as_runs, arranged = board_controls.choose_rows(entries["family"].unique())
+    all_rows = board_rows.rows(current, as_runs=as_runs, at_revision=at_revision, **where)
+    how, published = board_controls.choose_comparison(all_rows, board.NORMS[norm])
+    rows = board.arrange(all_rows, norm=norm, **arranged)
+    _headline(all_rows, norm, where, as_runs)
     if rows.empty:
-        st.info("No run on this board matches the text.", icon=":material/search_off:")
-    else:
-        _table(rows, norm)
-    _footer(current, entries, rows, norm, chosen)
+        st.info("No row of this board matches.", icon=":material/search_off:")
+        return
+    opened = _opened(current, entries, rows, as_runs)
+    shown = functools.partial(
+        board_view.build,
+        current,
+        rows,
+        how,
+        opened=opened,
+        published=_published(where, how) if published else (),
+    )
+    _table(shown, len(rows), as_runs)
+    _warn(all_rows)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _downloads(shown, _facts(current, norm, where, how, arranged, at_revision))
+        share.link(url_keys.LEADERBOARD, current, at_revision)
 
 
 def _nothing_evaluated(current: Store) -> None:
@@ -39,122 +73,159 @@ def _nothing_evaluated(current: Store) -> None:
         st.code("drf train hourglass", language="bash")
 
 
-def _choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
-    """Show the filters; each offers what the ones before it leave, the fullest first."""
-    chosen: dict[str, str] = {}
-    filters = (
-        (url_keys.BOARD_DATASET, "dataset", "Dataset", None),
-        (url_keys.BOARD_SUBSET, "subset", "Subset", None),
-        (url_keys.BOARD_POINTS, "points", "Landmarks", "The points that errors average over."),
-        (url_keys.BOARD_BOX, "box", "Box", "How faces were cropped; see About."),
-    )
-    with st.container(horizontal=True, gap="small"):
-        norm = url_state.switch(
-            url_keys.NORM,
-            "Normalised by",
-            list(board.NORMS),
-            "Distance of the outer eye corners (ocular) or of the eye centres (pupil).",
-        )
-        for key, column, label, help_text in filters:
-            options = _fullest_first(boards, column)
-            with st.container(width=170):
-                chosen[column] = url_state.select(key, label, options, help_text)
-            boards = boards[boards[column] == chosen[column]]
-    return norm, chosen
-
-
-def _fullest_first(boards: pd.DataFrame, column: str) -> list[str]:
-    """Return the values of a filter, most rows first; on a tie in the usual order."""
-    counts = boards.groupby(column)["entries"].sum().to_dict()
-    return sorted(counts, key=lambda name: (-counts[name], board.usual_order(name)))
-
-
-def _choose_rows() -> dict[str, str]:
-    with st.container(horizontal=True, gap="small"):
-        with st.container(width=260):
-            text = st.text_input(
-                "Find",
-                key=url_keys.BOARD_TEXT.name,
-                bind="query-params",
-                placeholder="name, family, preset or id",
-                icon=":material/search:",
-            )
-        with st.container(width=170):
-            sort = url_state.select(url_keys.BOARD_SORT, "Sort by", list(board.SORTS))
-        order = url_state.switch(url_keys.BOARD_ORDER, "Order", board.ORDERS)
-    return {"sort": sort, "order": order, "text": text}
-
-
-def _headline(entries: pd.DataFrame, norm: str, chosen: dict[str, str]) -> None:
+def _headline(rows: pd.DataFrame, norm: str, where: dict[str, str], as_runs: bool) -> None:
     """Show the best of three scores, with who has it."""
     prefix = board.NORMS[norm]
     with st.grid(4, min_column_width=150, gap="small") as cards:
         for score in board.SCORES[:3]:
-            values = entries[f"{prefix}_{score.key}"]
-            best = entries.loc[values.idxmin() if score.better == "lower" else values.idxmax()]
+            values = rows[f"{prefix}_{score.key}"]
+            best = rows.loc[values.idxmin() if score.better == "lower" else values.idxmax()]
             with cards.cell(), st.container(border=True, height="stretch", gap="xxsmall"):
                 value = percent(best[f"{prefix}_{score.key}"])
                 st.metric(f"Best {score.title[:-2]}", value, help=score.meaning)
                 st.caption(plain(best["name"]))
         with cards.cell(), st.container(border=True, height="stretch", gap="xxsmall"):
-            st.metric("Runs on this board", str(entries["run"].nunique()))
-            faces = " or ".join(str(n) for n in sorted(entries["n"].unique()))
-            st.caption(plain(f"{faces} faces of {chosen['dataset']} {chosen['subset']}"))
+            st.metric(f"{'Runs' if as_runs else 'Methods'} on this board", str(len(rows)))
+            faces = " or ".join(str(n) for n in sorted(rows["n"].unique()))
+            st.caption(plain(f"{faces} faces of {where['dataset']} {where['subset']}"))
 
 
-def _table(rows: pd.DataFrame, norm: str) -> None:
-    shown = board.table(rows)
-    labels = rows.apply(board.evaluation_label, axis=1)
-    st.session_state[_SHOWN] = list(zip(rows["run"], labels, strict=True))
+def _opened(
+    current: Store, entries: pd.DataFrame, rows: pd.DataFrame, as_runs: bool
+) -> pd.DataFrame | None:
+    """Return the runs of the method that the link opens, best first."""
+    wanted = st.query_params.get(url_keys.BOARD_OPEN.name, "").lower()
+    if as_runs or not wanted:
+        return None
+    found = rows[rows["id"].str.startswith(wanted)]
+    if found.empty:
+        url_state.notify(f"The method “{plain(wanted)}” that the link opens is not in this view.")
+        return None
+    mine = entries["evaluation"].isin(found.iloc[0]["evaluations"])
+    return rows_of.by_run(entries[mine], store.method_of_runs(current))
+
+
+def _published(where: dict[str, str], how: Comparison) -> list[literature.Figure]:
+    subset = {key: where[key] for key in ("dataset", "subset", "points")}
+    found = literature.figures(**subset, norms=how.norms)
+    if not found:
+        st.caption("No published figures are known for this subset and normalisation.")
+    return found
+
+
+def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
+    size = board_controls.ROWS_A_PAGE
+    number = url_state.page(url_keys.BOARD_PAGE, -(-n_rows // size))
+    view = shown(page=slice((number - 1) * size, number * size))
+    st.session_state[_SHOWN] = [_target(row) for row in view.rows.to_dict("records")]
+    opened = st.query_params.get(url_keys.BOARD_OPEN.name, "")
+    key = f"{_TABLE}_{opened}_{number}"  # another table: what was ticked in this one is not there
     st.dataframe(
-        board.styled(shown),
+        board_view.styled(view),
         hide_index=True,
-        height="content" if len(shown) <= 25 else 915,
-        column_config=board.column_config(norm),
-        key=_TABLE,
-        on_select=_open_run,
+        height="content" if len(view.table) <= 25 else 915,
+        column_config=board_columns.config(view.table, view.norms),
+        key=key,
+        on_select=functools.partial(_ticked, key),
         selection_mode="single-row",
         placeholder="–",
-        alt=f"Leaderboard of {len(shown)} runs by {norm.lower()} normalisation, as in the CSV",
+        alt=f"Leaderboard of {n_rows} {'runs' if as_runs else 'methods'}, as in the exports",
     )
-    st.caption(
-        "**Bold**: best. Underlined: second. All scores in %. Tick a row to open the run.",
+    _legend(view, as_runs)
+
+
+def _legend(view: View, as_runs: bool) -> None:
+    tick = "Tick a row to open the run" + (
+        "." if as_runs else "; of a method with several runs, to see them."
     )
+    st.caption(f"**Bold**: best. Underlined: second. All scores in %. {tick}")
+    if view.hidden:
+        said = " · ".join(f"{title} {value}" for title, value in view.hidden.items())
+        st.caption(plain(f"The same in every row: {said}"))
+    figures = view.rows.loc[view.rows["kind"] == "published"]
+    if len(figures):
+        sources = dict.fromkeys(
+            f"{f.source}; {f.protocol}" for row in figures["figures"] for f in row
+        )
+        st.caption(plain(f"In grey, not ranked: {'. '.join(sources)}."))
 
 
-def _open_run() -> None:
-    """Open the run whose row was ticked, looked up in the rows that the visitor saw: by the time of
-    the next run of the page another may stand in that place. The norm, a control of both pages,
-    goes along by itself."""
-    if picked := st.session_state[_TABLE].selection.rows:
-        run_id, label = st.session_state[_SHOWN][picked[0]]
-        link = {url_keys.RUN_ID.name: run_id[:8], url_keys.RUN_EVALUATION.name: label}
-        st.switch_page("views/run.py", query_params=link)
+def _target(row: dict[str, Any]) -> dict[str, str]:
+    """What ticking a row does, as parameters: of a run its page, of more runs to show them."""
+    if row["kind"] == "published":
+        return {}
+    if len(row["runs"]) > 1:
+        return {url_keys.BOARD_OPEN.name: row["id"]}
+    label = board.evaluation_label(pd.Series(row))
+    return {url_keys.RUN_ID.name: row["runs"][0][:8], url_keys.RUN_EVALUATION.name: label}
 
 
-def _footer(
-    current: Store,
-    entries: pd.DataFrame,
-    rows: pd.DataFrame,
-    norm: str,
-    chosen: dict[str, str],
-) -> None:
-    if len(set(entries["manifest_digest"])) > 1:
+def _ticked(key: str) -> None:
+    """Open what was ticked, looked up in the rows that the visitor saw: by the time of the next run
+    of the page another may stand in that place. The norm, a control of both pages, goes along by
+    itself."""
+    picked = st.session_state[key].selection.rows
+    target = st.session_state[_SHOWN][picked[0]] if picked else {}
+    if method := target.get(url_keys.BOARD_OPEN.name):
+        is_open = method.startswith(st.query_params.get(url_keys.BOARD_OPEN.name, " "))
+        url_state.put(url_keys.BOARD_OPEN, None if is_open else method)
+    elif target:
+        st.switch_page("views/run.py", query_params=target)
+
+
+def _warn(rows: pd.DataFrame) -> None:
+    if len(set(rows["manifest_digest"])) > 1:
         st.warning(
             "These runs were evaluated on different sets of faces (their manifests differ), so "
             "their scores compare only roughly.",
             icon=":material/difference:",
         )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            "CSV of this view",
-            board.csv(rows, norm),
-            file_name=f"drf-{chosen['dataset']}-{chosen['subset']}-{norm.lower()}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        share.link(url_keys.LEADERBOARD, current)
+
+
+def _facts(
+    current: Store,
+    norm: str,
+    where: dict[str, str],
+    how: Comparison,
+    arranged: dict[str, str],
+    at_revision: int | None,
+) -> dict[str, Any]:
+    """What was chosen, for the exports: with it and the store the view can be made again."""
+    return {
+        **where,
+        "ranked_by": f"{board.NORMS[norm]}_nme",
+        **arranged,
+        "baseline": None if how.baseline is None else how.baseline["id"],
+        "intervals": f"95 % percentile bootstrap over faces, {statistics.DRAWS} draws, seed 0",
+        "revision": current.revision if at_revision is None else at_revision,
+    }
+
+
+def _downloads(shown: Callable[..., View], facts: dict[str, Any]) -> None:
+    """Offer the view, all of its pages, in five formats; a file is made when it is asked for."""
+    stem = f"drf-{facts['dataset']}-{facts['subset']}-{facts['ranked_by'].partition('_')[0]}"
+    caption = (
+        f"{facts['dataset']} {facts['subset']}, box {facts['box']}, in percent; best in bold, "
+        "second underlined."
+    )
+    formats: dict[str, tuple[str, str, Callable[[], bytes]]] = {
+        "CSV": (".csv", "text/csv", lambda: board_export.as_csv(shown())),
+        "JSON": (".json", "application/json", lambda: board_export.as_json(shown(), facts)),
+        "Markdown": (".md", "text/markdown", lambda: board_typeset.as_markdown(shown())),
+        "LaTeX": (".tex", "text/x-tex", lambda: board_typeset.as_latex(shown(), caption)),
+        "BibTeX": (".bib", "text/x-bibtex", lambda: board_typeset.as_bibtex(shown())),
+    }
+    with st.popover("Export this view", icon=":material/download:"):
+        st.caption("All rows of the view, on every page of it, with the ids of their runs.")
+        for title, (ending, mime, make) in formats.items():
+            st.download_button(
+                title,
+                make,
+                file_name=stem + ending,
+                mime=mime,
+                width="stretch",
+                on_click="ignore",
+            )
 
 
 page(st.session_state["store"])

@@ -1,0 +1,93 @@
+"""Rows of a leaderboard from its entries: one a method, averaged over its runs, or one a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from db.reads import SCORES
+
+SD = "_sd"
+_MEANS = (*SCORES, "wall_s", "ms_per_face")
+_SHARED = (
+    *("family", "preset", "track", "precision", "params", "macs", "n", "manifest_digest"),
+    *("dataset", "subset", "points", "box", "flip_test", "method"),
+)
+
+
+def by_run(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
+    """Return one row an entry (see `by_method`), whose id is the run's.
+
+    entries: one board, columns of `reads.leaderboard`; methods: `db.methods.method_of_runs`.
+    """
+    return _rows(entries, methods, ["run", "flip_test"], "run")
+
+
+def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
+    """Return one row a method: the runs that differ only in their seed.
+
+    Evaluations with and without flip test, or of other faces, stay apart: their mean is of nothing.
+
+    Columns: id (the method's), name (that of its runs, without the seed where they end in it),
+    SCORES (percent, means over runs) and SCORE_sd (sample standard deviation; NaN for one run),
+    wall_s and ms_per_face (means), family, preset, track, precision, params, macs, n,
+    manifest_digest, BOARD, flip_test, method; and tuples in the order of the evaluations: runs,
+    evaluations, names, seeds, statuses, checkpoints; created_at of the newest. By ocular NME.
+    """
+    return _rows(entries, methods, ["method", "flip_test", "manifest_digest"], "method")
+
+
+def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
+    """Return what runs of one method are called together: hf for hf-s0 and hf-s1.
+
+    A number at the end is left out only where it is the run's seed; where names still differ it is
+    that of the newest, which comes last.
+    """
+    if len(set(names)) == 1:
+        return names[-1]
+    bare = [
+        re.sub(rf"[\W_]*(seed|s)?[\W_]*0*{seed}$", "", name)
+        for name, seed in zip(names, seeds, strict=True)
+    ]
+    return bare[-1] if len(set(bare)) == 1 and bare[-1] else names[-1]
+
+
+def _rows(
+    entries: pd.DataFrame, methods: pd.Series, keys: list[str], identity: str
+) -> pd.DataFrame:
+    entries = entries.sort_values("evaluation")
+    known = methods.to_dict()  # a run that came between the two reads is not in it: it stands alone
+    method = [known.get(run, run[:12]) for run in entries["run"]]
+    entries = entries.assign(method=pd.Series(method, entries.index, dtype="str"))
+    groups = entries.groupby(keys, sort=False, dropna=False)
+    rows = groups[[*_MEANS]].mean()
+    rows = rows.join(groups[[*SCORES]].std(ddof=1).add_suffix(SD)).reset_index(drop=True)
+    first = entries[groups.cumcount() == 0].reset_index(drop=True)
+    rows[[*_SHARED]] = first[[*_SHARED]]
+    rows["id"] = first[identity]
+    rows["created_at"] = groups["created_at"].max().to_numpy()
+    number = groups.ngroup().to_numpy()
+    for column, title in _TUPLES.items():
+        rows[title] = _tuples(entries[column].tolist(), number, len(rows))
+    rows["name"] = [name_of(*both) for both in zip(rows["names"], rows["seeds"], strict=True)]
+    return rows.sort_values(["ocular_nme", "id"], ignore_index=True)
+
+
+_TUPLES = {
+    "run": "runs",
+    "evaluation": "evaluations",
+    "name": "names",
+    "seed": "seeds",
+    "status": "statuses",
+    "checkpoint": "checkpoints",
+}
+
+
+def _tuples(values: list[object], number: np.ndarray, n: int) -> pd.Series:
+    collected: list[list[object]] = [[] for _ in range(n)]
+    for value, group in zip(values, number, strict=True):
+        collected[group].append(value)
+    return pd.Series([tuple(group) for group in collected], dtype=object)

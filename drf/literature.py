@@ -1,0 +1,78 @@
+"""Papers of the methods, and published figures to hold boards against, from `literature.toml`."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Paper:
+    """key: of the BibTeX entry · families: model families that build on it · bibtex: the entry."""
+
+    key: str
+    bibtex: str
+    families: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What was published of a method, percent. Averaged over all 68 landmarks.
+
+    norm      ocular or pupil
+    fr8 auc8  None where not known
+    source    where the figure is from; protocol: how it was measured
+    """
+
+    method: str
+    paper: str
+    dataset: str
+    subset: str
+    norm: str
+    nme: float
+    source: str
+    protocol: str
+    fr8: float | None = None
+    auc8: float | None = None
+
+
+@functools.cache
+def papers() -> dict[str, Paper]:
+    """Return all papers by key, in the order of the file."""
+    read = _read()["paper"]
+    made = (Paper(**entry | {"families": tuple(entry.get("families", ()))}) for entry in read)
+    return {paper.key: paper for paper in made}
+
+
+@functools.cache
+def all_figures() -> tuple[Figure, ...]:
+    """Return all published figures, in the order of the file."""
+    return tuple(Figure(**entry) for entry in _read()["figure"])
+
+
+def figures(*, dataset: str, subset: str, points: str, norms: Collection[str]) -> list[Figure]:
+    """Return the figures that a board may be held against, best first: those of its subset and
+    normalisations, and only where errors average over all points."""
+    found = [
+        figure
+        for figure in all_figures()
+        if (figure.dataset, figure.subset) == (dataset, subset) and figure.norm in norms
+    ]
+    return sorted(found, key=lambda figure: figure.nme) if points == "all" else []
+
+
+def cited(families: Collection[str], keys: Collection[str] = ()) -> list[Paper]:
+    """Return the papers that some model families build on, and those of the keys."""
+    return [
+        paper
+        for paper in papers().values()
+        if paper.key in keys or not set(families).isdisjoint(paper.families)
+    ]
+
+
+def _read() -> dict[str, list[dict[str, Any]]]:
+    return tomllib.loads((files("drf") / "literature.toml").read_text(encoding="utf-8"))

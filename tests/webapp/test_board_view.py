@@ -1,0 +1,192 @@
+"""What the leaderboard shows of a real store: intervals, differences, seeds, published figures."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from db import paired
+from db.connection import open_reader
+from drf import literature, statistics
+from tests.webapp.boards import store_with_seeds
+from webapp import board, board_columns, board_rows, board_view
+from webapp.board_columns import DEFAULT
+from webapp.board_view import Comparison, View
+from webapp.store import Store
+
+WHERE = {"dataset": "300w", "subset": "full", "points": "all", "box": "gt"}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("seeds") / "drf.db"
+    store_with_seeds(path)
+    return path
+
+
+@pytest.fixture
+def current(path: Path) -> Store:
+    return Store(str(path), 1)
+
+
+def ranked(current: Store, *, as_runs: bool = False) -> pd.DataFrame:
+    rows = board_rows.rows(current, as_runs=as_runs, **WHERE)
+    return board.arrange(rows, norm="Ocular", sort="NME", order="Best first")
+
+
+def built(
+    current: Store,
+    *,
+    names=DEFAULT,
+    hide=False,
+    baseline=None,
+    as_runs=False,
+    both=False,
+    **more,
+) -> View:
+    rows = ranked(current, as_runs=as_runs)
+    base = None if baseline is None else rows[rows["name"] == baseline].iloc[0]
+    norms = ("ocular", "pupil") if both else ("ocular",)
+    return board_view.build(current, rows, Comparison(norms, tuple(names), hide, base), **more)
+
+
+def errors(path: Path, row: pd.Series, norm: str) -> np.ndarray:
+    """Errors of a row by face: the mean over its runs."""
+    con = open_reader(path)
+    found = paired.errors(con, row["evaluations"])[norm].mean(axis=0)
+    con.close()
+    return found
+
+
+def test_a_method_is_one_row_with_mean_spread_and_seeds(current):
+    table = built(current).table
+    assert list(table["name"]) == ["forest", "wide", "floor & <i>co</i>_1"]
+    assert list(table["rank"]) == [1, 2, 3]
+    assert list(table["seeds"]) == ["0, 1, 2", "0, 1", "0"]
+    assert table["ocular_nme_sd"].notna().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("as_runs", [False, True])
+def test_intervals_are_those_of_the_statistics_over_the_mean_of_the_seeds(current, path, as_runs):
+    view = built(current, as_runs=as_runs, both=True)
+    for norm in view.norms:
+        for _, row in view.rows.iterrows():
+            expected = statistics.bootstrap_nme(errors(path, row, norm))
+            assert row[f"{norm}_low"] == pytest.approx(100 * expected.low)
+            assert row[f"{norm}_high"] == pytest.approx(100 * expected.high)
+
+
+def test_differences_are_paired_and_marked_where_the_interval_excludes_0(current, path):
+    view = built(current, baseline="wide")
+    assert pd.isna(view.table["ocular_difference"].iloc[1])  # the baseline itself
+    base = errors(path, view.rows.iloc[1], "ocular")
+    for place in (0, 2):
+        row = view.rows.iloc[place]
+        expected = statistics.paired_difference(errors(path, row, "ocular"), base)
+        assert row["ocular_difference"] == pytest.approx(100 * expected.estimate)
+        assert row["ocular_difference_low"] == pytest.approx(100 * expected.low)
+        assert row["ocular_difference_high"] == pytest.approx(100 * expected.high)
+        marked = view.table["ocular_difference"].iloc[place].endswith(board_columns.MARK)
+        assert marked == expected.excludes(0)
+    assert view.table["ocular_difference"].iloc[0].startswith("−")
+    assert view.table["ocular_difference"].iloc[2].startswith("+")
+
+
+def test_a_difference_that_may_be_0_is_not_marked(current):
+    runs = built(current, as_runs=True, baseline="forest-s0").table.set_index("name")
+    assert not runs["ocular_difference"]["forest-s1"].endswith(board_columns.MARK)
+    assert runs["ocular_difference"]["floor & <i>co</i>_1"].endswith(board_columns.MARK)
+
+
+def test_only_a_page_of_rows_has_its_intervals_worked_out(current):
+    view = built(current, page=slice(1, 2))
+    assert list(view.table["name"]) == ["wide"]
+    assert list(view.table["rank"]) == [2]
+
+
+def test_only_columns_that_vary_are_shown_and_the_others_said(current):
+    everything = built(current).table
+    view = built(current, hide=True)
+    hidden = set(everything) - set(view.table)
+    assert {"flip_test", "preset", "status", "wall_min"} <= hidden
+    assert {"rank", "name", "ocular_nme", "ocular_interval", "family"} <= set(view.table)
+    assert view.hidden["Flip"] == "yes"
+    assert view.hidden["Status"] == "✓ finished"
+    assert len(view.hidden) == len(hidden)
+
+
+def test_of_a_single_row_nothing_is_hidden(current):
+    rows = ranked(current).iloc[:1]
+    how = Comparison(("ocular",), DEFAULT, True)
+    assert "flip_test" in board_view.build(current, rows, how).table
+
+
+def test_both_norms_stand_side_by_side(current):
+    view = built(current, both=True)
+    assert {"ocular_nme", "pupil_nme", "pupil_interval"} <= set(view.table)
+    assert board_columns.title("pupil_nme", view.norms) == "NME ↓ pupil"
+    assert (view.table["pupil_nme"] > view.table["ocular_nme"]).all()
+
+
+def test_columns_are_those_chosen(current):
+    assert list(built(current, names=("NME", "Params")).table) == [
+        *("rank", "name", "ocular_nme", "params_m")
+    ]
+
+
+def test_an_opened_method_shows_its_runs_below_it_unranked(current):
+    runs = ranked(current, as_runs=True)
+    mine = runs[runs["name"].str.startswith("wide")]
+    view = built(current, opened=mine)
+    names = list(view.table["name"])
+    assert [*names[:2], *sorted(names[2:4]), names[4]] == [
+        *("forest", "wide", "↳ wide-s0", "↳ wide-s1", "floor & <i>co</i>_1")
+    ]
+    assert view.table["rank"].isna().tolist() == [False, False, True, True, False]
+    assert view.rows["ocular_low"].notna().all()
+
+
+def published(view_of=("ocular",)) -> list[literature.Figure]:
+    return literature.figures(dataset="300w", subset="full", points="all", norms=view_of)
+
+
+def test_published_figures_are_grey_unranked_and_never_best(current):
+    view = built(current, published=published())
+    theirs = view.table[view.rows["kind"] == "published"]
+    assert len(theirs) == len(published())
+    assert theirs["rank"].isna().all()
+    ours = view.table[view.rows["kind"] == "method"]
+    lowest = view.table["ocular_nme"].idxmin()
+    best, second = board_view.best_and_second(view, "ocular_nme")
+    assert lowest in theirs.index  # or this test would show nothing
+    assert set(best) | set(second) <= set(ours.index)
+    styles = board_view.styled(view)._compute().ctx
+    grey = {row for (row, _), style in styles.items() if any(k == "color" for k, _ in style)}
+    assert grey == set(theirs.index)
+
+
+def test_a_method_published_under_both_norms_is_one_row(current):
+    view = built(current, both=True, published=published(("ocular", "pupil")))
+    star = view.table[view.table["name"] == "STAR"]
+    assert star[["ocular_nme", "pupil_nme"]].to_numpy().tolist() == [[2.87, 4.03]]
+
+
+def test_best_is_bold_and_second_underlined(current):
+    view = built(current)
+    html = board_view.styled(view).to_html()
+    assert html.count("font-weight: 700") == 1  # one rule, shared by the best cells
+    second = f"{view.table['ocular_nme'].iloc[1]:.2f}"
+    assert "\u035f".join(second) in html
+
+
+def test_a_collapsed_run_has_its_sign_before_its_name_and_the_colour_of_a_fault(current):
+    rows = ranked(current)
+    rows["statuses"] = [("finished", "collapsed"), ("failed",), ("finished",)]
+    view = board_view.build(current, rows, Comparison(("ocular",), DEFAULT, False))
+    assert list(view.table["name"])[:2] == ["↯ forest", "wide"]
+    assert view.table["status"].iloc[0] == "1 ✓ finished · 1 ↯ collapsed"
+    styles = board_view.styled(view)._compute().ctx
+    column = list(view.table.columns).index("name")
+    coloured = [row for row in range(3) if any(k == "color" for k, _ in styles[row, column])]
+    assert coloured == [0]

@@ -1,0 +1,121 @@
+"""The controls of the leaderboard: which board, which rows, which columns, compared with what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+import streamlit as st
+
+from db.evaluations import StoredNorm
+from webapp import board, board_columns, url_keys, url_state
+from webapp.board_view import Comparison
+
+ROWS_A_PAGE = 50
+
+
+def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
+    """Show the filters of boards, return norm and values; each filter offers what the ones before
+    it leave, the fullest first."""
+    chosen: dict[str, str] = {}
+    filters = (
+        (url_keys.BOARD_DATASET, "dataset", "Dataset", None),
+        (url_keys.BOARD_SUBSET, "subset", "Subset", None),
+        (url_keys.BOARD_POINTS, "points", "Landmarks", "The points that errors average over."),
+        (url_keys.BOARD_BOX, "box", "Box", "How faces were cropped; see About."),
+    )
+    with st.container(horizontal=True, gap="small"):
+        norm = url_state.switch(
+            url_keys.NORM,
+            "Normalised by",
+            list(board.NORMS),
+            "Distance of the outer eye corners (ocular) or of the eye centres (pupil). Rows are "
+            "ranked by it.",
+        )
+        for key, column, label, help_text in filters:
+            options = _fullest_first(boards, column)
+            with st.container(width=160):
+                chosen[column] = url_state.select(key, label, options, help_text)
+            boards = boards[boards[column] == chosen[column]]
+    return norm, chosen
+
+
+def choose_rows(families: Iterable[str]) -> tuple[bool, dict[str, str]]:
+    """Show what orders and filters the rows; return whether rows are runs, and the arguments of
+    `board.arrange`."""
+    with st.container(horizontal=True, gap="small"):
+        as_rows = url_state.switch(
+            url_keys.BOARD_ROWS,
+            "Rows",
+            board.ROWS,
+            "Runs that differ only in their seed are one method: mean and spread over them.",
+        )
+        with st.container(width=230):
+            text = st.text_input(
+                "Find",
+                key=url_keys.BOARD_TEXT.name,
+                bind="query-params",
+                placeholder="name, family, preset or id",
+                icon=":material/search:",
+            )
+        with st.container(width=170):
+            options = [board.EVERY, *sorted(families)]
+            family = url_state.select(url_keys.BOARD_FAMILY, "Family", options)
+        with st.container(width=160):
+            sort = url_state.select(url_keys.BOARD_SORT, "Sort by", list(board.SORTS))
+        order = url_state.switch(url_keys.BOARD_ORDER, "Order", board.ORDERS)
+    return as_rows == board.ROWS[1], {"sort": sort, "order": order, "text": text, "family": family}
+
+
+def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Comparison, bool]:
+    """Show what stands in the columns; return that, and whether published figures are shown.
+
+    all_rows: of the board, ranked, whatever is filtered: a baseline need not be in the view.
+    """
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        with st.container(width=300):
+            baseline = _baseline(all_rows)
+        with st.popover("Columns", icon=":material/view_column:"):
+            hide = url_state.toggle(
+                url_keys.BOARD_VARY,
+                "Only columns that vary",
+                "What is the same in every row is said below the table.",
+            )
+            names = url_state.several(
+                url_keys.BOARD_COLUMNS,
+                "Columns",
+                [column.name for column in board_columns.COLUMNS],
+                board_columns.DEFAULT,
+            )
+        both = url_state.toggle(
+            url_keys.BOARD_BOTH,
+            "Both normalisations",
+            "Side by side; ranks stay by the one chosen.",
+        )
+        published = url_state.toggle(
+            url_keys.BOARD_PUBLISHED,
+            "Published figures",
+            "Of the same subset and normalisation, in grey below the rows: never ranked.",
+        )
+    others = tuple(other for other in board.NORMS.values() if both and other != norm)
+    return Comparison((norm, *others), tuple(names), hide, baseline), published
+
+
+def _baseline(rows: pd.DataFrame) -> pd.Series | None:
+    """Choose the row that others are compared with. A link may name a method where rows are runs,
+    or a run where they are methods: then it is the best run of it, or the method of it."""
+    runs = [(run, row) for row, of in zip(rows["id"], rows["runs"], strict=True) for run in of]
+    found = url_state.choose(
+        url_keys.BOARD_BASE,
+        "Compare with",
+        dict(zip(rows["id"], rows["name"], strict=True)),
+        [*runs, *zip(rows["method"], rows["id"], strict=True)],
+        "Adds the difference of the NME to this row, with its paired interval.",
+    )
+    return None if found is None else rows[rows["id"] == found].iloc[0]
+
+
+def _fullest_first(boards: pd.DataFrame, column: str) -> list[str]:
+    """Return the values of a filter, most rows first; on a tie in the usual order."""
+    counts = boards.groupby(column)["entries"].sum().to_dict()
+    return sorted(counts, key=lambda name: (-counts[name], board.usual_order(name)))
