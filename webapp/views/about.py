@@ -3,24 +3,56 @@
 import streamlit as st
 
 import drf
+from drf import statistics
 from webapp import badges, url_keys
 from webapp.store import Store
 
-METRICS = r"""
-$G$ is the ground truth and $P$ the prediction, 68 points each, in picture pixels.
+WHAT_IS_WHAT = """
+$G$ is the ground truth and $P$ the prediction, 68 points each, in picture pixels; $n$ faces.
+"""
 
-- **Image error** $e_i = \frac{1}{68} \sum_j \lVert P_{ij} - G_{ij} \rVert \,/\, d_i$
-- **NME** $= \frac{1}{n} \sum_i e_i$, a mean of ratios. Lower is better.
-- **FR@t** $= \frac{1}{n} \#\{e_i > t\}$, the failure rate. Lower is better.
-- **CED**$(x) = \frac{1}{n} \#\{e_i \le x\}$, the cumulative error distribution.
-- **AUC@t** $= \frac{1}{t}\int_0^t \mathrm{CED} = \frac{1}{n} \sum_i \max(0, t - e_i) \,/\, t$,
-  exactly, without a sampling grid. Higher is better.
+METRICS = (  # name, formula, what it says
+    (
+        "Image error",
+        r"e_i = \frac{1}{68} \sum_{j=1}^{68} \frac{\lVert P_{ij} - G_{ij} \rVert_2}{d_i}",
+        "The mean distance of the landmarks, as a share of the normaliser $d_i$.",
+    ),
+    (
+        "NME",
+        r"\mathrm{NME} = \frac{1}{n} \sum_i e_i",
+        "Normalised mean error: a mean of ratios, not a ratio of sums. Lower is better.",
+    ),
+    (
+        "FR@t",
+        r"\mathrm{FR}_t = \frac{1}{n} \, \#\{i : e_i > t\}",
+        "Failure rate, at thresholds of 8 % and 10 %. Lower is better.",
+    ),
+    (
+        "AUC@t",
+        r"\mathrm{AUC}_t = \frac{1}{t} \int_0^t \mathrm{CED}(x)\,dx"
+        r" = \frac{1}{n} \sum_i \frac{\max(0,\, t - e_i)}{t},"
+        r" \quad \mathrm{CED}(x) = \frac{1}{n} \, \#\{i : e_i \le x\}",
+        "Area under the cumulative error distribution, exactly, without a grid. Higher is better.",
+    ),
+    (
+        "Normalisers",
+        r"d^{\mathrm{ocular}} = \lVert G_{36} - G_{45} \rVert_2, \qquad d^{\mathrm{pupil}} ="
+        r" \Bigl\lVert \tfrac16 \sum_{j=36}^{41} G_j - \tfrac16 \sum_{j=42}^{47} G_j"
+        r" \Bigr\rVert_2",
+        "Outer eye corners, or eye centres; always of the ground truth. The second is shorter, so "
+        "every error is larger under it: never compare across the two.",
+    ),
+)
 
-The normaliser $d_i$ always comes from the ground truth:
-
-- **ocular**: the distance of the outer eye corners (points 36 and 45);
-- **pupil**: the distance of the eye centres, each the mean of the eye's six points. It is shorter,
-  so every error is larger under it; never compare across the two.
+STATISTICS = f"""
+- **Method**: the runs that differ only in their seed, on the same training faces. Its scores are
+  means over them, **± sd** the sample standard deviation ($n - 1$).
+- **95 % interval**: percentile bootstrap over faces, {statistics.DRAWS:,} draws, seed fixed, so
+  the same store gives the same digits. A method's error on a face is the mean over its seeds.
+- **Δ NME**: difference to the baseline, resampling the faces that both have with their pairs kept.
+  **✱**: the interval excludes 0. It is over faces and says nothing of other seeds: look at ± sd.
+- **Published figures** are of the same subset and normalisation but of other boxes and training
+  sets. They are shown in grey and never ranked.
 """
 
 PROTOCOLS = """
@@ -44,7 +76,13 @@ def page(current: Store) -> None:
     text, side = st.columns([3, 2], gap="large")
     with text:
         st.header("Metrics")
-        st.markdown(METRICS)
+        st.markdown(WHAT_IS_WHAT)
+        for name, formula, meaning in METRICS:
+            st.markdown(f"**{name}**")
+            st.latex(formula)
+            st.caption(meaning)
+        st.header("Statistics")
+        st.markdown(STATISTICS)
         st.header("Boxes")
         st.markdown(PROTOCOLS)
         st.header("Terms of the data")

@@ -1,0 +1,31 @@
+"""The About page: definitions with formulas, protocols, terms, version, revision, URL keys."""
+
+import drf
+from db.connection import open_reader
+from db.reads import revision
+from tests.webapp.conftest import opened, texts
+from webapp import url_keys
+
+
+def test_metrics_have_formulas_and_the_rest_is_said(shop):
+    app = opened("views/about.py")
+    assert not app.exception
+    formulas = " ".join(element.value for element in app.latex)
+    for part in (r"\mathrm{NME}", r"\mathrm{FR}_t", r"\mathrm{AUC}_t", "G_{36}", "d^{"):
+        assert part in formulas
+    for part in ("Boxes", "gt_jitter", "research only", "bootstrap", "Published figures"):
+        assert part in texts(app)
+
+
+def test_version_and_revision_of_the_store_are_said(shop):
+    con = open_reader(shop.path)
+    expected = f"drf {drf.__version__}, store at revision {revision(con)}"
+    con.close()
+    assert expected in texts(opened("views/about.py"))
+
+
+def test_every_url_key_is_listed(shop):
+    table = str(opened("views/about.py").table[0].value)
+    listed = table + texts(opened("views/about.py"))
+    for key in url_keys.KEYS:
+        assert key.name in listed
