@@ -152,8 +152,10 @@ def config(shown: pd.DataFrame, norms: Sequence[StoredNorm]) -> dict[str, Any]:
         column, norm = _column(key)
         meaning = f"{column.meaning} By {norm} distance." if norm else column.meaning
         if column.kind == "number":
+            # A format here would hide what the table's own style says: which score is underlined.
+            shown_as = None if column.better else column.format
             made[key] = st.column_config.NumberColumn(
-                title(key, norms), help=meaning, format=column.format
+                title(key, norms), help=meaning, format=shown_as
             )
         else:
             made[key] = kinds[column.kind](title(key, norms), help=meaning)

@@ -136,7 +136,7 @@ def _labels(labels: object) -> Sequence[object]:
 
 
 def _markdown(cell: Cell, published: bool) -> str:
-    text = plain(cell.text)
+    text = cell.text if cell.number else plain(cell.text)
     if published and text != "–":
         return f"*{text}*"
     return {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.emphasis]

@@ -178,6 +178,9 @@ def test_best_is_bold_and_second_underlined(current):
     assert html.count("font-weight: 700") == 1  # one rule, shared by the best cells
     second = f"{view.table['ocular_nme'].iloc[1]:.2f}"
     assert "\u035f".join(second) in html
+    config = board_columns.config(view.table, view.norms)
+    # A format of the column would be shown in place of the underlined text.
+    assert config["ocular_nme"]["type_config"].get("format") is None
 
 
 def test_a_collapsed_run_has_its_sign_before_its_name_and_the_colour_of_a_fault(current):
