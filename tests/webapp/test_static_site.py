@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from db import bundle, reads
 from db.connection import open_reader
 from drf.errors import UsageError
+from tests.webapp.boards import store_with_seeds
 from tests.webapp.conftest import Shop
 from webapp.static_site import face_svg, folder
 from webapp.static_site.site import Site, write_site
@@ -100,8 +101,11 @@ def test_a_spreadsheet_runs_no_name(exported):
     assert not re.search(r"(?m)(^|,)\"?=", table)
 
 
-def test_seeds_of_a_method_are_one_row_with_their_spread(exported):
-    boards = json.loads((exported[0] / "data/leaderboard.json").read_text())
+def test_seeds_of_a_method_are_one_row_with_their_spread(tmp_path):
+    runs = store_with_seeds(tmp_path / "drf.db")
+    ids = {run: run for of_method in runs.values() for run in of_method}
+    export(Shop(tmp_path / "drf.db", ids), tmp_path / "board", images=False)
+    boards = json.loads((tmp_path / "board/data/leaderboard.json").read_text())
     for board in boards:
         assert sum(row["seeds"] for row in board["methods"]) == len(board["runs"])
         for row in board["methods"]:
