@@ -263,6 +263,7 @@ def test_a_click_on_a_point_of_a_comparison_opens_the_face(page, address, filled
     "where",
     [
         *("", "run?run_tab=Results", "run?run_tab=Faces", "about"),
+        *("images", "images?img_face=common/00000", "compare"),
         *(f"run?run={{forest}}&run_tab={tab}" for tab in ("Training", "Forest", "Leaves")),
     ],
 )
