@@ -105,6 +105,7 @@ def measure(store: Path, runs: list[str], *, repeats: int, clicks: int) -> dict[
         )
         found["sort"] = _median(page, turns, lambda i: _pick(page, "Sort by", sorts[i % 5]))
         page = _open(browser, f"{address}/run")
+        page.get_by_role("combobox", name="Run", exact=True).wait_for()  # rest comes before too
         page.wait_for_function(_RESTS)
         found["run page"] = _median(page, turns, lambda i: _type(page, "Run", runs[i % len(runs)]))
         found["overlay"] = _overlays(browser, address, repeats)
@@ -145,8 +146,9 @@ def _first_page(browser: Any, address: str) -> float:
 def _overlays(browser: Any, address: str, repeats: int) -> float:
     """Return the ms from a click on a face among others to its large picture."""
     page = _open(browser, f"{address}/images")
-    page.wait_for_function(_RESTS)
     faces = page.locator("[class*=st-key-img_open_] button")
+    faces.first.wait_for()
+    page.wait_for_function(_RESTS)
     taken = []
     for i in range(repeats):
         faces.nth(i).click()
