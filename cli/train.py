@@ -11,7 +11,7 @@ from cli import options
 from cli.output import note, print_json, tables
 from db.location import DEFAULT_PATH
 
-DEFAULT_PRESET = "hourglass"
+DEFAULT_PRESET = "cascade-forest"
 
 Preset = Annotated[
     str | None, typer.Argument(metavar="PRESET", help="A named method; `drf train --list` has all.")
