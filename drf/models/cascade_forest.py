@@ -155,10 +155,9 @@ class CascadeForest(LandmarkModel):
             error = (shape - points).abs().mean() * self.frame.input_size
             parts[f"stage{stage}"] = error
             total = total + self.config.coordinate * error
-        for forest, routed, at in zip(
-            self._forests, outputs.routed, outputs.shapes[:-1], strict=True
-        ):
-            for name, part in forest.loss(routed, points - at.detach()).items():
+        for stage, (forest, routed) in enumerate(zip(self._forests, outputs.routed, strict=True)):
+            left = points - outputs.shapes[stage].detach()
+            for name, part in forest.loss(routed, left).items():
                 parts[name] = parts.get(name, 0) + part
                 total = total + part
         return total, parts
@@ -175,10 +174,8 @@ class CascadeForest(LandmarkModel):
 
     @torch.no_grad()
     def leaf_step(self, outputs: Outputs, points: Tensor) -> None:
-        for forest, routed, shape in zip(
-            self._forests, outputs.routed, outputs.shapes[1:], strict=True
-        ):
-            forest.leaf_step(routed, points - shape)
+        for stage, (forest, routed) in enumerate(zip(self._forests, outputs.routed, strict=True)):
+            forest.leaf_step(routed, points - outputs.shapes[stage + 1])
 
     @torch.no_grad()
     def instruments(self, outputs: Sequence[Outputs], points: Tensor) -> dict[str, float]:

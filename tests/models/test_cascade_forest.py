@@ -67,6 +67,24 @@ def test_the_control_multiplies_as_often_as_the_forests() -> None:
     assert abs(costs[0] - costs[1]) < 0.02 * (costs[0] - bare)
 
 
+@pytest.mark.parametrize("head", ["forest", "mlp"])
+def test_a_step_lowers_the_error_of_its_batch(head: str) -> None:
+    model = cascade(head=head).train()
+    images, points = batch()
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    errors = []
+    for _ in range(15):
+        outputs = model(images)
+        loss, parts = model.loss(outputs, points)
+        assert {"coarse", "stage1", "stage2"} <= parts.keys()
+        errors.append(float(parts["stage2"]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        model.leaf_step(outputs, points)
+    assert errors[-1] < 0.8 * errors[0]
+
+
 def test_covariances_come_with_forests_and_instruments_with_stages() -> None:
     model = cascade()
     images, points = batch()
