@@ -133,7 +133,7 @@ def hard_leaves(gates: Tensor) -> Tensor:
     leaf = torch.zeros(gates.shape[:-1], dtype=torch.int64, device=gates.device)
     for k in range(depth_of(gates.shape[-1])):
         split = (2**k - 1 + leaf).unsqueeze(-1)
-        leaf = leaf + 2**k * (gates.gather(-1, split).squeeze(-1) > 0)
+        leaf = leaf.add(gates.gather(-1, split).squeeze(-1) > 0, alpha=2**k)
     return leaf
 
 

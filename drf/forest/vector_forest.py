@@ -14,6 +14,7 @@ its own; D numbers of a vector.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -51,13 +52,27 @@ class VectorForestConfig:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """The leaves that an inference looks at, k of each tree: leaf and share, both (B, R, T, k)."""
+
+    leaf: Tensor
+    share: Tensor
+
+
+@dataclass(frozen=True)
 class Routed:
-    """gates  (B, R, T, S), steepness included · log_p, p  (B, R, T, L) · vectors  (B, R, D)"""
+    """gates  (B, R, T, S), steepness included · p  (B, R, T, L), or the chosen leaves alone
+    vectors  (B, R, D)
+    """
 
     gates: Tensor
-    log_p: Tensor
-    p: Tensor
+    p: Tensor | Chosen
     vectors: Tensor
+
+    @functools.cached_property
+    def log_p(self) -> Tensor:
+        """Of soft routing, (B, R, T, L), whatever the inference looks at."""
+        return log_routing(self.gates)
 
 
 class VectorForest(nn.Module):
@@ -117,18 +132,20 @@ class VectorForest(nn.Module):
 
     def forward(self, features: Tensor) -> Routed:
         gates = self.gates(features)
-        log_p = log_routing(gates)
-        p = probabilities(log_p)
-        if not self.training and self.config.inference == "hard":
-            p = _one_hot(gates, p)
-        elif not self.training and self.config.inference == "top":
-            shares, leaf = top_leaves(log_p, min(self.config.top, p.shape[-1]))
-            p = torch.zeros_like(p).scatter(-1, leaf, shares.exp())
-        return Routed(gates, log_p, p, self._mean(p, self.values * self.unit))
+        p: Tensor | Chosen
+        if self.training or self.config.inference == "soft":
+            p = probabilities(log_routing(gates))
+        elif self.config.inference == "hard":
+            p = _decided(gates)
+        else:
+            k = min(self.config.top, 2**self.config.tree_depth)
+            log_share, leaf = top_leaves(log_routing(gates), k)
+            p = Chosen(leaf, log_share.exp())
+        return Routed(gates, p, self._mean(p, self.values * self.unit))
 
     def hard(self, routed: Routed) -> Tensor:
         """Return what the vectors would be if each tree decided on one leaf: (B, R, D)."""
-        return self._mean(_one_hot(routed.gates, routed.p), self.values * self.unit)
+        return self._mean(_decided(routed.gates), self.values * self.unit)
 
     def covariances(self, routed: Routed) -> Tensor:
         """Return C(x): (B, R, D, D), symmetric, positive semidefinite."""
@@ -144,11 +161,18 @@ class VectorForest(nn.Module):
     def _held_covariances(self) -> Tensor:
         return self.moments / self.mass.clamp(min=EMPTY)[..., None]
 
-    def _mean(self, p: Tensor, held: Tensor) -> Tensor:
+    def _mean(self, p: Tensor | Chosen, held: Tensor) -> Tensor:
         """Return 1/T sum_t sum_l P_t(l|x) held_tl: (B, R, T, L), (R, T L, M) -> (B, R, M)."""
-        with torch.autocast(p.device.type, enabled=False):
-            rows = p.flatten(2).transpose(0, 1)
-            return (rows @ held).transpose(0, 1) / self.config.trees
+        with torch.autocast(held.device.type, enabled=False):
+            if isinstance(p, Tensor):
+                rows = p.flatten(2).transpose(0, 1)
+                return (rows @ held).transpose(0, 1) / self.config.trees
+            b, r, trees, k = p.leaf.shape
+            first = torch.arange(r * trees, device=p.leaf.device).view(r, trees, 1)
+            place = (p.leaf + first * 2**self.config.tree_depth).view(b * r, trees * k)
+            share = p.share.view(b * r, trees * k).to(held.dtype)
+            total = F.embedding_bag(place, held.flatten(0, 1), per_sample_weights=share, mode="sum")
+            return total.view(b, r, -1) / trees
 
     def loss(self, routed: Routed, rows: Tensor) -> dict[str, Tensor]:
         """Return the parts of the loss beyond that of the vectors: in the warm-up, of the routing
@@ -161,6 +185,7 @@ class VectorForest(nn.Module):
     @torch.no_grad()
     def leaf_step(self, routed: Routed, errors: Tensor) -> None:
         """Take the errors of a batch, (B, R, D), into the covariances."""
+        assert isinstance(routed.p, Tensor), "leaves learn from soft routing"
         rows = routed.p.flatten(2).transpose(0, 1)  # (R, B, T L)
         eta = stepwise.rate(self.steps).to(rows.dtype)
         moments = rows.mT @ _outer(errors.transpose(0, 1)) / len(errors)
@@ -186,5 +211,6 @@ def _outer(vectors: Tensor) -> Tensor:
     return (vectors.unsqueeze(-1) * vectors.unsqueeze(-2)).flatten(-2)
 
 
-def _one_hot(gates: Tensor, like: Tensor) -> Tensor:
-    return F.one_hot(hard_leaves(gates), like.shape[-1]).to(like.dtype)
+def _decided(gates: Tensor) -> Chosen:
+    leaf = hard_leaves(gates).unsqueeze(-1)
+    return Chosen(leaf, torch.ones_like(leaf, dtype=gates.dtype))

@@ -6,6 +6,7 @@ from (--init-from) is the whole module, which families hold as their attribute `
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from drf.errors import UsageError
 from drf.models.blocks import Residual, conv_bn_relu, normalise
 
-Kind = Literal["residual", "hourglass", "cnn"]
+Kind = Literal["residual", "light", "hourglass", "cnn"]
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,30 @@ class Backbone(nn.Module, ABC):
 
 
 class ResidualEncoder(Backbone):
-    """Stages at S/4, S/8, S/16, S/32; two lateral steps bring the deepest back up to S/8."""
+    """Levels at S/4, S/8, S/16, S/32; two lateral steps bring the deepest back up to S/8.
+
+    blocks: residual blocks of each level from S/8 on
+    """
 
     way_up = ("from_last", "from_sixteenth", "merge")
+    kind, blocks = "residual", 2
 
     def __init__(self, width: int, input_size: int) -> None:
         super().__init__()
-        _require_divisible("residual", input_size, 32)
-        self.recipe = f"residual of width {width}"
+        _require_divisible(self.kind, input_size, 32)
+        self.recipe = f"{self.kind} of width {width}"
         w = (width, 2 * width, 3 * width, 4 * width)
         self.stem = nn.Sequential(
             conv_bn_relu(3, width // 2, stride=2), conv_bn_relu(width // 2, width, stride=2)
         )
         self.quarter = Residual(w[0], w[0])
-        self.eighth = nn.Sequential(Residual(w[0], w[1], stride=2), Residual(w[1], w[1]))
-        self.sixteenth = nn.Sequential(Residual(w[1], w[2], stride=2), Residual(w[2], w[2]))
-        self.last = nn.Sequential(Residual(w[2], w[3], stride=2), Residual(w[3], w[3]))
+        self.eighth, self.sixteenth, self.last = (
+            nn.Sequential(
+                Residual(above, here, stride=2),
+                *(Residual(here, here) for _ in range(self.blocks - 1)),
+            )
+            for above, here in itertools.pairwise(w)
+        )
         self.from_last = nn.Conv2d(w[3], w[1], 1)
         self.from_sixteenth = nn.Conv2d(w[2], w[1], 1)
         self.merge = conv_bn_relu(w[1], w[1])
@@ -98,6 +107,13 @@ class ResidualEncoder(Backbone):
         quarter, eighth, sixteenth, last = self._way_down(images)
         up = self.from_sixteenth(sixteenth) + _twice(self.from_last(last))
         return Features(quarter, self.merge(eighth + _twice(up)), last)
+
+
+class LightEncoder(ResidualEncoder):
+    """The residual encoder with one block at a level: a third fewer steps, which is what one face
+    at a time pays for."""
+
+    kind, blocks = "light", 1
 
 
 class Stack(nn.Module):
@@ -170,6 +186,7 @@ def build(kind: Kind, width: int, input_size: int) -> Backbone:
     """Return a backbone. Raises UsageError for an input size that its halvings do not divide."""
     kinds: dict[str, type[Backbone]] = {
         "residual": ResidualEncoder,
+        "light": LightEncoder,
         "hourglass": HourglassEncoder,
         "cnn": SmallCnn,
     }

@@ -66,8 +66,8 @@ def test_the_statistics_are_stepwise_em_written_out() -> None:
                 outer = sum(p[i] * torch.outer(errors[i, r], errors[i, r]) for i in range(4)) / 4
                 mass[r, leaf] = (1 - eta) * mass[r, leaf] + eta * p.mean()
                 moments[r, leaf] = (1 - eta) * moments[r, leaf] + eta * outer.flatten()
-    torch.testing.assert_close(made.mass, mass, rtol=1e-6, atol=1e-9)
-    torch.testing.assert_close(made.moments, moments, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(made.mass, mass, rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(made.moments, moments, rtol=1e-5, atol=1e-8)
 
 
 def test_leaves_start_at_the_means_of_their_codes_all_distinct() -> None:
@@ -102,7 +102,9 @@ def test_top_leaves_lie_between_hard_and_soft_routing() -> None:
 
 def test_covariances_are_symmetric_and_positive_and_find_where_the_noise_is() -> None:
     torch.manual_seed(0)
-    made = VectorForest(VectorForestConfig(trees=4, tree_depth=3, warmup=0.0), 2, 1, 2, 0.1)
+    made = VectorForest(
+        VectorForestConfig(trees=4, tree_depth=3, warmup=0.0, steepness_last=8.0), 2, 1, 2, 0.1
+    )
     made.start(torch.randn(64, 1, 2), 0.1 * torch.randn(512, 1, 2))
     optimiser = torch.optim.Adam(made.parameters(), lr=0.02)
 

@@ -1,0 +1,134 @@
+"""Where the time of a cascade forest goes when it aligns faces, and how near the machine's peak.
+
+    python benchmarks/inference.py [--preset NAME …] [--batches 1,32] [--quick] [--json]
+
+One thread, fp32. Weights, pictures and shapes are random: what is computed costs the same as in a
+trained model. Parts are timed in turn, each on the inputs that it meets in the
+model, batch norms folded: the encoder (with the coarse maps), what is seen at the landmarks, what
+they tell each other, and the forests by soft, top-4 and hard routing. `folded` is the whole model
+with soft routing, `as trained` the same without folding. FLOP/s are those of the encoder, over the
+best that a large matrix product or a 3x3 convolution reaches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import torch
+from measures import Step, flops_of, in_turn, medians, peak_steps
+
+from drf import presets, registry
+from drf.errors import DrfError, UsageError
+from drf.folding import folded
+from drf.forest.vector_forest import VectorForest
+from drf.methods import Request, configure
+from drf.models.base import Sample
+from drf.models.cascade_forest import CascadeForest
+from drf.training import hardware
+
+PRESETS = ("cascade-forest", "cascade-forest-small")
+ROUTINGS = ("soft", "top", "hard")
+
+
+def build(preset: str, routing: str) -> CascadeForest:
+    """Return a cascade with random weights, its thresholds and leaves started."""
+    torch.manual_seed(0)
+    words = (f"model.inference={routing}",)
+    model = registry.build(configure(Request(preset, assignments=words)).config)
+    if not isinstance(model, CascadeForest):
+        raise UsageError(f"{preset} is no cascade: name presets of the family cascade-forest")
+    k, size = model.frame.n_points, model.frame.input_size
+    shapes = 0.5 + 0.2 * torch.randn(1, k, 2) + 0.05 * torch.randn(256, k, 2)
+    model.start(Sample(shapes, shapes, torch.rand(64, 3, size, size)))
+    model.set_progress(1.0)
+    return model.place("cpu").eval()
+
+
+def steps(preset: str, batch: int) -> dict[str, Step]:
+    """Return the whole model and its parts as steps, each on what it meets inside the model."""
+    trained = build(preset, "soft")
+    model = folded(trained)
+    size = model.frame.input_size
+    images = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
+    features = model.backbone(images)
+    at = model.coarse.points(model.coarse(features.context))
+    stages = list(model.stages)
+    looked = [stage.look(features, at) for stage in stages]
+    told = [stage.exchange(seen) for stage, seen in zip(stages, looked, strict=True)]
+    made: dict[str, Step] = {
+        "as trained": lambda: trained(images),
+        "folded": lambda: model(images),
+        "encoder": lambda: model.coarse.points(model.coarse(model.backbone(images).context)),
+        "look": lambda: [stage.look(features, at) for stage in stages],
+        "exchange": lambda: [s.exchange(x) for s, x in zip(stages, looked, strict=True)],
+    }
+    for routing in ROUTINGS:
+        heads = [stage.head for stage in folded(build(preset, routing)).stages]
+        if all(isinstance(head, VectorForest) for head in heads):
+            made[f"forests, {routing}"] = lambda h=heads: [
+                forest(x) for forest, x in zip(h, told, strict=True)
+            ]
+    return made
+
+
+def measure(preset: str, batch: int, blocks: int, repeats: int) -> dict[str, Any]:
+    """Return milliseconds of a face for the model and its parts, and the encoder's FLOP/s."""
+    parts = steps(preset, batch)
+    peaks = peak_steps(torch.device("cpu"), "fp32")
+    taken = medians(in_turn(parts, blocks, repeats))
+    at_peak = medians(in_turn({name: step for name, (step, _) in peaks.items()}, blocks, 3))
+    peak = max(flops / at_peak[name] for name, (_, flops) in peaks.items())
+    reached = flops_of(parts["encoder"]) / taken["encoder"]
+    return {
+        "preset": preset,
+        "batch": batch,
+        "ms_per_face": {name: 1e3 * s / batch for name, s in taken.items()},
+        "encoder_gflops": reached / 1e9,
+        "share_of_peak": reached / peak,
+        "forest_over_encoder": {
+            routing: taken[f"forests, {routing}"] / taken["encoder"]
+            for routing in ROUTINGS
+            if f"forests, {routing}" in taken
+        },
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--preset", action="append", choices=presets.names(), dest="presets")
+    parser.add_argument("--batches", default="1,32", help="faces at once, separated by commas")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    blocks = 5 if options.quick else 21
+    try:
+        with torch.inference_mode():
+            rows = [
+                measure(preset, batch, blocks, max(2, 32 // batch))
+                for preset in options.presets or PRESETS
+                for batch in map(int, options.batches.split(","))
+            ]
+    except DrfError as error:
+        print(f"inference: {error}", file=sys.stderr)
+        return error.exit_code
+    machine = hardware.describe(torch.device("cpu"))
+    if options.json:
+        json.dump({"machine": machine, "rows": rows}, sys.stdout, indent=2)
+        print()
+        return 0
+    print(machine)
+    for row in rows:
+        print(f"\n{row['preset']}, {row['batch']} at once: ms per face")
+        for name, ms in row["ms_per_face"].items():
+            share = ms / row["ms_per_face"]["encoder"]
+            print(f"  {name:14} {ms:7.3f}   {share:6.1%} of the encoder")
+        print(f"  encoder: {row['encoder_gflops']:.1f} GFLOP/s, {row['share_of_peak']:.0%} of peak")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
