@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from drf.forest import memory, stepwise
 from drf.forest.codes import TreeCodes, turns
 from drf.forest.gates import Annealing, SplitGates, steepness
-from drf.forest.routing import balance, hard_leaves, log_routing, probabilities, top_leaves
+from drf.forest.routing import balance, hard_leaves, log_routing, probabilities, shares, top_leaves
 from drf.ranges import Range
 
 EMPTY = 1e-6
@@ -133,8 +133,10 @@ class VectorForest(nn.Module):
     def forward(self, features: Tensor) -> Routed:
         gates = self.gates(features)
         p: Tensor | Chosen
-        if self.training or self.config.inference == "soft":
+        if self.training:
             p = probabilities(log_routing(gates))
+        elif self.config.inference == "soft":
+            p = shares(gates)
         elif self.config.inference == "hard":
             p = _decided(gates)
         else:

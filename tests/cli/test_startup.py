@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
 BOUND_S = 0.5
 
 
+def children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_answers_at_once() -> None:
-    """The quickest of five fresh processes: what else the machine does can only add to it."""
+    """The quickest of five fresh processes, in seconds of CPU: what else the machine does can only
+    add to it."""
 
     def seconds() -> float:
-        began = time.perf_counter()
+        began = children_s()
         subprocess.run(
             [sys.executable, "-c", "from cli.main import main; main()", "--help"],
             check=True,
             capture_output=True,
         )
-        return time.perf_counter() - began
+        return children_s() - began
 
     assert min(seconds() for _ in range(5)) < BOUND_S
 

@@ -131,7 +131,7 @@ MAIN = (
 @pytest.fixture
 def endless(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """An endless run in a process of its own, past its first checkpoint; and the run's folder."""
-    command = [sys.executable, "-c", MAIN, "train", *TINY, "--epochs", "100000"]
+    command = [sys.executable, "-c", MAIN, "train", "hourglass", *TINY, "--epochs", "100000"]
     environment = os.environ | {"DRF_DB": str(tmp_path / "drf.db")}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         try:

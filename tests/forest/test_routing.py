@@ -14,6 +14,7 @@ from drf.forest.routing import (
     hard_leaves,
     log_routing,
     probabilities,
+    shares,
     top_leaves,
 )
 from tests.forest import oracles
@@ -60,6 +61,19 @@ def test_probabilities_sum_to_one_however_steep(
     log_p = log_routing(gates(3, 2, 2**depth - 1, seed=seed, dtype=dtype), gamma)
     assert log_p.isfinite().all()
     assert (log_p.exp().sum(dim=-1) - 1).abs().max() < 1e-6
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 10), st.sampled_from([0.0, 1.0, 30.0, 1e4]), st.integers(0, 10**6))
+def test_shares_are_the_probabilities_without_denormal_numbers(
+    depth: int, gamma: float, seed: int
+) -> None:
+    f = gamma * gates(3, 2, 2**depth - 1, seed=seed, dtype=torch.float32)
+    p = shares(f)
+    torch.testing.assert_close(p, log_routing(f).exp(), rtol=0, atol=1e-6 * depth)
+    assert (p >= 0).all()
+    assert (p.sum(dim=-1) - 1).abs().max() < 1e-6
+    assert not ((p > 0) & (p < torch.finfo(p.dtype).tiny)).any()
 
 
 def test_logarithms_of_the_improbable_are_kept() -> None:

@@ -213,6 +213,7 @@ def test_a_face_is_opened_looked_at_leafed_through_and_closed(page, address, fil
     opened(page, f"{address}/images?img_runs={runs}&img_eval=synthetic/common/gt", "Images")
     page.locator("label, button").get_by_text("Improvement", exact=True).click()
     page.get_by_role("combobox", name="Improvement over").wait_for()
+    page.locator("[data-test-script-state=notRunning]").wait_for()  # tiles are in the new order
     assert query(page)["img_sort"] == ["Improvement"]
     tiles = page.locator("[class*=st-key-img_open_] button")
     name = f"common/{tiles.first.inner_text().split()[-1]}"

@@ -92,7 +92,15 @@ def progress_bars(app):
     return {bar.proto.text: bar.proto.value for bar in app.get("progress")}
 
 
-def test_the_page_shows_running_silent_and_ended_runs(shop):
+@pytest.fixture
+def heard(shop):
+    """The example store, made minutes ago perhaps, whose running run is heard of again."""
+    store = open_store(shop.path)
+    beat(store, shop.ids["untested"], epoch=0, progress=0.0, faces_per_s=1.0)
+    store.close()
+
+
+def test_the_page_shows_running_silent_and_ended_runs(heard):
     app = opened("views/live.py", live_last="30 days")
     assert not app.exception
     said = texts(app)
@@ -107,7 +115,7 @@ def test_the_page_shows_running_silent_and_ended_runs(shop):
     assert sorted(progress_bars(app).values()) == [0, 30]
 
 
-def test_hostile_names_are_text_on_the_live_page(shop):
+def test_hostile_names_are_text_on_the_live_page(heard):
     app = opened("views/live.py", live_last=HOSTILE[1])
     assert not app.exception
     labels = [link.proto.label for link in app.get("page_link")]
