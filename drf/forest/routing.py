@@ -131,8 +131,8 @@ def shares(gates: Tensor) -> Tensor:
 
     Products of the branches' probabilities, level by level, one sigmoid a split: the same as
     `probabilities(log_routing(gates))` up to 1e-6 a split, for a third of the time. Splits lie
-    outermost in memory, which makes every level two operations on whole blocks. Gates are cut at 15,
-    so that no path of five splits or fewer is denormal; longer ones are cut off at e^-80.
+    outermost in memory, which makes every level two operations on whole blocks. Gates are cut at
+    15, so that no path of five splits is denormal; what is below e^-80 on longer ones is 0.
     """
     depth = depth_of(gates.shape[-1])
     right = gates.movedim(-1, 0).clamp(-15, 15).contiguous().sigmoid_()
