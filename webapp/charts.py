@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -134,6 +136,17 @@ def spans_decades(values: pd.Series) -> bool:
     return bool((known > 0).all() and known.max() > 10 * known.min())
 
 
+def log_axis(values: pd.Series) -> dict[str, Any]:
+    """Return a logarithmic axis for positive values, every label a whole number's: 1, 2, 5, 10, 20
+    (Plotly's own labels between decades are single digits); powers of ten alone from 1000 times on.
+    """
+    low, high = (math.log10(value) for value in (values.min(), values.max()))
+    steps = (1,) if high - low > 3 else (1, 2, 5)
+    powers = range(math.floor(low), math.floor(high) + 1)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
 def curves(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
     """Return one chart per group of metrics: losses, validation, then everything else.
 
@@ -165,6 +178,7 @@ def _group(metric: str) -> str:
 
 def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | None) -> Chart:
     in_percent = all("nme" in name for name in names)
+    shown = frame.loc[frame["metric"].isin(names), "value"] * (100 if in_percent else 1)
     axis = names[0] if len(names) == 1 else "value"
     axis = f"{axis}, %" if in_percent else axis
     figure = go.Figure(layout=theme.layout(x="epoch", y=axis, height=300))
@@ -183,9 +197,8 @@ def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | 
         if values.notna().any():
             said.append(f"{name} ends at {values.dropna().iloc[-1]:.4g}")
     figure.update_layout(showlegend=len(names) > 1)
-    values = frame.loc[frame["metric"].isin(names), "value"]
-    if title in (_LOSS, _VALIDATION) and spans_decades(values):  # epoch 0 would flatten the rest
-        figure.update_yaxes(type="log", dtick="D2")
+    if title in (_LOSS, _VALIDATION) and spans_decades(shown):  # epoch 0 would flatten the rest
+        figure.update_yaxes(log_axis(shown))
     if frame["epoch"].max() <= 10:
         figure.update_xaxes(dtick=1)
     if best_epoch is not None:

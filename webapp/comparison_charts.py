@@ -78,8 +78,8 @@ def curves(frames: Sequence[pd.DataFrame], labels: Sequence[str], metric: str, t
         )
         if values.notna().any():
             said.append(f"{label} ends at {values.dropna().iloc[-1]:.4g}")
-    if charts.spans_decades(pd.concat(everything)):
-        figure.update_yaxes(type="log", dtick="D2")
+    if charts.spans_decades(shown := pd.concat(everything)):
+        figure.update_yaxes(charts.log_axis(shown))
     return Chart("Training curves", figure, f"{title} against the epoch: {'; '.join(said)}.")
 
 
@@ -192,7 +192,7 @@ def scatter(
     )
     figure.update_layout(hovermode="closest", dragmode="zoom", clickmode="event+select")
     if charts.spans_decades(pd.Series(both)):
-        ticks = {"type": "log", "dtick": "D2", "range": [np.log10(low), np.log10(high)]}
+        ticks = charts.log_axis(pd.Series(both)) | {"range": [np.log10(low), np.log10(high)]}
     else:
         ticks = {"range": [low, high]}
     figure.update_xaxes(**ticks)

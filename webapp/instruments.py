@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 
 from drf.results import COLLAPSED_SPREAD
 from webapp import theme
-from webapp.charts import Chart, mark, spans_decades
+from webapp.charts import Chart, log_axis, mark, spans_decades
 
 SPREAD = "prediction_spread"
 _HEIGHT = 320
@@ -232,9 +232,10 @@ def _draw(figure: go.Figure, panel: Panel, row: int, frame: pd.DataFrame) -> lis
         if (known := values.dropna()).size:
             said.append(f"{line.name} from {known.iloc[0]:.3g} to {known.iloc[-1]:.3g}")
     figure.update_yaxes(title_text=panel.axis, row=row)
-    decades = panel.log and spans_decades(pd.concat(drawn))
+    shown = pd.concat(drawn)
+    decades = panel.log and spans_decades(shown)
     linear = {"rangemode": "tozero", "autorangeoptions_include": panel.reach}
-    figure.update_yaxes({"type": "log", "dtick": 1} if decades else linear, row=row)
+    figure.update_yaxes(log_axis(shown) if decades else linear, row=row)
     if panel.level:
         _compare(figure, row, *panel.level)
     return said

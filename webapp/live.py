@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
 
 from webapp import badges, theme
-from webapp.charts import Chart, spans_decades
+from webapp.charts import Chart, log_axis, spans_decades
 from webapp.text import duration, moment
 
 WINDOWS = {"hour": 1, "6 hours": 6, "day": 24, "week": 24 * 7, "30 days": 24 * 30}
@@ -119,7 +119,7 @@ def curve(frame: pd.DataFrame, metric: str, title: str) -> Chart | None:
         theme.layout(x="epoch", y=title + unit, height=HEIGHT_PX),
     )
     if spans_decades(values):
-        figure.update_yaxes(type="log", dtick="D2")
+        figure.update_yaxes(log_axis(values))
     if rows["epoch"].max() <= 10:
         figure.update_xaxes(dtick=1)
     now, best = values.iloc[-1], values.min()

@@ -73,7 +73,7 @@ ROWS = (
     ),
 )
 
-REFERENCES = ("hourglass", "ert")
+REFERENCES = ("hourglass", "ert", "cascade-mlp")
 """What every other row is compared with, face by face."""
 
 

@@ -85,3 +85,10 @@ def test_a_diverged_loss_leaves_a_gap_and_no_log_axis():
 def test_a_loss_over_decades_gets_a_log_axis():
     (chart,) = charts.curves(epochs(loss=[1.0, 0.1, 0.01]), best_epoch=None)
     assert chart.figure.layout.yaxis.type == "log"
+
+
+def test_logarithmic_axes_label_whole_numbers():
+    axis = charts.log_axis(pd.Series([3.4, 106.0, np.nan]))
+    assert axis["ticktext"] == ["1", "2", "5", "10", "20", "50", "100", "200", "500"]
+    wide = charts.log_axis(pd.Series([0.002, 30.0]))
+    assert wide["ticktext"] == ["0.001", "0.01", "0.1", "1", "10"]

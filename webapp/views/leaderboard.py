@@ -70,7 +70,7 @@ def _nothing_evaluated(current: Store) -> None:
         st.code("drf eval RUN", language="bash")
     else:
         st.markdown("Train and evaluate a model, on the built-in synthetic faces for a start:")
-        st.code("drf train hourglass", language="bash")
+        st.code("drf train", language="bash")
 
 
 def _headline(rows: pd.DataFrame, norm: str, where: dict[str, str], as_runs: bool) -> None:

@@ -78,7 +78,7 @@ def _running(current: Store, running: pd.DataFrame, curve: str, metric: str, now
     st.subheader(f"Under way: {len(running)}")
     if running.empty:
         st.info("No run is under way.", icon=":material/hourglass_empty:")
-        st.code("drf train hourglass", language="bash")
+        st.code("drf train", language="bash")
         return
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         for run in running.head(_CARDS).to_dict("records"):

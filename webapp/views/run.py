@@ -32,7 +32,7 @@ def page(current: Store) -> None:
     if runs.empty:
         st.title("Run")
         st.info("No run has been started yet.", icon=":material/hourglass_empty:")
-        st.code("drf train hourglass", language="bash")
+        st.code("drf train", language="bash")
         return
     with st.container(horizontal=True, gap="small"):
         with st.container(width=380):
