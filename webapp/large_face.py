@@ -14,6 +14,7 @@ from webapp.contenders import Contender
 from webapp.face_figure import Shape
 from webapp.store import StoredFace
 from webapp.text import percent, plain
+from webapp.url_keys import UrlKey
 
 _GLYPHS = dict(zip(face_figure.MARKERS, "●■◆▲✚✖★", strict=True))
 _CONFIG = theme.CHART_CONFIG | {"scrollZoom": True}
@@ -67,21 +68,22 @@ def _dialog(album: Album) -> None:
     with side:
         st.subheader(plain(name))
         _leaf_through(album, name)
-        segments = st.toggle(
-            "Show the error of each point",
-            value=bool(url_keys.IMAGES_SEGMENTS.default),
-            key=url_keys.IMAGES_SEGMENTS.name,
-            bind="query-params",
-        )
+        segments = _toggle("Show the error of each point", url_keys.IMAGES_SEGMENTS)
     found = _read(album, name)
     with side:
+        told = any(face.covariances is not None for face in found)
+        ellipses = told and _toggle("Show the error to expect", url_keys.IMAGES_ELLIPSES)
         _errors(album, found)
         st.caption(
             "Point at a landmark: its name, and its share of this image's NME. Scroll to zoom, drag"
             " to move; an entry of the legend hides its run."
         )
     with picture:
-        _figure(album, name, found, segments)
+        _figure(album, name, found, segments=segments, ellipses=ellipses)
+
+
+def _toggle(label: str, key: UrlKey) -> bool:
+    return st.toggle(label, value=bool(key.default), key=key.name, bind="query-params")
 
 
 def _leaf_through(album: Album, name: str) -> None:
@@ -118,9 +120,11 @@ def _errors(album: Album, found: Sequence[StoredFace]) -> None:
     st.markdown("  \n".join(lines))
 
 
-def _figure(album: Album, name: str, found: Sequence[StoredFace], segments: bool) -> None:
+def _figure(
+    album: Album, name: str, found: Sequence[StoredFace], *, segments: bool, ellipses: bool
+) -> None:
     shapes = [
-        Shape(run.label, face.prediction, face.covariances)
+        Shape(run.label, face.prediction, face.covariances if ellipses else None)
         for run, face in zip(album.runs, found, strict=True)
     ]
     chart = face_figure.draw(

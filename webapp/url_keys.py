@@ -87,6 +87,9 @@ IMAGES_FACE = UrlKey("img_face", (IMAGES,), None, "name of the face that is show
 IMAGES_SEGMENTS = UrlKey(
     "img_segments", (IMAGES,), True, "whether the large face shows the error of each point"
 )
+IMAGES_ELLIPSES = UrlKey(
+    "img_ellipses", (IMAGES,), True, "whether the large face shows what error models expect"
+)
 
 COMPARE_EVALUATION = UrlKey("cmp_eval", (COMPARE,), None, "evaluation: dataset/subset/box")
 COMPARE_RUNS = UrlKey("cmp_runs", (COMPARE,), None, "2 to 6 runs: beginnings of their ids")

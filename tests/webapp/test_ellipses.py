@@ -1,5 +1,6 @@
 """What a model expects of its errors goes from the store to the large face."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from db.evaluations import record_evaluation
 from db.reads import predictions
 from db.runs import start_run
 from tests.db import examples
+from tests.webapp.conftest import opened
+from tests.webapp.test_images import large
 from webapp import store
 
 
@@ -28,3 +31,19 @@ def test_faces_come_with_covariances_where_a_run_has_them(tmp_path: Path) -> Non
     assert with_ellipses.covariances is not None
     np.testing.assert_array_equal(with_ellipses.covariances, expected[0])
     assert without.covariances is None
+
+
+def test_a_toggle_in_the_link_hides_what_models_expect(tmp_path: Path, monkeypatch) -> None:
+    con = open_store(tmp_path / "drf.db")
+    run = start_run(con, examples.new_run())
+    expected = np.broadcast_to(np.diag([4.0, 9.0]), (6, 68, 2, 2))
+    record_evaluation(con, run, examples.evaluation(covariances=expected), [])
+    con.close()
+    monkeypatch.setenv("DRF_DB", str(tmp_path / "drf.db"))
+    drawn = []
+    for chosen in ({}, {"img_ellipses": "false"}):
+        link = {"img_runs": run[:8], "img_face": "common/00000", **chosen}
+        app = opened("views/images.py", **link)
+        assert not app.exception
+        drawn.append(len(json.dumps(large(app)[0]["data"])))
+    assert drawn[0] > drawn[1]
