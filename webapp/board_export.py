@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from webapp.board_view import View
+from webapp.text import no_formula
 
 _FACTS: dict[str, tuple[str, ...]] = {  # column of the table -> fields of the file
     "family": ("family",),
@@ -50,7 +51,7 @@ def as_json(view: View, facts: dict[str, Any]) -> bytes:
 def as_csv(view: View) -> bytes:
     """Return a line a row of `records`; lists are joined by spaces."""
     flat = [
-        {key: _no_formula(_joined(value)) for key, value in record.items()}
+        {key: no_formula(_joined(value)) for key, value in record.items()}
         for record in records(view)
     ]
     return pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode()
@@ -103,9 +104,3 @@ def _plain(value: Any) -> Any:
         return None
     item: Callable[[], Any] | None = getattr(value, "item", None)
     return item() if item else value
-
-
-def _no_formula(value: Any) -> Any:
-    """Stop a spreadsheet from running a name such as =HYPERLINK(...): a quote makes it text."""
-    risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
-    return f"'{value}" if risky else value
