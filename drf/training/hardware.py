@@ -26,14 +26,14 @@ def choose_device(wanted: str) -> torch.device:
 def choose_precision(wanted: str, device: torch.device) -> str:
     """Return bf16 or fp32; auto takes bf16 where the hardware multiplies it natively, else fp32.
 
-    On CPUs without AMX bf16 is emulated and two to three times slower than fp32.
+    On CPUs with neither AMX nor AVX512_BF16 it is emulated, two to three times slower than fp32.
     """
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = "amx_bf16" in cpu_flags()
+        native = not cpu_flags().isdisjoint(("amx_bf16", "avx512_bf16"))
     return "bf16" if native else "fp32"
 
 
@@ -75,7 +75,12 @@ def describe(device: torch.device) -> str:
     return f"{name}, {torch.get_num_threads()} threads{extra}"
 
 
-_FEATURES = (("amx_bf16", ", AMX bf16"), ("avx512f", ", AVX-512"), ("avx2", ", AVX2"))
+_FEATURES = (
+    ("amx_bf16", ", AMX bf16"),
+    ("avx512_bf16", ", AVX-512 bf16"),
+    ("avx512f", ", AVX-512"),
+    ("avx2", ", AVX2"),
+)
 
 
 def _cpuinfo() -> list[str]:

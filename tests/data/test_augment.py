@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from drf.config import AugmentConfig
 from drf.data import augment
@@ -99,3 +100,9 @@ def test_same_seed_same_batch() -> None:
     again = augment.augment(crops, points, 64, AugmentConfig(), generator(5))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
+
+
+def test_the_blur_averages_the_neighbours_that_are_there() -> None:
+    images = torch.rand(2, 3, 9, 7).contiguous(memory_format=torch.channels_last)
+    literal = F.avg_pool2d(images.double(), 3, 1, 1, count_include_pad=False)
+    torch.testing.assert_close(augment._neighbourhood(images).double(), literal, rtol=1e-6, atol=1e-6)
