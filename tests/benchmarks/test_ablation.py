@@ -20,7 +20,7 @@ from drf.methods import configure
 from tests.conftest import REPOSITORY
 from tests.db import examples
 
-BASE = {"data.dataset": "synthetic", "training.max_minutes": 1.0, "training.epochs": 0}
+BASE = {"data.dataset": "synthetic", "training.epochs": 10}
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_only_finished_runs_of_the_same_configuration_are_taken_up(script, tmp_p
     combinations = script.grid(quick=False)[:5]
     done = record(path, script, combinations[0])
     record(path, script, combinations[1], state="interrupted")
-    record(path, script, combinations[2], **{"training.max_minutes": 2.0})
+    record(path, script, combinations[2], **{"training.epochs": 20})
     collapsed = record(path, script, combinations[3], state="collapsed")
     newer = record(path, script, combinations[0])
     found = script.finished(combinations, BASE, path)
@@ -99,7 +99,7 @@ def test_what_is_finished_and_evaluated_is_not_done_again(script, tmp_path, monk
 
 def test_the_summary_is_the_mean_over_seeds_of_what_the_board_has(script, tmp_path) -> None:
     path = tmp_path / "drf.db"
-    zero, one = (c for c in script.grid(quick=False) if (c.trees, c.depth, c.sigma) == (1, 2, 0.5))
+    zero, one = (c for c in script.grid(quick=False) if (c.trees, c.depth, c.sigma) == (1, 3, 0.5))
     ids = [record(path, script, zero, error_px=1.0), record(path, script, one, error_px=3.0)]
     (row,) = script.summary([zero, one], BASE, path)
     board = script.evaluations(path, ids)
@@ -108,7 +108,7 @@ def test_the_summary_is_the_mean_over_seeds_of_what_the_board_has(script, tmp_pa
     assert row["sd"] == pytest.approx(abs(first - second) / 2**0.5)
     assert (row["seeds"], row["minutes"], row["runs"]) == (2, 1.0, ids)
     line = script.table([row]).splitlines()[-1]
-    assert line.startswith(f"| 1 | 2 | 0.5 | 2 | {row['nme']:.2f} ± {row['sd']:.2f} |")
+    assert line.startswith(f"| 1 | 3 | 0.5 | 2 | {row['nme']:.2f} ± {row['sd']:.2f} |")
 
 
 @pytest.mark.slow
