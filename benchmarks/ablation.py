@@ -1,6 +1,6 @@
 """A true ablation: trees x depth x width of the labels x seeds, short runs, all in the store.
 
-    python benchmarks/ablation.py --data-root data/300w [--db FILE] [--epochs 20] [--jobs 2]
+    python benchmarks/ablation.py --data-root data/300w [--db FILE] [--epochs 12] [--jobs 2]
     python benchmarks/ablation.py --quick           (synthetic faces, four runs, within a minute)
 
 Each run is trained and evaluated on val as `drf train` and `drf eval` do it, by the same functions,
@@ -198,7 +198,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
     parser.add_argument("--db", type=Path, default=DEFAULT_PATH, help="the store of the runs")
     parser.add_argument("--cache", type=Path, help="of packed crops; default as `drf train`")
-    parser.add_argument("--epochs", type=int, default=20, help="of each run")
+    parser.add_argument("--epochs", type=int, default=12, help="of each run")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--first", type=int, help="only so many runs of the ablation")
     parser.add_argument("--quick", action="store_true", help="four runs on synthetic faces")
