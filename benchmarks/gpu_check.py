@@ -32,6 +32,7 @@ import json
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -226,6 +227,7 @@ def check(arguments: argparse.Namespace, effort: Effort, scratch: Path) -> dict[
         except ModuleNotFoundError as error:
             readings.append(Reading(family, preset, skipped=f"{error.name} is not installed"))
         except (DrfError, RuntimeError) as error:  # the others are read all the same
+            traceback.print_exc()
             reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             readings.append(Reading(family, preset, error=reason))
     return {

@@ -14,6 +14,7 @@ from drf.errors import UsageError
 from drf.models.base import Frame, LandmarkModel
 from drf.models.cascade_forest import CascadeForest, CascadeForestConfig
 from drf.models.cnn_heatmap import CnnHeatmap, CnnHeatmapConfig
+from drf.models.committee import Committee, CommitteeConfig
 from drf.models.gaussian_forest import GaussianForest, GaussianForestConfig
 from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
 from drf.models.hourglass import Hourglass, HourglassConfig
@@ -32,6 +33,7 @@ class Family:
 FAMILIES: dict[str, Family] = {
     "mean-shape": Family(MeanShapeConfig, MeanShape),
     "cascade-forest": Family(CascadeForestConfig, CascadeForest),
+    "cascade-committee": Family(CommitteeConfig, Committee),
     "cnn-heatmap": Family(CnnHeatmapConfig, CnnHeatmap),
     "gaussian-forest": Family(GaussianForestConfig, GaussianForest),
     "heatmap-forest": Family(HeatmapForestConfig, HeatmapForest),

@@ -53,6 +53,7 @@ class CascadeForestConfig(VectorForestConfig):
     exchange: numbers in which landmarks tell each other what they see, 0 for none
     stages: corrections · head: a forest for each landmark, or the control, see above
     coordinate: weight of the L1 distance of each stage's points, px of the input
+    dropout: share of the features at the landmarks that a training step hides
     """
 
     backbone: backbones.Kind = "residual"
@@ -64,6 +65,7 @@ class CascadeForestConfig(VectorForestConfig):
     stages: Annotated[int, Range(1, 4)] = 1
     head: Literal["forest", "mlp"] = "forest"
     coordinate: Annotated[float, Range(0, 100)] = 1.0
+    dropout: Annotated[float, Range(0, 0.9)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Stage(nn.Module):
         super().__init__()
         f, levels = config.features, {"detail": config.detail, "context": config.context}
         self.look = LocalFeatures(backbone, k, f, **levels, step=step)
+        self.drop = nn.Dropout(config.dropout)
         self.exchange = Exchange(k, f, config.exchange) if config.exchange else nn.Identity()
         self.head: VectorForest | LocalMlp
         if config.head == "forest":
@@ -99,7 +102,7 @@ class Stage(nn.Module):
 
     def see(self, features: Features, at: Tensor) -> Tensor:
         """Return what the head is given: at (B, K, 2) unit box -> (B, K, F)."""
-        return self.exchange(self.look(features, at))
+        return self.exchange(self.drop(self.look(features, at)))
 
 
 class CascadeForest(LandmarkModel):

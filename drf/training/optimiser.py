@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from drf.models.backbones import Backbone
 from drf.models.base import LandmarkModel
 from drf.training.muon import Muon
 
@@ -78,9 +79,8 @@ class Optimisers:
 
 
 def _inner_convolutions(model: LandmarkModel) -> Iterator[Tensor]:
-    backbone = getattr(model, "backbone", None)
-    if not isinstance(backbone, nn.Module):
-        return
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv2d) and module.in_channels > 3 and module.weight.requires_grad:
-            yield module.weight
+    for backbone in (module for module in model.modules() if isinstance(module, Backbone)):
+        for module in backbone.modules():
+            inner = isinstance(module, nn.Conv2d) and module.in_channels > 3
+            if inner and module.weight.requires_grad:
+                yield module.weight

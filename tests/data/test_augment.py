@@ -105,4 +105,6 @@ def test_same_seed_same_batch() -> None:
 def test_the_blur_averages_the_neighbours_that_are_there() -> None:
     images = torch.rand(2, 3, 9, 7).contiguous(memory_format=torch.channels_last)
     literal = F.avg_pool2d(images.double(), 3, 1, 1, count_include_pad=False)
-    torch.testing.assert_close(augment._neighbourhood(images).double(), literal, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        augment._neighbourhood(images).double(), literal, rtol=1e-6, atol=1e-6
+    )

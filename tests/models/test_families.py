@@ -14,6 +14,12 @@ from drf.training import checkpoint
 
 SMALL = {
     "cascade-forest": {"model.width": 8, "model.features": 8, "model.trees": 2},
+    "cascade-committee": {
+        "model.width": 8,
+        "model.features": 8,
+        "model.trees": 2,
+        "model.members": 2,
+    },
     "cnn-heatmap": {"model.width": 8, "model.features": 16, "model.map_size": 8},
     "gaussian-forest": {
         "model.width": 8,

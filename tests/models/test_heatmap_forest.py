@@ -82,7 +82,7 @@ EVERY_OPTION: list[Options] = [
     {"pool": "group", "tree_update": "sequential", "annealing": "linear", "reach": 0.3},
     {"pool": "shared", "tree_update": "averaged", "statistics": "round", "annealing": "constant"},
     {"tree_update": "sequential", "leaf_update": "ridge", "inference": "hard", "balance": 0.1},
-    {"tree_update": "sequential", "leaf_update": "gradient", "statistics": "round"},
+    {"tree_update": "sequential", "leaf_update": "gradient", "backbone": "light"},
     {"gates": "raw", "leaf_start": "identical", "coordinate": 0.0, "backbone": "cnn"},
     {"target": "mean", "pool": "face", "backbone": "hourglass", "tree_update": "sequential"},
 ]

@@ -1,0 +1,105 @@
+"""A committee of cascade forests: each learns for itself, on the same batches; their mean answers.
+
+    y(x) = 1/M sum_m y_m(x),   C(x) = 1/M sum_m C_m(x) + 1/M sum_m (y_m - y)(y_m - y)^T
+
+C holds what the members' leaves expect of their errors, and how far the members disagree (the law
+of total variance): the errors that they share are not averaged away. Where the faces are few,
+members that see them differently are worth more than one network as large as all of them
+(docs/experiments.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from drf.models.base import Frame, LandmarkModel, Sample
+from drf.models.cascade_forest import CascadeForest, CascadeForestConfig, Outputs
+from drf.ranges import Range
+from drf.results import LeafPicture
+
+
+@dataclass(frozen=True)
+class CommitteeConfig(CascadeForestConfig):
+    """members: cascades of this configuration, which start from weights of their own."""
+
+    members: Annotated[int, Range(2, 16)] = 4
+
+
+class Committee(LandmarkModel):
+    """See the module; what forward returns are the members' outputs."""
+
+    def __init__(self, config: CommitteeConfig, frame: Frame) -> None:
+        super().__init__(frame)
+        self.members = nn.ModuleList([CascadeForest(config, frame) for _ in range(config.members)])
+
+    @property
+    def _members(self) -> list[CascadeForest]:
+        return [member for member in self.members if isinstance(member, CascadeForest)]
+
+    @torch.no_grad()
+    def start(self, sample: Sample) -> None:
+        for member in self._members:
+            member.start(sample)
+
+    def set_progress(self, share: float) -> None:
+        for member in self._members:
+            member.set_progress(share)
+
+    def forward(self, images: Tensor) -> list[Outputs]:
+        return [member(images) for member in self._members]
+
+    def loss(self, outputs: list[Outputs], points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean of the members' losses and parts."""
+        losses = [m.loss(o, points) for m, o in zip(self._members, outputs, strict=True)]
+        total = torch.stack([loss for loss, _ in losses]).mean()
+        names = losses[0][1]
+        return total, {n: torch.stack([parts[n] for _, parts in losses]).mean() for n in names}
+
+    def points(self, outputs: list[Outputs]) -> Tensor:
+        return self._each(outputs).mean(dim=0)
+
+    def _each(self, outputs: list[Outputs]) -> Tensor:
+        """Return the members' points, (M, B, K, 2) unit box."""
+        return torch.stack([m.points(o) for m, o in zip(self._members, outputs, strict=True)])
+
+    def covariances(self, outputs: list[Outputs]) -> Tensor | None:
+        found = [m.covariances(o) for m, o in zip(self._members, outputs, strict=True)]
+        known = [c for c in found if c is not None]
+        if not known:
+            return None
+        apart = self._each(outputs)
+        apart = apart - apart.mean(dim=0)
+        return torch.stack(known).mean(dim=0) + torch.einsum(
+            "mbki,mbkj->bkij", apart, apart / len(apart)
+        )
+
+    @torch.no_grad()
+    def leaf_step(self, outputs: list[Outputs], points: Tensor) -> None:
+        for member, own in zip(self._members, outputs, strict=True):
+            member.leaf_step(own, points)
+
+    @torch.no_grad()
+    def instruments(self, outputs: Sequence[list[Outputs]], points: Tensor) -> dict[str, float]:
+        """The means of the members' readings; but l1_px is that of the committee, and members_px
+        the mean distance of a member from it."""
+        read = [
+            member.instruments([batch[i] for batch in outputs], points)
+            for i, member in enumerate(self._members)
+        ]
+        means = {name: sum(r[name] for r in read) / len(read) for name in read[0]}
+        each = torch.cat([self._each(batch) for batch in outputs], dim=1)
+        mean, size = each.mean(dim=0), self.frame.input_size
+        return means | {
+            "l1_px": size * float((mean - points).norm(dim=-1).mean()),
+            "members_px": size * float((each - mean).norm(dim=-1).mean()),
+        }
+
+    @torch.no_grad()
+    def gallery(self, outputs: Sequence[list[Outputs]], points: Tensor) -> list[LeafPicture]:
+        """Leaves of the first member."""
+        return self._members[0].gallery([batch[0] for batch in outputs], points)
