@@ -36,10 +36,10 @@ class UrlKey:
 
 _SCORED = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS)
 
-NORM = UrlKey("norm", (*_SCORED, LIVE), "Ocular", "normalisation: Ocular or Pupil")
 VIEW = UrlKey("view", (), None, "name of a stored view, which opens in place of the other keys")
-PINNED = UrlKey("pinned", (LEADERBOARD,), False, "whether the board is shown as it was at rev")
+NORM = UrlKey("norm", (*_SCORED, LIVE), "Ocular", "normalisation: Ocular or Pupil")
 REVISION = UrlKey("rev", _SCORED, None, "revision of the store when the link was made")
+PINNED = UrlKey("pinned", (LEADERBOARD,), False, "whether the board is shown as it was at rev")
 
 BOARD_DATASET = UrlKey("lb_dataset", (LEADERBOARD,), None, "dataset")
 BOARD_SUBSET = UrlKey("lb_subset", (LEADERBOARD,), None, "subset of the dataset")
@@ -108,19 +108,7 @@ LIVE_CURVE = UrlKey("live_curve", (LIVE,), "Validation NME", "curve: Validation 
 LIVE_WINDOW = UrlKey("live_last", (LIVE,), "day", "how far back runs that ended are shown")
 LIVE_EVERY = UrlKey("live_every", (LIVE,), "5 s", "how often the page looks again")
 
-KEYS = (
-    *(VIEW, NORM, REVISION, PINNED),
-    *(BOARD_DATASET, BOARD_SUBSET, BOARD_POINTS, BOARD_BOX),
-    *(BOARD_TEXT, BOARD_FAMILY, BOARD_SORT, BOARD_ORDER, BOARD_ROWS, BOARD_OPEN),
-    *(BOARD_BASE, BOARD_BOTH, BOARD_PUBLISHED, BOARD_VARY, BOARD_COLUMNS, BOARD_PAGE),
-    *(RUN_ID, RUN_EVALUATION, RUN_TAB, RUN_SEGMENTS, RUN_EPOCH),
-    *(RUN_LEAVES, RUN_TREE, RUN_PAGE, RUN_CHANGED),
-    *(IMAGES_EVALUATION, IMAGES_RUNS, IMAGES_SORT, IMAGES_ORDER, IMAGES_A, IMAGES_B),
-    *(IMAGES_PART, IMAGES_ERROR, IMAGES_PAGE, IMAGES_FACE, IMAGES_SEGMENTS),
-    *(COMPARE_EVALUATION, COMPARE_RUNS, COMPARE_CURVE, COMPARE_X, COMPARE_Y, COMPARE_ALL),
-    *(ABLATION_EVALUATION, ABLATION_BASE, ABLATION_FACTOR, ABLATION_BY, ABLATION_CELL),
-    *(LIVE_CURVE, LIVE_WINDOW, LIVE_EVERY),
-)
+KEYS = tuple(value for value in list(globals().values()) if isinstance(value, UrlKey))
 
 
 def of_page(page: str) -> tuple[UrlKey, ...]:
