@@ -53,6 +53,7 @@ EVERY = "All"
 """Choice of a filter that filters nothing."""
 
 _USUAL_ORDER = ("300w", "synthetic", "full", "common", "helen", "lfpw", "challenging", "all", "gt")
+_SEEN_IN_TRAINING = ("train", "val")
 _SCORED = tuple(score.key for score in SCORES)
 
 
@@ -60,6 +61,12 @@ def usual_order(name: str) -> tuple[int, str]:
     """Return a sorting key for datasets, subsets and boxes: as papers list them, then by name."""
     known = _USUAL_ORDER.index(name) if name in _USUAL_ORDER else len(_USUAL_ORDER)
     return known, name
+
+
+def offer_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
+    """Return a sorting key for what a filter offers: most rows first, on a tie in the usual order;
+    but train and val after all others, however many runs were chosen by them."""
+    return name in _SEEN_IN_TRAINING, -rows, usual_order(name)
 
 
 def evaluation_label(row: pd.Series) -> str:

@@ -16,7 +16,7 @@ ROWS_A_PAGE = 50
 
 def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
     """Show the filters of boards, return norm and values; each filter offers what the ones before
-    it leave, the fullest first."""
+    it leave, see `board.offer_order`."""
     chosen: dict[str, str] = {}
     filters = (
         (url_keys.BOARD_DATASET, "dataset", "Dataset", None),
@@ -33,7 +33,7 @@ def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
             "ranked by it.",
         )
         for key, column, label, help_text in filters:
-            options = _fullest_first(boards, column)
+            options = _offered(boards, column)
             with st.container(width=160):
                 chosen[column] = url_state.select(key, label, options, help_text)
             boards = boards[boards[column] == chosen[column]]
@@ -115,7 +115,7 @@ def _baseline(rows: pd.DataFrame) -> pd.Series | None:
     return None if found is None else rows[rows["id"] == found].iloc[0]
 
 
-def _fullest_first(boards: pd.DataFrame, column: str) -> list[str]:
-    """Return the values of a filter, most rows first; on a tie in the usual order."""
+def _offered(boards: pd.DataFrame, column: str) -> list[str]:
+    """Return the values of a filter in the order in which it offers them."""
     counts = boards.groupby(column)["entries"].sum().to_dict()
-    return sorted(counts, key=lambda name: (-counts[name], board.usual_order(name)))
+    return sorted(counts, key=lambda name: board.offer_order(name, counts[name]))

@@ -50,13 +50,13 @@ class Contender:
 
 
 def choose_board(current: Store, key: UrlKey) -> Board | None:
-    """Show a choice of the boards that have rows, the fullest first; None if there is none."""
+    """Show a choice of the boards that have rows; None if there is none."""
     boards = store.boards(current).assign(flip_test=True)
     if boards.empty:
         return None
     boards["label"] = boards.apply(board.evaluation_label, axis=1)
-    boards["usual"] = boards["subset"].map(board.usual_order)
-    boards = boards.sort_values(["entries", "usual"], ascending=[False, True])
+    boards["order"] = list(map(board.offer_order, boards["subset"], boards["entries"]))
+    boards = boards.sort_values("order")
     label = url_state.select(
         key, "Evaluation", list(boards["label"]), "Dataset, subset and box of the crops; see About."
     )

@@ -92,6 +92,12 @@ def test_usual_order_lists_common_before_challenging_and_strangers_last():
     assert sorted(names, key=board.usual_order) == ["common", "challenging", "aardvark", "zebra"]
 
 
+def test_a_filter_offers_the_fullest_first_but_never_what_runs_were_chosen_by():
+    rows = {"val": 40, "lfpw": 3, "common": 3, "helen": 5, "train": 9}
+    offered = sorted(rows, key=lambda name: board.offer_order(name, rows[name]))
+    assert offered == ["helen", "common", "lfpw", "val", "train"]
+
+
 def test_an_evaluation_is_labelled_by_what_is_unusual(entries):
     row = entries.iloc[0]
     assert board.evaluation_label(row) == "synthetic/common/gt"
