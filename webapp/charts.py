@@ -124,9 +124,13 @@ def _mark(figure: go.Figure, x: float, text: str, side: str) -> None:
     )
 
 
+_WORD_PX, _AXES_PX = 20, 100  # a line of text; what margins and axis take of a chart's height
+
+
 def mark(figure: go.Figure, x: float, end: float, text: str) -> None:
     """Draw a thin line through all panels of a figure and write above it what it is, on the side
-    that has room. end: of the axis, which starts at 0."""
+    that has room; a legend goes above the word. end: of the axis, which starts at 0."""
+    figure.update_layout(legend_y=1 + _WORD_PX / (figure.layout.height - _AXES_PX))
     _mark(figure, x, text, "right" if x > end / 2 else "left")
 
 
@@ -161,10 +165,13 @@ def curves(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
 
 
 _LOSS, _VALIDATION = "Training loss", "Validation"
+_TITLES = {"lr": "Learning rate", "l1_px": "Error of the landmarks on val, px"}
 
 
 def _title(group: str, names: list[str]) -> str:
-    return group if group in (_LOSS, _VALIDATION) or len(names) > 1 else names[0]
+    if group in (_LOSS, _VALIDATION) or len(names) > 1:
+        return group
+    return _TITLES.get(names[0], names[0])
 
 
 def _group(metric: str) -> str:
@@ -179,8 +186,8 @@ def _group(metric: str) -> str:
 def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | None) -> Chart:
     in_percent = all("nme" in name for name in names)
     shown = frame.loc[frame["metric"].isin(names), "value"] * (100 if in_percent else 1)
-    axis = names[0] if len(names) == 1 else "value"
-    axis = f"{axis}, %" if in_percent else axis
+    axis = names[0] if len(names) == 1 else "loss" if title == _LOSS else "value"
+    axis = "NME, %" if in_percent else axis
     figure = go.Figure(layout=theme.layout(x="epoch", y=axis, height=300))
     said = []
     for name, colour in zip(names, theme.LINES * len(names), strict=False):

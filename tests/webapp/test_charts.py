@@ -58,7 +58,8 @@ def test_any_metric_has_its_place_losses_and_validation_first():
         lr=[1e-3, 1e-4], val_nme=[0.05, 0.04],
     )  # fmt: skip
     drawn = charts.curves(frame, best_epoch=2)
-    assert [chart.title for chart in drawn] == ["Training loss", "Validation", "gate", "lr"]
+    titles = ["Training loss", "Validation", "gate", "Learning rate"]
+    assert [chart.title for chart in drawn] == titles
     assert [[trace.name for trace in chart.figure.data] for chart in drawn] == [
         ["loss", "loss_leaf"],
         ["val_nme"],
@@ -70,7 +71,7 @@ def test_any_metric_has_its_place_losses_and_validation_first():
 def test_nme_is_drawn_in_percent_and_the_best_epoch_marked():
     (chart,) = charts.curves(epochs(val_nme=[0.05, 0.04, 0.045]), best_epoch=2)
     assert list(chart.figure.data[0].y) == [5, 4, 4.5]
-    assert chart.figure.layout.yaxis.title.text == "val_nme, %"
+    assert chart.figure.layout.yaxis.title.text == "NME, %"
     assert chart.figure.layout.shapes[0].x0 == 2
     assert chart.figure.layout.annotations[0].text == "best: epoch 2"
 
@@ -92,3 +93,10 @@ def test_logarithmic_axes_label_whole_numbers():
     assert axis["ticktext"] == ["1", "2", "5", "10", "20", "50", "100", "200", "500"]
     wide = charts.log_axis(pd.Series([0.002, 30.0]))
     assert wide["ticktext"] == ["0.001", "0.01", "0.1", "1", "10"]
+
+
+def test_a_legend_stands_above_the_word_of_the_best_epoch():
+    (chart,) = charts.curves(epochs(loss=[2.0, 1.0], loss_leaf=[1.0, 0.5]), best_epoch=1)
+    (word,) = chart.figure.layout.annotations
+    room = chart.figure.layout.height - 100  # px of the axes
+    assert (chart.figure.layout.legend.y - word.y) * room >= word.font.size
