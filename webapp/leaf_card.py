@@ -23,6 +23,7 @@ SIDE = 300
 _GAP, _COLUMNS = 4, 3
 _FACE = (SIDE - (_COLUMNS - 1) * _GAP) / _COLUMNS
 _ZOOM_OUT = 1.3  # a window is shown with some of its surroundings
+_AROUND = 0.3  # side of what is shown around a lone landmark, as a share of the box
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,25 @@ def card(leaf: LeafPicture, mean_shape: np.ndarray, faces: Sequence[Portrait | N
     return "".join(parts)
 
 
-def view(leaf: LeafPicture) -> tuple[float, float, float]:
+def view(leaf: LeafPicture, mean_shape: np.ndarray) -> tuple[float, float, float]:
     """Return left, top and side of the square of the unit box that shows a leaf: the box, or the
-    window of its distribution where that is much smaller."""
-    if leaf.extent is None:
+    window of its distribution where that is much smaller, or what lies around its one landmark."""
+    if leaf.extent is not None:
+        left, top, right, bottom = leaf.extent
+        side = _ZOOM_OUT * max(right - left, bottom - top)
+    elif len(leaf.landmarks) == 1:
+        left, top = right, bottom = mean_shape[leaf.landmarks[0]]
+        reach = np.abs(leaf.points[0] - (left, top)) + leaf.spread[0]
+        side = max(_AROUND, 2 * _ZOOM_OUT * float(reach.max()))
+    else:
         return 0.0, 0.0, 1.0
-    left, top, right, bottom = leaf.extent
-    side = _ZOOM_OUT * max(right - left, bottom - top)
     if side >= 1:
         return 0.0, 0.0, 1.0
     return (left + right - side) / 2, (top + bottom - side) / 2, side
 
 
 def _content(leaf: LeafPicture, mean_shape: np.ndarray) -> Iterable[str]:
-    left, top, side = view(leaf)
+    left, top, side = view(leaf, mean_shape)
     scale = SIDE / side
 
     def px(unit: np.ndarray) -> np.ndarray:
@@ -76,7 +82,7 @@ def _content(leaf: LeafPicture, mean_shape: np.ndarray) -> Iterable[str]:
     yield from _outlines(px(mean_shape), theme.QUIET, 1.5)
     known = [*leaf.landmarks]
     if len(known) < landmarks.N_POINTS:
-        yield from _circles(px(mean_shape[known]), 3, fill="none", stroke=theme.QUIET)
+        yield from _circles(px(mean_shape[known]), 4, fill="none", stroke=theme.QUIET)
     yield from _ellipses(px(leaf.points), leaf.spread * scale)
     if known:
         yield from _outlines(_full(px(leaf.points), known), theme.VERMILLION, 1.5)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from drf import geometry, overlay
+from drf import geometry, landmarks, overlay
 from drf.results import LeafPicture
 from webapp import leaf_card, store, theme, url_keys, url_state
 from webapp.leaf_card import Portrait
@@ -66,7 +66,12 @@ def _legend(*, maps: bool) -> None:
 
 def _caption(leaf: LeafPicture) -> str:
     place = f"leaf {leaf.leaf} of tree {leaf.tree}"
-    return f"**{plain(percent(100 * leaf.share))}** · {place}  \n{plain(leaf.title)}"
+    return f"**{plain(percent(100 * leaf.share))}** · {place}  \n{plain(_of(leaf))}"
+
+
+def _of(leaf: LeafPicture) -> str:
+    """Return what a leaf speaks of, a lone landmark by its name."""
+    return landmarks.name(leaf.landmarks[0]) if len(leaf.landmarks) == 1 else leaf.title
 
 
 def _alt(leaf: LeafPicture) -> str:
@@ -78,7 +83,7 @@ def _alt(leaf: LeafPicture) -> str:
         strongest, weakest = leaf.weights[0], leaf.weights[-1]
         attracts = f"attracts {len(leaf.faces)} faces, weights {strongest:.2f} to {weakest:.2f}"
     return (
-        f"Leaf {leaf.leaf} of tree {leaf.tree}, {leaf.title}: {percent(100 * leaf.share)} of the"
+        f"Leaf {leaf.leaf} of tree {leaf.tree}, {_of(leaf)}: {percent(100 * leaf.share)} of the"
         f" routing; lies at {x:.2f} across and {y:.2f} down, standard deviation {spread:.3f};"
         f" {attracts}"
     )

@@ -48,7 +48,13 @@ def test_what_has_no_place_there_stays_with_the_curves(shop):
     app = shop.run("forest", run_tab="Training")
     titles = [element.value for element in app.subheader]
     assert titles == [
-        *("Training loss", "Validation", "gate_drift", "lr", "The same faces in epoch 40 of 40")
+        *(
+            "Training loss",
+            "Validation",
+            "gate_drift",
+            "Learning rate",
+            "The same faces in epoch 40 of 40",
+        )
     ]
 
 
@@ -102,7 +108,7 @@ def test_leaves_are_shown_a_page_at_a_time_with_alt_texts(shop):
     assert not app.exception
     first = pictures(app)
     assert len(first) == leaves.PAGE
-    assert first[0].alt.startswith("Leaf 0 of tree 0, landmark 36: 20.00 % of the routing; lies at")
+    assert first[0].alt.startswith("Leaf 0 of tree 0, 36 · right eye, outer corner: 20.00 %")
     assert "attracts 6 faces, weights 0.90 to 0.40" in first[0].alt
     assert first[0].caption.startswith("**20\\.00 \\%** · leaf 0 of tree 0")
     second = pictures(shop.run("forest", run_tab="Leaves", run_page="2"))
@@ -116,7 +122,9 @@ def test_leaves_are_chosen_by_tree_and_by_what_they_speak_of(shop):
     assert all("of tree 1," in picture.alt for picture in pictures(app))
     app.selectbox(key="run_leaves").select("landmark 54").run()
     assert len(pictures(app)) == 7
-    assert all("of tree 1, landmark 54:" in picture.alt for picture in pictures(app))
+    assert all(
+        "of tree 1, 54 · outer lip, left corner:" in picture.alt for picture in pictures(app)
+    )
 
 
 def test_a_page_that_the_filters_leave_empty_is_not_shown(shop):

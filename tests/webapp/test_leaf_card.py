@@ -62,7 +62,7 @@ def test_the_distribution_is_opaque_where_it_is_large():
 
 def test_a_small_window_is_enlarged_with_its_surroundings():
     small = leaf(extent=(0.4, 0.1, 0.6, 0.3))
-    left, top, side = leaf_card.view(small)
+    left, top, side = leaf_card.view(small, mean())
     assert (left + side / 2, top + side / 2) == pytest.approx((0.5, 0.2))
     assert side == pytest.approx(0.26)
     card = parsed(small)
@@ -76,9 +76,21 @@ def test_a_small_window_is_enlarged_with_its_surroundings():
     )
 
 
+def test_a_lone_landmark_without_a_distribution_is_enlarged_around_its_mean_place():
+    place = mean()[36]
+    vector = leaf(points=np.float32(place[None] + 0.03), spread=np.float32([[0.01, 0.01]]),
+                  distribution=None, extent=None)  # fmt: skip
+    ring, disc = parsed(vector).iter(f"{SVG}circle")
+    assert numbers(ring, "cx", "cy") == pytest.approx([SIDE / 2] * 2, abs=0.06)
+    assert numbers(disc, "cx", "cy") == pytest.approx([SIDE * 0.6] * 2, abs=0.06)
+    far = leaf(points=np.float32(place[None] - 0.2), distribution=None, extent=None)
+    *_, disc = parsed(far).iter(f"{SVG}circle")
+    assert 0 < min(numbers(disc, "cx", "cy")) < SIDE / 2  # it never leaves the card
+
+
 @pytest.mark.parametrize("extent", [(0.0, 0.0, 1.0, 1.0), (0.1, 0.1, 0.9, 0.9)])
 def test_a_large_window_shows_the_whole_box(extent):
-    assert leaf_card.view(leaf(extent=extent)) == (0, 0, 1)
+    assert leaf_card.view(leaf(extent=extent), mean()) == (0, 0, 1)
 
 
 def test_a_whole_face_has_its_outlines_over_those_of_the_mean():
