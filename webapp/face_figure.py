@@ -91,12 +91,11 @@ def draw(
     for number, shape in enumerate(shapes):
         guess = geometry.apply(to_frame, shape.prediction.astype(np.float64))
         seen.append(guess)
-        paths = [np.full((1, 2), np.nan)]
-        if error_segments:
-            paths.append(_joined(truth, guess))
+        segments = _joined(truth, guess) if error_segments else guess[:0]
+        traces += _model(number, shape, segments, guess, ground_truth, norm)
         if shape.covariances is not None:
-            paths.append(_ellipses(shape, to_frame))
-        traces += _model(number, shape, np.concatenate(paths), guess, ground_truth, norm)
+            pen = {"color": look(number)[0], "width": 1}
+            traces.append(_lines(_ellipses(shape, to_frame), pen, str(number)) | {"opacity": 0.7})
     figure = go.Figure([*traces, *_ground_truth(truth)], _layout())
     _frame(figure, np.concatenate(seen), crop)
     return Chart(name, figure, _alt(name, ground_truth, shapes, norm))
@@ -120,7 +119,7 @@ def _layout() -> dict[str, Any]:
 def _model(
     number: int,
     shape: Shape,
-    path: np.ndarray,
+    segments: np.ndarray,
     guess: np.ndarray,
     ground_truth: np.ndarray,
     norm: metrics.Norm,
@@ -143,7 +142,7 @@ def _model(
         "<extra>%{fullData.name}</extra>",
     }
     faint = _lines(_outlines(guess), {"color": colour, "width": 1}, str(number)) | {"opacity": 0.6}
-    return [faint, _lines(path, {"color": colour, "width": 1.8}, str(number)), markers]
+    return [faint, _lines(segments, {"color": colour, "width": 1.8}, str(number)), markers]
 
 
 def _ground_truth(truth: np.ndarray) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from webapp.contenders import Contender
 from webapp.face_figure import Shape
 from webapp.store import StoredFace
 from webapp.text import percent, plain
-from webapp.url_keys import UrlKey
 
 _GLYPHS = dict(zip(face_figure.MARKERS, "●■◆▲✚✖★", strict=True))
 _CONFIG = theme.CHART_CONFIG | {"scrollZoom": True}
@@ -64,15 +63,21 @@ def _dialog(album: Album) -> None:
     name = st.query_params.get(url_keys.IMAGES_FACE.name, "")
     if name not in album.ids:
         return
-    picture, side = st.columns([5, 2], gap="medium")
+    # The picture comes last: the room that a chart leaves below it on a phone then ends the page.
+    side, picture = st.columns([2, 5], gap="medium")
     with side:
         st.subheader(plain(name))
         _leaf_through(album, name)
-        segments = _toggle("Show the error of each point", url_keys.IMAGES_SEGMENTS)
+        segments = url_state.toggle(url_keys.IMAGES_SEGMENTS, "Show the error of each point")
     found = _read(album, name)
     with side:
         told = any(face.covariances is not None for face in found)
-        ellipses = told and _toggle("Show the error to expect", url_keys.IMAGES_ELLIPSES)
+        ellipses = told and url_state.toggle(
+            url_keys.IMAGES_ELLIPSES,
+            "Show the error to expect",
+            f"An ellipse of {face_figure.SIGMAS:g} standard deviations, where a model says how sure"
+            " it is of a landmark.",
+        )
         _errors(album, found)
         st.caption(
             "Point at a landmark: its name, and its share of this image's NME. Scroll to zoom, drag"
@@ -80,10 +85,6 @@ def _dialog(album: Album) -> None:
         )
     with picture:
         _figure(album, name, found, segments=segments, ellipses=ellipses)
-
-
-def _toggle(label: str, key: UrlKey) -> bool:
-    return st.toggle(label, value=bool(key.default), key=key.name, bind="query-params")
 
 
 def _leaf_through(album: Album, name: str) -> None:

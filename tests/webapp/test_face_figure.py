@@ -36,9 +36,9 @@ def places(trace):
     return np.stack([trace.x, trace.y], axis=1)
 
 
-def lines_of(chart):
-    """The path of segments and ellipses of the first model; before it come its outlines."""
-    return places(traces(chart, "lines")[1])[1:]
+def lines_of(chart, place=1):
+    """The path of the first model's segments, or at place 2 of its ellipses; at 0 its outlines."""
+    return places(traces(chart, "lines")[place])
 
 
 def test_markers_lie_on_the_pixels_of_the_crop(face):
@@ -103,7 +103,7 @@ def test_a_covariance_is_an_ellipse_of_two_standard_deviations_in_the_picture(fa
     covariances = np.tile([[4.0, 1.5], [1.5, 1.0]], (68, 1, 1))
     covariances[40] = np.nan  # a landmark that the model says nothing of
     guess = shape(truth, covariances=covariances)
-    path = lines_of(drawn(face, [guess], error_segments=False))
+    path = lines_of(drawn(face, [guess], error_segments=False), place=2)
     outlines = path.reshape(67, -1, 2)[:, :-1]
     centres = np.delete(guess.prediction, 40, axis=0)
     away = geometry.apply(to_picture, outlines.astype(float)) - centres[:, None]
