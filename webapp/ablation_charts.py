@@ -56,7 +56,7 @@ def nme(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
         )
         _ring(figure, line, line.rows["nme"])
     base, best = _baseline(frame), frame.loc[frame["nme"].idxmin()]
-    _level(figure, base["nme"], f"baseline {base['nme']:.2f} %")
+    _level(figure, base["nme"], f"baseline {base['nme']:.2f} %", _left(frame, base))
     alt = (
         f"{norm} NME against {' and '.join(keys)}: best {best['nme']:.2f} % at"
         f" {named(best, keys)}, baseline {base['nme']:.2f} % at {named(base, keys)}."
@@ -92,8 +92,9 @@ def difference(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
             hovertemplate="%{customdata}<extra></extra>",
         )
         _ring(figure, line, 0 * line.rows["nme"])
-    base = named(_baseline(frame), keys)
-    _level(figure, 0.0, "baseline")
+    row = _baseline(frame)
+    base = named(row, keys)
+    _level(figure, 0.0, "baseline", _left(frame, row))
     counts = frame.loc[frame["verdict"] != BASELINE, "verdict"].value_counts()
     told = ", ".join(f"{n} {verdict[2:]}" for verdict, n in counts.items())
     alt = f"Difference of the {norm} NME to {base} with 95 % intervals: {told}."
@@ -197,12 +198,18 @@ def _ticks(update: Callable[..., Any], values: Sequence[str | None]) -> None:
     update(tickmode="array", tickvals=list(range(len(values))), ticktext=short)
 
 
-def _level(figure: go.Figure, y: float, text: str) -> None:
+def _left(frame: pd.DataFrame, base: pd.Series) -> bool:
+    """Whether the word of the baseline's level stands on the left: away from its mark."""
+    values = ablation.in_order(set(frame["value_0"]))
+    return values.index(base["value_0"]) > (len(values) - 1) / 2
+
+
+def _level(figure: go.Figure, y: float, text: str, left: bool) -> None:
     figure.add_hline(y=y, line={"color": theme.QUIET, "width": 1.5, "dash": "dot"})
     figure.add_annotation(
-        x=1,
+        x=0 if left else 1,
         xref="paper",
-        xanchor="right",
+        xanchor="left" if left else "right",
         y=y,
         yanchor="bottom",
         text=text,
