@@ -64,7 +64,7 @@ class Combination:
     @property
     def name(self) -> str:
         """What its runs, which differ in the seed alone, are called on the board."""
-        return f"ablation: {self.trees} trees, depth {self.depth}, sigma {self.sigma:g}"
+        return f"ablation: trees {self.trees}, depth {self.depth}, sigma {self.sigma:g}"
 
     def request(self, base: dict[str, object]) -> Request:
         """Return what `drf train` would be asked for."""
