@@ -17,6 +17,9 @@ head       share of the step that is not there when the same step trains the bac
 GB         largest allocation of the training; of CUDA alone
 waits      synchronisations that torch reports per step; of CUDA alone
 
+What ends it early (Ctrl-C, `timeout`) leaves the families that were read. A committee has no
+backbone of its own: what its head costs is said of its members' family.
+
 Keep what --json prints on a GPU as benchmarks/results/gpu_check-DEVICE-DATE.json, for one
 gpu_check-nvidia-h100-2026-12-01.json; a later run is a new file.
 
@@ -30,6 +33,7 @@ import argparse
 import copy
 import json
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -182,10 +186,11 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, effort: Ef
     outcome = trainer.run()
     memory = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else None
     whole = stepper(trainer)
-    backbone = BackboneAlone(trainer.model, used_levels(trainer.model, whole))
-    alone = stepper(bench.trainer(config, backbone))
     peaks = peak_steps(bench.device, bench.precision)
-    steps = {"whole": whole, "alone": alone} | {name: step for name, (step, _) in peaks.items()}
+    steps = {"whole": whole} | {name: step for name, (step, _) in peaks.items()}
+    if hasattr(trainer.model, "backbone"):
+        backbone = BackboneAlone(trainer.model, used_levels(trainer.model, whole))
+        steps["alone"] = stepper(bench.trainer(config, backbone))
     times = medians(in_turn(steps, effort.blocks, effort.repeats))
     flops, peak = flops_of(whole), max(work / times[name] for name, (_, work) in peaks.items())
     nme = outcome.best_val_nme
@@ -202,7 +207,7 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, effort: Ef
         gflop_per_step=flops / 1e9,
         peak_tflops=peak / 1e12,
         share_of_peak=flops / times["whole"] / peak,
-        head_share=1 - times["alone"] / times["whole"],
+        head_share=1 - times["alone"] / times["whole"] if "alone" in times else None,
         memory_gb=memory,
         waits_per_step=waits_of(whole, effort.repeats) if on_gpu else None,
     )
@@ -224,6 +229,9 @@ def check(arguments: argparse.Namespace, effort: Effort, scratch: Path) -> dict[
         print(f"{family} …", file=sys.stderr)
         try:
             readings.append(read(family, preset, arguments.settings, bench, effort))
+        except KeyboardInterrupt:
+            print("stopped: what was read so far follows", file=sys.stderr)
+            break
         except ModuleNotFoundError as error:
             readings.append(Reading(family, preset, skipped=f"{error.name} is not installed"))
         except (DrfError, RuntimeError) as error:  # the others are read all the same
@@ -276,6 +284,7 @@ def main() -> int:
     effort = Effort(arguments.faces, 10, 0, arguments.minutes, blocks=9, repeats=10)
     if arguments.quick:
         effort = Effort(faces=24, steps=2, epochs=2, minutes=0.0, blocks=3, repeats=1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as scratch:
         document = check(arguments, effort, Path(scratch))
     if arguments.json:

@@ -62,7 +62,8 @@ def test_every_family_that_learns_is_read_with_torch_numpy_opencv_and_safetensor
         assert row["gflop_per_step"] > 0
         assert row["peak_tflops"] > 0
         assert row["share_of_peak"] > 0
-        assert row["head_share"] < 1
+        committee = row["family"] == "cascade-committee"  # its members have backbones, not it
+        assert row["head_share"] is None if committee else row["head_share"] < 1
         assert row["memory_gb"] is None
         assert row["waits_per_step"] is None
 
