@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from drf.errors import DrfError, NotFoundError
-from webapp import named_views, store, url_keys, url_state
+from webapp import mishap, named_views, store, url_keys, url_state
 from webapp.text import plain
 
 ICON = str(Path(__file__).with_name("icon.svg"))
@@ -79,6 +79,8 @@ def main() -> None:
         page.run()
     except DrfError as error:  # the store went away, or broke, between two reads
         _unusable(error)
+    except Exception as error:  # whatever else it is, visitors see no traceback
+        mishap.tell(error)
     with notices:
         url_state.show_notices()
 

@@ -9,8 +9,20 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
 from tests.webapp import examples
+from webapp import mishap
 
 APP = REPOSITORY / "webapp/app.py"
+TELL = mishap.tell
+
+
+@pytest.fixture(autouse=True)
+def faults_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What visitors would read as a sentence fails the test that meets it."""
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    monkeypatch.setattr(mishap, "tell", fail)
 
 
 @dataclass(frozen=True)

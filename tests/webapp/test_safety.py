@@ -9,8 +9,9 @@ import streamlit.config
 
 from db.connection import open_store
 from db.runs import record_epoch
-from tests.webapp.conftest import APP, opened, texts
+from tests.webapp.conftest import APP, TELL, opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
+from webapp import mishap, store
 
 TABS = ("Results", "Faces", "Training", "Forest", "Leaves", "Configuration")
 
@@ -78,6 +79,22 @@ def broken(path: Path, kind: str) -> None:
             " VALUES ('drf', 'm999', '')"
         )
         db.close()
+
+
+def test_a_fault_is_a_sentence_and_a_reference_to_the_log(shop, monkeypatch, caplog):
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("/srv/secret")
+
+    monkeypatch.setattr(store, "boards", broken)
+    monkeypatch.setattr(mishap, "tell", TELL)
+    app = opened()
+    assert not app.exception
+    (sentence,) = (element.value for element in app.error)
+    (logged,) = (record for record in caplog.records if record.name == "drf.webapp")
+    assert sentence.endswith(f"{logged.getMessage()}.")
+    assert logged.exc_info is not None
+    for word in ("secret", "ValueError", "Traceback", str(APP.parent), streamlit.__version__):
+        assert word not in texts(app)
 
 
 @pytest.mark.parametrize("page", [None, "views/run.py", "views/about.py"])
