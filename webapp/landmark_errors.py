@@ -79,7 +79,14 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
             "size": _sizes(percents),
             "colorscale": "Cividis",
             "line": {"color": theme.QUIET, "width": 1},
-            "colorbar": {"title": {"text": "error, %"}, "thickness": 12, "outlinewidth": 0},
+            "colorbar": {  # below: a phone has no width to spare
+                "title": {"text": "error, %"},
+                "orientation": "h",
+                "thickness": 12,
+                "outlinewidth": 0,
+                "y": 0,
+                "yanchor": "top",
+            },
         },
     )
     figure.update_layout(hovermode="closest")
