@@ -27,7 +27,7 @@ from webapp.text import plain
 _CHOICE, _TABLE, _SHOWN = "abl_choice", "abl_table", "abl_shown"
 _NONE = str(url_keys.ABLATION_BY.default)
 _CELLS = ("NME", "Difference")
-_THREE_LINES_PX = 72
+_TWO_LINES_PX = 54
 
 
 def page(current: Store) -> None:
@@ -238,11 +238,11 @@ def _left_out(settings: Settings, base: int, keys: Sequence[str]) -> None:
         rows.assign(run=rows["run"].str[:8]),
         hide_index=True,
         height="content" if len(rows) <= 8 else 460,
-        row_height=_THREE_LINES_PX,
+        row_height=_TWO_LINES_PX,
         column_config={
             "name": text("Run", width=220),
             "run": text("Id", width=90),
-            "why": text("What differs: baseline → run"),
+            "why": text("What differs: baseline → run", width=800),
         },
         alt=f"{len(rows)} runs that are not compared, and what differs",
     )
