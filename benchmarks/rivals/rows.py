@@ -62,7 +62,7 @@ ROWS = (
     Row("shared-2048", "notes: 2048 shared leaves", preset="notes/shared-2048"),
     Row("single-map", "notes: all landmarks in one map", preset="heatmap-forest-single-map"),
     Row("cascade-forest", "cascade forest", preset="cascade-forest", seeds=3),
-    Row("cascade-forest-small", "cascade forest, small", preset="cascade-forest-small", seeds=3),
+    Row("cascade-forest-small", "cascade forest, small", preset="cascade-forest-small"),
     Row("cascade-mlp", "control: MLPs for forests", preset="cascade-mlp", seeds=3),
     Row(
         "cascade-forest-large",
