@@ -1,0 +1,103 @@
+"""Whoever cannot see hears what is shown, and whoever has no mouse reaches every control."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tests.webapp.conftest import APP
+from tests.webapp.test_browser import address, large_face, page, query
+
+__all__ = ["address", "page"]  # fixtures
+
+SHOWN = {"image", "plotly_chart", "dataframe"}
+
+# Of a group of radio buttons or tabs the Tab key reaches one, and arrow keys the others: the group
+# is the control. So is a box to choose from, which opens by an arrow key and gives its last choice
+# back by the Backspace key. Toolbars come when what they belong to has the focus.
+NUMBERED = """() => {
+    const composed = '[data-testid=stButtonGroup], [role=tablist], [data-testid=stSelectbox],'
+        + '[data-testid=stMultiSelect]';
+    const simple = [...document.querySelectorAll('button, a[href], input, summary')].filter(e =>
+        !e.disabled && e.checkVisibility() && !e.closest('details:not([open]) > :not(summary)')
+        && !e.matches('[data-testid=stBaseButton-elementToolbar]') && !e.closest(composed));
+    const controls = [...simple, ...document.querySelectorAll(composed)];
+    controls.forEach((element, number) => { element.dataset.number = number; });
+    document.activeElement.blur();
+    return controls.length;
+}"""
+FOCUSED = """() => document.activeElement.closest('[data-number]')?.dataset.number
+    ?? document.activeElement.tagName"""
+
+
+def calls(source: str) -> Iterator[ast.Call]:
+    """What the source calls of Streamlit that shows a picture, a chart or a table."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            if isinstance(owner, ast.Name) and owner.id == "st" and node.func.attr in SHOWN:
+                yield node
+
+
+def test_every_picture_chart_and_table_has_an_alt_text():
+    found = [
+        (file.name, call)
+        for file in APP.parent.rglob("*.py")
+        for call in calls(file.read_text(encoding="utf-8"))
+    ]
+    assert len(found) > 12
+    for name, call in found:
+        assert any(keyword.arg == "alt" for keyword in call.keywords), (name, call.lineno)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "where", ["", "run", "run?run_tab=Training", "images", "compare", "ablations", "live", "about"]
+)
+def test_the_keyboard_reaches_every_control(page, address, where):
+    page.goto(f"{address}/{where}")
+    page.get_by_role("heading", level=1).wait_for()
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
+    expected = page.evaluate(NUMBERED)
+    assert expected > 10
+    reached = set()
+    for _ in range(4 * expected + 100):  # every cell of a table is a stop as well
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate(FOCUSED))
+        if "BODY" in reached:
+            break
+    missed = {str(number) for number in range(expected)} - reached
+    missing = "n => document.querySelector(`[data-number='${n}']`)?.outerHTML"
+    assert not [page.evaluate(missing, number) for number in missed]
+
+
+@pytest.mark.browser
+def test_keys_choose_what_a_page_shows_and_leaf_through_faces(page, address):
+    page.goto(address)
+    page.get_by_role("radio", name="Ocular").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    page.wait_for_function("() => location.search.includes('norm=Pupil')")
+    subset = page.get_by_role("combobox", name="Subset")
+    subset.focus()
+    page.keyboard.press("ArrowDown")
+    page.get_by_role("option", name="challenging").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.get_by_text("26 faces of synthetic challenging").wait_for()
+
+    page.goto(f"{address}/images?img_eval=synthetic/common/gt")
+    tile = page.locator("[class*=st-key-img_open_] button").first
+    tile.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => location.search.includes('img_face')")
+    first = query(page)["img_face"][0]
+    large_face(page, first)
+    page.get_by_role("button", name="Next", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").get_by_text("2 of 30 in the order of the page").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
