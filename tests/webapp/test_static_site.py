@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from db import bundle, reads
 from db.connection import open_reader
 from drf.errors import UsageError
+from tests.conftest import REPOSITORY
 from tests.webapp.boards import store_with_seeds
 from tests.webapp.conftest import Shop
 from webapp.static_site import face_svg, folder
@@ -238,3 +240,17 @@ def test_paths_lead_through_the_predicted_points(places, unknown):
     assert np.allclose(np.array(starts, float), (crop + 0.5) * 2, atol=0.051)
     assert drawn.errors.count("M") == len(known)
     assert "nan" not in "".join(vars(drawn).values())
+
+
+@pytest.mark.slow
+def test_fifty_runs_on_330_faces_take_at_most_25_mb(tmp_path, monkeypatch):
+    """Crops of noise, near as large as those of photographs; every run shows its own faces."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    fill = importlib.import_module("load.fill")
+    fill.fill(tmp_path / "drf.db", fill.Size(runs=50, evaluations=1, faces=330))
+    con = open_reader(tmp_path / "drf.db")
+    chosen = bundle.select(con, runs=(), subset=None)
+    site = write_site(con, tmp_path / "board", chosen, faces=6, images=True)
+    con.close()
+    assert site.runs == 50
+    assert site.size_bytes <= 25e6
