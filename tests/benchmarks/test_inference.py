@@ -1,0 +1,42 @@
+"""What few leaves cost is read off a trained cascade, soft routing as `drf eval` has it."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from cli.scoring import Target, score
+from cli.session import Places, start
+from db.location import run_folder
+from drf.methods import Request
+from drf.training import checkpoint
+from tests.conftest import REPOSITORY
+
+TINY = {
+    "data.size": 60,
+    "data.input_size": 64,
+    "model.width": 8,
+    "model.features": 8,
+    "model.trees": 2,
+    "model.exchange": 8,
+    "training.epochs": 1,
+    "training.device": "cpu",
+    "training.precision": "fp32",
+}
+
+
+def test_soft_routing_is_what_is_evaluated_and_all_leaves_are_soft_routing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    monkeypatch.setenv("DRF_CACHE", str(tmp_path / "cache"))
+    inference = importlib.import_module("inference")
+    places = Places(tmp_path / "drf.db", None, None, None)
+    run = start(Request("cascade-forest", options=TINY | {"model.tree_depth": 3}), places).run
+    found = inference.accuracy(run_folder(places.db, run) / checkpoint.BEST, None)
+    stored = score(run, Target("val", precision="fp32"), places)["ocular"]["nme"]
+    assert found["soft"] == pytest.approx(stored, rel=1e-4)
+    assert found["top 8"] == pytest.approx(found["soft"], rel=1e-4)  # of 2^3 leaves
+    assert found["hard"] != pytest.approx(found["soft"], rel=1e-6)
