@@ -9,6 +9,7 @@ import pandas as pd
 from db import reads
 from db.entries import records
 from drf import statistics
+from webapp.board import offer_order
 
 _OF_RUN = ("run", "name", "family", "preset", "track", "seed", "status", "method")
 _COST = ("params", "macs", "ms_per_face", "wall_s")
@@ -16,8 +17,8 @@ _TRACE = ("evaluation", "checkpoint", "manifest_digest", "created_at")
 
 
 def boards(entries: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the boards of `entries` (columns of `reads.leaderboard` and `method`, `page`), the
-    fullest first, the one of more faces on a tie.
+    """Return the boards of `entries` (columns of `reads.leaderboard` and `method`, `page`), in
+    the order in which the app offers them.
 
     Each: id and title, `runs`, one row an evaluation, and `methods`, one row a group of runs that
     differ only in their seed: means, and `sd` of both NMEs; scores in percent. Rows are worst last.
@@ -26,7 +27,7 @@ def boards(entries: pd.DataFrame) -> list[dict[str, Any]]:
         (dict(zip(reads.BOARD, key, strict=True)), rows)
         for key, rows in entries.groupby(list(reads.BOARD), sort=True)
     ]
-    groups.sort(key=lambda group: (-len(group[1]), -int(group[1]["n"].max())))
+    groups.sort(key=lambda group: offer_order(group[0]["subset"], len(group[1])))
     return [_board(key, rows) for key, rows in groups]
 
 
