@@ -6,7 +6,8 @@
 One thread, fp32. Weights, pictures and shapes are random: what is computed costs the same as in a
 trained model. Parts are timed in turn, each on the inputs that it meets in the
 model, batch norms folded: the encoder (with the coarse maps), what is seen at the landmarks, what
-they tell each other, and the forests by soft, top-4 and hard routing. `folded` is the whole model
+they tell each other, and the forests by soft, top-4 and hard routing, in all stages or in the last
+alone. `folded` is the whole model
 with soft routing, `as trained` the same without folding. FLOP/s are those of the encoder, over the
 best that a large matrix product or a 3x3 convolution reaches.
 
@@ -19,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from drf.data.cache import pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError, UsageError
 from drf.folding import folded
-from drf.forest.vector_forest import VectorForest
+from drf.forest.vector_forest import Inference, VectorForest
 from drf.methods import Request, configure
 from drf.models.base import Sample
 from drf.models.cascade_forest import CascadeForest
@@ -39,7 +39,7 @@ from drf.prediction import Predictor, predict
 from drf.training import checkpoint, hardware
 
 PRESETS = ("cascade-forest", "cascade-forest-small")
-ROUTINGS = ("soft", "top", "hard")
+ROUTINGS: tuple[Inference, ...] = ("soft", "top", "hard", "hard-last")
 
 
 def build(preset: str, routing: str) -> CascadeForest:
@@ -105,25 +105,29 @@ def measure(preset: str, batch: int, blocks: int, repeats: int) -> dict[str, Any
     }
 
 
+BY_ROUTING: tuple[tuple[str, Inference, int], ...] = (
+    ("soft", "soft", 1),
+    ("top 8", "top", 8),
+    ("top 4", "top", 4),
+    ("hard-last", "hard-last", 1),
+    ("hard", "hard", 1),
+)
+
+
 def accuracy(path: Path, root: Path | None) -> dict[str, float]:
-    """Return the NME on val in percent by routing: soft, the 8 or 4 most probable leaves, hard.
+    """Return the NME on val in percent by the names of BY_ROUTING.
 
     Raises DrfError where checkpoint or faces cannot be read.
     """
     model, config = checkpoint.load_model(path)
     data = config.data
     faces = pack(open_dataset(data.dataset, root, size=data.size, seed=data.seed), "val", data.box)
-    forests = [module for module in model.modules() if isinstance(module, VectorForest)]
+    cascades = [module for module in model.modules() if isinstance(module, CascadeForest)]
     known = landmarks.indices(data.points)
     found = {}
-    for name, inference, k in (
-        ("soft", "soft", 1),
-        ("top 8", "top", 8),
-        ("top 4", "top", 4),
-        ("hard", "hard", 1),
-    ):
-        for forest in forests:
-            forest.config = replace(forest.config, inference=inference, top=k)
+    for name, inference, k in BY_ROUTING:
+        for cascade in cascades:
+            cascade.set_inference(inference, k)
         predictor = Predictor(model, torch.device("cpu"), "fp32", flip_test=True)
         points = predict(predictor, faces).points
         errors = metrics.image_errors(points, faces.picture_points, "ocular", known)
@@ -133,7 +137,7 @@ def accuracy(path: Path, root: Path | None) -> dict[str, float]:
 
 def by_routing(document: dict[str, Any]) -> str:
     nme = document["val_nme"]
-    return "\n".join(f"{name:6} {v:6.3f} %  {v - nme['soft']:+.3f}" for name, v in nme.items())
+    return "\n".join(f"{name:9} {v:6.3f} %  {v - nme['soft']:+.3f}" for name, v in nme.items())
 
 
 def main() -> int:

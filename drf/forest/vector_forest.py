@@ -33,12 +33,16 @@ EMPTY = 1e-6
 """Share of the rows that a leaf is taken to have at least when its covariance is read."""
 
 
+Inference = Literal["soft", "hard", "top", "hard-last"]
+
+
 @dataclass(frozen=True)
 class VectorForestConfig:
     """trees, tree_depth: of each route, 2^depth leaves a tree
     steepness_first, steepness_last, annealing: gamma of the gates over the run
     warmup: share of the run in which the routing learns the tree codes of the labels as well
-    inference: soft; hard, the leaf that each tree decides on; top, the `top` most probable leaves
+    inference: soft; hard, the leaf that each tree decides on; top, the `top` most probable leaves;
+        hard-last, of several forests in turn the last one hard, where a wrong turn costs least
     """
 
     trees: Annotated[int, Range(1, 64)] = 8
@@ -47,7 +51,7 @@ class VectorForestConfig:
     steepness_last: Annotated[float, Range(0.01, 100)] = 3.0
     annealing: Annealing = "geometric"
     warmup: Annotated[float, Range(0, 1)] = 0.05
-    inference: Literal["soft", "hard", "top"] = "soft"
+    inference: Inference = "soft"
     top: Annotated[int, Range(1, 1024)] = 4
 
 
@@ -137,7 +141,7 @@ class VectorForest(nn.Module):
             p = probabilities(log_routing(gates))
         elif self.config.inference == "soft":
             p = shares(gates)
-        elif self.config.inference == "hard":
+        elif self.config.inference in ("hard", "hard-last"):
             p = _decided(gates)
         else:
             k = min(self.config.top, 2**self.config.tree_depth)

@@ -15,7 +15,7 @@ head = mlp is the control: a plain network with as many multiplications in the p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from drf import landmarks
 from drf.forest import gallery
-from drf.forest.vector_forest import Routed, VectorForest, VectorForestConfig
+from drf.forest.vector_forest import Inference, Routed, VectorForest, VectorForestConfig
 from drf.models import backbones
 from drf.models.backbones import Backbone, Features
 from drf.models.base import Frame, LandmarkModel, Sample
@@ -116,6 +116,14 @@ class CascadeForest(LandmarkModel):
         self.coarse = CoarseMaps(self.backbone, k)
         steps = [FIRST_STEP / 2**stage for stage in range(config.stages)]
         self.stages = nn.ModuleList([Stage(config, self.backbone, k, step) for step in steps])
+        self.set_inference(config.inference, config.top)
+
+    def set_inference(self, inference: Inference, top: int = 1) -> None:
+        """Choose the leaves that evaluation looks at: see VectorForestConfig."""
+        for forest in self._forests:
+            before_last = inference == "hard-last" and forest is not self._forests[-1]
+            own: Inference = "soft" if before_last else inference
+            forest.config = replace(forest.config, inference=own, top=top)
 
     @property
     def _stages(self) -> list[Stage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -79,8 +80,7 @@ class Optimisers:
 
 
 def _inner_convolutions(model: LandmarkModel) -> Iterator[Tensor]:
-    for backbone in (module for module in model.modules() if isinstance(module, Backbone)):
-        for module in backbone.modules():
-            inner = isinstance(module, nn.Conv2d) and module.in_channels > 3
-            if inner and module.weight.requires_grad:
-                yield module.weight
+    backbones = (module for module in model.modules() if isinstance(module, Backbone))
+    for module in itertools.chain.from_iterable(backbone.modules() for backbone in backbones):
+        if isinstance(module, nn.Conv2d) and module.in_channels > 3 and module.weight.requires_grad:
+            yield module.weight

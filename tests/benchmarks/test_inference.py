@@ -21,6 +21,7 @@ TINY = {
     "model.features": 8,
     "model.trees": 2,
     "model.exchange": 8,
+    "model.stages": 1,
     "training.epochs": 1,
     "training.device": "cpu",
     "training.precision": "fp32",
@@ -39,4 +40,5 @@ def test_soft_routing_is_what_is_evaluated_and_all_leaves_are_soft_routing(
     stored = score(run, Target("val", precision="fp32"), places)["ocular"]["nme"]
     assert found["soft"] == pytest.approx(stored, rel=1e-4)
     assert found["top 8"] == pytest.approx(found["soft"], rel=1e-4)  # of 2^3 leaves
+    assert found["hard-last"] == found["hard"]  # of one stage
     assert found["hard"] != pytest.approx(found["soft"], rel=1e-6)

@@ -123,3 +123,17 @@ def test_the_gallery_shows_leaves_around_the_mean_place_of_their_landmark() -> N
         torch.testing.assert_close(torch.from_numpy(picture.points[0]), expected.detach())
         spread = covariance.diagonal().sqrt()
         torch.testing.assert_close(torch.from_numpy(picture.spread[0]), spread)
+
+
+def test_hard_last_decides_in_the_last_stage_alone() -> None:
+    model = cascade().eval()
+    images, _ = batch()
+    soft = model(images)
+    model.set_inference("hard-last")
+    found = model(images)
+    torch.testing.assert_close(found.shapes[1], soft.shapes[1])
+    decided = soft.shapes[1] + model.stages[1].head.hard(soft.routed[1])
+    torch.testing.assert_close(found.shapes[2], decided)
+    assert not torch.equal(found.shapes[2], soft.shapes[2])
+    same = cascade(inference="hard-last").eval()
+    torch.testing.assert_close(same(images).shapes[2], decided)
