@@ -30,7 +30,7 @@ function columns() {
     ...scores,
     word("family", "Family", (row) => row.family),
     number("params", "Params, M", (row) => scaled(row.params, 1e6), 2),
-    number("macs", "GMACs", (row) => scaled(row.macs, 1e9), 2),
+    number("macs", "GMACs", (row) => scaled(row.macs, 1e9), 3),
     number("latency", "ms/face", (row) => row.ms_per_face, 1),
     number("time", "Train, min", (row) => scaled(row.wall_s, 60), 1),
     { id: "seed", title: state.methods ? "Seeds" : "Seed", low: true, value: (row) => row.seed, text: (row) => String(row.seed) },
