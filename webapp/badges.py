@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 
@@ -23,6 +24,14 @@ LOOKS: dict[str, Look] = {
     "failed": Look("✗", ":material/error:", "red", "Ended by an error."),
     "crashed": Look("✗", ":material/dangerous:", "red", "Its process died without a word."),
 }
+
+
+FAULTS = tuple(status for status, look in LOOKS.items() if look.colour == "red")
+
+
+def fault(statuses: Iterable[str]) -> str | None:
+    """Return which state among some is the worst fault, None if none is one."""
+    return max(set(FAULTS) & set(statuses), key=FAULTS.index, default=None)
 
 
 def label(status: str) -> str:

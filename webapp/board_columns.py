@@ -82,8 +82,8 @@ def table(rows: pd.DataFrame, norms: Sequence[StoredNorm], names: Collection[str
     """Return rank, name and the columns of these names, in the order of COLUMNS.
 
     rows: of `board.arrange`, with intervals (`board_intervals`) where those are asked for; a column
-    that rows know nothing of is left out. A collapsed run has the sign of its state before its
-    name: the column that says so stands far to the right.
+    that rows know nothing of is left out. A run that went wrong has the sign of its state before
+    its name: the column that says so stands far to the right.
     """
     of_norm = {"interval": _interval_texts, "difference": _difference_texts}
     derived: dict[str, Callable[[], Any]] = {
@@ -210,11 +210,9 @@ def _column(key: str) -> tuple[Column, str | None]:
 
 
 def _marked_names(rows: pd.DataFrame) -> pd.Series:
-    sign = badges.LOOKS["collapsed"].sign
-    collapsed = ["collapsed" in statuses for statuses in rows["statuses"]]
-    return rows["name"].mask(
-        pd.Series(collapsed, rows.index, dtype=bool), sign + " " + rows["name"]
-    )
+    faults = map(badges.fault, rows["statuses"])
+    signs = [f"{badges.LOOKS[fault].sign} " if fault else "" for fault in faults]
+    return pd.Series(signs, rows.index, dtype=object) + rows["name"]
 
 
 def _interval_texts(rows: pd.DataFrame, norm: str) -> list[str | None]:

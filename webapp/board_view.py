@@ -12,7 +12,7 @@ from pandas.io.formats.style import Styler
 
 from db.evaluations import StoredNorm
 from drf.literature import Figure
-from webapp import board, board_columns, board_intervals, theme
+from webapp import badges, board, board_columns, board_intervals, theme
 from webapp.store import Store
 
 Kind = Literal["method", "run", "published"]
@@ -76,8 +76,8 @@ def build(
 
 
 def styled(view: View) -> Styler:
-    """Return the table with the best of every score bold, the second underlined, collapsed runs in
-    the colour of a fault, and what is not ours in grey."""
+    """Return the table with the best of every score bold, the second underlined, what went wrong
+    in the colour of a fault, and what is not ours in grey."""
     ranked = view.rows["kind"] == "method"
     scores = [key for key in view.table if board_columns.better(key)]
     styler = view.table.style.format(_decimals, subset=scores)
@@ -85,11 +85,9 @@ def styled(view: View) -> Styler:
         best, second = best_and_second(view, key)
         styler = styler.map(lambda _: "font-weight: 700", subset=_cells(best, key))
         styler = styler.format(_underlined, subset=_cells(second, key))
-    collapsed = ["collapsed" in statuses for statuses in view.rows["statuses"]]
+    wrong = [badges.fault(statuses) is not None for statuses in view.rows["statuses"]]
     marked = [key for key in ("name", "status") if key in view.table]
-    styler = styler.map(
-        lambda _: f"color: {theme.VERMILLION}", subset=pd.IndexSlice[collapsed, marked]
-    )
+    styler = styler.map(lambda _: f"color: {theme.VERMILLION}", subset=pd.IndexSlice[wrong, marked])
     return styler.map(
         lambda _: f"color: {theme.GREY}", subset=pd.IndexSlice[~ranked, list(view.table)]
     )

@@ -146,6 +146,6 @@ def table(ended: pd.DataFrame) -> pd.DataFrame:
 def styled(shown: pd.DataFrame) -> Styler:
     """Return the table with the colour of what went wrong beside its sign and word."""
     styler = shown.style.format("{:.2f}", subset=["best"], na_rep="–")
-    wrong = {badges.label(status) for status, look in badges.LOOKS.items() if look.colour == "red"}
+    wrong = set(map(badges.label, badges.FAULTS))
     cells = pd.IndexSlice[shown.index[shown["status"].isin(wrong)], ["name", "status"]]
     return styler.map(lambda _: f"color: {theme.VERMILLION}", subset=cells)

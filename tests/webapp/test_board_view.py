@@ -183,13 +183,13 @@ def test_best_is_bold_and_second_underlined(current):
     assert config["ocular_nme"]["type_config"].get("format") is None
 
 
-def test_a_collapsed_run_has_its_sign_before_its_name_and_the_colour_of_a_fault(current):
+def test_a_run_that_went_wrong_has_its_sign_before_its_name_and_the_colour_of_a_fault(current):
     rows = ranked(current)
     rows["statuses"] = [("finished", "collapsed"), ("failed",), ("finished",)]
     view = board_view.build(current, rows, Comparison(("ocular",), DEFAULT, False))
-    assert list(view.table["name"])[:2] == ["↯ forest", "wide"]
+    assert list(view.table["name"])[:2] == ["↯ forest", "✗ wide"]
     assert view.table["status"].iloc[0] == "1 ✓ finished · 1 ↯ collapsed"
     styles = board_view.styled(view)._compute().ctx
     column = list(view.table.columns).index("name")
     coloured = [row for row in range(3) if any(k == "color" for k, _ in styles[row, column])]
-    assert coloured == [0]
+    assert coloured == [0, 1]
