@@ -40,10 +40,16 @@ class Axis:
         return self.first_px + share * (self.last_px - self.first_px)
 
     def ticks(self) -> list[float]:
-        """Return the numbers 1, 1.5, 2, 2.5, 3, 4, 5, 7 times a power of ten that lie inside."""
+        """Return the numbers 1, 1.5, 2, 2.5, 3, 4, 5, 7 times a power of ten that lie inside; where
+        that are fewer than three, the multiples of a power of ten."""
         steps = (1, 1.5, 2, 2.5, 3, 4, 5, 7)
         values = [s * 10**p for p in range(-4, 5) for s in steps]
-        return [v for v in values if self.low <= v <= self.high]
+        inside = [v for v in values if self.low <= v <= self.high]
+        if len(inside) > 2:
+            return inside
+        power = math.floor(math.log10((self.high - self.low) / 2))
+        first, last = math.ceil(self.low / 10**power), math.floor(self.high / 10**power)
+        return [round(i * 10**power, max(0, -power)) for i in range(first, last + 1)]
 
 
 def figure(document: dict[str, Any]) -> str:
@@ -127,7 +133,8 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
 def _kind(row: dict[str, Any]) -> str:
     """The control is of the cascade's family, without its forests."""
     control = "mlp" in (row["preset"] or "")
-    return "forest" if "forest" in row["family"] and not control else "rival"
+    forest = "forest" in row["family"] or "forest" in (row["preset"] or "")
+    return "forest" if forest and not control else "rival"
 
 
 def _description(rows: Sequence[dict[str, Any]]) -> str:

@@ -66,7 +66,7 @@ ROWS = (
     Row("cascade-mlp", "control: MLPs for forests", preset="cascade-mlp", seeds=3),
     Row(
         "cascade-forest-large",
-        "cascade forest, large",
+        "four cascade forests, 60 minutes",
         preset="cascade-forest-large",
         minutes=60.0,
         on_request=True,

@@ -250,3 +250,8 @@ def test_labels_keep_their_distance_and_their_order(wanted: list[float]) -> None
     places = figure.spread(sorted(wanted), figure.GAP)
     assert all(b - a >= figure.GAP - 1e-6 for a, b in itertools.pairwise(places))
     assert max(places) <= figure.HEIGHT - figure.BOTTOM + 1e-6
+
+
+def test_an_axis_of_little_reach_has_ticks_too() -> None:
+    assert figure.Axis(2.64, 3.41, 0, 1).ticks() == [2.7, 2.8, 2.9, 3.0, 3.1, 3.2, 3.3, 3.4]
+    assert figure.Axis(2.3, 40, 0, 1).ticks()[:4] == [2.5, 3, 4, 5]
