@@ -53,7 +53,6 @@ ROWS = (
         "hourglass-equal-macs",
         "direct hourglass, equal MACs",
         preset="hourglass",
-        seeds=3,
         equal_macs="cascade-forest",
     ),
     Row("heatmap-forest", "heatmap forest", preset="heatmap-forest"),
