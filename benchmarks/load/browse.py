@@ -146,7 +146,7 @@ def _first_page(browser: Any, address: str) -> float:
 def _overlays(browser: Any, address: str, repeats: int) -> float:
     """Return the ms from a click on a face among others to its large picture."""
     page = _open(browser, f"{address}/images")
-    faces = page.locator("[class*=st-key-img_open_] button")
+    faces = page.locator("[class*=st-key-img_open_] button:visible")
     faces.first.wait_for()
     page.wait_for_function(_RESTS)
     taken = []
