@@ -60,4 +60,6 @@ def errors(con: sqlite3.Connection, evaluations: Sequence[int]) -> Paired:
         np.stack([errors[at] for errors, at in zip(of_norm, places, strict=True)])
         for of_norm in ([row.ocular for row in rows], [row.pupil for row in rows])
     )
+    for array in (faces, ocular, pupil):  # caches give the same ones to many readers
+        array.flags.writeable = False
     return Paired(faces, names, ocular, pupil)

@@ -4,6 +4,7 @@ Finds the store, says in one sentence what to do where there is none, and runs t
 Pages are scripts in `views/`; what a page needs beyond this file it imports from `webapp`.
 """
 
+import gc
 from pathlib import Path
 
 import streamlit as st
@@ -83,6 +84,15 @@ def main() -> None:
         mishap.tell(error)
     with notices:
         url_state.show_notices()
+    _settle(page.url_path)
+
+
+@st.cache_resource(show_spinner=False)
+def _settle(page: str) -> None:
+    """Once a page: take what it has loaded out of the sight of the garbage collector, which
+    Streamlit starts after every run of a page, to go through all of pandas and Plotly each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _no_store() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 import streamlit as st
@@ -11,7 +12,8 @@ from db.evaluations import StoredNorm
 from webapp import board, board_columns, url_keys, url_state
 from webapp.board_view import Comparison
 
-ROWS_A_PAGE = 50
+ROWS_A_PAGE = 25
+"""As many as stand below each other without a bar of their own to scroll by."""
 
 
 def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
@@ -104,12 +106,17 @@ def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Compari
 def _baseline(rows: pd.DataFrame) -> pd.Series | None:
     """Choose the row that others are compared with. A link may name a method where rows are runs,
     or a run where they are methods: then it is the best run of it, or the method of it."""
-    runs = [(run, row) for row, of in zip(rows["id"], rows["runs"], strict=True) for run in of]
+
+    def aliases() -> Iterator[tuple[str, str]]:
+        for row, runs in zip(rows["id"], rows["runs"], strict=True):
+            yield from ((run, row) for run in runs)
+        yield from zip(rows["method"], rows["id"], strict=True)
+
     found = url_state.choose(
         url_keys.BOARD_BASE,
         "Compare with",
         dict(zip(rows["id"], rows["name"], strict=True)),
-        [*runs, *zip(rows["method"], rows["id"], strict=True)],
+        aliases(),
         "Adds the difference of the NME to this row, with its paired interval.",
     )
     return None if found is None else rows[rows["id"] == found].iloc[0]
@@ -117,5 +124,7 @@ def _baseline(rows: pd.DataFrame) -> pd.Series | None:
 
 def _offered(boards: pd.DataFrame, column: str) -> list[str]:
     """Return the values of a filter in the order in which it offers them."""
-    counts = boards.groupby(column)["entries"].sum().to_dict()
+    counts: Counter[str] = Counter()
+    for name, entries in zip(boards[column], boards["entries"], strict=True):
+        counts[name] += entries
     return sorted(counts, key=lambda name: board.offer_order(name, counts[name]))

@@ -19,10 +19,11 @@ def rows(
 
     where: dataset, subset, points, box; at_revision: see `db.reads.leaderboard`.
     """
-    return _rows(current.path, current.revision, tuple(where.items()), at_revision, as_runs)
+    found = _rows(current.path, current.revision, tuple(where.items()), at_revision, as_runs)
+    return found.copy(deep=False)
 
 
-@st.cache_data(max_entries=16, ttl=_TTL_S, show_spinner=False)
+@st.cache_resource(max_entries=16, ttl=_TTL_S, show_spinner=False)
 def _rows(
     path: str,
     revision: int,

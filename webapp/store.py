@@ -1,5 +1,9 @@
 """What the pages read, cached by (path, revision, ids).
 
+Tables of all runs are kept as they are and given out as lazy copies, a change to which stays the
+caller's own: to unpickle 2,000 rows at every click, as `st.cache_data` does, takes longer than what
+is done with them.
+
 Every load opens its own read-only connection and closes it: Streamlit runs sessions in threads, and
 a connection belongs to one. `meta.revision` counts every write, so what was cached under it stays
 right, but for two things that no write tells: a run that dies, and another file put in place of
@@ -27,6 +31,10 @@ from db.views import View
 from drf.results import LeafPicture
 
 TTL_S = 10
+
+# Tables here are small and looked at value by value, which takes pandas a tenth of the time where
+# strings are Python's own and not Arrow's.
+pd.set_option("mode.string_storage", "python")
 
 
 @dataclass(frozen=True)
@@ -73,22 +81,22 @@ def leaderboard(
 ) -> pd.DataFrame:
     """Return `reads.leaderboard` of one board, scores in percent; as it was at a revision."""
     board = (dataset, subset, points, box)
-    return _leaderboard(store.path, store.revision, *board, at_revision)
+    return _leaderboard(store.path, store.revision, *board, at_revision).copy(deep=False)
 
 
 def boards(store: Store, at_revision: int | None = None) -> pd.DataFrame:
     """Return `reads.board_filters`, by choice as it was at a revision."""
-    return _boards(store.path, store.revision, at_revision)
+    return _boards(store.path, store.revision, at_revision).copy(deep=False)
 
 
 def runs(store: Store) -> pd.DataFrame:
     """Return `reads.runs`, newest first."""
-    return _runs(store.path, store.revision)
+    return _runs(store.path, store.revision).copy(deep=False)
 
 
 def method_of_runs(store: Store) -> pd.Series:
     """Return `db.methods.method_of_runs`: run id -> method; runs of one differ only in seed."""
-    return _method_of_runs(store.path, store.revision)
+    return _method_of_runs(store.path, store.revision).copy(deep=False)
 
 
 def settings_of(store: Store, runs: Sequence[str]) -> pd.DataFrame:
@@ -133,7 +141,8 @@ def paired_errors(store: Store, evaluations: Sequence[tuple[str, int]]) -> Paire
 
     Raises NotFoundError for one that is not there.
     """
-    return _paired_errors(store.path, tuple((run, int(number)) for run, number in evaluations))
+    chosen = [(run, int(number)) for run, number in evaluations]
+    return _paired_errors(store.path, repr(chosen), [number for _, number in chosen])
 
 
 def predictions(path: str, evaluation: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -219,7 +228,7 @@ def _reader(path: str) -> Iterator[sqlite3.Connection]:
         reader.close()
 
 
-@st.cache_data(max_entries=64, ttl=TTL_S, show_spinner=False)
+@st.cache_resource(max_entries=64, ttl=TTL_S, show_spinner=False)
 def _leaderboard(
     path: str,
     revision: int,
@@ -235,19 +244,19 @@ def _leaderboard(
         )
 
 
-@st.cache_data(max_entries=4, ttl=TTL_S, show_spinner=False)
+@st.cache_resource(max_entries=4, ttl=TTL_S, show_spinner=False)
 def _boards(path: str, revision: int, at_revision: int | None) -> pd.DataFrame:
     with _reader(path) as reader:
         return reads.board_filters(reader, at_revision=at_revision)
 
 
-@st.cache_data(max_entries=4, ttl=TTL_S, show_spinner=False)
+@st.cache_resource(max_entries=4, ttl=TTL_S, show_spinner=False)
 def _runs(path: str, revision: int) -> pd.DataFrame:
     with _reader(path) as reader:
         return reads.runs(reader)
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _method_of_runs(path: str, revision: int) -> pd.Series:
     with _reader(path) as reader:
         return methods.method_of_runs(reader)
@@ -285,11 +294,12 @@ def _image_errors(path: str, run_id: str, evaluation: int) -> pd.DataFrame:
         return reads.image_errors(reader, evaluation)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def _paired_errors(path: str, evaluations: tuple[tuple[str, int], ...]) -> Paired:
-    # Keyed by the runs and not by the revision, as _image_errors.
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _paired_errors(path: str, chosen: str, _evaluations: list[int]) -> Paired:
+    # Keyed by the runs and not by the revision, as _image_errors; and by a text, because Streamlit
+    # takes 15 ms to hash the evaluations of a page of the board one by one.
     with _reader(path) as reader:
-        return paired.errors(reader, [number for _, number in evaluations])
+        return paired.errors(reader, _evaluations)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -98,8 +99,10 @@ def choose(
     unknown one is told.
     """
     wanted = st.query_params.get(key.name, "").lower()
-    pairs = (*((name, name) for name in names), *aliases)
-    found = next((to for alias, to in pairs if wanted and alias.startswith(wanted)), None)
+    found = None
+    if wanted:
+        pairs = itertools.chain(((name, name) for name in names), aliases)
+        found = next((to for alias, to in pairs if alias.startswith(wanted)), None)
     if wanted and found is None:
         notify(f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which is not here.")
     choice = f"{key.name}_choice"

@@ -96,7 +96,7 @@ def measure(store: Path, runs: list[str], *, repeats: int, clicks: int) -> dict[
             _first_page(browser, address) for _ in range(repeats)
         )
         page = _open(browser, address)
-        page.wait_for_function(_USABLE)
+        page.wait_for_function(_USABLE, polling=100)
         subsets = _options(page, "Subset")
         sorts = _options(page, "Sort by")
         turns = range(1, repeats + 1)
@@ -106,14 +106,14 @@ def measure(store: Path, runs: list[str], *, repeats: int, clicks: int) -> dict[
         found["sort"] = _median(page, turns, lambda i: _pick(page, "Sort by", sorts[i % 5]))
         page = _open(browser, f"{address}/run")
         page.get_by_role("combobox", name="Run", exact=True).wait_for()  # rest comes before too
-        page.wait_for_function(_RESTS)
+        page.wait_for_function(_RESTS, polling=100)
         found["run page"] = _median(page, turns, lambda i: _type(page, "Run", runs[i % len(runs)]))
         found["overlay"] = _overlays(browser, address, repeats)
         page = _open(browser, address)
-        page.wait_for_function(_USABLE)
+        page.wait_for_function(_USABLE, polling=100)
         for i in range(clicks):
             _pick(page, "Sort by", sorts[1 + i % 5])
-            page.wait_for_function(_RESTS)
+            page.wait_for_function(_RESTS, polling=100)
         family = [process, *process.children(recursive=True)]
         found["memory, MB"] = sum(member.memory_info().rss for member in family) / 1e6
         browser.close()
@@ -137,7 +137,7 @@ def _open(browser: Any, url: str) -> Any:
 def _first_page(browser: Any, address: str) -> float:
     """Return the ms from the request to a table that stands still, in a browser without cache."""
     page = _open(browser, address)
-    page.wait_for_function(_USABLE)
+    page.wait_for_function(_USABLE, polling=100)
     took = page.evaluate("clock.done")
     page.close()
     return float(took)
@@ -148,11 +148,11 @@ def _overlays(browser: Any, address: str, repeats: int) -> float:
     page = _open(browser, f"{address}/images")
     faces = page.locator("[class*=st-key-img_open_] button:visible")
     faces.first.wait_for()
-    page.wait_for_function(_RESTS)
+    page.wait_for_function(_RESTS, polling=100)
     taken = []
     for i in range(repeats):
         faces.nth(i).click()
-        page.wait_for_function(_RESTS)
+        page.wait_for_function(_RESTS, polling=100)
         taken.append(page.evaluate("clock.done - clock.asked"))
         page.keyboard.press("Escape")
         page.wait_for_timeout(2 * QUIET_MS)
@@ -164,7 +164,7 @@ def _median(page: Any, turns: range, act: Callable[[int], None]) -> float:
     taken = []
     for i in turns:
         act(i)
-        page.wait_for_function(_RESTS)
+        page.wait_for_function(_RESTS, polling=100)
         taken.append(page.evaluate("clock.done - clock.asked"))
     return statistics.median(taken)
 

@@ -28,6 +28,7 @@ from webapp.text import percent, plain
 
 _TABLE = "lb_table"
 _SHOWN = "lb_shown"
+_NAMING = ("kind", "runs", "id", "dataset", "subset", "box", "points", "flip_test")
 
 
 def page(current: Store) -> None:
@@ -117,13 +118,13 @@ def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
     size = board_controls.ROWS_A_PAGE
     number = url_state.page(url_keys.BOARD_PAGE, -(-n_rows // size))
     view = shown(page=slice((number - 1) * size, number * size))
-    st.session_state[_SHOWN] = [_target(row) for row in view.rows.to_dict("records")]
+    st.session_state[_SHOWN] = [_target(row) for row in view.rows[[*_NAMING]].to_dict("records")]
     opened = st.query_params.get(url_keys.BOARD_OPEN.name, "")
     key = f"{_TABLE}_{opened}_{number}"  # another table: what was ticked in this one is not there
     st.dataframe(
         board_view.styled(view),
         hide_index=True,
-        height="content" if len(view.table) <= 25 else 915,
+        height="content",
         column_config=board_columns.config(view.table, view.norms),
         key=key,
         on_select=functools.partial(_ticked, key),
