@@ -68,8 +68,10 @@ def _rows(
     first = entries[groups.cumcount() == 0].reset_index(drop=True)
     rows[[*_SHARED]] = first[[*_SHARED]]
     rows["id"] = first[identity]
-    rows["created_at"] = groups["created_at"].max().to_numpy()
     number = groups.ngroup().to_numpy()
+    rows["created_at"] = [
+        max(of) for of in _tuples(entries["created_at"].tolist(), number, len(rows))
+    ]
     for column, title in _TUPLES.items():
         rows[title] = _tuples(entries[column].tolist(), number, len(rows))
     rows["name"] = [name_of(*both) for both in zip(rows["names"], rows["seeds"], strict=True)]

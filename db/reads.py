@@ -68,6 +68,14 @@ def revision(con: sqlite3.Connection) -> int:
     return int(con.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
 
 
+def claims(con: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return (run, status) of every run that says it is running. What no write tells: whether it
+    is; everything else that these functions return changes with `revision` alone."""
+    columns = ", ".join(_LIFE)
+    frame = _frame(con, f"SELECT id, {columns} FROM runs WHERE state = 'running' ORDER BY id")
+    return [(row["id"], status.of_run(row)) for row in frame.to_dict("records")]
+
+
 def leaderboard(
     con: sqlite3.Connection,
     *,

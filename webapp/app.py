@@ -72,16 +72,12 @@ def main() -> None:
         _no_store()
         return
     except DrfError as error:
-        _unusable(error)
+        mishap.unusable(error)
         return
     url_state.begin(page.url_path)
-    try:
+    with mishap.told():
         named_views.open_wanted(st.session_state["store"], PAGES)
         page.run()
-    except DrfError as error:  # the store went away, or broke, between two reads
-        _unusable(error)
-    except Exception as error:  # whatever else it is, visitors see no traceback
-        mishap.tell(error)
     with notices:
         url_state.show_notices()
     _settle(page.url_path)
@@ -102,12 +98,6 @@ def _no_store() -> None:
     st.code("make demo", language="bash")
     st.markdown("or name another one:")
     st.code("DRF_DB=FILE streamlit run webapp/app.py", language="bash")
-
-
-def _unusable(error: DrfError) -> None:
-    st.title("This store cannot be shown")
-    sentence = str(error).replace(store.path(), store.shown_path())
-    st.error(plain(f"{sentence}."), icon=":material/database_off:")
 
 
 main()

@@ -16,9 +16,9 @@ ROWS_A_PAGE = 25
 """As many as stand below each other without a bar of their own to scroll by."""
 
 
-def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
-    """Show the filters of boards, return norm and values; each filter offers what the ones before
-    it leave, see `board.offer_order`."""
+def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str], bool]:
+    """Show the filters of boards; return norm, values, and whether rows are runs; each filter
+    offers what the ones before it leave, see `board.offer_order`."""
     chosen: dict[str, str] = {}
     filters = (
         (url_keys.BOARD_DATASET, "dataset", "Dataset", None),
@@ -36,37 +36,32 @@ def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
         )
         for key, column, label, help_text in filters:
             options = _offered(boards, column)
-            with st.container(width=160):
-                chosen[column] = url_state.select(key, label, options, help_text)
+            chosen[column] = url_state.select(key, label, options, help_text, width=160)
             boards = boards[boards[column] == chosen[column]]
-    return norm, chosen
-
-
-def choose_rows(families: Iterable[str]) -> tuple[bool, dict[str, str]]:
-    """Show what orders and filters the rows; return whether rows are runs, and the arguments of
-    `board.arrange`."""
-    with st.container(horizontal=True, gap="small"):
         as_rows = url_state.switch(
             url_keys.BOARD_ROWS,
             "Rows",
             board.ROWS,
             "Runs that differ only in their seed are one method: mean and spread over them.",
         )
-        with st.container(width=230):
-            text = st.text_input(
-                "Find",
-                key=url_keys.BOARD_TEXT.name,
-                bind="query-params",
-                placeholder="name, family, preset or id",
-                icon=":material/search:",
-            )
-        with st.container(width=170):
-            options = [board.EVERY, *sorted(families)]
-            family = url_state.select(url_keys.BOARD_FAMILY, "Family", options)
-        with st.container(width=160):
-            sort = url_state.select(url_keys.BOARD_SORT, "Sort by", list(board.SORTS))
-        order = url_state.switch(url_keys.BOARD_ORDER, "Order", board.ORDERS)
-    return as_rows == board.ROWS[1], {"sort": sort, "order": order, "text": text, "family": family}
+    return norm, chosen, as_rows == board.ROWS[1]
+
+
+def choose_rows(families: Iterable[str]) -> dict[str, str]:
+    """Show what orders and filters the rows; return the arguments of `board.arrange`."""
+    text = st.text_input(
+        "Find",
+        key=url_keys.BOARD_TEXT.name,
+        bind="query-params",
+        placeholder="name, family, preset or id",
+        icon=":material/search:",
+        width=230,
+    )
+    options = [board.EVERY, *sorted(families)]
+    family = url_state.select(url_keys.BOARD_FAMILY, "Family", options, width=170)
+    sort = url_state.select(url_keys.BOARD_SORT, "Sort by", list(board.SORTS), width=160)
+    order = url_state.switch(url_keys.BOARD_ORDER, "Order", board.ORDERS)
+    return {"sort": sort, "order": order, "text": text, "family": family}
 
 
 def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Comparison, bool]:
@@ -74,21 +69,8 @@ def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Compari
 
     all_rows: of the board, ranked, whatever is filtered: a baseline need not be in the view.
     """
-    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-        with st.container(width=300):
-            baseline = _baseline(all_rows)
-        with st.popover("Columns", icon=":material/view_column:"):
-            hide = url_state.toggle(
-                url_keys.BOARD_VARY,
-                "Only columns that vary",
-                "What is the same in every row is said below the table.",
-            )
-            names = url_state.several(
-                url_keys.BOARD_COLUMNS,
-                "Columns",
-                [column.name for column in board_columns.COLUMNS],
-                board_columns.DEFAULT,
-            )
+    baseline = _baseline(all_rows)
+    with st.popover("Columns", icon=":material/view_column:"):
         both = url_state.toggle(
             url_keys.BOARD_BOTH,
             "Both normalisations",
@@ -98,6 +80,17 @@ def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Compari
             url_keys.BOARD_PUBLISHED,
             "Published figures",
             "Of the same subset and normalisation, in grey below the rows: never ranked.",
+        )
+        hide = url_state.toggle(
+            url_keys.BOARD_VARY,
+            "Only columns that vary",
+            "What is the same in every row is said below the table.",
+        )
+        names = url_state.several(
+            url_keys.BOARD_COLUMNS,
+            "Columns",
+            [column.name for column in board_columns.COLUMNS],
+            board_columns.DEFAULT,
         )
     others = tuple(other for other in board.NORMS.values() if both and other != norm)
     return Comparison((norm, *others), tuple(names), hide, baseline), published
@@ -118,6 +111,7 @@ def _baseline(rows: pd.DataFrame) -> pd.Series | None:
         dict(zip(rows["id"], rows["name"], strict=True)),
         aliases(),
         "Adds the difference of the NME to this row, with its paired interval.",
+        width=300,
     )
     return None if found is None else rows[rows["id"] == found].iloc[0]
 

@@ -29,7 +29,7 @@ def show(current: Store, run_id: str) -> None:
         return
     page = url_state.page(url_keys.RUN_PAGE, -(-len(chosen) // PAGE))
     numbers = chosen[(page - 1) * PAGE : page * PAGE]
-    cards = _cards(current.path, current.revision, run_id, tuple(numbers))
+    cards = _cards(current, run_id, tuple(numbers))
     with st.grid(4, min_column_width=150, gap="medium") as grid:
         for number, card in zip(numbers, cards, strict=True):
             with grid.cell():
@@ -90,11 +90,11 @@ def _alt(leaf: LeafPicture) -> str:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _cards(path: str, revision: int, run_id: str, numbers: tuple[int, ...]) -> list[str]:
-    leaves, mean_shape = store.leaves(Store(path, revision), run_id)
+def _cards(current: Store, run_id: str, numbers: tuple[int, ...]) -> list[str]:
+    leaves, mean_shape = store.leaves(current, run_id)
     assert mean_shape is not None  # stored in one transaction with the leaves
     shown = [leaves[number] for number in numbers]
-    found = store.attracted(path, {face for leaf in shown for face in leaf.faces})
+    found = store.attracted(current.path, {face for leaf in shown for face in leaf.faces})
     portraits = {face: _portrait(stored) for face, stored in found.items()}
     return [
         leaf_card.card(leaf, mean_shape, [portraits[face] for face in leaf.faces]) for leaf in shown

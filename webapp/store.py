@@ -1,4 +1,4 @@
-"""What the pages read, cached by (path, revision, ids).
+"""What the pages read, cached by the store as it is at one moment, and ids.
 
 Tables of all runs are kept as they are and given out as lazy copies, a change to which stays the
 caller's own: to unpickle 2,000 rows at every click, as `st.cache_data` does, takes longer than what
@@ -7,7 +7,7 @@ is done with them.
 Every load opens its own read-only connection and closes it: Streamlit runs sessions in threads, and
 a connection belongs to one. `meta.revision` counts every write, so what was cached under it stays
 right, but for two things that no write tells: a run that dies, and another file put in place of
-this one. What could show either is kept for a few seconds only.
+this one. Those are the moment.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ from db.sqlite_errors import as_drf_error
 from db.views import View
 from drf.results import LeafPicture
 
-TTL_S = 10
-
 # Tables here are small and looked at value by value, which takes pandas a tenth of the time where
 # strings are Python's own and not Arrow's.
 pd.set_option("mode.string_storage", "python")
@@ -39,10 +37,12 @@ pd.set_option("mode.string_storage", "python")
 
 @dataclass(frozen=True)
 class Store:
-    """The store at one revision. path: as the user gave it."""
+    """The store at one revision. path: as the user gave it; moment: which file it is, and what has
+    become of the runs that say they are running."""
 
     path: str
     revision: int
+    moment: str = ""
 
 
 def path() -> str:
@@ -61,7 +61,8 @@ def current() -> Store:
     Raises NotFoundError if there is none and StoreError if it cannot be used.
     """
     with _reader(path()) as reader:
-        return Store(path(), reads.revision(reader))
+        moment = Path(path()).stat().st_ino, reads.claims(reader)
+        return Store(path(), reads.revision(reader), repr(moment))
 
 
 def view(store: Store, name: str) -> View:
@@ -80,28 +81,57 @@ def leaderboard(
     at_revision: int | None = None,
 ) -> pd.DataFrame:
     """Return `reads.leaderboard` of one board, scores in percent; as it was at a revision."""
-    board = (dataset, subset, points, box)
-    return _leaderboard(store.path, store.revision, *board, at_revision).copy(deep=False)
+    return _leaderboard(store, dataset, subset, points, box, at_revision).copy(deep=False)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _leaderboard(
+    store: Store, dataset: str, subset: str, points: str, box: str, at_revision: int | None
+) -> pd.DataFrame:
+    with _reader(store.path) as reader:
+        return reads.leaderboard(
+            reader, dataset=dataset, subset=subset, points=points, box=box, at_revision=at_revision
+        )
 
 
 def boards(store: Store, at_revision: int | None = None) -> pd.DataFrame:
     """Return `reads.board_filters`, by choice as it was at a revision."""
-    return _boards(store.path, store.revision, at_revision).copy(deep=False)
+    return _boards(store, at_revision).copy(deep=False)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _boards(store: Store, at_revision: int | None) -> pd.DataFrame:
+    with _reader(store.path) as reader:
+        return reads.board_filters(reader, at_revision=at_revision)
 
 
 def runs(store: Store) -> pd.DataFrame:
     """Return `reads.runs`, newest first."""
-    return _runs(store.path, store.revision).copy(deep=False)
+    return _runs(store).copy(deep=False)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _runs(store: Store) -> pd.DataFrame:
+    with _reader(store.path) as reader:
+        return reads.runs(reader)
 
 
 def method_of_runs(store: Store) -> pd.Series:
     """Return `db.methods.method_of_runs`: run id -> method; runs of one differ only in seed."""
-    return _method_of_runs(store.path, store.revision).copy(deep=False)
+    return _method_of_runs(store).copy(deep=False)
 
 
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _method_of_runs(store: Store) -> pd.Series:
+    with _reader(store.path) as reader:
+        return methods.method_of_runs(reader)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
 def settings_of(store: Store, runs: Sequence[str]) -> pd.DataFrame:
     """Return `db.settings.settings` of runs (full ids)."""
-    return _settings_of(store.path, store.revision, tuple(runs))
+    with _reader(store.path) as reader:
+        return settings.settings(reader, runs)
 
 
 def circumstances(store: Store, runs: Sequence[str]) -> pd.DataFrame:
@@ -116,19 +146,25 @@ def find_run(store: Store, text: str) -> str:
         return reads.find_run(reader, text)
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
 def run(store: Store, run_id: str) -> dict[str, Any]:
     """Return `reads.run`. Raises NotFoundError."""
-    return _run(store.path, store.revision, run_id)
+    with _reader(store.path) as reader:
+        return reads.run(reader, run_id)
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
 def curves(store: Store, run_id: str) -> pd.DataFrame:
     """Return (epoch, metric, value)."""
-    return _curves(store.path, store.revision, run_id)
+    with _reader(store.path) as reader:
+        return reads.curves(reader, run_id)
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
 def evaluations(store: Store, run_id: str) -> pd.DataFrame:
     """Return `reads.evaluations`, newest first."""
-    return _evaluations(store.path, store.revision, run_id)
+    with _reader(store.path) as reader:
+        return reads.evaluations(reader, run_id)
 
 
 def image_errors(store: Store, run_id: str, evaluation: int) -> pd.DataFrame:
@@ -178,9 +214,11 @@ def faces(path: str, evaluation: int, ids: tuple[int, ...]) -> list[StoredFace]:
         ]
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
 def epochs(store: Store, run_id: str) -> list[int]:
     """Return the epochs whose predictions of the watched faces are kept, ascending."""
-    return _epochs(store.path, store.revision, run_id)
+    with _reader(store.path) as reader:
+        return gallery.epochs(reader, run_id)
 
 
 def watched(path: str, run_id: str, epoch: int) -> list[tuple[str, StoredFace]]:
@@ -195,9 +233,11 @@ def watched(path: str, run_id: str, epoch: int) -> list[tuple[str, StoredFace]]:
         ]
 
 
+@st.cache_data(max_entries=8, show_spinner=False)
 def leaves(store: Store, run_id: str) -> tuple[list[LeafPicture], np.ndarray | None]:
     """Return `db.gallery.leaves`."""
-    return _leaves(store.path, store.revision, run_id)
+    with _reader(store.path) as reader:
+        return gallery.leaves(reader, run_id)
 
 
 @dataclass(frozen=True)
@@ -228,64 +268,6 @@ def _reader(path: str) -> Iterator[sqlite3.Connection]:
         reader.close()
 
 
-@st.cache_resource(max_entries=64, ttl=TTL_S, show_spinner=False)
-def _leaderboard(
-    path: str,
-    revision: int,
-    dataset: str,
-    subset: str,
-    points: str,
-    box: str,
-    at_revision: int | None,
-) -> pd.DataFrame:
-    with _reader(path) as reader:
-        return reads.leaderboard(
-            reader, dataset=dataset, subset=subset, points=points, box=box, at_revision=at_revision
-        )
-
-
-@st.cache_resource(max_entries=4, ttl=TTL_S, show_spinner=False)
-def _boards(path: str, revision: int, at_revision: int | None) -> pd.DataFrame:
-    with _reader(path) as reader:
-        return reads.board_filters(reader, at_revision=at_revision)
-
-
-@st.cache_resource(max_entries=4, ttl=TTL_S, show_spinner=False)
-def _runs(path: str, revision: int) -> pd.DataFrame:
-    with _reader(path) as reader:
-        return reads.runs(reader)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _method_of_runs(path: str, revision: int) -> pd.Series:
-    with _reader(path) as reader:
-        return methods.method_of_runs(reader)
-
-
-@st.cache_data(max_entries=8, show_spinner=False)
-def _settings_of(path: str, revision: int, runs: tuple[str, ...]) -> pd.DataFrame:
-    with _reader(path) as reader:
-        return settings.settings(reader, runs)
-
-
-@st.cache_data(max_entries=64, ttl=TTL_S, show_spinner=False)
-def _run(path: str, revision: int, run_id: str) -> dict[str, Any]:
-    with _reader(path) as reader:
-        return reads.run(reader, run_id)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _curves(path: str, revision: int, run_id: str) -> pd.DataFrame:
-    with _reader(path) as reader:
-        return reads.curves(reader, run_id)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _evaluations(path: str, revision: int, run_id: str) -> pd.DataFrame:
-    with _reader(path) as reader:
-        return reads.evaluations(reader, run_id)
-
-
 @st.cache_data(max_entries=64, show_spinner=False)
 def _image_errors(path: str, run_id: str, evaluation: int) -> pd.DataFrame:
     # No revision in the key: an evaluation never changes. The run's random id is in it because
@@ -300,15 +282,3 @@ def _paired_errors(path: str, chosen: str, _evaluations: list[int]) -> Paired:
     # takes 15 ms to hash the evaluations of a page of the board one by one.
     with _reader(path) as reader:
         return paired.errors(reader, _evaluations)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _epochs(path: str, revision: int, run_id: str) -> list[int]:
-    with _reader(path) as reader:
-        return gallery.epochs(reader, run_id)
-
-
-@st.cache_data(max_entries=8, show_spinner=False)
-def _leaves(path: str, revision: int, run_id: str) -> tuple[list[LeafPicture], np.ndarray | None]:
-    with _reader(path) as reader:
-        return gallery.leaves(reader, run_id)

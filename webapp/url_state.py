@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
@@ -40,7 +41,14 @@ def show_notices() -> None:
         st.warning(sentence, icon=":material/link_off:")
 
 
-def select(key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None) -> str:
+def select(
+    key: UrlKey,
+    label: str,
+    options: Sequence[str],
+    help_text: str | None = None,
+    *,
+    width: int | Literal["stretch"] = "stretch",
+) -> str:
     """Show a selectbox bound to the URL; an unknown value in the link is told and replaced."""
     check(key, label, options)
     return st.selectbox(
@@ -51,6 +59,7 @@ def select(key: UrlKey, label: str, options: Sequence[str], help_text: str | Non
         bind="query-params",
         help=help_text,
         filter_mode="contains",
+        width=width,
     )
 
 
@@ -91,6 +100,8 @@ def choose(
     names: Mapping[str, str],
     aliases: Iterable[tuple[str, str]] = (),
     help_text: str | None = None,
+    *,
+    width: int | Literal["stretch"] = "stretch",
 ) -> str | None:
     """Show a choice of one of many things that have an id, or of none; return its id.
 
@@ -117,6 +128,7 @@ def choose(
         filter_mode="contains",
         placeholder="None",
         help=help_text,
+        width=width,
     )
     return found
 

@@ -73,4 +73,5 @@ def shop(filled: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
 def texts(app: AppTest) -> str:
     """Everything the page says, one element a line."""
     kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error")
-    return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
+    said = [str(element.value) for kind in kinds for element in app.get(kind)]
+    return "\n".join([*said, *(metric.delta for metric in app.metric)])

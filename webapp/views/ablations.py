@@ -41,7 +41,7 @@ def page(current: Store) -> None:
         norm = url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))
         with st.container(width=240):
             evaluation, chosen = _choose_evaluation(boards)
-        settings = _settings(current.path, current.revision, *chosen)
+        settings = _settings(current, *chosen)
         if not settings.runs.empty:
             with st.container(width=380):
                 base = _choose_baseline(settings)
@@ -78,11 +78,8 @@ def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, 
     return label, (row["dataset"], row["subset"], row["points"], row["box"])
 
 
-@st.cache_data(max_entries=8, ttl=store.TTL_S, show_spinner=False)
-def _settings(
-    path: str, revision: int, dataset: str, subset: str, points: str, box: str
-) -> Settings:
-    current = Store(path, revision)
+@st.cache_data(max_entries=8, show_spinner=False)
+def _settings(current: Store, dataset: str, subset: str, points: str, box: str) -> Settings:
     rows = store.leaderboard(current, dataset=dataset, subset=subset, points=points, box=box)
     return ablation.compare(rows, store.settings_of(current, list(rows["run"])))
 

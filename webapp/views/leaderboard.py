@@ -17,6 +17,7 @@ from webapp import (
     board_rows,
     board_typeset,
     board_view,
+    mishap,
     share,
     store,
     url_keys,
@@ -38,30 +39,39 @@ def page(current: Store) -> None:
     if boards.empty:
         _nothing_evaluated(current)
         return
-    norm, where = board_controls.choose_board(boards)
-    entries = store.leaderboard(current, **where, at_revision=at_revision)
-    as_runs, arranged = board_controls.choose_rows(entries["family"].unique())
+    norm, where, as_runs = board_controls.choose_board(boards)
     all_rows = board_rows.rows(current, as_runs=as_runs, at_revision=at_revision, **where)
-    how, published = board_controls.choose_comparison(all_rows, board.NORMS[norm])
-    rows = board.arrange(all_rows, norm=norm, **arranged)
     _headline(all_rows, norm, where, as_runs)
-    if rows.empty:
-        st.info("No row of this board matches.", icon=":material/search_off:")
-        return
-    opened = _opened(current, entries, rows, as_runs)
-    shown = functools.partial(
-        board_view.build,
-        current,
-        rows,
-        how,
-        opened=opened,
-        published=_published(where, how) if published else (),
-    )
-    _table(shown, len(rows), as_runs)
     _warn(all_rows)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        _downloads(shown, _facts(current, norm, where, how, arranged, at_revision))
-        share.link(url_keys.LEADERBOARD, current, at_revision)
+    _ranking(norm, where, as_runs, at_revision)
+
+
+@st.fragment
+def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int | None) -> None:
+    """Show the rows. What is chosen among them runs this alone, and not the page around it."""
+    with mishap.told():
+        current = store.current()
+        entries = store.leaderboard(current, **where, at_revision=at_revision)
+        all_rows = board_rows.rows(current, as_runs=as_runs, at_revision=at_revision, **where)
+        with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+            arranged = board_controls.choose_rows(entries["family"].unique())
+            how, published = board_controls.choose_comparison(all_rows, board.NORMS[norm])
+        rows = board.arrange(all_rows, norm=norm, **arranged)
+        if rows.empty:
+            st.info("No row of this board matches.", icon=":material/search_off:")
+            return
+        shown = functools.partial(
+            board_view.build,
+            current,
+            rows,
+            how,
+            opened=_opened(current, entries, rows, as_runs),
+            published=_published(where, how) if published else (),
+        )
+        _table(shown, len(rows), as_runs)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _downloads(shown, _facts(current, norm, where, how, arranged, at_revision))
+            share.link(url_keys.LEADERBOARD, current, at_revision)
 
 
 def _nothing_evaluated(current: Store) -> None:
@@ -81,14 +91,30 @@ def _headline(rows: pd.DataFrame, norm: str, where: dict[str, str], as_runs: boo
         for score in board.SCORES[:3]:
             values = rows[f"{prefix}_{score.key}"]
             best = rows.loc[values.idxmin() if score.better == "lower" else values.idxmax()]
-            with cards.cell(), st.container(border=True, height="stretch", gap="xxsmall"):
-                value = percent(best[f"{prefix}_{score.key}"])
-                st.metric(f"Best {score.title[:-2]}", value, help=score.meaning)
-                st.caption(plain(best["name"]))
-        with cards.cell(), st.container(border=True, height="stretch", gap="xxsmall"):
-            st.metric(f"{'Runs' if as_runs else 'Methods'} on this board", str(len(rows)))
-            faces = " or ".join(str(n) for n in sorted(rows["n"].unique()))
-            st.caption(plain(f"{faces} faces of {where['dataset']} {where['subset']}"))
+            value = percent(best[f"{prefix}_{score.key}"])
+            with cards.cell():
+                _card(f"Best {score.title[:-2]}", value, best["name"], score.meaning)
+        faces = " or ".join(str(n) for n in sorted(rows["n"].unique()))
+        with cards.cell():
+            _card(
+                f"{'Runs' if as_runs else 'Methods'} on this board",
+                str(len(rows)),
+                f"{faces} faces of {where['dataset']} {where['subset']}",
+            )
+
+
+def _card(title: str, value: str, of: str, meaning: str | None = None) -> None:
+    """Show a number. of: what it is of, as it was given by anybody."""
+    st.metric(
+        title,
+        value,
+        plain(of),
+        delta_color="off",
+        delta_arrow="off",
+        help=meaning,
+        border=True,
+        height="stretch",
+    )
 
 
 def _opened(

@@ -1,0 +1,39 @@
+"""What no write to the store tells is on the page all the same, the next time it runs."""
+
+import sqlite3
+
+import pytest
+
+from db import clock
+from tests.webapp import boards, examples
+from tests.webapp.conftest import opened
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    path = tmp_path / "drf.db"
+    boards.store_with_seeds(path)
+    monkeypatch.setenv("DRF_DB", str(path))
+    return path
+
+
+def test_a_run_that_falls_silent_is_stale_at_once(own, monkeypatch):
+    with sqlite3.connect(own) as con:
+        con.execute(
+            "UPDATE runs SET state = 'running', host = 'elsewhere', heartbeat_at = ?"
+            " WHERE family = 'mean-shape'",
+            [clock.now()],
+        )
+    app = opened()
+    assert set(app.dataframe[0].value["status"]) == {"✓ finished", "▶ running"}
+    monkeypatch.setattr(clock, "age_s", lambda text: 3600.0)
+    assert "running" not in " ".join(app.run().dataframe[0].value["status"])
+
+
+def test_another_file_in_place_of_the_store_is_shown_at_once(own, tmp_path):
+    app = opened()
+    before = list(app.dataframe[0].value["short_id"])
+    other = tmp_path / "other.db"
+    examples.fill(other)
+    other.replace(own)
+    assert not set(app.run().dataframe[0].value["short_id"]) & set(before)
