@@ -71,9 +71,10 @@ def revision(con: sqlite3.Connection) -> int:
 def claims(con: sqlite3.Connection) -> list[tuple[str, str]]:
     """Return (run, status) of every run that says it is running. What no write tells: whether it
     is; everything else that these functions return changes with `revision` alone."""
-    columns = ", ".join(_LIFE)
-    frame = _frame(con, f"SELECT id, {columns} FROM runs WHERE state = 'running' ORDER BY id")
-    return [(row["id"], status.of_run(row)) for row in frame.to_dict("records")]
+    names = ("id", *_LIFE)
+    found = con.execute(f"SELECT {', '.join(names)} FROM runs WHERE state = 'running' ORDER BY id")
+    rows = [dict(zip(names, values, strict=True)) for values in found]
+    return [(str(row["id"]), status.of_run(row)) for row in rows]
 
 
 def leaderboard(
@@ -264,10 +265,10 @@ def crop(con: sqlite3.Connection, face: int) -> tuple[bytes, np.ndarray] | None:
 
 def _with_status(frame: pd.DataFrame) -> pd.DataFrame:
     """Add `status`; only what claims to be running has to be looked at, which saves most rows."""
-    claims = frame[frame["state"] == "running"]
-    derived = [status.of_run(row) for row in claims.to_dict("records")]
     found = frame["state"].astype("str")
-    found[claims.index] = derived
+    claims = frame.loc[found == "running", list(_LIFE)]
+    if len(claims):
+        found[claims.index] = [status.of_run(row) for row in claims.to_dict("records")]
     return frame.assign(status=found)
 
 

@@ -96,12 +96,12 @@ def draw(
         if shape.covariances is not None:
             pen = {"color": look(number)[0], "width": 1}
             traces.append(_lines(_ellipses(shape, to_frame), pen, str(number)) | {"opacity": 0.7})
-    figure = go.Figure([*traces, *_ground_truth(truth)], _layout())
-    _frame(figure, np.concatenate(seen), crop)
+    layout = _layout(*_frame(np.concatenate(seen), crop))
+    figure = go.Figure([*traces, *_ground_truth(truth)], layout)
     return Chart(name, figure, _alt(name, ground_truth, shapes, norm))
 
 
-def _layout() -> dict[str, Any]:
+def _layout(x: list[float], y: list[float], pictures: list[dict[str, Any]]) -> dict[str, Any]:
     axis = {"visible": False, "constrain": "domain"}
     return {
         "height": _HEIGHT_PX,
@@ -111,8 +111,9 @@ def _layout() -> dict[str, Any]:
         "plot_bgcolor": "rgba(0, 0, 0, 0)",
         "hoverlabel": {"namelength": -1, "align": "left"},
         "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
-        "xaxis": axis,
-        "yaxis": {**axis, "scaleanchor": "x", "constraintoward": "top"},
+        "xaxis": {**axis, "range": x},
+        "yaxis": {**axis, "range": y, "scaleanchor": "x", "constraintoward": "top"},
+        "images": pictures,
     }
 
 
@@ -188,32 +189,28 @@ def _ellipses(shape: Shape, to_frame: np.ndarray) -> np.ndarray:
     return np.pad(paths, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).reshape(-1, 2)
 
 
-def _frame(figure: go.Figure, points: np.ndarray, crop: tuple[bytes, np.ndarray] | None) -> None:
-    """Put the picture behind the shapes and show the square around all points, of the picture at
-    most: a wild prediction must not shrink the face."""
+def _frame(
+    points: np.ndarray, crop: tuple[bytes, np.ndarray] | None
+) -> tuple[list[float], list[float], list[dict[str, Any]]]:
+    """Return what is seen across and down, and the picture behind the shapes, if there is one: the
+    square around all points, of the picture at most, for a wild prediction must not shrink the
+    face."""
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    pictures = []
     if crop is not None:
         height, width = overlay.decode_jpeg(crop[0]).shape[:2]
         corner = np.array([width, height]) - 0.5
         low, high = np.clip([low, high], -0.5, corner)
-        figure.add_layout_image(
-            source=f"data:image/jpeg;base64,{base64.b64encode(crop[0]).decode()}",
-            x=-0.5,
-            y=-0.5,
-            sizex=width,
-            sizey=height,
-            xref="x",
-            yref="y",
-            sizing="stretch",
-            layer="below",
-        )
+        source = f"data:image/jpeg;base64,{base64.b64encode(crop[0]).decode()}"
+        place = {"x": -0.5, "y": -0.5, "xref": "x", "yref": "y", "layer": "below"}
+        size = {"sizex": width, "sizey": height, "sizing": "stretch"}
+        pictures.append({"source": source} | place | size)
     half = (0.5 + _ROOM) * float((high - low).max())
     x, y = (low + high) / 2
     if crop is not None:
         half = min(half, *(corner + 0.5) / 2)
         x, y = np.clip([x, y], half - 0.5, corner - half)
-    figure.update_xaxes(range=[x - half, x + half])
-    figure.update_yaxes(range=[y + half, y - half])
+    return [x - half, x + half], [y + half, y - half], pictures
 
 
 def _alt(name: str, ground_truth: np.ndarray, shapes: Sequence[Shape], norm: metrics.Norm) -> str:

@@ -89,7 +89,8 @@ def pictures(
 ) -> list[bytes | None]:
     """Return `draw` of some faces of an evaluation, by their ids."""
     # Evaluations never change; run_id guards against a file that was replaced (see store.py).
-    return [draw(face, error_segments) for face in store.faces(path, evaluation, ids)]
+    found = store.faces(path, [(evaluation, face) for face in ids])
+    return [draw(face, error_segments) for face in found]
 
 
 def draw(face: StoredFace, error_segments: bool = False) -> bytes | None:

@@ -104,8 +104,7 @@ def _leaf_through(album: Album, name: str) -> None:
 
 
 def _read(album: Album, name: str) -> list[StoredFace]:
-    face = (album.ids[name],)
-    return [store.faces(album.path, run.evaluation, face)[0] for run in album.runs]
+    return store.faces(album.path, [(run.evaluation, album.ids[name]) for run in album.runs])
 
 
 def _errors(album: Album, found: Sequence[StoredFace]) -> None:

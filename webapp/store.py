@@ -200,9 +200,9 @@ class StoredFace:
     covariances: np.ndarray | None = None
 
 
-def faces(path: str, evaluation: int, ids: tuple[int, ...]) -> list[StoredFace]:
-    """Return some faces of an evaluation, in the order asked for. Not cached: callers cache what
-    they make of them."""
+def faces(path: str, wanted: Iterable[tuple[int, int]]) -> list[StoredFace]:
+    """Return faces as evaluations have them, in the order asked for. Not cached: callers cache what
+    they make of them. wanted: (evaluation, face) each."""
     with _reader(path) as reader:
         return [
             StoredFace(
@@ -210,7 +210,7 @@ def faces(path: str, evaluation: int, ids: tuple[int, ...]) -> list[StoredFace]:
                 reads.crop(reader, face),
                 covariances.of_face(reader, evaluation, face),
             )
-            for face in ids
+            for evaluation, face in wanted
         ]
 
 

@@ -22,6 +22,7 @@ STEPS = [
     "m005_error_vectors",
     "m006_revisions",
     "m007_covariances",
+    "m008_scores_in_order",
 ]
 
 

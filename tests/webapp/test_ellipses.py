@@ -26,8 +26,8 @@ def test_faces_come_with_covariances_where_a_run_has_them(tmp_path: Path) -> Non
     reader = open_reader(path)
     face = int(predictions(reader, sure)[0][0])
     reader.close()
-    (with_ellipses,) = store.faces(str(path), sure, (face,))
-    (without,) = store.faces(str(path), silent, (face,))
+    (with_ellipses,) = store.faces(str(path), [(sure, face)])
+    (without,) = store.faces(str(path), [(silent, face)])
     assert with_ellipses.covariances is not None
     np.testing.assert_array_equal(with_ellipses.covariances, expected[0])
     assert without.covariances is None

@@ -11,6 +11,7 @@ from webapp import (
     face_table,
     faces,
     large_face,
+    mishap,
     share,
     store,
     url_keys,
@@ -62,9 +63,10 @@ def _gallery(current: Store, chosen: Board, runs: list[Contender], norm: Norm) -
     shown = _page_of(frame)
     if shown.empty:
         st.info("No face has an error in this range.", icon=":material/search_off:")
-    _grid(current, shown, runs[a], sort)
     ids = dict(zip(paired.names, paired.faces.tolist(), strict=True))
-    large_face.show_wanted(Album(current.path, list(frame["name"]), ids, runs, norm))
+    album = Album(current.path, list(frame["name"]), ids, runs, norm)
+    if not _grid(album, shown, runs[a], sort):
+        large_face.show_wanted(album)
 
 
 def _sorted(
@@ -128,24 +130,39 @@ def _page_of(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[(number - 1) * PAGE : number * PAGE]
 
 
-def _grid(current: Store, shown: pd.DataFrame, run: Contender, sort: str) -> None:
-    """Show faces as one run predicts them; a click on the line below one opens it, large."""
+def _grid(album: Album, shown: pd.DataFrame, run: Contender, sort: str) -> bool:
+    """Show faces as one run predicts them; a click on the line below one opens it, large. Return
+    whether one was opened so in this run of the page."""
     ids = tuple(int(face) for face in shown["face"])
-    pictures = faces.pictures(current.path, run.run, run.evaluation, ids, error_segments=False)
+    pictures = faces.pictures(album.path, run.run, run.evaluation, ids, error_segments=False)
+    opened = []
     with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as grid:
         for (_, row), picture in zip(shown.iterrows(), pictures, strict=True):
             with grid.cell(), st.container(gap="xxsmall"):
                 said = face_table.caption(row, sort)
                 _picture(picture, f"{row['name']}: {said}, ground truth and prediction drawn on it")
-                st.button(
-                    f"**{plain(said)}** {plain(row['name'].rpartition('/')[2])}",
-                    key=f"img_open_{row['face']}",
-                    type="tertiary",
-                    width="stretch",
-                    help=f"Open {plain(row['name'])}",
-                    on_click=large_face.open_one,
-                    args=(row["name"],),
-                )
+                opened.append(_opener(album, row["name"], said))
+    return any(opened)
+
+
+@st.fragment
+def _opener(album: Album, name: str, said: str) -> bool:
+    """Show the line below a face; return whether it was clicked. A click runs this alone, and not
+    the page with all its faces."""
+    clicked = False
+    with mishap.told():
+        clicked = st.button(
+            f"**{plain(said)}** {plain(name.rpartition('/')[2])}",
+            key=f"img_open_{album.ids[name]}",
+            type="tertiary",
+            width="stretch",
+            help=f"Open {plain(name)}",
+            on_click=large_face.open_one,
+            args=(name,),
+        )
+        if clicked:
+            large_face.show_wanted(album)
+    return clicked
 
 
 def _picture(jpeg: bytes | None, alt: str) -> None:
