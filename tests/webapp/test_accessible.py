@@ -89,6 +89,12 @@ def test_keys_choose_what_a_page_shows_and_leaf_through_faces(page, address):
     page.keyboard.press("Enter")
     page.get_by_text("26 faces of synthetic challenging").wait_for()
 
+    table = page.get_by_test_id("stDataFrame").locator("canvas").first
+    table.press("ArrowDown")
+    table.press("Shift+Space")
+    page.wait_for_url(f"{address}/run?*")
+    assert query(page)["norm"] == ["Pupil"]
+
     page.goto(f"{address}/images?img_eval=synthetic/common/gt")
     tile = page.locator("[class*=st-key-img_open_] button").first
     tile.press("Enter")

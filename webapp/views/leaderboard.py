@@ -29,10 +29,13 @@ from webapp.text import percent, plain
 
 _TABLE = "lb_table"
 _SHOWN = "lb_shown"
+_GOAL = "lb_goal"
 _NAMING = ("kind", "runs", "id", "dataset", "subset", "box", "points", "flip_test")
 
 
 def page(current: Store) -> None:
+    if goal := st.session_state.pop(_GOAL, None):
+        st.switch_page("views/run.py", query_params=goal)
     st.title("Leaderboard")
     at_revision = share.as_it_was(current)
     boards = store.boards(current, at_revision)
@@ -50,6 +53,8 @@ def page(current: Store) -> None:
 def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int | None) -> None:
     """Show the rows. What is chosen among them runs this alone, and not the page around it."""
     with mishap.told():
+        if _GOAL in st.session_state:  # to go there from here would lose the norm, a control of both
+            st.rerun()
         current = store.current()
         entries = store.leaderboard(current, **where, at_revision=at_revision)
         all_rows = board_rows.rows(current, as_runs=as_runs, at_revision=at_revision, **where)
@@ -162,7 +167,7 @@ def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
 
 
 def _legend(view: View, as_runs: bool) -> None:
-    tick = "Tick a row to open the run" + (
+    tick = "Tick a row (with keys: Shift and Space) to open the run" + (
         "." if as_runs else "; of a method with several runs, to see them."
     )
     st.caption(f"**Bold**: best. Underlined: second. All scores in %. {tick}")
@@ -189,15 +194,14 @@ def _target(row: dict[str, Any]) -> dict[str, str]:
 
 def _ticked(key: str) -> None:
     """Open what was ticked, looked up in the rows that the visitor saw: by the time of the next run
-    of the page another may stand in that place. The norm, a control of both pages, goes along by
-    itself."""
+    of the page another may stand in that place."""
     picked = st.session_state[key].selection.rows
     target = st.session_state[_SHOWN][picked[0]] if picked else {}
     if method := target.get(url_keys.BOARD_OPEN.name):
         is_open = method.startswith(st.query_params.get(url_keys.BOARD_OPEN.name, " "))
         url_state.put(url_keys.BOARD_OPEN, None if is_open else method)
     elif target:
-        st.switch_page("views/run.py", query_params=target)
+        st.session_state[_GOAL] = target
 
 
 def _warn(rows: pd.DataFrame) -> None:
