@@ -47,7 +47,7 @@ def ceds(errors: np.ndarray, labels: Sequence[str], norm: str) -> Chart:
         area = metrics.auc(row, metrics.THRESHOLDS[0])
         said.append(f"{label}: AUC at {metrics.THRESHOLDS[0]:.0%} {percent(100 * area)}")
     for threshold in metrics.THRESHOLDS:
-        figure.add_vline(x=100 * threshold, line={"color": theme.QUIET, "width": 1, "dash": "dot"})
+        charts.rule(figure, 100 * threshold, theme.QUIET, 1)
     figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
     figure.update_yaxes(range=[0, 102])
     alt = f"Cumulative error distributions of {errors.shape[1]} faces; {'; '.join(said)}."
@@ -113,7 +113,7 @@ def differences(found: Sequence[Comparison], labels: Sequence[str], norm: str) -
             hovertemplate=f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]<extra>%{{y}}</extra>",
         )
         said.append(f"{label} {middle:+.2f} [{low:+.2f}, {high:+.2f}]")
-    figure.add_vline(x=0, line={"color": theme.QUIET, "width": 1.5, "dash": "dot"})
+    charts.rule(figure, 0, theme.QUIET)
     figure.update_layout(hovermode="closest", height=110 + 46 * len(said))
     figure.update_xaxes(ticksuffix=" %")
     figure.update_yaxes(autorange="reversed", showgrid=False)

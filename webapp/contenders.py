@@ -109,10 +109,10 @@ def choose_runs(
     widget = f"{key.name}_choice"
     st.session_state[widget] = chosen
     st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
-    names = rows["name"]
+    names = rows["name"].to_dict()
     st.multiselect(
         "Runs",
-        list(names.index),
+        list(names),
         format_func=lambda run: f"{names[run]} · {run[:SHORT]}",
         key=widget,
         max_selections=at_most,

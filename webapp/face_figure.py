@@ -142,7 +142,7 @@ def _model(
         f"{norm} distance<br>%{{customdata[1]:.1f}} % of this image's NME"
         "<extra>%{fullData.name}</extra>",
     }
-    faint = _lines(_outlines(guess), {"color": colour, "width": 1}, str(number)) | {"opacity": 0.6}
+    faint = _lines(outlines(guess), {"color": colour, "width": 1}, str(number)) | {"opacity": 0.6}
     return [faint, _lines(segments, {"color": colour, "width": 1.8}, str(number)), markers]
 
 
@@ -150,7 +150,7 @@ def _ground_truth(truth: np.ndarray) -> list[dict[str, Any]]:
     name, group = "ground truth", "truth"
     rings = {"color": _TRUTH, "symbol": "circle-open", "size": 9, "line": {"width": 2}}
     hover = {"marker": rings, "hovertemplate": f"<b>%{{text}}</b><extra>{name}</extra>"}
-    lines = _lines(_outlines(truth), {"color": _TRUTH, "width": 1.5}, group)
+    lines = _lines(outlines(truth), {"color": _TRUTH, "width": 1.5}, group)
     return [lines, _markers(truth, name, group) | hover]
 
 
@@ -168,8 +168,8 @@ def _lines(path: np.ndarray, pen: dict[str, Any], group: str) -> dict[str, Any]:
     return trace | {"legendgroup": group, "showlegend": False, "hoverinfo": "skip"}
 
 
-def _outlines(points: np.ndarray) -> np.ndarray:
-    """Return (m, 2) a path over all outlines, NaN between them."""
+def outlines(points: np.ndarray) -> np.ndarray:
+    """Return (m, 2) a path over all outlines of (68, 2) points, NaN between them."""
     return np.concatenate([points, np.full((1, 2), np.nan)])[_PENS]
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from drf import landmarks, metrics
 from drf.data import boxes
-from webapp import store, theme
+from webapp import charts, face_figure, store, theme
 from webapp.charts import Chart
 from webapp.text import percent
 
@@ -56,16 +56,15 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
     percents = 100 * found.errors
     x, y = found.mean_shape[found.points].T
     figure = go.Figure(layout=theme.layout(x="", y="", height=_HEIGHT_PX))
-    outline = {"color": theme.QUIET, "width": 1.5}
-    for pen in landmarks.outlines():
-        figure.add_scatter(
-            x=found.mean_shape[pen, 0],
-            y=found.mean_shape[pen, 1],
-            mode="lines",
-            line=outline,
-            hoverinfo="skip",
-            showlegend=False,
-        )
+    outlines = face_figure.outlines(found.mean_shape)
+    figure.add_scatter(
+        x=outlines[:, 0],
+        y=outlines[:, 1],
+        mode="lines",
+        line={"color": theme.QUIET, "width": 1.5},
+        hoverinfo="skip",
+        showlegend=False,
+    )
     figure.add_scatter(
         x=x,
         y=y,
@@ -139,7 +138,7 @@ def by_region(found: LandmarkErrors, norm: str) -> Chart:
     figure.update_layout(hovermode="closest", height=_HEIGHT_PX)
     figure.update_xaxes(ticksuffix=" %", range=[0, 1.15 * max(ordered.values()) + 1e-9])
     figure.update_yaxes(showgrid=False)
-    figure.add_vline(x=nme, line={"color": theme.VERMILLION, "width": 1.5, "dash": "dot"})
+    charts.rule(figure, nme, theme.VERMILLION)
     figure.add_annotation(
         x=nme, y=1.01, yref="paper", yanchor="bottom", text=f"NME {nme:.2f}", showarrow=False
     )

@@ -30,11 +30,11 @@ def choose(current: Store, runs: pd.DataFrame) -> str | None:
         if found is None:
             how_many = f"{len(matches)} runs match" if matches else "No run matches"
             st.warning(f"{how_many} “{plain(wanted)}”; choose one.", icon=":material/link_off:")
-    names = runs.set_index("id")["name"]
+    names = dict(zip(runs["id"], runs["name"], strict=True))
     st.session_state[_CHOICE] = found
     st.selectbox(
         "Run",
-        list(names.index),
+        list(names),
         index=None if found is None else 0,
         format_func=lambda run_id: f"{names[run_id]} · {run_id[:8]}",
         key=_CHOICE,

@@ -53,7 +53,9 @@ def page(current: Store) -> None:
 def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int | None) -> None:
     """Show the rows. What is chosen among them runs this alone, and not the page around it."""
     with mishap.told():
-        if _GOAL in st.session_state:  # to go there from here would lose the norm, a control of both
+        if (
+            _GOAL in st.session_state
+        ):  # to go there from here would lose the norm, a control of both
             st.rerun()
         current = store.current()
         entries = store.leaderboard(current, **where, at_revision=at_revision)
