@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from webapp import ablation, theme
 from webapp.ablation_results import BASELINE, OPEN
@@ -112,17 +113,15 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
         cell = rows.index(row["value_0"]), columns.index(row["value_1"])
         values[cell] = np.nan_to_num(row["difference"]) if differences else row["nme"]
         texts[cell] = _cell(row, differences=differences)
+    colours = _colours(values, differences=differences)
     figure = go.Figure(
         go.Heatmap(
             z=values,
-            text=texts,
-            texttemplate="%{text}",
-            textfont={"size": 13},
             xgap=4,
             ygap=4,
             hoverinfo="skip",
             colorbar={"title": {"text": "Δ" if differences else "NME, %"}, "thickness": 12},
-            **_colours(values, differences=differences),
+            **colours,
         ),
         theme.layout(x=html.escape(keys[1]), y=html.escape(keys[0]), height=110 + 70 * len(rows)),
     )
@@ -130,6 +129,12 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
     _ticks(figure.update_yaxes, rows)
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(showgrid=False, autorange="reversed")
+    # Not the heatmap's own texts: Plotly writes them in grey or white, at worst 3 : 1.
+    for (y, x), text in np.ndenumerate(texts):
+        if not text:
+            continue
+        ink = _ink(values[y, x], colours)
+        figure.add_annotation(x=x, y=y, text=text, showarrow=False, font={"size": 13, "color": ink})
     base = _baseline(frame)
     x, y = columns.index(base["value_1"]), rows.index(base["value_0"])
     corners = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
@@ -263,9 +268,18 @@ def _cell(row: dict[Any, Any], *, differences: bool) -> str:
 
 def _colours(values: np.ndarray, *, differences: bool) -> dict[str, Any]:
     if not differences:
-        return {"colorscale": theme.SEQUENTIAL}
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        return {"colorscale": theme.SEQUENTIAL, "zmin": low, "zmax": max(high, low + 0.01)}
     reach = max(float(np.nanmax(np.abs(values))), 0.01)
     return {"colorscale": theme.DIVERGING, "zmid": 0, "zmin": -reach, "zmax": reach}
+
+
+def _ink(value: float, colours: dict[str, Any]) -> str:
+    """Return the colour of a text on the cell of a value."""
+    place = (value - colours["zmin"]) / (colours["zmax"] - colours["zmin"])
+    scale = [colour for _, colour in colours["colorscale"]]  # evenly spaced
+    (surface,) = sample_colorscale(scale, [np.clip(np.nan_to_num(place), 0, 1)], colortype="tuple")
+    return theme.ink(surface)
 
 
 def _baseline(frame: pd.DataFrame) -> pd.Series:

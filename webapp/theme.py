@@ -6,6 +6,7 @@ for lines are those legible on both the light and the dark surface.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 BLUE = "#0072B2"
@@ -33,6 +34,14 @@ CHART_CONFIG: dict[str, Any] = {
     "toImageButtonOptions": {"format": "svg"},
 }
 """Plotly's toolbar: an SVG for a paper, and back from a zoom."""
+
+
+def ink(surface: Sequence[float]) -> str:
+    """Return black or white, whichever reads better on a colour, (3,) sRGB in 0..1: the contrast
+    (L1 + 0.05) / (L2 + 0.05) of relative luminances (WCAG 2.2) is then at least 4.58."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in surface]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "#FFFFFF"
 
 
 def layout(*, x: str, y: str, height: int = 340) -> dict[str, Any]:

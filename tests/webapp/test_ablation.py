@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from db import paired, reads
 from db.connection import open_reader
@@ -16,7 +18,7 @@ from drf import statistics
 from tests.webapp import ablation_examples
 from tests.webapp.ablation_examples import DEPTHS, TREES
 from tests.webapp.examples import HOSTILE
-from webapp import ablation, ablation_charts, ablation_results
+from webapp import ablation, ablation_charts, ablation_results, theme
 
 KEYS = ["model.trees", "model.depth"]
 
@@ -176,7 +178,19 @@ def test_the_pivot_has_a_cell_for_each_pair_and_leaves_the_missing_one_empty(fil
         assert z[place] == pytest.approx(row["nme"])
     differences = ablation_charts.heat(frame, KEYS, "Ocular", differences=True)
     assert differences.figure.data[0].zmid == 0
-    assert "baseline" in np.array(differences.figure.data[0].text)[1, 1]
+    told = {(note.x, note.y): note.text for note in differences.figure.layout.annotations}
+    assert told[1, 1] == "baseline"
+
+
+@given(st.tuples(*[st.floats(0, 1)] * 3))
+def test_a_text_reads_on_every_colour(surface):
+    def luminance(colour):
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in colour]
+        return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    ink = {"#000000": 0.0, "#FFFFFF": 1.0}[theme.ink(surface)]
+    light, dark = sorted((ink, luminance(surface)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_hostile_values_are_text_in_charts(filled, compared):

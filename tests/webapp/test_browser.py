@@ -281,3 +281,5 @@ def test_nothing_is_wider_than_a_phone(page, address, filled, where, scheme):
         ".filter(e => e.getBoundingClientRect().right > 391).map(e => e.dataset.testid)"
     )
     assert not wide
+    formulas = page.locator(".katex .base").all()
+    assert all(box["x"] + box["width"] <= 391 for f in formulas if (box := f.bounding_box()))

@@ -11,7 +11,7 @@ WHAT_IS_WHAT = """
 $G$ is the ground truth and $P$ the prediction, 68 points each, in picture pixels; $n$ faces.
 """
 
-METRICS = (  # name, formula, what it says
+METRICS = (  # name, formula no wider than a phone, what it says
     (
         "Image error",
         r"e_i = \frac{1}{68} \sum_{j=1}^{68} \frac{\lVert P_{ij} - G_{ij} \rVert_2}{d_i}",
@@ -29,16 +29,16 @@ METRICS = (  # name, formula, what it says
     ),
     (
         "AUC@t",
-        r"\mathrm{AUC}_t = \frac{1}{t} \int_0^t \mathrm{CED}(x)\,dx"
-        r" = \frac{1}{n} \sum_i \frac{\max(0,\, t - e_i)}{t},"
-        r" \quad \mathrm{CED}(x) = \frac{1}{n} \, \#\{i : e_i \le x\}",
+        r"\begin{aligned} \mathrm{AUC}_t &= \frac{1}{t} \int_0^t \mathrm{CED}(x)\,dx"
+        r" \\ &= \frac{1}{n} \sum_i \frac{\max(0,\, t - e_i)}{t} \\"
+        r" \mathrm{CED}(x) &= \frac{1}{n} \, \#\{i : e_i \le x\} \end{aligned}",
         "Area under the cumulative error distribution, exactly, without a grid. Higher is better.",
     ),
     (
         "Normalisers",
-        r"d^{\mathrm{ocular}} = \lVert G_{36} - G_{45} \rVert_2, \qquad d^{\mathrm{pupil}} ="
-        r" \Bigl\lVert \tfrac16 \sum_{j=36}^{41} G_j - \tfrac16 \sum_{j=42}^{47} G_j"
-        r" \Bigr\rVert_2",
+        r"\begin{aligned} d^{\mathrm{ocular}} &= \lVert G_{36} - G_{45} \rVert_2 \\"
+        r" d^{\mathrm{pupil}} &= \Bigl\lVert \tfrac16 \sum_{j=36}^{41} G_j"
+        r" - \tfrac16 \sum_{j=42}^{47} G_j \Bigr\rVert_2 \end{aligned}",
         "Outer eye corners, or eye centres; always of the ground truth. The second is shorter, so "
         "every error is larger under it: never compare across the two.",
     ),
