@@ -1,4 +1,7 @@
-"""The controls of the leaderboard: which board, which rows, which columns, compared with what."""
+"""The controls of the leaderboard: which board, which rows, which columns, compared with what.
+
+Widths are such that two controls stand beside each other on a phone.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +56,9 @@ def choose_rows(families: Iterable[str]) -> dict[str, str]:
         "Find",
         key=url_keys.BOARD_TEXT.name,
         bind="query-params",
-        placeholder="name, family, preset or id",
+        placeholder="name, preset, id …",
         icon=":material/search:",
-        width=230,
+        width=170,
     )
     options = [board.EVERY, *sorted(families)]
     family = url_state.select(url_keys.BOARD_FAMILY, "Family", options, width=170)
@@ -111,7 +114,7 @@ def _baseline(rows: pd.DataFrame) -> pd.Series | None:
         dict(zip(rows["id"], rows["name"], strict=True)),
         aliases(),
         "Adds the difference of the NME to this row, with its paired interval.",
-        width=300,
+        width=230,
     )
     return None if found is None else rows[rows["id"] == found].iloc[0]
 

@@ -34,7 +34,8 @@ function columns() {
     number("latency", "ms/face", (row) => row.ms_per_face, 1),
     number("time", "Train, min", (row) => scaled(row.wall_s, 60), 1),
     { id: "seed", title: state.methods ? "Seeds" : "Seed", low: true, value: (row) => row.seed, text: (row) => String(row.seed) },
-    word("status", "Status", (row) => row.status),
+    { ...word("flip", "Flip test", (row) => (row.flip_test ? "yes" : "no")), varies: true },
+    { ...word("status", "Status", (row) => row.status), varies: true },
   ];
 }
 
@@ -78,7 +79,8 @@ function sorted(rows, column) {
 function render() {
   const board = boards.find((b) => b.id === state.board);
   const all = ranked(state.methods ? board.methods : board.runs);
-  const shown = columns();
+  const same = (column) => new Set(all.map(column.value)).size < 2;
+  const shown = columns().filter((column) => !(column.varies && same(column))); // said of none or all
   const by = shown.find((column) => column.id === state.sort) ?? shown.find((column) => column.score);
   const rows = sorted(all.filter(found), by);
   const top = new Map(shown.filter((c) => c.score).map((c) => [c.id, bestTwo(all, c)]));
