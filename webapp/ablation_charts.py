@@ -133,7 +133,7 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
     for (y, x), text in np.ndenumerate(texts):
         if not text:
             continue
-        ink = _ink(values[y, x], colours)
+        ink = _ink(float(values[y, x]), colours)
         figure.add_annotation(x=x, y=y, text=text, showarrow=False, font={"size": 13, "color": ink})
     base = _baseline(frame)
     x, y = columns.index(base["value_1"]), rows.index(base["value_0"])

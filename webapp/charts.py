@@ -93,18 +93,9 @@ def histogram(errors: np.ndarray, norm: str) -> Chart:
     all others into the first.
     """
     values = 100 * errors
-    limit = max(float(np.percentile(values, 99)), 1e-6) * 1.02
-    bins = int(np.clip(2 * np.sqrt(len(values)), 8, 40))
-    counts, edges = np.histogram(np.minimum(values, limit), bins=bins, range=(0, limit))
+    counts, edges = _bins(values)
     figure = go.Figure(
-        go.Bar(
-            x=(edges[:-1] + edges[1:]) / 2,
-            y=counts,
-            width=np.diff(edges) * 0.92,
-            marker={"color": theme.BLUE, "line": {"width": 0}},
-            customdata=np.stack([edges[:-1], edges[1:]], axis=1),
-            hovertemplate="%{customdata[0]:.2f}–%{customdata[1]:.2f} %: %{y} faces<extra></extra>",
-        ),
+        _bars(counts, edges, theme.BLUE),
         theme.layout(x=f"image error, % of the {norm} distance", y="faces"),
     )
     figure.update_layout(hovermode="closest")
@@ -114,6 +105,41 @@ def histogram(errors: np.ndarray, norm: str) -> Chart:
     _mark(figure, median, f"median {median:.2f}", "right" if mean > median else "left")
     alt = f"Histogram of {len(errors)} errors: mean {percent(mean)}, median {percent(median)}."
     return Chart("Distribution of errors", figure, alt)
+
+
+def strip(errors: np.ndarray, chosen: np.ndarray) -> Chart:
+    """Return how the image errors of a page's faces are spread, in a strip for above them; colour
+    is on bars that hold a chosen face. (n,) fractions, (n,) bool."""
+    counts, edges = _bins(100 * errors)
+    place = np.digitize(100 * errors[chosen], edges[1:-1])
+    taken = np.isin(np.arange(len(counts)), place)
+    figure = go.Figure(
+        _bars(counts, edges, [theme.BLUE if here else theme.QUIET for here in taken]),
+        theme.layout(x="", y="", height=96),
+    )
+    figure.update_layout(margin={"l": 0, "r": 0, "t": 4, "b": 4}, hovermode="closest")
+    figure.update_xaxes(ticksuffix=" %", showgrid=False, title_standoff=0)
+    figure.update_yaxes(visible=False)
+    alt = f"Histogram of {len(errors)} errors, {percent(100 * float(errors.mean()))} on average;"
+    return Chart("", figure, f"{alt} {int(chosen.sum())} of them are chosen.")
+
+
+def _bins(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts and edges of bars; the last one holds all beyond the 99th percentile."""
+    limit = max(float(np.percentile(values, 99)), 1e-6) * 1.02
+    bins = int(np.clip(2 * np.sqrt(len(values)), 8, 40))
+    return np.histogram(np.minimum(values, limit), bins=bins, range=(0, limit))
+
+
+def _bars(counts: np.ndarray, edges: np.ndarray, colour: str | list[str]) -> go.Bar:
+    return go.Bar(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=counts,
+        width=np.diff(edges) * 0.92,
+        marker={"color": colour, "line": {"width": 0}},
+        customdata=np.stack([edges[:-1], edges[1:]], axis=1),
+        hovertemplate="%{customdata[0]:.2f}–%{customdata[1]:.2f} %: %{y} faces<extra></extra>",
+    )
 
 
 def _mark(figure: go.Figure, x: float, text: str, side: str) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from drf import metrics
-from webapp import charts
+from webapp import charts, theme
 
 ERRORS = np.array([0.01, 0.02, 0.05, 0.09])  # NME 4.25 %, FR_8 25 %, AUC_8 50 %, AUC_10 57.5 %
 
@@ -100,3 +100,14 @@ def test_a_legend_stands_above_the_word_of_the_best_epoch():
     (word,) = chart.figure.layout.annotations
     room = chart.figure.layout.height - 100  # px of the axes
     assert (chart.figure.layout.legend.y - word.y) * room >= word.font.size
+
+
+def test_the_strip_colours_the_bars_that_hold_a_chosen_face():
+    errors = np.array([0.01, 0.02, 0.03, 0.04, 0.05])
+    chart = charts.strip(errors, errors > 0.035)
+    (bars,) = chart.figure.data
+    assert sum(bars.y) == len(errors)  # what lies far beyond is in the last bar
+    colours = np.array(bars.marker.color)
+    assert bars.y[colours == theme.BLUE].sum() == 2
+    assert "2 of them are chosen" in chart.alt
+    assert theme.BLUE not in charts.strip(errors, errors > 1).figure.data[0].marker.color

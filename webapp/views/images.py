@@ -7,6 +7,7 @@ from db.paired import Paired
 from drf.metrics import Norm
 from webapp import (
     board,
+    charts,
     contenders,
     face_table,
     faces,
@@ -26,6 +27,7 @@ PAGE = 24
 _ALL = str(url_keys.IMAGES_PART.default)
 _COLUMN_PX = 140
 _SEEN = "img_seen"
+_STRIP = {"displayModeBar": False}
 
 
 def page(current: Store) -> None:
@@ -105,8 +107,17 @@ def _sorted(
             limits = url_state.span(url_keys.IMAGES_ERROR, "Error between, %", face_table.LIMITS)
     wanted = None if part == _ALL else part
     kept = face_table.arrange(frame, sort=sort, order=order, limits=limits, part=wanted)
+    _strip(frame, kept)
     _first_page_of_another_order((chosen, norm, sort, order, a, b, limits, part))
     return kept, sort, a
+
+
+def _strip(frame: pd.DataFrame, kept: pd.DataFrame) -> None:
+    """Show what the faces on the page are of all. By the time that a visitor opens one, the browser
+    has loaded Plotly for this."""
+    chosen = frame["face"].isin(kept["face"]).to_numpy()
+    chart = charts.strip(frame["error"].to_numpy(), chosen)
+    st.plotly_chart(chart.figure, key="img_strip", config=_STRIP, alt=chart.alt)
 
 
 def _first_page_of_another_order(asked: object) -> None:
