@@ -56,15 +56,16 @@ class Predictor:
 
         Those of a face and its mirror image are averaged as if the two predictions erred alike,
         which they nearly do: independent errors would halve them. Mirroring turns the sign of xy.
+        The model's `spread` is in them.
         """
         found = [self.model.covariances(one) for one in outputs]
         if found[0] is None:
             return None
         if len(found) == 1:
-            return found[0].float()
+            return self.model.spread * found[0].float()
         mirrored = found[1].float()[:, self._flip]  # type: ignore[union-attr]
         signs = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], device=mirrored.device)
-        return (found[0].float() + mirrored * signs) / 2
+        return self.model.spread * (found[0].float() + mirrored * signs) / 2
 
     def unit_points(self, images: Tensor) -> Tensor:
         """Return (B, K, 2) float32 unit box for (B, 3, S, S) images in 0..1 on the device."""

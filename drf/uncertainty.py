@@ -86,8 +86,24 @@ def share_inside(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.
     Gaussian errors with these covariances a share of `level` lies inside: d^T S^-1 d is then
     chi-squared with two degrees of freedom, whose quantile is -2 ln(1 - level).
     """
-    limit = -2 * math.log1p(-level)
-    return float(np.mean(squared_distances(offsets, covariances) <= limit))
+    return float(np.mean(squared_distances(offsets, covariances) <= _limit(level)))
+
+
+def spread_to_hold(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.95) -> float:
+    """Return the s for which ellipses of s S hold the truth as often as their level says:
+
+        s = Q_level(d^T S^-1 d) / (-2 ln(1 - level))
+
+    Arguments as of `share_inside`. Infinite where more than 1 - level of the covariances have no
+    area, 0 where the offsets are. A model errs less on the faces that it learned from than on
+    others: s is for offsets on faces that it has not seen.
+    """
+    distances = squared_distances(offsets, covariances)
+    return float(np.quantile(distances, level, method="higher") / _limit(level))
+
+
+def _limit(level: float) -> float:
+    return -2 * math.log1p(-level)
 
 
 def _flat(errors: np.ndarray, uncertainty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

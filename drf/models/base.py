@@ -49,6 +49,9 @@ class LandmarkModel(nn.Module, ABC):
     (--init-from) is the attribute `backbone`.
     """
 
+    spread: float = 1.0
+    """What its covariances are to be multiplied by; see `drf.training.validation.calibrate`."""
+
     def __init__(self, frame: Frame) -> None:
         super().__init__()
         self.frame = frame
@@ -93,7 +96,7 @@ class LandmarkModel(nn.Module, ABC):
 
     def covariances(self, outputs: Any) -> Tensor | None:
         """Return what the model expects of its errors, (B, K, 2, 2) float32 in the squared unit
-        box, symmetric, x before y; None where it does not say."""
+        box, symmetric, x before y, before `spread`; None where it does not say."""
         return None
 
     @abstractmethod

@@ -24,6 +24,8 @@ from drf.errors import DrfError, NotFoundError
 from drf.models.base import LandmarkModel
 
 BEST, LAST = "best.safetensors", "last.safetensors"
+SPREAD = "spread"
+"""Where a header holds the model's `spread`; a run that did not come to its end has none."""
 _HEADER = "drf"
 
 
@@ -86,4 +88,5 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[Landmark
     config = stored_config(checkpoint.header)
     model = registry.build(config)
     model.load_state_dict(checkpoint.under("model."))
+    model.spread = checkpoint.header.get(SPREAD, model.spread)
     return model.eval().place(device), config

@@ -30,7 +30,7 @@ from drf.training.hardware import autocast, choose_device, choose_precision, rep
 from drf.training.meter import Meter
 from drf.training.optimiser import Optimisers
 from drf.training.schedule import Schedule
-from drf.training.validation import collapsed, leaf_gallery, validate, watched
+from drf.training.validation import calibrate, collapsed, leaf_gallery, validate, watched
 
 WARMUP_SHARE, WARMUP_STEPS = 0.3, 100
 """A run is judged collapsed only after this share of it, and no sooner than after so many steps."""
@@ -136,7 +136,7 @@ class Trainer:
                 while self.trainable and not self._over() and not reason:
                     values = self._epoch()
                     reason = collapsed(values) if self._past_warmup() else None
-                self._show_leaves()
+                self._look_at_the_best()
             end = "collapsed" if reason else end
         except KeyboardInterrupt:
             end, reason = "interrupted", "stopped by the user"
@@ -226,14 +226,17 @@ class Trainer:
         self.listener.on_faces(s.epoch, self.faces, predictions[self.watched])
         return values
 
-    def _show_leaves(self) -> None:
-        """Hand over what the leaves of the best weights hold, while the run's clock stands still:
-        a time budget is for training."""
+    def _look_at_the_best(self) -> None:
+        """Calibrate what the best weights say of their errors, and hand over what their leaves
+        hold, while the run's clock stands still: a time budget is for training."""
         if not math.isfinite(self.state.best_val_nme):
             return
         started = time.perf_counter()
         best = checkpoint.load(self.folder / checkpoint.BEST)
         self.average.model.load_state_dict(best.under("model."))
+        if (spread := calibrate(self._predictor(), self.val)) is not None:
+            header = best.header | {checkpoint.SPREAD: spread}
+            checkpoint.save(self.folder / checkpoint.BEST, best.tensors, header)
         gallery = leaf_gallery(self._predictor(), self.val)
         if gallery.leaves:
             self.listener.on_leaves(gallery)
