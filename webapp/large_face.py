@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from drf import metrics
-from webapp import face_figure, store, theme, url_keys, url_state
+from webapp import face_figure, mishap, store, theme, url_keys, url_state
 from webapp.contenders import Contender
 from webapp.face_figure import Shape
 from webapp.store import StoredFace
@@ -59,6 +59,11 @@ def _close() -> None:
 
 @st.dialog("Face", width="large", on_dismiss=_close)
 def _dialog(album: Album) -> None:
+    with mishap.told():
+        _content(album)
+
+
+def _content(album: Album) -> None:
     # Read again here: leafing through runs the dialog alone, and not the page below it.
     name = st.query_params.get(url_keys.IMAGES_FACE.name, "")
     if name not in album.ids:

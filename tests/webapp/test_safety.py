@@ -11,7 +11,7 @@ from db.connection import open_store
 from db.runs import record_epoch
 from tests.webapp.conftest import APP, TELL, opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
-from webapp import mishap, store
+from webapp import board, face_figure, mishap, store
 
 TABS = ("Results", "Faces", "Training", "Forest", "Leaves", "Configuration")
 
@@ -81,13 +81,23 @@ def broken(path: Path, kind: str) -> None:
         db.close()
 
 
-def test_a_fault_is_a_sentence_and_a_reference_to_the_log(shop, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("page", "module", "name"),
+    [
+        (None, store, "boards"),
+        (None, board, "arrange"),  # in a part of the page that runs alone
+        ("views/images.py", face_figure, "draw"),  # in a dialog
+    ],
+)
+def test_a_fault_is_a_sentence_and_a_reference_to_the_log(
+    shop, monkeypatch, caplog, page, module, name
+):
     def broken(*_: object, **__: object) -> None:
         raise ValueError("/srv/secret")
 
-    monkeypatch.setattr(store, "boards", broken)
+    monkeypatch.setattr(module, name, broken)
     monkeypatch.setattr(mishap, "tell", TELL)
-    app = opened()
+    app = opened(page, img_face="common/00000")
     assert not app.exception
     (sentence,) = (element.value for element in app.error)
     (logged,) = (record for record in caplog.records if record.name == "drf.webapp")

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from drf.errors import DrfError
-from webapp import badges, board, live, share, store, theme, url_keys, url_state
+from webapp import badges, board, live, mishap, share, store, theme, url_keys, url_state
 from webapp.live import Shown, Sighting
 from webapp.store import Store
 from webapp.text import plain
@@ -58,10 +57,9 @@ def _standing(shown: Shown) -> frozenset[tuple[str, str]]:
 
 def _strip(curve: str, metric: str, window: str, stood: frozenset[tuple[str, str]]) -> None:
     """Show the runs under way as they are now. Runs again by itself and not with the page, so it
-    reads the store for itself, and says in a sentence if that has gone. Where a run began, fell
-    silent or ended, the whole page runs again.
+    reads the store for itself. Where a run began, fell silent or ended, the whole page runs again.
     """
-    try:
+    with mishap.told():
         current = store.current()
         shown = _look(current, window)
         if _standing(shown) != stood:
@@ -69,9 +67,6 @@ def _strip(curve: str, metric: str, window: str, stood: frozenset[tuple[str, str
         now = datetime.now(UTC)
         st.caption(f"As of {now:%H:%M:%S} UTC.")
         _running(current, shown.running, curve, metric, now)
-    except DrfError as error:
-        sentence = str(error).replace(store.path(), store.shown_path())
-        st.error(plain(f"{sentence}."), icon=":material/database_off:")
 
 
 def _running(current: Store, running: pd.DataFrame, curve: str, metric: str, now: datetime) -> None:
