@@ -53,9 +53,7 @@ def page(current: Store) -> None:
 def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int | None) -> None:
     """Show the rows. What is chosen among them runs this alone, and not the page around it."""
     with mishap.told():
-        if (
-            _GOAL in st.session_state
-        ):  # to go there from here would lose the norm, a control of both
+        if _GOAL in st.session_state:  # from here the norm, a control of both pages, would be lost
             st.rerun()
         current = store.current()
         entries = store.leaderboard(current, **where, at_revision=at_revision)
@@ -133,7 +131,8 @@ def _opened(
         return None
     found = rows[rows["id"].str.startswith(wanted)]
     if found.empty:
-        url_state.notify(f"The method “{plain(wanted)}” that the link opens is not in this view.")
+        sentence = f"The method “{plain(wanted)}” that the link opens is not in this view."
+        st.warning(sentence, icon=":material/link_off:")
         return None
     mine = entries["evaluation"].isin(found.iloc[0]["evaluations"])
     return rows_of.by_run(entries[mine], store.method_of_runs(current))
