@@ -61,7 +61,8 @@ def current() -> Store:
     Raises NotFoundError if there is none and StoreError if it cannot be used.
     """
     with _reader(path()) as reader:
-        moment = Path(path()).stat().st_ino, reads.claims(reader)
+        file = Path(path()).stat()  # one made anew often gets the inode of the one that was deleted
+        moment = file.st_ino, file.st_mtime_ns, reads.claims(reader)
         return Store(path(), reads.revision(reader), repr(moment))
 
 

@@ -1,5 +1,6 @@
 """What no write to the store tells is on the page all the same, the next time it runs."""
 
+import shutil
 import sqlite3
 
 import pytest
@@ -37,3 +38,12 @@ def test_another_file_in_place_of_the_store_is_shown_at_once(own, tmp_path):
     examples.fill(other)
     other.replace(own)
     assert not set(app.run().dataframe[0].value["short_id"]) & set(before)
+
+
+def test_a_store_made_anew_in_its_place_is_shown_at_once(own, tmp_path):
+    """As many writes to the same inode: neither revision nor file seem to be others."""
+    app = opened(lb_rows="Runs")
+    before = set(app.dataframe[0].value["short_id"])
+    boards.store_with_seeds(tmp_path / "again.db")
+    shutil.copyfile(tmp_path / "again.db", own)
+    assert not set(app.run().dataframe[0].value["short_id"]) & before
