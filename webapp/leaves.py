@@ -42,10 +42,8 @@ def _choose(leaves: list[LeafPicture]) -> list[int]:
     titles = [*dict.fromkeys(leaf.title for leaf in leaves)]
     trees = [str(tree) for tree in sorted({leaf.tree for leaf in leaves})]
     with st.container(horizontal=True, gap="small"):
-        with st.container(width=220):
-            title = url_state.select(url_keys.RUN_LEAVES, "Leaves of", [_ALL, *titles])
-        with st.container(width=140):
-            tree = url_state.select(url_keys.RUN_TREE, "Tree", [_ALL, *trees])
+        title = url_state.select(url_keys.RUN_LEAVES, "Leaves of", [_ALL, *titles], width=220)
+        tree = url_state.select(url_keys.RUN_TREE, "Tree", [_ALL, *trees], width=140)
     return [
         number
         for number, leaf in enumerate(leaves)

@@ -132,11 +132,9 @@ def _choose_factors(settings: Settings, base: int) -> list[str]:
     if not offered:
         return []
     with st.container(horizontal=True, gap="small"):
-        with st.container(width=260):
-            factor = url_state.select(url_keys.ABLATION_FACTOR, "Factor", offered)
+        factor = url_state.select(url_keys.ABLATION_FACTOR, "Factor", offered, width=260)
         seconds = [_NONE, *ablation.factors(settings, base, given=factor)]
-        with st.container(width=260):
-            by = url_state.select(url_keys.ABLATION_BY, "Second factor", seconds)
+        by = url_state.select(url_keys.ABLATION_BY, "Second factor", seconds, width=260)
     return [factor] if by == _NONE else [factor, by]
 
 

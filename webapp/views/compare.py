@@ -138,8 +138,7 @@ def _curves(current: Store, runs: list[Contender], norm: Norm) -> None:
         st.info("None of these runs recorded an epoch.")
         return
     heading = st.empty()
-    with st.container(width=240):
-        title = url_state.select(url_keys.COMPARE_CURVE, "Curve", list(on_offer))
+    title = url_state.select(url_keys.COMPARE_CURVE, "Curve", list(on_offer), width=240)
     labels = [run.label for run in runs]
     chart = comparison_charts.curves(frames, labels, on_offer[title], title)
     heading.subheader(chart.title)

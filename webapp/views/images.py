@@ -101,8 +101,7 @@ def _sorted(
         parts = sorted(set(frame["part"]))
         part = _ALL
         if len(parts) > 1:
-            with st.container(width=180):
-                part = url_state.select(url_keys.IMAGES_PART, "Subset", [_ALL, *parts])
+            part = url_state.select(url_keys.IMAGES_PART, "Subset", [_ALL, *parts], width=180)
         with st.container(width=260):
             limits = url_state.span(url_keys.IMAGES_ERROR, "Error between, %", face_table.LIMITS)
     wanted = None if part == _ALL else part

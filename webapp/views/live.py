@@ -25,15 +25,14 @@ def page(current: Store) -> None:
     with st.container(horizontal=True, gap="small"):
         norm = url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))
         curve = url_state.switch(url_keys.LIVE_CURVE, "Curve", list(_CURVES))
-        with st.container(width=150):
-            window = url_state.select(
-                url_keys.LIVE_WINDOW,
-                "In the last",
-                list(live.WINDOWS),
-                "How far back runs are shown.",
-            )
-        with st.container(width=150):
-            every = url_state.select(url_keys.LIVE_EVERY, "Look again every", list(_EVERY_S))
+        window = url_state.select(
+            url_keys.LIVE_WINDOW,
+            "In the last",
+            list(live.WINDOWS),
+            "How far back runs are shown.",
+            width=150,
+        )
+        every = url_state.select(url_keys.LIVE_EVERY, "Look again every", list(_EVERY_S), width=150)
     metric = _CURVES[curve].format(norm=board.NORMS[norm])
     shown = _look(current, window)
     st.fragment(_strip, run_every=_EVERY_S[every])(curve, metric, window, _standing(shown))
