@@ -29,16 +29,17 @@ from typing import Any
 
 import torch
 
-from cli.packing import load_packs
-from cli.scoring import Target, score
-from cli.session import Places, start
 from db import entries, reads
 from db.connection import open_reader, open_store
 from db.location import DEFAULT_PATH
 from db.settings import settings
 from drf.errors import DrfError
-from drf.methods import Request, configure
 from drf.statistics import over_seeds
+from experiments.evaluate import EvaluationSpec, evaluate_run
+from experiments.packs import load_packs
+from experiments.paths import Paths
+from experiments.request import Request, configure
+from experiments.train import train_new_run
 
 PRESET = "heatmap-forest"
 SUBSET = "val"
@@ -105,18 +106,18 @@ def finished(combinations: Sequence[Combination], base: dict[str, object], db: P
     return found
 
 
-def work(combination: Combination, run: str, base: dict[str, object], places: Places) -> str:
+def work(combination: Combination, run: str, base: dict[str, object], places: Paths) -> str:
     """Train a combination, unless `run` names its finished run, and evaluate it unless the store
     has that; return what became of it. A run that the user stops stops the script."""
     state = "finished"
     if not run:
-        result = start(combination.request(base), places, combination.name)
+        result = train_new_run(combination.request(base), places, combination.name)
         run, state = result.run, result.outcome.state
         if state == "interrupted":
             raise KeyboardInterrupt
     if evaluations(places.db, [run]):
         return "was there"
-    entry = score(run, Target(SUBSET), places)
+    entry = evaluate_run(run, EvaluationSpec(SUBSET), places)
     return f"{state}, NME {entry['ocular']['nme']:.2f} %"
 
 
@@ -129,7 +130,7 @@ def evaluations(db: Path, runs: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def outcomes(
-    combinations: Sequence[Combination], base: dict[str, object], places: Places, jobs: int
+    combinations: Sequence[Combination], base: dict[str, object], places: Paths, jobs: int
 ) -> Iterator[tuple[Combination, str]]:
     """Do what is left to do, `jobs` at a time, and yield each with what became of it."""
     tasks = zip(combinations, finished(combinations, base, places.db), strict=True)
@@ -212,10 +213,10 @@ def main() -> None:
     base = BASE | {"training.epochs": arguments.epochs}
     base["data.dataset"] = "300w" if arguments.data_root else "synthetic"
     with tempfile.TemporaryDirectory() as scratch:
-        places = Places(arguments.db, arguments.data_root, None, arguments.cache)
+        places = Paths(arguments.db, arguments.data_root, None, arguments.cache)
         if arguments.quick:
             base |= QUICK | {"training.epochs": QUICK_EPOCHS}
-            places = Places(Path(scratch) / "drf.db", None, None, Path(scratch))
+            places = Paths(Path(scratch) / "drf.db", None, None, Path(scratch))
         combinations = grid(quick=arguments.quick)[: arguments.first]
         try:
             run_all(combinations, base, places, arguments.jobs)
@@ -231,7 +232,7 @@ def main() -> None:
 
 
 def run_all(
-    combinations: Sequence[Combination], base: dict[str, object], places: Places, jobs: int
+    combinations: Sequence[Combination], base: dict[str, object], places: Paths, jobs: int
 ) -> None:
     """Train and evaluate all, telling on stderr of each."""
     open_store(places.db).close()

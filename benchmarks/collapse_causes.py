@@ -20,10 +20,10 @@ import tempfile
 from pathlib import Path
 
 from drf import registry
-from drf.data.cache import Pack, pack
+from drf.data.packs import Pack, pack
 from drf.data.sources import open_dataset
-from drf.methods import Request, configure
 from drf.training.loop import Trainer
+from experiments.request import Request, configure
 
 BASE = {
     "data.points": "eyes",

@@ -40,16 +40,16 @@ from rivals.figure import figure
 from rivals.rows import Effort
 from rivals.runs import Bout, Ring, compete
 
-from cli.session import Places
 from db.connection import open_reader
 from db.location import DEFAULT_PATH, run_folder
+from drf import checkpoint, hardware
 from drf.alignment import Aligner
 from drf.data.boxes import gt_boxes
 from drf.data.sources import open_dataset
 from drf.errors import DrfError
-from drf.folding import folded
+from drf.models.fuse_batchnorm import folded
 from drf.prediction import Predictor
-from drf.training import checkpoint, hardware
+from experiments.paths import Paths
 
 QUICK = ("mean-shape", "hourglass", "heatmap-forest")
 TIMED_FACES = 100
@@ -142,9 +142,9 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         if options.quick:  # a trial leaves nothing behind
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            places = Places(scratch / "drf.db", None, None, options.cache or scratch / "cache")
+            places = Paths(scratch / "drf.db", None, None, options.cache or scratch / "cache")
         else:
-            places = Places(options.db, options.data_root, None, options.cache)
+            places = Paths(options.db, options.data_root, None, options.cache)
         try:
             chosen = rows.chosen(names, options.large)
             if any(row.kind == "ert" for row in chosen):

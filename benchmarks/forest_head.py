@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from drf import hardware
 from drf.forest.label_leaves import LabelLeaves, bounding_step, cross_entropy, predict
 from drf.forest.routing import log_routing, probabilities
-from drf.training import hardware
 
 ROWS, TREES, DEPTH, AXES, BINS = 10 * 68, 8, 8, 2, 64
 SPLITS, LEAVES, CELLS = 2**DEPTH - 1, 2**DEPTH, AXES * BINS

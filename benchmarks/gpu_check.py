@@ -47,16 +47,15 @@ from measures import Step, flops_of, in_turn, medians, peak_steps, waits_of
 from measures.backbone import BackboneAlone, used_levels
 from torch import Tensor
 
-from drf import presets, registry
+from drf import hardware, presets, registry
 from drf.config import RunConfig
-from drf.data.cache import Pack, pack
+from drf.data.packs import Pack, pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError
-from drf.methods import Request, configure
 from drf.models.base import LandmarkModel
-from drf.training import hardware
 from drf.training.batches import Batches
 from drf.training.loop import Listener, Trainer
+from experiments.request import Request, configure
 
 TOLERANCE = {"cpu": 0.0, "cuda": 1e-2}
 """Of the losses, relative: a GPU sums in another order, and every step adds to the difference."""

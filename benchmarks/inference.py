@@ -25,17 +25,16 @@ from typing import Any
 import torch
 from measures import Step, flops_of, in_turn, medians, peak_steps
 
-from drf import landmarks, metrics, presets, registry
-from drf.data.cache import pack
+from drf import checkpoint, hardware, landmarks, metrics, presets, registry
+from drf.data.packs import pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError, UsageError
-from drf.folding import folded
 from drf.forest.vector_forest import Inference, VectorForest
-from drf.methods import Request, configure
 from drf.models.base import Sample
 from drf.models.cascade_forest import CascadeForest
+from drf.models.fuse_batchnorm import folded
 from drf.prediction import Predictor, predict
-from drf.training import checkpoint, hardware
+from experiments.request import Request, configure
 
 PRESETS = ("cascade-forest", "cascade-forest-small")
 ROUTINGS: tuple[Inference, ...] = ("soft", "top", "hard", "hard-last")

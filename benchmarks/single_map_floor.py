@@ -29,7 +29,7 @@ from torch import Tensor
 
 from drf import geometry, landmarks, metrics, shapes
 from drf.data.augment import plain_maps, warp_points
-from drf.data.cache import PACK_SIZE, Pack, pack
+from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.sources import open_dataset
 from drf.heatmaps import HeatmapCodec
 from drf.peaks import assign, at_peaks, find_peaks

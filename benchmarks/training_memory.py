@@ -23,10 +23,10 @@ TARGET_GB = 2.0
 def train_once(preset: str, faces: int, cache: Path) -> float:
     """Train one epoch in this process and return its peak resident memory in GB."""
     from drf import registry
-    from drf.data.cache import pack
+    from drf.data.packs import pack
     from drf.data.synthetic_dataset import SyntheticDataset
-    from drf.methods import Request, configure
     from drf.training.loop import Listener, Trainer
+    from experiments.request import Request, configure
 
     class Silent(Listener):
         """A listener that does not listen."""

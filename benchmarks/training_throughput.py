@@ -22,13 +22,12 @@ import numpy as np
 import torch
 from measures import in_turn, medians
 
-from drf import registry
+from drf import hardware, registry
 from drf.config import RunConfig
-from drf.data.cache import Pack, pack
+from drf.data.packs import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.methods import Request, configure
-from drf.training import hardware
 from drf.training.loop import Listener, Trainer
+from experiments.request import Request, configure
 
 
 class Silent(Listener):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import options
-from cli.bars import bar
 from cli.output import cell, note, print_json, tables
 from drf.errors import CheckFailed
+from experiments.progress import bar
 
 if TYPE_CHECKING:
     from drf.data.check import Report, SubsetReport
@@ -73,7 +73,7 @@ def pack(
     as_json: options.Json = False,
 ) -> None:
     """Pack subsets into the cache now rather than when they are first used."""
-    from drf.data import cache as packs
+    from drf.data import packs as packs
     from drf.data.sources import open_dataset
 
     source = open_dataset(dataset, data_root, seed=seed, size=size)

@@ -26,20 +26,21 @@ def demo(
 ) -> None:
     """Train the mean shape and the hourglass on synthetic faces, evaluate both, show the board."""
     from cli.leaderboard import leaderboard
-    from cli.scoring import Target, score
-    from cli.session import Places, start
-    from drf.methods import Request
+    from experiments.evaluate import EvaluationSpec, evaluate_run
+    from experiments.paths import Paths
+    from experiments.request import Request
+    from experiments.train import train_new_run
 
-    places = Places(db, data_root=None, box_file=None, cache=cache)
+    places = Paths(db, data_root=None, box_file=None, cache=cache)
     for method in METHODS:
         wanted = {"data.dataset": "synthetic", "data.size": FACES}
         if method == "hourglass":
             wanted |= {"training.max_minutes": minutes, "training.epochs": 0}
         note(f"Training {method} on {FACES} synthetic faces …")
-        result = start(Request(method, options=wanted), places, name=method)
+        result = train_new_run(Request(method, options=wanted), places, name=method)
         if result.outcome.state == "interrupted":
             raise typer.Exit(130)
-        score(result.run, Target(subset="common"), places)
+        evaluate_run(result.run, EvaluationSpec(subset="common"), places)
     leaderboard(dataset="synthetic", subset="common", db=db)
     _show_app(db, open_app)
 

@@ -39,9 +39,8 @@ def _examine(data_root: Path | None, db: Path) -> tuple[dict[str, Any], list[str
 
     import torch
 
-    from drf import __version__
+    from drf import __version__, hardware
     from drf.errors import DrfError
-    from drf.training import hardware
 
     device = hardware.choose_device("auto")
     folder = next(p for p in [db.resolve().parent, *db.resolve().parents] if p.is_dir())

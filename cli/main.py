@@ -11,13 +11,13 @@ from typing import Annotated
 import typer
 
 import cli.data
+import cli.db
 import cli.demo
 import cli.doctor
-import cli.evaluate
+import cli.eval
 import cli.export
 import cli.leaderboard
 import cli.runs
-import cli.store
 import cli.train
 import cli.views
 import cli.web
@@ -32,11 +32,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # what escapes is a bug, and its traceback should be whole
 )
 app.command("train")(cli.train.train)
-app.command("eval")(cli.evaluate.evaluate)
+app.command("eval")(cli.eval.evaluate)
 app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
 app.command("leaderboard")(cli.leaderboard.leaderboard)
 app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
-app.add_typer(cli.store.app, name="db", help="Check, copy and migrate the store.")
+app.add_typer(cli.db.app, name="db", help="Check, copy and migrate the store.")
 app.add_typer(cli.views.app, name="views", help="Name links of the app that are too long to send.")
 app.command("export")(cli.export.export)
 app.command("web")(cli.web.web)

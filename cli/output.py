@@ -27,13 +27,6 @@ def tables() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
 
 
-def progress() -> Console:
-    """Return a console on stderr for progress and remarks."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
-
-
 def note(sentence: str) -> None:
     """Say something on stderr that is not data."""
     print(sentence, file=sys.stderr)

@@ -54,8 +54,9 @@ def train(
     if show_list:
         _list_presets(as_json)
         return
-    from cli import session
-    from drf.methods import Request
+    from experiments.paths import Paths
+    from experiments.request import Request
+    from experiments.train import refuse_with_resume, resume_training, train_new_run
 
     named: dict[str, object] = {
         "data.dataset": dataset,
@@ -70,14 +71,14 @@ def train(
         "training.init_from": init_from,
     }
     given = {key: value for key, value in named.items() if value is not None}
-    places = session.Places(db, data_root, box_file, cache)
+    places = Paths(db, data_root, box_file, cache)
     if resume is not None:
-        session.refuse_with_resume([preset, track, config, assign, name], given)
-        result = session.resume(resume, given, places)
+        refuse_with_resume([preset, track, config, assign, name], given)
+        result = resume_training(resume, given, places)
     else:
         words = tuple(assign or ())
         request = Request(preset or DEFAULT_PRESET, config, track, words, given)
-        result = session.start(request, places, name)
+        result = train_new_run(request, places, name)
     if as_json:
         print_json(result.document())
     note(result.sentence())

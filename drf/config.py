@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from drf.errors import UsageError
-from drf.ranges import Range
 
 Source = str
 
@@ -216,3 +215,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {matches[0]!r}?" if matches else f"; known: {', '.join(sorted(known))}"
+
+
+# ---- from drf.config
+
+
+@dataclass(frozen=True)
+class Range:
+    """low <= value <= high."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g}..{self.high:g}"

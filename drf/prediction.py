@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,11 @@ from torch import Tensor
 
 from drf import geometry, landmarks
 from drf.data.augment import plain_maps, unwarp_points, warp
-from drf.data.cache import CONTEXT, PACK_SIZE, Pack
+from drf.data.packs import CONTEXT, PACK_SIZE, Pack
+from drf.hardware import autocast
 from drf.models.base import LandmarkModel
-from drf.training.hardware import autocast
+from drf.overlay import encode_jpeg
+from drf.results import Evaluation, FaceCrop
 
 BATCH = 32
 
@@ -142,3 +144,33 @@ def flip_permutation(points: str) -> np.ndarray:
     """Return the flip permutation within a landmark subset: (K,) positions in `indices(points)`."""
     known = landmarks.indices(points)
     return np.searchsorted(known, landmarks.FLIP[known])
+
+
+# ---- from drf.prediction
+
+
+def evaluate(
+    predictor: Predictor, pack: Pack, on_batch: Callable[[int], None] | None = None
+) -> Evaluation:
+    """Predict a subset; the errors of every normalisation follow from what is returned."""
+    predicted = predict(predictor, pack, on_batch, covariances=True)
+    return Evaluation(
+        dataset=str(pack.manifest["dataset"]),
+        subset=str(pack.manifest["subset"]),
+        names=pack.names,
+        ground_truth=pack.picture_points,
+        predictions=predicted.points,
+        points=predictor.model.frame.points,
+        box=str(pack.manifest["box"]),
+        flip_test=predictor.flip_test,
+        manifest=pack.manifest,
+        ms_per_face=predicted.ms_per_face,
+        covariances=predicted.covariances,
+    )
+
+
+def face_crops(pack: Pack, positions: Iterable[int] | None = None) -> Iterator[FaceCrop]:
+    """Yield the crops of all faces, or of those at some positions, as the store keeps them."""
+    for i in range(len(pack.names)) if positions is None else positions:
+        jpeg = encode_jpeg(np.asarray(pack.crops[i]))
+        yield FaceCrop(pack.names[i], pack.picture_points[i], jpeg, pack.to_picture[i])

@@ -12,7 +12,13 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-ALLOWED = {"drf": set(), "db": {"drf"}, "cli": {"drf", "db"}, "webapp": {"drf", "db"}}
+ALLOWED = {
+    "drf": set(),
+    "db": {"drf"},
+    "experiments": {"drf", "db"},
+    "cli": {"drf", "db", "experiments"},
+    "webapp": {"drf", "db"},
+}
 # The command line knows of the app in two places only: `drf web` asks where it lies, in order to
 # start it, and `drf export --static` has its other form written, the one without a server.
 OF_THE_APP = {"cli/web.py": {"webapp"}, "cli/export.py": {"webapp.static_site.site"}}

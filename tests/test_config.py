@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from drf import presets, registry, tracks
 from drf.config import from_flat, parse_assignments
 from drf.errors import UsageError
-from drf.methods import Request, configure
+from experiments.request import Request, configure
 
 
 def sources(request: Request) -> dict[str, str]:

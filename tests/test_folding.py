@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from drf import registry
-from drf.folding import folded
-from drf.methods import Request, configure
 from drf.models.base import Sample
+from drf.models.fuse_batchnorm import folded
+from experiments.request import Request, configure
 
 SMALL = {"data.input_size": 64}
 PRESETS = {"cascade-committee": "cascade-forest-large"}

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from drf import geometry, landmarks
-from drf.data.cache import CONTEXT, PACK_SIZE, Pack
+from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.models.base import Frame, LandmarkModel
 from drf.prediction import Predictor, flip_permutation, predict
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import streamlit as st
 
 from drf.errors import DrfError, NotFoundError
-from webapp import mishap, named_views, store, url_keys, url_state
-from webapp.text import plain
+from webapp import store
+from webapp.links import named, url_keys, widgets
+from webapp.ui import error_pages
+from webapp.ui.text import plain
 
 ICON = str(Path(__file__).with_name("icon.svg"))
 # The pages have no icons: Streamlit would fetch them from a font host, for the browser's tab.
@@ -72,14 +74,14 @@ def main() -> None:
         _no_store()
         return
     except DrfError as error:
-        mishap.unusable(error)
+        error_pages.unusable(error)
         return
-    url_state.begin(page.url_path)
-    with mishap.told():
-        named_views.open_wanted(st.session_state["store"], PAGES)
+    widgets.begin(page.url_path)
+    with error_pages.told():
+        named.open_wanted(st.session_state["store"], PAGES)
         page.run()
     with notices:
-        url_state.show_notices()
+        widgets.show_notices()
     _settle(page.url_path)
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
 
-from webapp import badges, theme
-from webapp.charts import Chart, log_axis, spans_decades
-from webapp.text import duration, moment
+from webapp.ui import badges, theme
+from webapp.ui.charts import Chart, log_axis, spans_decades
+from webapp.ui.text import duration, moment
 
 WINDOWS = {"hour": 1, "6 hours": 6, "day": 24, "week": 24 * 7, "30 days": 24 * 30}
 """Name in the URL -> hours back from now in which a run counts as recent."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from drf import geometry, landmarks
 from drf.data import crops
-from drf.data.cache import CONTEXT, PACK_SIZE, Pack
+from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.errors import DrfError, UsageError
 
 SIZE = 384

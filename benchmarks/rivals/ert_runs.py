@@ -14,19 +14,19 @@ import numpy as np
 import torch
 from sqlite_utils import Database
 
-from cli.scoring import Target
 from db.connection import open_store
 from db.evaluations import record_evaluation
 from db.location import run_folder
 from db.runs import NewRun, beat, end_run, record_epoch, start_run
 from drf import metrics
 from drf.config import parse_assignments
-from drf.data.cache import PACK_SIZE, Pack, pack
+from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError
-from drf.evaluation import face_crops
+from drf.prediction import face_crops
 from drf.results import Evaluation
-from drf.training import provenance
+from experiments import provenance
+from experiments.evaluate import EvaluationSpec
 from rivals.ert import MODEL, SIZE, Ert, ErtConfig, fit, grey, predict, require_dlib
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def train(row: Row, seed: int, ring: Ring) -> None:
     store.close()
 
 
-def evaluate(run: str, target: Target, ring: Ring) -> None:
+def evaluate(run: str, target: EvaluationSpec, ring: Ring) -> None:
     """Evaluate a run and record what came of it."""
     require_dlib()
     faces = _pack(target.subset or "val", target.box or "gt", ring)

@@ -9,7 +9,7 @@ from typing import Literal
 from drf import presets, registry
 from drf.config import nearest
 from drf.errors import UsageError
-from drf.methods import Request, configure
+from experiments.request import Request, configure
 
 TRACK, TRACK_MINUTES = "ten-minutes", 10.0
 

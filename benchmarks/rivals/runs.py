@@ -9,12 +9,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.scoring import Target, score
-from cli.session import Places
 from db import reads
 from db.connection import open_reader
 from drf.errors import DrfError
-from drf.methods import configure
+from experiments.evaluate import EvaluationSpec, evaluate_run
+from experiments.paths import Paths
+from experiments.request import configure
 from rivals import ert_runs, rows
 from rivals.rows import Effort, Row
 
@@ -25,17 +25,17 @@ DRF = [sys.executable, "-c", "from cli.main import main; main()"]
 class Ring:
     """Where the contest takes place."""
 
-    places: Places
+    places: Paths
     effort: Effort
 
-    def targets(self) -> dict[str, Target]:
+    def targets(self) -> dict[str, EvaluationSpec]:
         """Return the evaluations of each run by the names that the table uses."""
         subset = self.effort.subset
         return {
-            "test": Target(subset, "gt", flip_test=True),
-            "single": Target(subset, "gt", flip_test=False),
-            "jitter": Target(subset, "gt_jitter", flip_test=True),
-            "val": Target("val", "gt", flip_test=True),
+            "test": EvaluationSpec(subset, "gt", flip_test=True),
+            "single": EvaluationSpec(subset, "gt", flip_test=False),
+            "jitter": EvaluationSpec(subset, "gt_jitter", flip_test=True),
+            "val": EvaluationSpec("val", "gt", flip_test=True),
         }
 
 
@@ -110,8 +110,8 @@ def _train(row: Row, seed: int, ring: Ring) -> None:
         raise DrfError(f"`drf train` of {row.name} failed with exit code {ran.returncode}")
 
 
-def _evaluate(run: str, target: Target, ring: Ring) -> None:
-    score(run, target, ring.places)
+def _evaluate(run: str, target: EvaluationSpec, ring: Ring) -> None:
+    evaluate_run(run, target, ring.places)
 
 
 def _evaluations(run: str, ring: Ring) -> dict[str, int]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from drf.config import AugmentConfig
-from drf.data.cache import CONTEXT
+from drf.data.packs import CONTEXT
 from drf.landmarks import FLIP
 
 

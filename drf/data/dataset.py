@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -113,3 +115,25 @@ def refuse_if_too_many_bad(what: str, n_good: int, skipped: dict[str, str]) -> N
         f"{len(skipped)} of the {total} faces of {what} cannot be read (at most 1 % may be bad), "
         f"first {first}; `drf data check` lists them all"
     )
+
+
+# ---- from drf.data.dataset
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_ahead(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """Yield function(item) in order while the pool works at most `ahead` items in front.
+
+    Executor.map would take all items at once and pile up the results that nobody has fetched yet.
+    """
+    pending: deque[Future[Result]] = deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

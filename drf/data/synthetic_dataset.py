@@ -10,8 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 import cv2
 import numpy as np
 
-from drf.data.dataset import Face, Subset
-from drf.data.lookahead import map_ahead
+from drf.data.dataset import Face, Subset, map_ahead
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
 from drf.errors import DataError, UsageError
 

@@ -19,8 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from drf.data.dataset import Face, Subset, refuse_if_too_many_bad
-from drf.data.lookahead import map_ahead
+from drf.data.dataset import Face, Subset, map_ahead, refuse_if_too_many_bad
 from drf.data.pts import read_pts
 from drf.errors import DataError
 

@@ -82,7 +82,7 @@ class SplitGates(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Take the normalisation and the steepness of now into the splits: see `drf.folding`."""
+        """Take normalisation and current steepness into the splits: see `models.fuse_batchnorm`."""
         scale, shift = (x.view(self.sites, 1, -1) for x in affine(self.norm))
         weight, offset = self._splits()
         self._folded = weight * scale, offset + (weight * shift).sum(dim=-1)

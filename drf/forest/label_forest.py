@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drf.config import Range
 from drf.errors import UsageError
 from drf.forest import label_leaves, leaf_updates, memory
 from drf.forest.codes import TreeCodes, turns
@@ -31,7 +32,6 @@ from drf.forest.gates import Annealing, RawGates, SplitGates, steepness
 from drf.forest.label_leaves import ALL, LabelLeaves
 from drf.forest.pools import Pools
 from drf.forest.routing import balance, hard_leaves, log_routing, probabilities
-from drf.ranges import Range
 
 ROWS_PER_LEAF = 64
 """From how many labels the codes and the first leaves are made: more would only take longer."""

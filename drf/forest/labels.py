@@ -1,4 +1,4 @@
-"""Places as label distributions over a window, and back by expectation.
+"""Paths as label distributions over a window, and back by expectation.
 
 A window is a square of half width `reach` around a centre, cut into `bins` cells a side. A place is
 an offset from the centre, in the units of reach (the unit box here), x right, y down. Two kinds of

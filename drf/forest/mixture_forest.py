@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drf import shapes
+from drf.config import Range
 from drf.forest import memory
 from drf.forest.gates import Annealing, SplitGates, steepness
 from drf.forest.gaussian_leaves import GaussianLeaves
 from drf.forest.routing import balance, hard_leaves, log_routing, probabilities
-from drf.ranges import Range
 
 ROWS_PER_LEAF = 64
 """From how many labels each tree's k-means and the first EM are made: more only take longer."""

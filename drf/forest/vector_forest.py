@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drf.config import Range
 from drf.forest import memory, stepwise
 from drf.forest.codes import TreeCodes, turns
 from drf.forest.gates import Annealing, SplitGates, steepness
 from drf.forest.routing import balance, hard_leaves, log_routing, probabilities, shares, top_leaves
-from drf.ranges import Range
 
 EMPTY = 1e-6
 """Share of the rows that a leaf is taken to have at least when its covariance is read."""

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from drf import landmarks
+from drf.config import Range
 from drf.forest import gallery
 from drf.forest.vector_forest import Inference, Routed, VectorForest, VectorForestConfig
 from drf.models import backbones
@@ -31,7 +32,6 @@ from drf.models.coarse import CoarseMaps
 from drf.models.exchange import Exchange
 from drf.models.local import LocalFeatures
 from drf.models.local_mlp import LocalMlp, hidden_of_equal_cost
-from drf.ranges import Range
 from drf.results import LeafPicture
 
 UNIT = 0.1

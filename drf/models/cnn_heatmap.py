@@ -12,10 +12,10 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
+from drf.config import Range
 from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
 from drf.models.base import Frame, LandmarkModel
-from drf.ranges import Range
 
 
 @dataclass(frozen=True)

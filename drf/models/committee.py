@@ -17,9 +17,9 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from drf.config import Range
 from drf.models.base import Frame, LandmarkModel, Sample
 from drf.models.cascade_forest import CascadeForest, CascadeForestConfig, Outputs
-from drf.ranges import Range
 from drf.results import LeafPicture
 
 

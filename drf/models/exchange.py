@@ -30,7 +30,7 @@ class Exchange(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Take the batch norm into the layer before it: see `drf.folding`."""
+        """Take the batch norm into the layer before it: see `drf.models.fuse_batchnorm`."""
         scale, shift = affine(self.norm)
         light = nn.Linear(self.gather.in_features, self.gather.out_features).to(scale.device)
         light.weight.copy_(scale[:, None] * self.gather.weight)

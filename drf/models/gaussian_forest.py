@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from drf import landmarks
+from drf.config import Range
 from drf.forest.gallery import fullest
 from drf.forest.mixture_forest import MixtureForest, MixtureForestConfig, Routed, joined
 from drf.models import backbones
@@ -29,7 +30,6 @@ from drf.models.base import Frame, LandmarkModel, Sample
 from drf.models.coarse import CoarseMaps
 from drf.models.local import LocalFeatures
 from drf.models.shape_space import ShapeSpace
-from drf.ranges import Range
 from drf.results import LeafPicture
 
 BATCH = 16

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from drf import shapes
+from drf.config import Range
 from drf.errors import UsageError
 from drf.forest import label_leaves
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
@@ -29,7 +30,6 @@ from drf.models.backbones import Backbone, Features, Summary
 from drf.models.base import Frame, LandmarkModel, Sample
 from drf.models.coarse import CoarseMaps
 from drf.models.local import LocalFeatures
-from drf.ranges import Range
 from drf.results import LeafPicture
 
 START_BYTES = 2**28

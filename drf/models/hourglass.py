@@ -12,11 +12,11 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from drf.config import Range
 from drf.heatmaps import HeatmapCodec
 from drf.models.backbones import HourglassEncoder, Stack
 from drf.models.base import Frame, LandmarkModel
 from drf.models.blocks import conv_bn_relu
-from drf.ranges import Range
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class LocalFeatures(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Take the batch norm into the dense layers: see `drf.folding`."""
+        """Take the batch norm into the dense layers: see `drf.models.fuse_batchnorm`."""
         scale, shift = affine(self.norm)
         k, seen, _ = self.dense.shape
         self.bias = torch.einsum("ks,ksf->kf", shift.view(k, seen), self.dense)

@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from drf import landmarks, peaks
+from drf.config import Range
 from drf.forest import gallery
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
 from drf.models.backbones import Summary
 from drf.models.base import Frame, LandmarkModel, Sample
-from drf.ranges import Range
 from drf.registration import ShapeRegistration
 from drf.results import MAP_SIDE, LeafPicture
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from drf import geometry, landmarks
 from drf.config import RunConfig
 from drf.data.augment import augment, mirror_points, plain_maps, random_maps, warp_points
-from drf.data.cache import PACK_SIZE, Pack
+from drf.data.packs import PACK_SIZE, Pack
 from drf.models.base import Sample
 
 DRAWN = 8192

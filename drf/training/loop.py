@@ -17,17 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drf import checkpoint
 from drf.config import RunConfig
-from drf.data.cache import Pack
-from drf.evaluation import face_crops
+from drf.data.packs import Pack
+from drf.errors import DrfError
+from drf.hardware import autocast, choose_device, choose_precision, reproducible
 from drf.models.base import LandmarkModel
-from drf.prediction import Predictor
+from drf.prediction import Predictor, face_crops
 from drf.results import FaceCrop, LeafGallery
-from drf.training import checkpoint
 from drf.training.batches import Batches
 from drf.training.ema import MovingAverage
-from drf.training.hardware import autocast, choose_device, choose_precision, reproducible
-from drf.training.meter import Meter
 from drf.training.optimiser import Optimisers
 from drf.training.schedule import Schedule
 from drf.training.validation import calibrate, collapsed, leaf_gallery, validate, watched
@@ -278,3 +277,50 @@ def _prefixed(prefix: str, model: LandmarkModel) -> dict[str, Tensor]:
 def _mixed(seed: tuple[int, int]) -> int:
     """One 63-bit seed from two numbers, by numpy's hash: sums of seed and epoch would collide."""
     return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
+
+
+# ---- from drf.training.loop
+
+REPORT_EVERY_S = 0.5
+
+
+class Meter:
+    """Means of an epoch's losses. Tensors stay on their device until a number is asked for."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}  # a part may be there for some steps of an epoch only
+        self.steps = self.faces = 0
+        self._since = (0, 0, 0.0, time.perf_counter())  # steps, faces, loss sum, time
+
+    def add(self, parts: dict[str, Tensor], faces: int) -> None:
+        for name, value in parts.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+        self.steps += 1
+        self.faces += faces
+
+    @property
+    def unreported(self) -> int:
+        """Steps since the last report."""
+        return self.steps - self._since[0]
+
+    def due(self) -> bool:
+        return time.perf_counter() - self._since[3] >= REPORT_EVERY_S
+
+    def report(self) -> tuple[float, float]:
+        """Return the mean loss and the faces/s since the last report. Raises DrfError on NaN."""
+        steps, faces, loss, then = self._since
+        now, total = time.perf_counter(), _finite(self.sums["loss"])
+        self._since = (self.steps, self.faces, total, now)
+        return (total - loss) / (self.steps - steps), (self.faces - faces) / (now - then)
+
+    def means(self) -> dict[str, float]:
+        return {name: _finite(value) / self.counts[name] for name, value in self.sums.items()}
+
+
+def _finite(value: Tensor) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise DrfError("the loss is no longer a number: the run diverged; lower training.lr")
+    return number

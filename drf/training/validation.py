@@ -10,9 +10,8 @@ from torch import Tensor
 
 from drf import geometry, landmarks, metrics, uncertainty
 from drf.data.augment import plain_maps, warp_points
-from drf.data.cache import PACK_SIZE, Pack
-from drf.evaluation import face_crops
-from drf.prediction import Predictor, predict
+from drf.data.packs import PACK_SIZE, Pack
+from drf.prediction import Predictor, face_crops, predict
 from drf.results import COLLAPSED_SPREAD, LEAVES, LeafGallery
 
 WATCHED = 6

@@ -13,10 +13,10 @@ from types import ModuleType
 
 import pytest
 
-from cli.session import Places
 from db import evaluations, runs
 from db.connection import open_store
-from drf.methods import configure
+from experiments.paths import Paths
+from experiments.request import configure
 from tests.conftest import REPOSITORY
 from tests.db import examples
 
@@ -91,7 +91,7 @@ def test_what_is_finished_and_evaluated_is_not_done_again(script, tmp_path, monk
 
     monkeypatch.setattr(script, "start", never)
     monkeypatch.setattr(script, "score", never)
-    places = Places(path, None, None, None)
+    places = Paths(path, None, None, None)
     ((_, became),) = script.outcomes([combination], BASE, places, jobs=1)
     assert became == "was there"
     assert script.finished([combination], BASE, path) == [run]

@@ -16,13 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rivals import figure, rows, runs, scores, table
 
-from cli import session
 from db.connection import open_reader, open_store
 from db.evaluations import record_evaluation
 from db.runs import end_run, start_run
 from drf import registry
 from drf.errors import UsageError
-from drf.methods import Request, configure
+from experiments import train
+from experiments.paths import Paths
+from experiments.request import Request, configure
+from experiments.train import Result
 from tests.db import examples
 
 REAL = rows.Effort("300w", 10.0, threads=2)
@@ -31,7 +33,7 @@ HOURGLASS = next(row for row in rows.ROWS if row.name == "hourglass")
 
 
 def ring(folder: Path, effort: rows.Effort = REAL) -> runs.Ring:
-    return runs.Ring(session.Places(folder / "drf.db", None, None, folder / "cache"), effort)
+    return runs.Ring(Paths(folder / "drf.db", None, None, folder / "cache"), effort)
 
 
 def test_unknown_rows_and_rows_without_their_preset_are_refused_in_a_sentence(monkeypatch) -> None:
@@ -64,11 +66,11 @@ def test_drf_train_is_asked_for_what_is_looked_up_later(
     row = {r.name: r for r in (*rows.ROWS, wide)}[name]
     asked: list[tuple[Request, str | None]] = []
 
-    def start(request: Request, places: session.Places, name: str | None) -> session.Result:
+    def train_new_run(request: Request, places: Paths, name: str | None) -> Result:
         asked.append((request, name))
         raise UsageError("heard")
 
-    monkeypatch.setattr(session, "start", start)
+    monkeypatch.setattr(train, "train_new_run", train_new_run)
     monkeypatch.setattr("sys.argv", ["drf", "train", *rows.words(row, 7, effort)])
     main = importlib.import_module("cli.main")
     with pytest.raises(SystemExit):

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from rivals import ert, ert_runs, rows, runs
 
-from cli import session
 from db import reads
 from db.connection import open_reader
 from drf import landmarks
 from drf.data.boxes import gt_boxes
-from drf.data.cache import pack
+from drf.data.packs import pack
 from drf.data.synthetic_dataset import SIZES, SyntheticDataset
 from drf.errors import DrfError, UsageError
+from experiments.paths import Paths
 
 ROW = next(row for row in rows.ROWS if row.kind == "ert")
 TRIAL = rows.Effort("synthetic", 10.0, 1, epochs=1, settings=("data.size=60",))
@@ -40,12 +40,12 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> runs.Ring:
     folder = tmp_path_factory.mktemp("ert")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SIZES, "val", 40)
-        here = runs.Ring(session.Places(folder / "drf.db", None, None, folder / "cache"), TRIAL)
+        here = runs.Ring(Paths(folder / "drf.db", None, None, folder / "cache"), TRIAL)
         ert_runs.train(ROW, 3, here)
         run = runs.find(ROW, 3, here)
         assert run is not None
         for flip in (True, False):
-            target = runs.Target("val", "gt", flip_test=flip)
+            target = runs.EvaluationSpec("val", "gt", flip_test=flip)
             ert_runs.evaluate(run, target, here)
         yield here
 

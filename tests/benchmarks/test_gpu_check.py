@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from drf import registry
-from drf.data.cache import pack
+from drf.data.packs import pack
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.methods import Request, configure
+from experiments.request import Request, configure
 from tests.conftest import REPOSITORY
 
 ABSENT = ("cli", "db", "webapp", "typer", "rich", "sqlite_utils", "pandas", "plotly", "streamlit")

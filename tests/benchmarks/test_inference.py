@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.scoring import Target, score
-from cli.session import Places, start
 from db.location import run_folder
-from drf.methods import Request
-from drf.training import checkpoint
+from drf import checkpoint
+from experiments.evaluate import EvaluationSpec, evaluate_run
+from experiments.paths import Paths
+from experiments.request import Request
+from experiments.train import train_new_run
 from tests.conftest import REPOSITORY
 
 TINY = {
@@ -34,10 +35,12 @@ def test_soft_routing_is_what_is_evaluated_and_all_leaves_are_soft_routing(
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
     monkeypatch.setenv("DRF_CACHE", str(tmp_path / "cache"))
     inference = importlib.import_module("inference")
-    places = Places(tmp_path / "drf.db", None, None, None)
-    run = start(Request("cascade-forest", options=TINY | {"model.tree_depth": 3}), places).run
+    places = Paths(tmp_path / "drf.db", None, None, None)
+    run = train_new_run(
+        Request("cascade-forest", options=TINY | {"model.tree_depth": 3}), places
+    ).run
     found = inference.accuracy(run_folder(places.db, run) / checkpoint.BEST, None)
-    stored = score(run, Target("val", precision="fp32"), places)["ocular"]["nme"]
+    stored = evaluate_run(run, EvaluationSpec("val", precision="fp32"), places)["ocular"]["nme"]
     assert found["soft"] == pytest.approx(stored, rel=1e-4)
     assert found["top 8"] == pytest.approx(found["soft"], rel=1e-4)  # of 2^3 leaves
     assert found["hard-last"] == found["hard"]  # of one stage

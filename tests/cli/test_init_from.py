@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from drf.training import checkpoint
+from drf import checkpoint
 from tests.cli.conftest import Drf
 
 DATA = ("--set", "data.size=48", "--set", "data.input_size=32", "--epochs", 1)

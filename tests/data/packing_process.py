@@ -7,7 +7,7 @@ import resource
 import sys
 from pathlib import Path
 
-from drf.data.cache import pack
+from drf.data.packs import pack
 from drf.data.w300 import W300
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ import pytest
 
 from drf import geometry
 from drf.data.boxes import gt_boxes, jitter_boxes
-from drf.data.cache import CONTEXT, JITTER_SEED, default_cache_dir, load, pack
-from drf.data.packing import PACK_SIZE
+from drf.data.packs import CONTEXT, JITTER_SEED, PACK_SIZE, default_cache_dir, load, pack
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.data.w300 import W300, in_val, photo_of
 from drf.errors import DataError, DrfError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drf import geometry, metrics
-from drf.data.cache import PACK_SIZE, Pack, pack
+from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.w300 import W300
 
 

@@ -114,7 +114,7 @@ def test_the_entropy_of_a_label_means_its_sigma(kind: LeafKind, sigma: float) ->
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_cross_entropy_of_the_marginal_means_the_spread_of_the_places(kind: LeafKind) -> None:
-    """Places normal with 3 cells, labels of one: the mean label is normal with sqrt(10) cells."""
+    """Paths normal with 3 cells, labels of one: the mean label is normal with sqrt(10) cells."""
     window = LabelGrid(kind, 32, 1.0, REACH)
     generator = torch.Generator().manual_seed(0)
     labels = window.encode(3 * window.cell * torch.randn(4000, 2, generator=generator))

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from drf import registry
-from drf.methods import Request, configure
 from drf.models.base import Sample
 from drf.models.cascade_forest import CascadeForest
 from drf.results import LEAVES
+from experiments.request import Request, configure
 
 TINY = {
     "data.input_size": 64,

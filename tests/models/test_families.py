@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from drf import landmarks, registry
+from drf import checkpoint, landmarks, registry
 from drf.config import from_flat
 from drf.errors import UsageError
 from drf.models.base import LandmarkModel, Sample
 from drf.models.hourglass import HourglassConfig
-from drf.training import checkpoint
 
 SMALL = {
     "cascade-forest": {"model.width": 8, "model.features": 8, "model.trees": 2},

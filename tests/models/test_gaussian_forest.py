@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from drf import registry
+from drf import checkpoint, registry
 from drf.config import RunConfig
-from drf.data.cache import Pack
+from drf.data.packs import Pack
 from drf.errors import UsageError
 from drf.forest import memory
-from drf.methods import Request, configure
 from drf.models.base import Sample
 from drf.models.gaussian_forest import GaussianForest
 from drf.results import LEAVES
-from drf.training import checkpoint
 from drf.training.loop import Trainer
+from experiments.request import Request, configure
 from tests.training.conftest import Listener, packs  # noqa: F401  (a fixture)
 
 SCHEDULES = ["sequential", "alternating", "joint"]

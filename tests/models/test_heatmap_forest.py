@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from drf import registry, shapes
+from drf import checkpoint, registry, shapes
 from drf.config import RunConfig, from_flat
 from drf.errors import UsageError
 from drf.forest import leaf_updates
 from drf.models.base import Sample
 from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
-from drf.training import checkpoint
 
 SMALL = {
     "data.input_size": 32,

@@ -10,11 +10,11 @@ import pytest
 
 from drf import registry
 from drf.config import RunConfig
-from drf.data.cache import Pack, pack
+from drf.data.packs import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.methods import Request, configure
 from drf.results import FaceCrop, LeafGallery
 from drf.training.loop import Progress, Trainer
+from experiments.request import Request, configure
 
 TINY = {
     "data.input_size": 32,

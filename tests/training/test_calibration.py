@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from drf import uncertainty
+from drf import checkpoint, uncertainty
 from drf.prediction import Predictor, predict
-from drf.training import checkpoint
 from drf.training.validation import calibrate
 from tests.training.conftest import Make, tiny
 

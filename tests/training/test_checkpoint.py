@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from drf import checkpoint
 from drf.errors import DrfError, NotFoundError
-from drf.training import checkpoint
 
 
 def test_round_trip_with_header(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from drf import registry
+from drf import checkpoint, registry
 from drf.config import AugmentConfig, RunConfig
-from drf.methods import Request, configure
-from drf.training import checkpoint
+from experiments.request import Request, configure
 from tests.training.conftest import Listener, Make
 
 FOREST = {

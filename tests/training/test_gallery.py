@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from drf.data.cache import Pack
+from drf import checkpoint
+from drf.data.packs import Pack
 from drf.models.base import Frame, LandmarkModel
 from drf.overlay import decode_jpeg
 from drf.prediction import Predictor, predict
 from drf.results import FACES_PER_LEAF, LEAVES, LeafPicture
-from drf.training import checkpoint
 from drf.training.loop import Trainer
 from drf.training.validation import watched
 from tests.training.conftest import Listener, Make, tiny

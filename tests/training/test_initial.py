@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from drf import registry
+from drf.checkpoint import Checkpoint, adopt_backbone, describe
 from drf.config import from_flat
 from drf.errors import UsageError
 from drf.models import backbones
 from drf.models.base import LandmarkModel
 from drf.models.cnn_heatmap import CnnHeatmapConfig
-from drf.training.checkpoint import Checkpoint, describe
-from drf.training.initial import adopt_backbone
 
 RECIPES = list(product(get_args(backbones.Kind), (8, 12)))
 

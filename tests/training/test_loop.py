@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from drf import checkpoint
 from drf.errors import DrfError
 from drf.prediction import Predictor, predict
-from drf.training import checkpoint
 from drf.training.loop import Trainer
 from tests.training.conftest import Listener, Make, tiny
 
@@ -128,8 +128,8 @@ def test_a_landmark_subset_is_trained_and_scored_alone(make: Make, tmp_path: Pat
 
 def test_the_mean_shape_needs_no_steps(packs, tmp_path: Path) -> None:
     from drf import registry
-    from drf.data.cache import CONTEXT, PACK_SIZE
-    from drf.methods import Request, configure
+    from drf.data.packs import CONTEXT, PACK_SIZE
+    from experiments.request import Request, configure
 
     config = configure(Request("mean-shape")).config
     train, val = packs

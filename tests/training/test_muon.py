@@ -6,8 +6,7 @@ from torch import nn
 
 from drf.models.base import Frame
 from drf.models.hourglass import Hourglass, HourglassConfig
-from drf.training.muon import COEFFICIENTS, STEPS, Muon, orthogonal
-from drf.training.optimiser import Optimisers
+from drf.training.optimiser import COEFFICIENTS, STEPS, Muon, Optimisers, orthogonal
 
 
 def literally(m):

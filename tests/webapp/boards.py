@@ -9,7 +9,7 @@ import pandas as pd
 from db import evaluations, runs
 from db.connection import open_store
 from tests.db import examples
-from webapp import board
+from webapp.scores import SCORES
 
 NAMES = ("beta", "Alpha", "gamma", "delta")
 
@@ -20,7 +20,7 @@ def entries_of_a_board() -> pd.DataFrame:
     frame = pd.DataFrame(
         {"name": NAMES, "family": "hourglass", "run": [f"{i}" * 32 for i in range(n)]}
     )
-    for place, score in enumerate(board.SCORES):
+    for place, score in enumerate(SCORES):
         up = [float(10 * place + i) for i in range(n)]
         frame[f"ocular_{score.key}"], frame[f"pupil_{score.key}"] = up, up[::-1]
     return frame.assign(

@@ -9,10 +9,10 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
 from tests.webapp import examples
-from webapp import mishap
+from webapp.ui import error_pages
 
 APP = REPOSITORY / "webapp/app.py"
-TELL = mishap.tell
+TELL = error_pages.tell
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def faults_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(error: Exception) -> None:
         raise error
 
-    monkeypatch.setattr(mishap, "tell", fail)
+    monkeypatch.setattr(error_pages, "tell", fail)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ from drf import statistics
 from tests.webapp import ablation_examples
 from tests.webapp.ablation_examples import DEPTHS, TREES
 from tests.webapp.examples import HOSTILE
-from webapp import ablation, ablation_charts, ablation_results, theme
+from webapp.ablation import figures, settings
+from webapp.ablation import results as ablation_results
+from webapp.ui import theme
 
 KEYS = ["model.trees", "model.depth"]
 
@@ -30,10 +32,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
 
 
 @pytest.fixture(scope="module")
-def compared(filled: tuple[Path, dict[str, str]]) -> ablation.Settings:
+def compared(filled: tuple[Path, dict[str, str]]) -> settings.Settings:
     with contextlib.closing(open_reader(filled[0])) as reader:
         rows = reads.leaderboard(reader)
-        return ablation.compare(rows, settings_of(reader, list(rows["run"])))
+        return settings.compare(rows, settings_of(reader, list(rows["run"])))
 
 
 def base_of(compared, ids, key="2-5-1"):
@@ -57,27 +59,27 @@ def test_runs_that_differ_only_in_their_seed_are_one_setting(filled, compared):
 
 
 def test_the_baseline_without_a_choice_has_most_neighbours(filled, compared):
-    assert ablation.centre(compared) == base_of(compared, filled[1])
+    assert settings.centre(compared) == base_of(compared, filled[1])
 
 
 def test_factors_are_keys_that_alone_make_another_setting(filled, compared):
     base = base_of(compared, filled[1])
     # training.lr varies on the board, but never alone; family and faces are no keys.
-    assert ablation.factors(compared, base) == ["model.trees", "model.depth", "model.leaf"]
+    assert settings.factors(compared, base) == ["model.trees", "model.depth", "model.leaf"]
     odd = base_of(compared, filled[1], "other family")
-    assert ablation.factors(compared, odd) == []
+    assert settings.factors(compared, odd) == []
 
 
 def test_a_second_factor_may_need_the_first(filled, compared):
     base = base_of(compared, filled[1])
-    assert "training.lr" in ablation.factors(compared, base, given="model.leaf")
-    assert "training.lr" not in ablation.factors(compared, base, given="model.trees")
-    assert "model.leaf" not in ablation.factors(compared, base, given="model.leaf")
+    assert "training.lr" in settings.factors(compared, base, given="model.leaf")
+    assert "training.lr" not in settings.factors(compared, base, given="model.trees")
+    assert "model.leaf" not in settings.factors(compared, base, given="model.leaf")
 
 
 def test_only_the_factors_vary_among_what_is_compared(filled, compared):
     base = base_of(compared, filled[1])
-    numbers = ablation.chosen(compared, base, KEYS)
+    numbers = settings.chosen(compared, base, KEYS)
     pairs = {tuple(map(int, row)) for row in compared.table.loc[numbers, KEYS].to_numpy()}
     assert pairs == {(t, d) for t in TREES for d in DEPTHS} - {(4, 3)}
     assert base in numbers
@@ -85,8 +87,8 @@ def test_only_the_factors_vary_among_what_is_compared(filled, compared):
 
 def test_every_run_of_the_board_is_compared_or_left_out_with_what_differs(filled, compared):
     base = base_of(compared, filled[1])
-    out = ablation.left_out(compared, base, KEYS).set_index("run")["why"]
-    used = set(compared.runs_of(ablation.chosen(compared, base, KEYS))["run"])
+    out = settings.left_out(compared, base, KEYS).set_index("run")["why"]
+    used = set(compared.runs_of(settings.chosen(compared, base, KEYS))["run"])
     assert used | set(out.index) == set(filled[1].values())
     assert not used & set(out.index)
     why = {name: out[run] for name, run in filled[1].items() if run in out}
@@ -105,8 +107,8 @@ def test_a_long_list_of_differences_is_cut_and_counted():
         {"run": ["a", "b"], "evaluation": [1, 2], "status": "finished", "seed": 0, "name": "x"}
     ).assign(manifest_digest="d", flip_test=True)
     table = pd.DataFrame({f"k{i}": ["1", "2"] for i in range(9)}, index=["a", "b"], dtype=object)
-    compared = ablation.compare(rows, table)
-    (why,) = ablation.left_out(compared, 0, [])["why"]
+    compared = settings.compare(rows, table)
+    (why,) = settings.left_out(compared, 0, [])["why"]
     assert why.count("→") == 6
     assert why.endswith("; and 3 more")
 
@@ -124,20 +126,20 @@ def test_a_collapsed_run_is_a_result_and_a_crashed_one_is_not():
         }
     )
     table = pd.DataFrame({"k": ["1", "2", "3"]}, index=["a", "b", "c"], dtype=object)
-    compared = ablation.compare(rows, table)
+    compared = settings.compare(rows, table)
     assert set(compared.runs["run"]) == {"a", "b"}
-    assert list(ablation.left_out(compared, 0, ["k"])["why"]) == ["it is crashed"]
+    assert list(settings.left_out(compared, 0, ["k"])["why"]) == ["it is crashed"]
 
 
 def test_values_come_in_their_order():
     values = ["10", "2", '"xy"', None, "2.5", '"map"', "true"]
-    assert ablation.in_order(values) == ["2", "2.5", "10", '"map"', '"xy"', "true", None]
-    assert [ablation.shown(v) for v in ('"xy"', "0.5", "true", None)] == ["xy", "0.5", "true", "–"]
+    assert settings.in_order(values) == ["2", "2.5", "10", '"map"', '"xy"', "true", None]
+    assert [settings.shown(v) for v in ('"xy"', "0.5", "true", None)] == ["xy", "0.5", "true", "–"]
 
 
 def test_differences_are_those_of_the_paired_errors(filled, compared):
     frame, rows, errors = results(filled, compared, ["model.trees"])
-    assert [ablation.shown(value) for value in frame["value_0"]] == ["1", "2", "4"]
+    assert [settings.shown(value) for value in frame["value_0"]] == ["1", "2", "4"]
     percent = {
         number: 100 * errors[(rows["setting"] == number).to_numpy()] for number in frame["setting"]
     }
@@ -168,7 +170,7 @@ def test_cost_stands_beside_the_score(filled, compared):
 
 def test_the_pivot_has_a_cell_for_each_pair_and_leaves_the_missing_one_empty(filled, compared):
     frame, *_ = results(filled, compared, KEYS)
-    chart = ablation_charts.heat(frame, KEYS, "Ocular", differences=False)
+    chart = figures.heat(frame, KEYS, "Ocular", differences=False)
     (cells,) = chart.figure.data
     z = np.array(cells.z, dtype=float)
     assert z.shape == (3, 2)
@@ -176,7 +178,7 @@ def test_the_pivot_has_a_cell_for_each_pair_and_leaves_the_missing_one_empty(fil
     for row in frame.to_dict("records"):
         place = ["1", "2", "4"].index(row["value_0"]), ["3", "5"].index(row["value_1"])
         assert z[place] == pytest.approx(row["nme"])
-    differences = ablation_charts.heat(frame, KEYS, "Ocular", differences=True)
+    differences = figures.heat(frame, KEYS, "Ocular", differences=True)
     assert differences.figure.data[0].zmid == 0
     told = {(note.x, note.y): note.text for note in differences.figure.layout.annotations}
     assert told[1, 1] == "baseline"
@@ -196,8 +198,8 @@ def test_a_text_reads_on_every_colour(surface):
 def test_hostile_values_are_text_in_charts(filled, compared):
     frame, *_ = results(filled, compared, ["model.leaf"])
     charts = [
-        ablation_charts.nme(frame, ["model.leaf"], "Ocular"),
-        ablation_charts.difference(frame, ["model.leaf"], "Ocular"),
+        figures.nme(frame, ["model.leaf"], "Ocular"),
+        figures.difference(frame, ["model.leaf"], "Ocular"),
     ]
     for chart in charts:
         assert "<img" not in chart.figure.to_json().encode().decode("unicode_escape")

@@ -12,7 +12,7 @@ from db.connection import open_store
 from tests.webapp import ablation_examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
-from webapp import url_keys
+from webapp.links import url_keys
 
 PAGE = "views/ablations.py"
 

@@ -4,7 +4,7 @@ import drf
 from db.connection import open_reader
 from db.reads import revision
 from tests.webapp.conftest import opened, texts
-from webapp import url_keys
+from webapp.links import url_keys
 
 
 def test_metrics_have_formulas_and_the_rest_is_said(shop):

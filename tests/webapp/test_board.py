@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from db import board as rows_of
 from tests.webapp.boards import NAMES, entries_of_a_board
-from webapp import board
+from webapp.leaderboard.rows import arrange
+from webapp.scores import (
+    EVERY,
+    ORDERS,
+    SORTS,
+    best_and_second,
+    evaluation_label,
+    offer_order,
+    usual_order,
+)
 
 
 @pytest.fixture
@@ -18,7 +27,7 @@ def entries() -> pd.DataFrame:
 def shown(entries: pd.DataFrame, norm="Ocular", sort="NME", order="Best first", **more):
     methods = pd.Series({run: run[:12] for run in entries["run"]})
     rows = rows_of.by_run(entries, methods)
-    return board.arrange(rows, norm=norm, sort=sort, order=order, **more)
+    return arrange(rows, norm=norm, sort=sort, order=order, **more)
 
 
 def test_the_norm_decides_ranks(entries):
@@ -44,12 +53,12 @@ def test_best_first_knows_which_end_is_best(entries, sort, first):
     assert shown(entries, sort=sort)["name"].iloc[0] == first
 
 
-@pytest.mark.parametrize("order", board.ORDERS)
+@pytest.mark.parametrize("order", ORDERS)
 def test_unknown_values_come_last_in_either_order(entries, order):
     assert shown(entries, sort="Training time", order=order)["name"].iloc[-1] == "Alpha"
 
 
-@pytest.mark.parametrize("sort", board.SORTS)
+@pytest.mark.parametrize("sort", SORTS)
 def test_every_sort_keeps_every_row(entries, sort):
     assert set(shown(entries, sort=sort, order="Worst first")["name"]) == set(NAMES)
 
@@ -64,7 +73,7 @@ def test_text_finds_name_preset_and_id_in_any_case_and_leaves_ranks(entries):
 def test_a_family_is_a_filter_and_leaves_ranks(entries):
     entries.loc[2, "family"] = "mean-shape"
     assert list(shown(entries, family="mean-shape")["rank"]) == [3]
-    assert len(shown(entries, family=board.EVERY)) == 4
+    assert len(shown(entries, family=EVERY)) == 4
 
 
 def test_equal_errors_share_a_rank(entries):
@@ -80,7 +89,7 @@ def test_equal_errors_share_a_rank(entries):
 @given(st.lists(st.sampled_from([1.0, 2.0, 3.0, float("nan")]), min_size=1), st.booleans())
 def test_best_and_second_are_the_two_best_distinct_values(values, lower):
     series = pd.Series(values)
-    best, second = board.best_and_second(series, "lower" if lower else "higher")
+    best, second = best_and_second(series, "lower" if lower else "higher")
     distinct = sorted({v for v in values if v == v}, reverse=not lower)
     assert {series[i] for i in best} == set(distinct[:1])
     assert {series[i] for i in second} == set(distinct[1:2])
@@ -89,18 +98,18 @@ def test_best_and_second_are_the_two_best_distinct_values(values, lower):
 
 def test_usual_order_lists_common_before_challenging_and_strangers_last():
     names = ["zebra", "challenging", "common", "aardvark"]
-    assert sorted(names, key=board.usual_order) == ["common", "challenging", "aardvark", "zebra"]
+    assert sorted(names, key=usual_order) == ["common", "challenging", "aardvark", "zebra"]
 
 
 def test_a_filter_offers_the_fullest_first_but_never_what_runs_were_chosen_by():
     rows = {"val": 40, "lfpw": 3, "common": 3, "helen": 5, "train": 9}
-    offered = sorted(rows, key=lambda name: board.offer_order(name, rows[name]))
+    offered = sorted(rows, key=lambda name: offer_order(name, rows[name]))
     assert offered == ["helen", "common", "lfpw", "val", "train"]
 
 
 def test_an_evaluation_is_labelled_by_what_is_unusual(entries):
     row = entries.iloc[0]
-    assert board.evaluation_label(row) == "synthetic/common/gt"
+    assert evaluation_label(row) == "synthetic/common/gt"
     odd = row.copy()
     odd[["points", "flip_test"]] = ["eyes", False]
-    assert board.evaluation_label(odd) == "synthetic/common/gt/eyes/no-flip"
+    assert evaluation_label(odd) == "synthetic/common/gt/eyes/no-flip"

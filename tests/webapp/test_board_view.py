@@ -10,9 +10,10 @@ from db import paired
 from db.connection import open_reader
 from drf import literature, statistics
 from tests.webapp.boards import store_with_seeds
-from webapp import board, board_columns, board_rows, board_view
-from webapp.board_columns import DEFAULT
-from webapp.board_view import Comparison, View
+from webapp.leaderboard import columns
+from webapp.leaderboard.columns import DEFAULT
+from webapp.leaderboard.rows import arrange, load_rows
+from webapp.leaderboard.table import Comparison, View, best_of_view, build, styled
 from webapp.store import Store
 
 WHERE = {"dataset": "300w", "subset": "full", "points": "all", "box": "gt"}
@@ -31,8 +32,8 @@ def current(path: Path) -> Store:
 
 
 def ranked(current: Store, *, as_runs: bool = False) -> pd.DataFrame:
-    rows = board_rows.rows(current, as_runs=as_runs, **WHERE)
-    return board.arrange(rows, norm="Ocular", sort="NME", order="Best first")
+    rows = load_rows(current, as_runs=as_runs, **WHERE)
+    return arrange(rows, norm="Ocular", sort="NME", order="Best first")
 
 
 def built(
@@ -48,7 +49,7 @@ def built(
     rows = ranked(current, as_runs=as_runs)
     base = None if baseline is None else rows[rows["name"] == baseline].iloc[0]
     norms = ("ocular", "pupil") if both else ("ocular",)
-    return board_view.build(current, rows, Comparison(norms, tuple(names), hide, base), **more)
+    return build(current, rows, Comparison(norms, tuple(names), hide, base), **more)
 
 
 def errors(path: Path, row: pd.Series, norm: str) -> np.ndarray:
@@ -87,7 +88,7 @@ def test_differences_are_paired_and_marked_where_the_interval_excludes_0(current
         assert row["ocular_difference"] == pytest.approx(100 * expected.estimate)
         assert row["ocular_difference_low"] == pytest.approx(100 * expected.low)
         assert row["ocular_difference_high"] == pytest.approx(100 * expected.high)
-        marked = view.table["ocular_difference"].iloc[place].endswith(board_columns.MARK)
+        marked = view.table["ocular_difference"].iloc[place].endswith(columns.MARK)
         assert marked == expected.excludes(0)
     assert view.table["ocular_difference"].iloc[0].startswith("−")
     assert view.table["ocular_difference"].iloc[2].startswith("+")
@@ -95,8 +96,8 @@ def test_differences_are_paired_and_marked_where_the_interval_excludes_0(current
 
 def test_a_difference_that_may_be_0_is_not_marked(current):
     runs = built(current, as_runs=True, baseline="forest-s0").table.set_index("name")
-    assert not runs["ocular_difference"]["forest-s1"].endswith(board_columns.MARK)
-    assert runs["ocular_difference"]["floor & <i>co</i>_1"].endswith(board_columns.MARK)
+    assert not runs["ocular_difference"]["forest-s1"].endswith(columns.MARK)
+    assert runs["ocular_difference"]["floor & <i>co</i>_1"].endswith(columns.MARK)
 
 
 def test_only_a_page_of_rows_has_its_intervals_worked_out(current):
@@ -119,13 +120,13 @@ def test_only_columns_that_vary_are_shown_and_the_others_said(current):
 def test_of_a_single_row_nothing_is_hidden(current):
     rows = ranked(current).iloc[:1]
     how = Comparison(("ocular",), DEFAULT, True)
-    assert "flip_test" in board_view.build(current, rows, how).table
+    assert "flip_test" in build(current, rows, how).table
 
 
 def test_both_norms_stand_side_by_side(current):
     view = built(current, both=True)
     assert {"ocular_nme", "pupil_nme", "pupil_interval"} <= set(view.table)
-    assert board_columns.title("pupil_nme", view.norms) == "NME ↓ pupil"
+    assert columns.title("pupil_nme", view.norms) == "NME ↓ pupil"
     assert (view.table["pupil_nme"] > view.table["ocular_nme"]).all()
 
 
@@ -158,10 +159,10 @@ def test_published_figures_are_grey_unranked_and_never_best(current):
     assert theirs["rank"].isna().all()
     ours = view.table[view.rows["kind"] == "method"]
     lowest = view.table["ocular_nme"].idxmin()
-    best, second = board_view.best_and_second(view, "ocular_nme")
+    best, second = best_of_view(view, "ocular_nme")
     assert lowest in theirs.index  # or this test would show nothing
     assert set(best) | set(second) <= set(ours.index)
-    styles = board_view.styled(view)._compute().ctx
+    styles = styled(view)._compute().ctx
     grey = {row for (row, _), style in styles.items() if any(k == "color" for k, _ in style)}
     assert grey == set(theirs.index)
 
@@ -174,11 +175,11 @@ def test_a_method_published_under_both_norms_is_one_row(current):
 
 def test_best_is_bold_and_second_underlined(current):
     view = built(current)
-    html = board_view.styled(view).to_html()
+    html = styled(view).to_html()
     assert html.count("font-weight: 700") == 1  # one rule, shared by the best cells
     second = f"{view.table['ocular_nme'].iloc[1]:.2f}"
     assert "\u035f".join(second) in html
-    config = board_columns.config(view.table, view.norms)
+    config = columns.config(view.table, view.norms)
     # A format of the column would be shown in place of the underlined text.
     assert config["ocular_nme"]["type_config"].get("format") is None
 
@@ -186,10 +187,10 @@ def test_best_is_bold_and_second_underlined(current):
 def test_a_run_that_went_wrong_has_its_sign_before_its_name_and_the_colour_of_a_fault(current):
     rows = ranked(current)
     rows["statuses"] = [("finished", "collapsed"), ("failed",), ("finished",)]
-    view = board_view.build(current, rows, Comparison(("ocular",), DEFAULT, False))
+    view = build(current, rows, Comparison(("ocular",), DEFAULT, False))
     assert list(view.table["name"])[:2] == ["↯ forest", "✗ wide"]
     assert view.table["status"].iloc[0] == "1 ✓ finished · 1 ↯ collapsed"
-    styles = board_view.styled(view)._compute().ctx
+    styles = styled(view)._compute().ctx
     column = list(view.table.columns).index("name")
     coloured = [row for row in range(3) if any(k == "color" for k, _ in styles[row, column])]
     assert coloured == [0, 1]

@@ -11,8 +11,9 @@ from drf import metrics, statistics
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
-from webapp import comparison, comparison_charts, url_keys
-from webapp.board import SCORES
+from webapp.compare import figures, tables
+from webapp.links import url_keys
+from webapp.scores import SCORES
 
 EVALUATION = {"cmp_eval": "synthetic/common/gt"}
 MADE = {"wide": (0.034, 1), "narrow": (0.041, 0), "floor": (0.16, 3)}
@@ -54,7 +55,7 @@ def test_scores_with_paired_intervals_and_the_share_of_faces_improved(shop, norm
 
 def test_every_score_has_the_interval_of_its_own_images():
     errors = errors_of("wide", "floor")
-    first, floor = comparison.compare(errors)
+    first, floor = tables.compare(errors)
     assert first.differences is None
     for t in metrics.THRESHOLDS:
         key = f"{100 * t:.0f}"
@@ -70,9 +71,9 @@ def test_every_score_has_the_interval_of_its_own_images():
 def test_better_is_lower_for_errors_and_higher_for_areas():
     nme, _, auc, *_ = SCORES
     down, up = (statistics.Interval(s * 0.02, s * 0.02 - 0.01, s * 0.02 + 0.01) for s in (-1, 1))
-    assert [comparison.verdict(nme, gap) for gap in (down, up)] == ["✓", "✗"]
-    assert [comparison.verdict(auc, gap) for gap in (down, up)] == ["✗", "✓"]
-    assert comparison.verdict(nme, statistics.Interval(0.01, -0.01, 0.03)) == ""
+    assert [tables.verdict(nme, gap) for gap in (down, up)] == ["✓", "✗"]
+    assert [tables.verdict(auc, gap) for gap in (down, up)] == ["✗", "✓"]
+    assert tables.verdict(nme, statistics.Interval(0.01, -0.01, 0.03)) == ""
 
 
 def test_ced_and_curves_show_all_runs_together(shop):
@@ -102,14 +103,14 @@ def test_validation_is_what_the_page_measures_and_comes_first():
     names = ["lr", "val_nme_pupil", "loss", "val_nme_ocular"]
     frames = [pd.DataFrame({"metric": names}), pd.DataFrame({"metric": ["lr", "loss", "gate"]})]
     for norm in ("ocular", "pupil"):
-        offered = comparison.curves_on_offer(frames, norm)
+        offered = tables.curves_on_offer(frames, norm)
         assert list(offered)[:3] == ["Validation NME", "loss", "lr"]
         assert offered["Validation NME"] == f"val_nme_{norm}"
         assert offered["gate"] == "gate"
-    assert list(comparison.curves_on_offer([frames[1]], "ocular")) == ["loss", "gate", "lr"]
-    older = comparison.curves_on_offer([pd.DataFrame({"metric": ["val_nme"]})], "ocular")
+    assert list(tables.curves_on_offer([frames[1]], "ocular")) == ["loss", "gate", "lr"]
+    older = tables.curves_on_offer([pd.DataFrame({"metric": ["val_nme"]})], "ocular")
     assert older["Validation NME"] == "val_nme"
-    assert not comparison.curves_on_offer([pd.DataFrame({"metric": []})], "ocular")
+    assert not tables.curves_on_offer([pd.DataFrame({"metric": []})], "ocular")
 
 
 def test_each_face_is_a_point_on_the_side_of_the_better_run(shop):
@@ -148,11 +149,11 @@ def test_settings_are_shown_as_they_were_written():
     settings = pd.DataFrame(
         {"a": ['"joint"', None], "b": ["4", "4"], "c": ["[1, 2]", "null"]}, dtype=object
     )
-    shown = comparison.settings_table(settings, ["one", "two"], everything=True)
+    shown = tables.settings_table(settings, ["one", "two"], everything=True)
     assert shown.loc["a"].tolist() == ["joint", "–"]
     assert shown.loc["b"].tolist() == ["4", "4"]
     assert shown.loc["c"].tolist() == ["[1, 2]", "null"]
-    differing = comparison.settings_table(settings, ["one", "two"], everything=False)
+    differing = tables.settings_table(settings, ["one", "two"], everything=False)
     assert list(differing.index) == ["a", "c"]
 
 
@@ -205,18 +206,18 @@ def test_runs_of_one_name_are_told_apart(shop):
         {"name": ["a", "a", "b"], "evaluation": [1, 2, 3], "flip_test": True},
         index=["0" * 32, "1" * 32, "2" * 32],
     )
-    from webapp import contenders
+    from webapp import selection
 
-    labels = [one.label for one in contenders.contenders(list(frames.index), frames)]
+    labels = [one.label for one in selection.contenders(list(frames.index), frames)]
     assert labels == ["a · 00000000", "a · 11111111", "b"]
 
 
 def test_six_lines_differ_in_colour_dash_and_marker():
     errors = np.random.default_rng(0).gamma(4, 0.01, (6, 50))
     labels = [str(number) for number in range(6)]
-    lines = comparison_charts.ceds(errors, labels, "ocular").figure.data
+    lines = figures.ceds(errors, labels, "ocular").figure.data
     assert len({line.line.color for line in lines}) == len({line.line.dash for line in lines}) == 6
-    marks = comparison_charts.differences(comparison.compare(errors), labels, "ocular").figure.data
+    marks = figures.differences(tables.compare(errors), labels, "ocular").figure.data
     assert len({mark.marker.symbol for mark in marks}) == 5
 
 
@@ -225,7 +226,7 @@ def test_a_curve_over_decades_gets_a_log_axis_and_one_that_diverged_a_gap():
         pd.DataFrame({"epoch": [1, 2, 3], "metric": "loss", "value": [1.0, float("nan"), 0.01]}),
         pd.DataFrame({"epoch": [], "metric": [], "value": []}),
     ]
-    chart = comparison_charts.curves(frames, ["a", "b"], "loss", "loss")
+    chart = figures.curves(frames, ["a", "b"], "loss", "loss")
     assert chart.figure.layout.yaxis.type == "log"
     assert np.isnan(chart.figure.data[0].y[1])
     assert "b has none" in chart.alt

@@ -8,8 +8,7 @@ import pytest
 from drf import geometry, metrics
 from drf.overlay import decode_jpeg
 from tests.webapp import examples
-from webapp import face_figure
-from webapp.face_figure import Shape
+from webapp.faces.figure import Shape, draw, look, shares
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def shape(truth, name="hourglass", seed=0, **more):
 
 def drawn(face, shapes, **more):
     name, truth, crop = face
-    return face_figure.draw(name, truth, crop, shapes, "ocular", **more)
+    return draw(name, truth, crop, shapes, "ocular", **more)
 
 
 def traces(chart, mode):
@@ -80,10 +79,10 @@ def test_shares_add_up_to_one_over_what_the_model_knows(face):
     _, truth, _ = face
     guess = shape(truth).prediction
     guess[:36] = np.nan
-    found = face_figure.shares(guess, truth)
+    found = shares(guess, truth)
     assert np.isnan(found[:36]).all()
     assert found[36:].sum() == pytest.approx(1)
-    assert (face_figure.shares(truth, truth) == 0).all()
+    assert (shares(truth, truth) == 0).all()
 
 
 def test_error_segments_join_truth_and_prediction_and_can_be_left_out(face):
@@ -113,12 +112,11 @@ def test_a_covariance_is_an_ellipse_of_two_standard_deviations_in_the_picture(fa
 
 
 def test_every_model_has_its_own_colour_or_marker(face):
-    assert len({face_figure.look(number) for number in range(42)}) == 42
+    assert len({look(number) for number in range(42)}) == 42
     for number in range(6):
-        others = [face_figure.look(other) for other in range(6) if other != number]
+        others = [look(other) for other in range(6) if other != number]
         assert all(
-            face_figure.look(number)[0] != colour and face_figure.look(number)[1] != marker
-            for colour, marker in others
+            look(number)[0] != colour and look(number)[1] != marker for colour, marker in others
         )
     _, truth, _ = face
     models = traces(drawn(face, [shape(truth, str(seed), seed) for seed in range(8)]), "markers")
@@ -148,7 +146,7 @@ def test_a_wild_prediction_does_not_shrink_the_face(face):
 
 def test_without_a_picture_the_shapes_are_drawn_alone(face):
     name, truth, _ = face
-    figure = face_figure.draw(name, truth, None, [shape(truth)], "pupil").figure
+    figure = draw(name, truth, None, [shape(truth)], "pupil").figure
     assert not figure.layout.images
     assert np.allclose(places(figure.data[-1]), truth, atol=1e-3)
     assert figure.layout.xaxis.range[0] < truth[:, 0].min()

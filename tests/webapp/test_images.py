@@ -11,7 +11,8 @@ from drf import metrics
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
-from webapp import contenders, face_table
+from webapp import selection
+from webapp.faces import table
 
 EVALUATION = {"img_eval": "synthetic/common/gt"}
 
@@ -95,7 +96,7 @@ def test_a_range_that_is_none_is_told(shop, ends):
     app = images(shop, "wide", img_error=ends)
     assert not app.exception
     assert "no range here" in app.warning[0].value
-    assert set(app.select_slider(key="img_error").value) <= set(face_table.LIMITS)
+    assert set(app.select_slider(key="img_error").value) <= set(table.LIMITS)
 
 
 def test_another_order_starts_at_its_first_page(shop):
@@ -199,30 +200,30 @@ def test_hostile_names_of_runs_are_text(shop):
 def frame(errors, **more):
     names = ("b/2", "a/1", "a/3")
     paired = Paired(np.array([5, 6, 7]), names, np.zeros((2, 3)), np.zeros((2, 3)))
-    return face_table.rows(paired, np.array(errors), a=0, **more)
+    return table.rows(paired, np.array(errors), a=0, **more)
 
 
 def test_equal_values_are_ordered_by_name_and_a_part_can_be_chosen():
     rows = frame([[0.02, 0.02, 0.01], [0.03, 0.01, 0.01]], b=1)
     whole = {"sort": "Error", "order": "Largest first", "limits": ("0", "no limit")}
-    assert list(face_table.arrange(rows, **whole)["name"]) == ["a/1", "b/2", "a/3"]
-    assert list(face_table.arrange(rows, **whole, part="a")["name"]) == ["a/1", "a/3"]
+    assert list(table.arrange(rows, **whole)["name"]) == ["a/1", "b/2", "a/3"]
+    assert list(table.arrange(rows, **whole, part="a")["name"]) == ["a/1", "a/3"]
     assert list(rows["improvement"]) == pytest.approx([0.01, -0.01, 0])
-    assert face_table.caption(rows.iloc[0], "Improvement") == "−1.00 to 2.00 %"
-    assert face_table.caption(rows.iloc[1], "Improvement") == "+1.00 to 2.00 %"
+    assert table.caption(rows.iloc[0], "Improvement") == "−1.00 to 2.00 %"
+    assert table.caption(rows.iloc[1], "Improvement") == "+1.00 to 2.00 %"
 
 
 def test_ends_of_a_range_belong_to_it():
     rows = frame([[0.02, 0.035, 0.6], [0.0, 0.0, 0.0]])
     query = {"sort": "Error", "order": "Largest first"}
-    assert len(face_table.arrange(rows, **query, limits=("2", "3.5"))) == 2
-    assert len(face_table.arrange(rows, **query, limits=("0", "no limit"))) == 3
-    assert len(face_table.arrange(rows, **query, limits=("0", "50"))) == 2
+    assert len(table.arrange(rows, **query, limits=("2", "3.5"))) == 2
+    assert len(table.arrange(rows, **query, limits=("0", "no limit"))) == 3
+    assert len(table.arrange(rows, **query, limits=("0", "50"))) == 2
 
 
 def test_the_best_of_methods_comes_before_its_seeds():
     rows = pd.DataFrame({"ocular_nme": [1, 2, 3, 4]}, index=["a0", "a1", "b0", "a2"])
     methods = pd.Series({"a0": "a", "a1": "a", "b0": "b", "a2": "a"})
-    assert contenders.best_of_methods(rows, methods, 2) == ["a0", "b0"]
-    assert contenders.best_of_methods(rows, methods, 3) == ["a0", "b0", "a1"]
-    assert contenders.best_of_methods(rows, methods, 9) == ["a0", "b0", "a1", "a2"]
+    assert selection.best_of_methods(rows, methods, 2) == ["a0", "b0"]
+    assert selection.best_of_methods(rows, methods, 3) == ["a0", "b0", "a1"]
+    assert selection.best_of_methods(rows, methods, 9) == ["a0", "b0", "a1", "a2"]

@@ -9,7 +9,8 @@ from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.test_links import copied
 from tests.webapp.test_run import specs
-from webapp import leaves, url_keys
+from webapp.links import url_keys
+from webapp.run import leaves
 
 
 def tabs(app):

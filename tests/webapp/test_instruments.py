@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from drf.results import COLLAPSED_SPREAD
-from webapp import charts, instruments
+from webapp.run import diagnostics
+from webapp.ui import charts
 
 KNOWN = (
     *("excess_ce", "spread_px", "l1_px", "usage_entropy", "information", "largest_share"),
@@ -26,24 +27,24 @@ def readings(**metrics: list[float]) -> pd.DataFrame:
 
 
 def titles(frame: pd.DataFrame) -> list[str]:
-    return [chart.title for chart in instruments.charts(frame, None)]
+    return [chart.title for chart in diagnostics.charts(frame, None)]
 
 
 def drawn(frame: pd.DataFrame, title: str, best: int | None = None) -> charts.Chart:
-    (chart,) = [chart for chart in instruments.charts(frame, best) if chart.title == title]
+    (chart,) = [chart for chart in diagnostics.charts(frame, best) if chart.title == title]
     return chart
 
 
 def test_every_known_reading_has_a_chart_with_help_and_alt_text():
     frame = readings(**{name: [2.0, 1.0] for name in KNOWN})
-    made = instruments.charts(frame, 1)
+    made = diagnostics.charts(frame, 1)
     assert len({chart.title for chart in made}) == len(made)
     for chart in made:
         assert chart.help.endswith(".")
         assert "from" in chart.alt
         assert chart.alt.startswith(chart.title)
         assert [a.text for a in chart.figure.layout.annotations][-1] == "best: epoch 1"
-    assert instruments.unarranged(frame).empty
+    assert diagnostics.unarranged(frame).empty
 
 
 def test_kl_stands_above_the_coordinate_error_over_the_same_epochs():
@@ -63,8 +64,8 @@ def test_kl_alone_is_one_panel_and_an_error_alone_is_left_to_the_curves():
     assert len(drawn(readings(excess_ce=[1.0]), "KL beside coordinate error").figure.data) == 1
     frame = readings(l1_px=[8.0, 3.0])
     assert titles(frame) == []
-    assert not instruments.of_forest(frame)
-    assert set(instruments.unarranged(frame)["metric"]) == {"l1_px"}
+    assert not diagnostics.of_forest(frame)
+    assert set(diagnostics.unarranged(frame)["metric"]) == {"l1_px"}
 
 
 def test_a_gaussian_forest_has_its_likelihood_in_that_place():
@@ -75,7 +76,7 @@ def test_a_gaussian_forest_has_its_likelihood_in_that_place():
 
 def test_collapse_is_a_line_to_compare_with():
     frame = readings(prediction_spread=[0.02, 0.5, 0.9])
-    (chart,) = instruments.spread(frame, None)
+    (chart,) = diagnostics.spread(frame, None)
     (line,) = chart.figure.layout.shapes
     assert line.y0 == line.y1 == COLLAPSED_SPREAD
     assert str(COLLAPSED_SPREAD) in chart.figure.layout.annotations[0].text
@@ -98,17 +99,17 @@ def test_shares_are_in_percent():
 
 def test_spread_alone_makes_no_forest_but_has_its_chart():
     frame = readings(loss=[2.0, 1.0], prediction_spread=[0.5, 0.9])
-    assert not instruments.of_forest(frame)
-    assert [chart.title for chart in instruments.spread(frame, None)] == [
+    assert not diagnostics.of_forest(frame)
+    assert [chart.title for chart in diagnostics.spread(frame, None)] == [
         "Spread of predictions over labels"
     ]
-    assert set(instruments.unarranged(frame)["metric"]) == {"loss"}
-    assert instruments.spread(readings(loss=[1.0]), None) == []
+    assert set(diagnostics.unarranged(frame)["metric"]) == {"loss"}
+    assert diagnostics.spread(readings(loss=[1.0]), None) == []
 
 
 def test_a_reading_that_nobody_knows_is_left_to_the_curves():
     frame = readings(excess_ce=[2.0, 1.0], gate_drift=[1.0, 0.5], information_per_px=[1.0, 2.0])
-    left = instruments.unarranged(frame)
+    left = diagnostics.unarranged(frame)
     assert set(left["metric"]) == {"gate_drift", "information_per_px"}
     assert [chart.title for chart in charts.curves(left, None)] == [
         "gate_drift",
@@ -119,7 +120,7 @@ def test_a_reading_that_nobody_knows_is_left_to_the_curves():
 @pytest.mark.parametrize("values", [[float("nan")] * 2, [float("nan"), 1.0], [0.0, 0.0]])
 def test_readings_that_are_no_numbers_break_nothing(values):
     frame = readings(**dict.fromkeys(KNOWN, values))
-    for chart in instruments.charts(frame, None):
+    for chart in diagnostics.charts(frame, None):
         assert ("no finite value" in chart.alt) == bool(np.isnan(values).all())
 
 

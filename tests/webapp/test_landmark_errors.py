@@ -5,8 +5,8 @@ import pytest
 
 from drf import landmarks, metrics
 from tests.webapp import examples
-from webapp import landmark_errors
-from webapp.landmark_errors import LandmarkErrors
+from webapp.faces import landmark_errors
+from webapp.faces.landmark_errors import LandmarkErrors
 
 
 def stored(shop, key="wide", points="all", norm="ocular"):

@@ -157,7 +157,7 @@ def test_a_board_without_published_figures_says_so(shop):
 
 
 def test_a_long_board_has_pages(seeds, monkeypatch):
-    monkeypatch.setattr("webapp.board_controls.ROWS_A_PAGE", 2)
+    monkeypatch.setattr("webapp.leaderboard.controls.ROWS_A_PAGE", 2)
     assert names(opened()) == ["forest", "wide"]
     assert names(opened(lb_page="2")) == ["floor & <i>co</i>_1"]
 

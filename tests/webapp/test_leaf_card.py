@@ -9,8 +9,8 @@ import pytest
 
 from drf.overlay import decode_jpeg, encode_jpeg
 from drf.results import LeafPicture
-from webapp import leaf_card
-from webapp.leaf_card import SIDE, Portrait
+from webapp.run import leaf_card
+from webapp.run.leaf_card import SIDE, Portrait
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -7,7 +7,8 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from drf import landmarks
-from webapp import board, url_keys
+from webapp.links import url_keys
+from webapp.scores import SORTS
 
 LIMIT = 2000
 ADDRESS = "https://benchmarks.computer-vision.institute.example.org/face-alignment/drf/"
@@ -17,7 +18,7 @@ USUAL = "An option of thirty characters"
 LONGEST = {  # what may be longer than an option that somebody has written on a control
     "lb_text": "what somebody looks for: a whole sentence of seventy characters, or so",
     "lb_cols": ["AUC@10 ↑ under pupil"] * 24,
-    "lb_sort": max(board.SORTS, key=len),
+    "lb_sort": max(SORTS, key=len),
     "run_eval": EVALUATION,
     "run_leaves": "landmark 36",
     "img_eval": EVALUATION,

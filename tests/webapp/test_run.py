@@ -10,7 +10,7 @@ from drf import metrics
 from drf.overlay import decode_jpeg
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
-from webapp import faces
+from webapp.faces import tiles
 from webapp.store import StoredFace
 
 
@@ -77,12 +77,12 @@ def test_faces_worst_first_with_their_error_and_alt_text(shop):
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 26, 30, 36, 330])
 def test_no_face_is_worst_median_and_best_at_once(n):
     errors = pd.DataFrame({"name": [f"{k:03}" for k in range(n)], "ocular": np.arange(n)[::-1]})
-    shown = faces.extremes(errors, "ocular")
+    shown = tiles.extremes(errors, "ocular")
     worst, median, best = (rows["ocular"].tolist() for rows in shown.values())
     assert worst == list(range(n))[::-1][: len(worst)]
     assert best == list(range(n))[: len(best)]
     assert len({*worst, *median, *best}) == len([*worst, *median, *best]) == min(n, 36)
-    assert max(len(worst), len(median), len(best)) <= faces.SHOWN
+    assert max(len(worst), len(median), len(best)) <= tiles.SHOWN
     if median:
         assert median[0] >= np.median(errors["ocular"]) >= median[-1]
 
@@ -100,8 +100,8 @@ def test_a_model_of_the_eyes_is_drawn_with_the_eyes_alone():
     _, truth, crops = examples.faces("common")
     eyes = np.full_like(truth[0], np.nan)
     eyes[36:48] = truth[0, 36:48] + 1
-    drawn = faces.draw(StoredFace(truth[0], eyes, (crops[0].jpeg, crops[0].to_picture)))
-    whole = faces.draw(StoredFace(truth[0], truth[0] + 1, (crops[0].jpeg, crops[0].to_picture)))
+    drawn = tiles.draw(StoredFace(truth[0], eyes, (crops[0].jpeg, crops[0].to_picture)))
+    whole = tiles.draw(StoredFace(truth[0], truth[0] + 1, (crops[0].jpeg, crops[0].to_picture)))
     apart = np.abs(decode_jpeg(drawn).astype(int) - decode_jpeg(whole)).max(axis=(1, 2))
     assert apart[-len(apart) // 4 :].max() > 100  # the jaw is in one of them
 

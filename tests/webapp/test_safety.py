@@ -11,7 +11,10 @@ from db.connection import open_store
 from db.runs import record_epoch
 from tests.webapp.conftest import APP, TELL, opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
-from webapp import board, face_figure, mishap, store
+from webapp import store
+from webapp.faces import figure
+from webapp.leaderboard import rows as leaderboard_rows
+from webapp.ui import error_pages
 
 TABS = ("Results", "Faces", "Training", "Forest", "Leaves", "Configuration")
 
@@ -85,8 +88,8 @@ def broken(path: Path, kind: str) -> None:
     ("page", "module", "name"),
     [
         (None, store, "boards"),
-        (None, board, "arrange"),  # in a part of the page that runs alone
-        ("views/images.py", face_figure, "draw"),  # in a dialog
+        (None, leaderboard_rows, "arrange"),  # in a part of the page that runs alone
+        ("views/images.py", figure, "draw"),  # in a dialog
     ],
 )
 def test_a_fault_is_a_sentence_and_a_reference_to_the_log(
@@ -96,7 +99,7 @@ def test_a_fault_is_a_sentence_and_a_reference_to_the_log(
         raise ValueError("/srv/secret")
 
     monkeypatch.setattr(module, name, broken)
-    monkeypatch.setattr(mishap, "tell", TELL)
+    monkeypatch.setattr(error_pages, "tell", TELL)
     app = opened(page, img_face="common/00000")
     assert not app.exception
     (sentence,) = (element.value for element in app.error)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.webapp.examples import HOSTILE
-from webapp.text import count, duration, moment, percent, plain
+from webapp.ui.text import count, duration, moment, percent, plain
 
 ESCAPED = re.compile(r"(?:\\[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~])*", re.DOTALL)
 

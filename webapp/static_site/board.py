@@ -9,7 +9,7 @@ import pandas as pd
 from db import reads
 from db.entries import records
 from drf import statistics
-from webapp.board import offer_order
+from webapp.scores import offer_order
 
 _OF_RUN = ("run", "name", "family", "preset", "track", "seed", "status", "method")
 _COST = ("params", "macs", "ms_per_face", "wall_s")

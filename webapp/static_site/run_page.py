@@ -13,10 +13,11 @@ import pandas as pd
 from db import reads
 from db.entries import records
 from db.evaluations import STORED_NORMS, StoredNorm
-from webapp import badges, charts, instruments, run_facts
-from webapp.charts import Chart
+from webapp.run import diagnostics, facts
 from webapp.static_site import board, face_svg
 from webapp.static_site.face_svg import Shape
+from webapp.ui import badges, charts
+from webapp.ui.charts import Chart
 
 
 @dataclass(frozen=True)
@@ -78,29 +79,27 @@ def gather(
     return {
         "run": run,
         "look": badges.LOOKS[run["status"]],
-        "facts": run_facts.facts(run),
+        "facts": facts.summary(run),
         "results": [
             _results(con, label, row, 0 if number else faces, keep_crop)
             for number, (label, row) in enumerate(rows)
         ],
         "curves": [
-            *charts.curves(instruments.unarranged(frame), best),
+            *charts.curves(diagnostics.unarranged(frame), best),
             *_readings(frame, best),
         ],
-        "command": run_facts.command(run),
-        "config": [
-            (key, run_facts.as_written(value), source) for key, value, source in run["config"]
-        ],
-        "provenance": run_facts.provenance(run),
-        "diff": run["provenance"].get(run_facts.DIFF),
-        "training_data": run_facts.training_data(run),
+        "command": facts.command(run),
+        "config": [(key, facts.as_written(value), source) for key, value, source in run["config"]],
+        "provenance": facts.provenance(run),
+        "diff": run["provenance"].get(facts.DIFF),
+        "training_data": facts.training_data(run),
     }
 
 
 def _readings(frame: pd.DataFrame, best: int | None) -> list[Chart]:
-    if instruments.of_forest(frame):
-        return instruments.charts(frame, best)
-    return instruments.spread(frame, best)
+    if diagnostics.of_forest(frame):
+        return diagnostics.charts(frame, best)
+    return diagnostics.spread(frame, best)
 
 
 def _results(

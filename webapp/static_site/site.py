@@ -21,12 +21,12 @@ from db import clock, methods, reads
 from db.bundle import Selection, restricted
 from db.entries import records
 from drf import overlay
-from webapp import text
-from webapp.charts import Chart
 from webapp.static_site import board, run_page
 from webapp.static_site.face_svg import VIEW
 from webapp.static_site.folder import replaced
 from webapp.static_site.run_page import Crop
+from webapp.ui import text
+from webapp.ui.charts import Chart
 
 _PROCESS = ("host", "pid", "process_started")  # say whether it lives, and that is over
 

@@ -8,21 +8,15 @@ import pandas as pd
 import streamlit as st
 
 from drf.statistics import SeedSpread
-from webapp import (
-    ablation,
-    ablation_charts,
-    ablation_results,
-    board,
-    share,
-    store,
-    theme,
-    url_keys,
-    url_state,
-)
-from webapp.ablation import Settings
-from webapp.charts import Chart
+from webapp import store
+from webapp.ablation import figures, results
+from webapp.ablation.settings import Settings, centre, compare, factors, left_out
+from webapp.links import share, url_keys, widgets
+from webapp.scores import NORMS, evaluation_label, usual_order
 from webapp.store import Store
-from webapp.text import plain
+from webapp.ui import theme
+from webapp.ui.charts import Chart
+from webapp.ui.text import plain
 
 _CHOICE, _TABLE, _SHOWN = "abl_choice", "abl_table", "abl_shown"
 _NONE = str(url_keys.ABLATION_BY.default)
@@ -38,7 +32,7 @@ def page(current: Store) -> None:
         st.code("drf eval RUN", language="bash")
         return
     with st.container(horizontal=True, gap="small"):
-        norm = url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))
+        norm = widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))
         with st.container(width=240):
             evaluation, chosen = _choose_evaluation(boards)
         settings = _settings(current, *chosen)
@@ -54,10 +48,10 @@ def page(current: Store) -> None:
         _no_factor(settings, base)
         share.link(url_keys.ABLATIONS, current)
         return
-    rows = ablation_results.compared(settings, base, keys)
+    rows = results.compared(settings, base, keys)
     paired = store.paired_errors(current, list(zip(rows["run"], rows["evaluation"], strict=True)))
     errors = {"Ocular": paired.ocular, "Pupil": paired.pupil}[norm]
-    frame, spread = ablation_results.results(settings, base, keys, errors)
+    frame, spread = results.results(settings, base, keys, errors)
     _summary(current, rows, frame, len(paired.faces), evaluation)
     _charts(frame, keys, norm)
     _table(frame, keys, norm, spread)
@@ -68,10 +62,10 @@ def page(current: Store) -> None:
 def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, str]]:
     """Return the label of the board that was chosen, the fullest without a choice, and its name."""
     boards = boards.assign(flip_test=True)
-    boards["label"] = boards.apply(board.evaluation_label, axis=1)
-    order = [board.usual_order(subset) for subset in boards["subset"]]
+    boards["label"] = boards.apply(evaluation_label, axis=1)
+    order = [usual_order(subset) for subset in boards["subset"]]
     boards = boards.assign(order=order).sort_values(["entries", "order"], ascending=[False, True])
-    label = url_state.select(
+    label = widgets.select(
         url_keys.ABLATION_EVALUATION, "Evaluation", list(boards["label"]), "dataset/subset/box"
     )
     row = boards[boards["label"] == label].iloc[0]
@@ -81,7 +75,7 @@ def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _settings(current: Store, dataset: str, subset: str, points: str, box: str) -> Settings:
     rows = store.leaderboard(current, dataset=dataset, subset=subset, points=points, box=box)
-    return ablation.compare(rows, store.settings_of(current, list(rows["run"])))
+    return compare(rows, store.settings_of(current, list(rows["run"])))
 
 
 def _choose_baseline(settings: Settings) -> int:
@@ -91,7 +85,7 @@ def _choose_baseline(settings: Settings) -> int:
     """
     key = url_keys.ABLATION_BASE.name
     wanted = st.query_params.get(key)
-    base = ablation.centre(settings)
+    base = centre(settings)
     if wanted is not None:
         matching = settings.runs.loc[settings.runs["run"].str.startswith(wanted.lower()), "setting"]
         if wanted and len(set(matching)) == 1:
@@ -128,18 +122,18 @@ def _chosen() -> None:
 
 def _choose_factors(settings: Settings, base: int) -> list[str]:
     """Return the keys that vary: none where nothing differs from the baseline in one key alone."""
-    offered = ablation.factors(settings, base)
+    offered = factors(settings, base)
     if not offered:
         return []
     with st.container(horizontal=True, gap="small"):
-        factor = url_state.select(url_keys.ABLATION_FACTOR, "Factor", offered, width=260)
-        seconds = [_NONE, *ablation.factors(settings, base, given=factor)]
-        by = url_state.select(url_keys.ABLATION_BY, "Second factor", seconds, width=260)
+        factor = widgets.select(url_keys.ABLATION_FACTOR, "Factor", offered, width=260)
+        seconds = [_NONE, *factors(settings, base, given=factor)]
+        by = widgets.select(url_keys.ABLATION_BY, "Second factor", seconds, width=260)
     return [factor] if by == _NONE else [factor, by]
 
 
 def _no_factor(settings: Settings, base: int) -> None:
-    if base == ablation.centre(settings):
+    if base == centre(settings):
         said = "No two runs on this board differ in one key of the configuration alone."
     else:
         said = (
@@ -170,10 +164,10 @@ def _summary(
 
 def _charts(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
     if len(keys) > 1:
-        cell = url_state.switch(url_keys.ABLATION_CELL, "Cells", _CELLS)
-        _chart(ablation_charts.heat(frame, keys, norm, differences=cell == _CELLS[1]))
+        cell = widgets.switch(url_keys.ABLATION_CELL, "Cells", _CELLS)
+        _chart(figures.heat(frame, keys, norm, differences=cell == _CELLS[1]))
     with st.grid(2, min_column_width=340, gap="medium") as grid:
-        for make in (ablation_charts.nme, ablation_charts.difference):
+        for make in (figures.nme, figures.difference):
             with grid.cell():
                 _chart(make(frame, keys, norm))
 
@@ -187,13 +181,13 @@ def _chart(chart: Chart) -> None:
 
 def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str, spread: SeedSpread) -> None:
     st.subheader("Difference and cost")
-    shown = ablation_results.table(frame, keys)
+    shown = results.table(frame, keys)
     st.session_state[_SHOWN] = [ids.split()[0] for ids in frame["ids"]]
     st.dataframe(
-        ablation_results.styled(shown),
+        results.styled(shown),
         hide_index=True,
         height="content" if len(shown) <= 40 else 1440,
-        column_config=ablation_results.column_config(keys, norm),
+        column_config=results.column_config(keys, norm),
         key=_TABLE,
         on_select=_open_run,
         selection_mode="single-row",
@@ -222,7 +216,7 @@ def _open_run() -> None:
 
 
 def _left_out(settings: Settings, base: int, keys: Sequence[str]) -> None:
-    rows = ablation.left_out(settings, base, keys)
+    rows = left_out(settings, base, keys)
     if rows.empty:
         return
     one = "1 run is" if len(rows) == 1 else f"{len(rows)} runs are"
@@ -247,7 +241,7 @@ def _footer(current: Store, frame: pd.DataFrame, keys: Sequence[str], norm: str)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "CSV of this view",
-            ablation_results.csv(frame, keys, norm.lower()),
+            results.csv(frame, keys, norm.lower()),
             file_name=f"drf-ablation-{'-'.join(keys)}.csv",
             mime="text/csv",
             icon=":material/download:",

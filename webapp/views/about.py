@@ -4,8 +4,9 @@ import streamlit as st
 
 import drf
 from drf import statistics
-from webapp import badges, url_keys
+from webapp.links import url_keys
 from webapp.store import Store
+from webapp.ui import badges
 
 WHAT_IS_WHAT = """
 $G$ is the ground truth and $P$ the prediction, 68 points each, in picture pixels; $n$ faces.

@@ -6,24 +6,18 @@ import streamlit as st
 
 from db.paired import Paired
 from drf.metrics import Norm
-from webapp import (
-    board,
-    comparison,
-    comparison_charts,
-    contenders,
-    face_table,
-    landmark_errors,
-    share,
-    store,
-    theme,
-    url_keys,
-    url_state,
-)
-from webapp.charts import Chart
-from webapp.comparison import Comparison
-from webapp.contenders import Board, Contender
+from webapp import selection, store
+from webapp.compare import figures, tables
+from webapp.compare.tables import Comparison
+from webapp.faces import landmark_errors
+from webapp.faces.table import IMPROVEMENT
+from webapp.links import share, url_keys, widgets
+from webapp.scores import NORMS
+from webapp.selection import Board, Contender
 from webapp.store import Store
-from webapp.text import plain
+from webapp.ui import theme
+from webapp.ui.charts import Chart
+from webapp.ui.text import plain
 
 AT_MOST = 6
 _SCORE_PX = 250
@@ -36,16 +30,16 @@ def page(current: Store) -> None:
         st.space("stretch")
         link = st.container(width="content")
     with st.container(horizontal=True, gap="small"):
-        norm = board.NORMS[url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))]
+        norm = NORMS[widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))]
         with st.container(width=220):
-            chosen = contenders.choose_board(current, url_keys.COMPARE_EVALUATION)
+            chosen = selection.choose_board(current, url_keys.COMPARE_EVALUATION)
         if chosen is None:
             st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
             st.code("drf eval RUN", language="bash")
             return
-        rows = contenders.entries(current, chosen)
+        rows = selection.entries(current, chosen)
         with st.container(width=720):
-            runs = contenders.choose_runs(
+            runs = selection.choose_runs(
                 current, url_keys.COMPARE_RUNS, rows, default=2, at_most=AT_MOST
             )
     share.moved_on(current)
@@ -70,18 +64,18 @@ def _comparison(
     _scores(found, runs, rows, len(paired.faces), norm)
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         with grid.cell():
-            _chart(comparison_charts.ceds(errors, labels, norm), "cmp_ced")
+            _chart(figures.ceds(errors, labels, norm), "cmp_ced")
         with grid.cell():
             _curves(current, runs, norm)
         with grid.cell():
             _scatter(chosen, runs, paired, errors, norm)
         with grid.cell():
-            _chart(comparison_charts.differences(found, labels, norm), "cmp_differences")
+            _chart(figures.differences(found, labels, norm), "cmp_differences")
             parts = [
                 landmark_errors.of_evaluation(current.path, *run.key, chosen.points, norm)
                 for run in runs
             ]
-            _chart(comparison_charts.regions(parts, labels, norm), "cmp_regions")
+            _chart(figures.regions(parts, labels, norm), "cmp_regions")
     _settings(current, runs)
 
 
@@ -89,20 +83,20 @@ def _comparison(
 def _compared(path: str, evaluations: tuple[tuple[str, int], ...], norm: Norm) -> list[Comparison]:
     # Evaluations never change; the runs' ids guard against a replaced file (see store.py).
     paired = store.paired_errors(Store(path, 0), evaluations)
-    return comparison.compare(paired["pupil" if norm == "pupil" else "ocular"])
+    return tables.compare(paired["pupil" if norm == "pupil" else "ocular"])
 
 
 def _scores(
     found: list[Comparison], runs: list[Contender], rows: pd.DataFrame, n: int, norm: Norm
 ) -> None:
     labels = [run.label for run in runs]
-    table = comparison.score_table(found, labels)
+    table = tables.score_table(found, labels)
     alt = f"Scores of {len(runs)} runs with their intervals"
-    _table(comparison.styled(table), labels, "Score", alt, width=_SCORE_PX)
+    _table(tables.styled(table), labels, "Score", alt, width=_SCORE_PX)
     st.caption(
         f"{n} faces that all runs have, % of the {norm} distance. In brackets the difference to"
         " the first run with its 95 % interval, over faces drawn with replacement, pairs kept."
-        f" {comparison.BETTER} better, {comparison.WORSE} worse: the interval excludes 0."
+        f" {tables.BETTER} better, {tables.WORSE} worse: the interval excludes 0."
     )
     if not all(run.flip_test for run in runs) and any(run.flip_test for run in runs):
         st.warning(
@@ -111,9 +105,7 @@ def _scores(
             icon=":material/difference:",
         )
     with st.expander("What they are and cost", icon=":material/speed:"):
-        _table(
-            comparison.cost_table(rows, labels), labels, "Fact", "Family, size and cost of the runs"
-        )
+        _table(tables.cost_table(rows, labels), labels, "Fact", "Family, size and cost of the runs")
 
 
 def _table(
@@ -132,15 +124,15 @@ def _table(
 
 def _curves(current: Store, runs: list[Contender], norm: Norm) -> None:
     frames = [store.curves(current, run.run) for run in runs]
-    on_offer = comparison.curves_on_offer(frames, norm)
+    on_offer = tables.curves_on_offer(frames, norm)
     if not on_offer:
         st.subheader("Training curves")
         st.info("None of these runs recorded an epoch.")
         return
     heading = st.empty()
-    title = url_state.select(url_keys.COMPARE_CURVE, "Curve", list(on_offer), width=240)
+    title = widgets.select(url_keys.COMPARE_CURVE, "Curve", list(on_offer), width=240)
     labels = [run.label for run in runs]
-    chart = comparison_charts.curves(frames, labels, on_offer[title], title)
+    chart = figures.curves(frames, labels, on_offer[title], title)
     heading.subheader(chart.title)
     st.plotly_chart(chart.figure, key="cmp_curves", config=theme.CHART_CONFIG, alt=chart.alt)
 
@@ -152,18 +144,17 @@ def _scatter(
     heading = st.empty()
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         with st.container(width=200):
-            x = contenders.choose_one(url_keys.COMPARE_X, "Across", runs, 0)
+            x = selection.choose_one(url_keys.COMPARE_X, "Across", runs, 0)
         with st.container(width=200):
-            y = contenders.choose_one(url_keys.COMPARE_Y, "Up", runs, 1)
+            y = selection.choose_one(url_keys.COMPARE_Y, "Up", runs, 1)
         st.page_link(
             "views/images.py",
             label="The faces as pictures",
             icon=":material/photo_library:",
-            query_params=_images(chosen, runs, x, y)
-            | {url_keys.IMAGES_SORT.name: face_table.IMPROVEMENT},
+            query_params=_images(chosen, runs, x, y) | {url_keys.IMAGES_SORT.name: IMPROVEMENT},
         )
     names = (runs[x].label, runs[y].label)
-    chart = comparison_charts.scatter(paired.names, errors[x], errors[y], names, norm)
+    chart = figures.scatter(paired.names, errors[x], errors[y], names, norm)
     heading.subheader(chart.title, help=chart.help)
     st.session_state[_SHOWN] = _images(chosen, runs, x, y)
     st.plotly_chart(
@@ -180,9 +171,9 @@ def _images(chosen: Board, runs: list[Contender], x: int, y: int) -> dict[str, s
     """Return the parameters of the page Images for these runs; improvement is y's over x."""
     return {
         url_keys.IMAGES_EVALUATION.name: chosen.label,
-        url_keys.IMAGES_RUNS.name: ",".join(run.run[: contenders.SHORT] for run in runs),
-        url_keys.IMAGES_A.name: runs[y].run[: contenders.SHORT],
-        url_keys.IMAGES_B.name: runs[x].run[: contenders.SHORT],
+        url_keys.IMAGES_RUNS.name: ",".join(run.run[: selection.SHORT] for run in runs),
+        url_keys.IMAGES_A.name: runs[y].run[: selection.SHORT],
+        url_keys.IMAGES_B.name: runs[x].run[: selection.SHORT],
     }
 
 
@@ -204,8 +195,8 @@ def _settings(current: Store, runs: list[Contender]) -> None:
     )
     settings = store.settings_of(current, [run.run for run in runs])
     labels = [run.label for run in runs]
-    table = comparison.settings_table(settings, labels, everything=everything)
-    differing = len(comparison.settings_table(settings, labels, everything=False))
+    table = tables.settings_table(settings, labels, everything=everything)
+    differing = len(tables.settings_table(settings, labels, everything=False))
     st.caption(f"{differing} of {settings.shape[1]} settings differ.")
     if len(table):
         _table(table, labels, "Setting", "Settings of the runs, one column each")

@@ -5,23 +5,15 @@ import streamlit as st
 
 from db.paired import Paired
 from drf.metrics import Norm
-from webapp import (
-    board,
-    charts,
-    contenders,
-    face_table,
-    faces,
-    large_face,
-    mishap,
-    share,
-    store,
-    url_keys,
-    url_state,
-)
-from webapp.contenders import Board, Contender
-from webapp.large_face import Album
+from webapp import selection, store
+from webapp.faces import dialog, table, tiles
+from webapp.faces.dialog import Album
+from webapp.links import share, url_keys, widgets
+from webapp.scores import NORMS
+from webapp.selection import Board, Contender
 from webapp.store import Store
-from webapp.text import percent, plain
+from webapp.ui import charts, error_pages
+from webapp.ui.text import percent, plain
 
 PAGE = 24
 _ALL = str(url_keys.IMAGES_PART.default)
@@ -36,16 +28,16 @@ def page(current: Store) -> None:
         st.space("stretch")
         link = st.container(width="content")
     with st.container(horizontal=True, gap="small"):
-        norm = board.NORMS[url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))]
+        norm = NORMS[widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))]
         with st.container(width=220):
-            chosen = contenders.choose_board(current, url_keys.IMAGES_EVALUATION)
+            chosen = selection.choose_board(current, url_keys.IMAGES_EVALUATION)
         if chosen is None:
             st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
             st.code("drf eval RUN", language="bash")
             return
-        rows = contenders.entries(current, chosen)
+        rows = selection.entries(current, chosen)
         with st.container(width=520):
-            runs = contenders.choose_runs(current, url_keys.IMAGES_RUNS, rows, default=2)
+            runs = selection.choose_runs(current, url_keys.IMAGES_RUNS, rows, default=2)
     share.moved_on(current)
     if not runs:
         st.info("Choose at least one run.", icon=":material/checklist:")
@@ -68,44 +60,42 @@ def _gallery(current: Store, chosen: Board, runs: list[Contender], norm: Norm) -
     ids = dict(zip(paired.names, paired.faces.tolist(), strict=True))
     album = Album(current.path, list(frame["name"]), ids, runs, norm)
     if not _grid(album, shown, runs[a], sort):
-        large_face.show_wanted(album)
+        dialog.show_wanted(album)
 
 
 def _sorted(
     current: Store, chosen: Board, runs: list[Contender], paired: Paired, norm: Norm
 ) -> tuple[pd.DataFrame, str, int]:
     """Show what the faces are sorted and filtered by; return them, the sort and the run of it."""
-    sorts = [*face_table.SORTS] if len(runs) > 1 else [face_table.ERROR]
+    sorts = [*table.SORTS] if len(runs) > 1 else [table.ERROR]
     with st.container(horizontal=True, gap="small"):
-        sort = url_state.switch(
+        sort = widgets.switch(
             url_keys.IMAGES_SORT,
             "Sort by",
             sorts,
             "Error of one run, how far the chosen runs are apart, or what one gains over another.",
         )
-        order = url_state.switch(url_keys.IMAGES_ORDER, "Order", face_table.ORDERS)
+        order = widgets.switch(url_keys.IMAGES_ORDER, "Order", table.ORDERS)
         with st.container(width=180):
-            a = contenders.choose_one(url_keys.IMAGES_A, "Error of", runs, 0)
+            a = selection.choose_one(url_keys.IMAGES_A, "Error of", runs, 0)
         b = None
-        if sort == face_table.IMPROVEMENT:
+        if sort == table.IMPROVEMENT:
             with st.container(width=180):
-                b = contenders.choose_one(
-                    url_keys.IMAGES_B, "Improvement over", runs, 1 - min(a, 1)
-                )
+                b = selection.choose_one(url_keys.IMAGES_B, "Improvement over", runs, 1 - min(a, 1))
         apart = None
-        if sort == face_table.DISAGREEMENT:
+        if sort == table.DISAGREEMENT:
             keys = tuple(run.key for run in runs)
-            apart = face_table.disagreement(current.path, keys, chosen.points, norm)
+            apart = table.disagreement(current.path, keys, chosen.points, norm)
         errors = paired["pupil" if norm == "pupil" else "ocular"]
-        frame = face_table.rows(paired, errors, a=a, b=b, disagreement=apart)
+        frame = table.rows(paired, errors, a=a, b=b, disagreement=apart)
         parts = sorted(set(frame["part"]))
         part = _ALL
         if len(parts) > 1:
-            part = url_state.select(url_keys.IMAGES_PART, "Subset", [_ALL, *parts], width=180)
+            part = widgets.select(url_keys.IMAGES_PART, "Subset", [_ALL, *parts], width=180)
         with st.container(width=260):
-            limits = url_state.span(url_keys.IMAGES_ERROR, "Error between, %", face_table.LIMITS)
+            limits = widgets.span(url_keys.IMAGES_ERROR, "Error between, %", table.LIMITS)
     wanted = None if part == _ALL else part
-    kept = face_table.arrange(frame, sort=sort, order=order, limits=limits, part=wanted)
+    kept = table.arrange(frame, sort=sort, order=order, limits=limits, part=wanted)
     _strip(frame, kept)
     _first_page_of_another_order((chosen, norm, sort, order, a, b, limits, part))
     return kept, sort, a
@@ -127,7 +117,7 @@ def _first_page_of_another_order(asked: object) -> None:
 
 
 def _legend(frame: pd.DataFrame, runs: list[Contender], a: int, norm: Norm) -> None:
-    faces.legend(error_segments=False)
+    tiles.legend(error_segments=False)
     if frame.empty:
         return
     said = f"{len(frame)} faces, mean error {percent(100 * frame['error'].mean())}"
@@ -136,7 +126,7 @@ def _legend(frame: pd.DataFrame, runs: list[Contender], a: int, norm: Norm) -> N
 
 
 def _page_of(frame: pd.DataFrame) -> pd.DataFrame:
-    number = url_state.page(url_keys.IMAGES_PAGE, -(-len(frame) // PAGE))
+    number = widgets.page(url_keys.IMAGES_PAGE, -(-len(frame) // PAGE))
     return frame.iloc[(number - 1) * PAGE : number * PAGE]
 
 
@@ -144,12 +134,12 @@ def _grid(album: Album, shown: pd.DataFrame, run: Contender, sort: str) -> bool:
     """Show faces as one run predicts them; a click on the line below one opens it, large. Return
     whether one was opened so in this run of the page."""
     ids = tuple(int(face) for face in shown["face"])
-    pictures = faces.pictures(album.path, run.run, run.evaluation, ids, error_segments=False)
+    pictures = tiles.pictures(album.path, run.run, run.evaluation, ids, error_segments=False)
     opened = []
     with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as grid:
         for (_, row), picture in zip(shown.iterrows(), pictures, strict=True):
             with grid.cell(), st.container(gap="xxsmall"):
-                said = face_table.caption(row, sort)
+                said = table.caption(row, sort)
                 _picture(picture, f"{row['name']}: {said}, ground truth and prediction drawn on it")
                 opened.append(_opener(album, row["name"], said))
     return any(opened)
@@ -160,18 +150,18 @@ def _opener(album: Album, name: str, said: str) -> bool:
     """Show the line below a face; return whether it was clicked. A click runs this alone, and not
     the page with all its faces."""
     clicked = False
-    with mishap.told():
+    with error_pages.told():
         clicked = st.button(
             f"**{plain(said)}** {plain(name.rpartition('/')[2])}",
             key=f"img_open_{album.ids[name]}",
             type="tertiary",
             width="stretch",
             help=f"Open {plain(name)}",
-            on_click=large_face.open_one,
+            on_click=dialog.open_one,
             args=(name,),
         )
         if clicked:
-            large_face.show_wanted(album)
+            dialog.show_wanted(album)
     return clicked
 
 

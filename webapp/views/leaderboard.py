@@ -9,23 +9,15 @@ import streamlit as st
 
 from db import board as rows_of
 from drf import literature, statistics
-from webapp import (
-    board,
-    board_columns,
-    board_controls,
-    board_export,
-    board_rows,
-    board_typeset,
-    board_view,
-    mishap,
-    share,
-    store,
-    url_keys,
-    url_state,
-)
-from webapp.board_view import Comparison, View
+from webapp import store
+from webapp.leaderboard import columns, controls, export, table, typeset
+from webapp.leaderboard.rows import arrange, load_rows
+from webapp.leaderboard.table import Comparison, View
+from webapp.links import share, url_keys, widgets
+from webapp.scores import NORMS, SCORES, evaluation_label
 from webapp.store import Store
-from webapp.text import percent, plain
+from webapp.ui import error_pages
+from webapp.ui.text import percent, plain
 
 _TABLE = "lb_table"
 _SHOWN = "lb_shown"
@@ -42,8 +34,8 @@ def page(current: Store) -> None:
     if boards.empty:
         _nothing_evaluated(current)
         return
-    norm, where, as_runs = board_controls.choose_board(boards)
-    all_rows = board_rows.rows(current, as_runs=as_runs, at_revision=at_revision, **where)
+    norm, where, as_runs = controls.choose_board(boards)
+    all_rows = load_rows(current, as_runs=as_runs, at_revision=at_revision, **where)
     _headline(all_rows, norm, where, as_runs)
     _warn(all_rows)
     _ranking(norm, where, as_runs, at_revision)
@@ -52,21 +44,21 @@ def page(current: Store) -> None:
 @st.fragment
 def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int | None) -> None:
     """Show the rows. What is chosen among them runs this alone, and not the page around it."""
-    with mishap.told():
+    with error_pages.told():
         if _GOAL in st.session_state:  # from here the norm, a control of both pages, would be lost
             st.rerun()
         current = store.current()
         entries = store.leaderboard(current, **where, at_revision=at_revision)
-        all_rows = board_rows.rows(current, as_runs=as_runs, at_revision=at_revision, **where)
+        all_rows = load_rows(current, as_runs=as_runs, at_revision=at_revision, **where)
         with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-            arranged = board_controls.choose_rows(entries["family"].unique())
-            how, published = board_controls.choose_comparison(all_rows, board.NORMS[norm])
-        rows = board.arrange(all_rows, norm=norm, **arranged)
+            arranged = controls.choose_rows(entries["family"].unique())
+            how, published = controls.choose_comparison(all_rows, NORMS[norm])
+        rows = arrange(all_rows, norm=norm, **arranged)
         if rows.empty:
             st.info("No row of this board matches.", icon=":material/search_off:")
             return
         shown = functools.partial(
-            board_view.build,
+            table.build,
             current,
             rows,
             how,
@@ -91,9 +83,9 @@ def _nothing_evaluated(current: Store) -> None:
 
 def _headline(rows: pd.DataFrame, norm: str, where: dict[str, str], as_runs: bool) -> None:
     """Show the best of three scores, with who has it."""
-    prefix = board.NORMS[norm]
+    prefix = NORMS[norm]
     with st.grid(4, min_column_width=150, gap="small") as cards:
-        for score in board.SCORES[:3]:
+        for score in SCORES[:3]:
             values = rows[f"{prefix}_{score.key}"]
             best = rows.loc[values.idxmin() if score.better == "lower" else values.idxmax()]
             value = percent(best[f"{prefix}_{score.key}"])
@@ -147,17 +139,17 @@ def _published(where: dict[str, str], how: Comparison) -> list[literature.Figure
 
 
 def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
-    size = board_controls.ROWS_A_PAGE
-    number = url_state.page(url_keys.BOARD_PAGE, -(-n_rows // size))
+    size = controls.ROWS_A_PAGE
+    number = widgets.page(url_keys.BOARD_PAGE, -(-n_rows // size))
     view = shown(page=slice((number - 1) * size, number * size))
     st.session_state[_SHOWN] = [_target(row) for row in view.rows[[*_NAMING]].to_dict("records")]
     opened = st.query_params.get(url_keys.BOARD_OPEN.name, "")
     key = f"{_TABLE}_{opened}_{number}"  # another table: what was ticked in this one is not there
     st.dataframe(
-        board_view.styled(view),
+        table.styled(view),
         hide_index=True,
         height="content",
-        column_config=board_columns.config(view.table, view.norms),
+        column_config=columns.config(view.table, view.norms),
         key=key,
         on_select=functools.partial(_ticked, key),
         selection_mode="single-row",
@@ -189,7 +181,7 @@ def _target(row: dict[str, Any]) -> dict[str, str]:
         return {}
     if len(row["runs"]) > 1:
         return {url_keys.BOARD_OPEN.name: row["id"]}
-    label = board.evaluation_label(pd.Series(row))
+    label = evaluation_label(pd.Series(row))
     return {url_keys.RUN_ID.name: row["runs"][0][:8], url_keys.RUN_EVALUATION.name: label}
 
 
@@ -200,7 +192,7 @@ def _ticked(key: str) -> None:
     target = st.session_state[_SHOWN][picked[0]] if picked else {}
     if method := target.get(url_keys.BOARD_OPEN.name):
         is_open = method.startswith(st.query_params.get(url_keys.BOARD_OPEN.name, " "))
-        url_state.put(url_keys.BOARD_OPEN, None if is_open else method)
+        widgets.put(url_keys.BOARD_OPEN, None if is_open else method)
     elif target:
         st.session_state[_GOAL] = target
 
@@ -225,7 +217,7 @@ def _facts(
     """What was chosen, for the exports: with it and the store the view can be made again."""
     return {
         **where,
-        "ranked_by": f"{board.NORMS[norm]}_nme",
+        "ranked_by": f"{NORMS[norm]}_nme",
         **arranged,
         "baseline": None if how.baseline is None else how.baseline["id"],
         "intervals": f"95 % percentile bootstrap over faces, {statistics.DRAWS} draws, seed 0",
@@ -241,11 +233,11 @@ def _downloads(shown: Callable[..., View], facts: dict[str, Any]) -> None:
         "second underlined."
     )
     formats: dict[str, tuple[str, str, Callable[[], bytes]]] = {
-        "CSV": (".csv", "text/csv", lambda: board_export.as_csv(shown())),
-        "JSON": (".json", "application/json", lambda: board_export.as_json(shown(), facts)),
-        "Markdown": (".md", "text/markdown", lambda: board_typeset.as_markdown(shown())),
-        "LaTeX": (".tex", "text/x-tex", lambda: board_typeset.as_latex(shown(), caption)),
-        "BibTeX": (".bib", "text/x-bibtex", lambda: board_typeset.as_bibtex(shown())),
+        "CSV": (".csv", "text/csv", lambda: export.as_csv(shown())),
+        "JSON": (".json", "application/json", lambda: export.as_json(shown(), facts)),
+        "Markdown": (".md", "text/markdown", lambda: typeset.as_markdown(shown())),
+        "LaTeX": (".tex", "text/x-tex", lambda: typeset.as_latex(shown(), caption)),
+        "BibTeX": (".bib", "text/x-bibtex", lambda: typeset.as_bibtex(shown())),
     }
     with st.popover("Export this view", icon=":material/download:"):
         st.caption("All rows of the view, on every page of it, with the ids of their runs.")

@@ -9,10 +9,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from webapp import badges, board, live, mishap, share, store, theme, url_keys, url_state
+from webapp import live, store
+from webapp.links import share, url_keys, widgets
 from webapp.live import Shown, Sighting
+from webapp.scores import NORMS
 from webapp.store import Store
-from webapp.text import plain
+from webapp.ui import badges, error_pages, theme
+from webapp.ui.text import plain
 
 _EVERY_S = {"2 s": 2, "5 s": 5, "15 s": 15, "1 min": 60}
 _CURVES = {"Validation NME": "val_nme_{norm}", "Training loss": "loss"}
@@ -23,17 +26,17 @@ _CARDS = 12
 def page(current: Store) -> None:
     st.title("Live")
     with st.container(horizontal=True, gap="small"):
-        norm = url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))
-        curve = url_state.switch(url_keys.LIVE_CURVE, "Curve", list(_CURVES))
-        window = url_state.select(
+        norm = widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))
+        curve = widgets.switch(url_keys.LIVE_CURVE, "Curve", list(_CURVES))
+        window = widgets.select(
             url_keys.LIVE_WINDOW,
             "In the last",
             list(live.WINDOWS),
             "How far back runs are shown.",
             width=150,
         )
-        every = url_state.select(url_keys.LIVE_EVERY, "Look again every", list(_EVERY_S), width=150)
-    metric = _CURVES[curve].format(norm=board.NORMS[norm])
+        every = widgets.select(url_keys.LIVE_EVERY, "Look again every", list(_EVERY_S), width=150)
+    metric = _CURVES[curve].format(norm=NORMS[norm])
     shown = _look(current, window)
     st.fragment(_strip, run_every=_EVERY_S[every])(curve, metric, window, _standing(shown))
     _silent(shown, window)
@@ -58,7 +61,7 @@ def _strip(curve: str, metric: str, window: str, stood: frozenset[tuple[str, str
     """Show the runs under way as they are now. Runs again by itself and not with the page, so it
     reads the store for itself. Where a run began, fell silent or ended, the whole page runs again.
     """
-    with mishap.told():
+    with error_pages.told():
         current = store.current()
         shown = _look(current, window)
         if _standing(shown) != stood:

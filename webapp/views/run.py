@@ -7,24 +7,14 @@ import pandas as pd
 import streamlit as st
 
 from drf.metrics import Norm
-from webapp import (
-    board,
-    charts,
-    faces,
-    instruments,
-    landmark_errors,
-    leaves,
-    rounds,
-    run_config,
-    run_header,
-    share,
-    store,
-    theme,
-    url_keys,
-    url_state,
-)
-from webapp.charts import Chart
+from webapp import store
+from webapp.faces import landmark_errors, tiles
+from webapp.links import share, url_keys, widgets
+from webapp.run import configuration, diagnostics, epoch_faces, header, leaves
+from webapp.scores import NORMS, SCORES
 from webapp.store import Store
+from webapp.ui import charts, theme
+from webapp.ui.charts import Chart
 
 
 def page(current: Store) -> None:
@@ -36,20 +26,20 @@ def page(current: Store) -> None:
         return
     with st.container(horizontal=True, gap="small"):
         with st.container(width=380):
-            run_id = run_header.choose(current, runs)
+            run_id = header.choose(current, runs)
         if run_id is None:
             return
         with st.container(width=280):
-            evaluations, evaluation = run_header.choose_evaluation(current, run_id)
-        title = url_state.switch(url_keys.NORM, "Normalised by", list(board.NORMS))
+            evaluations, evaluation = header.choose_evaluation(current, run_id)
+        title = widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))
     share.moved_on(current)
     run = store.run(current, run_id)
-    run_header.title(current, run)
-    norm = board.NORMS[title]
+    header.title(current, run)
+    norm = NORMS[title]
     if evaluation is not None:
-        run_header.scores(evaluation, norm)
+        header.scores(evaluation, norm)
     with st.container(border=True):
-        run_header.facts(run)
+        header.facts(run)
     _sections(current, run, evaluations, evaluation, norm)
 
 
@@ -66,12 +56,12 @@ def _sections(
         "Faces": lambda: _faces(current, run, evaluation, norm),
         "Training": lambda: _training(current, run, norm),
     }
-    if instruments.of_forest(store.curves(current, run["id"])):
+    if diagnostics.of_forest(store.curves(current, run["id"])):
         sections["Forest"] = lambda: _forest(current, run)
     if store.leaves(current, run["id"])[0]:
         sections["Leaves"] = lambda: leaves.show(current, run["id"])
     sections["Configuration"] = lambda: _configuration(run)
-    url_state.check(url_keys.RUN_TAB, "section", list(sections))
+    widgets.check(url_keys.RUN_TAB, "section", list(sections))
     tabs = st.tabs(list(sections), key=url_keys.RUN_TAB.name, bind="query-params")
     for tab, fill in zip(tabs, sections.values(), strict=True):
         if tab.open:
@@ -114,7 +104,7 @@ def _not_evaluated(run: dict[str, Any]) -> None:
 
 
 def _evaluations(evaluations: pd.DataFrame, norm: Norm) -> None:
-    scores = [f"{norm}_{score.key}" for score in board.SCORES]
+    scores = [f"{norm}_{score.key}" for score in SCORES]
     order = ["dataset", "subset", "points", "box", "n", *scores, "ms_per_face", "created_at"]
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
@@ -132,7 +122,7 @@ def _evaluations(evaluations: pd.DataFrame, norm: Norm) -> None:
             "created_at": st.column_config.DatetimeColumn("Evaluated", format="YYYY-MM-DD HH:mm"),
             **{
                 key: number(score.title, format="%.2f", help=score.meaning)
-                for key, score in zip(scores, board.SCORES, strict=True)
+                for key, score in zip(scores, SCORES, strict=True)
             },
         },
         alt="Every evaluation of this run, newest first, scores in percent",
@@ -149,13 +139,13 @@ def _faces(current: Store, run: dict[str, Any], evaluation: pd.Series | None, no
         key=url_keys.RUN_SEGMENTS.name,
         bind="query-params",
     )
-    faces.legend(segments)
+    tiles.legend(segments)
     number = int(evaluation["evaluation"])
     errors = store.image_errors(current, run["id"], number)
-    for kind, rows in faces.extremes(errors, norm).items():
+    for kind, rows in tiles.extremes(errors, norm).items():
         if len(rows):
             st.subheader(f"{kind} {len(rows)} of {len(errors)}")
-            faces.grid(
+            tiles.grid(
                 current, run["id"], number, rows, norm=norm, kind=kind, error_segments=segments
             )
 
@@ -166,19 +156,19 @@ def _training(current: Store, run: dict[str, Any], norm: Norm) -> None:
         st.info("No epoch was recorded; a model without epochs, as the mean shape, has no curves.")
         return
     best = _best_epoch(run)
-    spread = [] if instruments.of_forest(frame) else instruments.spread(frame, best)
-    _charts([*charts.curves(instruments.unarranged(frame), best), *spread])
-    rounds.show(current, run, norm)
+    spread = [] if diagnostics.of_forest(frame) else diagnostics.spread(frame, best)
+    _charts([*charts.curves(diagnostics.unarranged(frame), best), *spread])
+    epoch_faces.show(current, run, norm)
 
 
 def _forest(current: Store, run: dict[str, Any]) -> None:
-    _charts(instruments.charts(store.curves(current, run["id"]), _best_epoch(run)))
+    _charts(diagnostics.charts(store.curves(current, run["id"]), _best_epoch(run)))
 
 
 def _configuration(run: dict[str, Any]) -> None:
-    run_config.command(run)
-    run_config.configuration(run)
-    run_config.provenance(run)
+    configuration.command(run)
+    configuration.configuration(run)
+    configuration.provenance(run)
 
 
 def _best_epoch(run: dict[str, Any]) -> int | None:

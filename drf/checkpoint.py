@@ -1,0 +1,137 @@
+"""Checkpoints: safetensors with a JSON header, written whole or not at all. No pickle is ever read.
+
+A run's folder holds `best.safetensors` (averaged weights of the epoch with the lowest validation
+NME) and `last.safetensors` (all that a resumed run needs). The JSON travels in the same file as the
+tensors, so that one rename publishes both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from drf import registry
+from drf.config import RunConfig, from_flat
+from drf.errors import DrfError, NotFoundError, UsageError
+from drf.models.backbones import Backbone
+from drf.models.base import LandmarkModel
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+SPREAD = "spread"
+"""Where a header holds the model's `spread`; a run that did not come to its end has none."""
+_HEADER = "drf"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """tensors by name, and the JSON header they were saved with."""
+
+    tensors: dict[str, Tensor]
+    header: dict[str, Any]
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors named `prefix`… without the prefix."""
+        return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
+
+
+def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write a checkpoint beside its place and rename it into place.
+
+    Raises DrfError if it cannot be written (a full disk); the older checkpoint then still stands.
+    """
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(plain, temporary, metadata={_HEADER: json.dumps(header)})
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise DrfError(
+            f"cannot write the checkpoint {path} ({error}): make room there, then resume the run"
+        ) from error
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint. Raises NotFoundError if there is none, DrfError if it is not ours."""
+    if not path.is_file():
+        raise NotFoundError(f"there is no checkpoint {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise DrfError(f"{path} is damaged or no checkpoint of drf ({error})") from error
+    return Checkpoint(tensors, header)
+
+
+def describe(config: RunConfig) -> dict[str, Any]:
+    """Return what a header says of a configuration."""
+    return {"family": config.family, "config": config.flat()}
+
+
+def stored_config(header: dict[str, Any]) -> RunConfig:
+    """The inverse of `describe`."""
+    return from_flat(header["family"], registry.family(header["family"]).config, header["config"])
+
+
+def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[LandmarkModel, RunConfig]:
+    """Rebuild the model of a `best.safetensors`, in evaluation mode."""
+    checkpoint = load(path)
+    config = stored_config(checkpoint.header)
+    model = registry.build(config)
+    model.load_state_dict(checkpoint.under("model."))
+    model.spread = checkpoint.header.get(SPREAD, model.spread)
+    return model.eval().place(device), config
+
+
+# ---- from drf.checkpoint
+
+
+def adopt_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> None:
+    """Give a model the backbone of another run's `best.safetensors`, batch-norm statistics too.
+
+    family: of the model · run: id of the other run, for messages. The other's family, landmark
+    subset and input size may differ. Raises UsageError, and changes nothing, unless the names and
+    shapes of all tensors of both backbones agree.
+    """
+    ours, theirs = _backbone(model), saved.under("model.backbone.")
+    if ours is None:
+        raise UsageError(
+            f"the family {family} has no backbone that could start from another run:"
+            " leave out --init-from"
+        )
+    if not theirs:
+        raise UsageError(
+            f"run {run[:8]} ({saved.header['family']}) has no backbone to start from:"
+            " name another run with --init-from"
+        )
+    odd = _first_difference(ours.state_dict(), theirs)
+    if odd is not None:
+        other = _backbone(registry.build(stored_config(saved.header)))
+        raise UsageError(
+            f"the backbone of run {run[:8]} ({other and other.recipe}) does not fit this model's"
+            f" ({ours.recipe}), first in {odd}: choose the same kind and width, or another run"
+        )
+    ours.load_state_dict(theirs)
+
+
+def _backbone(model: LandmarkModel) -> Backbone | None:
+    backbone = getattr(model, "backbone", None)
+    return backbone if isinstance(backbone, Backbone) else None
+
+
+def _first_difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> str | None:
+    """Return the name of a tensor that only one side has or that differs in shape, if any does."""
+    for name in dict.fromkeys([*ours, *theirs]):
+        if name not in ours or name not in theirs or ours[name].shape != theirs[name].shape:
+            return name
+    return None

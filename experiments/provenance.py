@@ -1,0 +1,66 @@
+"""What a run was made by: code, versions, machine. Facts only, no judgement."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+import drf
+from drf import hardware
+
+PACKAGES = ("numpy", "opencv-python-headless", "safetensors", "scipy", "sqlite-utils", "torch")
+MAX_DIFF_BYTES = 200_000
+
+
+def collect(device: torch.device, precision: str) -> dict[str, object]:
+    """Return the facts that are stored with a run; JSON values only."""
+    return {
+        "drf": drf.__version__,
+        "command": shlex.join(["drf", *sys.argv[1:]]),
+        **_git(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "hardware": hardware.describe(device),
+        "device": device.type,
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _git() -> dict[str, object]:
+    """Commit and uncommitted diff of the checkout this code runs from; None without one."""
+    root = Path(drf.__file__).parents[1]
+    if not (root / ".git").exists():
+        return {"git_commit": None, "git_diff": None}
+    try:
+        commit = _run(root, "rev-parse", "HEAD").strip()
+        diff = _run(root, "diff", "HEAD")
+    except (OSError, subprocess.SubprocessError):
+        return {"git_commit": None, "git_diff": None}
+    return {"git_commit": commit, "git_diff": diff[:MAX_DIFF_BYTES]}
+
+
+def _run(root: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *words],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=True,
+        timeout=20,
+    )
+    return done.stdout
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,216 @@
+"""Charts of runs beside each other: differences, CED, curves, and the errors face by face.
+
+A run has one colour, one dash and one marker in all of them. What it is called was written by
+anybody, and goes through `text.in_chart`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from drf import metrics
+from webapp.compare.tables import Comparison
+from webapp.faces.landmark_errors import LandmarkErrors, region_means
+from webapp.ui import charts, theme
+from webapp.ui.charts import Chart
+from webapp.ui.text import in_chart, percent
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+_HEIGHT_PX = 380
+
+
+def ceds(errors: np.ndarray, labels: Sequence[str], norm: str) -> Chart:
+    """Return the CEDs of runs, exact steps. errors: (r, n) fractions on the same faces."""
+    limit = 1.4 * max(metrics.THRESHOLDS)
+    figure = go.Figure(
+        layout=theme.layout(
+            x=f"image error, % of the {norm} distance", y="faces, %", height=_HEIGHT_PX
+        )
+    )
+    said = []
+    for number, (label, row) in enumerate(zip(labels, errors, strict=True)):
+        shown = np.sort(row[row <= limit])
+        faces = np.concatenate([[0.0], np.arange(1, len(shown) + 1), [len(shown)]])
+        figure.add_scatter(
+            x=100 * np.concatenate([[0.0], shown, [limit]]),
+            y=100 * faces / len(row),
+            name=in_chart(label),
+            mode="lines",
+            line={"shape": "hv", **_pen(number)},
+            hovertemplate="%{y:.1f} % of faces",
+        )
+        area = metrics.auc(row, metrics.THRESHOLDS[0])
+        said.append(f"{label}: AUC at {metrics.THRESHOLDS[0]:.0%} {percent(100 * area)}")
+    for threshold in metrics.THRESHOLDS:
+        charts.rule(figure, 100 * threshold, theme.QUIET, 1)
+    figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
+    figure.update_yaxes(range=[0, 102])
+    alt = f"Cumulative error distributions of {errors.shape[1]} faces; {'; '.join(said)}."
+    return Chart("Cumulative error distributions", figure, alt)
+
+
+def curves(frames: Sequence[pd.DataFrame], labels: Sequence[str], metric: str, title: str) -> Chart:
+    """Return one metric of runs against the epoch. frames: (epoch, metric, value) of each run."""
+    in_percent = "nme" in metric
+    axis = f"{title}, %" if in_percent else title
+    figure = go.Figure(layout=theme.layout(x="epoch", y=in_chart(axis), height=_HEIGHT_PX))
+    said, everything = [], []
+    for number, (label, frame) in enumerate(zip(labels, frames, strict=True)):
+        rows = frame[frame["metric"] == metric].sort_values("epoch")
+        values = rows["value"] * (100 if in_percent else 1)
+        everything.append(values)
+        if rows.empty:
+            said.append(f"{label} has none")
+            continue
+        figure.add_scatter(
+            x=rows["epoch"],
+            y=values,
+            name=in_chart(label),
+            mode="lines" if len(rows) > 1 else "markers",
+            line=_pen(number),
+            marker={"symbol": _marker(number), "size": 9},
+            hovertemplate="%{y:.4g}",
+        )
+        if values.notna().any():
+            said.append(f"{label} ends at {values.dropna().iloc[-1]:.4g}")
+    if charts.spans_decades(shown := pd.concat(everything)):
+        figure.update_yaxes(charts.log_axis(shown))
+    return Chart("Training curves", figure, f"{title} against the epoch: {'; '.join(said)}.")
+
+
+def differences(found: Sequence[Comparison], labels: Sequence[str], norm: str) -> Chart:
+    """Return what each run's NME is above or below the first one's, with its interval."""
+    figure = go.Figure(layout=theme.layout(x=f"difference in NME, % of the {norm} distance", y=""))
+    said = []
+    for number, (label, one) in enumerate(zip(labels, found, strict=True)):
+        if one.differences is None:
+            continue
+        gap = one.differences["nme"]
+        low, middle, high = (100 * value for value in (gap.low, gap.estimate, gap.high))
+        figure.add_scatter(
+            x=[middle],
+            y=[in_chart(label)],
+            mode="markers",
+            showlegend=False,
+            marker={
+                "color": _colour(number),
+                "symbol": _marker(number),
+                "size": 11,
+            },
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - middle],
+                "arrayminus": [middle - low],
+                "thickness": 2,
+                "width": 6,
+            },
+            hovertemplate=f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]<extra>%{{y}}</extra>",
+        )
+        said.append(f"{label} {middle:+.2f} [{low:+.2f}, {high:+.2f}]")
+    charts.rule(figure, 0, theme.QUIET)
+    figure.update_layout(hovermode="closest", height=110 + 46 * len(said))
+    figure.update_xaxes(ticksuffix=" %")
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    alt = f"Difference in NME to {labels[0]} with 95 % intervals: {'; '.join(said)}."
+    return Chart(f"Difference in NME to {labels[0]}", figure, alt, "Left of 0 is better.")
+
+
+def regions(parts: Sequence[LandmarkErrors], labels: Sequence[str], norm: str) -> Chart:
+    """Return the mean errors of runs by region of the face, a row per region, the worst on top."""
+    figure = go.Figure(
+        layout=theme.layout(x=f"mean error of its landmarks, % of the {norm} distance", y="")
+    )
+    means = [region_means(part) for part in parts]
+    order = sorted(means[0], key=lambda region: means[0][region])
+    said = []
+    for number, (label, by_region) in enumerate(zip(labels, means, strict=True)):
+        percents = [100 * by_region[region] for region in order]
+        figure.add_scatter(
+            x=percents,
+            y=order,
+            mode="markers",
+            name=in_chart(label),
+            marker={"color": _colour(number), "symbol": _marker(number), "size": 11},
+            hovertemplate="%{y}: %{x:.2f} %",
+        )
+        said.append(f"{label} {percent(percents[-1])}")
+    figure.update_layout(hovermode="closest", height=300)
+    figure.update_xaxes(ticksuffix=" %", rangemode="tozero")
+    alt = (
+        f"Mean error by region of the face. Worst for {labels[0]}: {order[-1]}; {'; '.join(said)}."
+    )
+    return Chart("Error by region", figure, alt)
+
+
+def scatter(
+    names: Sequence[str], x: np.ndarray, y: np.ndarray, labels: tuple[str, str], norm: str
+) -> Chart:
+    """Return the errors of two runs, a point per face: (n,) fractions each.
+
+    Below the diagonal the run of the y axis is better. A point's customdata is the face's name.
+    """
+    x_percent, y_percent = 100 * x, 100 * y
+    axis = f"error of {{}}, % of the {norm} distance"
+    figure = go.Figure(
+        layout=theme.layout(
+            x=in_chart(axis.format(labels[0]), 70),
+            y=in_chart(axis.format(labels[1]), 70),
+            height=520,
+        )
+    )
+    faces = np.array(names, dtype=object)
+    sides = (
+        (labels[0], y >= x, int((y > x).sum()), theme.BLUE, "circle"),
+        (labels[1], y < x, int((y < x).sum()), theme.VERMILLION, "diamond"),
+    )
+    for label, where, better, colour, marker in sides:
+        figure.add_scatter(
+            x=x_percent[where],
+            y=y_percent[where],
+            mode="markers",
+            name=f"{in_chart(label)} better: {better} faces",
+            marker={"color": colour, "symbol": marker, "size": 7, "opacity": 0.75},
+            customdata=faces[where],
+            text=[in_chart(name, 80) for name in faces[where]],
+            hovertemplate="<b>%{text}</b><br>%{x:.2f} % → %{y:.2f} %<extra></extra>",
+        )
+    both = np.concatenate([x_percent, y_percent])
+    low, high = float(both.min()) * 0.92, float(both.max()) * 1.08
+    figure.add_shape(
+        type="line",
+        x0=low,
+        y0=low,
+        x1=high,
+        y1=high,
+        line={"color": theme.QUIET, "width": 1.5, "dash": "dot"},
+    )
+    figure.update_layout(hovermode="closest", dragmode="zoom", clickmode="event+select")
+    if charts.spans_decades(pd.Series(both)):
+        ticks = charts.log_axis(pd.Series(both)) | {"range": [np.log10(low), np.log10(high)]}
+    else:
+        ticks = {"range": [low, high]}
+    figure.update_xaxes(**ticks)
+    figure.update_yaxes(**ticks)
+    alt = (
+        f"Errors of {len(x)} faces under {labels[0]} (across) and {labels[1]} (up);"
+        f" {labels[1]} is better on {np.mean(y < x):.0%} of them."
+    )
+    return Chart("Face by face", figure, alt, "A click on a face opens it on the page Images.")
+
+
+def _colour(number: int) -> str:
+    return theme.LINES[number % len(theme.LINES)]
+
+
+def _marker(number: int) -> str:
+    return MARKERS[number % len(MARKERS)]
+
+
+def _pen(number: int) -> dict[str, object]:
+    return {"color": _colour(number), "dash": DASHES[number % len(DASHES)], "width": 2.2}

@@ -1,0 +1,160 @@
+"""Runs beside each other as tables: scores with paired intervals, and what differs in how they
+were made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from drf import statistics
+from drf.statistics import Interval
+from webapp.scores import SCORES, Score
+from webapp.ui import theme
+from webapp.ui.text import count, duration
+
+BETTER, WORSE = "✓", "✗"
+IMPROVED = "Faces improved"
+VALIDATION = "Validation NME"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Scores of one run, and how they differ from the first one's.
+
+    scores       by key of `board.SCORES`, as fractions
+    differences  likewise, this run's minus the first one's; None for the first run
+    improved     share of the faces with a smaller error than the first run's; None for it
+    """
+
+    scores: dict[str, float]
+    differences: dict[str, Interval] | None = None
+    improved: float | None = None
+
+
+def per_image(errors: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what each score of `board.SCORES` is the mean of. (..., n) fractions -> same shape.
+
+    nme: e_i; FR_t: 1 where e_i > t, else 0; AUC_t: max(0, 1 - e_i / t).
+    """
+    scores = {"nme": errors}
+    for t in (8, 10):
+        scores[f"fr{t}"] = (errors > t / 100).astype(np.float64)
+        scores[f"auc{t}"] = np.maximum(0.0, 1.0 - errors / (t / 100))
+    return scores
+
+
+def compare(errors: np.ndarray) -> list[Comparison]:
+    """Compare runs with the first one on the faces that they share. (r, n) fractions -> r.
+
+    Intervals are at 95 %, over faces drawn with replacement, with their pairs kept.
+    """
+    images = per_image(errors)
+    keys = [score.key for score in SCORES]
+    values = np.stack([images[key] for key in keys])  # (s, r, n)
+    apart = values[:, 1:] - values[:, :1]
+    intervals = statistics.mean_intervals(apart.reshape(-1, errors.shape[1]))
+    by_key = np.array(intervals, dtype=object).reshape(len(keys), -1)
+    means = values.mean(axis=2)
+    found = [Comparison(dict(zip(keys, means[:, 0].tolist(), strict=True)))]
+    for run in range(1, len(errors)):
+        found.append(
+            Comparison(
+                dict(zip(keys, means[:, run].tolist(), strict=True)),
+                dict(zip(keys, by_key[:, run - 1], strict=True)),
+                statistics.share_improved(errors[run], errors[0]),
+            )
+        )
+    return found
+
+
+def verdict(score: Score, difference: Interval) -> str:
+    """Return BETTER or WORSE where the interval excludes 0, else nothing."""
+    if not difference.excludes(0):
+        return ""
+    return BETTER if (difference.estimate < 0) == (score.better == "lower") else WORSE
+
+
+def score_table(found: Sequence[Comparison], labels: Sequence[str]) -> pd.DataFrame:
+    """Return one row per score and one column per run: value, difference and interval in %."""
+    columns = {}
+    for label, one in zip(labels, found, strict=True):
+        cells = [_cell(score, one) for score in SCORES]
+        improved = "reference" if one.improved is None else f"{100 * one.improved:.1f} %"
+        columns[label] = [*cells, improved]
+    return pd.DataFrame(columns, index=[*(score.title for score in SCORES), IMPROVED])
+
+
+def _cell(score: Score, one: Comparison) -> str:
+    value = f"{100 * one.scores[score.key]:.2f}"
+    if one.differences is None:
+        return value
+    difference = one.differences[score.key]
+    low, high = (_signed(100 * end) for end in (difference.low, difference.high))
+    said = f"{value}  ({_signed(100 * difference.estimate)}  [{low}, {high}])"
+    return f"{said} {verdict(score, difference)}".rstrip()
+
+
+def _signed(value: float) -> str:
+    rounded = round(value, 2) + 0.0  # no minus before a zero
+    return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
+
+
+def styled(table: pd.DataFrame) -> Styler:
+    """Return the table with what is better or worse in colour too."""
+    colours = {BETTER: theme.GREEN, WORSE: theme.VERMILLION}
+    return table.style.map(
+        lambda cell: f"color: {colours[cell[-1]]}" if str(cell)[-1:] in colours else ""
+    )
+
+
+def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Return what the runs are and cost beside each other. rows: of `contenders.entries`."""
+    shown = {
+        "Family": rows["family"],
+        "Preset": rows["preset"].fillna("–"),
+        "Parameters": rows["params"].map(count),
+        "MACs": rows["macs"].map(count),
+        "ms/face": rows["ms_per_face"].map("{:.1f}".format),
+        "Training": rows["wall_s"].map(duration),
+        "Seed": rows["seed"].map(str),
+        "Flip test": rows["flip_test"].map({True: "yes", False: "no"}),
+    }
+    return pd.DataFrame(shown).set_axis(list(labels)).T
+
+
+def curves_on_offer(frames: Sequence[pd.DataFrame], norm: str) -> dict[str, str]:
+    """Return the metrics that runs recorded, by what they are called: VALIDATION, under the page's
+    norm where that was recorded, then the training loss, then the others, those of most runs first.
+
+    frames: (epoch, metric, value) of each run.
+    """
+    held = pd.concat([frame["metric"].drop_duplicates() for frame in frames]).value_counts()
+    ordered = sorted(held.index, key=lambda name: (name != "loss", -held[name], name))
+    measured = [name for name in ordered if name.startswith("val_nme")]
+    measured.sort(key=lambda name: name != f"val_nme_{norm}")
+    validation = {VALIDATION: measured[0]} if measured else {}
+    return validation | {name: name for name in ordered}
+
+
+def settings_table(
+    settings: pd.DataFrame, labels: Sequence[str], *, everything: bool
+) -> pd.DataFrame:
+    """Return settings (rows) of runs (columns), those that differ or all of them.
+
+    settings: a row per run, cells are JSON text or None where a run has no such key.
+    """
+    shown = settings.map(_as_written).set_axis(list(labels)).T
+    differing = [len(set(settings[key])) > 1 for key in settings]
+    return shown if everything else shown[differing]
+
+
+def _as_written(cell: str | None) -> str:
+    if cell is None:
+        return "–"
+    value = json.loads(cell)
+    return value if isinstance(value, str) else cell

@@ -1,0 +1,227 @@
+"""One face, large: the picture with the shapes of any number of models on it, to hover over.
+
+Ground truth and models differ in colour and in the form of their markers. Colours are Okabe and
+Ito's; on a picture the sky blue is the ground truth's and the yellow the first model's, as on the
+small tiles.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from drf import geometry, landmarks, metrics, overlay
+from webapp.ui import theme
+from webapp.ui.charts import Chart
+from webapp.ui.text import in_chart, percent
+
+YELLOW = "#F0E442"
+COLOURS = (YELLOW, theme.VERMILLION, theme.GREEN, theme.PURPLE, theme.ORANGE, theme.BLUE)
+MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+"""As many as there are must not divide the number of colours: 42 models differ in one of both."""
+
+SIGMAS = 2.0
+_TRUTH = f"rgb{overlay.GROUND_TRUTH}"
+_EDGE = "rgba(0, 0, 0, 0.7)"
+_HEIGHT_PX = 620
+_ROOM = 0.1  # around the outermost points, as a share of the longer side
+_PENS = [pen for outline in landmarks.outlines() for pen in (*outline, -1)]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What one model predicts of a face.
+
+    name         as it was given by anybody
+    prediction   (68, 2) picture px; NaN where the model does not know a landmark
+    covariances  (68, 2, 2) squared picture px: how sure it is of each, symmetric; NaN where it does
+                 not say; or None
+    """
+
+    name: str
+    prediction: np.ndarray
+    covariances: np.ndarray | None = None
+
+
+def look(number: int) -> tuple[str, str]:
+    """Return the colour and the marker of the model at a place in the list."""
+    return COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+
+
+def shares(prediction: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
+    """Return what each landmark adds to the image's error, ||P_j - G_j|| / sum_k ||P_k - G_k||.
+
+    Two (68, 2) -> (68,) fractions that add up to 1; NaN where the prediction is. The norm does not
+    matter to them. 0 for a prediction without any error.
+    """
+    distances = np.linalg.norm(prediction - ground_truth, axis=-1)
+    total = np.nansum(distances)
+    return distances / total if total > 0 else np.where(np.isnan(distances), np.nan, 0.0)
+
+
+def draw(
+    name: str,
+    ground_truth: np.ndarray,
+    crop: tuple[bytes, np.ndarray] | None,
+    shapes: Sequence[Shape],
+    norm: metrics.Norm,
+    *,
+    error_segments: bool = True,
+) -> Chart:
+    """Return the figure of a face with the shapes of any number of models.
+
+    ground_truth    (68, 2) picture px
+    crop            JPEG bytes and the (2, 3) map from crop px to picture px; None draws the shapes
+                    on an empty canvas
+    shapes          in the order of their colours and markers; covariances become ellipses of
+                    SIGMAS standard deviations
+    norm            of the errors in the hovers
+    error_segments  whether a line joins every predicted landmark to its true place
+
+    Of the ground truth, what no model predicts is drawn too: it is there.
+    """
+    to_frame = np.eye(2, 3) if crop is None else geometry.invert(crop[1])
+    truth = geometry.apply(to_frame, ground_truth.astype(np.float64))
+    traces, seen = [], [truth]
+    for number, shape in enumerate(shapes):
+        guess = geometry.apply(to_frame, shape.prediction.astype(np.float64))
+        seen.append(guess)
+        segments = _joined(truth, guess) if error_segments else guess[:0]
+        traces += _model(number, shape, segments, guess, ground_truth, norm)
+        if shape.covariances is not None:
+            pen = {"color": look(number)[0], "width": 1}
+            traces.append(_lines(_ellipses(shape, to_frame), pen, str(number)) | {"opacity": 0.7})
+    layout = _layout(*_frame(np.concatenate(seen), crop))
+    figure = go.Figure([*traces, *_ground_truth(truth)], layout)
+    return Chart(name, figure, _alt(name, ground_truth, shapes, norm))
+
+
+def _layout(x: list[float], y: list[float], pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    axis = {"visible": False, "constrain": "domain"}
+    return {
+        "height": _HEIGHT_PX,
+        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+        "hovermode": "closest",
+        "dragmode": "pan",
+        "plot_bgcolor": "rgba(0, 0, 0, 0)",
+        "hoverlabel": {"namelength": -1, "align": "left"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+        "xaxis": {**axis, "range": x},
+        "yaxis": {**axis, "range": y, "scaleanchor": "x", "constraintoward": "top"},
+        "images": pictures,
+    }
+
+
+def _model(
+    number: int,
+    shape: Shape,
+    segments: np.ndarray,
+    guess: np.ndarray,
+    ground_truth: np.ndarray,
+    norm: metrics.Norm,
+) -> list[dict[str, Any]]:
+    """Return the traces of a model: its outlines, its lines, its landmarks with what they say."""
+    colour, marker = look(number)
+    error = np.linalg.norm(shape.prediction - ground_truth, axis=-1)
+    error = 100 * error / metrics.normaliser(ground_truth[None], norm)[0]
+    share = 100 * shares(shape.prediction, ground_truth)
+    markers = _markers(guess, in_chart(shape.name), str(number)) | {
+        "marker": {
+            "color": colour,
+            "symbol": marker,
+            "size": 8,
+            "line": {"color": _EDGE, "width": 1},
+        },
+        "customdata": np.stack([error, share], axis=1).astype(np.float32),
+        "hovertemplate": "<b>%{text}</b><br>error %{customdata[0]:.2f} % of the "
+        f"{norm} distance<br>%{{customdata[1]:.1f}} % of this image's NME"
+        "<extra>%{fullData.name}</extra>",
+    }
+    faint = _lines(outlines(guess), {"color": colour, "width": 1}, str(number)) | {"opacity": 0.6}
+    return [faint, _lines(segments, {"color": colour, "width": 1.8}, str(number)), markers]
+
+
+def _ground_truth(truth: np.ndarray) -> list[dict[str, Any]]:
+    name, group = "ground truth", "truth"
+    rings = {"color": _TRUTH, "symbol": "circle-open", "size": 9, "line": {"width": 2}}
+    hover = {"marker": rings, "hovertemplate": f"<b>%{{text}}</b><extra>{name}</extra>"}
+    lines = _lines(outlines(truth), {"color": _TRUTH, "width": 1.5}, group)
+    return [lines, _markers(truth, name, group) | hover]
+
+
+def _markers(points: np.ndarray, name: str, group: str) -> dict[str, Any]:
+    x, y = points.T.astype(np.float32)
+    titles = [landmarks.name(index) for index in range(landmarks.N_POINTS)]
+    trace = {"type": "scatter", "mode": "markers", "x": x, "y": y, "text": titles}
+    return trace | {"name": name, "legendgroup": group}
+
+
+def _lines(path: np.ndarray, pen: dict[str, Any], group: str) -> dict[str, Any]:
+    """Return lines that come and go with the entry of their group in the legend."""
+    x, y = path.T.astype(np.float32)
+    trace = {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": pen}
+    return trace | {"legendgroup": group, "showlegend": False, "hoverinfo": "skip"}
+
+
+def outlines(points: np.ndarray) -> np.ndarray:
+    """Return (m, 2) a path over all outlines of (68, 2) points, NaN between them."""
+    return np.concatenate([points, np.full((1, 2), np.nan)])[_PENS]
+
+
+def _joined(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
+    """Return (3 * 68, 2) a path from every true place to the predicted one, NaN between them."""
+    return np.stack([truth, guess, np.full_like(truth, np.nan)], axis=1).reshape(-1, 2)
+
+
+def _ellipses(shape: Shape, to_frame: np.ndarray) -> np.ndarray:
+    """Return (m, 2) a path over the ellipses of the landmarks that have one, NaN between them."""
+    assert shape.covariances is not None
+    known = np.isfinite(shape.covariances).all(axis=(1, 2)) & np.isfinite(shape.prediction).all(1)
+    outlines = geometry.ellipses(
+        shape.prediction[known].astype(np.float64), shape.covariances[known], sigmas=SIGMAS
+    )
+    paths = geometry.apply(to_frame, outlines)
+    return np.pad(paths, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).reshape(-1, 2)
+
+
+def _frame(
+    points: np.ndarray, crop: tuple[bytes, np.ndarray] | None
+) -> tuple[list[float], list[float], list[dict[str, Any]]]:
+    """Return what is seen across and down, and the picture behind the shapes, if there is one: the
+    square around all points, of the picture at most, for a wild prediction must not shrink the
+    face."""
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    pictures = []
+    if crop is not None:
+        height, width = overlay.decode_jpeg(crop[0]).shape[:2]
+        corner = np.array([width, height]) - 0.5
+        low, high = np.clip([low, high], -0.5, corner)
+        source = f"data:image/jpeg;base64,{base64.b64encode(crop[0]).decode()}"
+        place = {"x": -0.5, "y": -0.5, "xref": "x", "yref": "y", "layer": "below"}
+        size = {"sizex": width, "sizey": height, "sizing": "stretch"}
+        pictures.append({"source": source} | place | size)
+    half = (0.5 + _ROOM) * float((high - low).max())
+    x, y = (low + high) / 2
+    if crop is not None:
+        half = min(half, *(corner + 0.5) / 2)
+        x, y = np.clip([x, y], half - 0.5, corner - half)
+    return [x - half, x + half], [y + half, y - half], pictures
+
+
+def _alt(name: str, ground_truth: np.ndarray, shapes: Sequence[Shape], norm: metrics.Norm) -> str:
+    said = [f"Face {name} with its ground truth"]
+    distance = metrics.normaliser(ground_truth[None], norm)[0]
+    for shape in shapes:
+        error = np.nanmean(np.linalg.norm(shape.prediction - ground_truth, axis=-1)) / distance
+        share = shares(shape.prediction, ground_truth)
+        worst = int(np.nanargmax(share))
+        said.append(
+            f"{shape.name}: error {percent(100 * error)}, most of it ({share[worst]:.0%}) at"
+            f" {landmarks.name(worst)}"
+        )
+    return "; ".join(said) + "."

@@ -1,0 +1,92 @@
+"""The faces of a board as rows: their errors under one run or two, in order, filtered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from db.paired import Paired
+from drf import landmarks, metrics
+from webapp import store
+from webapp.ui.text import percent
+
+ERROR, DISAGREEMENT, IMPROVEMENT = "Error", "Disagreement", "Improvement"
+SORTS = {ERROR: "error", DISAGREEMENT: "disagreement", IMPROVEMENT: "improvement"}
+"""Name in the URL -> column."""
+ORDERS = ("Largest first", "Smallest first")
+
+NO_LIMIT = "no limit"
+LIMITS = (*(f"{k / 2:g}" for k in range(21)), "12", "15", "20", "30", "50", NO_LIMIT)
+"""Ends of the range of errors, percent: fine where models of today are."""
+
+
+def rows(
+    paired: Paired,
+    errors: np.ndarray,
+    *,
+    a: int,
+    b: int | None = None,
+    disagreement: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Return one row per face: face (id), name, part, error, other, improvement, disagreement.
+
+    errors        (e, n) fractions, of paired, under one norm
+    a, b          rows of it: error is that of a, other that of b, improvement what a gains over b,
+                  other - error (positive: a is better); NaN without b
+    disagreement  by face id; NaN without it
+    part          the folder of the name, e.g. helen/testset
+    """
+    frame = pd.DataFrame({"face": paired.faces, "name": paired.names, "error": errors[a]})
+    frame["part"] = frame["name"].str.rpartition("/")[0]
+    frame["other"] = np.nan if b is None else errors[b]
+    frame["improvement"] = frame["other"] - frame["error"]
+    known = pd.Series(dtype=float) if disagreement is None else disagreement
+    frame["disagreement"] = frame["face"].map(known).astype(float)
+    return frame
+
+
+def arrange(
+    frame: pd.DataFrame, *, sort: str, order: str, limits: Sequence[str], part: str | None = None
+) -> pd.DataFrame:
+    """Return the rows whose error lies between two of LIMITS (ends included), sorted.
+
+    Equal values are ordered by name. part: rows of this part alone.
+    """
+    low, high = (np.inf if text == NO_LIMIT else float(text) / 100 for text in limits)
+    kept = frame[frame["error"].between(low, high)]
+    if part is not None:
+        kept = kept[kept["part"] == part]
+    return kept.sort_values(
+        [SORTS[sort], "name"], ascending=[order != ORDERS[0], True], ignore_index=True
+    )
+
+
+def caption(row: pd.Series, sort: str) -> str:
+    """Return what the faces are sorted by, for one of them: plain text."""
+    error = percent(100 * row["error"])
+    if sort == DISAGREEMENT:
+        return f"spread {percent(100 * row['disagreement'])}"
+    if sort == IMPROVEMENT:
+        return f"{-100 * row['improvement']:+.2f} to {error}".replace("-", "−")
+    return error
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def disagreement(
+    path: str, evaluations: tuple[tuple[str, int], ...], points: str, norm: metrics.Norm
+) -> pd.Series:
+    """Return `metrics.disagreement` of the faces that evaluations share, by face id.
+
+    evaluations: (run, evaluation) of each, see `store.paired_errors`. points: landmark subset.
+    """
+    found = [store.predictions(path, number) for _, number in evaluations]
+    shared = found[0][0]
+    for ids, _, _ in found[1:]:
+        shared = np.intersect1d(shared, ids)
+    predicted = np.stack([guess[np.searchsorted(ids, shared)] for ids, _, guess in found])
+    truth = found[0][1][np.searchsorted(found[0][0], shared)]
+    apart = metrics.disagreement(predicted, truth, norm, landmarks.indices(points))
+    return pd.Series(apart, index=shared)

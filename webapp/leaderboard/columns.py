@@ -1,0 +1,230 @@
+"""The columns that a leaderboard can show: what is in them, what they are called, how they look."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from db.evaluations import StoredNorm
+from webapp.scores import NORMS, SCORES
+from webapp.ui import badges
+
+MARK = "✱"
+"""Stands by a difference whose interval excludes 0."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A choice in the list of columns.
+
+    name      in the URL
+    key       in the table; of one per norm what follows NORM_
+    per_norm  whether there is one for each normalisation
+    """
+
+    name: str
+    key: str
+    title: str
+    meaning: str
+    per_norm: bool = False
+    kind: Literal["number", "text", "check"] = "text"
+    format: str = "%.2f"
+    better: Literal["lower", "higher"] | None = None
+
+
+_NME, *_OTHER_SCORES = (
+    Column(name, score.key, score.title, score.meaning, True, "number", better=score.better)
+    for name, score in zip(("NME", "FR8", "AUC8", "FR10", "AUC10"), SCORES, strict=True)
+)
+COLUMNS = (
+    _NME,
+    Column("SD", "nme_sd", "± sd", "Of the NME over seeds, n - 1.", True, "number"),
+    Column("Interval", "interval", "95 % interval", "Of the NME, bootstrap over faces.", True),
+    Column(
+        "Difference",
+        "difference",
+        "Δ NME",
+        "To the baseline, with its paired 95 % interval over the faces that both have; negative is "
+        f"better. {MARK}: the interval excludes 0.",
+        True,
+    ),
+    *_OTHER_SCORES,
+    Column("Family", "family", "Family", "Kind of model."),
+    Column("Params", "params_m", "Params, M", "Trainable parameters, millions.", kind="number"),
+    Column("MACs", "macs_g", "GMACs", "10⁹ multiply-accumulates for one face.",
+           kind="number", format="%.3f"),
+    Column("Latency", "ms_per_face", "ms/face", "Time of the model alone, batched.", False,
+           "number", "%.1f"),
+    Column("Training", "wall_min", "Train, min", "Wall time of the training, minutes.", False,
+           "number", "%.1f"),
+    Column("Seeds", "seeds", "Seeds", "Of the runs that the row averages over."),
+    Column("Flip", "flip_test", "Flip", "Averaged with its mirror image.", kind="check"),
+    Column("Faces", "n", "Faces", "Faces evaluated on.", kind="number", format="%d"),
+    Column("Preset", "preset", "Preset", "What the configuration started from."),
+    Column("Track", "track", "Track", "Rules that the training kept."),
+    Column("Precision", "precision", "Precision", "Of the training."),
+    Column("Status", "status", "Status", "Whether the training ran to its end."),
+    Column("Evaluated", "evaluated", "Evaluated", "Day of the newest evaluation."),
+    Column("Id", "short_id", "Id", "First 8 characters of the method's or run's id."),
+)  # fmt: skip
+DEFAULT = tuple(c.name for c in COLUMNS if c.name not in ("Faces", "Precision", "Evaluated"))
+_ALWAYS = ("rank", "name")
+_NEEDS = {"interval": "low", "difference": "difference"}
+
+
+def table(rows: pd.DataFrame, norms: Sequence[StoredNorm], names: Collection[str]) -> pd.DataFrame:
+    """Return rank, name and the columns of these names, in the order of COLUMNS.
+
+    rows: of `board.arrange`, with intervals (`board_intervals`) where those are asked for; a column
+    that rows know nothing of is left out. A run that went wrong has the sign of its state before
+    its name: the column that says so stands far to the right.
+    """
+    of_norm = {"interval": _interval_texts, "difference": _difference_texts}
+    derived: dict[str, Callable[[], Any]] = {
+        "params_m": lambda: rows["params"] / 1e6,
+        "macs_g": lambda: rows["macs"] / 1e9,
+        "wall_min": lambda: rows["wall_s"] / 60,
+        "seeds": lambda: [", ".join(map(str, sorted(seeds))) for seeds in rows["seeds"]],
+        "status": lambda: [status_label(statuses) for statuses in rows["statuses"]],
+        "evaluated": lambda: rows["created_at"].str[:10],
+        "short_id": lambda: rows["id"].str[:8],
+    }
+    shown = pd.DataFrame({"rank": rows["rank"], "name": _marked_names(rows)})
+    for column, norm, key in _chosen(norms, names):
+        if norm is not None and column.key in of_norm:
+            if f"{norm}_{_NEEDS[column.key]}" in rows:
+                shown[key] = of_norm[column.key](rows, norm)
+        else:
+            shown[key] = derived[key]() if key in derived else rows[key]
+    return shown
+
+
+def constants(shown: pd.DataFrame) -> dict[str, str]:
+    """Return the columns of a table that say the same in every row, and what; NMEs and intervals
+    never count, and of a single row nothing does."""
+    if len(shown) < 2:
+        return {}
+    candidates = [key for key in shown if key not in _ALWAYS and not key.endswith("_nme")]
+    return {
+        key: text(key, shown[key].iloc[0])
+        for key in candidates
+        if len(shown[key].drop_duplicates()) == 1
+    }
+
+
+def title(key: str, norms: Sequence[StoredNorm]) -> str:
+    """Return what a column of the table is called, with the norm where both are there."""
+    if key in _ALWAYS:
+        return {"rank": "#", "name": "Name"}[key]
+    column, norm = _column(key)
+    return f"{column.title} {norm}" if norm and len(norms) > 1 else column.title
+
+
+def better(key: str) -> Literal["lower", "higher"] | None:
+    """Return which end of a column of the table is good, None where neither is."""
+    return None if key in _ALWAYS else _column(key)[0].better
+
+
+def is_number(key: str) -> bool:
+    """Return whether a column of the table holds numbers, or texts made of them."""
+    if key in _ALWAYS:
+        return key == "rank"
+    column, _ = _column(key)
+    return column.kind == "number" or column.key in ("interval", "difference")
+
+
+def config(shown: pd.DataFrame, norms: Sequence[StoredNorm]) -> dict[str, Any]:
+    """Return titles, tooltips and widths for `st.dataframe`."""
+    made: dict[str, Any] = {
+        "rank": st.column_config.NumberColumn("#", help="By NME on this board.", width=44),
+        "name": st.column_config.TextColumn("Name", width=170),
+    }
+    kinds: dict[str, Callable[..., Any]] = {
+        "text": st.column_config.TextColumn,
+        "check": st.column_config.CheckboxColumn,
+    }
+    for key in shown.columns[len(_ALWAYS) :]:
+        column, norm = _column(key)
+        meaning = f"{column.meaning} By {norm} distance." if norm else column.meaning
+        if column.kind == "number":
+            # A format here would hide what the table's own style says: which score is underlined.
+            shown_as = None if column.better else column.format
+            made[key] = st.column_config.NumberColumn(
+                title(key, norms), help=meaning, format=shown_as
+            )
+        else:
+            made[key] = kinds[column.kind](title(key, norms), help=meaning)
+    return made
+
+
+def text(key: str, value: Any) -> str:
+    """Return a cell of the table as text, for a paper."""
+    if value is None or value is pd.NA or value != value:
+        return "–"
+    column = None if key in _ALWAYS else _column(key)[0]
+    if column is not None and column.kind == "check":
+        return "yes" if value else "no"
+    return column.format % value if column is not None and column.kind == "number" else str(value)
+
+
+@functools.lru_cache(maxsize=1024)
+def status_label(statuses: tuple[str, ...]) -> str:
+    """Return the words of a cell: ✓ finished, or where runs differ 2 ✓ finished · 1 ✗ failed."""
+    counts = Counter(statuses)
+    if len(counts) == 1:
+        return badges.label(statuses[0])
+    return " · ".join(f"{n} {badges.label(status)}" for status, n in counts.items())
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign, a true minus: −0.24."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def _chosen(
+    norms: Sequence[StoredNorm], names: Collection[str]
+) -> list[tuple[Column, StoredNorm | None, str]]:
+    """Return (column, norm, key in the table): scores of one norm after those of the other."""
+    scores: list[tuple[Column, StoredNorm | None, str]] = [
+        (column, norm, f"{norm}_{column.key}")
+        for norm in norms
+        for column in COLUMNS
+        if column.per_norm and column.name in names
+    ]
+    facts = [c for c in COLUMNS if not c.per_norm and c.name in names]
+    return [*scores, *((column, None, column.key) for column in facts)]
+
+
+def _column(key: str) -> tuple[Column, str | None]:
+    for column in COLUMNS:
+        for norm in NORMS.values() if column.per_norm else (None,):
+            if key == (f"{norm}_{column.key}" if norm else column.key):
+                return column, norm
+    raise KeyError(key)
+
+
+def _marked_names(rows: pd.DataFrame) -> pd.Series:
+    faults = map(badges.fault, rows["statuses"])
+    signs = [f"{badges.LOOKS[fault].sign} " if fault else "" for fault in faults]
+    return pd.Series(signs, rows.index, dtype=object) + rows["name"]
+
+
+def _interval_texts(rows: pd.DataFrame, norm: str) -> list[str | None]:
+    ends = zip(rows[f"{norm}_low"], rows[f"{norm}_high"], strict=True)
+    return [None if pd.isna(low) else f"{low:.2f} – {high:.2f}" for low, high in ends]
+
+
+def _difference_texts(rows: pd.DataFrame, norm: str) -> list[str | None]:
+    columns = (f"{norm}_difference", f"{norm}_difference_low", f"{norm}_difference_high")
+    texts: list[str | None] = []
+    for value, low, high in rows[[*columns]].itertuples(index=False):
+        mark = "" if low <= 0 <= high else f" {MARK}"
+        span = f"{signed(value)} [{signed(low)}, {signed(high)}]{mark}"
+        texts.append(None if pd.isna(value) else span)
+    return texts

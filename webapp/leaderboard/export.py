@@ -1,0 +1,106 @@
+"""The view of a leaderboard as CSV and JSON: its rows and columns, and what each row comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from webapp.leaderboard.table import View
+from webapp.ui.text import no_formula
+
+_FACTS: dict[str, tuple[str, ...]] = {  # column of the table -> fields of the file
+    "family": ("family",),
+    "params_m": ("params",),
+    "macs_g": ("macs",),
+    "ms_per_face": ("ms_per_face",),
+    "wall_min": ("wall_s",),
+    "flip_test": ("flip_test",),
+    "n": ("n",),
+    "preset": ("preset",),
+    "track": ("track",),
+    "precision": ("precision",),
+}
+_TRACE = ("dataset", "subset", "points", "box", "flip_test", "n", "manifest_digest", "created_at")
+_LISTS = ("seeds", "statuses", "runs", "evaluations", "checkpoints")
+
+
+def records(view: View) -> list[dict[str, Any]]:
+    """Return a dict a row: rank, name, the scores shown (fields end in _percent) with their
+    intervals, the facts shown, and in any case what the row comes from: lists of run ids,
+    evaluations, checkpoints, seeds and statuses, the board and the digest of its faces.
+
+    Published figures have kind "published", their scores, paper, source and protocol.
+    """
+    shown = zip(view.rows.to_dict("records"), view.table.to_dict("records"), strict=True)
+    return [
+        _published(row) if row["kind"] == "published" else _row(row, list(cells), view)
+        for row, cells in shown
+    ]
+
+
+def as_json(view: View, facts: dict[str, Any]) -> bytes:
+    """Return one document: `view` (facts: what was chosen), `rows` (see `records`)."""
+    document = {"view": facts, "rows": records(view)}
+    return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def as_csv(view: View) -> bytes:
+    """Return a line a row of `records`; lists are joined by spaces."""
+    flat = [
+        {key: no_formula(_joined(value)) for key, value in record.items()}
+        for record in records(view)
+    ]
+    return pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode()
+
+
+def _row(row: dict[str, Any], shown: Iterable[str], view: View) -> dict[str, Any]:
+    record: dict[str, Any] = {key: _plain(row[key]) for key in ("kind", "rank", "name")}
+    for key in shown:
+        norm, _, score = key.partition("_")
+        if norm in view.norms:
+            record |= {f"{norm}_{field}_percent": _plain(row[source])
+                       for field, source in _score_fields(norm, score)}  # fmt: skip
+        record |= {field: _plain(row[field]) for field in _FACTS.get(key, ())}
+    record |= {key: _plain(row[key]) for key in _TRACE}
+    return record | {key: [_plain(value) for value in row[key]] for key in _LISTS}
+
+
+def _score_fields(norm: str, score: str) -> list[tuple[str, str]]:
+    """Return (field, column of the rows) of a column of scores."""
+    ends: dict[str, tuple[str, ...]] = {
+        "interval": ("low", "high"),
+        "difference": ("difference", "difference_low", "difference_high"),
+    }
+    fields = ends.get(score, (score,))
+    names = {"low": "nme_low", "high": "nme_high"}
+    return [(names.get(field, field), f"{norm}_{field}") for field in fields]
+
+
+def _published(row: dict[str, Any]) -> dict[str, Any]:
+    figures = row["figures"]
+    record: dict[str, Any] = {"kind": "published", "name": figures[0].method}
+    for figure in figures:
+        for key in ("nme", "fr8", "auc8"):
+            if (value := getattr(figure, key)) is not None:
+                record[f"{figure.norm}_{key}_percent"] = value
+    about = asdict(figures[0])
+    return record | {
+        key: about[key] for key in ("dataset", "subset", "paper", "source", "protocol")
+    }
+
+
+def _joined(value: Any) -> Any:
+    return (
+        " ".join("" if v is None else str(v) for v in value) if isinstance(value, list) else value
+    )
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value is pd.NA or value != value:  # NaN alone differs from itself
+        return None
+    item: Callable[[], Any] | None = getattr(value, "item", None)
+    return item() if item else value

@@ -1,0 +1,67 @@
+"""Which rows a leaderboard has, in which order, and which of them are best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+import streamlit as st
+
+from db import board
+from webapp import store
+from webapp.scores import EVERY, NORMS, ORDERS, SCORES, SORTS
+from webapp.store import Store
+
+_SCORED = tuple(score.key for score in SCORES)
+
+ROWS = ("Methods", "Runs")
+
+
+def arrange(
+    rows: pd.DataFrame, *, norm: str, sort: str, order: str, text: str = "", family: str = EVERY
+) -> pd.DataFrame:
+    """Return the rows of the view in its order, with their `rank`.
+
+    rows: those of `db.board`, one board. rank is by NME under the norm on the whole board, whatever
+    is shown of it; equal NMEs share a rank. text: rows of which a run's name or id, the family,
+    preset or track contains it, whatever its case. Unknown values come last in either order.
+    """
+    nme = f"{NORMS[norm]}_nme"
+    rows = rows.assign(rank=rows[nme].rank(method="min").astype("Int64"))
+    if family != EVERY:
+        rows = rows[rows["family"] == family]
+    if wanted := text.strip().casefold():
+        rows = rows[[wanted in words for words in _words(rows)]]
+    key, best_is_low = SORTS[sort]
+    column = f"{NORMS[norm]}_{key}" if key in _SCORED else key
+    return rows.sort_values(
+        [column, "rank", "id"],
+        ascending=[best_is_low == (order == ORDERS[0]), True, True],
+        key=lambda values: values.str.casefold() if values.name == "name" else values,
+        na_position="last",
+    ).reset_index(drop=True)
+
+
+def _words(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield what a text is looked for in, a row each."""
+    facts = rows[["name", "id", "family", "preset", "track"]].fillna("").to_numpy()
+    for fact, names, runs in zip(facts, rows["names"], rows["runs"], strict=True):
+        yield "\n".join((*fact, *names, *runs)).casefold()
+
+
+def load_rows(
+    current: Store, *, as_runs: bool, at_revision: int | None = None, **where: str
+) -> pd.DataFrame:
+    """Return the rows of `db.board` of one board, one a method or one a run.
+
+    where: dataset, subset, points, box; at_revision: see `db.reads.leaderboard`.
+    """
+    return _rows(current, tuple(where.items()), at_revision, as_runs).copy(deep=False)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _rows(
+    current: Store, where: tuple[tuple[str, str], ...], at_revision: int | None, as_runs: bool
+) -> pd.DataFrame:
+    entries = store.leaderboard(current, **dict(where), at_revision=at_revision)
+    return (board.by_run if as_runs else board.by_method)(entries, store.method_of_runs(current))

@@ -1,0 +1,164 @@
+"""A leaderboard as it is shown: rows with intervals, the runs of an opened method, and figures from
+the literature, as one table and as its picture in the app."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from db.evaluations import StoredNorm
+from drf.literature import Figure
+from webapp.leaderboard import columns, intervals
+from webapp.scores import best_and_second
+from webapp.store import Store
+from webapp.ui import badges, theme
+
+Kind = Literal["method", "run", "published"]
+OPENED = "↳ "
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How rows are shown, beside which and in which order.
+
+    norms     those side by side; the first ranks
+    names     names of `columns.COLUMNS`
+    hide      whether columns that say the same in every row are left out
+    baseline  the row that others are compared with
+    """
+
+    norms: tuple[StoredNorm, ...]
+    names: tuple[str, ...]
+    hide: bool
+    baseline: pd.Series | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """rows: with intervals and `kind`; table: what is shown of each, in the same order; hidden:
+    titles of columns left out, with what they say in every row."""
+
+    rows: pd.DataFrame
+    table: pd.DataFrame
+    norms: tuple[StoredNorm, ...]
+    hidden: dict[str, str]
+
+
+def build(
+    current: Store,
+    rows: pd.DataFrame,
+    how: Comparison,
+    *,
+    page: slice = slice(None),
+    opened: pd.DataFrame | None = None,
+    published: Sequence[Figure] = (),
+) -> View:
+    """Return some of the rows of a board with everything that is shown of them.
+
+    rows       of `board.arrange`, all of the view: what varies is judged over all
+    page       which of them; intervals are worked out for these alone
+    opened     runs of one method, rows of `db.board.by_run`, to stand below it
+    published  figures below all rows; they have no rank and are never best
+    """
+    facts = columns.table(rows, how.norms, _without_intervals(how.names))
+    constants = columns.constants(facts) if how.hide else {}
+    shown = rows.iloc[page].assign(kind="method")
+    if opened is not None and len(opened):
+        shown = _insert(shown, opened)
+    shown = _with_intervals(current, shown, how)
+    table = columns.table(shown, how.norms, how.names)
+    table["name"] = table["name"].mask(shown["kind"] == "run", OPENED + table["name"])
+    shown, table = _with_published(shown, table, published)
+    titles = {columns.title(key, how.norms): said for key, said in constants.items()}
+    return View(shown, table.drop(columns=[k for k in constants if k in table]), how.norms, titles)
+
+
+def styled(view: View) -> Styler:
+    """Return the table with the best of every score bold, the second underlined, what went wrong
+    in the colour of a fault, and what is not ours in grey."""
+    ranked = view.rows["kind"] == "method"
+    scores = [key for key in view.table if columns.better(key)]
+    styler = view.table.style.format(_decimals, subset=scores)
+    for key in scores:
+        best, second = best_of_view(view, key)
+        styler = styler.map(lambda _: "font-weight: 700", subset=_cells(best, key))
+        styler = styler.format(_underlined, subset=_cells(second, key))
+    wrong = [badges.fault(statuses) is not None for statuses in view.rows["statuses"]]
+    marked = [key for key in ("name", "status") if key in view.table]
+    styler = styler.map(lambda _: f"color: {theme.VERMILLION}", subset=pd.IndexSlice[wrong, marked])
+    return styler.map(
+        lambda _: f"color: {theme.GREY}", subset=pd.IndexSlice[~ranked, list(view.table)]
+    )
+
+
+def best_of_view(view: View, key: str) -> tuple[Any, Any]:
+    """Return the labels of the rows of a view that are best in a column, and of the next."""
+    better = columns.better(key)
+    assert better is not None
+    return best_and_second(view.table.loc[view.rows["kind"] == "method", key], better)
+
+
+def _without_intervals(names: Collection[str]) -> list[str]:
+    return [name for name in names if name not in ("Interval", "Difference")]
+
+
+def _with_intervals(current: Store, rows: pd.DataFrame, how: Comparison) -> pd.DataFrame:
+    baseline = how.baseline if "Difference" in how.names else None
+    if "Interval" not in how.names and baseline is None:
+        return rows
+    return intervals.with_intervals(current, rows, how.norms, baseline)
+
+
+def _insert(rows: pd.DataFrame, opened: pd.DataFrame) -> pd.DataFrame:
+    """Put the runs below their method, without a rank."""
+    runs = opened.assign(kind="run", rank=pd.NA).astype({"rank": "Int64"})
+    wanted = set(opened["evaluations"].sum())
+    mine = rows.index[[wanted <= set(row) for row in rows["evaluations"]]]
+    if not len(mine):
+        return rows
+    place = int(rows.index.get_loc(mine[0])) + 1
+    return pd.concat([rows.iloc[:place], runs, rows.iloc[place:]], ignore_index=True)
+
+
+def _with_published(
+    rows: pd.DataFrame, table: pd.DataFrame, figures: Sequence[Figure]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if not figures:
+        return rows, table
+    of_method: dict[str, list[Figure]] = {}
+    for figure in figures:
+        of_method.setdefault(figure.method, []).append(figure)
+    none = [()] * len(of_method)
+    more = pd.DataFrame({"kind": "published", "statuses": none, "runs": none})
+    more["figures"] = [tuple(found) for found in of_method.values()]
+    cells = []
+    for method, found in of_method.items():
+        scores = {
+            f"{figure.norm}_{key}": getattr(figure, key)
+            for figure in found
+            for key in ("nme", "fr8", "auc8")
+        }
+        cells.append({"name": method} | {k: v for k, v in scores.items() if k in table})
+    added = pd.DataFrame(cells).reindex(columns=table.columns)
+    kinds = {key: kind for key, kind in table.dtypes.items() if kind.kind in "if"}
+    kinds = dict.fromkeys(kinds, "float64") | {"rank": "Int64"}
+    both = pd.concat([table.astype(kinds), added.astype(kinds)], ignore_index=True)
+    return pd.concat([rows, more], ignore_index=True), both
+
+
+def _cells(labels: Any, column: str) -> Any:
+    return pd.IndexSlice[labels, [column]]
+
+
+def _decimals(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}"
+
+
+def _underlined(value: float) -> str:
+    # The table is a canvas that knows no underline. U+035F is a line below two characters, so
+    # between every two it is one line below all; the app's font has it.
+    return "\u035f".join(_decimals(value))

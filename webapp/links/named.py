@@ -1,0 +1,36 @@
+"""Opens `?view=NAME`: the page and parameters of a link that `drf views add` stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from drf.errors import NotFoundError
+from webapp import store
+from webapp.links import url_keys, widgets
+from webapp.store import Store
+from webapp.ui.text import plain
+
+
+def open_wanted(current: Store, pages: Sequence[st.Page]) -> None:
+    """Go to the view that the link names, if it names one; tell of a name that nobody gave.
+
+    The address then spells the view out, so that what the visitor changes is in it too.
+    """
+    name = st.query_params.get(url_keys.VIEW.name)
+    if name is None:
+        return
+    try:
+        view = store.view(current, name)
+    except NotFoundError:
+        widgets.notify(f"There is no view called “{plain(name)}”; this is the page without it.")
+        return
+    page = next((page for page in pages if page.url_path == view.page), None)
+    if page is None:
+        widgets.notify(f"The view “{plain(name)}” is of a page that this version does not have.")
+        return
+    parameters: dict[str, list[str]] = {}
+    for key, value in view.parameters:
+        parameters.setdefault(key, []).append(value)
+    st.switch_page(page, query_params=parameters)

@@ -1,0 +1,229 @@
+"""Widgets that live in the URL, links that carry the whole view, and notices about odd links."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+from urllib.parse import quote, urlencode, urlsplit
+
+import streamlit as st
+
+from webapp.links import url_keys
+from webapp.links.url_keys import UrlKey
+from webapp.ui.text import plain
+
+_NOTICES = "notices"
+_PAGE = "page"
+
+
+def begin(page: str) -> None:
+    """Start the run of a page: forget what was said on another one, and check the link's keys."""
+    if st.session_state.get(_PAGE) != page:
+        st.session_state[_PAGE] = page
+        st.session_state[_NOTICES] = []
+    known = {key.name for key in url_keys.KEYS}
+    for name in st.query_params:
+        if name not in known and not name.startswith("embed"):
+            notify(f"This version does not know “{plain(name)}”; that part of the link is ignored.")
+
+
+def notify(sentence: str) -> None:
+    """Tell the visitor (Markdown), once, for as long as the page is open."""
+    notices = st.session_state.setdefault(_NOTICES, [])
+    if sentence not in notices:
+        notices.append(sentence)
+
+
+def show_notices() -> None:
+    """Write what `notify` collected."""
+    for sentence in st.session_state.get(_NOTICES, []):
+        st.warning(sentence, icon=":material/link_off:")
+
+
+def select(
+    key: UrlKey,
+    label: str,
+    options: Sequence[str],
+    help_text: str | None = None,
+    *,
+    width: int | Literal["stretch"] = "stretch",
+) -> str:
+    """Show a selectbox bound to the URL; an unknown value in the link is told and replaced."""
+    check(key, label, options)
+    return st.selectbox(
+        label,
+        options,
+        index=_default(key, options),
+        key=key.name,
+        bind="query-params",
+        help=help_text,
+        filter_mode="contains",
+        width=width,
+    )
+
+
+def switch(key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None) -> str:
+    """Show a segmented control bound to the URL, one option always chosen."""
+    check(key, label, options)
+    chosen = st.segmented_control(
+        label,
+        options,
+        default=options[_default(key, options)],
+        required=True,
+        key=key.name,
+        bind="query-params",
+        help=help_text,
+    )
+    return chosen or options[_default(key, options)]
+
+
+def several(key: UrlKey, label: str, options: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Show a choice of any number of options, bound to the URL as one parameter each; unknown
+    values in the link are told and left out."""
+    if key.name not in st.session_state:
+        for wanted in st.query_params.get_all(key.name):
+            if wanted and wanted not in options:
+                notify(f"The link asks for {plain(label.lower())} “{plain(wanted)}”, not here.")
+    return st.multiselect(label, options, default, key=key.name, bind="query-params")
+
+
+def toggle(key: UrlKey, label: str, help_text: str | None = None) -> bool:
+    """Show a switch bound to the URL."""
+    value = bool(key.default)
+    return st.toggle(label, value, key=key.name, bind="query-params", help=help_text)
+
+
+def choose(
+    key: UrlKey,
+    label: str,
+    names: Mapping[str, str],
+    aliases: Iterable[tuple[str, str]] = (),
+    help_text: str | None = None,
+    *,
+    width: int | Literal["stretch"] = "stretch",
+) -> str | None:
+    """Show a choice of one of many things that have an id, or of none; return its id.
+
+    names: what each id is called; aliases: (other id, id) that a link may name it by as well.
+    The parameter is the first 8 characters: a bound widget would spell the name out instead. An
+    unknown one is told.
+    """
+    wanted = st.query_params.get(key.name, "").lower()
+    found = None
+    if wanted:
+        pairs = itertools.chain(((name, name) for name in names), aliases)
+        found = next((to for alias, to in pairs if alias.startswith(wanted)), None)
+    if wanted and found is None:
+        notify(f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which is not here.")
+    choice = f"{key.name}_choice"
+    st.session_state[choice] = found
+    st.selectbox(
+        label,
+        list(names),
+        index=None,
+        format_func=lambda name: f"{names[name]} · {name[:8]}",
+        key=choice,
+        on_change=lambda: put(key, st.session_state[choice]),
+        filter_mode="contains",
+        placeholder="None",
+        help=help_text,
+        width=width,
+    )
+    return found
+
+
+def put(key: UrlKey, identity: str | None) -> None:
+    """Write the id of something into a parameter that no widget is bound to; None removes it."""
+    if identity:
+        st.query_params[key.name] = identity[:8]
+    elif key.name in st.query_params:
+        del st.query_params[key.name]
+
+
+def slider(key: UrlKey, label: str, options: Sequence[str]) -> str:
+    """Show a slider over options, bound to the URL; an unknown value in the link is told."""
+    check(key, label, options)
+    return st.select_slider(
+        label,
+        options,
+        value=options[_default(key, options)],
+        key=key.name,
+        bind="query-params",
+    )
+
+
+def span(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, str]:
+    """Show a slider with two ends over ordered options, bound to the URL as two parameters of one
+    name. The key's default is both ends. What is no range of the options is told; Streamlit then
+    shows what it can of it, and the default where it can nothing."""
+    wanted = st.query_params.get_all(key.name)
+    known = len(wanted) == 2 and set(wanted) <= set(options)
+    if key.name not in st.session_state and wanted and not known:
+        asked = plain(" to ".join(wanted))
+        notify(f"The link asks for {plain(label.lower())} “{asked}”, which is no range here.")
+    assert isinstance(key.default, tuple)
+    first, last = key.default
+    return st.select_slider(
+        label,
+        options,
+        value=(first, last),
+        key=key.name,
+        bind="query-params",
+    )
+
+
+def page(key: UrlKey, n_pages: int) -> int:
+    """Show a choice of pages, 1-based, bound to the URL, where there is more than one."""
+    if n_pages <= 1:
+        return 1
+    check(key, "page", [str(number + 1) for number in range(n_pages)])
+    return st.pagination(n_pages, key=key.name, bind="query-params")
+
+
+def check(key: UrlKey, label: str, options: Sequence[str]) -> None:
+    """Tell of a value in the link that is not on offer; Streamlit then shows the default."""
+    wanted = st.query_params.get(key.name)
+    if key.name in st.session_state or wanted is None or wanted in options:
+        return
+    shown = options[_default(key, options)]
+    notify(
+        f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which is not here; "
+        f"this is “{plain(shown)}”."
+    )
+
+
+def full_link(page: str, revision: int) -> str:
+    """Return the address of exactly this view: every parameter, and the store's revision."""
+    values = []
+    for key in url_keys.of_page(page):
+        value = revision if key is url_keys.REVISION else _value(key)
+        if isinstance(value, tuple | list):
+            written = [str(one) for one in value] or [""]  # that none is chosen must be said too
+        elif value is None or value == "":
+            continue
+        else:
+            written = [str(value).lower() if isinstance(value, bool) else str(value)]
+        values += [(key.name, one) for one in written]
+    parts = urlsplit(st.context.url or "")
+    path = parts.path.rstrip("/")
+    for other in url_keys.PAGES[1:]:
+        path = path.removesuffix(f"/{other}")
+    base = f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+    return f"{base}{path}/{page}?{urlencode(values, quote_via=quote)}"
+
+
+def pinned_revision() -> int | None:
+    """Return the revision that the link names, None without one."""
+    text = st.query_params.get(url_keys.REVISION.name, "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _value(key: UrlKey) -> object:
+    if key.name in st.session_state:
+        return st.session_state[key.name]
+    return st.query_params.get(key.name, key.default)
+
+
+def _default(key: UrlKey, options: Sequence[str]) -> int:
+    return options.index(key.default) if key.default in options else 0

@@ -1,0 +1,67 @@
+"""How a run was made: command, configuration and its sources, provenance, training data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from webapp.links import url_keys
+from webapp.run import facts
+
+
+def command(run: dict[str, Any]) -> None:
+    """Show the command that makes this run again."""
+    line = facts.command(run)
+    if line:
+        st.subheader("Command to reproduce")
+        st.code(line, language="bash", wrap_lines=True)
+
+
+def configuration(run: dict[str, Any]) -> None:
+    """Show the configuration, by choice only what is not a default."""
+    st.subheader("Configuration")
+    frame = pd.DataFrame(run["config"], columns=["key", "value", "source"])
+    frame["value"] = frame["value"].map(facts.as_written)
+    changed = frame[frame["source"] != "default"]
+    only_changed = st.toggle(
+        "Only what differs from the defaults",
+        value=bool(url_keys.RUN_CHANGED.default),
+        key=url_keys.RUN_CHANGED.name,
+        bind="query-params",
+    )
+    st.caption(f"{len(changed)} of {len(frame)} keys differ from their default.")
+    shown = changed if only_changed else frame
+    if not shown.empty:
+        _table(shown, "Configuration of the run, with the source of every value")
+
+
+def provenance(run: dict[str, Any]) -> None:
+    """Show code, versions and hardware, and what was changed in the code since the commit."""
+    st.subheader("Provenance")
+    rows = facts.provenance(run)
+    _table(pd.DataFrame(rows, columns=["key", "value"]), "Code, versions and hardware of the run")
+    if diff := run["provenance"].get(facts.DIFF):
+        with st.expander("Uncommitted changes to the code", icon=":material/difference:"):
+            st.code(diff, language="diff")
+    if run["manifest"]:
+        st.subheader("Training data")
+        rows = facts.training_data(run)
+        _table(pd.DataFrame(rows, columns=["key", "value"]), "Faces the run was trained on")
+
+
+def _table(frame: pd.DataFrame, alt: str) -> None:
+    """Show strings as they are: the cells of a dataframe know no markup."""
+    text = st.column_config.TextColumn
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height="content",
+        column_config={
+            "key": text("Key", width="medium"),
+            "value": text("Value", width="large"),
+            "source": text("Source", width="medium"),
+        },
+        alt=alt,
+    )

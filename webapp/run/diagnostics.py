@@ -1,0 +1,255 @@
+"""Readings of a forest's inside as charts, each telling what a reader should see in it.
+
+Models name their readings freely. Those that are known here have a place and a sentence of help;
+`unarranged` leaves all others to `charts.curves`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from drf.results import COLLAPSED_SPREAD
+from webapp.ui import theme
+from webapp.ui.charts import Chart, log_axis, mark, spans_decades
+
+SPREAD = "prediction_spread"
+_HEIGHT = 320
+
+
+@dataclass(frozen=True)
+class Line:
+    """metric: its name in the store · name: in the legend and the alt text · of: what is drawn"""
+
+    metric: str
+    name: str
+    of: Callable[[pd.Series], pd.Series] = lambda values: values
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines over one axis. log: where the values span decades · level: a line to compare with
+    reach: the axis goes at least so far, or what is small looks large
+    """
+
+    axis: str
+    lines: tuple[Line, ...]
+    log: bool = False
+    level: tuple[float, str] | None = None
+    reach: float = 0.0
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A chart of one panel or two, one above the other over the same epochs."""
+
+    title: str
+    help: str
+    panels: tuple[Panel, ...]
+
+
+_ERROR = Panel("error, px", (Line("l1_px", "coordinate error"),))
+_SPREAD = Instrument(
+    "Spread of predictions over labels",
+    f"1: as wide as the labels. Below {COLLAPSED_SPREAD} every face gets nearly the same shape:"
+    " the model has collapsed.",
+    (
+        Panel(
+            "ratio",
+            (Line(SPREAD, "spread"),),
+            level=(COLLAPSED_SPREAD, f"collapse: {COLLAPSED_SPREAD}"),
+            reach=1.0,
+        ),
+    ),
+)
+_INSTRUMENTS = (
+    Instrument(
+        "KL beside coordinate error",
+        "Both should fall. Where KL falls while the error rises, leaves with far-apart peaks pass"
+        " as a fit.",
+        (Panel("KL, nats", (Line("excess_ce", "KL"),), log=True), _ERROR),
+    ),
+    Instrument(
+        "Likelihood beside coordinate error",
+        "Both should fall. Where the likelihood gains while the error rises, leaves only grow"
+        " narrower.",
+        (Panel("−log likelihood", (Line("nll", "negative log-likelihood"),)), _ERROR),
+    ),
+    _SPREAD,
+    Instrument(
+        "Stage by stage",
+        "Error of the coarse maps and after each correction; where a line does not fall below the"
+        " one before, its stage only costs time.",
+        (
+            Panel(
+                "error, px",
+                (
+                    Line("coarse_px", "coarse maps"),
+                    *(Line(f"stage{stage}_px", f"stage {stage}") for stage in range(1, 5)),
+                ),
+                log=True,
+            ),
+        ),
+    ),
+    Instrument(
+        "Equivalent spread",
+        "Width of the one Gaussian that costs as much: it starts at the spread of the average face"
+        " and should fall to that of the labels.",
+        (Panel("σ, px", (Line("spread_px", "equivalent spread"),), log=True),),
+    ),
+    Instrument(
+        "Leaves in use",
+        "Leaves of a tree that all faces together use, and those that the picture tells apart;"
+        " where the latter stay at 1, the routing ignores the picture.",
+        (
+            Panel(
+                "effective leaves, e^H",
+                (
+                    Line("usage_entropy", "used", np.exp),
+                    Line("information", "told apart", np.exp),
+                ),
+            ),
+        ),
+    ),
+    Instrument(
+        "Largest leaf",
+        "Share of the faces that the fullest leaf of a tree takes; near 100 % the tree has stopped"
+        " asking.",
+        (Panel("share, %", (Line("largest_share", "largest leaf", lambda share: 100 * share),)),),
+    ),
+    Instrument(
+        "Soft-hard gap",
+        "What the error rises by when every split decides instead of weighing; annealing should"
+        " close it.",
+        (Panel("gap, px", (Line("soft_hard_gap_px", "soft-hard gap"),)),),
+    ),
+    Instrument(
+        "Distance between leaves",
+        "How far apart the leaves of a tree lie; at 0 they are identical, and no split can learn.",
+        (Panel("distance, px", (Line("leaf_distance_px", "distance"),)),),
+    ),
+    Instrument(
+        "Difference between leaves",
+        "Total variation between what two leaves of a tree hold; at 0 they are identical, and no"
+        " split can learn.",
+        (Panel("total variation", (Line("leaf_distance", "difference"),)),),
+    ),
+    Instrument(
+        "Peaks of a map",
+        "How many peaks a map has that should show every landmark as one.",
+        (Panel("peaks", (Line("peaks", "peaks"),)),),
+    ),
+    Instrument(
+        "Steepness of the splits",
+        "Factor of the splits before their sigmoid: the schedule of the annealing.",
+        (Panel("γ", (Line("steepness", "steepness"),), log=True),),
+    ),
+)
+
+
+def of_forest(frame: pd.DataFrame) -> bool:
+    """Whether curves, (epoch, metric, value), hold readings that only forests have."""
+    return any(instrument is not _SPREAD for instrument in _shown(frame))
+
+
+def charts(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
+    """Return the charts that the curves of a run have readings for.
+
+    A chart whose first panel has none is left out: coordinate errors alone explain nothing.
+    """
+    return [_chart(instrument, frame, best_epoch) for instrument in _shown(frame)]
+
+
+def spread(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
+    """Return the chart of the predictions' spread, which every family has; [] without readings."""
+    known = SPREAD in set(frame["metric"])
+    return [_chart(_SPREAD, frame, best_epoch)] if known else []
+
+
+def unarranged(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the curves that none of `charts` or `spread` draws."""
+    shown = (*(_shown(frame) if of_forest(frame) else ()), _SPREAD)
+    drawn = {line.metric for i in shown for panel in i.panels for line in panel.lines}
+    return frame[~frame["metric"].isin(drawn)]
+
+
+def _shown(frame: pd.DataFrame) -> list[Instrument]:
+    there = set(frame["metric"])
+    return [i for i in _INSTRUMENTS if any(line.metric in there for line in i.panels[0].lines)]
+
+
+def _chart(instrument: Instrument, frame: pd.DataFrame, best_epoch: int | None) -> Chart:
+    there = set(frame["metric"])
+    panels = [p for p in instrument.panels if any(line.metric in there for line in p.lines)]
+    figure = make_subplots(rows=len(panels), shared_xaxes=True, vertical_spacing=0.09)
+    layout = theme.layout(x="", y="", height=_HEIGHT)
+    figure.update_xaxes(layout.pop("xaxis"))
+    figure.update_yaxes(layout.pop("yaxis"))
+    figure.update_layout(layout, hoversubplots="axis")
+    figure.update_xaxes(title_text="epoch", row=len(panels))
+    said = [
+        part for row, panel in enumerate(panels, 1) for part in _draw(figure, panel, row, frame)
+    ]
+    figure.update_layout(showlegend=any(len(panel.lines) > 1 for panel in panels))
+    if frame["epoch"].max() <= 10:
+        figure.update_xaxes(dtick=1)
+    if best_epoch is not None:
+        mark(figure, best_epoch, frame["epoch"].max(), f"best: epoch {best_epoch}")
+    summary = "; ".join(said) or "no finite value"
+    return Chart(
+        instrument.title,
+        figure,
+        f"{instrument.title} against the epoch: {summary}.",
+        instrument.help,
+    )
+
+
+def _draw(figure: go.Figure, panel: Panel, row: int, frame: pd.DataFrame) -> list[str]:
+    """Draw a panel into a row of the figure; return what its lines do, in words."""
+    said, drawn = [], []
+    colours = theme.LINES if row == 1 else theme.LINES[1:]
+    there = set(frame["metric"])
+    lines = [line for line in panel.lines if line.metric in there]
+    for line, colour in zip(lines, colours, strict=False):
+        rows = frame[frame["metric"] == line.metric].sort_values("epoch")
+        values = line.of(rows["value"])
+        drawn.append(values)
+        figure.add_scatter(
+            x=rows["epoch"],
+            y=values,
+            name=line.name,
+            mode="lines" if len(rows) > 1 else "markers",
+            line={"color": colour, "width": 2},
+            hovertemplate="%{y:.4g}",
+            row=row,
+            col=1,
+        )
+        if (known := values.dropna()).size:
+            said.append(f"{line.name} from {known.iloc[0]:.3g} to {known.iloc[-1]:.3g}")
+    figure.update_yaxes(title_text=panel.axis, row=row)
+    shown = pd.concat(drawn)
+    decades = panel.log and spans_decades(shown)
+    linear = {"rangemode": "tozero", "autorangeoptions_include": panel.reach}
+    figure.update_yaxes(log_axis(shown) if decades else linear, row=row)
+    if panel.level:
+        _compare(figure, row, *panel.level)
+    return said
+
+
+def _compare(figure: go.Figure, row: int, value: float, text: str) -> None:
+    """Draw a level to compare with, and write on it what it is, in the middle: lines begin and end
+    at its ends."""
+    look = {"color": theme.VERMILLION, "width": 1.5, "dash": "dash"}
+    figure.add_hline(y=value, row=row, col=1, line=look)
+    figure.add_annotation(
+        {"x": 0.5, "xref": "x domain", "y": value, "yanchor": "bottom", "text": text},
+        showarrow=False,
+        font={"size": 12},
+        row=row,
+        col=1,
+    )

@@ -1,0 +1,70 @@
+"""What is known of how a run was made, as words: for the app's page and the exported one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from webapp.ui.text import count, duration, percent
+
+DIFF = "git_diff"
+"""Key of the provenance under which uncommitted changes stand."""
+
+_ELSEWHERE = ("command", DIFF)  # keys of the provenance that have a place of their own
+
+
+def summary(run: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run (of `reads.run`) is and what it cost, by title; None: not known."""
+    made, speed, best = run["provenance"], run["faces_per_s"], run["best_val_nme"]
+    return {
+        "Family": run["family"],
+        "Preset": run["preset"],
+        "Dataset": run["dataset"],
+        "Landmarks": run["points"],
+        "Track": run["track"],
+        "Seed": run["seed"],
+        "Device": made.get("device"),
+        "Precision": made.get("precision"),
+        "Wall time": duration(run["wall_s"]),
+        "Speed": None if speed is None else f"{speed:.0f} faces/s",
+        "Parameters": count(run["params"]),
+        "MACs": count(run["macs"]),
+        "Best epoch": run["best_epoch"],
+        "Best val NME": None if best is None else percent(100 * best),
+    }
+
+
+def command(run: dict[str, Any]) -> str | None:
+    """Return the command line that makes the run again, None if it was not kept."""
+    made = run["provenance"].get("command")
+    if not made:
+        return None
+    return made if isinstance(made, str) else shlex.join(str(word) for word in made)
+
+
+def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return code, versions and hardware of a run as (key, value), nested keys joined by dots."""
+    listed = {key: value for key, value in run["provenance"].items() if key not in _ELSEWHERE}
+    return [*_flat(listed), ("run", run["id"])]
+
+
+def training_data(run: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the manifest of the faces it was trained on as (key, value)."""
+    return list(_flat(run["manifest"]))
+
+
+def as_written(value: Any) -> str:
+    """Return a value of a configuration as a user would write it; – for none."""
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _flat(held: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in held.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, as_written(value)

@@ -1,0 +1,118 @@
+"""Top of the run page: which run, how it stands, what it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from webapp import store
+from webapp.links import share, url_keys, widgets
+from webapp.run.facts import summary
+from webapp.scores import evaluation_label, usual_order
+from webapp.store import Store
+from webapp.ui import badges
+from webapp.ui.text import moment, percent, plain
+
+_CHOICE = "run_choice"
+
+
+def choose(current: Store, runs: pd.DataFrame) -> str | None:
+    """Return the full id of the run that the link names, the newest without one, None if unknown.
+
+    The chooser writes `?run=` itself, because a bound widget would spell its label out there and
+    not the eight characters that make a short link.
+    """
+    wanted = st.query_params.get(url_keys.RUN_ID.name)
+    found: str | None = str(runs["id"].iloc[0])
+    if wanted is not None:
+        matching = runs.loc[(runs["id"].str.startswith(wanted.lower()) & (wanted != "")), "id"]
+        named = runs.loc[runs["name"] == wanted, "id"]
+        matches = [*dict.fromkeys([*matching, *named])]
+        found = str(matches[0]) if len(matches) == 1 else None
+        if found is None:
+            how_many = f"{len(matches)} runs match" if matches else "No run matches"
+            st.warning(f"{how_many} “{plain(wanted)}”; choose one.", icon=":material/link_off:")
+    names = dict(zip(runs["id"], runs["name"], strict=True))
+    st.session_state[_CHOICE] = found
+    st.selectbox(
+        "Run",
+        list(names),
+        index=None if found is None else 0,
+        format_func=lambda run_id: f"{names[run_id]} · {run_id[:8]}",
+        key=_CHOICE,
+        on_change=_chosen,
+        filter_mode="contains",
+        placeholder="Choose a run",
+    )
+    return found
+
+
+def _chosen() -> None:
+    if run_id := st.session_state[_CHOICE]:
+        st.query_params[url_keys.RUN_ID.name] = run_id[:8]
+
+
+def title(current: Store, run: dict[str, Any]) -> None:
+    """Show name, status in words and what became of it, and the link."""
+    look = badges.LOOKS[run["status"]]
+    st.title(plain(run["name"]))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(run["status"], icon=look.icon, color=look.colour, help=look.meaning)
+        started = moment(run["started_at"])
+        st.caption(f"`{run['id'][:8]}` · {plain(run['family'])} · started {plain(started)}")
+        st.space("stretch")
+        share.link(url_keys.RUN, current)
+    if run["status"] in ("running", "stale", "crashed"):
+        done = f"{100 * run['progress']:.0f} % done, epoch {run['epoch']}"
+        heard = f"last heard of {moment(run['heartbeat_at'])}"
+        st.progress(float(run["progress"]), text=plain(f"{done}; {heard}. {look.meaning}"))
+    elif run["reason"]:
+        _reason(run["status"], run["reason"])
+
+
+def _reason(status: str, reason: str) -> None:
+    """Say why a run ended; loudly where its model is not worth much."""
+    look = badges.LOOKS[status]
+    sentence = plain(reason[:1].upper() + reason[1:].rstrip(".") + ".")
+    if look.colour == "red":
+        st.error(sentence, icon=look.icon)
+    else:
+        st.caption(sentence)
+
+
+def scores(evaluation: pd.Series, norm: str) -> None:
+    """Show the scores of one evaluation under one norm."""
+    with st.grid(5, min_column_width=130, gap="small"):
+        for title_, key in (
+            ("NME ↓", "nme"),
+            ("FR@8 ↓", "fr8"),
+            ("AUC@8 ↑", "auc8"),
+            ("FR@10 ↓", "fr10"),
+            ("AUC@10 ↑", "auc10"),
+        ):
+            st.metric(title_, percent(evaluation[f"{norm}_{key}"]), border=True)
+
+
+def facts(run: dict[str, Any]) -> None:
+    """Show what the run is, and what it cost."""
+    with st.grid(7, min_column_width=120, gap="small"):
+        for name, value in summary(run).items():
+            text = "–" if value is None else plain(value)
+            st.markdown(f":small[:gray[{name}]]  \n{text}")
+
+
+def choose_evaluation(current: Store, run_id: str) -> tuple[pd.DataFrame, pd.Series | None]:
+    """Return all evaluations of the run and the one that the page shows; None if there is none.
+
+    The link names an evaluation by what it is (dataset/subset/box), not by its number, so that the
+    same link shows the newest one and another run's page the same board.
+    """
+    evaluations = store.evaluations(current, run_id)
+    if evaluations.empty:
+        return evaluations, None
+    labels = evaluations.apply(evaluation_label, axis=1)
+    options = sorted(set(labels), key=lambda label: [*map(usual_order, label.split("/"))])
+    wanted = widgets.select(url_keys.RUN_EVALUATION, "Evaluation", options)
+    return evaluations, evaluations[labels == wanted].iloc[0]

@@ -1,0 +1,158 @@
+"""A leaf as one picture: what it holds over a faint mean shape, and the faces that it attracts.
+
+SVG, so that it is sharp on any screen and lies on the page's own surface, light or dark. It holds
+no text: what the store says stays text of the page.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from drf import landmarks
+from drf.results import LeafPicture
+from webapp.ui import theme
+
+SIDE = 300
+"""Width of the card, and height of its upper part, px of the SVG."""
+
+_GAP, _COLUMNS = 4, 3
+_FACE = (SIDE - (_COLUMNS - 1) * _GAP) / _COLUMNS
+_ZOOM_OUT = 1.3  # a window is shown with some of its surroundings
+_AROUND = 0.3  # side of what is shown around a lone landmark, as a share of the box
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """jpeg: a square picture · points: (68, 2) ground truth, 0..1 over the picture"""
+
+    jpeg: bytes
+    points: np.ndarray
+
+
+def card(leaf: LeafPicture, mean_shape: np.ndarray, faces: Sequence[Portrait | None]) -> str:
+    """Return the SVG of a leaf.
+
+    mean_shape: (68, 2) unit box · faces: None for one whose picture the store does not hold
+    """
+    rows = -(-len(faces) // _COLUMNS)
+    height = SIDE + rows * (_FACE + _GAP)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {height:.1f}">',
+        f'<svg width="{SIDE}" height="{SIDE}">',
+        *_content(leaf, mean_shape),
+        "</svg>",
+        *(_portrait(i, face, leaf.landmarks) for i, face in enumerate(faces)),
+        "</svg>",
+    ]
+    return "".join(parts)
+
+
+def view(leaf: LeafPicture, mean_shape: np.ndarray) -> tuple[float, float, float]:
+    """Return left, top and side of the square of the unit box that shows a leaf: the box, or the
+    window of its distribution where that is much smaller, or what lies around its one landmark."""
+    if leaf.extent is not None:
+        left, top, right, bottom = leaf.extent
+        side = _ZOOM_OUT * max(right - left, bottom - top)
+    elif len(leaf.landmarks) == 1:
+        left, top = right, bottom = mean_shape[leaf.landmarks[0]]
+        reach = np.abs(leaf.points[0] - (left, top)) + leaf.spread[0]
+        side = max(_AROUND, 2 * _ZOOM_OUT * float(reach.max()))
+    else:
+        return 0.0, 0.0, 1.0
+    if side >= 1:
+        return 0.0, 0.0, 1.0
+    return (left + right - side) / 2, (top + bottom - side) / 2, side
+
+
+def _content(leaf: LeafPicture, mean_shape: np.ndarray) -> Iterable[str]:
+    left, top, side = view(leaf, mean_shape)
+    scale = SIDE / side
+
+    def px(unit: np.ndarray) -> np.ndarray:
+        return (unit - [left, top]) * scale
+
+    if leaf.distribution is not None and leaf.extent is not None:
+        corners = px(np.reshape(leaf.extent, (2, 2)))
+        yield _map(leaf.distribution, corners)
+    yield from _outlines(px(mean_shape), theme.QUIET, 1.5)
+    known = [*leaf.landmarks]
+    if len(known) < landmarks.N_POINTS:
+        yield from _circles(px(mean_shape[known]), 4, fill="none", stroke=theme.QUIET)
+    yield from _ellipses(px(leaf.points), leaf.spread * scale)
+    if known:
+        yield from _outlines(_full(px(leaf.points), known), theme.VERMILLION, 1.5)
+    radius = 5 if len(leaf.points) == 1 else 2
+    yield from _circles(px(leaf.points), radius, fill=theme.VERMILLION, stroke="none")
+
+
+def _full(points: np.ndarray, known: Sequence[int]) -> np.ndarray:
+    """Return a (68, 2) shape that is NaN but at the known landmarks."""
+    shape = np.full((landmarks.N_POINTS, 2), np.nan)
+    shape[[*known]] = points
+    return shape
+
+
+def _map(distribution: np.ndarray, corners: np.ndarray) -> str:
+    """Draw cells in one hue, as opaque as they are probable; by the root, or tails vanish."""
+    opacity = np.sqrt(distribution / max(float(distribution.max()), 1e-30))
+    bgra = np.empty((*distribution.shape, 4), np.uint8)
+    bgra[..., :3] = [int(theme.BLUE[i : i + 2], 16) for i in (5, 3, 1)]
+    bgra[..., 3] = np.rint(255 * opacity)
+    _, png = cv2.imencode(".png", bgra)
+    (x, y), (width, height) = corners[0], corners[1] - corners[0]
+    frame = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+    data = base64.b64encode(png.tobytes()).decode()
+    return (
+        f'<image {frame} preserveAspectRatio="none" style="image-rendering:pixelated"'
+        f' href="data:image/png;base64,{data}"/>'
+        f'<rect {frame} fill="none" stroke="{theme.QUIET}" stroke-dasharray="4 4"/>'
+    )
+
+
+def _outlines(points: np.ndarray, colour: str, width: float) -> Iterable[str]:
+    """Draw the outlines of a (68, 2) shape whose points are all known."""
+    for outline in landmarks.outlines():
+        if np.isfinite(points[outline]).all():
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points[outline])
+            line = f'stroke="{colour}" stroke-width="{width}"'
+            yield f'<polyline points="{path}" fill="none" {line}/>'
+
+
+def _circles(points: np.ndarray, radius: float, *, fill: str, stroke: str) -> Iterable[str]:
+    look = f'r="{radius}" fill="{fill}" stroke="{stroke}" stroke-width="1.5"'
+    for x, y in points:
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" {look}/>'
+
+
+def _ellipses(points: np.ndarray, spread: np.ndarray) -> Iterable[str]:
+    """Draw one standard deviation about each point."""
+    for (x, y), (rx, ry) in zip(points, spread, strict=True):
+        yield (
+            f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{rx:.1f}" ry="{ry:.1f}"'
+            f' fill="{theme.VERMILLION}" fill-opacity="0.18" stroke="{theme.VERMILLION}"'
+            ' stroke-opacity="0.6"/>'
+        )
+
+
+def _portrait(position: int, face: Portrait | None, known: Sequence[int]) -> str:
+    """Draw a face with the ground truth of the landmarks that its leaf speaks of."""
+    row, column = divmod(position, _COLUMNS)
+    x, y = column * (_FACE + _GAP), SIDE + _GAP + row * (_FACE + _GAP)
+    frame = f'x="{x:.1f}" y="{y:.1f}" width="{_FACE:.1f}" height="{_FACE:.1f}"'
+    if face is None:
+        return f'<rect {frame} fill="none" stroke="{theme.QUIET}" stroke-dasharray="4 4"/>'
+    data = base64.b64encode(face.jpeg).decode()
+    points = face.points[[*known]] * _FACE
+    lone = points if len(points) == 1 else points[:0]
+    marks = [
+        *_outlines(_full(points, known), theme.SKY, 1),
+        *_circles(lone, 3.5, fill="none", stroke=theme.SKY),
+    ]
+    size = f'width="{_FACE:.1f}" height="{_FACE:.1f}"'
+    picture = f'<image {size} href="data:image/jpeg;base64,{data}"/>'
+    return f"<svg {frame}>{picture}{''.join(marks)}</svg>"

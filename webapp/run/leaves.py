@@ -1,0 +1,118 @@
+"""Leaves of a run's forest: what each stores, and the faces that it attracts."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import streamlit as st
+
+from drf import geometry, landmarks, overlay
+from drf.results import LeafPicture
+from webapp import store
+from webapp.links import url_keys, widgets
+from webapp.run import leaf_card
+from webapp.run.leaf_card import Portrait
+from webapp.store import Attracted, Store
+from webapp.ui import theme
+from webapp.ui.text import percent, plain
+
+PAGE = 24
+_ALL = "All"
+_PORTRAIT_PX = 128
+_SHOWN = 0.7  # share of a crop's side: it has room around the face, for augmentation
+
+
+def show(current: Store, run_id: str) -> None:
+    """Show the leaves of a run, a page at a time, by what they speak of and by tree."""
+    leaves, _ = store.leaves(current, run_id)
+    chosen = _choose(leaves)
+    _legend(maps=any(leaves[number].distribution is not None for number in chosen))
+    if not chosen:
+        st.info("No leaf of this tree was kept.", icon=":material/search_off:")
+        return
+    page = widgets.page(url_keys.RUN_PAGE, -(-len(chosen) // PAGE))
+    numbers = chosen[(page - 1) * PAGE : page * PAGE]
+    cards = _cards(current, run_id, tuple(numbers))
+    with st.grid(4, min_column_width=150, gap="medium") as grid:
+        for number, card in zip(numbers, cards, strict=True):
+            with grid.cell():
+                leaf = leaves[number]
+                st.image(card, caption=_caption(leaf), width="stretch", alt=_alt(leaf))
+
+
+def _choose(leaves: list[LeafPicture]) -> list[int]:
+    """Return the positions of the leaves that the filters leave."""
+    titles = [*dict.fromkeys(leaf.title for leaf in leaves)]
+    trees = [str(tree) for tree in sorted({leaf.tree for leaf in leaves})]
+    with st.container(horizontal=True, gap="small"):
+        title = widgets.select(url_keys.RUN_LEAVES, "Leaves of", [_ALL, *titles], width=220)
+        tree = widgets.select(url_keys.RUN_TREE, "Tree", [_ALL, *trees], width=140)
+    return [
+        number
+        for number, leaf in enumerate(leaves)
+        if title in (_ALL, leaf.title) and tree in (_ALL, str(leaf.tree))
+    ]
+
+
+def _legend(*, maps: bool) -> None:
+    swatch = ':color[■]{{foreground="{}"}} {}'
+    parts = (
+        *([swatch.format(theme.BLUE, "distribution")] if maps else []),
+        swatch.format(theme.VERMILLION, "where it lies, with one standard deviation"),
+        swatch.format("#888E94", "mean shape"),
+        swatch.format(theme.SKY, "ground truth of the validation faces that it attracts most"),
+    )
+    st.caption("  ·  ".join(parts))
+
+
+def _caption(leaf: LeafPicture) -> str:
+    place = f"leaf {leaf.leaf} of tree {leaf.tree}"
+    return f"**{plain(percent(100 * leaf.share))}** · {place}  \n{plain(_of(leaf))}"
+
+
+def _of(leaf: LeafPicture) -> str:
+    """Return what a leaf speaks of, a lone landmark by its name."""
+    return landmarks.name(leaf.landmarks[0]) if len(leaf.landmarks) == 1 else leaf.title
+
+
+def _alt(leaf: LeafPicture) -> str:
+    """Say what the card shows. Paths are shares of the face's box, spreads likewise."""
+    x, y = leaf.points.mean(axis=0)
+    spread = float(np.sqrt((leaf.spread.astype(float) ** 2).mean()))
+    attracts = "attracts no face more than its siblings do"
+    if leaf.faces:
+        strongest, weakest = leaf.weights[0], leaf.weights[-1]
+        attracts = f"attracts {len(leaf.faces)} faces, weights {strongest:.2f} to {weakest:.2f}"
+    return (
+        f"Leaf {leaf.leaf} of tree {leaf.tree}, {_of(leaf)}: {percent(100 * leaf.share)} of the"
+        f" routing; lies at {x:.2f} across and {y:.2f} down, standard deviation {spread:.3f};"
+        f" {attracts}"
+    )
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _cards(current: Store, run_id: str, numbers: tuple[int, ...]) -> list[str]:
+    leaves, mean_shape = store.leaves(current, run_id)
+    assert mean_shape is not None  # stored in one transaction with the leaves
+    shown = [leaves[number] for number in numbers]
+    found = store.attracted(current.path, {face for leaf in shown for face in leaf.faces})
+    portraits = {face: _portrait(stored) for face, stored in found.items()}
+    return [
+        leaf_card.card(leaf, mean_shape, [portraits[face] for face in leaf.faces]) for leaf in shown
+    ]
+
+
+def _portrait(face: Attracted) -> Portrait | None:
+    """Cut the middle out of a crop, as small as it is shown."""
+    if face.crop is None:
+        return None
+    jpeg, to_picture = face.crop
+    crop = overlay.decode_jpeg(jpeg)
+    points = geometry.to_unit(
+        geometry.apply(geometry.invert(to_picture), face.ground_truth), crop.shape[0]
+    )
+    margin = round(crop.shape[0] * (1 - _SHOWN) / 2)
+    middle = crop[margin : len(crop) - margin, margin : len(crop) - margin]
+    points = (points - margin / len(crop)) / (len(middle) / len(crop))
+    small = cv2.resize(middle, (_PORTRAIT_PX, _PORTRAIT_PX), interpolation=cv2.INTER_AREA)
+    return Portrait(overlay.encode_jpeg(small, quality=85), points)

@@ -1,0 +1,194 @@
+"""Runs side by side on one board: which board, which runs, and what each is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from webapp import store
+from webapp.links import widgets
+from webapp.links.url_keys import UrlKey
+from webapp.scores import evaluation_label, offer_order
+from webapp.store import Store
+from webapp.ui.text import plain
+
+SHORT = 8
+"""Characters of an id in a link."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """What runs compare on. label: dataset/subset/box, and the landmarks if these are not all."""
+
+    label: str
+    dataset: str
+    subset: str
+    points: str
+    box: str
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A run that stands beside others.
+
+    run         full id
+    evaluation  the newest on the board; with the flip test, if any is
+    flip_test   whether it is
+    label       its name, and the beginning of its id if another one is called so; by anybody
+    """
+
+    run: str
+    evaluation: int
+    flip_test: bool
+    label: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What caches know its evaluation by, see `store.paired_errors`."""
+        return self.run, self.evaluation
+
+
+def choose_board(current: Store, key: UrlKey) -> Board | None:
+    """Show a choice of the boards that have rows; None if there is none."""
+    boards = store.boards(current).assign(flip_test=True)
+    if boards.empty:
+        return None
+    boards["label"] = boards.apply(evaluation_label, axis=1)
+    boards["order"] = list(map(offer_order, boards["subset"], boards["entries"]))
+    boards = boards.sort_values("order")
+    label = widgets.select(
+        key, "Evaluation", list(boards["label"]), "Dataset, subset and box of the crops; see About."
+    )
+    row = boards[boards["label"] == label].iloc[0]
+    return Board(label, row["dataset"], row["subset"], row["points"], row["box"])
+
+
+def entries(current: Store, chosen: Board) -> pd.DataFrame:
+    """Return one row per run on a board (index: its id), by ocular NME: the columns of
+    `reads.leaderboard` of the newest evaluation, of those with the flip test where there are any.
+    """
+    rows = store.leaderboard(
+        current,
+        dataset=chosen.dataset,
+        subset=chosen.subset,
+        points=chosen.points,
+        box=chosen.box,
+    )
+    newest = rows.sort_values(["flip_test", "evaluation"], ascending=False).drop_duplicates("run")
+    return newest.set_index("run").sort_values(["ocular_nme", "evaluation"])
+
+
+def best_of_methods(rows: pd.DataFrame, methods: pd.Series, n: int) -> list[str]:
+    """Return the best runs of the n best methods; where there are fewer, the next runs too.
+
+    rows: as `entries`; methods: run -> method. A run is not compared with its own seeds unless
+    there is nothing else.
+    """
+    leaders = rows.index[~methods.reindex(rows.index).duplicated()]
+    others = rows.index.difference(leaders, sort=False)
+    return [*leaders, *others][:n]
+
+
+def choose_runs(
+    current: Store, key: UrlKey, rows: pd.DataFrame, *, default: int, at_most: int | None = None
+) -> list[Contender]:
+    """Show a choice of runs on a board; `?KEY=` holds the beginnings of their ids, in order.
+
+    Without it the `default` best methods are chosen. What the link names and is not there is told.
+    The chooser writes the link itself, because a bound widget would spell its labels out there.
+    """
+    wanted = st.query_params.get(key.name)
+    if wanted is None:
+        chosen = best_of_methods(rows, store.method_of_runs(current), default)
+    else:
+        chosen = _found(current, [text for text in wanted.split(",") if text], rows)
+        if at_most is not None and len(chosen) > at_most:
+            widgets.notify(f"Of the {len(chosen)} runs in the link at most {at_most} are shown.")
+            chosen = chosen[:at_most]
+    widget = f"{key.name}_choice"
+    st.session_state[widget] = chosen
+    st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
+    names = rows["name"].to_dict()
+    st.multiselect(
+        "Runs",
+        list(names),
+        format_func=lambda run: f"{names[run]} · {run[:SHORT]}",
+        key=widget,
+        max_selections=at_most,
+        on_change=_write,
+        args=(key.name, widget),
+        placeholder="Choose runs",
+        help="In this order; the first is what the others are compared with.",
+    )
+    return contenders(chosen, rows)
+
+
+def choose_one(key: UrlKey, label: str, among: Sequence[Contender], default: int) -> int:
+    """Show a choice of one of some runs; return its position. `?KEY=`: beginning of its id."""
+    wanted = st.query_params.get(key.name)
+    position = min(default, len(among) - 1)
+    if wanted is not None:
+        matching = [k for k, one in enumerate(among) if wanted and one.run.startswith(wanted)]
+        if len(matching) == 1:
+            (position,) = matching
+        else:
+            widgets.notify(
+                f"The link asks for run “{plain(wanted)}” as {plain(label.lower())}, which is not"
+                " among those chosen."
+            )
+    widget = f"{key.name}_choice"
+    runs = {one.run: one for one in among}
+    st.session_state[widget] = among[position].run
+    st.session_state[key.name] = _written([among[position].run])
+    st.selectbox(
+        label,
+        list(runs),
+        format_func=lambda run: runs[run].label,
+        key=widget,
+        on_change=_write,
+        args=(key.name, widget),
+    )
+    return position
+
+
+def _found(current: Store, wanted: Sequence[str], rows: pd.DataFrame) -> list[str]:
+    """Return the full ids of runs by their beginnings, each once; tell of those that are not."""
+    found: dict[str, None] = {}
+    for text in wanted:
+        matching = [run for run in rows.index if run.startswith(text.lower())]
+        if len(matching) == 1:
+            found[matching[0]] = None
+            continue
+        known = store.runs(current)["id"].str.startswith(text.lower()).any()
+        why = "was not evaluated on this board" if known else "is not in the store"
+        if len(matching) > 1:
+            why = f"is the beginning of {len(matching)} ids"
+        widgets.notify(f"The link asks for run “{plain(text)}”, which {why}.")
+    return [*found]
+
+
+def contenders(chosen: Sequence[str], rows: pd.DataFrame) -> list[Contender]:
+    """Return runs as they stand beside each other. chosen: ids in rows, which are as `entries`."""
+    names = rows.loc[list(chosen), "name"]
+    shared = names.duplicated(keep=False)
+    return [
+        Contender(
+            run=run,
+            evaluation=int(rows.loc[run, "evaluation"]),
+            flip_test=bool(rows.loc[run, "flip_test"]),
+            label=f"{names[run]} · {run[:SHORT]}" if shared[run] else str(names[run]),
+        )
+        for run in chosen
+    ]
+
+
+def _written(runs: Sequence[str]) -> str:
+    return ",".join(run[:SHORT] for run in runs)
+
+
+def _write(parameter: str, widget: str) -> None:
+    chosen = st.session_state[widget]
+    st.query_params[parameter] = _written([chosen] if isinstance(chosen, str) else chosen)

@@ -1,0 +1,247 @@
+"""Plotly figures from arrays. Nothing here knows of Streamlit or of the store."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from drf import metrics
+from webapp.ui import theme
+from webapp.ui.text import percent
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure with what it is called and what a reader who cannot see it should hear.
+
+    help: a sentence on what to look for, if it does not speak for itself
+    """
+
+    title: str
+    figure: go.Figure
+    alt: str
+    help: str = ""
+
+
+def ced(errors: np.ndarray, norm: str) -> Chart:
+    """Return the cumulative error distribution, exact: one step per face, no grid.
+
+    errors: (n,) image errors as fractions. The axis ends beyond the larger threshold, where the
+    last FR and AUC are written; those of the smaller stand before it.
+    """
+    limit = 1.4 * max(metrics.THRESHOLDS)
+    shown = np.sort(errors[errors <= limit])
+    x = 100 * np.concatenate([[0.0], shown, [limit]])
+    faces = np.concatenate([[0.0], np.arange(1, len(shown) + 1), [len(shown)]])
+    y = 100 * faces / len(errors)
+    figure = go.Figure(
+        go.Scatter(
+            x=x,
+            y=y,
+            line={"shape": "hv", "color": theme.BLUE, "width": 2.5},
+            fill="tozeroy",
+            fillcolor="rgba(0, 114, 178, 0.08)",
+            hovertemplate="%{y:.1f} % of faces<extra></extra>",
+        ),
+        theme.layout(x=f"image error, % of the {norm} distance", y="faces, %"),
+    )
+    figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
+    figure.update_yaxes(range=[0, 102])
+    said = []
+    for threshold in metrics.THRESHOLDS:
+        failed = 100 * metrics.failure_rate(errors, threshold)
+        area = 100 * metrics.auc(errors, threshold)
+        _threshold(figure, threshold, failed, area)
+        said.append(f"at {threshold:.0%} FR {percent(failed)} and AUC {percent(area)}")
+    alt = f"Cumulative error distribution of {len(errors)} faces; {'; '.join(said)}."
+    return Chart("Cumulative error distribution", figure, alt)
+
+
+def _threshold(figure: go.Figure, threshold: float, failed: float, area: float) -> None:
+    side = "left" if threshold == max(metrics.THRESHOLDS) else "right"
+    rule(figure, 100 * threshold, theme.QUIET, 1)
+    figure.add_annotation(
+        x=100 * threshold,
+        y=0,
+        text=f"<b>{100 * threshold:.0f} %</b><br>FR {failed:.1f}<br>AUC {area:.1f}",
+        align="left",
+        showarrow=False,
+        xanchor=side,
+        yanchor="bottom",
+        xshift=-4 if side == "right" else 4,
+        yshift=6,
+        font={"size": 12},
+    )
+
+
+def rule(figure: go.Figure, x: float, colour: str, width: float = 1.5) -> None:
+    """Draw a dotted line through all panels of a figure. Plotly's own `add_vline` goes through
+    every subplot that there could be and takes ten times as long."""
+    line = {"color": colour, "width": width, "dash": "dot"}
+    figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, yref="paper", line=line)
+
+
+def histogram(errors: np.ndarray, norm: str) -> Chart:
+    """Return how the image errors are spread, (n,) fractions, with NME and median marked.
+
+    The last bar holds everything beyond the 99th percentile, so that one lost face does not squeeze
+    all others into the first.
+    """
+    values = 100 * errors
+    counts, edges = _bins(values)
+    figure = go.Figure(
+        _bars(counts, edges, theme.BLUE),
+        theme.layout(x=f"image error, % of the {norm} distance", y="faces"),
+    )
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(ticksuffix=" %")
+    mean, median = float(values.mean()), float(np.median(values))
+    _mark(figure, mean, f"NME {mean:.2f}", "left" if mean > median else "right")
+    _mark(figure, median, f"median {median:.2f}", "right" if mean > median else "left")
+    alt = f"Histogram of {len(errors)} errors: mean {percent(mean)}, median {percent(median)}."
+    return Chart("Distribution of errors", figure, alt)
+
+
+def strip(errors: np.ndarray, chosen: np.ndarray) -> Chart:
+    """Return how the image errors of a page's faces are spread, in a strip for above them; colour
+    is on bars that hold a chosen face. (n,) fractions, (n,) bool."""
+    counts, edges = _bins(100 * errors)
+    place = np.digitize(100 * errors[chosen], edges[1:-1])
+    taken = np.isin(np.arange(len(counts)), place)
+    figure = go.Figure(
+        _bars(counts, edges, [theme.BLUE if here else theme.QUIET for here in taken]),
+        theme.layout(x="", y="", height=96),
+    )
+    figure.update_layout(margin={"l": 0, "r": 0, "t": 4, "b": 4}, hovermode="closest")
+    figure.update_xaxes(ticksuffix=" %", showgrid=False, title_standoff=0)
+    figure.update_yaxes(visible=False)
+    alt = f"Histogram of {len(errors)} errors, {percent(100 * float(errors.mean()))} on average;"
+    return Chart("", figure, f"{alt} {int(chosen.sum())} of them are chosen.")
+
+
+def _bins(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts and edges of bars; the last one holds all beyond the 99th percentile."""
+    limit = max(float(np.percentile(values, 99)), 1e-6) * 1.02
+    bins = int(np.clip(2 * np.sqrt(len(values)), 8, 40))
+    return np.histogram(np.minimum(values, limit), bins=bins, range=(0, limit))
+
+
+def _bars(counts: np.ndarray, edges: np.ndarray, colour: str | list[str]) -> go.Bar:
+    return go.Bar(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=counts,
+        width=np.diff(edges) * 0.92,
+        marker={"color": colour, "line": {"width": 0}},
+        customdata=np.stack([edges[:-1], edges[1:]], axis=1),
+        hovertemplate="%{customdata[0]:.2f}–%{customdata[1]:.2f} %: %{y} faces<extra></extra>",
+    )
+
+
+def _mark(figure: go.Figure, x: float, text: str, side: str) -> None:
+    """Draw a thin line through the whole chart and write above it what it is."""
+    rule(figure, x, theme.VERMILLION)
+    figure.add_annotation(
+        x=x,
+        y=1.01,
+        yref="paper",
+        yanchor="bottom",
+        xanchor=side,
+        text=text,
+        showarrow=False,
+        font={"size": 12},
+    )
+
+
+_WORD_PX, _AXES_PX = 20, 100  # a line of text; what margins and axis take of a chart's height
+
+
+def mark(figure: go.Figure, x: float, end: float, text: str) -> None:
+    """Draw a thin line through all panels of a figure and write above it what it is, on the side
+    that has room; a legend goes above the word. end: of the axis, which starts at 0."""
+    figure.update_layout(legend_y=1 + _WORD_PX / (figure.layout.height - _AXES_PX))
+    _mark(figure, x, text, "right" if x > end / 2 else "left")
+
+
+def spans_decades(values: pd.Series) -> bool:
+    """Whether values are all positive and need a logarithmic axis. NaN counts nowhere."""
+    known = values.dropna()
+    return bool((known > 0).all() and known.max() > 10 * known.min())
+
+
+def log_axis(values: pd.Series) -> dict[str, Any]:
+    """Return a logarithmic axis for positive values, every label a whole number's: 1, 2, 5, 10, 20
+    (Plotly's own labels between decades are single digits); powers of ten alone from 1000 times on.
+    """
+    low, high = (math.log10(value) for value in (values.min(), values.max()))
+    steps = (1,) if high - low > 3 else (1, 2, 5)
+    powers = range(math.floor(low), math.floor(high) + 1)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def curves(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
+    """Return one chart per group of metrics: losses, validation, then everything else.
+
+    frame: (epoch, metric, value). Metrics are free: whatever a trainer records has its place. NMEs
+    are shown in percent. best_epoch is marked in each.
+    """
+    groups: dict[str, list[str]] = {}
+    for metric in frame["metric"].unique():
+        groups.setdefault(_group(metric), []).append(metric)
+    ordered = sorted(groups, key=lambda name: (name != _LOSS, name != _VALIDATION, name))
+    return [_curve(_title(name, groups[name]), groups[name], frame, best_epoch) for name in ordered]
+
+
+_LOSS, _VALIDATION = "Training loss", "Validation"
+_TITLES = {"lr": "Learning rate", "l1_px": "Error of the landmarks on val, px"}
+
+
+def _title(group: str, names: list[str]) -> str:
+    if group in (_LOSS, _VALIDATION) or len(names) > 1:
+        return group
+    return _TITLES.get(names[0], names[0])
+
+
+def _group(metric: str) -> str:
+    if metric.startswith(("loss", "train_loss")):
+        return _LOSS
+    if metric.startswith("val"):
+        return _VALIDATION
+    # Others differ in unit, so each family of names (gate_entropy, gate_max) has its own axes.
+    return metric.split("_")[0].split(".")[0]
+
+
+def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | None) -> Chart:
+    in_percent = all("nme" in name for name in names)
+    shown = frame.loc[frame["metric"].isin(names), "value"] * (100 if in_percent else 1)
+    axis = names[0] if len(names) == 1 else "loss" if title == _LOSS else "value"
+    axis = "NME, %" if in_percent else axis
+    figure = go.Figure(layout=theme.layout(x="epoch", y=axis, height=300))
+    said = []
+    for name, colour in zip(names, theme.LINES * len(names), strict=False):
+        rows = frame[frame["metric"] == name].sort_values("epoch")
+        values = rows["value"] * (100 if in_percent else 1)
+        figure.add_scatter(
+            x=rows["epoch"],
+            y=values,
+            name=name,
+            mode="lines" if len(rows) > 1 else "markers",
+            line={"color": colour, "width": 2},
+            hovertemplate="%{y:.4g}",
+        )
+        if values.notna().any():
+            said.append(f"{name} ends at {values.dropna().iloc[-1]:.4g}")
+    figure.update_layout(showlegend=len(names) > 1)
+    if title in (_LOSS, _VALIDATION) and spans_decades(shown):  # epoch 0 would flatten the rest
+        figure.update_yaxes(log_axis(shown))
+    if frame["epoch"].max() <= 10:
+        figure.update_xaxes(dtick=1)
+    if best_epoch is not None:
+        mark(figure, best_epoch, frame["epoch"].max(), f"best: epoch {best_epoch}")
+    summary = "; ".join(said) or "no finite value"
+    return Chart(title, figure, f"{title} against the epoch: {summary}.")

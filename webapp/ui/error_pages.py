@@ -1,0 +1,48 @@
+"""What visitors read where something went wrong: a sentence, never a traceback."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from drf.errors import DrfError
+from webapp import store
+from webapp.ui.text import plain
+
+_LOG = logging.getLogger("drf.webapp")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Say what went wrong in place of the rest of the page, or of a part of it that runs alone.
+
+    Every fragment and dialog needs this for itself: Streamlit runs it outside of the page.
+    """
+    try:
+        yield
+    except DrfError as error:  # the store went away, or broke, between two reads
+        unusable(error)
+    except Exception as error:  # whatever else it is
+        tell(error)
+
+
+def unusable(error: DrfError) -> None:
+    """Show why the store cannot be read, without the folders of the machine."""
+    st.title("This store cannot be shown")
+    sentence = str(error).replace(store.path(), store.shown_path())
+    st.error(plain(f"{sentence}."), icon=":material/database_off:")
+
+
+def tell(error: Exception) -> None:
+    """Log an error in full under a fresh reference, and show the visitor a sentence with it."""
+    reference = secrets.token_hex(4)
+    _LOG.error("reference %s", reference, exc_info=error)
+    st.error(
+        "This page could not be shown. Whoever runs the app finds the fault in its log, under"
+        f" reference {reference}.",
+        icon=":material/error:",
+    )
