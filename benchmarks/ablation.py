@@ -49,7 +49,7 @@ BASE: dict[str, object] = {
     "training.device": "cpu",
 }
 TREES, DEPTHS, SIGMAS, SEEDS = (1, 2, 4), (3, 6), (0.5, 2.0), (0, 1)
-QUICK: dict[str, object] = {"data.dataset": "synthetic", "data.size": 200}
+QUICK: dict[str, object] = {"data.dataset": "synthetic", "data.synthetic_train_size": 200}
 QUICK_EPOCHS = 2
 
 

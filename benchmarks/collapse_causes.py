@@ -26,7 +26,7 @@ from drf.training.loop import Trainer
 from experiments.request import Request, configure
 
 BASE = {
-    "data.points": "eyes",
+    "data.landmarks": "eyes",
     "data.input_size": 64,
     "model.backbone": "residual",
     "model.width": 16,
@@ -84,7 +84,7 @@ def train(
 ) -> dict[str, object]:
     """Train one row once; return its last readings, NME in percent."""
     options = BASE | change | {"training.epochs": epochs, "training.seed": seed}
-    config = configure(Request("notes/eyes-2000", options=options)).config
+    config = configure(Request("historical/eyes-2000", options=options)).config
     last = Last()
     outcome = Trainer(config, registry.build(config), *packs, folder, last).run()
     return {

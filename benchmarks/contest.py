@@ -47,7 +47,7 @@ from drf.alignment import Aligner
 from drf.data.boxes import gt_boxes
 from drf.data.sources import open_dataset
 from drf.errors import DrfError
-from drf.models.fuse_batchnorm import folded
+from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor
 from experiments.paths import Paths
 
@@ -94,7 +94,7 @@ def contestant(bout: Bout, ring: Ring) -> Contestant:
     if bout.row.kind == "ert":
         return ert.ErtAligner(ert.Ert(folder / ert.MODEL))
     model, _ = checkpoint.load_model(folder / checkpoint.BEST)
-    return Network(Aligner(Predictor(folded(model), torch.device("cpu"), "fp32")))
+    return Network(Aligner(Predictor(fuse_batchnorm(model), torch.device("cpu"), "fp32")))
 
 
 def faces(ring: Ring, n: int) -> Faces:
@@ -136,7 +136,7 @@ def main() -> int:
     effort = Effort("300w", options.minutes, options.threads)
     timed, seeds = TIMED_FACES, options.seeds
     if options.quick:
-        small = ("data.size=48", "data.input_size=64", "training.batch_size=16")
+        small = ("data.synthetic_train_size=48", "data.input_size=64", "training.batch_size=16")
         effort = Effort("synthetic", options.minutes, options.threads, epochs=1, settings=small)
         timed, seeds = 5, 1
     with contextlib.ExitStack() as stack:

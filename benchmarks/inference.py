@@ -32,7 +32,7 @@ from drf.errors import DrfError, UsageError
 from drf.forest.vector_forest import Inference, VectorForest
 from drf.models.base import Sample
 from drf.models.cascade_forest import CascadeForest
-from drf.models.fuse_batchnorm import folded
+from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor, predict
 from experiments.request import Request, configure
 
@@ -47,7 +47,7 @@ def build(preset: str, routing: str) -> CascadeForest:
     model = registry.build(configure(Request(preset, assignments=words)).config)
     if not isinstance(model, CascadeForest):
         raise UsageError(f"{preset} is no cascade: name presets of the family cascade-forest")
-    k, size = model.frame.n_points, model.frame.input_size
+    k, size = model.spec.n_points, model.spec.input_size
     shapes = 0.5 + 0.2 * torch.randn(1, k, 2) + 0.05 * torch.randn(256, k, 2)
     model.start(Sample(shapes, shapes, torch.rand(64, 3, size, size)))
     model.set_progress(1.0)
@@ -57,8 +57,8 @@ def build(preset: str, routing: str) -> CascadeForest:
 def steps(preset: str, batch: int) -> dict[str, Step]:
     """Return the whole model and its parts as steps, each on what it meets inside the model."""
     trained = build(preset, "soft")
-    model = folded(trained)
-    size = model.frame.input_size
+    model = fuse_batchnorm(trained)
+    size = model.spec.input_size
     images = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
     features = model.backbone(images)
     at = model.coarse.points(model.coarse(features.context))
@@ -73,7 +73,7 @@ def steps(preset: str, batch: int) -> dict[str, Step]:
         "exchange": lambda: [s.exchange(x) for s, x in zip(stages, looked, strict=True)],
     }
     for routing in ROUTINGS:
-        heads = [stage.head for stage in folded(build(preset, routing)).stages]
+        heads = [stage.head for stage in fuse_batchnorm(build(preset, routing)).stages]
         if all(isinstance(head, VectorForest) for head in heads):
             made[f"forests, {routing}"] = lambda h=heads: [
                 forest(x) for forest, x in zip(h, told, strict=True)
@@ -121,7 +121,7 @@ def accuracy(path: Path, root: Path | None) -> dict[str, float]:
     data = config.data
     faces = pack(open_dataset(data.dataset, root, size=data.size, seed=data.seed), "val", data.box)
     cascades = [module for module in model.modules() if isinstance(module, CascadeForest)]
-    known = landmarks.indices(data.points)
+    known = landmarks.indices(data.landmarks)
     found = {}
     for name, inference, k in BY_ROUTING:
         for cascade in cascades:

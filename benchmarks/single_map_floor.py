@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from drf import geometry, landmarks, metrics, shapes
-from drf.data.augment import plain_maps, warp_points
+from drf.data.augment import identity_affines, warp_points
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.sources import open_dataset
 from drf.heatmaps import HeatmapCodec
@@ -48,7 +48,7 @@ LIKE, LEAVES = (8, 32), (32, 512)
 def unit_points(faces: Pack) -> Tensor:
     """Return landmarks in the unit box, (n, 68, 2)."""
     points = torch.from_numpy(geometry.to_unit(faces.points, PACK_SIZE))
-    return warp_points(points, plain_maps(len(points))).float()
+    return warp_points(points, identity_affines(len(points))).float()
 
 
 def mixtures(train: Tensor, val: Tensor) -> dict[str, Tensor]:

@@ -33,7 +33,7 @@ def demo(
 
     places = Paths(db, data_root=None, box_file=None, cache=cache)
     for method in METHODS:
-        wanted = {"data.dataset": "synthetic", "data.size": FACES}
+        wanted = {"data.dataset": "synthetic", "data.synthetic_train_size": FACES}
         if method == "hourglass":
             wanted |= {"training.max_minutes": minutes, "training.epochs": 0}
         note(f"Training {method} on {FACES} synthetic faces …")

@@ -61,7 +61,7 @@ def train(
     named: dict[str, object] = {
         "data.dataset": dataset,
         "data.box": box,
-        "data.points": points,
+        "data.landmarks": points,
         "training.seed": seed,
         "training.epochs": epochs,
         "training.max_minutes": max_minutes,

@@ -17,7 +17,8 @@ from db.connection import writing
 from db.error_vectors import store_error_vectors
 from db.faces import store_faces
 from drf import metrics
-from drf.results import Evaluation, FaceCrop
+from drf.pictures import FaceCrop
+from drf.results import Evaluation
 
 StoredNorm = Literal["ocular", "pupil"]
 STORED_NORMS: tuple[StoredNorm, ...] = get_args(StoredNorm)

@@ -8,7 +8,7 @@ import numpy as np
 from sqlite_utils import Database
 
 from db.arrays import affine_to_blob, points_to_blob
-from drf.results import FaceCrop
+from drf.pictures import FaceCrop
 
 _SHOWN_IN = ("image_errors", "epoch_predictions", "leaf_faces")
 

@@ -22,7 +22,7 @@ from db.arrays import (
 from db.connection import writing
 from db.faces import drop_unshown, store_faces
 from db.runs import require_run
-from drf.results import FaceCrop, LeafGallery, LeafPicture
+from drf.pictures import FaceCrop, LeafGallery, LeafPicture
 
 KEPT_EPOCHS = 40
 """At most so many epochs of predictions are kept of a run."""

@@ -1,4 +1,4 @@
-"""What an application calls: a picture and a box in, 68 landmarks of the picture out."""
+"""What an application calls: a picture and a box in, the landmarks of the picture out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import geometry, landmarks
+from drf import geometry
 from drf.data.crops import cut
 from drf.prediction import Predictor
 
@@ -20,8 +20,8 @@ class Aligner:
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
-        self._size = predictor.model.frame.input_size
-        self._known = landmarks.indices(predictor.model.frame.points)
+        self._size = predictor.model.spec.input_size
+        self._known = predictor.model.spec.indices
 
     def prepare(self, picture: np.ndarray, box: np.ndarray) -> Tensor:
         """Cut the network's input: (H, W, 3) uint8 RGB, (3,) box (cx, cy, side) in 0-based
@@ -30,16 +30,18 @@ class Aligner:
         return crop.permute(2, 0, 1)[None].float().div_(255)
 
     def locate(self, images: Tensor, boxes: np.ndarray) -> np.ndarray:
-        """Return (B, 68, 2) float32 picture px for prepared images and their (B, 3) boxes; NaN at
+        """Return (B, K, 2) float32 picture px for prepared images and their (B, 3) boxes; NaN at
         landmarks that the model does not know."""
         unit = self.predictor.unit_points(images).cpu().numpy().astype(np.float64)
         crop_px = geometry.from_unit(unit, self._size)
-        points = np.full((len(unit), landmarks.N_POINTS, 2), np.nan, dtype=np.float32)
+        points = np.full(
+            (len(unit), self.predictor.model.spec.markup.n_points, 2), np.nan, dtype=np.float32
+        )
         points[:, self._known] = geometry.apply(
             geometry.crop_to_picture(boxes, self._size), crop_px
         )
         return points
 
     def __call__(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
-        """Return (68, 2) float32 picture px. As `prepare` and `locate`."""
+        """Return (K, 2) float32 picture px. As `prepare` and `locate`."""
         return self.locate(self.prepare(picture, box), box[None])[0]

@@ -21,12 +21,14 @@ from torch import Tensor
 from drf import registry
 from drf.config import RunConfig, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError
+from drf.markup import IBUG68, Markup
 from drf.models.backbones import Backbone
 from drf.models.base import LandmarkModel
 
 BEST, LAST = "best.safetensors", "last.safetensors"
-SPREAD = "spread"
-"""Where a header holds the model's `spread`; a run that did not come to its end has none."""
+COVARIANCE_SCALE = "covariance_scale"
+"""Key of a header for the model's `covariance_scale`; a run that was cut off has none. Version
+0.1.0 called it "spread"."""
 _HEADER = "drf"
 
 
@@ -73,30 +75,37 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(tensors, header)
 
 
-def describe(config: RunConfig) -> dict[str, Any]:
-    """Return what a header says of a configuration."""
-    return {"family": config.family, "config": config.flat()}
+def describe(config: RunConfig, markup: Markup) -> dict[str, Any]:
+    """Return the part of a header that says what model the tensors belong to."""
+    return {"family": config.family, "config": config.flat(), "markup": markup.as_dict()}
 
 
 def stored_config(header: dict[str, Any]) -> RunConfig:
-    """The inverse of `describe`."""
+    """Return the configuration that `describe` wrote."""
     return from_flat(header["family"], registry.family(header["family"]).config, header["config"])
+
+
+def stored_markup(header: dict[str, Any]) -> Markup:
+    """Return the markup that `describe` wrote. Checkpoints of version 0.1.0 have none: theirs is
+    IBUG68. Raises DrfError for a damaged one."""
+    try:
+        return Markup.from_dict(header["markup"]) if "markup" in header else IBUG68
+    except ValueError as error:
+        raise DrfError(f"the header of the checkpoint is damaged: {error}") from error
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[LandmarkModel, RunConfig]:
     """Rebuild the model of a `best.safetensors`, in evaluation mode."""
     checkpoint = load(path)
     config = stored_config(checkpoint.header)
-    model = registry.build(config)
+    model = registry.build(config, stored_markup(checkpoint.header))
     model.load_state_dict(checkpoint.under("model."))
-    model.spread = checkpoint.header.get(SPREAD, model.spread)
+    scale = checkpoint.header.get(COVARIANCE_SCALE, checkpoint.header.get("spread"))
+    model.covariance_scale = model.covariance_scale if scale is None else scale
     return model.eval().place(device), config
 
 
-# ---- from drf.checkpoint
-
-
-def adopt_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> None:
+def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> None:
     """Give a model the backbone of another run's `best.safetensors`, batch-norm statistics too.
 
     family: of the model · run: id of the other run, for messages. The other's family, landmark
@@ -116,7 +125,7 @@ def adopt_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: st
         )
     odd = _first_difference(ours.state_dict(), theirs)
     if odd is not None:
-        other = _backbone(registry.build(stored_config(saved.header)))
+        other = _backbone(registry.build(stored_config(saved.header), stored_markup(saved.header)))
         raise UsageError(
             f"the backbone of run {run[:8]} ({other and other.recipe}) does not fit this model's"
             f" ({ours.recipe}), first in {odd}: choose the same kind and width, or another run"

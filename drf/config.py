@@ -20,60 +20,113 @@ Source = str
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """limit: use only so many training faces (0: all) · size: of the synthetic training set."""
+class Range:
+    """low <= value <= high."""
 
-    dataset: Literal["synthetic", "300w"] = "synthetic"
-    box: Literal["gt", "gt_jitter", "file"] = "gt"
-    points: Literal["all", "eyes", "brows", "nose", "mouth", "jaw"] = "all"
-    input_size: Annotated[int, Range(32, 512)] = 128
-    limit: Annotated[int, Range(0, 10**6)] = 0
-    size: Annotated[int, Range(10, 10**6)] = 2000
-    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g}..{self.high:g}"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Faces and crops. Each key is described where it is declared, as in every class of options."""
+
+    dataset: Annotated[Literal["synthetic", "300w"], "Dataset to train on."] = "synthetic"
+    box: Annotated[
+        Literal["gt", "gt_jitter", "file"],
+        "Box protocol: which square of the picture the model is shown.",
+    ] = "gt"
+    landmarks: Annotated[
+        str, "Landmark subset of the dataset's markup, e.g. all, eyes or mouth."
+    ] = "all"
+    input_size: Annotated[int, Range(32, 512), "Side of the network's square input, px."] = 128
+    max_train_faces: Annotated[
+        int, Range(0, 10**6), "Use at most this many training faces; 0 uses all of them."
+    ] = 0
+    synthetic_train_size: Annotated[
+        int, Range(10, 10**6), "Number of training faces of the synthetic dataset."
+    ] = 2000
+    synthetic_seed: Annotated[int, Range(0, 2**31 - 1), "Random seed of the synthetic faces."] = 0
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """rotation: degrees, uniform in +- · scale, shift: standard deviations, fractions of the box
-    colour, blur: strengths in 0..1 · flip, occlusion: probabilities
-    """
+    """Random changes of each training picture, drawn anew in every epoch."""
 
-    flip: Annotated[float, Range(0, 1)] = 0.5
-    rotation: Annotated[float, Range(0, 180)] = 30.0
-    scale: Annotated[float, Range(0, 0.5)] = 0.08
-    shift: Annotated[float, Range(0, 0.5)] = 0.03
-    colour: Annotated[float, Range(0, 1)] = 0.25
-    blur: Annotated[float, Range(0, 1)] = 0.5
-    occlusion: Annotated[float, Range(0, 1)] = 0.3
+    flip: Annotated[float, Range(0, 1), "Probability of mirroring a face."] = 0.5
+    rotation: Annotated[
+        float, Range(0, 180), "Largest rotation, degrees; uniform in ±rotation."
+    ] = 20.0
+    scale: Annotated[
+        float, Range(0, 0.5), "Standard deviation of the logarithm of the scale factor."
+    ] = 0.06
+    shift: Annotated[
+        float, Range(0, 0.5), "Standard deviation of the shift, as a share of the box side."
+    ] = 0.03
+    colour: Annotated[
+        float, Range(0, 1), "Strength of random brightness, contrast, saturation and tint."
+    ] = 0.2
+    blur: Annotated[float, Range(0, 1), "Largest share of a 3x3 mean mixed into the picture."] = 0.3
+    occlusion: Annotated[
+        float, Range(0, 1), "Probability of covering a rectangle with a part of another face."
+    ] = 0.15
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """epochs: 0 means as many as max_minutes holds · max_minutes: 0 means no budget
-    optimiser: adamw, or muon for the backbone's convolutions and adamw for the rest
-    warmup: share of the run over which lr rises · ema: decay of the averaged weights per step
-    passes: over the training faces in an epoch, which ends with a validation; more for few faces
-    keep: what is evaluated later: the epoch that is best on val, or the last one
-    clip: largest gradient norm, 0 for none · deterministic: same seed, same machine, same digits
-    init_from: run whose backbone this one starts from, "" for random weights
-    """
+    """Optimisation, budget, and what is kept."""
 
-    epochs: Annotated[int, Range(0, 100_000)] = 30
-    max_minutes: Annotated[float, Range(0, 100_000)] = 0.0
-    batch_size: Annotated[int, Range(1, 4096)] = 16
-    optimiser: Literal["adamw", "muon"] = "adamw"
-    lr: Annotated[float, Range(0, 10)] = 1e-3
-    weight_decay: Annotated[float, Range(0, 10)] = 1e-2
-    warmup: Annotated[float, Range(0, 0.5)] = 0.05
-    ema: Annotated[float, Range(0, 0.99999)] = 0.998
-    clip: Annotated[float, Range(0, 1e6)] = 0.0
-    passes: Annotated[int, Range(1, 10_000)] = 1
-    keep: Literal["best", "last"] = "best"
-    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    deterministic: bool = False
-    init_from: str = ""
+    epochs: Annotated[
+        int, Range(0, 100_000), "Number of epochs; 0 trains until training.max_minutes is used up."
+    ] = 30
+    max_minutes: Annotated[
+        float, Range(0, 100_000), "Time budget of the training in minutes; 0 sets no budget."
+    ] = 0.0
+    batch_size: Annotated[int, Range(1, 4096), "Faces in one optimiser step."] = 16
+    optimiser: Annotated[
+        Literal["adamw", "muon"],
+        "adamw, or muon for the backbone's convolutions and adamw for all other weights.",
+    ] = "adamw"
+    lr: Annotated[float, Range(0, 10), "Peak learning rate."] = 3e-3
+    weight_decay: Annotated[float, Range(0, 10), "Decoupled weight decay."] = 1e-2
+    lr_warmup: Annotated[
+        float, Range(0, 0.5), "Share of the run over which the learning rate rises from 0."
+    ] = 0.05
+    ema_decay: Annotated[
+        float, Range(0, 0.99999), "Decay per step of the moving average of the weights."
+    ] = 0.998
+    grad_clip: Annotated[float, Range(0, 1e6), "Largest norm of the gradient; 0 does not clip."] = (
+        0.0
+    )
+    passes_per_epoch: Annotated[
+        int,
+        Range(1, 10_000),
+        "Passes over the training faces in one epoch; raise it where faces are few.",
+    ] = 1
+    checkpoint: Annotated[
+        Literal["best", "last"],
+        "Epoch that is evaluated later: the one with the lowest validation NME, or the last.",
+    ] = "best"
+    seed: Annotated[
+        int, Range(0, 2**31 - 1), "Random seed for weights, data order and augmentation."
+    ] = 0
+    device: Annotated[Literal["auto", "cpu", "cuda"], "Device to train on."] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        "Number format of matrix products; auto takes bf16 where the hardware multiplies it.",
+    ] = "auto"
+    deterministic: Annotated[
+        bool, "Repeat a run to the last digit on the same machine with the same seed."
+    ] = False
+    init_from: Annotated[
+        str, "Run whose backbone weights this run starts from; empty for random weights."
+    ] = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +149,20 @@ class RunConfig:
 
 
 _SECTIONS = ("data", "model", "training", "augment")
+
+OLD_KEYS = {
+    "data.points": "data.landmarks",
+    "data.limit": "data.max_train_faces",
+    "data.size": "data.synthetic_train_size",
+    "data.seed": "data.synthetic_seed",
+    "training.warmup": "training.lr_warmup",
+    "training.ema": "training.ema_decay",
+    "training.clip": "training.grad_clip",
+    "training.passes": "training.passes_per_epoch",
+    "training.keep": "training.checkpoint",
+}
+"""Keys of version 0.1.0 -> what they are called today. Configuration files, --set, checkpoints and
+stored runs may use either."""
 
 FROM_CODE = "default"
 
@@ -164,9 +231,10 @@ def resolve(
     values: dict[str, object] = {}
     sources = dict.fromkeys(sorted(known), FROM_CODE)
     for source, layer in layers:
-        for key, value in layer.items():
+        for given, value in layer.items():
+            key = OLD_KEYS.get(given, given)
             if key not in known:
-                raise UsageError(f"unknown key {key!r} ({source}){nearest(key, known)}")
+                raise UsageError(f"unknown key {given!r} ({source}){nearest(given, known)}")
             values[key], sources[key] = value, source
     built = {name: _build(cls, name, values, sources) for name, cls in sections.items()}
     return Resolved(RunConfig(family=family, **built), sources)
@@ -215,20 +283,3 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {matches[0]!r}?" if matches else f"; known: {', '.join(sorted(known))}"
-
-
-# ---- from drf.config
-
-
-@dataclass(frozen=True)
-class Range:
-    """low <= value <= high."""
-
-    low: float
-    high: float
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.low:g}..{self.high:g}"

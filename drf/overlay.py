@@ -10,8 +10,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from drf import landmarks
 from drf.errors import DataError
+from drf.markup import Markup
 
 GROUND_TRUTH = (86, 180, 233)
 """Okabe and Ito's sky blue, RGB."""
@@ -22,7 +22,6 @@ ERROR = (213, 94, 0)
 
 _HALO_OPACITY = 0.45
 _SUBPIXEL_BITS = 4
-_OUTLINES = landmarks.outlines()
 
 
 def draw(
@@ -30,14 +29,16 @@ def draw(
     ground_truth: np.ndarray | None,
     prediction: np.ndarray | None = None,
     *,
+    markup: Markup,
     scale: float = 2.0,
     error_segments: bool = False,
 ) -> np.ndarray:
     """Return the enlarged crop with the landmarks on it, (H * scale, W * scale, 3) uint8 RGB.
 
     crop            (H, W, 3) uint8 RGB
-    ground_truth    (68, 2) crop px, pixel centres at integers; or None
-    prediction      (68, 2) crop px; or None
+    ground_truth    (K, 2) crop px, pixel centres at integers; or None
+    prediction      (K, 2) crop px; or None
+    markup          of the landmarks; its outlines are drawn
     scale           output px per crop px; lines are antialiased at the output's resolution
     error_segments  whether a line joins every predicted point to its true place
 
@@ -51,21 +52,21 @@ def draw(
         raise ValueError("error segments need both the ground truth and the prediction")
     canvas = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     pen = max(canvas.shape[:2]) / 320
-    truth = None if ground_truth is None else _enlarged(ground_truth, scale, canvas)
-    guess = None if prediction is None else _enlarged(prediction, scale, canvas)
+    truth = None if ground_truth is None else _enlarged(ground_truth, markup, scale, canvas)
+    guess = None if prediction is None else _enlarged(prediction, markup, scale, canvas)
 
     halo = canvas.copy()
     for points in (truth, guess):
         if points is not None:
-            _outline(halo, points, (0, 0, 0), 3.2 * pen)
+            _outline(halo, points, markup, (0, 0, 0), 3.2 * pen)
             _discs(halo, points, (0, 0, 0), 2.6 * pen)
     canvas = cv2.addWeighted(halo, _HALO_OPACITY, canvas, 1 - _HALO_OPACITY, 0)
 
     if truth is not None:
-        _outline(canvas, truth, GROUND_TRUTH, pen)
+        _outline(canvas, truth, markup, GROUND_TRUTH, pen)
         _rings(canvas, truth, GROUND_TRUTH, 1.7 * pen, pen)
     if guess is not None:
-        _outline(canvas, guess, PREDICTION, pen)
+        _outline(canvas, guess, markup, PREDICTION, pen)
         _discs(canvas, guess, PREDICTION, 1.7 * pen)
     if error_segments and truth is not None and guess is not None:
         pairs = np.stack([truth, guess], axis=1)
@@ -99,10 +100,10 @@ def decode_jpeg(data: bytes) -> np.ndarray:
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def _enlarged(points: np.ndarray, scale: float, canvas: np.ndarray) -> np.ndarray:
+def _enlarged(points: np.ndarray, markup: Markup, scale: float, canvas: np.ndarray) -> np.ndarray:
     points = np.asarray(points, dtype=np.float64)
-    if points.shape != (landmarks.N_POINTS, 2) or np.isnan(points).all():
-        raise ValueError(f"need ({landmarks.N_POINTS}, 2) points, got {points.shape} or only NaN")
+    if points.shape != (markup.n_points, 2) or np.isnan(points).all():
+        raise ValueError(f"need ({markup.n_points}, 2) points, got {points.shape} or only NaN")
     # Pixel centres at integers: the centre of pixel 0 moves to (scale - 1) / 2.
     enlarged = (points + 0.5) * scale - 0.5
     reach = 8 * max(canvas.shape[:2])  # cv2 takes 32-bit fixed point, a wild prediction may not fit
@@ -119,9 +120,13 @@ def _line(width_px: float) -> tuple[int, int, int]:
 
 
 def _outline(
-    canvas: np.ndarray, points: np.ndarray, colour: tuple[int, int, int], width_px: float
+    canvas: np.ndarray,
+    points: np.ndarray,
+    markup: Markup,
+    colour: tuple[int, int, int],
+    width_px: float,
 ) -> None:
-    known = [outline for outline in _OUTLINES if np.isfinite(points[outline]).all()]
+    known = [outline for outline in markup.outlines() if np.isfinite(points[outline]).all()]
     for outline in known:
         cv2.polylines(canvas, [_fixed(points[outline])], False, colour, *_line(width_px))
 

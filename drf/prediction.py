@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import geometry, landmarks
-from drf.data.augment import plain_maps, unwarp_points, warp
+from drf import geometry
+from drf.data.augment import identity_affines, unwarp_points, warp
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.hardware import autocast
 from drf.models.base import LandmarkModel
 from drf.overlay import encode_jpeg
-from drf.results import Evaluation, FaceCrop
+from drf.pictures import FaceCrop
+from drf.results import Evaluation
 
 BATCH = 32
 
@@ -58,16 +59,16 @@ class Predictor:
 
         Those of a face and its mirror image are averaged as if the two predictions erred alike,
         which they nearly do: independent errors would halve them. Mirroring turns the sign of xy.
-        The model's `spread` is in them.
+        The model's `covariance_scale` is in them.
         """
         found = [self.model.covariances(one) for one in outputs]
         if found[0] is None:
             return None
         if len(found) == 1:
-            return self.model.spread * found[0].float()
+            return self.model.covariance_scale * found[0].float()
         mirrored = found[1].float()[:, self._flip]  # type: ignore[union-attr]
         signs = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], device=mirrored.device)
-        return self.model.spread * (found[0].float() + mirrored * signs) / 2
+        return self.model.covariance_scale * (found[0].float() + mirrored * signs) / 2
 
     def unit_points(self, images: Tensor) -> Tensor:
         """Return (B, K, 2) float32 unit box for (B, 3, S, S) images in 0..1 on the device."""
@@ -75,14 +76,15 @@ class Predictor:
 
     @property
     def _flip(self) -> np.ndarray:
-        return flip_permutation(self.model.frame.points)
+        spec = self.model.spec
+        return spec.markup.flip_permutation(spec.landmarks)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """points       (n, 68, 2) float32 picture px, NaN at the landmarks the model does not know
+    """points       (n, K, 2) float32 picture px, NaN at the landmarks the model does not know
     ms_per_face  milliseconds of the model alone, without covariances
-    covariances  (n, 68, 2, 2) float32 squared picture px, NaN likewise; None where the model does
+    covariances  (n, K, 2, 2) float32 squared picture px, NaN likewise; None where the model does
                  not say or was not asked
     """
 
@@ -104,15 +106,15 @@ def predict(
     on_batch hears the number of faces done, on_outputs what the model returned for each batch of
     unmirrored pictures. covariances: whether to ask for them.
     """
-    size, n = predictor.model.frame.input_size, len(pack.names)
-    known = landmarks.indices(predictor.model.frame.points)
-    points = np.full((n, landmarks.N_POINTS, 2), np.nan, dtype=np.float32)
+    size, n = predictor.model.spec.input_size, len(pack.names)
+    known = predictor.model.spec.indices
+    points = np.full((n, pack.markup.n_points, 2), np.nan, dtype=np.float32)
     spreads: list[np.ndarray] = []
     seconds = 0.0
     for first in range(0, n, BATCH):
         rows = slice(first, first + BATCH)
         crops = torch.from_numpy(np.array(pack.crops[rows])).to(predictor.device)
-        maps = plain_maps(len(crops), predictor.device)
+        maps = identity_affines(len(crops), predictor.device)
         images = warp(crops, maps, size)
         started = time.perf_counter()
         outputs = predictor.outputs(images)
@@ -140,15 +142,6 @@ def _in_picture(covariances: np.ndarray, to_picture: np.ndarray) -> np.ndarray:
     return jacobian @ covariances @ jacobian.swapaxes(-1, -2)
 
 
-def flip_permutation(points: str) -> np.ndarray:
-    """Return the flip permutation within a landmark subset: (K,) positions in `indices(points)`."""
-    known = landmarks.indices(points)
-    return np.searchsorted(known, landmarks.FLIP[known])
-
-
-# ---- from drf.prediction
-
-
 def evaluate(
     predictor: Predictor, pack: Pack, on_batch: Callable[[int], None] | None = None
 ) -> Evaluation:
@@ -158,13 +151,15 @@ def evaluate(
         dataset=str(pack.manifest["dataset"]),
         subset=str(pack.manifest["subset"]),
         names=pack.names,
+        markup=pack.markup,
+        landmarks=predictor.model.spec.landmarks,
         ground_truth=pack.picture_points,
         predictions=predicted.points,
-        points=predictor.model.frame.points,
         box=str(pack.manifest["box"]),
         flip_test=predictor.flip_test,
         manifest=pack.manifest,
         ms_per_face=predicted.ms_per_face,
+        visibility=pack.visibility,
         covariances=predicted.covariances,
     )
 
@@ -173,4 +168,5 @@ def face_crops(pack: Pack, positions: Iterable[int] | None = None) -> Iterator[F
     """Yield the crops of all faces, or of those at some positions, as the store keeps them."""
     for i in range(len(pack.names)) if positions is None else positions:
         jpeg = encode_jpeg(np.asarray(pack.crops[i]))
-        yield FaceCrop(pack.names[i], pack.picture_points[i], jpeg, pack.to_picture[i])
+        seen = None if pack.visibility is None else pack.visibility[i]
+        yield FaceCrop(pack.names[i], pack.picture_points[i], jpeg, pack.to_picture[i], seen)

@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from drf.config import RunConfig, nearest
 from drf.errors import UsageError
-from drf.models.base import Frame, LandmarkModel
+from drf.markup import Markup
+from drf.models.base import InputSpec, LandmarkModel
 from drf.models.cascade_forest import CascadeForest, CascadeForestConfig
 from drf.models.cnn_heatmap import CnnHeatmap, CnnHeatmapConfig
 from drf.models.committee import Committee, CommitteeConfig
@@ -24,10 +25,10 @@ from drf.models.single_map import SingleMapConfig, SingleMapForest
 
 @dataclass(frozen=True)
 class Family:
-    """config: its dataclass of options · build: (config, frame) -> model."""
+    """config: its dataclass of options · build: (config, spec) -> model."""
 
     config: type
-    build: Callable[[Any, Frame], LandmarkModel]
+    build: Callable[[Any, InputSpec], LandmarkModel]
 
 
 FAMILIES: dict[str, Family] = {
@@ -49,12 +50,14 @@ def family(name: str) -> Family:
     return FAMILIES[name]
 
 
-def build(config: RunConfig) -> LandmarkModel:
-    """Return a new model for a configuration; its weights follow from training.seed alone."""
-    frame = Frame(config.data.input_size, config.data.points)
+def build(config: RunConfig, markup: Markup) -> LandmarkModel:
+    """Return a new model for a configuration and the markup of its faces; its weights follow from
+    training.seed alone. Raises UsageError for a landmark subset that the markup does not have."""
+    spec = InputSpec(config.data.input_size, markup, config.data.landmarks)
+    markup.indices(spec.landmarks)
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
-        return family(config.family).build(config.model, frame)
+        return family(config.family).build(config.model, spec)
 
 
 def count_params(model: LandmarkModel) -> int:
@@ -65,7 +68,7 @@ def count_params(model: LandmarkModel) -> int:
 @torch.no_grad()
 def count_macs(model: LandmarkModel) -> int:
     """Return the multiply-accumulates of one face: convolutions and matrix products alone."""
-    size = model.frame.input_size
+    size = model.spec.input_size
     training = model.training
     model.eval()
     device = next((t.device for t in [*model.parameters(), *model.buffers()]), torch.device("cpu"))

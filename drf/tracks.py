@@ -26,8 +26,8 @@ TRACKS = {
         {
             "data.dataset": "300w",
             "data.box": "gt",
-            "data.points": "all",
-            "data.limit": 0,
+            "data.landmarks": "all",
+            "data.max_train_faces": 0,
             "training.epochs": 0,
             "training.max_minutes": 10.0,
             "training.device": "cpu",

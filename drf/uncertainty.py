@@ -89,7 +89,7 @@ def share_inside(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.
     return float(np.mean(squared_distances(offsets, covariances) <= _limit(level)))
 
 
-def spread_to_hold(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.95) -> float:
+def scale_to_hold(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.95) -> float:
     """Return the s for which ellipses of s S hold the truth as often as their level says:
 
         s = Q_level(d^T S^-1 d) / (-2 ln(1 - level))

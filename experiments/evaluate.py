@@ -13,10 +13,9 @@ from db.evaluations import record_evaluation
 from db.location import run_folder
 from drf import checkpoint, hardware, prediction, tracks
 from drf.config import RunConfig
-from drf.data.sources import open_dataset
-from drf.models.fuse_batchnorm import folded
+from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor
-from experiments.packs import load_packs
+from experiments.packs import dataset_of, load_packs
 from experiments.paths import Paths, origin
 
 
@@ -31,35 +30,33 @@ class EvaluationSpec:
     precision: str = "auto"
 
 
-def evaluate_run(text: str, target: EvaluationSpec, places: Paths) -> dict[str, Any]:
+def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, Any]:
     """Evaluate a run's best checkpoint, store the result and return its leaderboard entry.
 
     Raises NotFoundError for a run that matches none or several or has no checkpoint yet.
     """
-    with contextlib.closing(open_reader(places.db)) as reader:
+    with contextlib.closing(open_reader(paths.db)) as reader:
         run = reads.find_run(reader, text)
         track = reads.run(reader, run)["track"]
-    folder = run_folder(places.db, run)
+    folder = run_folder(paths.db, run)
     device = hardware.choose_device(target.device)
     model, config = checkpoint.load_model(folder / checkpoint.BEST, device)
-    places = origin(folder, places)
-    subset = target.subset or _usual_subset(config, track, places)
-    (pack,) = load_packs(config, [subset], places, box=target.box)
+    paths = origin(folder, paths)
+    subset = target.subset or _default_subset(config, track, paths)
+    (pack,) = load_packs(config, [subset], paths, box=target.box)
     precision = hardware.choose_precision(target.precision, device)
-    predictor = Predictor(folded(model), device, precision, target.flip_test)
+    predictor = Predictor(fuse_batchnorm(model), device, precision, target.flip_test)
     result = prediction.evaluate(predictor, pack)
     crops = list(prediction.face_crops(pack))
-    store = open_store(places.db)
+    store = open_store(paths.db)
     identity = record_evaluation(store, run, result, crops, checkpoint=checkpoint.BEST)
     store.close()
-    with contextlib.closing(open_reader(places.db)) as reader:
-        board = reads.leaderboard(reader, points=config.data.points)
+    with contextlib.closing(open_reader(paths.db)) as reader:
+        board = reads.leaderboard(reader, landmarks=config.data.landmarks)
     return entry(board[board["evaluation"] == identity].iloc[0])
 
 
-def _usual_subset(config: RunConfig, track: str | None, places: Paths) -> str:
+def _default_subset(config: RunConfig, track: str | None, paths: Paths) -> str:
     if track is not None:
         return tracks.get(track).subset
-    data = config.data
-    dataset = open_dataset(data.dataset, places.data_root, seed=data.seed, size=data.size)
-    return dataset.usual_test_subset()
+    return dataset_of(config, paths).default_test_subset()

@@ -1,38 +1,43 @@
-"""Packs for a configuration, with progress on stderr."""
+"""The faces of a run: its dataset, and packs of subsets with progress on stderr."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from drf.config import RunConfig
+from drf.data.dataset import Dataset
 from drf.data.packs import Pack, pack
 from drf.data.sources import open_dataset
+from experiments.paths import Paths
 from experiments.progress import bar
 
-if TYPE_CHECKING:
-    from experiments.paths import Paths
+
+def dataset_of(config: RunConfig, paths: Paths) -> Dataset:
+    """Return the dataset of a configuration. Raises as `open_dataset`."""
+    data = config.data
+    return open_dataset(
+        data.dataset, paths.data_root, seed=data.synthetic_seed, size=data.synthetic_train_size
+    )
 
 
 def load_packs(
-    config: RunConfig, subsets: Sequence[str], places: Paths, box: str | None = None
+    config: RunConfig, subsets: Sequence[str], paths: Paths, box: str | None = None
 ) -> list[Pack]:
     """Return packs of subsets of the run's dataset, made now where the cache has none.
 
-    The limit on faces counts for `train` alone. box: in place of the run's own protocol.
+    data.max_train_faces limits `train` alone. box: in place of the run's own protocol.
     """
-    data = config.data
-    dataset = open_dataset(data.dataset, places.data_root, seed=data.seed, size=data.size)
+    dataset = dataset_of(config, paths)
     packs = []
     for subset in subsets:
         with bar(f"packing {subset}") as advance:
             packed = pack(
                 dataset,
                 subset,
-                box or data.box,
-                places.cache,
-                box_file=places.box_file,
-                limit=(data.limit or None) if subset == "train" else None,
+                box or config.data.box,
+                paths.cache,
+                box_file=paths.box_file,
+                limit=(config.data.max_train_faces or None) if subset == "train" else None,
                 progress=advance,
             )
         packs.append(packed)

@@ -17,24 +17,24 @@ class Paths:
     cache: Path | None
 
 
-def origin(folder: Path, places: Paths) -> Paths:
-    """Return places, with what the run was trained on where the user named nothing else."""
+def origin(folder: Path, paths: Paths) -> Paths:
+    """Return paths, with what the run was trained on where the user named nothing else."""
     try:
         known = json.loads((folder / "origin.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return places
+        return paths
     root, box_file = known.get("data_root"), known.get("box_file")
     return Paths(
-        db=places.db,
-        data_root=places.data_root or (Path(root) if root else None),
-        box_file=places.box_file or (Path(box_file) if box_file else None),
-        cache=places.cache,
+        db=paths.db,
+        data_root=paths.data_root or (Path(root) if root else None),
+        box_file=paths.box_file or (Path(box_file) if box_file else None),
+        cache=paths.cache,
     )
 
 
-def write_origin(folder: Path, places: Paths) -> None:
+def write_origin(folder: Path, paths: Paths) -> None:
     """Keep the user's paths beside the checkpoints: the store is for sharing and holds none."""
-    known = {"data_root": places.data_root, "box_file": places.box_file}
+    known = {"data_root": paths.data_root, "box_file": paths.box_file}
     text = json.dumps({key: path and str(path.resolve()) for key, path in known.items()})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "origin.json").write_text(text, encoding="utf-8")

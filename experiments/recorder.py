@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from sqlite_utils import Database
 
-    from drf.results import FaceCrop, LeafGallery
+    from drf.pictures import FaceCrop, LeafGallery
     from drf.training.loop import Progress as RunProgress
 
 BEAT_EVERY_S = 5.0

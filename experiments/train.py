@@ -17,7 +17,7 @@ from db.connection import open_reader, open_store
 from db.location import run_folder
 from db.runs import NewRun, end_run, resume_run, start_run
 from drf import checkpoint, hardware, registry, tracks
-from drf.checkpoint import adopt_backbone
+from drf.checkpoint import load_backbone
 from drf.config import RunConfig, from_flat
 from drf.data.packs import Pack
 from drf.errors import DrfError, UsageError
@@ -25,7 +25,7 @@ from drf.models.base import LandmarkModel
 from drf.training.loop import Outcome, Trainer
 from drf.training.schedule import Schedule
 from experiments import provenance
-from experiments.packs import load_packs
+from experiments.packs import dataset_of, load_packs
 from experiments.paths import Paths, origin, write_origin
 from experiments.progress import console
 from experiments.recorder import Recorder
@@ -66,42 +66,44 @@ class Result:
         return {"interrupted": 130, "collapsed": 1}.get(self.outcome.state, 0)
 
 
-def train_new_run(request: Request, places: Paths, name: str | None = None) -> Result:
+def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Result:
     """Train a new run. Raises UsageError, before anything is stored, for what cannot be met."""
     resolved = configure(request)
     config = resolved.config
     device = hardware.choose_device(config.training.device)
     precision = hardware.choose_precision(config.training.precision, device)
-    model = registry.build(config)
+    model = registry.build(config, dataset_of(config, paths).markup)
     Schedule.plan(config.training, steps_per_epoch=1)
-    config = _initialised(config, model, places)
-    train, val = load_packs(config, ("train", "val"), places)
-    store = open_store(places.db)
+    config = _initialised(config, model, paths)
+    train, val = load_packs(config, ("train", "val"), paths)
+    store = open_store(paths.db)
+    params = registry.count_params(model)
     new = NewRun(
         name=name or request.preset,
         family=config.family,
         preset=request.preset,
         dataset=config.data.dataset,
         track=request.track,
-        points=config.data.points,
+        landmarks=config.data.landmarks,
+        markup=train.markup,
         seed=config.training.seed,
-        epochs=config.training.epochs or None if registry.count_params(model) else None,
+        epochs=(config.training.epochs or None) if params else None,
         config=config.flat(),
         sources=resolved.sources,
         provenance=provenance.collect(device, precision),
         manifest=train.manifest,
-        params=registry.count_params(model),
+        params=params,
         macs=registry.count_macs(model),
     )
     run = start_run(store, new)
-    folder = run_folder(places.db, run)
+    folder = run_folder(paths.db, run)
     with _recorded(store, run):
-        write_origin(folder, places)
+        write_origin(folder, paths)
         outcome = _train(store, run, config, model, train, val, folder)
     return Result(run, new.name, outcome)
 
 
-def _initialised(config: RunConfig, model: LandmarkModel, places: Paths) -> RunConfig:
+def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunConfig:
     """Start a model from another run's backbone where the configuration says so.
 
     Returns the configuration with the full id of that run: names and short ids can change their
@@ -109,31 +111,31 @@ def _initialised(config: RunConfig, model: LandmarkModel, places: Paths) -> RunC
     """
     if not config.training.init_from:
         return config
-    with contextlib.closing(open_reader(places.db)) as reader:
+    with contextlib.closing(open_reader(paths.db)) as reader:
         run = reads.find_run(reader, config.training.init_from)
-    saved = checkpoint.load(run_folder(places.db, run) / checkpoint.BEST)
-    adopt_backbone(model, config.family, saved, run)
+    saved = checkpoint.load(run_folder(paths.db, run) / checkpoint.BEST)
+    load_backbone(model, config.family, saved, run)
     return replace(config, training=replace(config.training, init_from=run))
 
 
-def resume_training(text: str, changes: dict[str, object], places: Paths) -> Result:
+def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Result:
     """Go on with a run from its last checkpoint, to the digits of a run that was never stopped."""
-    with contextlib.closing(open_reader(places.db)) as reader:
+    with contextlib.closing(open_reader(paths.db)) as reader:
         run = reads.find_run(reader, text)
         stored = reads.run(reader, run)
     if stored["track"] is not None:
         tracks.refuse_changes(tracks.get(stored["track"]), "option", changes)
-    folder = run_folder(places.db, run)
+    folder = run_folder(paths.db, run)
     saved = checkpoint.load(folder / checkpoint.LAST)
     family = saved.header["family"]
     model_config = registry.family(family).config
     config = from_flat(family, model_config, saved.header["config"] | changes)
-    places = origin(folder, places)
-    train, val = load_packs(config, ("train", "val"), places)
-    store = open_store(places.db)
+    paths = origin(folder, paths)
+    train, val = load_packs(config, ("train", "val"), paths)
+    store = open_store(paths.db)
     resume_run(store, run, changes)
     with _recorded(store, run):
-        model = registry.build(config)
+        model = registry.build(config, train.markup)
         outcome = _train(store, run, config, model, train, val, folder, saved)
     return Result(run, stored["name"], outcome)
 

@@ -20,14 +20,14 @@ def test_layers_in_order_and_named(tmp_path) -> None:
     request = Request(
         "hourglass",
         file=file,
-        assignments=("training.ema=0.25", "training.batch_size=8"),
+        assignments=("training.ema_decay=0.25", "training.batch_size=8"),
         options={"training.batch_size": 16},
     )
     resolved = configure(request)
     training = resolved.config.training
     assert (training.lr, training.ema, training.batch_size) == (0.5, 0.25, 16)
     assert resolved.sources["training.lr"] == "file mine.toml"
-    assert resolved.sources["training.ema"] == "--set"
+    assert resolved.sources["training.ema_decay"] == "--set"
     assert resolved.sources["training.batch_size"] == "option"
     assert resolved.sources["augment.blur"] in ("default", "preset hourglass")
     assert resolved.sources.keys() == resolved.config.flat().keys()

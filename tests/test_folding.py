@@ -6,7 +6,7 @@ from torch import nn
 
 from drf import registry
 from drf.models.base import Sample
-from drf.models.fuse_batchnorm import folded
+from drf.models.fuse_batchnorm import fuse_batchnorm
 from experiments.request import Request, configure
 
 SMALL = {"data.input_size": 64}
@@ -35,7 +35,7 @@ def trained(family: str):
 def test_the_points_stay(family: str) -> None:
     model = trained(family)
     images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    light = folded(model)
+    light = fuse_batchnorm(model)
     expected, found = (m.points(m(images)) for m in (model, light))
     assert (found - expected).abs().max() < 1e-4
     kinds = [type(m) for m in light.modules()]
@@ -45,7 +45,7 @@ def test_the_points_stay(family: str) -> None:
 def test_the_model_itself_is_left_alone() -> None:
     model = trained("hourglass")
     names = list(model.state_dict())
-    light = folded(model)
+    light = fuse_batchnorm(model)
     assert list(model.state_dict()) == names
     assert not light.training
     weights = next(m for m in light.modules() if isinstance(m, nn.Conv2d)).weight

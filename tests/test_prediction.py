@@ -18,7 +18,7 @@ class BrightSpot(LandmarkModel):
         cells = (torch.arange(images.shape[-1]) + 0.5) / images.shape[-1]
         mass = mass / mass.sum(dim=(1, 2), keepdim=True)
         spot = torch.stack([(mass.sum(dim=axis) * cells).sum(dim=1) for axis in (1, 2)], dim=1)
-        return spot[:, None].expand(-1, self.frame.n_points, -1)
+        return spot[:, None].expand(-1, self.spec.n_points, -1)
 
     def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         raise NotImplementedError

@@ -28,7 +28,7 @@ from db import connection, covariances, gallery, methods, paired, reads, setting
 from db.paired import Paired
 from db.sqlite_errors import as_drf_error
 from db.views import View
-from drf.results import LeafPicture
+from drf.pictures import LeafPicture
 
 # Tables here are small and looked at value by value, which takes pandas a tenth of the time where
 # strings are Python's own and not Arrow's.

@@ -15,7 +15,7 @@ class BackboneAlone(LandmarkModel):
     """The backbone of a model, under a loss that costs nothing at the levels the model uses."""
 
     def __init__(self, model: LandmarkModel, levels: list[str]) -> None:
-        super().__init__(model.frame)
+        super().__init__(model.spec)
         self.backbone, self.levels = copy.deepcopy(model.backbone), levels
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -44,9 +44,14 @@ def settings(effort: Effort) -> ErtConfig:
 def config(seed: int, effort: Effort) -> dict[str, object]:
     """Return the flat configuration that is stored with a run."""
     model = {f"model.{key}": value for key, value in asdict(settings(effort)).items()}
-    data = {"data.dataset": effort.dataset, "data.box": "gt", "data.points": "all"}
-    size = parse_assignments(effort.settings).get("data.size")
-    return data | ({"data.size": size} if size else {}) | model | {"training.seed": seed}
+    data = {"data.dataset": effort.dataset, "data.box": "gt", "data.landmarks": "all"}
+    size = parse_assignments(effort.settings).get("data.synthetic_train_size")
+    return (
+        data
+        | ({"data.synthetic_train_size": size} if size else {})
+        | model
+        | {"training.seed": seed}
+    )
 
 
 def train(row: Row, seed: int, ring: Ring) -> None:
@@ -176,7 +181,7 @@ def _new_run(row: Row, seed: int, ring: Ring, faces: Pack) -> NewRun:
 
 
 def _pack(subset: str, box: str, ring: Ring) -> Pack:
-    size = parse_assignments(ring.effort.settings).get("data.size")
+    size = parse_assignments(ring.effort.settings).get("data.synthetic_train_size")
     places = ring.places
     dataset = open_dataset(
         ring.effort.dataset, places.data_root, size=int(str(size)) if size else None

@@ -8,7 +8,6 @@ map, so pictures and points cannot drift apart.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
@@ -17,17 +16,16 @@ from torch.nn import functional as F
 
 from drf.config import AugmentConfig
 from drf.data.packs import CONTEXT
-from drf.landmarks import FLIP
 
 
-def plain_maps(n: int, device: torch.device | str = "cpu") -> Tensor:
+def identity_affines(n: int, device: torch.device | str = "cpu") -> Tensor:
     """Return the (n, 2, 3) maps that cut the box itself, unchanged."""
     maps = torch.zeros(n, 2, 3, device=device)
     maps[:, 0, 0] = maps[:, 1, 1] = 1 / CONTEXT
     return maps
 
 
-def random_maps(n: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def random_affines(n: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Return (n, 2, 3) maps of random mirror, rotation, scale, shift, on the generator's device."""
     device = generator.device
 
@@ -70,31 +68,33 @@ def unwarp_points(points: Tensor, maps: Tensor) -> Tensor:
     return ((2 * points - 1) @ maps[:, :, :2].mT + maps[:, None, :, 2] + 1) / 2
 
 
-def mirror_points(points: Tensor, maps: Tensor) -> Tensor:
-    """Rename the points of faces that `warp` mirrors: (B, 68, 2), (B, 2, 3) -> (B, 68, 2)."""
+def mirror_points(points: Tensor, maps: Tensor, flip: Tensor) -> Tensor:
+    """Rename the points of faces that `warp` mirrors: (B, K, 2), (B, 2, 3) -> (B, K, 2).
+
+    flip: the (K,) flip permutation of the markup, on the device of the points.
+    """
     a, b, c, d = maps[:, 0, 0], maps[:, 0, 1], maps[:, 1, 0], maps[:, 1, 1]
     mirrored = a * d - b * c < 0
-    return torch.where(mirrored[:, None, None], points[:, _flip(points.device)], points)
-
-
-@functools.cache
-def _flip(device: torch.device) -> Tensor:
-    """FLIP on a device, copied there once: a copy per batch would wait for it."""
-    return torch.as_tensor(FLIP.copy(), device=device)
+    return torch.where(mirrored[:, None, None], points[:, flip], points)
 
 
 def augment(
-    crops: Tensor, points: Tensor, size: int, config: AugmentConfig, generator: torch.Generator
+    crops: Tensor,
+    points: Tensor,
+    flip: Tensor,
+    size: int,
+    config: AugmentConfig,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Draw one training batch.
 
-    (B, P, P, 3) uint8 and all 68 points (B, 68, 2) in the unit frame of the crop -> images
-    (B, 3, size, size) in 0..1 and points (B, 68, 2) in the unit box. A mirrored face has its points
-    renamed by the 68-permutation.
+    (B, P, P, 3) uint8 and all points of the markup (B, K, 2) in the unit frame of the crop, NaN
+    where missing -> images (B, 3, size, size) in 0..1 and points (B, K, 2) in the unit box. A
+    mirrored face has its points renamed by the flip permutation, (K,) on the points' device.
     """
-    maps = random_maps(len(crops), config, generator)
+    maps = random_affines(len(crops), config, generator)
     images = warp(crops, maps, size)
-    points = mirror_points(warp_points(points, maps), maps)
+    points = mirror_points(warp_points(points, maps), maps, flip)
     images = _colour(images, config.colour, generator)
     images = _blur(images, config.blur, generator)
     images = _occlude(images, config.occlusion, generator)

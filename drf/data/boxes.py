@@ -35,8 +35,12 @@ BOX_FILE_HEADER = ("name", "x", "y", "w", "h")
 
 
 def gt_boxes(points: np.ndarray) -> np.ndarray:
-    """Return the squares on the longer side of the landmark box x 1.25. (n, 68, 2) -> (n, 3)."""
-    low, high = points.min(axis=1).astype(np.float64), points.max(axis=1).astype(np.float64)
+    """Return the squares on the longer side of the landmark box x 1.25. (n, K, 2) -> (n, 3).
+
+    Missing landmarks (NaN) are left out.
+    """
+    low = np.nanmin(points, axis=1).astype(np.float64)
+    high = np.nanmax(points, axis=1).astype(np.float64)
     side = (high - low).max(axis=1) * GT_MARGIN
     return np.column_stack([(low + high) / 2, side])
 

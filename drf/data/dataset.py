@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from drf.errors import DataError
+from drf.markup import MISSING, Markup
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,22 @@ class Face:
 
     name    unique in its dataset, e.g. "helen/testset/232194_1"
     photo   the photograph it was cut from; two faces of one photo never stand in train and val
-    points  (68, 2) float32, 0-based picture px, pixel centres at integers
+    points  (K, 2) float32, 0-based picture px, pixel centres at integers; NaN where missing
+    visibility  (K,) uint8, see `drf.markup`; None where all landmarks are visible
+
+    Raises ValueError where points and visibility do not say the same of missing landmarks.
     """
 
     name: str
     photo: str
     points: np.ndarray
+    visibility: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        there = np.isfinite(self.points).all(axis=1)
+        known = there if self.visibility is None else self.visibility != MISSING
+        if not np.array_equal(there, known) or (self.visibility is None and not there.all()):
+            raise ValueError(f"{self.name}: missing landmarks must be NaN, and marked as missing")
 
 
 @dataclass(frozen=True)
@@ -44,18 +55,20 @@ class Dataset(Protocol):
     """A source of faces.
 
     name    what the board and the store call it
+    markup  which landmarks its faces have
     origin  what this one was opened on (a root folder, a generator's seed): tells two apart on one
             machine, and is never stored with a result
     """
 
     name: str
+    markup: Markup
     origin: str
 
     def subset_names(self) -> tuple[str, ...]:
         """Return the names that `subset` knows."""
         ...
 
-    def usual_test_subset(self) -> str:
+    def default_test_subset(self) -> str:
         """Return the test subset to report where none is named. DataError if none is whole."""
         ...
 
@@ -91,7 +104,10 @@ class Dataset(Protocol):
 
 
 def points_outside(points: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """Return which points lie beyond the outermost pixels. (68, 2), (H, W, 3) -> (68,) bool."""
+    """Return which points lie beyond the outermost pixels; missing ones do not.
+
+    (K, 2), (H, W, 3) -> (K,) bool.
+    """
     height, width = picture.shape[:2]
     return np.any((points < -0.5) | (points > [width - 0.5, height - 0.5]), axis=1)
 

@@ -36,6 +36,7 @@ from drf.data.dataset import (
     refuse_if_too_many_bad,
 )
 from drf.errors import DataError, DrfError, UsageError
+from drf.markup import VISIBLE, Markup
 
 CONTEXT = 1.6
 """Side of a packed crop over the side of its box: room for augmentation to turn and shift in."""
@@ -43,7 +44,7 @@ CONTEXT = 1.6
 JITTER_SEED = 0
 """Part of the protocol gt_jitter: everybody's jittered boxes are the same."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Counts up whenever the same input would give a different pack."""
 
 _log = logging.getLogger(__name__)
@@ -55,19 +56,24 @@ class Pack:
 
     names           n face names
     crops           (n, 256, 256, 3) uint8 RGB, memory-mapped, read-only
-    points          (n, 68, 2) float32 landmarks in crop px
-    picture_points  (n, 68, 2) float32 landmarks in 0-based picture px
+    markup          of the landmarks, K in number
+    points          (n, K, 2) float32 landmarks in crop px; NaN where missing
+    picture_points  (n, K, 2) float32 landmarks in 0-based picture px; NaN where missing
+    visibility      (n, K) uint8, see `drf.markup`; None where all landmarks are visible
     boxes           (n, 3) float64 boxes in picture px; a crop shows CONTEXT times its box
     to_picture      (n, 2, 3) float64 affine maps, crop px -> picture px
-    manifest        dataset, subset, box, limit, faces, folders (faces per source folder), skipped
-                    (name -> reason), points_outside (faces with a point outside their picture),
+    manifest        dataset, markup (its name), subset, box, limit, faces, folders (faces per source
+                    folder), skipped (name -> reason), points_outside (faces with a point outside
+                    their picture),
                     box_file (digest, or None) and digest (over names, points and pictures)
     """
 
     names: tuple[str, ...]
     crops: np.ndarray
+    markup: Markup
     points: np.ndarray
     picture_points: np.ndarray
+    visibility: np.ndarray | None
     boxes: np.ndarray
     to_picture: np.ndarray
     manifest: dict[str, object]
@@ -116,8 +122,10 @@ def load(folder: Path) -> Pack | None:
     try:
         crops = np.load(folder / "crops.npy", mmap_mode="r")
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        markup = Markup.from_dict(json.loads((folder / "markup.json").read_text(encoding="utf-8")))
         with np.load(folder / "faces.npz") as faces:
             names, points, boxes = faces["names"], faces["points"], faces["boxes"]
+            visibility = faces.get("visibility")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     if crops.shape != (len(names), PACK_SIZE, PACK_SIZE, 3) or manifest["faces"] != len(names):
@@ -126,8 +134,10 @@ def load(folder: Path) -> Pack | None:
     return Pack(
         names=tuple(names.tolist()),
         crops=crops,
+        markup=markup,
         points=geometry.apply(geometry.invert(to_picture), points).astype(np.float32),
         picture_points=points,
+        visibility=visibility,
         boxes=boxes,
         to_picture=to_picture,
         manifest=manifest,
@@ -211,7 +221,10 @@ def _make(request: _Request, folder: Path, progress: Callable[[int, int], None] 
             names=np.array([face.name for face in faces]),
             points=np.stack([face.points for face in faces]),
             boxes=boxes[contents.kept],
+            **_visibility(faces),  # type: ignore[arg-type]
         )
+        definition = json.dumps(request.dataset.markup.as_dict())
+        (target / "markup.json").write_text(definition, encoding="utf-8")
         manifest = _manifest(request, faces, contents)
         (target / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
@@ -225,9 +238,21 @@ def _make(request: _Request, folder: Path, progress: Callable[[int, int], None] 
         ) from None
 
 
+def _visibility(faces: list[Face]) -> dict[str, np.ndarray]:
+    """Return the array of visibilities by its name, nothing where all landmarks are visible."""
+    if all(face.visibility is None for face in faces):
+        return {}
+    rows = [
+        np.full(len(face.points), VISIBLE) if face.visibility is None else face.visibility
+        for face in faces
+    ]
+    return {"visibility": np.stack(rows).astype(np.uint8)}
+
+
 def _manifest(request: _Request, faces: list[Face], contents: Contents) -> dict[str, object]:
     return {
         "dataset": request.dataset.name,
+        "markup": request.dataset.markup.name,
         "subset": request.subset_name,
         "box": request.box,
         "limit": request.limit,

@@ -17,17 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
+from drf import scores
 from drf.errors import DataError
-from drf.landmarks import N_POINTS, OUTER_EYE_CORNERS
+from drf.markup import IBUG68, Markup
 
 _DECLARED = re.compile(r"n_points\s*:\s*(\S+)")
 _HEADER_KEYS = ("version", "n_points")
 
 
-def read_pts(path: Path) -> np.ndarray:
-    """Return the landmarks of a .pts file: (68, 2) float32, 0-based picture px.
+def read_pts(path: Path, markup: Markup = IBUG68) -> np.ndarray:
+    """Return the landmarks of a .pts file: (K, 2) float32, 0-based picture px.
 
-    Raises DataError that names the file if it cannot be read or does not hold 68 usable points.
+    Raises DataError that names the file if it cannot be read or does not hold K usable points.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -36,34 +37,35 @@ def read_pts(path: Path) -> np.ndarray:
     except OSError as error:
         raise DataError(f"{path.name} cannot be read ({error.strerror})") from None
     try:
-        return parse_pts(text)
+        return parse_pts(text, markup)
     except DataError as error:
         raise DataError(f"{path.name} {error}") from None
 
 
-def parse_pts(text: str) -> np.ndarray:
-    """Return the landmarks in the text of a .pts file: (68, 2) float32, 0-based picture px.
+def parse_pts(text: str, markup: Markup = IBUG68) -> np.ndarray:
+    """Return the landmarks in the text of a .pts file: (K, 2) float32, 0-based picture px.
 
     Raises DataError, its sentence without a subject ("holds 67 points instead of 68"): the caller
     knows the name of the file.
     """
-    lines = _point_lines(text)
-    if len(lines) != N_POINTS:
-        raise DataError(f"holds {len(lines)} points instead of {N_POINTS}")
+    lines = _point_lines(text, markup.n_points)
+    if len(lines) != markup.n_points:
+        raise DataError(f"holds {len(lines)} points instead of {markup.n_points}")
     points = np.array([_point(line) for line in lines]) - 1.0
     if np.ptp(points, axis=0).max() <= 0:
-        raise DataError(f"has all {N_POINTS} points in one place")
-    right, left = points[list(OUTER_EYE_CORNERS)]
-    if np.array_equal(right, left):
-        raise DataError("has both outer eye corners in one place, so that no NME exists")
+        raise DataError(f"has all {markup.n_points} points in one place")
+    for norm, (one, other) in markup.normalisers.items():
+        if scores.normaliser(norm).distance(points[None], markup)[0] <= 0:
+            places = f"landmarks {list(one)} and {list(other)}"
+            raise DataError(f"has {places} in one place, so that no {norm} NME exists")
     return points.astype(np.float32)
 
 
-def _point_lines(text: str) -> list[str]:
+def _point_lines(text: str, n_points: int) -> list[str]:
     """Return the lines between the braces, or all but the header's where there are no braces."""
     declared = _DECLARED.search(text)
-    if declared and declared[1] != str(N_POINTS):
-        raise DataError(f"declares n_points {declared[1]} instead of {N_POINTS}")
+    if declared and declared[1] != str(n_points):
+        raise DataError(f"declares n_points {declared[1]} instead of {n_points}")
     if "{" in text:
         body, closing, _ = text.partition("{")[2].partition("}")
         if not closing:

@@ -13,6 +13,7 @@ import numpy as np
 from drf.data.dataset import Face, Subset, map_ahead
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
 from drf.errors import DataError, UsageError
+from drf.markup import IBUG68
 
 SIZES = {"train": 2000, "val": 200, "common": 330, "challenging": 135}
 """Faces per subset; common and challenging as many as Helen's test set and iBUG hold."""
@@ -29,6 +30,7 @@ class SyntheticDataset:
     """
 
     name = "synthetic"
+    markup = IBUG68
 
     def __init__(self, seed: int = 0, size: int | None = None) -> None:
         if seed < 0 or (size is not None and size < 1):
@@ -41,7 +43,7 @@ class SyntheticDataset:
         """Return the names that `subset` knows."""
         return tuple(self.sizes)
 
-    def usual_test_subset(self) -> str:
+    def default_test_subset(self) -> str:
         """Return "common", the test subset drawn like the training faces."""
         return "common"
 

@@ -22,6 +22,7 @@ import numpy as np
 from drf.data.dataset import Face, Subset, map_ahead, refuse_if_too_many_bad
 from drf.data.pts import read_pts
 from drf.errors import DataError
+from drf.markup import IBUG68
 
 TRAINING_FOLDERS = ("afw", "helen/trainset", "lfpw/trainset")
 TEST_SIZES = {"helen/testset": 330, "lfpw/testset": 224, "ibug": 135}
@@ -70,6 +71,7 @@ class W300:
     """
 
     name = "300w"
+    markup = IBUG68
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -85,7 +87,7 @@ class W300:
         """Return the names that `subset` knows."""
         return SUBSETS
 
-    def usual_test_subset(self) -> str:
+    def default_test_subset(self) -> str:
         """Return the largest test subset whose files are all there."""
         for name in ("full", "common", "helen", "lfpw", "challenging"):
             if not self.missing(name):

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
-from drf.results import FACES_PER_LEAF, LEAVES
+from drf.pictures import FACES_PER_LEAF, LEAVES
 
 TREES = 2
 """Trees shown of each of several routes; of a single one twice as many."""
 
-TELLING = (36, 30, 48, 8)
-"""Landmarks whose leaves are shown: an eye, the nose, the mouth and the chin."""
-
 
 @dataclass(frozen=True)
-class Shown:
+class LeafUsage:
     """A leaf as one route uses it, a landmark or a whole face; the rest as in `LeafPicture`."""
 
     route: int
@@ -29,13 +25,7 @@ class Shown:
     weights: tuple[float, ...]
 
 
-def telling(known: np.ndarray) -> list[int]:
-    """Return the positions of TELLING among known landmarks, (k,) int; the first if it has none."""
-    among = [int(position) for k in TELLING for position in np.flatnonzero(known == k)]
-    return among or [0]
-
-
-def fullest(log_p: Tensor, routes: Sequence[int]) -> list[Shown]:
+def most_used_leaves(log_p: Tensor, routes: Sequence[int]) -> list[LeafUsage]:
     """Return the leaves with the largest shares, at most LEAVES: as many of each tree and route.
 
     log_p: (n, R, T, L), log P(leaf | face). By route, tree and falling share. A face is attracted
@@ -54,7 +44,7 @@ def fullest(log_p: Tensor, routes: Sequence[int]) -> list[Shown]:
                 strongest = weights[:, r, tree, leaf]
                 m = int((strongest > 1 / leaves).sum())
                 found.append(
-                    Shown(
+                    LeafUsage(
                         route=route,
                         tree=tree,
                         leaf=leaf,

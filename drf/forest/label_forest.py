@@ -267,7 +267,7 @@ class LabelForest(nn.Module):
             self._learning = slice(tree, tree + 1)
 
     @torch.no_grad()
-    def instruments(self, outputs: Sequence[Routed]) -> dict[str, float]:
+    def diagnostics(self, outputs: Sequence[Routed]) -> dict[str, float]:
         """Return usage_entropy and information (nats, means over trees and routes), largest_share
         (0..1) and steepness."""
         usage = balance(torch.cat([routed.log_p for routed in outputs]))

@@ -72,7 +72,7 @@ class LabelGrid:
         """
         return self._marginals(distributions) @ self._centres(distributions)
 
-    def spread(self, distributions: Tensor) -> Tensor:
+    def std(self, distributions: Tensor) -> Tensor:
         """Return the standard deviations of distributions in x and y: (..., H, C) -> (..., 2)."""
         places, p = self._centres(distributions), self._marginals(distributions)
         away = places - (p @ places)[..., None]
@@ -93,7 +93,7 @@ class LabelGrid:
         maps = self.picture(distributions)
         return torch.stack([maps.sum(dim=-2), maps.sum(dim=-1)], dim=-2)
 
-    def equivalent_spread(self, cross_entropy: float) -> float:
+    def equivalent_std(self, cross_entropy: float) -> float:
         """Return the standard deviation, per axis, in the units of reach, of the Gaussian with this
         cross-entropy (nats per head): sigma when perfect, the spread of the labels when ignorant.
 

@@ -197,7 +197,7 @@ class MixtureForest(nn.Module):
         self._since = 0
 
     @torch.no_grad()
-    def instruments(self, routed: Routed, y: Tensor) -> dict[str, float]:
+    def diagnostics(self, routed: Routed, y: Tensor) -> dict[str, float]:
         """Return usage_entropy and information (nats), largest_share (0..1), each a mean over
         trees, nll (nats per dimension) and steepness."""
         usage = balance(routed.log_p)

@@ -200,7 +200,7 @@ class VectorForest(nn.Module):
         self.steps += 1
 
     @torch.no_grad()
-    def instruments(self, outputs: Sequence[Routed]) -> dict[str, float]:
+    def diagnostics(self, outputs: Sequence[Routed]) -> dict[str, float]:
         """Return usage_entropy and information (nats, means over trees and routes), largest_share
         (0..1) and steepness."""
         usage = balance(torch.cat([routed.log_p for routed in outputs]))

@@ -7,23 +7,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from drf import landmarks
-from drf.results import LeafPicture
+from drf.markup import ALL, Markup
+from drf.pictures import LeafPicture
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What a model is built for: square input of `input_size` px and a landmark subset by name."""
+class InputSpec:
+    """What a model is built for: square input of `input_size` px, and a landmark subset of a
+    markup. Raises UsageError, where it is asked for, for a subset that the markup does not have."""
 
-    input_size: int = 128
-    points: str = "all"
+    input_size: int
+    markup: Markup
+    landmarks: str = ALL
+
+    @property
+    def indices(self) -> np.ndarray:
+        """(K,) int: the landmarks of the markup that the model predicts, ascending."""
+        return self.markup.indices(self.landmarks)
 
     @property
     def n_points(self) -> int:
-        return len(landmarks.indices(self.points))
+        """K, how many landmarks the model predicts."""
+        return len(self.indices)
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,12 @@ class LandmarkModel(nn.Module, ABC):
     (--init-from) is the attribute `backbone`.
     """
 
-    spread: float = 1.0
-    """What its covariances are to be multiplied by; see `drf.training.validation.calibrate`."""
+    covariance_scale: float = 1.0
+    """Factor on its covariances, calibrated after training: `drf.training.validation.calibrate`."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, spec: InputSpec) -> None:
         super().__init__()
-        self.frame = frame
+        self.spec = spec
 
     def place(self, device: torch.device | str) -> Self:
         """Move to a device, convolutions channels last in memory: up to twice as fast there."""
@@ -82,21 +91,22 @@ class LandmarkModel(nn.Module, ABC):
     def finish_epoch(self) -> None:
         """Close what an epoch has collected: nothing unsaved may reach into the next one."""
 
-    def instruments(self, outputs: Sequence[Any], points: Tensor) -> dict[str, float]:
+    def diagnostics(self, outputs: Sequence[Any], points: Tensor) -> dict[str, float]:
         """Return readings of the model's inside: outputs of all validation batches in order, with
         their (n, K, 2) points in the unit box."""
         return {}
 
     def gallery(self, outputs: Sequence[Any], points: Tensor) -> list[LeafPicture]:
-        """Return leaves to look at, the most telling first (`drf.results.LEAVES` are kept).
+        """Return leaves to look at, the most used first (`drf.pictures.LEAVES` are kept).
 
-        Called once, on the model that is kept in the end, with the arguments of `instruments`.
+        Called once, on the model that is kept in the end, with the arguments of `diagnostics`.
         """
         return []
 
     def covariances(self, outputs: Any) -> Tensor | None:
         """Return what the model expects of its errors, (B, K, 2, 2) float32 in the squared unit
-        box, symmetric, x before y, before `spread`; None where it does not say."""
+        box, symmetric, x before y, before `covariance_scale`; None
+        where it predicts none."""
         return None
 
     @abstractmethod

@@ -21,18 +21,17 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from drf import landmarks
 from drf.config import Range
 from drf.forest import gallery
 from drf.forest.vector_forest import Inference, Routed, VectorForest, VectorForestConfig
 from drf.models import backbones
 from drf.models.backbones import Backbone, Features
-from drf.models.base import Frame, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample
 from drf.models.coarse import CoarseMaps
 from drf.models.exchange import Exchange
 from drf.models.local import LocalFeatures
 from drf.models.local_mlp import LocalMlp, hidden_of_equal_cost
-from drf.results import LeafPicture
+from drf.pictures import LeafPicture
 
 UNIT = 0.1
 """Of what leaves hold, as a share of the box."""
@@ -108,11 +107,11 @@ class Stage(nn.Module):
 class CascadeForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
 
-    def __init__(self, config: CascadeForestConfig, frame: Frame) -> None:
-        super().__init__(frame)
+    def __init__(self, config: CascadeForestConfig, spec: InputSpec) -> None:
+        super().__init__(spec)
         self.config = config
-        k = frame.n_points
-        self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
+        k = spec.n_points
+        self.backbone = backbones.build(config.backbone, config.width, spec.input_size)
         self.coarse = CoarseMaps(self.backbone, k)
         steps = [FIRST_STEP / 2**stage for stage in range(config.stages)]
         self.stages = nn.ModuleList([Stage(config, self.backbone, k, step) for step in steps])
@@ -163,7 +162,7 @@ class CascadeForest(LandmarkModel):
         parts = {"coarse": self.coarse.loss(outputs.coarse, points)}
         total = parts["coarse"]
         for stage, shape in enumerate(outputs.shapes[1:], start=1):
-            error = (shape - points).abs().mean() * self.frame.input_size
+            error = (shape - points).abs().mean() * self.spec.input_size
             parts[f"stage{stage}"] = error
             total = total + self.config.coordinate * error
         for stage, (forest, routed) in enumerate(zip(self._forests, outputs.routed, strict=True)):
@@ -189,12 +188,12 @@ class CascadeForest(LandmarkModel):
             forest.leaf_step(routed, points - outputs.shapes[stage + 1])
 
     @torch.no_grad()
-    def instruments(self, outputs: Sequence[Outputs], points: Tensor) -> dict[str, float]:
-        """As `VectorForest.instruments` of the last stage, and in px of the input: coarse_px,
+    def diagnostics(self, outputs: Sequence[Outputs], points: Tensor) -> dict[str, float]:
+        """As `VectorForest.diagnostics` of the last stage, and in px of the input: coarse_px,
         stage1_px, … and l1_px (mean distances, the last of them), soft_hard_gap_px (what hard
         routing of the last stage adds), leaf_distance_px (mean distance of two leaves of a tree).
         """
-        size = self.frame.input_size
+        size = self.spec.input_size
         names = ["coarse_px", *(f"stage{s}_px" for s in range(1, self.config.stages + 1))]
         readings = {
             name: size * float((torch.cat(shapes) - points).norm(dim=-1).mean())
@@ -213,7 +212,7 @@ class CascadeForest(LandmarkModel):
         return (
             readings
             | {"soft_hard_gap_px": gap, "leaf_distance_px": size * float(apart)}
-            | forest.instruments([o.routed[-1] for o in outputs])
+            | forest.diagnostics([o.routed[-1] for o in outputs])
         )
 
     @torch.no_grad()
@@ -222,13 +221,13 @@ class CascadeForest(LandmarkModel):
         shape."""
         if not self._forests:
             return []
-        forest, known = self._forests[-1], landmarks.indices(self.frame.points)
+        forest, known = self._forests[-1], self.spec.indices
         log_p = torch.cat([o.routed[-1].log_p for o in outputs])
         centre = torch.cat([o.shapes[-2] for o in outputs]).mean(dim=0).cpu()
         pictures = []
-        for shown in gallery.fullest(log_p, gallery.telling(known)):
+        for shown in gallery.most_used_leaves(log_p, self.spec.markup.displayed_of(known)):
             vector, covariance = forest.leaf(shown.route, shown.tree, shown.leaf)
-            spread = covariance.diagonal().clamp(min=0).sqrt()
+            std = covariance.diagonal().clamp(min=0).sqrt()
             pictures.append(
                 LeafPicture(
                     tree=shown.tree,
@@ -236,7 +235,7 @@ class CascadeForest(LandmarkModel):
                     title=f"landmark {known[shown.route]}",
                     share=shown.share,
                     points=(centre[shown.route] + vector.cpu())[None].numpy(),
-                    spread=spread.cpu()[None].numpy(),
+                    std=std.cpu()[None].numpy(),
                     landmarks=(int(known[shown.route]),),
                     faces=shown.faces,
                     weights=shown.weights,

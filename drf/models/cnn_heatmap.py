@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from drf.config import Range
 from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
-from drf.models.base import Frame, LandmarkModel
+from drf.models.base import InputSpec, LandmarkModel
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,23 @@ class CnnHeatmap(LandmarkModel):
     Raises UsageError for an input size that the backbone does not divide.
     """
 
-    def __init__(self, config: CnnHeatmapConfig, frame: Frame) -> None:
-        super().__init__(frame)
+    def __init__(self, config: CnnHeatmapConfig, spec: InputSpec) -> None:
+        super().__init__(spec)
         self.codec = HeatmapCodec(config.map_size, config.sigma, config.radius)
-        self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
+        self.backbone = backbones.build(config.backbone, config.width, spec.input_size)
         self.backbone.freeze_way_up()
         self.summary = backbones.Summary(self.backbone, config.features)
         cells = config.map_size**2
         self.dense = nn.Sequential(
             nn.LayerNorm(config.features),
             nn.ReLU(inplace=True),
-            nn.Linear(config.features, frame.n_points * cells),
+            nn.Linear(config.features, spec.n_points * cells),
         )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, K, map_size, map_size)."""
         logits = self.dense(self.summary(self.backbone.deep(images)))
-        return logits.view(-1, self.frame.n_points, self.codec.size, self.codec.size)
+        return logits.view(-1, self.spec.n_points, self.codec.size, self.codec.size)
 
     def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return self.codec.cross_entropy(outputs, points), {}

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from drf.config import Range
-from drf.models.base import Frame, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample
 from drf.models.cascade_forest import CascadeForest, CascadeForestConfig, Outputs
-from drf.results import LeafPicture
+from drf.pictures import LeafPicture
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class CommitteeConfig(CascadeForestConfig):
 class Committee(LandmarkModel):
     """See the module; what forward returns are the members' outputs."""
 
-    def __init__(self, config: CommitteeConfig, frame: Frame) -> None:
-        super().__init__(frame)
-        self.members = nn.ModuleList([CascadeForest(config, frame) for _ in range(config.members)])
+    def __init__(self, config: CommitteeConfig, spec: InputSpec) -> None:
+        super().__init__(spec)
+        self.members = nn.ModuleList([CascadeForest(config, spec) for _ in range(config.members)])
 
     @property
     def _members(self) -> list[CascadeForest]:
@@ -84,16 +84,16 @@ class Committee(LandmarkModel):
             member.leaf_step(own, points)
 
     @torch.no_grad()
-    def instruments(self, outputs: Sequence[list[Outputs]], points: Tensor) -> dict[str, float]:
+    def diagnostics(self, outputs: Sequence[list[Outputs]], points: Tensor) -> dict[str, float]:
         """The means of the members' readings; but l1_px is that of the committee, and members_px
         the mean distance of a member from it."""
         read = [
-            member.instruments([batch[i] for batch in outputs], points)
+            member.diagnostics([batch[i] for batch in outputs], points)
             for i, member in enumerate(self._members)
         ]
         means = {name: sum(r[name] for r in read) / len(read) for name in read[0]}
         each = torch.cat([self._each(batch) for batch in outputs], dim=1)
-        mean, size = each.mean(dim=0), self.frame.input_size
+        mean, size = each.mean(dim=0), self.spec.input_size
         return means | {
             "l1_px": size * float((mean - points).norm(dim=-1).mean()),
             "members_px": size * float((each - mean).norm(dim=-1).mean()),

@@ -26,7 +26,7 @@ class Folds(Protocol):
     def fold(self) -> None: ...
 
 
-def folded(model: Model) -> Model:
+def fuse_batchnorm(model: Model) -> Model:
     """Return a copy for inference, on the same device, that returns the same up to rounding.
 
     W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta, wherever a batch norm follows

@@ -20,17 +20,16 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from drf import landmarks
 from drf.config import Range
-from drf.forest.gallery import fullest
+from drf.forest.gallery import most_used_leaves
 from drf.forest.mixture_forest import MixtureForest, MixtureForestConfig, Routed, joined
 from drf.models import backbones
 from drf.models.backbones import Summary
-from drf.models.base import Frame, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample
 from drf.models.coarse import CoarseMaps
 from drf.models.local import LocalFeatures
 from drf.models.shape_space import ShapeSpace
-from drf.results import LeafPicture
+from drf.pictures import LeafPicture
 
 BATCH = 16
 """Pictures at a time at the start, about as many as a step has: batch norm learns from them."""
@@ -77,13 +76,13 @@ class Outputs:
 class GaussianForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
 
-    def __init__(self, config: GaussianForestConfig, frame: Frame) -> None:
-        super().__init__(frame)
+    def __init__(self, config: GaussianForestConfig, spec: InputSpec) -> None:
+        super().__init__(spec)
         self.config = config
-        k = frame.n_points
+        k = spec.n_points
         self.space = ShapeSpace(k, config.dims)
         self.forest = MixtureForest(config, config.features, config.dims)
-        self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
+        self.backbone = backbones.build(config.backbone, config.width, spec.input_size)
         self.coarse: CoarseMaps | None = None
         self.look: LocalFeatures | Summary
         if config.target == "current":
@@ -120,7 +119,7 @@ class GaussianForest(LandmarkModel):
         total, parts = self.forest.loss(outputs.routed, y)
         if self.config.coordinate and self.config.schedule != "sequential":
             error = (self._points(outputs, hard=False) - points).abs().mean()
-            parts["coordinate"] = error * self.frame.input_size
+            parts["coordinate"] = error * self.spec.input_size
             total = total + self.config.coordinate * parts["coordinate"]
         if self.coarse is not None and outputs.coarse is not None:
             parts["coarse"] = self.coarse.loss(outputs.coarse, points)
@@ -139,17 +138,17 @@ class GaussianForest(LandmarkModel):
         self.forest.finish_epoch()
 
     @torch.no_grad()
-    def instruments(self, outputs: Sequence[Outputs], points: Tensor) -> dict[str, float]:
-        """As `MixtureForest.instruments`, and l1_px, soft_hard_gap_px (mean distances; the gap is
+    def diagnostics(self, outputs: Sequence[Outputs], points: Tensor) -> dict[str, float]:
+        """As `MixtureForest.diagnostics`, and l1_px, soft_hard_gap_px (mean distances; the gap is
         what hard routing adds), leaf_distance_px (of two mean shapes of a tree, root mean square
         over landmarks), all in pixels of the input."""
-        size, together = self.frame.input_size, _joined(outputs)
+        size, together = self.spec.input_size, _joined(outputs)
         soft, hard = (
             size * float((self._points(together, hard=hard) - points).norm(dim=-1).mean())
             for hard in (False, True)
         )
         y = self.space.coefficients(points - together.centres)
-        return self.forest.instruments(together.routed, y) | {
+        return self.forest.diagnostics(together.routed, y) | {
             "l1_px": soft,
             "soft_hard_gap_px": hard - soft,
             "leaf_distance_px": size * float(self._leaf_distance()),
@@ -157,9 +156,9 @@ class GaussianForest(LandmarkModel):
 
     @torch.no_grad()
     def gallery(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
-        """The mean shapes of the fullest leaves, and how far each landmark of theirs spreads; for
+        """The mean shapes of the most used leaves, with standard deviations of each landmark; for
         target = current, added to the mean of the faces."""
-        leaves, known = self.forest.leaves, landmarks.indices(self.frame.points)
+        leaves, known = self.forest.leaves, self.spec.indices
         together = _joined(outputs)
         centre = together.centres.mean(dim=0)
         return [
@@ -171,12 +170,12 @@ class GaussianForest(LandmarkModel):
                 points=(centre + self.space.shapes(leaves.mean[shown.tree, shown.leaf]))
                 .cpu()
                 .numpy(),
-                spread=self.space.spread(leaves.covariance[shown.tree, shown.leaf]).cpu().numpy(),
+                std=self.space.std(leaves.covariance[shown.tree, shown.leaf]).cpu().numpy(),
                 landmarks=tuple(known.tolist()),
                 faces=shown.faces,
                 weights=shown.weights,
             )
-            for shown in fullest(together.routed.log_p[:, None], [0])
+            for shown in most_used_leaves(together.routed.log_p[:, None], [0])
         ]
 
     def _look(
@@ -188,7 +187,7 @@ class GaussianForest(LandmarkModel):
         """
         if isinstance(self.look, Summary):
             features = self.look(self.backbone.deep(images))
-            return features, features.new_zeros(len(images), self.frame.n_points, 2).float(), None
+            return features, features.new_zeros(len(images), self.spec.n_points, 2).float(), None
         assert self.coarse is not None
         levels = self.backbone(images)
         coarse = self.coarse(levels.context)
@@ -204,7 +203,7 @@ class GaussianForest(LandmarkModel):
         mean = self.forest.leaves.mean * self.space.sd
         mean = mean[:, :: max(1, mean.shape[1] // COMPARED)]
         distances = torch.stack([torch.pdist(leaves).mean() for leaves in mean])
-        return distances.mean() / self.frame.n_points**0.5
+        return distances.mean() / self.spec.n_points**0.5
 
 
 def _joined(outputs: Sequence[Outputs]) -> Outputs:

@@ -27,10 +27,10 @@ from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.forest.labels import LabelGrid, LeafKind
 from drf.models import backbones, leaf_pictures
 from drf.models.backbones import Backbone, Features, Summary
-from drf.models.base import Frame, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample
 from drf.models.coarse import CoarseMaps
 from drf.models.local import LocalFeatures
-from drf.results import LeafPicture
+from drf.pictures import LeafPicture
 
 START_BYTES = 2**28
 """What the labels that leaves start from may take: maps are large."""
@@ -76,12 +76,12 @@ class HeatmapForest(LandmarkModel):
 
     mean: Tensor
 
-    def __init__(self, config: HeatmapForestConfig, frame: Frame) -> None:
-        super().__init__(frame)
+    def __init__(self, config: HeatmapForestConfig, spec: InputSpec) -> None:
+        super().__init__(spec)
         self.config = config
-        k = frame.n_points
+        k = spec.n_points
         self.grid = LabelGrid(config.leaf, config.bins, config.sigma, config.reach, config.mask)
-        self.backbone: Backbone = backbones.build(config.backbone, config.width, frame.input_size)
+        self.backbone: Backbone = backbones.build(config.backbone, config.width, spec.input_size)
         self.register_buffer("mean", torch.full((k, 2), 0.5))
         self.coarse: CoarseMaps | None = None
         self.look: LocalFeatures | Summary
@@ -121,7 +121,7 @@ class HeatmapForest(LandmarkModel):
             centres = self._centres(len(drawn))
         seen = self._look(features, centres[: len(sample.images)])
         offsets = drawn - centres
-        numbers = self.frame.n_points * self.grid.heads * self.grid.cells
+        numbers = self.spec.n_points * self.grid.heads * self.grid.cells
         labelled = offsets[: max(1, START_BYTES // (4 * numbers))]
         self.forest.start(seen, self._labels(labelled), self._rows(offsets))
 
@@ -158,12 +158,12 @@ class HeatmapForest(LandmarkModel):
         self.forest.finish_epoch()
 
     @torch.no_grad()
-    def instruments(self, outputs: Sequence[Outputs], points: Tensor) -> dict[str, float]:
-        """As `LabelForest.instruments`, and excess_ce (nats per head, above the labels' entropy),
-        spread_px (of the Gaussian with that cross-entropy), l1_px and soft_hard_gap_px (mean
+    def diagnostics(self, outputs: Sequence[Outputs], points: Tensor) -> dict[str, float]:
+        """As `LabelForest.diagnostics`, and excess_ce (nats per head, above the labels' entropy),
+        std_px (of the Gaussian with that cross-entropy), l1_px and soft_hard_gap_px (mean
         distances; the gap is what hard routing adds), leaf_distance_px (mean distance of two leaves
         of a tree), all in pixels of the input."""
-        size, rows = self.frame.input_size, points.split([len(o.centres) for o in outputs])
+        size, rows = self.spec.input_size, points.split([len(o.centres) for o in outputs])
         excess, soft, hard, entropy = (torch.zeros((), dtype=torch.float64) for _ in range(4))
         for output, truth in zip(outputs, rows, strict=True):
             share = len(truth) / len(points)
@@ -174,9 +174,9 @@ class HeatmapForest(LandmarkModel):
             soft += share * (self.points(output) - truth).norm(dim=-1).mean().cpu()
             hard += share * (hard_points - truth).norm(dim=-1).mean().cpu()
         places = self.grid.expectation(self._by_landmark(self.forest.leaves.q))
-        return self.forest.instruments([o.routed for o in outputs]) | {
+        return self.forest.diagnostics([o.routed for o in outputs]) | {
             "excess_ce": float(excess),
-            "spread_px": size * self.grid.equivalent_spread(float(excess + entropy)),
+            "std_px": size * self.grid.equivalent_std(float(excess + entropy)),
             "l1_px": size * float(soft),
             "soft_hard_gap_px": size * float(hard - soft),
             "leaf_distance_px": size * _mean_distance(places),
@@ -188,7 +188,7 @@ class HeatmapForest(LandmarkModel):
         shape."""
         log_p = torch.cat([output.routed.log_p for output in outputs])
         centres = self._centres(1)[0]
-        return leaf_pictures.label_leaves(self.forest, self.grid, log_p, centres, self.frame.points)
+        return leaf_pictures.label_leaves(self.forest, self.grid, log_p, centres, self.spec)
 
     def _centres(self, n: int, coarse: Tensor | None = None) -> Tensor:
         """Return the centres of the windows, (n, K, 2) unit box, without a gradient."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from drf.config import Range
 from drf.heatmaps import HeatmapCodec
 from drf.models.backbones import HourglassEncoder, Stack
-from drf.models.base import Frame, LandmarkModel
+from drf.models.base import InputSpec, LandmarkModel
 from drf.models.blocks import conv_bn_relu
 
 
@@ -40,11 +40,11 @@ class Hourglass(LandmarkModel):
     Raises UsageError for an input size that the halvings do not divide.
     """
 
-    def __init__(self, config: HourglassConfig, frame: Frame) -> None:
-        super().__init__(frame)
-        self.codec = HeatmapCodec(frame.input_size // 4, config.sigma, config.radius)
-        width, k = config.width, frame.n_points
-        self.backbone = HourglassEncoder(width, frame.input_size, config.depth, config.growth)
+    def __init__(self, config: HourglassConfig, spec: InputSpec) -> None:
+        super().__init__(spec)
+        self.codec = HeatmapCodec(spec.input_size // 4, config.sigma, config.radius)
+        width, k = config.width, spec.n_points
+        self.backbone = HourglassEncoder(width, spec.input_size, config.depth, config.growth)
         self.heads = nn.ModuleList(nn.Conv2d(width, k, 1) for _ in range(config.stacks))
         more = range(config.stacks - 1)
         self.feedback = nn.ModuleList(nn.Conv2d(k, width, 1) for _ in more)

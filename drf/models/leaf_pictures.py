@@ -7,30 +7,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from drf import landmarks
 from drf.forest import gallery
-from drf.forest.gallery import Shown
+from drf.forest.gallery import LeafUsage
 from drf.forest.label_forest import LabelForest
 from drf.forest.labels import LabelGrid
-from drf.results import MAP_SIDE, LeafPicture
+from drf.models.base import InputSpec
+from drf.pictures import MAP_SIDE, LeafPicture
 
 
 @torch.no_grad()
 def label_leaves(
-    forest: LabelForest, grid: LabelGrid, log_p: Tensor, centres: Tensor, points: str
+    forest: LabelForest, grid: LabelGrid, log_p: Tensor, centres: Tensor, spec: InputSpec
 ) -> list[LeafPicture]:
-    """Return the fullest leaves of telling landmarks, or of whole faces where the forest routes
+    """Return the most used leaves of a few landmarks, or of whole faces where the forest routes
     those.
 
     log_p: (n, R, T, L) · centres: (K, 2) unit box, of the windows that leaves hold distributions
-    over, in the mean face · points: landmark subset
+    over, in the mean face
     """
-    known = landmarks.indices(points)
+    known = spec.indices
     whole = forest.routes == 1
-    routes = [0] if whole else gallery.telling(known)
+    routes = [0] if whole else spec.markup.displayed_of(known)
     centres = centres.cpu()
     pictures = []
-    for shown in gallery.fullest(log_p, routes):
+    for shown in gallery.most_used_leaves(log_p, routes):
         of = slice(None) if whole else slice(shown.route, shown.route + 1)
         title = "whole face" if whole else f"landmark {known[shown.route]}"
         held = _held(forest, shown).unflatten(0, (-1, grid.heads))  # (M, heads, C)
@@ -38,14 +38,14 @@ def label_leaves(
     return pictures
 
 
-def _held(forest: LabelForest, shown: Shown) -> Tensor:
+def _held(forest: LabelForest, shown: LeafUsage) -> Tensor:
     """Return what a leaf holds as distributions, (H, C): least squares may go below 0."""
     q = forest.leaves.q[forest.pools.pool_of[shown.route], shown.tree, shown.leaf]
     return F.normalize(q.float().cpu().clamp(min=0), p=1.0, dim=-1)
 
 
 def _picture(
-    shown: Shown, grid: LabelGrid, held: Tensor, centres: Tensor, known: np.ndarray, title: str
+    shown: LeafUsage, grid: LabelGrid, held: Tensor, centres: Tensor, known: np.ndarray, title: str
 ) -> LeafPicture:
     """Return the picture of a leaf that holds distributions of M landmarks: (M, heads, C)."""
     distribution, extent = None, None
@@ -59,7 +59,7 @@ def _picture(
         title=title,
         share=shown.share,
         points=(centres + grid.expectation(held)).numpy(),
-        spread=grid.spread(held).numpy(),
+        std=grid.std(held).numpy(),
         landmarks=tuple(known.tolist()),
         faces=shown.faces,
         weights=shown.weights,

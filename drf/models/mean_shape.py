@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from drf.models.base import Frame, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class MeanShape(LandmarkModel):
 
     shape: Tensor
 
-    def __init__(self, config: MeanShapeConfig, frame: Frame) -> None:
-        super().__init__(frame)
-        self.register_buffer("shape", torch.full((frame.n_points, 2), 0.5))
+    def __init__(self, config: MeanShapeConfig, spec: InputSpec) -> None:
+        super().__init__(spec)
+        self.register_buffer("shape", torch.full((spec.n_points, 2), 0.5))
 
     @torch.no_grad()
     def start(self, sample: Sample) -> None:

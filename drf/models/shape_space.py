@@ -50,7 +50,7 @@ class ShapeSpace(nn.Module):
         offsets = (coefficients.float() * self.sd) @ self.components
         return self.mean + offsets.unflatten(-1, (-1, 2))
 
-    def spread(self, covariance: Tensor) -> Tensor:
+    def std(self, covariance: Tensor) -> Tensor:
         """Return the standard deviations of x and y of every landmark: (..., D, D) -> (..., K, 2).
 
         Those of the shapes whose coefficients have this covariance, unit box.

@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from drf import landmarks, peaks
+from drf import peaks
 from drf.config import Range
 from drf.forest import gallery
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
 from drf.models.backbones import Summary
-from drf.models.base import Frame, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample
+from drf.pictures import MAP_SIDE, LeafPicture
 from drf.registration import ShapeRegistration
-from drf.results import MAP_SIDE, LeafPicture
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ class SingleMapConfig(LabelForestConfig):
 class SingleMapForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
 
-    def __init__(self, config: SingleMapConfig, frame: Frame) -> None:
-        super().__init__(frame)
+    def __init__(self, config: SingleMapConfig, spec: InputSpec) -> None:
+        super().__init__(spec)
         self.config = config
         self.codec = HeatmapCodec(config.map_size, config.sigma)
-        self.shape = ShapeRegistration(frame.n_points, config.shape_dims)
-        self.backbone = backbones.build(config.backbone, config.width, frame.input_size)
+        self.shape = ShapeRegistration(spec.n_points, config.shape_dims)
+        self.backbone = backbones.build(config.backbone, config.width, spec.input_size)
         self.summary = Summary(self.backbone, config.features)
         self.forest = LabelForest(
             config,
             config.features,
             [np.zeros(1, dtype=np.int64)],
             (1, config.map_size**2),
-            2 * frame.n_points,
+            2 * spec.n_points,
             per_route=False,
         )
 
@@ -112,7 +112,7 @@ class SingleMapForest(LandmarkModel):
             expected = self.shape.mean.expand(len(maps), -1, -1)
         if not self.config.reach:
             return expected
-        found = peaks.find_peaks(maps, self.config.radius, self.frame.n_points)
+        found = peaks.find_peaks(maps, self.config.radius, self.spec.n_points)
         return peaks.at_peaks(expected, found, self.config.reach)
 
     def _labels(self, points: Tensor) -> Tensor:
@@ -120,19 +120,19 @@ class SingleMapForest(LandmarkModel):
         return self.codec.encode_together(points).flatten(1)[:, None, None]
 
     @torch.no_grad()
-    def instruments(self, outputs: Sequence[Routed], points: Tensor) -> dict[str, float]:
-        """As `LabelForest.instruments`, and excess_ce (nats, above the labels' entropy), l1_px and
+    def diagnostics(self, outputs: Sequence[Routed], points: Tensor) -> dict[str, float]:
+        """As `LabelForest.diagnostics`, and excess_ce (nats, above the labels' entropy), l1_px and
         soft_hard_gap_px (mean distances in pixels of the input; the gap is what hard routing adds),
         peaks (of a map, mean) and leaf_distance (mean total variation between two leaves of a tree,
         0..1: the maps' own distance, as leaves have no landmarks)."""
-        size, rows = self.frame.input_size, points.split([len(o.gates) for o in outputs])
+        size, rows = self.spec.input_size, points.split([len(o.gates) for o in outputs])
         readings = dict.fromkeys(("excess_ce", "l1_px", "soft_hard_gap_px", "peaks"), 0.0)
         for output, truth in zip(outputs, rows, strict=True):
             share = len(truth) / len(points)
             maps = self.maps(self.forest.distributions(output))
             soft = size * (self._decode(maps) - truth).norm(dim=-1).mean()
             hard = self._decode(self.maps(self.forest.hard(output)))
-            found = peaks.find_peaks(maps, self.config.radius, self.frame.n_points)
+            found = peaks.find_peaks(maps, self.config.radius, self.spec.n_points)
             values = {
                 "excess_ce": self.forest.excess(output, self._labels(truth)),
                 "l1_px": soft,
@@ -144,13 +144,13 @@ class SingleMapForest(LandmarkModel):
         apart = torch.cdist(q, q, p=1).sum(dim=(1, 2)) / 2
         n = q.shape[1]
         readings["leaf_distance"] = float(apart.mean() / (n * (n - 1)))
-        return readings | self.forest.instruments(outputs)
+        return readings | self.forest.diagnostics(outputs)
 
     @torch.no_grad()
     def gallery(self, outputs: Sequence[Routed], points: Tensor) -> list[LeafPicture]:
-        """The fullest leaves: each map, and where the shape model finds landmarks in it."""
+        """The most used leaves: each map, and where the shape model finds landmarks in it."""
         pictures = []
-        for shown in gallery.fullest(torch.cat([output.log_p for output in outputs]), [0]):
+        for shown in gallery.most_used_leaves(torch.cat([output.log_p for output in outputs]), [0]):
             held = self.forest.leaves.q[0, shown.tree, shown.leaf].clamp(min=0)  # (1, C)
             maps = self.maps(held)
             shape = self.shape(maps)
@@ -161,8 +161,8 @@ class SingleMapForest(LandmarkModel):
                 title="whole face",
                 share=shown.share,
                 points=shape[0].cpu().numpy(),
-                spread=self.shape.spread(maps, shape)[0].cpu().numpy(),
-                landmarks=tuple(landmarks.indices(self.frame.points).tolist()),
+                std=self.shape.spread(maps, shape)[0].cpu().numpy(),
+                landmarks=tuple(self.spec.indices.tolist()),
                 faces=shown.faces,
                 weights=shown.weights,
                 distribution=F.adaptive_avg_pool2d(maps, side)[0].cpu().numpy(),

@@ -10,6 +10,9 @@ from drf.errors import UsageError
 
 FOLDER = Path(__file__).parent
 
+OLD_FOLDERS = {"notes/": "historical/"}
+"""Folders of presets in version 0.1.0 -> what they are called today."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -22,12 +25,15 @@ class Preset:
 
 
 def names() -> list[str]:
-    """Return the names of all presets; "notes/eyes-2000" for one in a folder."""
+    """Return the names of all presets; "historical/eyes-2000" for one in a folder."""
     return sorted(p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.rglob("*.toml"))
 
 
 def load(name: str) -> Preset:
     """Read a preset. Raises UsageError for an unknown name, with the nearest."""
+    for old, new in OLD_FOLDERS.items():
+        if name.startswith(old):
+            name = new + name.removeprefix(old)
     if name not in names():
         raise UsageError(f"there is no preset {name!r}{nearest(name, names())}")
     document = read_toml(FOLDER / f"{name}.toml")

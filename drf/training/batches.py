@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import geometry, landmarks
+from drf import geometry
 from drf.config import RunConfig
-from drf.data.augment import augment, mirror_points, plain_maps, random_maps, warp_points
+from drf.data.augment import augment, identity_affines, mirror_points, random_affines, warp_points
 from drf.data.packs import PACK_SIZE, Pack
 from drf.models.base import Sample
 
@@ -24,7 +24,9 @@ class Batches:
 
     def __init__(self, pack: Pack, config: RunConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.known = torch.as_tensor(landmarks.indices(config.data.points), device=device)
+        known = pack.markup.indices(config.data.landmarks)
+        self.known = torch.as_tensor(known, device=device)
+        self.flip = torch.tensor(pack.markup.flip, device=device)  # a copy per batch would wait
         self.points = torch.from_numpy(geometry.to_unit(pack.points, PACK_SIZE)).to(device)
         self._mapped = pack.crops
         self._resident = None
@@ -45,17 +47,18 @@ class Batches:
             crops = self._resident[rows]
         points = self.points[rows]
         size = self.config.data.input_size
-        images, points = augment(crops, points, size, self.config.augment, generator)
+        images, points = augment(crops, points, self.flip, size, self.config.augment, generator)
         return images, points[:, self.known]
 
     def sample(self, seed: int) -> Sample:
         """Return what a model sees before its first step; the same for one seed."""
         n = len(self)
-        plain = warp_points(self.points, plain_maps(n, self.device))[:, self.known]
+        plain = warp_points(self.points, identity_affines(n, self.device))[:, self.known]
         generator = torch.Generator(self.device).manual_seed(seed)
         order = np.random.default_rng(seed).permutation(n)
         images, drawn = self.draw(order[: min(n, PICTURES)], generator)
         rest = torch.from_numpy(np.resize(order, max(n, DRAWN) - len(drawn))).to(self.device)
-        maps = random_maps(len(rest), self.config.augment, generator)
-        more = mirror_points(warp_points(self.points[rest], maps), maps)[:, self.known]
+        maps = random_affines(len(rest), self.config.augment, generator)
+        warped = warp_points(self.points[rest], maps)
+        more = mirror_points(warped, maps, self.flip)[:, self.known]
         return Sample(plain, torch.cat([drawn, more]), images)

@@ -23,15 +23,15 @@ from drf.data.packs import Pack
 from drf.errors import DrfError
 from drf.hardware import autocast, choose_device, choose_precision, reproducible
 from drf.models.base import LandmarkModel
+from drf.pictures import FaceCrop, LeafGallery
 from drf.prediction import Predictor, face_crops
-from drf.results import FaceCrop, LeafGallery
 from drf.training.batches import Batches
 from drf.training.ema import MovingAverage
 from drf.training.optimiser import Optimisers
 from drf.training.schedule import Schedule
 from drf.training.validation import calibrate, collapsed, leaf_gallery, validate, watched
 
-WARMUP_SHARE, WARMUP_STEPS = 0.3, 100
+COLLAPSE_AFTER_SHARE, COLLAPSE_AFTER_STEPS = 0.3, 100
 """A run is judged collapsed only after this share of it, and no sooner than after so many steps."""
 
 
@@ -57,7 +57,7 @@ class Listener(Protocol):
 
     def on_faces(self, epoch: int, faces: Sequence[FaceCrop], predictions: np.ndarray) -> None:
         """Called after each epoch's validation with the same few faces, and what was predicted for
-        them: (m, 68, 2) float32 picture px, NaN at landmarks the model does not know."""
+        them: (m, K, 2) float32 picture px, NaN at landmarks the model does not know."""
 
     def on_leaves(self, gallery: LeafGallery) -> None:
         """Called once, when the run is over, if the model has leaves to show."""
@@ -115,9 +115,11 @@ class Trainer:
         self.batches = Batches(train, config, self.device)
         self.batch = min(options.batch_size, len(self.batches))
         self.trainable = any(p.requires_grad for p in model.parameters())
-        self.schedule = Schedule.plan(options, options.passes * len(self.batches) // self.batch)
+        self.schedule = Schedule.plan(
+            options, options.passes_per_epoch * len(self.batches) // self.batch
+        )
         self.optimiser = Optimisers(self.model, options.optimiser, options.weight_decay)
-        self.average = MovingAverage(self.model, options.ema)
+        self.average = MovingAverage(self.model, options.ema_decay)
         self.state = State()
         self._began = 0.0  # perf_counter at which the run, pauses left out, would have begun
 
@@ -134,8 +136,8 @@ class Trainer:
                     self._start()
                 while self.trainable and not self._over() and not reason:
                     values = self._epoch()
-                    reason = collapsed(values) if self._past_warmup() else None
-                self._look_at_the_best()
+                    reason = collapsed(values) if self._may_have_collapsed() else None
+                self._finalise_best()
             end = "collapsed" if reason else end
         except KeyboardInterrupt:
             end, reason = "interrupted", "stopped by the user"
@@ -156,14 +158,14 @@ class Trainer:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""
         torch.manual_seed(_mixed((self.config.training.seed, 0)))
         self.model.start(self.batches.sample(self.config.training.seed))
-        self.average = MovingAverage(self.model, self.config.training.ema)
+        self.average = MovingAverage(self.model, self.config.training.ema_decay)
         self._finish_epoch({})
 
     def _epoch(self) -> dict[str, float]:
         self.state.epoch += 1
         seed = (self.config.training.seed, self.state.epoch)
         draws = np.random.default_rng(seed)
-        passes = range(self.config.training.passes)
+        passes = range(self.config.training.passes_per_epoch)
         order = np.concatenate([draws.permutation(len(self.batches)) for _ in passes])
         generator = torch.Generator(self.device).manual_seed(_mixed(seed))
         torch.manual_seed(_mixed(seed))  # what models draw themselves, dropout for one
@@ -194,8 +196,8 @@ class Trainer:
         self.optimiser.set_rate(self._rate())
         self.optimiser.zero_grad()
         loss.backward()
-        if self.config.training.clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip)
+        if self.config.training.grad_clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.grad_clip)
         self.optimiser.step()
         self.model.leaf_step(outputs, points)
         self.average.update(self.model)
@@ -210,8 +212,10 @@ class Trainer:
         values |= readings
         s = self.state
         s.elapsed_s = self._elapsed()
-        header = checkpoint.describe(self.config) | {"epoch": s.epoch}
-        kept = self.config.training.keep == "last" or values["val_nme_ocular"] < s.best_val_nme
+        header = checkpoint.describe(self.config, self.val.markup) | {"epoch": s.epoch}
+        kept = (
+            self.config.training.checkpoint == "last" or values["val_nme_ocular"] < s.best_val_nme
+        )
         if kept:
             s.best_val_nme, s.best_epoch = values["val_nme_ocular"], s.epoch
             checkpoint.save(
@@ -225,7 +229,7 @@ class Trainer:
         self.listener.on_faces(s.epoch, self.faces, predictions[self.watched])
         return values
 
-    def _look_at_the_best(self) -> None:
+    def _finalise_best(self) -> None:
         """Calibrate what the best weights say of their errors, and hand over what their leaves
         hold, while the run's clock stands still: a time budget is for training."""
         if not math.isfinite(self.state.best_val_nme):
@@ -233,8 +237,8 @@ class Trainer:
         started = time.perf_counter()
         best = checkpoint.load(self.folder / checkpoint.BEST)
         self.average.model.load_state_dict(best.under("model."))
-        if (spread := calibrate(self._predictor(), self.val)) is not None:
-            header = best.header | {checkpoint.SPREAD: spread}
+        if (scale := calibrate(self._predictor(), self.val)) is not None:
+            header = best.header | {checkpoint.COVARIANCE_SCALE: scale}
             checkpoint.save(self.folder / checkpoint.BEST, best.tensors, header)
         gallery = leaf_gallery(self._predictor(), self.val)
         if gallery.leaves:
@@ -260,8 +264,8 @@ class Trainer:
     def _rate(self) -> float:
         return self.config.training.lr * self.schedule.rate(self._share())
 
-    def _past_warmup(self) -> bool:
-        return self.state.step >= WARMUP_STEPS and self._share() >= WARMUP_SHARE
+    def _may_have_collapsed(self) -> bool:
+        return self.state.step >= COLLAPSE_AFTER_STEPS and self._share() >= COLLAPSE_AFTER_SHARE
 
     def _progress(self, meter: Meter) -> Progress:
         loss, speed = meter.report()

@@ -38,7 +38,7 @@ class Schedule:
             steps=config.epochs * steps_per_epoch,
             budget_s=60 * config.max_minutes,
             paced=not config.deterministic,
-            warmup=config.warmup,
+            warmup=config.lr_warmup,
         )
 
     def progress(self, step: int, elapsed_s: float) -> float:

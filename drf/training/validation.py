@@ -8,47 +8,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import geometry, landmarks, metrics, uncertainty
-from drf.data.augment import plain_maps, warp_points
+from drf import geometry, scores, uncertainty
+from drf.data.augment import identity_affines, warp_points
 from drf.data.packs import PACK_SIZE, Pack
+from drf.pictures import LEAVES, LeafGallery
 from drf.prediction import Predictor, face_crops, predict
-from drf.results import COLLAPSED_SPREAD, LEAVES, LeafGallery
+from drf.results import COLLAPSED_STD_RATIO
 
 WATCHED = 6
 """Faces whose predictions are kept epoch by epoch."""
 
 
 def validate(predictor: Predictor, pack: Pack) -> tuple[dict[str, float], np.ndarray]:
-    """Return what is read off a model, and its predictions: (n, 68, 2) float32, as `predict`.
+    """Return the metrics of a model on a pack, and its predictions, (n, K, 2) float32 as `predict`.
 
-    Readings: val_nme_ocular and val_nme_pupil (fractions), prediction_spread (1: as wide as the
-    labels, 0: one shape for every face) and the model's own instruments.
+    Metrics: val_SCORE_NORM of every score and normaliser (fractions), prediction_std_ratio
+    (standard deviation of the predictions over that of the labels; 0: one shape for every face) and
+    the model's own diagnostics.
     """
-    known = landmarks.indices(predictor.model.frame.points)
+    spec = predictor.model.spec
     outputs: list[Any] = []
     predictions = predict(predictor, pack, on_outputs=outputs.append).points
     values = {}
-    for norm in ("ocular", "pupil"):
-        errors = metrics.image_errors(predictions, pack.picture_points, norm, known)
-        values[f"val_nme_{norm}"] = metrics.nme(errors)
-    points = _unit_points(pack, predictor.device)[:, known]
+    for norm in scores.NORMALISER_KEYS:
+        errors = scores.image_errors(
+            predictions, pack.picture_points, norm, pack.markup, spec.landmarks
+        )
+        for score, value in scores.summary(errors).items():
+            values[f"val_{score}_{norm}"] = value
+    points = _unit_points(pack, predictor.device)[:, spec.indices]
     with torch.inference_mode():
         predicted = torch.cat([predictor.model.points(o) for o in outputs])
-        values["prediction_spread"] = float(_spread(predicted) / _spread(points))
-        values |= predictor.model.instruments(outputs, points)
+        values["prediction_std_ratio"] = _std(predicted, points) / _std(points, points)
+        values |= predictor.model.diagnostics(outputs, points)
     return values, predictions
 
 
 def calibrate(predictor: Predictor, pack: Pack) -> float | None:
-    """Return what the model's covariances are to be multiplied by so that of the faces of a pack
-    ellipses of 95 % hold as many landmarks; None where it says nothing, or nothing of use."""
+    """Return the factor s for which 95 % of a pack's landmarks lie inside their 95 % ellipses of
+    s·C; None if the model predicts no covariance C, or s is not finite and positive."""
     predicted = predict(predictor, pack, covariances=True)
     if predicted.covariances is None:
         return None
-    known = landmarks.indices(predictor.model.frame.points)
+    known = predictor.model.spec.indices
     offsets = (predicted.points - pack.picture_points)[:, known].astype(np.float64)
-    spread = uncertainty.spread_to_hold(offsets, predicted.covariances[:, known].astype(np.float64))
-    return spread if 0 < spread < np.inf else None
+    there = np.isfinite(offsets).all(axis=-1)
+    covariances = predicted.covariances[:, known].astype(np.float64)
+    scale = uncertainty.scale_to_hold(offsets[there], covariances[there])
+    return scale if 0 < scale < np.inf else None
 
 
 def leaf_gallery(predictor: Predictor, pack: Pack) -> LeafGallery:
@@ -56,12 +63,12 @@ def leaf_gallery(predictor: Predictor, pack: Pack) -> LeafGallery:
     outputs: list[Any] = []
     predict(predictor, pack, on_outputs=outputs.append)
     points = _unit_points(pack, predictor.device)
-    known = landmarks.indices(predictor.model.frame.points)
+    known = predictor.model.spec.indices
     with torch.inference_mode():
         leaves = predictor.model.gallery(outputs, points[:, known])[:LEAVES]
     attracted = sorted({face for leaf in leaves for face in leaf.faces})
     crops = dict(zip(attracted, face_crops(pack, attracted), strict=True))
-    return LeafGallery(tuple(leaves), crops, points.mean(dim=0).cpu().numpy())
+    return LeafGallery(tuple(leaves), crops, points.nanmean(dim=0).cpu().numpy())
 
 
 def watched(n: int) -> np.ndarray:
@@ -73,20 +80,23 @@ def watched(n: int) -> np.ndarray:
 def _unit_points(pack: Pack, device: torch.device) -> Tensor:
     """Return all labels of a pack, (n, 68, 2) unit box."""
     unit = torch.from_numpy(geometry.to_unit(pack.points, PACK_SIZE)).to(device)
-    return warp_points(unit, plain_maps(len(unit), device))
+    return warp_points(unit, identity_affines(len(unit), device))
 
 
-def _spread(points: Tensor) -> Tensor:
-    """Root of the mean variance over faces: (n, K, 2) -> ()."""
-    return points.double().var(dim=0, correction=0).mean().sqrt()
+def _std(points: Tensor, labels: Tensor) -> float:
+    """Return the root of the mean variance over faces, of the places where there is a label:
+    (n, K, 2), (n, K, 2) -> a number."""
+    points = points.double().masked_fill(labels.isnan(), torch.nan)
+    variance = (points - points.nanmean(dim=0)).square().nanmean(dim=0)
+    return float(variance.nanmean().sqrt())
 
 
 def collapsed(values: dict[str, float]) -> str | None:
     """Return why a model counts as collapsed, in one sentence, or None."""
-    spread = values["prediction_spread"]
-    if not np.isfinite(spread) or spread >= COLLAPSED_SPREAD:
+    ratio = values["prediction_std_ratio"]
+    if not np.isfinite(ratio) or ratio >= COLLAPSED_STD_RATIO:
         return None
     return (
-        f"the predictions spread {spread:.3f} times as wide as the labels"
-        f" (less than {COLLAPSED_SPREAD}): every face gets nearly the same shape"
+        f"the predictions vary {ratio:.3f} times as much as the labels"
+        f" (less than {COLLAPSED_STD_RATIO}): every face gets nearly the same shape"
     )

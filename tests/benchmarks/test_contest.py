@@ -28,7 +28,9 @@ from experiments.train import Result
 from tests.db import examples
 
 REAL = rows.Effort("300w", 10.0, threads=2)
-TRIAL = rows.Effort("synthetic", 10.0, 1, epochs=1, settings=("data.size=24", "data.input_size=64"))
+TRIAL = rows.Effort(
+    "synthetic", 10.0, 1, epochs=1, settings=("data.synthetic_train_size=24", "data.input_size=64")
+)
 HOURGLASS = next(row for row in rows.ROWS if row.name == "hourglass")
 
 

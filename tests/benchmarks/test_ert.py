@@ -18,7 +18,7 @@ from drf.errors import DrfError, UsageError
 from experiments.paths import Paths
 
 ROW = next(row for row in rows.ROWS if row.kind == "ert")
-TRIAL = rows.Effort("synthetic", 10.0, 1, epochs=1, settings=("data.size=60",))
+TRIAL = rows.Effort("synthetic", 10.0, 1, epochs=1, settings=("data.synthetic_train_size=60",))
 
 
 def test_without_dlib_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

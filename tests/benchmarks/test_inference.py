@@ -16,7 +16,7 @@ from experiments.train import train_new_run
 from tests.conftest import REPOSITORY
 
 TINY = {
-    "data.size": 60,
+    "data.synthetic_train_size": 60,
     "data.input_size": 64,
     "model.width": 8,
     "model.features": 8,

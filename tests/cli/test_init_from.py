@@ -10,7 +10,7 @@ import torch
 from drf import checkpoint
 from tests.cli.conftest import Drf
 
-DATA = ("--set", "data.size=48", "--set", "data.input_size=32", "--epochs", 1)
+DATA = ("--set", "data.synthetic_train_size=48", "--set", "data.input_size=32", "--epochs", 1)
 TINY = (*DATA, "--set", "model.width=8", "--set", "training.batch_size=16")
 CNN = ("train", "cnn-heatmap", *TINY, "--set", "model.map_size=8", "--json")
 STILL = ("--set", "training.lr=0.0", "--set", "training.weight_decay=0.0", "--seed", 1)
@@ -90,7 +90,9 @@ def test_what_does_not_fit_is_one_sentence_before_any_work(
 def test_a_run_without_a_backbone_or_without_a_checkpoint_is_none_to_start_from(
     drf: Drf, tmp_path: Path
 ) -> None:
-    floor = drf("train", "mean-shape", "--set", "data.size=48", "--json").json["run"]
+    floor = drf("train", "mean-shape", "--set", "data.synthetic_train_size=48", "--json").json[
+        "run"
+    ]
     answer = drf(*CNN, "--init-from", floor)
     assert answer.code == 2
     assert "(mean-shape) has no backbone to start from" in answer.err

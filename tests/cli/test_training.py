@@ -15,7 +15,14 @@ import pytest
 from tests.cli.conftest import Drf
 
 TINY = (
-    *("--set", "data.size=48", "--set", "data.input_size=32", "--set", "model.width=8"),
+    *(
+        "--set",
+        "data.synthetic_train_size=48",
+        "--set",
+        "data.input_size=32",
+        "--set",
+        "model.width=8",
+    ),
     *("--set", "model.depth=2", "--set", "model.growth=0", "--set", "training.batch_size=16"),
 )
 
@@ -34,7 +41,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 def test_train_eval_board(drf: Drf, tmp_path: Path) -> None:
-    floor = drf("train", "mean-shape", "--set", "data.size=48", "--json")
+    floor = drf("train", "mean-shape", "--set", "data.synthetic_train_size=48", "--json")
     assert floor.code == 0
     trained = drf(
         "train", "hourglass", *TINY, "--epochs", 2, "--seed", 5, "--name", "tiny", "--json"

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from drf.landmarks import FLIP
 from torch.nn import functional as F
 
 from drf.config import AugmentConfig
 from drf.data import augment
 from drf.data.packs import CONTEXT, PACK_SIZE
-from drf.landmarks import FLIP
 
 STILL = AugmentConfig(flip=0, rotation=0, scale=0, shift=0, colour=0, blur=0, occlusion=0)
 
@@ -40,7 +40,7 @@ def test_the_dot_is_where_its_point_went() -> None:
     n = 64
     start = 0.4 + 0.2 * torch.rand(n, 2, generator=generator())
     config = AugmentConfig(flip=0.5, rotation=40, scale=0.1, shift=0.05)
-    maps = augment.random_maps(n, config, generator(1))
+    maps = augment.random_affines(n, config, generator(1))
     images = augment.warp(dotted(start), maps, 128)
     moved = augment.warp_points(start[:, None], maps)[:, 0]
     assert (centroid(images) - moved).abs().max() < 0.5 / 128
@@ -49,8 +49,8 @@ def test_the_dot_is_where_its_point_went() -> None:
 
 def test_without_augmentation_the_box_is_cut_out() -> None:
     """A point on the box's edge, half of 1 / CONTEXT off the crop's centre, is on the edge."""
-    maps = augment.random_maps(1, STILL, generator())
-    assert torch.allclose(maps, augment.plain_maps(1))
+    maps = augment.random_affines(1, STILL, generator())
+    assert torch.allclose(maps, augment.identity_affines(1))
     edge = torch.tensor([[[0.5 - 0.5 / CONTEXT, 0.5 + 0.5 / CONTEXT]]])
     assert torch.allclose(augment.warp_points(edge, maps), torch.tensor([[[0.0, 1.0]]]), atol=1e-6)
 
@@ -68,7 +68,7 @@ def test_a_mirrored_face_has_its_points_renamed() -> None:
 
 def test_flips_rotations_scales_and_shifts_are_drawn_as_configured() -> None:
     config = AugmentConfig(flip=0.25, rotation=20, scale=0.1, shift=0.05)
-    maps = augment.random_maps(20_000, config, generator())
+    maps = augment.random_affines(20_000, config, generator())
     det = torch.linalg.det(maps[:, :, :2])
     assert (det < 0).float().mean() == pytest.approx(0.25, abs=0.02)
     scale = (det.abs().sqrt() * CONTEXT).log()

@@ -14,7 +14,8 @@ from sqlite_utils import Database
 from db import evaluations, runs
 from db.connection import open_store
 from db.migrations import migrations
-from drf.results import Evaluation, FaceCrop, LeafGallery, LeafPicture
+from drf.pictures import FaceCrop, LeafGallery, LeafPicture
+from drf.results import Evaluation
 
 
 def new_run(**changes: Any) -> runs.NewRun:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from drf import landmarks
 from drf.forest import gallery
-from drf.results import FACES_PER_LEAF, LEAVES
+from drf.pictures import FACES_PER_LEAF, LEAVES
 
 
 def log_routing(n: int, routes: int, trees: int, leaves: int) -> Tensor:
@@ -20,7 +20,7 @@ def log_routing(n: int, routes: int, trees: int, leaves: int) -> Tensor:
 
 def test_shares_and_faces_are_those_of_a_loop() -> None:
     log_p = log_routing(9, 3, 2, 4)
-    shown = gallery.fullest(log_p, [2, 0])
+    shown = gallery.most_used_leaves(log_p, [2, 0])
     assert len(shown) == 2 * 2 * 4
     assert [s.route for s in shown] == [2] * 8 + [0] * 8
     for one in shown:
@@ -32,7 +32,7 @@ def test_shares_and_faces_are_those_of_a_loop() -> None:
 
 
 def test_the_fullest_come_first_in_every_tree() -> None:
-    shown = gallery.fullest(log_routing(5, 4, 3, 64), range(4))
+    shown = gallery.most_used_leaves(log_routing(5, 4, 3, 64), range(4))
     assert len(shown) == LEAVES
     assert {s.tree for s in shown} == set(range(gallery.TREES))
     for route in range(4):
@@ -43,12 +43,12 @@ def test_the_fullest_come_first_in_every_tree() -> None:
 
 
 def test_of_a_single_route_more_trees_are_shown() -> None:
-    shown = gallery.fullest(log_routing(5, 1, 8, 4), [0])
+    shown = gallery.most_used_leaves(log_routing(5, 1, 8, 4), [0])
     assert {s.tree for s in shown} == set(range(2 * gallery.TREES))
 
 
 def test_routing_that_asks_nothing_attracts_nobody() -> None:
-    shown = gallery.fullest(torch.full((7, 1, 1, 8), 1 / 8).log(), [0])
+    shown = gallery.most_used_leaves(torch.full((7, 1, 1, 8), 1 / 8).log(), [0])
     assert len(shown) == 8
     assert all(s.faces == () and s.weights == () for s in shown)
 

@@ -137,7 +137,7 @@ def test_instruments_of_trees_that_ignore_their_input() -> None:
     with torch.no_grad():
         for parameter in model.gates.parameters():
             parameter.zero_()
-    readings = model.instruments([model(data(model, seed)[0]) for seed in range(2)])
+    readings = model.diagnostics([model(data(model, seed)[0]) for seed in range(2)])
     assert readings["usage_entropy"] == pytest.approx(np.log(L), abs=1e-5)
     assert readings["information"] == pytest.approx(0, abs=1e-6)
     assert readings["largest_share"] == pytest.approx(1 / L)

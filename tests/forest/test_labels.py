@@ -108,7 +108,7 @@ def test_masked_labels_keep_the_cells_above_a_share_of_the_peak(kind: LeafKind) 
 def test_the_entropy_of_a_label_means_its_sigma(kind: LeafKind, sigma: float) -> None:
     window = LabelGrid(kind, 32, sigma, REACH)
     labels = window.encode(offsets(4, 0.2 * REACH))
-    spread = window.equivalent_spread(float(entropy(labels)))
+    spread = window.equivalent_std(float(entropy(labels)))
     assert spread == pytest.approx(sigma * window.cell, rel=0.01)
 
 
@@ -120,7 +120,7 @@ def test_the_cross_entropy_of_the_marginal_means_the_spread_of_the_places(kind: 
     labels = window.encode(3 * window.cell * torch.randn(4000, 2, generator=generator))
     marginal = labels.mean(dim=0)
     cross_entropy = -torch.xlogy(labels, marginal).sum() / labels.sum()
-    spread = window.equivalent_spread(float(cross_entropy))
+    spread = window.equivalent_std(float(cross_entropy))
     assert spread == pytest.approx(math.sqrt(10) * window.cell, rel=0.02)
 
 
@@ -131,7 +131,7 @@ def test_the_cross_entropy_of_the_marginal_means_the_spread_of_the_places(kind: 
 def test_the_losses_that_the_notes_printed(cross_entropy: float, pixels: float) -> None:
     """Sums over 68 maps of 256 x 256 px: uniform leaves, the average face, the best at sigma 3."""
     window = LabelGrid("map", 256, 3.0, 128.0)  # the units of reach are pixels then
-    assert window.equivalent_spread(cross_entropy / 68) == pytest.approx(pixels, abs=0.05)
+    assert window.equivalent_std(cross_entropy / 68) == pytest.approx(pixels, abs=0.05)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -224,7 +224,7 @@ def test_every_schedule_learns(schedule: str) -> None:
     with torch.no_grad():
         routed = forest(x)
         explained = 1 - (forest.predict(routed) - y).var(dim=0) / y.var(dim=0)
-        readings = forest.instruments(routed, y)
+        readings = forest.diagnostics(routed, y)
     assert explained.mean() > 0.5, explained
     assert readings["information"] > 0.5  # of log 8 = 2.08 nats
     assert readings["steepness"] == pytest.approx(4.0, rel=0.02)

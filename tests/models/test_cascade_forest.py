@@ -10,7 +10,7 @@ import torch
 from drf import registry
 from drf.models.base import Sample
 from drf.models.cascade_forest import CascadeForest
-from drf.results import LEAVES
+from drf.pictures import LEAVES
 from experiments.request import Request, configure
 
 TINY = {
@@ -95,7 +95,7 @@ def test_covariances_come_with_forests_and_instruments_with_stages() -> None:
     covariances = model.covariances(outputs)
     assert covariances.shape == (3, 68, 2, 2)
     assert torch.linalg.eigvalsh(covariances.detach()).min() > -1e-9
-    readings = model.instruments([outputs], points)
+    readings = model.diagnostics([outputs], points)
     assert readings["l1_px"] == readings["stage2_px"]
     assert readings["coarse_px"] == pytest.approx(
         64 * (outputs.shapes[0] - points).norm(dim=-1).mean().item()
@@ -104,7 +104,7 @@ def test_covariances_come_with_forests_and_instruments_with_stages() -> None:
     plain = cascade(head="mlp").eval()
     outputs = plain(images)
     assert plain.covariances(outputs) is None
-    assert plain.instruments([outputs], points).keys() == {
+    assert plain.diagnostics([outputs], points).keys() == {
         "coarse_px", "stage1_px", "stage2_px", "l1_px"
     }  # fmt: skip
     assert plain.gallery([outputs], points) == []

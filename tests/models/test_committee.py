@@ -55,7 +55,7 @@ def test_the_readings_are_of_the_committee_and_of_how_far_its_members_are() -> N
     model = committee().eval()
     images, points = batch(model)
     outputs = model(images)
-    read = model.instruments([outputs], points)
+    read = model.diagnostics([outputs], points)
     apart = (model.points(outputs) - points).norm(dim=-1).mean()
     torch.testing.assert_close(read["l1_px"], 64 * float(apart.detach()))
     first, second = (m.points(o) for m, o in zip(model.members, outputs, strict=True))

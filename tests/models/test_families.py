@@ -41,10 +41,10 @@ SMALL = {
 def small(family: str, **changes: object) -> LandmarkModel:
     flat = SMALL.get(family, {}) | {"data.input_size": 64} | changes
     model = registry.build(from_flat(family, registry.family(family).config, flat))
-    k = model.frame.n_points
+    k = model.spec.n_points
     generator = torch.Generator().manual_seed(1)
     faces = torch.rand(20, k, 2, generator=generator) * 0.8 + 0.1
-    size = model.frame.input_size
+    size = model.spec.input_size
     images = torch.rand(12, 3, size, size, generator=generator)
     with torch.random.fork_rng():  # as the training loop does, which seeds what models draw
         torch.manual_seed(1)
@@ -54,7 +54,7 @@ def small(family: str, **changes: object) -> LandmarkModel:
 
 def batch(model: LandmarkModel) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(2)
-    size, k = model.frame.input_size, model.frame.n_points
+    size, k = model.spec.input_size, model.spec.n_points
     images = torch.rand(3, 3, size, size, generator=generator)
     return images, torch.rand(3, k, 2, generator=generator)
 
@@ -62,7 +62,7 @@ def batch(model: LandmarkModel) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("family", registry.FAMILIES)
 @pytest.mark.parametrize("points", landmarks.SUBSETS)
 def test_points_of_every_subset(family: str, points: str) -> None:
-    model = small(family, **{"data.points": points}).eval()
+    model = small(family, **{"data.landmarks": points}).eval()
     images, _ = batch(model)
     predicted = model.points(model(images))
     assert predicted.shape == (3, len(landmarks.indices(points)), 2)
@@ -127,7 +127,7 @@ def test_macs_of_one_convolution_by_hand() -> None:
     """The 1x1 head of an 8-channel hourglass at 64 px costs 16 * 16 * 8 * K."""
     costs = []
     for points in ("eyes", "jaw"):
-        model = small("hourglass", **{"data.points": points, "model.stacks": 1})
+        model = small("hourglass", **{"data.landmarks": points, "model.stacks": 1})
         costs.append(registry.count_macs(model))
     assert costs[1] - costs[0] == 16 * 16 * 8 * (17 - 12)
 

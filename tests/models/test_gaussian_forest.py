@@ -15,7 +15,7 @@ from drf.errors import UsageError
 from drf.forest import memory
 from drf.models.base import Sample
 from drf.models.gaussian_forest import GaussianForest
-from drf.results import LEAVES
+from drf.pictures import LEAVES
 from drf.training.loop import Trainer
 from experiments.request import Request, configure
 from tests.training.conftest import Listener, packs  # noqa: F401  (a fixture)
@@ -32,7 +32,7 @@ TINY = {
     "model.cnn_steps": 2,
     "training.batch_size": 16,
     "training.epochs": 3,
-    "training.ema": 0.5,
+    "training.ema_decay": 0.5,
     "training.precision": "fp32",
 }
 
@@ -52,7 +52,7 @@ def sample(n: int = 64, points: int = 68) -> Sample:
 def started(**changes: object) -> GaussianForest:
     model = registry.build(tiny(**changes))
     assert isinstance(model, GaussianForest)
-    model.start(sample(points=model.frame.n_points))
+    model.start(sample(points=model.spec.n_points))
     return model
 
 
@@ -81,7 +81,7 @@ def test_no_value_is_ever_infinite(schedule: str, dims: int) -> None:
     with torch.no_grad():
         outputs = [model(data.images)]
         assert model.points(outputs[0]).isfinite().all()
-        readings = model.instruments(outputs, data.drawn[:20])
+        readings = model.diagnostics(outputs, data.drawn[:20])
     assert np.isfinite(list(readings.values())).all()
 
 
@@ -139,7 +139,7 @@ def test_hard_inference_predicts_what_the_gap_measures() -> None:
             32 * float((model.points(outputs) - points).norm(dim=-1).mean())
             for model in (soft, hard)
         ]
-        readings = soft.instruments([outputs], points)
+        readings = soft.diagnostics([outputs], points)
     assert readings["l1_px"] == pytest.approx(distances[0], rel=1e-5)
     assert readings["soft_hard_gap_px"] == pytest.approx(distances[1] - distances[0], abs=1e-4)
     assert distances[1] != pytest.approx(distances[0], rel=1e-6)
@@ -148,9 +148,9 @@ def test_hard_inference_predicts_what_the_gap_measures() -> None:
 def test_readings_of_batches_are_those_of_all_faces() -> None:
     model, data = started().eval(), sample()
     with torch.no_grad():
-        whole = model.instruments([model(data.images)], data.drawn[:20])
+        whole = model.diagnostics([model(data.images)], data.drawn[:20])
         parts = [model(rows) for rows in data.images.split(8)]
-        assert model.instruments(parts, data.drawn[:20]) == pytest.approx(whole, rel=1e-4, abs=1e-5)
+        assert model.diagnostics(parts, data.drawn[:20]) == pytest.approx(whole, rel=1e-4, abs=1e-5)
 
 
 def test_leaf_distance_by_hand() -> None:
@@ -162,7 +162,7 @@ def test_leaf_distance_by_hand() -> None:
             for j in range(i):
                 distances.append(float((tree[i] - tree[j]).square().sum(-1).mean().sqrt()))
     with torch.no_grad():
-        readings = model.instruments([model(data.images)], data.drawn[:20])
+        readings = model.diagnostics([model(data.images)], data.drawn[:20])
     assert readings["leaf_distance_px"] == pytest.approx(np.mean(distances), rel=1e-3)
 
 

@@ -23,7 +23,7 @@ from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
 
 SMALL = {
     "data.input_size": 32,
-    "data.points": "eyes",
+    "data.landmarks": "eyes",
     "model.width": 8,
     "model.features": 16,
     "model.trees": 2,
@@ -118,7 +118,7 @@ def test_every_option_builds_steps_and_reads(options: Options) -> None:
     with torch.inference_mode():
         outputs = [model.eval()(part) for part in images.split([4, 2])]
         assert all(model.points(o).isfinite().all() for o in outputs)
-        readings = model.instruments(outputs, points)
+        readings = model.diagnostics(outputs, points)
         assert all(math.isfinite(value) for value in readings.values()), readings
         assert model.gallery(outputs, points)
 
@@ -199,7 +199,7 @@ def test_readings_of_leaves_that_hold_nothing() -> None:
     model = started(target="mean", reach=0.4).eval()
     model.forest.leaves.q.fill_(1 / 8)
     images, points = batch()
-    readings = model.instruments([model(images[:4]), model(images[4:])], points)
+    readings = model.diagnostics([model(images[:4]), model(images[4:])], points)
     window = SIZE * 2 * 0.4
     assert readings["spread_px"] == pytest.approx(window / math.sqrt(2 * math.pi * math.e))
     apart = (model.mean - points).norm(dim=-1).mean() * SIZE
@@ -215,7 +215,7 @@ def test_readings_of_leaves_that_hold_nothing() -> None:
 def test_the_distance_of_leaves_is_the_mean_over_their_pairs(pool: str) -> None:
     model = started(target="mean", pool=pool).eval()
     images, points = batch()
-    readings = model.instruments([model(images)], points)
+    readings = model.diagnostics([model(images)], points)
     held = model.forest.leaves.q.unflatten(3, (-1, 2))  # (G, T, L, M, 2, bins)
     places = (held * ((torch.arange(8) + 0.5) * model.grid.cell)).sum(dim=-1)
     pairs = []

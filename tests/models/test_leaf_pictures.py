@@ -12,7 +12,7 @@ from drf import landmarks, registry
 from drf.config import from_flat
 from drf.models.base import Sample
 from drf.models.heatmap_forest import HeatmapForest
-from drf.results import FACES_PER_LEAF, LEAVES, MAP_SIDE, LeafPicture
+from drf.pictures import FACES_PER_LEAF, LEAVES, MAP_SIDE, LeafPicture
 
 N = 9
 SMALL = {
@@ -34,7 +34,7 @@ def started(**changes: object) -> tuple[HeatmapForest, Any, list[LeafPicture]]:
     model = registry.build(config)
     assert isinstance(model, HeatmapForest)
     generator = torch.Generator().manual_seed(1)
-    k = model.frame.n_points
+    k = model.spec.n_points
     mean = torch.rand(k, 2, generator=generator) * 0.6 + 0.2
     faces = mean + 0.04 * torch.randn(64, k, 2, generator=generator)
     images = torch.rand(N, 3, 64, 64, generator=generator)
@@ -62,7 +62,7 @@ def test_shares_times_points_are_the_mean_prediction(changes: dict[str, object])
     """sum_l share_l point_l, averaged over trees, is the mean over faces: prediction is linear in
     the leaves, and of two trees of four leaves all are shown."""
     model, outputs, pictures = started(**changes)
-    known = landmarks.indices(model.frame.points)
+    known = landmarks.indices(model.spec.points)
     predicted = torch.cat([model.points(o) for o in outputs])
     moved = torch.cat([o.centres for o in outputs]) - model._centres(1)  # of target current
     expected = (predicted - moved).mean(dim=0).numpy()

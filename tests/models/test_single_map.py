@@ -1,4 +1,4 @@
-"""The single-map forest: what its map is, how it is read, what its instruments count."""
+"""The single-map forest: what its map is, how it is read, what its diagnostics count."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from drf.models.single_map import SingleMapConfig, SingleMapForest
 
 SMALL = {
     "data.input_size": 64,
-    "data.points": "eyes",
+    "data.landmarks": "eyes",
     "model.backbone": "cnn",
     "model.width": 8,
     "model.features": 32,
@@ -41,7 +41,7 @@ def faces(n: int, seed: int = 0) -> torch.Tensor:
 
 
 def started(model: SingleMapForest, n: int = 64) -> SingleMapForest:
-    size = model.frame.input_size
+    size = model.spec.input_size
     images = torch.rand(16, 3, size, size, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     model.start(Sample(faces(n), faces(n), images))
@@ -107,7 +107,7 @@ def test_instruments_by_hand() -> None:
     images = torch.rand(5, 3, 64, 64)
     with torch.no_grad():
         outputs = [model(images[:3]), model(images[3:])]
-        readings = model.instruments(outputs, truth)
+        readings = model.diagnostics(outputs, truth)
         predicted = torch.cat([model.points(o) for o in outputs])
         maps = torch.cat([model.maps(model.forest.distributions(o)) for o in outputs])
     error = 64 * (predicted - truth).norm(dim=-1).mean()

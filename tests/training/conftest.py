@@ -12,7 +12,7 @@ from drf import registry
 from drf.config import RunConfig
 from drf.data.packs import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.results import FaceCrop, LeafGallery
+from drf.pictures import FaceCrop, LeafGallery
 from drf.training.loop import Progress, Trainer
 from experiments.request import Request, configure
 
@@ -24,7 +24,7 @@ TINY = {
     "training.batch_size": 16,
     "training.epochs": 3,
     "training.lr": 0.01,
-    "training.ema": 0.5,
+    "training.ema_decay": 0.5,
     "training.precision": "fp32",
 }
 

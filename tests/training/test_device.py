@@ -74,7 +74,7 @@ def test_a_step_of_every_family(family: str, monkeypatch: pytest.MonkeyPatch) ->
     model: LandmarkModel = small(family).place(META).train()
     average = MovingAverage(model, 0.99)
     images = torch.rand(3, 3, 64, 64, device=META)
-    points = torch.rand(3, model.frame.n_points, 2, device=META)
+    points = torch.rand(3, model.spec.n_points, 2, device=META)
     with without_waiting():
         model.set_progress(0.1)
         outputs = model(images)

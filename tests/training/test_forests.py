@@ -16,7 +16,7 @@ from tests.training.conftest import Listener, Make
 
 FOREST = {
     "data.input_size": 32,
-    "data.points": "eyes",
+    "data.landmarks": "eyes",
     "model.width": 8,
     "model.features": 16,
     "model.trees": 2,
@@ -26,7 +26,7 @@ FOREST = {
     "training.batch_size": 16,
     "training.epochs": 4,
     "training.lr": 0.01,
-    "training.ema": 0.5,
+    "training.ema_decay": 0.5,
     "training.precision": "fp32",
 }
 

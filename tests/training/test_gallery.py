@@ -14,8 +14,8 @@ from drf import checkpoint
 from drf.data.packs import Pack
 from drf.models.base import Frame, LandmarkModel
 from drf.overlay import decode_jpeg
+from drf.pictures import FACES_PER_LEAF, LEAVES, LeafPicture
 from drf.prediction import Predictor, predict
-from drf.results import FACES_PER_LEAF, LEAVES, LeafPicture
 from drf.training.loop import Trainer
 from drf.training.validation import watched
 from tests.training.conftest import Listener, Make, tiny

@@ -18,7 +18,8 @@ from db.connection import open_store, writing
 from drf import geometry, metrics, overlay
 from drf.data import boxes
 from drf.data.synthetic import render_face
-from drf.results import Evaluation, FaceCrop, LeafGallery, LeafPicture
+from drf.pictures import FaceCrop, LeafGallery, LeafPicture
+from drf.results import Evaluation
 
 FACES = {"common": 30, "challenging": 26}
 CROP_PX = 128
@@ -251,7 +252,7 @@ def fill(path: Path) -> dict[str, str]:
     untested = replace(HOURGLASS, name="untested", epochs=5)
     forest = replace(HOURGLASS, name="heatmap-forest", family="heatmap-forest", preset=None)
     flat = with_config(forest, **{"augment.flip": False})
-    flat = replace(flat, name="notes/eyes", preset="notes/eyes-2000")
+    flat = replace(flat, name="historical/eyes", preset="historical/eyes-2000")
     ids = {
         "floor": add_run(db, floor, 0.16, seed=3),
         "narrow": add_run(db, HOURGLASS, 0.041, seed=0),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drf.results import COLLAPSED_SPREAD
+from drf.results import COLLAPSED_STD_RATIO
 from webapp.run import diagnostics
 from webapp.ui import charts
 
@@ -78,8 +78,8 @@ def test_collapse_is_a_line_to_compare_with():
     frame = readings(prediction_spread=[0.02, 0.5, 0.9])
     (chart,) = diagnostics.spread(frame, None)
     (line,) = chart.figure.layout.shapes
-    assert line.y0 == line.y1 == COLLAPSED_SPREAD
-    assert str(COLLAPSED_SPREAD) in chart.figure.layout.annotations[0].text
+    assert line.y0 == line.y1 == COLLAPSED_STD_RATIO
+    assert str(COLLAPSED_STD_RATIO) in chart.figure.layout.annotations[0].text
     axis = chart.figure.layout.yaxis
     assert axis.rangemode == "tozero"
     assert axis.autorangeoptions.include == 1  # a collapsed run fills no axis with its 0.03

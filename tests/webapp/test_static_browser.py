@@ -85,7 +85,7 @@ def test_the_board_filters_and_the_address_reopens_the_view(page, site):
     page.locator("select[name=norm]").select_option("both")
     page.locator("select[name=family]").select_option("heatmap-forest")
     page.get_by_label("Find").fill("NOTES")
-    assert names(page) == ["notes/eyes"]
+    assert names(page) == ["historical/eyes"]
     assert page.locator("thead small").count() == 10
     assert "1 of 8 runs" in page.locator("#headline").inner_text()
     fresh = page.context.browser.new_page()

@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from drf.results import COLLAPSED_SPREAD
+from drf.results import COLLAPSED_STD_RATIO
 from webapp.ui import theme
 from webapp.ui.charts import Chart, log_axis, mark, spans_decades
 
@@ -56,13 +56,13 @@ class Instrument:
 _ERROR = Panel("error, px", (Line("l1_px", "coordinate error"),))
 _SPREAD = Instrument(
     "Spread of predictions over labels",
-    f"1: as wide as the labels. Below {COLLAPSED_SPREAD} every face gets nearly the same shape:"
+    f"1: as wide as the labels. Below {COLLAPSED_STD_RATIO} every face gets nearly the same shape:"
     " the model has collapsed.",
     (
         Panel(
             "ratio",
             (Line(SPREAD, "spread"),),
-            level=(COLLAPSED_SPREAD, f"collapse: {COLLAPSED_SPREAD}"),
+            level=(COLLAPSED_STD_RATIO, f"collapse: {COLLAPSED_STD_RATIO}"),
             reach=1.0,
         ),
     ),

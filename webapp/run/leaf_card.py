@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from drf import landmarks
-from drf.results import LeafPicture
+from drf.pictures import LeafPicture
 from webapp.ui import theme
 
 SIDE = 300

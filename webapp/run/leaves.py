@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from drf import geometry, landmarks, overlay
-from drf.results import LeafPicture
+from drf.pictures import LeafPicture
 from webapp import store
 from webapp.links import url_keys, widgets
 from webapp.run import leaf_card

@@ -15,7 +15,7 @@ import numpy as np
 from drf.data.synthetic import sculpt
 from drf.data.synthetic.modes import displacement_modes
 from drf.data.synthetic.sculpt import GRID
-from drf.landmarks import FLIP, N_POINTS
+from drf.markup import IBUG68
 
 MARCH = 16
 """Samples along the path on which a contour point looks for the visible silhouette."""
@@ -55,9 +55,9 @@ LEFT_LIDS = (45, 44, 43, 42, 47, 46)
 
 def frontal_points() -> np.ndarray:
     """Return the (68, 2) frontal points of the average face in proportions of its box."""
-    points = np.zeros((N_POINTS, 2))
+    points = np.zeros((IBUG68.n_points, 2))
     for i, (x, y) in _RIGHT.items():
-        points[i], points[FLIP[i]] = (x, y), (-x, y)
+        points[i], points[IBUG68.flip[i]] = (x, y), (-x, y)
     for i, y in _MIDLINE.items():
         points[i] = (0, y)
     return points

@@ -10,7 +10,7 @@ from drf.data.synthetic.head import Head
 from drf.data.synthetic.look import Look
 from drf.data.synthetic.paint import blend, disc, fill, patch, polygon_mask, spline, stroke, tinted
 from drf.data.synthetic.textures import cut
-from drf.landmarks import GROUPS
+from drf.markup import IBUG68
 
 GLARE = np.array([235.0, 240.0, 245.0])
 
@@ -41,7 +41,7 @@ def draw_glasses(
     hidden = np.zeros(picture.shape[:2], np.uint8)
     depth = float(head.points[27, 2]) + 0.015
     for eye, side in (("right_eye", -1), ("left_eye", 1)):
-        centre = head.points[list(GROUPS[eye])].mean(axis=0) + np.array([0, 0.015, 0])
+        centre = head.points[list(IBUG68.groups[eye])].mean(axis=0) + np.array([0, 0.015, 0])
         centre[2] = depth - 0.03
         rim = camera.project(_rim(centre, half, power, droop))
         region, origin, view = patch(picture, rim, 2)

@@ -1,0 +1,229 @@
+"""Markups: which landmarks a dataset annotates, as values that travel with its faces.
+
+A dataset, a pack, a model, an evaluation and the store each carry the markup of their landmarks, so
+that nothing else in the code knows how many there are. `IBUG68` is the one of 300-W and of the
+synthetic faces; `Markup` describes any other one.
+
+Indices are 0-based; sides are the subject's own, so the left eye lies on the right of a frontal
+picture. A landmark of a face is visible, hidden (annotated where it is occluded) or missing (no
+coordinates: NaN); see `VISIBLE`, `HIDDEN`, `MISSING`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from drf.errors import UsageError
+
+MISSING, HIDDEN, VISIBLE = 0, 1, 2
+"""Visibility of a landmark, as COCO writes it. A missing one has no coordinates (NaN) and counts in
+no loss, no box and no error."""
+
+ALL = "all"
+"""Name of the landmark subset that every markup has: all of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Markup:
+    """Landmarks 0..K-1 of a face: what they are called, what belongs together, what mirrors what.
+
+    name         what the store and the board call it
+    groups       parts of the face -> their landmarks in drawing order; each landmark in one group
+    closed       groups whose outline returns to its first point
+    subsets      landmark subsets by the name used in configurations -> the groups they join; the
+                 subset "all" is always there
+    flip         point k of a mirrored picture is the mirror image of point flip[k]
+    normalisers  key of `drf.scores.NORMALISERS` -> two sets of landmarks; the normaliser is the
+                 distance of their centres. One that is not named here does not exist for the markup
+    displayed    a few landmarks all over the face, the first to be shown where all are too many
+    titles       landmarks that have a name of their own within their group
+
+    Raises ValueError for what does not fit together.
+    """
+
+    name: str
+    groups: Mapping[str, tuple[int, ...]]
+    flip: tuple[int, ...]
+    normalisers: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    closed: frozenset[str] = frozenset()
+    subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    displayed: tuple[int, ...] = ()
+    titles: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        members = sorted(index for group in self.groups.values() for index in group)
+        known = set(members)
+        if not members or members != list(range(len(members))):
+            raise ValueError(f"the groups of {self.name} must have each landmark 0..K-1 once")
+        if sorted(self.flip) != members or any(self.flip[k] != i for i, k in enumerate(self.flip)):
+            raise ValueError(f"the flip permutation of {self.name} must be its own inverse")
+        if odd := set().union(self.closed, *map(set, self.subsets.values())) - self.groups.keys():
+            raise ValueError(f"{self.name} has no group {', '.join(sorted(odd))}")
+        if ALL in self.subsets:
+            raise ValueError(f"the subset {ALL!r} of {self.name} is always all landmarks")
+        ends = [index for pair in self.normalisers.values() for end in pair for index in end]
+        if not {*ends, *self.displayed, *self.titles} <= known:
+            raise ValueError(f"{self.name} names a landmark that is not in 0..{len(members) - 1}")
+
+    @functools.cached_property
+    def n_points(self) -> int:
+        """K, the number of landmarks."""
+        return len(self.flip)
+
+    @property
+    def subset_names(self) -> tuple[str, ...]:
+        """Names of the landmark subsets, "all" first."""
+        return (ALL, *self.subsets)
+
+    def indices(self, subset: str = ALL) -> np.ndarray:
+        """Return the (k,) int indices of a landmark subset, ascending.
+
+        Raises UsageError for a name that is not among `subset_names`.
+        """
+        if subset == ALL:
+            return np.arange(self.n_points)
+        if subset not in self.subsets:
+            raise UsageError(
+                f"the markup {self.name} has no landmark subset {subset!r}: use one of"
+                f" {', '.join(self.subset_names)}"
+            )
+        return np.sort([k for group in self.subsets[subset] for k in self.groups[group]])
+
+    def flip_permutation(self, subset: str = ALL) -> np.ndarray:
+        """Return the flip permutation within a subset: (k,) positions in `indices(subset)`.
+
+        Raises UsageError as `indices`, ValueError for a subset that is not its own mirror image.
+        """
+        known = self.indices(subset)
+        mirrored = np.asarray(self.flip)[known]
+        if not np.array_equal(np.sort(mirrored), known):
+            raise ValueError(f"the subset {subset} of {self.name} is not its own mirror image")
+        return np.searchsorted(known, mirrored)
+
+    def displayed_of(self, known: Iterable[int]) -> list[int]:
+        """Return the positions, in `known`, of the landmarks to show first; all positions where
+        none of them is known."""
+        known = [int(index) for index in known]
+        return [known.index(k) for k in self.displayed if k in known] or list(range(len(known)))
+
+    def title(self, index: int) -> str:
+        """Return what a landmark is called: "36 · right eye, outer corner", or "2 · jaw".
+
+        Raises ValueError for an index that is not in 0..K-1.
+        """
+        for group, members in self.groups.items():
+            if index in members:
+                own = f", {self.titles[index]}" if index in self.titles else ""
+                return f"{index} · {group.replace('_', ' ')}{own}"
+        raise ValueError(f"landmark {index} is not in 0..{self.n_points - 1}")
+
+    def outlines(self) -> list[np.ndarray]:
+        """Return one (k,) int array per group: the order in which a pen draws it."""
+        return [
+            np.asarray([*group, group[0]] if name in self.closed else [*group])
+            for name, group in self.groups.items()
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the definition as JSON can hold it; `from_dict` is the inverse."""
+        return {
+            "name": self.name,
+            "groups": {name: list(group) for name, group in self.groups.items()},
+            "closed": sorted(self.closed),
+            "subsets": {name: list(groups) for name, groups in self.subsets.items()},
+            "flip": list(self.flip),
+            "normalisers": {k: [list(end) for end in ends] for k, ends in self.normalisers.items()},
+            "displayed": list(self.displayed),
+            "titles": {str(index): title for index, title in self.titles.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, held: Mapping[str, Any]) -> Markup:
+        """Return the markup of a definition. Raises ValueError for what is none."""
+        try:
+            return cls(
+                name=str(held["name"]),
+                groups={k: tuple(map(int, group)) for k, group in held["groups"].items()},
+                flip=tuple(map(int, held["flip"])),
+                normalisers={
+                    key: (tuple(map(int, one)), tuple(map(int, other)))
+                    for key, (one, other) in held["normalisers"].items()
+                },
+                closed=frozenset(held["closed"]),
+                subsets={k: tuple(groups) for k, groups in held["subsets"].items()},
+                displayed=tuple(map(int, held["displayed"])),
+                titles={int(index): str(title) for index, title in held["titles"].items()},
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the definition of a markup is incomplete ({error})") from None
+
+    @functools.cached_property
+    def _definition(self) -> str:
+        return json.dumps(self.as_dict())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Markup) and self._definition == other._definition
+
+    def __hash__(self) -> int:
+        return hash(self._definition)
+
+
+def _pairs(*pairs: tuple[int, int], n: int) -> tuple[int, ...]:
+    """Return the flip permutation that exchanges pairs of n landmarks and leaves the others."""
+    permutation = list(range(n))
+    for a, b in pairs:
+        permutation[a], permutation[b] = b, a
+    return tuple(permutation)
+
+
+IBUG68 = Markup(
+    name="ibug68",
+    groups={
+        "jaw": tuple(range(0, 17)),
+        "right_brow": tuple(range(17, 22)),
+        "left_brow": tuple(range(22, 27)),
+        "nose_bridge": tuple(range(27, 31)),
+        "nostrils": tuple(range(31, 36)),
+        "right_eye": tuple(range(36, 42)),
+        "left_eye": tuple(range(42, 48)),
+        "outer_lip": tuple(range(48, 60)),
+        "inner_lip": tuple(range(60, 68)),
+    },
+    closed=frozenset({"right_eye", "left_eye", "outer_lip", "inner_lip"}),
+    subsets={
+        "eyes": ("right_eye", "left_eye"),
+        "brows": ("right_brow", "left_brow"),
+        "nose": ("nose_bridge", "nostrils"),
+        "mouth": ("outer_lip", "inner_lip"),
+        "jaw": ("jaw",),
+    },
+    flip=_pairs(
+        *((i, 16 - i) for i in range(8)),  # jaw
+        *((17 + i, 26 - i) for i in range(5)),  # brows
+        *((31, 35), (32, 34)),  # nostrils
+        *((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)),  # eyes
+        *((48, 54), (49, 53), (50, 52), (55, 59), (56, 58)),  # outer lip
+        *((60, 64), (61, 63), (65, 67)),  # inner lip
+        n=68,
+    ),
+    normalisers={
+        "ocular": ((36,), (45,)),  # outer eye corners
+        "pupil": (tuple(range(36, 42)), tuple(range(42, 48))),  # centres of the six points
+    },
+    displayed=(36, 30, 48, 8),  # an eye, the nose, the mouth, the chin
+    titles={
+        **{0: "right end", 8: "chin", 16: "left end"},
+        **{17: "outer end", 21: "inner end", 22: "inner end", 26: "outer end"},
+        **{27: "root", 30: "tip", 33: "base of the septum"},
+        **{36: "outer corner", 39: "inner corner", 42: "inner corner", 45: "outer corner"},
+        **{48: "right corner", 51: "top, middle", 54: "left corner", 57: "bottom, middle"},
+        **{60: "right corner", 62: "top, middle", 64: "left corner", 66: "bottom, middle"},
+    },
+)
+"""The 68 points of iBUG: 300-W and its parts."""

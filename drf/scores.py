@@ -1,0 +1,242 @@
+"""The two tables of the benchmark: normalisers of the error, and scores made of the errors.
+
+To add a score or a normaliser, add one entry here. Validation, the store, the view `leaderboard`,
+the command line, the app, exports, the exported site and the documentation go through these tables;
+`drf db migrate` computes a new entry for older evaluations from their stored predictions.
+
+    e_i = (1/|J_i|) sum_{j in J_i} ||P_ij - G_ij|| / d_i
+
+with P the prediction, G the ground truth, d_i a normaliser, and J_i the landmarks that are asked
+for and not missing in face i. Errors and scores are fractions; percent appears at the edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from drf import metrics
+from drf.errors import UsageError
+from drf.markup import ALL, Markup
+
+Better = Literal["lower", "higher"]
+Entry = TypeVar("Entry")
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """What errors of a face are divided by.
+
+    key       in columns of the store and in options: ocular
+    title     in the app: Ocular
+    meaning   one sentence
+    distance  ground truth (n, K, 2) and its markup -> (n,) in the unit of the ground truth; NaN
+              where a landmark that it needs is missing, or the markup does not define it
+    """
+
+    key: str
+    title: str
+    meaning: str
+    distance: Callable[[np.ndarray, Markup], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number made of the errors of all faces of a subset.
+
+    key      in columns of the store and in options: fr8
+    title    in tables: FR@8
+    better   which end of it is good
+    meaning  one sentence
+    of       (n,) finite errors, fractions, n >= 1 -> a fraction
+    """
+
+    key: str
+    title: str
+    better: Better
+    meaning: str
+    of: Callable[[np.ndarray], float]
+
+    @property
+    def heading(self) -> str:
+        """The title with an arrow to its good end: NME ↓."""
+        return f"{self.title} {'↓' if self.better == 'lower' else '↑'}"
+
+
+NORMALISERS = (
+    Normaliser(
+        "ocular",
+        "Ocular",
+        "Distance of the outer eye corners.",
+        lambda gt, markup: metrics.centre_distance(gt, markup, "ocular"),
+    ),
+    Normaliser(
+        "pupil",
+        "Pupil",
+        "Distance of the two eyes' centres, each the mean of its landmarks.",
+        lambda gt, markup: metrics.centre_distance(gt, markup, "pupil"),
+    ),
+    Normaliser(
+        "box",
+        "Box",
+        "Geometric mean of the sides of the landmarks' box, sqrt(w·h): for faces whose eyes are"
+        " hidden.",
+        metrics.box_size,
+    ),
+)
+
+SCORES = (
+    Score("nme", "NME", "lower", "Normalised mean error: the mean over faces.", metrics.nme),
+    Score("median", "Median", "lower", "Median of the faces' errors.", metrics.median),
+    Score(
+        "fr8",
+        "FR@8",
+        "lower",
+        "Failure rate: share of faces with an error above 8 %.",
+        lambda errors: metrics.failure_rate(errors, 0.08),
+    ),
+    Score(
+        "auc8",
+        "AUC@8",
+        "higher",
+        "Area under the cumulative error distribution up to 8 %, divided by 8 %.",
+        lambda errors: metrics.auc(errors, 0.08),
+    ),
+    Score(
+        "fr10",
+        "FR@10",
+        "lower",
+        "Failure rate: share of faces with an error above 10 %.",
+        lambda errors: metrics.failure_rate(errors, 0.10),
+    ),
+    Score(
+        "auc10",
+        "AUC@10",
+        "higher",
+        "Area under the cumulative error distribution up to 10 %, divided by 10 %.",
+        lambda errors: metrics.auc(errors, 0.10),
+    ),
+)
+
+NORMALISER_KEYS = tuple(normaliser.key for normaliser in NORMALISERS)
+SCORE_KEYS = tuple(score.key for score in SCORES)
+
+COLUMNS = tuple(f"{norm}_{score}" for norm in NORMALISER_KEYS for score in SCORE_KEYS)
+"""Columns of scores, in order: ocular_nme, ocular_median, …, box_auc10."""
+
+
+def normaliser(key: str) -> Normaliser:
+    """Return a normaliser by its key. Raises UsageError for an unknown one."""
+    return _entry(key, {n.key: n for n in NORMALISERS}, "normaliser")
+
+
+def score(key: str) -> Score:
+    """Return a score by its key. Raises UsageError for an unknown one."""
+    return _entry(key, {s.key: s for s in SCORES}, "score")
+
+
+def defined_for(markup: Markup) -> tuple[str, ...]:
+    """Return the keys of the normalisers that a markup has, in order; the box is always there. The
+    first of them ranks a board and decides which epoch of a training is the best."""
+    return tuple(key for key in NORMALISER_KEYS if key in markup.normalisers or key == "box")
+
+
+def column(norm: str, score: str) -> str:
+    """Return the name of a column: ("ocular", "nme") -> "ocular_nme"."""
+    return f"{norm}_{score}"
+
+
+def distances(gt: np.ndarray, norm: str, markup: Markup) -> np.ndarray:
+    """Return d_i of every face, in the unit of gt. (n, K, 2) -> (n,).
+
+    NaN where the normaliser does not exist: a landmark that it needs is missing, or the markup does
+    not define it. Raises UsageError for an unknown normaliser, and ValueError where a distance is
+    zero: such a face has no NME, and dividing by it would hide that.
+    """
+    distance = normaliser(norm).distance(np.asarray(gt, dtype=np.float64), markup)
+    if np.any(distance <= 0):
+        raise ValueError(f"the {norm} distance of a ground-truth face is zero")
+    return distance
+
+
+def point_errors(
+    pred: np.ndarray, gt: np.ndarray, norm: str, markup: Markup, landmarks: str = ALL
+) -> np.ndarray:
+    """Return ||P_ij - G_ij|| / d_i as fractions, NaN at missing landmarks. Two (n, K, 2) -> (n, k).
+
+    landmarks: a subset of the markup. Predictions of other landmarks are not looked at; the
+    normaliser always uses the whole ground truth, so subsets compare.
+
+    Raises ValueError for shapes that differ and for predictions that are not finite, and as
+    `distances`.
+    """
+    offsets = _offsets(pred, gt, markup, landmarks)
+    return np.linalg.norm(offsets, axis=-1) / distances(gt, norm, markup)[:, None]
+
+
+def image_errors(
+    pred: np.ndarray, gt: np.ndarray, norm: str, markup: Markup, landmarks: str = ALL
+) -> np.ndarray:
+    """Return e_i of every face as fractions (the formula of the module). Two (n, K, 2) -> (n,).
+
+    NaN for a face without the normaliser or without any of the landmarks. Raises as `point_errors`.
+    """
+    return _mean_over_landmarks(point_errors(pred, gt, norm, markup, landmarks))
+
+
+def disagreement(
+    predictions: np.ndarray, gt: np.ndarray, norm: str, markup: Markup, landmarks: str = ALL
+) -> np.ndarray:
+    """Return how far r models are apart on every face. (r, n, K, 2), (n, K, 2) -> (n,) fractions.
+
+    D_i = (1/|J_i|) sum_{j in J_i} sqrt((1/r) sum_r ||P_rij - M_ij||^2) / d_i with M_ij the mean of
+    the r predictions: 0 where they agree, whatever the truth is. NaN and errors as `image_errors`.
+    """
+    offsets = np.stack([_offsets(one, gt, markup, landmarks) for one in predictions])
+    apart = np.linalg.norm(offsets - offsets.mean(axis=0), axis=-1)  # (r, n, k)
+    return _mean_over_landmarks(np.sqrt((apart**2).mean(axis=0))) / distances(gt, norm, markup)
+
+
+def _offsets(pred: np.ndarray, gt: np.ndarray, markup: Markup, landmarks: str) -> np.ndarray:
+    """Return P_ij - G_ij, (n, k, 2), in the unit of both; NaN where G_ij is missing."""
+    pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
+    if pred.shape != gt.shape or gt.ndim != 3 or gt.shape[1:] != (markup.n_points, 2):
+        raise ValueError(
+            f"need two arrays (n, {markup.n_points}, 2), got {pred.shape} and {gt.shape}"
+        )
+    chosen = markup.indices(landmarks)
+    offsets = pred[:, chosen] - gt[:, chosen]
+    if not np.isfinite(offsets[np.isfinite(gt[:, chosen])]).all():
+        raise ValueError("a predicted point is not finite")
+    return offsets
+
+
+def _mean_over_landmarks(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the last axis of what is there, NaN where nothing is. (n, k) -> (n,)."""
+    there = np.isfinite(values)
+    if there.all():
+        return values.mean(axis=-1)  # the sum in numpy's order, as ever
+    total = np.where(there, values, 0.0).sum(axis=-1)
+    return np.divide(
+        total, there.sum(axis=-1), out=np.full(len(values), np.nan), where=there.any(-1)
+    )
+
+
+def summary(errors: np.ndarray) -> dict[str, float]:
+    """Return every score of the errors under one normaliser by its key: {"nme": 0.034, …}.
+
+    errors: (n,) fractions; NaN for faces on which the normaliser does not exist, which count in no
+    score. Empty where no face has an error.
+    """
+    known = np.asarray(errors, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    return {one.key: one.of(known) for one in SCORES} if known.size else {}
+
+
+def _entry(key: str, entries: dict[str, Entry], what: str) -> Entry:
+    if key not in entries:
+        raise UsageError(f"there is no {what} {key!r}: use one of {', '.join(entries)}")
+    return entries[key]
