@@ -54,15 +54,15 @@ def all_figures() -> tuple[Figure, ...]:
     return tuple(Figure(**entry) for entry in _read()["figure"])
 
 
-def figures(*, dataset: str, subset: str, points: str, norms: Collection[str]) -> list[Figure]:
+def figures(*, dataset: str, subset: str, landmarks: str, norms: Collection[str]) -> list[Figure]:
     """Return the figures that a board may be held against, best first: those of its subset and
-    normalisations, and only where errors average over all points."""
+    normalisations, and only where errors average over all landmarks."""
     found = [
         figure
         for figure in all_figures()
         if (figure.dataset, figure.subset) == (dataset, subset) and figure.norm in norms
     ]
-    return sorted(found, key=lambda figure: figure.nme) if points == "all" else []
+    return sorted(found, key=lambda figure: figure.nme) if landmarks == "all" else []
 
 
 def cited(families: Collection[str], keys: Collection[str] = ()) -> list[Paper]:

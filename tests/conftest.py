@@ -7,10 +7,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Before anything imports torch: on tensors this small, threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes is no property: other work on the machine would decide it.
+hypothesis.settings.register_profile("drf", deadline=None)
+hypothesis.settings.load_profile("drf")
 
 REPOSITORY = Path(__file__).parents[1]
 MAIN = sys.modules["__main__"]

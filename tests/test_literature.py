@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from drf import literature, metrics
+from drf import literature, scores
 from drf.data import w300
 
 
@@ -13,7 +13,7 @@ def test_every_figure_names_a_paper_its_source_and_its_protocol() -> None:
         assert figure.paper in literature.papers()
         assert figure.source
         assert figure.protocol
-        assert figure.norm in metrics.NORMS
+        assert figure.norm in scores.NORMALISER_KEYS
         assert 1 < figure.nme < 10  # percent
     assert {figure.subset for figure in literature.all_figures()} <= set(w300.SUBSETS)
 
@@ -35,11 +35,11 @@ def test_the_full_set_lies_between_its_two_parts() -> None:
 
 
 def test_only_figures_of_the_subset_and_norm_are_held_against_a_board() -> None:
-    asked = {"dataset": "300w", "subset": "full", "points": "all"}
+    asked = {"dataset": "300w", "subset": "full", "landmarks": "all"}
     found = literature.figures(**asked, norms=("pupil",))
     assert {(figure.subset, figure.norm) for figure in found} == {("full", "pupil")}
     assert [figure.nme for figure in found] == sorted(figure.nme for figure in found)
-    assert not literature.figures(**asked | {"points": "eyes"}, norms=("pupil",))
+    assert not literature.figures(**asked | {"landmarks": "eyes"}, norms=("pupil",))
     assert not literature.figures(**asked | {"dataset": "synthetic"}, norms=("pupil",))
 
 

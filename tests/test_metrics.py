@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from drf import landmarks, metrics
+from drf import metrics, scores
+from drf.errors import UsageError
+from drf.markup import IBUG68
 
 HAND = np.array([0.01, 0.02, 0.05, 0.09])
 
@@ -50,18 +52,18 @@ def test_image_errors_as_the_formula_says() -> None:
         }
         for norm, d in distances.items():
             expected = sum(np.hypot(*(pred[i, j] - gt[i, j])) for j in range(68)) / 68 / d
-            assert metrics.image_errors(pred, gt, norm)[i] == pytest.approx(expected)
+            assert scores.image_errors(pred, gt, norm, IBUG68)[i] == pytest.approx(expected)
 
 
 def test_a_subset_uses_the_whole_face_normaliser_and_ignores_other_points() -> None:
     gt = some_face()
     pred = np.full_like(gt, np.nan)
-    eyes = landmarks.indices("eyes")
+    eyes = IBUG68.indices("eyes")
     pred[:, eyes] = gt[:, eyes] + [3.0, 4.0]
-    expected = 5.0 / metrics.ocular_distance(gt)
-    assert metrics.image_errors(pred, gt, "ocular", eyes) == pytest.approx(expected)
+    expected = 5.0 / scores.distances(gt, "ocular", IBUG68)
+    assert scores.image_errors(pred, gt, "ocular", IBUG68, "eyes") == pytest.approx(expected)
     with pytest.raises(ValueError, match="not finite"):
-        metrics.image_errors(pred, gt, "ocular")
+        scores.image_errors(pred, gt, "ocular", IBUG68)
 
 
 @given(errors_arrays, st.floats(0.01, 0.3))
@@ -93,8 +95,8 @@ def test_similarity_changes_nothing(seed: int, angle: float, scale: float, shift
     pred = gt + np.random.default_rng(seed + 1).normal(size=gt.shape)
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     for norm in ("ocular", "pupil"):
-        before = metrics.image_errors(pred, gt, norm)
-        after = metrics.image_errors(pred @ turn.T + shift, gt @ turn.T + shift, norm)
+        before = scores.image_errors(pred, gt, norm, IBUG68)
+        after = scores.image_errors(pred @ turn.T + shift, gt @ turn.T + shift, norm, IBUG68)
         assert after == pytest.approx(before)
 
 
@@ -103,18 +105,18 @@ def test_flipping_with_the_permutation_changes_nothing() -> None:
     pred = gt + np.random.default_rng(2).normal(size=gt.shape)
 
     def mirrored(points: np.ndarray) -> np.ndarray:
-        return (points * [-1, 1] + [300, 0])[:, landmarks.FLIP]
+        return (points * [-1, 1] + [300, 0])[:, np.array(IBUG68.flip)]
 
-    for norm in metrics.NORMS:
-        assert metrics.image_errors(mirrored(pred), mirrored(gt), norm) == pytest.approx(
-            metrics.image_errors(pred, gt, norm)
+    for norm in scores.NORMALISER_KEYS:
+        assert scores.image_errors(mirrored(pred), mirrored(gt), norm, IBUG68) == pytest.approx(
+            scores.image_errors(pred, gt, norm, IBUG68)
         )
 
 
 def test_disagreement_is_the_spread_of_predictions_over_the_distance() -> None:
     gt = np.stack([some_face(seed)[0] for seed in (0, 1)])
     predictions = gt + np.random.default_rng(3).normal(size=(3, *gt.shape))
-    for norm in metrics.NORMS:
+    for norm in scores.NORMALISER_KEYS:
         expected = []
         for face in range(2):
             spreads = []
@@ -122,75 +124,85 @@ def test_disagreement_is_the_spread_of_predictions_over_the_distance() -> None:
                 places = predictions[:, face, j]
                 middle = sum(places) / 3
                 spreads.append(np.sqrt(sum(((p - middle) ** 2).sum() for p in places) / 3))
-            expected.append(np.mean(spreads) / metrics.normaliser(gt, norm)[face])
-        assert metrics.disagreement(predictions, gt, norm) == pytest.approx(expected)
+            expected.append(np.mean(spreads) / scores.distances(gt, norm, IBUG68)[face])
+        assert scores.disagreement(predictions, gt, norm, IBUG68) == pytest.approx(expected)
 
 
 def test_models_that_agree_do_not_disagree_however_wrong_they_are() -> None:
     gt = some_face()
     wrong = np.stack([gt + 9, gt + 9])
-    assert metrics.disagreement(wrong, gt, "ocular") == pytest.approx([0, 0, 0])
+    assert scores.disagreement(wrong, gt, "ocular", IBUG68) == pytest.approx([0, 0, 0])
     away = np.array([3.0, 4.0])
     opposite = np.stack([gt + away, gt - away])
-    distance = metrics.ocular_distance(gt)
-    assert metrics.disagreement(opposite, gt, "ocular") == pytest.approx(5 / distance)
+    distance = scores.distances(gt, "ocular", IBUG68)
+    assert scores.disagreement(opposite, gt, "ocular", IBUG68) == pytest.approx(5 / distance)
 
 
 def test_disagreement_of_a_subset_looks_at_no_other_point() -> None:
     gt = some_face()
-    eyes = landmarks.indices("eyes")
+    eyes = IBUG68.indices("eyes")
     predictions = np.full((2, *gt.shape), np.nan)
     predictions[:, :, eyes] = gt[:, eyes] + np.array([1.0, -1.0])[:, None, None, None]
-    expected = np.sqrt(2) / metrics.ocular_distance(gt)
-    assert metrics.disagreement(predictions, gt, "ocular", eyes) == pytest.approx(expected)
+    expected = np.sqrt(2) / scores.distances(gt, "ocular", IBUG68)
+    assert scores.disagreement(predictions, gt, "ocular", IBUG68, "eyes") == pytest.approx(expected)
     with pytest.raises(ValueError, match="not finite"):
-        metrics.disagreement(predictions, gt, "ocular")
+        scores.disagreement(predictions, gt, "ocular", IBUG68)
 
 
 def test_bad_input_is_refused() -> None:
     gt = some_face()
-    with pytest.raises(ValueError, match="unknown norm"):
-        metrics.image_errors(gt, gt, "iris")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no normaliser 'iris'"):
+        scores.image_errors(gt, gt, "iris", IBUG68)
     with pytest.raises(ValueError, match="two arrays"):
-        metrics.image_errors(gt[:, :67], gt[:, :67], "ocular")
+        scores.image_errors(gt[:, :67], gt[:, :67], "ocular", IBUG68)
     with pytest.raises(ValueError, match="zero"):
-        metrics.image_errors(gt, np.zeros_like(gt), "ocular")
+        scores.image_errors(gt, np.zeros_like(gt), "ocular", IBUG68)
     with pytest.raises(ValueError, match="non-empty"):
         metrics.nme(np.array([]))
 
 
-def test_flip_is_an_involution_that_swaps_the_named_sides() -> None:
-    assert (landmarks.FLIP[landmarks.FLIP] == np.arange(68)).all()
-    for left, right in (("left_eye", "right_eye"), ("left_brow", "right_brow")):
-        swapped = set(landmarks.FLIP[list(landmarks.GROUPS[left])])
-        assert swapped == set(landmarks.GROUPS[right])
-    assert set(landmarks.indices("all")) == set(range(68))
+def test_missing_landmarks_count_in_no_error_and_take_their_normaliser_along() -> None:
+    """The mean goes over the landmarks that are there, whatever is predicted for the others."""
+    gt = some_face(n=3)
+    pred = gt + np.array([3.0, 4.0])
+    gt[0, [5, 60]] = np.nan  # neither is an eye
+    gt[1, 36] = np.nan  # the outer corner of the right eye
+    pred[0, 5] = np.nan
+    ocular = scores.image_errors(pred, gt, "ocular", IBUG68)
+    assert ocular[0] == pytest.approx(5 / np.hypot(*(gt[0, 36] - gt[0, 45])))
+    assert np.isnan(ocular[1])
+    assert np.isfinite(ocular[2])
+    assert np.isnan(scores.image_errors(pred, gt, "pupil", IBUG68)[1])
+    there = gt[1, np.isfinite(gt[1, :, 0])]
+    side = np.sqrt(np.prod(there.max(axis=0) - there.min(axis=0)))
+    assert scores.image_errors(pred, gt, "box", IBUG68)[1] == pytest.approx(5 / side)
+    with pytest.raises(ValueError, match="not finite"):
+        scores.image_errors(np.full_like(gt, np.nan), gt, "box", IBUG68)
 
 
-def test_regions_share_no_landmark_and_have_all() -> None:
-    members = np.concatenate([landmarks.indices(region) for region in landmarks.REGIONS])
-    assert sorted(members) == list(range(68))
+def test_a_summary_leaves_out_faces_without_an_error() -> None:
+    summary = scores.summary(np.array([0.01, np.nan, 0.02, 0.05, 0.09]))
+    assert summary == scores.summary(HAND)
+    assert tuple(summary) == scores.SCORE_KEYS
+    assert summary["median"] == pytest.approx(0.035)
+    assert summary["fr8"] == 0.25
+    assert summary["auc10"] == pytest.approx(0.575)
+    assert scores.summary(np.array([np.nan])) == {}
 
 
-def test_every_landmark_has_a_name_of_its_own_that_mirrors_with_the_face() -> None:
-    names = [landmarks.name(index) for index in range(68)]
-    assert len(set(names)) == 68
-    assert names[8] == "8 · jaw, chin"
-    assert names[36] == "36 · right eye, outer corner"
-    swap = {"right": "left", "left": "right"}
-    for index, name in enumerate(names):
-        _, _, place = name.partition(" · ")
-        mirrored = " ".join(swap.get(word, word) for word in place.split(" "))
-        assert names[landmarks.FLIP[index]].partition(" · ")[2] == mirrored
-    for index in (-1, 68):
-        with pytest.raises(ValueError, match="not in 0"):
-            landmarks.name(index)
+def test_the_tables_name_every_column_once() -> None:
+    assert len(set(scores.COLUMNS)) == len(scores.NORMALISERS) * len(scores.SCORES)
+    assert scores.COLUMNS[0] == "ocular_nme"
+    assert scores.score("auc8").heading == "AUC@8 ↑"
+    assert scores.normaliser("box").title == "Box"
+    with pytest.raises(UsageError, match="no score 'fr9'"):
+        scores.score("fr9")
 
 
 def test_pupil_errors_exceed_ocular_ones_on_real_faces(real_faces) -> None:
     from drf.data.w300 import W300
 
     gt = np.stack([face.points for face in W300(real_faces).subset("helen").faces])
-    ratio = metrics.ocular_distance(gt) / metrics.pupil_distance(gt)
+    ratio = scores.distances(gt, "ocular", IBUG68) / scores.distances(gt, "pupil", IBUG68)
     assert (ratio > 1).all()
     assert 1.2 < ratio.min() < ratio.max() < 1.7

@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import geometry, landmarks
+from drf import geometry
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
-from drf.models.base import Frame, LandmarkModel
-from drf.prediction import Predictor, flip_permutation, predict
+from drf.markup import IBUG68
+from drf.models.base import InputSpec, LandmarkModel
+from drf.prediction import Predictor, predict
 
 
 class BrightSpot(LandmarkModel):
@@ -46,7 +47,7 @@ def spotted(n: int = 40) -> tuple[Pack, np.ndarray]:
     to_picture = geometry.crop_to_picture(boxes, PACK_SIZE)
     points = np.zeros((n, 68, 2), dtype=np.float32)
     names = tuple(f"{i}" for i in range(n))
-    pack = Pack(names, crops, points, points, boxes, to_picture, {})
+    pack = Pack(names, crops, IBUG68, points, points, None, boxes, to_picture, {})
     return pack, geometry.apply(to_picture, crop_px)[:, 0]
 
 
@@ -57,10 +58,10 @@ def predictor(model: LandmarkModel, flip_test: bool = False) -> Predictor:
 def test_the_spot_is_found_in_picture_coordinates_and_others_are_unknown() -> None:
     pack, spots = spotted()
     seen: list[int] = []
-    model = BrightSpot(Frame(128, "mouth"))
+    model = BrightSpot(InputSpec(128, IBUG68, "mouth"))
     predicted = predict(predictor(model), pack, seen.append)
     predictions = predicted.points
-    mouth = landmarks.indices("mouth")
+    mouth = IBUG68.indices("mouth")
     pixel = pack.boxes[:, 2:] / PACK_SIZE  # a crop pixel in picture px
     assert (np.abs(predictions[:, mouth] - spots[:, None]) < 0.5 * pixel[:, None]).all()
     others = np.setdiff1d(np.arange(68), mouth)
@@ -72,7 +73,7 @@ def test_the_spot_is_found_in_picture_coordinates_and_others_are_unknown() -> No
 
 def test_the_flip_test_cancels_a_one_sided_error() -> None:
     pack, spots = spotted()
-    model = Lopsided(Frame(128, "all"))
+    model = Lopsided(InputSpec(128, IBUG68, "all"))
     once = predict(predictor(model), pack).points
     both = predict(predictor(model, flip_test=True), pack).points
     assert np.abs(once[:, 0] - spots).max() > 5
@@ -81,9 +82,9 @@ def test_the_flip_test_cancels_a_one_sided_error() -> None:
 
 
 def test_the_flip_permutation_stays_within_a_subset() -> None:
-    for name in landmarks.SUBSETS:
-        known = landmarks.indices(name)
-        assert (known[flip_permutation(name)] == landmarks.FLIP[known]).all()
+    for name in IBUG68.subset_names:
+        known = IBUG68.indices(name)
+        assert (known[IBUG68.flip_permutation(name)] == np.array(IBUG68.flip)[known]).all()
 
 
 class Unsure(BrightSpot):
@@ -98,11 +99,11 @@ class Unsure(BrightSpot):
 
 def test_covariances_come_in_squared_picture_px_of_the_box() -> None:
     pack, _ = spotted(3)
-    model = Unsure(Frame(128, "mouth"))
+    model = Unsure(InputSpec(128, IBUG68, "mouth"))
     assert predict(predictor(model), pack).covariances is None  # nobody asked
     found = predict(predictor(model), pack, covariances=True).covariances
     assert found is not None
-    mouth = landmarks.indices("mouth")
+    mouth = IBUG68.indices("mouth")
     side = pack.boxes[:, 2] / CONTEXT  # of the box that the model is shown, picture px
     for face, known in enumerate(found[:, mouth]):
         for k, covariance in enumerate(known, start=1):
@@ -114,12 +115,12 @@ def test_covariances_come_in_squared_picture_px_of_the_box() -> None:
 def test_the_covariance_of_the_mirrored_face_is_renamed_and_turned() -> None:
     pack, _ = spotted(2)
     found = predict(
-        predictor(Unsure(Frame(128, "all")), flip_test=True), pack, covariances=True
+        predictor(Unsure(InputSpec(128, IBUG68, "all")), flip_test=True), pack, covariances=True
     ).covariances
     assert found is not None
     side = pack.boxes[:, 2] / CONTEXT
     for k in range(68):
-        own, other = k + 1, landmarks.FLIP[k] + 1
+        own, other = k + 1, np.array(IBUG68.flip)[k] + 1
         expected = np.array(
             [[(own + other) / 2, (own - other) / 4], [(own - other) / 4, own + other]]
         )

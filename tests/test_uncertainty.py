@@ -83,12 +83,12 @@ def test_ellipses_that_say_too_much_or_too_little_are_brought_to_what_they_promi
     covariance = np.array([[4.0, -1.5], [-1.5, 1.0]])
     offsets = np.random.default_rng(0).multivariate_normal([0, 0], covariance, 2_000)
     every = np.broadcast_to(wrong * covariance, (2_000, 2, 2))
-    spread = uncertainty.spread_to_hold(offsets, every, level)
+    spread = uncertainty.scale_to_hold(offsets, every, level)
     assert spread * wrong == pytest.approx(1, rel=0.1)
     assert uncertainty.share_inside(offsets, spread * every, level) == pytest.approx(
         level, abs=1e-3
     )
-    assert uncertainty.spread_to_hold(offsets, 0 * every) == np.inf
+    assert uncertainty.scale_to_hold(offsets, 0 * every) == np.inf
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def parse_pts(text: str, markup: Markup = IBUG68) -> np.ndarray:
         raise DataError(f"has all {markup.n_points} points in one place")
     for norm, (one, other) in markup.normalisers.items():
         if scores.normaliser(norm).distance(points[None], markup)[0] <= 0:
-            places = f"landmarks {list(one)} and {list(other)}"
-            raise DataError(f"has {places} in one place, so that no {norm} NME exists")
+            ends = " and ".join(", ".join(map(markup.title, end)) for end in (one, other))
+            raise DataError(f"has ({ends}) in one place, so that no {norm} NME exists")
     return points.astype(np.float32)
 
 

@@ -5,14 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from drf.landmarks import FLIP
 from torch.nn import functional as F
 
 from drf.config import AugmentConfig
 from drf.data import augment
 from drf.data.packs import CONTEXT, PACK_SIZE
+from drf.markup import IBUG68
 
 STILL = AugmentConfig(flip=0, rotation=0, scale=0, shift=0, colour=0, blur=0, occlusion=0)
+
+FLIP = torch.tensor(IBUG68.flip)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -58,12 +60,12 @@ def test_without_augmentation_the_box_is_cut_out() -> None:
 def test_a_mirrored_face_has_its_points_renamed() -> None:
     points = torch.rand(4, 68, 2, generator=generator())
     crops = torch.zeros(4, PACK_SIZE, PACK_SIZE, 3, dtype=torch.uint8)
-    plain = augment.augment(crops, points, 32, STILL, generator())[1]
+    plain = augment.augment(crops, points, FLIP, 32, STILL, generator())[1]
     mirror = AugmentConfig(flip=1, rotation=0, scale=0, shift=0, colour=0, blur=0, occlusion=0)
-    mirrored = augment.augment(crops, points, 32, mirror, generator())[1]
+    mirrored = augment.augment(crops, points, FLIP, 32, mirror, generator())[1]
     expected = plain.clone()
     expected[..., 0] = 1 - expected[..., 0]
-    assert torch.allclose(mirrored, expected[:, torch.tensor(FLIP.copy())], atol=1e-5)
+    assert torch.allclose(mirrored, expected[:, FLIP], atol=1e-5)
 
 
 def test_flips_rotations_scales_and_shifts_are_drawn_as_configured() -> None:
@@ -82,10 +84,10 @@ def test_flips_rotations_scales_and_shifts_are_drawn_as_configured() -> None:
 def test_photometric_changes_keep_points_and_range_and_do_change() -> None:
     crops = torch.randint(0, 256, (8, PACK_SIZE, PACK_SIZE, 3), generator=generator()).byte()
     points = torch.rand(8, 68, 2, generator=generator())
-    still = augment.augment(crops, points, 64, STILL, generator())
+    still = augment.augment(crops, points, FLIP, 64, STILL, generator())
     for change in ({"colour": 0.5}, {"blur": 1.0}, {"occlusion": 1.0}):
         config = replace(STILL, **change)
-        images, moved = augment.augment(crops, points, 64, config, generator(2))
+        images, moved = augment.augment(crops, points, FLIP, 64, config, generator(2))
         assert torch.equal(moved, still[1])
         assert not torch.allclose(images, still[0], atol=0.02)
         assert images.min() >= 0
@@ -96,8 +98,8 @@ def test_photometric_changes_keep_points_and_range_and_do_change() -> None:
 def test_same_seed_same_batch() -> None:
     crops = torch.randint(0, 256, (3, PACK_SIZE, PACK_SIZE, 3), generator=generator()).byte()
     points = torch.rand(3, 68, 2, generator=generator())
-    first = augment.augment(crops, points, 64, AugmentConfig(), generator(5))
-    again = augment.augment(crops, points, 64, AugmentConfig(), generator(5))
+    first = augment.augment(crops, points, FLIP, 64, AugmentConfig(), generator(5))
+    again = augment.augment(crops, points, FLIP, 64, AugmentConfig(), generator(5))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
 

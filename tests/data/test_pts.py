@@ -73,7 +73,7 @@ def test_what_a_broken_file_is_told(tmp_path, text, sentence):
 def test_eye_corners_in_one_place_have_no_nme():
     points = POINTS.copy()
     points[45] = points[36]
-    with pytest.raises(DataError, match="outer eye corners"):
+    with pytest.raises(DataError, match="36 · right eye, outer corner and 45 · left eye, outer corner"):
         parse_pts(pts_text(points))
 
 

@@ -13,7 +13,7 @@ from drf.data.synthetic.camera import Camera, Pose
 from drf.data.synthetic.head import Head, draw_head, frontal_points, head_model, surface
 from drf.data.synthetic.raster import normals, rasterise
 from drf.data.synthetic.sculpt import EXTENT, ORIGIN_Y, average_head, canonical_axis, to_canonical
-from drf.landmarks import FLIP
+from drf.markup import IBUG68
 
 FRONTAL = Pose(yaw=0, pitch=0, roll=0, distance=8, box_side=160, centre=(127.5, 127.5))
 
@@ -26,7 +26,7 @@ def test_average_surface_and_points_are_symmetric() -> None:
     vertices = average_head().vertices
     np.testing.assert_allclose(vertices[:, ::-1] * (-1, 1, 1), vertices, atol=1e-9)
     points = head_model().points
-    np.testing.assert_allclose(points[FLIP] * (-1, 1, 1), points, atol=2e-3)
+    np.testing.assert_allclose(points[np.array(IBUG68.flip)] * (-1, 1, 1), points, atol=2e-3)
 
 
 def test_canonical_coordinates_invert_the_surface() -> None:
