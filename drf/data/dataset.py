@@ -133,13 +133,11 @@ def refuse_if_too_many_bad(what: str, n_good: int, skipped: dict[str, str]) -> N
     )
 
 
-# ---- from drf.data.dataset
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_ahead(
+def prefetch_map(
     pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Iterator[Result]:
     """Yield function(item) in order while the pool works at most `ahead` items in front.

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 import cv2
 import numpy as np
 
-from drf.data.dataset import Face, Subset, map_ahead
+from drf.data.dataset import Face, Subset, prefetch_map
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
 from drf.errors import DataError, UsageError
 from drf.markup import IBUG68
@@ -79,7 +79,7 @@ class SyntheticDataset:
             _PROCESSES, multiprocessing.get_context("spawn"), initializer=_start_worker
         ) as pool:
             try:
-                for pictures in map_ahead(pool, _render, chunks, ahead=2 * _PROCESSES):
+                for pictures in prefetch_map(pool, _render, chunks, ahead=2 * _PROCESSES):
                     yield from pictures
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)

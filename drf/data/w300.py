@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from drf.data.dataset import Face, Subset, map_ahead, refuse_if_too_many_bad
+from drf.data.dataset import Face, Subset, prefetch_map, refuse_if_too_many_bad
 from drf.data.pts import read_pts
 from drf.errors import DataError
 from drf.markup import IBUG68
@@ -140,7 +140,7 @@ class W300:
                 return error
 
         with ThreadPoolExecutor(_THREADS) as threads:
-            yield from map_ahead(threads, read, faces, ahead=2 * _THREADS)
+            yield from prefetch_map(threads, read, faces, ahead=2 * _THREADS)
 
     def source(self, face: Face) -> bytes:
         """Return the points and the bytes of the picture's file. Raises DataError if unreadable."""
