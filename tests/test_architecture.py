@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -21,6 +22,14 @@ ALLOWED = {
 }
 # The command line knows of the app in two places only: `drf web` asks where it lies, in order to
 # start it, and `drf export --static` has its other form written, the one without a server.
+# Within drf, an arrow from a folder to one that is not named here would go upward.
+DRF_FOLDERS = {
+    "data": set(),
+    "forest": set(),
+    "models": {"forest"},
+    "training": {"data", "models", "forest"},
+    "presets": set(),
+}
 OF_THE_APP = {"cli/web.py": {"webapp"}, "cli/export.py": {"webapp.static_site.site"}}
 
 
@@ -56,6 +65,62 @@ def test_the_command_line_knows_the_app_by_its_doors(file):
     names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert {name for name in names if name.startswith("webapp")} == OF_THE_APP[file]
+
+
+def files_of_all() -> dict[str, Path]:
+    """Every module of ours by its dotted name."""
+    found = {}
+    for package in ALLOWED:
+        for file in modules(package):
+            parts = file.relative_to(REPOSITORY).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+def ours_imported(file: Path, known: dict[str, Path]) -> set[str]:
+    """Modules of ours that a file imports anywhere, those for type checkers too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(), str(file))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                found.add(name if name in known else str(node.module))
+    return found & known.keys()
+
+
+def test_no_circle_of_imports():
+    known = files_of_all()
+    graph = {name: ours_imported(file, known) - {name} for name, file in known.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("folder", DRF_FOLDERS)
+def test_nothing_in_drf_imports_upward(folder):
+    known = files_of_all()
+    for name, file in known.items():
+        if name.startswith(f"drf.{folder}"):
+            others = {part.split(".")[1] for part in ours_imported(file, known) if "." in part}
+            upward = others & DRF_FOLDERS.keys() - {folder} - DRF_FOLDERS[folder]
+            assert not upward, (name, upward)
+
+
+def test_only_experiments_and_the_loop_know_of_training():
+    known = files_of_all()
+    for name, file in known.items():
+        if not name.startswith(("drf.training", "experiments", "cli")):
+            above = {part for part in ours_imported(file, known) if part.startswith("drf.training")}
+            assert not above, (name, above)
+
+
+def test_the_app_has_few_rooms():
+    rooms = [p for p in (REPOSITORY / "webapp").iterdir() if p.suffix == ".py" or p.is_dir()]
+    rooms = [p for p in rooms if not p.name.startswith(("_", "."))]
+    assert len(rooms) <= 15, sorted(p.name for p in rooms)
 
 
 def test_the_exported_site_needs_no_streamlit():
