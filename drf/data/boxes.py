@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +22,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from drf.data.user_files import read_text
 from drf.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 BoxProtocol = Literal["gt", "gt_jitter", "file"]
 BOX_PROTOCOLS: tuple[BoxProtocol, ...] = get_args(BoxProtocol)
@@ -58,8 +63,23 @@ def jitter_boxes(boxes: np.ndarray, names: Sequence[str], seed: int) -> np.ndarr
     return np.hstack([centre, side * (1 + JITTER_SCALE * draws[:, 2:])])
 
 
+MOST_BOXES_OFF = 0.05
+"""Share of the boxes of a file that may miss their face before the file is refused."""
+
+MOST_OFF_CENTRE = 0.3
+"""Distance of the centre of a face's landmarks from that of its box, in x or y as a share of the
+box's side, above which the box misses the face."""
+
+SIDE_RANGE = (0.4, 5.0)
+"""Side of a box over the longer side of its landmarks outside which it misses the face; detectors
+lie between 0.8 and 2."""
+
+
 def read_box_file(
-    path: Path, names: Sequence[str], has_face: Callable[[str], bool] = lambda name: False
+    path: Path,
+    names: Sequence[str],
+    has_face: Callable[[str], bool] = lambda name: False,
+    points: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the boxes of the named faces from a CSV file, a square each. n names -> (n, 3) px.
 
@@ -67,29 +87,75 @@ def read_box_file(
     px (the frame of the points: (0, 0) is the centre of the first pixel), w and h its size. A box
     that is not square becomes the square on its longer side, around its centre. has_face(name) says
     of a name that is not asked for whether the dataset holds it, so that one file serves all
-    subsets.
+    subsets. points: (n, K, 2) ground truth of the named faces, to compare the boxes with: a few
+    that miss their face are warned of (detectors fail), more than MOST_BOXES_OFF are refused.
 
     Raises DataError for a file that cannot be read, a malformed row, a face with no box or with
     two, and a box of a picture that is not in the dataset.
     """
     wanted = {name: row for row, name in enumerate(names)}
-    boxes = np.full((len(names), 3), np.nan)
+    corners = np.full((len(names), 4), np.nan)
     for line, name, box in _box_rows(path):
         where = f"{path}, line {line}"
         if name not in wanted:
             if not has_face(name):
                 raise DataError(f"{where}: a box for {name!r}, but the dataset has no such picture")
             continue
-        if not np.isnan(boxes[wanted[name], 2]):
+        if not np.isnan(corners[wanted[name], 2]):
             raise DataError(f"{where}: a second box for {name!r}; keep one box per face")
-        boxes[wanted[name]] = box
-    without = [name for name, row in wanted.items() if np.isnan(boxes[row, 2])]
+        corners[wanted[name]] = box
+    without = [name for name, row in wanted.items() if np.isnan(corners[row, 2])]
     if without:
         raise DataError(
             f"{path} has no box for {len(without)} of {len(names)} faces, first {without[0]!r}: "
             f"add a row {','.join(BOX_FILE_HEADER)} for each"
         )
-    return boxes
+    if points is not None:
+        _compare(corners, points, names, path)
+    return squares(corners)
+
+
+def squares(boxes: np.ndarray) -> np.ndarray:
+    """Return the squares on the longer side of boxes, around their centres.
+
+    (n, 4) x, y, w, h in picture px -> (n, 3) cx, cy, side.
+    """
+    x, y, width, height = boxes.T
+    return np.column_stack([x + width / 2, y + height / 2, np.maximum(width, height)])
+
+
+def misses_face(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return which boxes do not show their face: the centre of its landmarks lies further than
+    MOST_OFF_CENTRE from theirs, or their side is out of SIDE_RANGE.
+
+    (n, 3), (n, K, 2) picture px -> (n,) bool.
+    """
+    low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
+    off = np.abs((low + high) / 2 - boxes[:, :2]).max(axis=1) / boxes[:, 2]
+    ratio = boxes[:, 2] / (high - low).max(axis=1)
+    return (off > MOST_OFF_CENTRE) | (ratio < SIDE_RANGE[0]) | (ratio > SIDE_RANGE[1])
+
+
+def _compare(corners: np.ndarray, points: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Warn of boxes that miss their face. Raises DataError where too many do, with a guess."""
+    missed = np.flatnonzero(misses_face(squares(corners), points))
+    if not len(missed):
+        return
+    what = (
+        f"{len(missed)} of {len(names)} boxes in {path} miss their face, first {names[missed[0]]!r}"
+    )
+    if len(missed) <= MOST_BOXES_OFF * len(names):
+        _log.warning("%s; their errors will be large", what)
+        return
+    # Read as two corners, w and h would be x2 and y2.
+    as_corners = np.column_stack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
+    guess = ""
+    if misses_face(squares(as_corners), points).mean() < missed.size / len(names) / 2:
+        guess = "; are the columns x1,y1,x2,y2?"
+    raise DataError(
+        f"{what} (at most {100 * MOST_BOXES_OFF:.0f} % may): boxes are x,y,w,h in px of the picture"
+        f" as stored{guess}"
+    )
 
 
 def box_file_sha256(path: Path) -> str:
@@ -100,34 +166,31 @@ def box_file_sha256(path: Path) -> str:
         raise DataError(f"box file {path} cannot be read ({error.strerror})") from None
 
 
-def _box_rows(path: Path) -> Iterator[tuple[int, str, tuple[float, float, float]]]:
-    """Yield (line number, face name, square box) of a box file."""
+def _box_rows(path: Path) -> Iterator[tuple[int, str, tuple[float, float, float, float]]]:
+    """Yield (line number, face name, x, y, w, h) of a box file."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            header = tuple(cell.strip().lower() for cell in next(rows, []))
-            if header != BOX_FILE_HEADER:
-                raise DataError(
-                    f"{path} starts with {','.join(header) or 'nothing'}: "
-                    f"its first line must be {','.join(BOX_FILE_HEADER)}"
-                )
-            for row in rows:
-                if row:
-                    yield rows.line_num, row[0], _square(row, f"{path}, line {rows.line_num}")
-    except OSError as error:
-        raise DataError(f"box file {path} cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error):
+        rows = csv.reader(io.StringIO(read_text(path), newline=""))
+        header = tuple(cell.strip().lower() for cell in next(rows, []))
+        if header != BOX_FILE_HEADER:
+            raise DataError(
+                f"{path} starts with {','.join(header) or 'nothing'}: "
+                f"its first line must be {','.join(BOX_FILE_HEADER)}"
+            )
+        for row in rows:
+            if row:
+                yield rows.line_num, row[0], _box(row, f"{path}, line {rows.line_num}")
+    except csv.Error:
         raise DataError(f"box file {path} is not a CSV text file") from None
 
 
-def _square(row: list[str], where: str) -> tuple[float, float, float]:
+def _box(row: list[str], where: str) -> tuple[float, float, float, float]:
     try:
         x, y, width, height = map(float, row[1:])
     except ValueError:
         raise DataError(f"{where}: {','.join(row)[:80]!r} is not name,x,y,w,h") from None
     if not all(map(math.isfinite, (x, y, width, height))) or min(width, height) <= 0:
         raise DataError(f"{where}: the box of {row[0]!r} has no extent or is not a number")
-    return x + width / 2, y + height / 2, max(width, height)
+    return x, y, width, height
 
 
 def _normal_draws(key: str, n: int) -> list[float]:

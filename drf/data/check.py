@@ -11,13 +11,15 @@ from typing import Literal
 
 import numpy as np
 
-from drf.data import duplicates
+from drf.data import duplicates, label_check
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import points_outside
 from drf.data.duplicates import Pair
 from drf.data.pts import read_pts
-from drf.data.w300 import SUBSETS, TEST_SIZES, TEST_SUBSETS, W300, all_folders, decode
+from drf.data.user_files import MOST_PICTURE_BYTES, decode_picture, read_bytes
+from drf.data.w300 import SUBSETS, TEST_SIZES, TEST_SUBSETS, W300, all_folders, too_many
 from drf.errors import DataError
+from drf.markup import IBUG68
 
 _THREADS = 2
 
@@ -34,6 +36,8 @@ class SubsetReport:
     missing           what a folder that is there lacks, and faces without picture or .pts: phrases
     unreadable        face -> why its picture cannot be decoded
     malformed         face -> what is wrong with its .pts
+    odd_labels        face -> why its landmarks are no face as they stand (see `label_check`)
+    incomplete        faces with missing landmarks (0 0 or -1 -1 in their .pts)
     outside           faces with points outside their picture (real sets hold some)
     copies            faces whose very file is among the training faces too
     same_photo        faces whose photo is among the training faces too, as whichever file
@@ -46,6 +50,8 @@ class SubsetReport:
     missing: list[str]
     unreadable: dict[str, str]
     malformed: dict[str, str]
+    odd_labels: dict[str, str]
+    incomplete: list[str]
     outside: list[str]
     copies: list[Pair]
     same_photo: list[Pair]
@@ -60,8 +66,10 @@ class SubsetReport:
 
     @property
     def n_faults(self) -> int:
-        """How many things are wrong. Points outside and a photo in two versions are notes."""
-        return sum(map(len, (self.missing, self.unreadable, self.malformed, self.copies)))
+        """How many things are wrong. Points outside, missing landmarks and a photo in two versions
+        are notes."""
+        faults = (self.missing, self.unreadable, self.malformed, self.odd_labels, self.copies)
+        return sum(map(len, faults))
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ class _Seen:
     """What a usable face showed."""
 
     has_points_outside: bool
+    label_fault: str | None
+    is_incomplete: bool
     box_px: float
     sha256: str
     signature: np.ndarray
@@ -128,13 +138,16 @@ def _look(pair: tuple[Path, Path]) -> _Seen | _Fault:
     except DataError as error:
         return _Fault("malformed", str(error))
     try:
-        picture = decode(picture_path)
+        picture = decode_picture(picture_path)
+        content = read_bytes(picture_path, MOST_PICTURE_BYTES)
     except DataError as error:
         return _Fault("unreadable", str(error))
     return _Seen(
         has_points_outside=bool(points_outside(points, picture).any()),
+        label_fault=label_check.fault(points, IBUG68),
+        is_incomplete=bool(np.isnan(points).any()),
         box_px=float(gt_boxes(points[None])[0, 2]),
-        sha256=hashlib.sha256(picture_path.read_bytes()).hexdigest(),
+        sha256=hashlib.sha256(content).hexdigest(),
         signature=duplicates.signature(picture, points),
     )
 
@@ -151,6 +164,8 @@ def _report(dataset: W300, subset: str, looks: dict[str, _Seen | _Fault]) -> Sub
         missing=_missing(dataset, subset),
         unreadable=_reasons(faults, "unreadable"),
         malformed=_reasons(faults, "malformed"),
+        odd_labels={n: face.label_fault for n, face in seen.items() if face.label_fault},
+        incomplete=[name for name, face in seen.items() if face.is_incomplete],
         outside=[name for name, face in seen.items() if face.has_points_outside],
         copies=duplicates.same_content(
             {name: face.sha256 for name, face in seen.items()},
@@ -182,6 +197,8 @@ def _missing(dataset: W300, subset: str) -> list[str]:
         found = len(folder.pairs) + len(folder.orphans)
         expected = TEST_SIZES.get(folder_name, found)
         if found != expected:
-            phrases.append(f"{folder_name} holds {found} of {expected} faces")
+            extra = too_many(folder_name, folder)
+            which = f" (not of the original set: {', '.join(extra)})" if extra else ""
+            phrases.append(f"{folder_name} holds {found} of {expected} faces{which}")
         phrases += [f"{name}: {lack}" for name, lack in folder.orphans.items() if name in orphans]
     return phrases

@@ -8,9 +8,14 @@ import cv2
 import numpy as np
 
 from drf import geometry
+from drf.errors import DataError
 
 _MAX_SUPERSAMPLING = 16
 """Bounds the memory of one crop; reached by crops that are 4096 px wide in their picture."""
+
+
+_MAX_SIDE = 32766
+"""Largest side of a picture that cv2.warpAffine takes (16-bit coordinates)."""
 
 
 def cut(picture: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
@@ -21,7 +26,11 @@ def cut(picture: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
 
     Where the crop shrinks the picture k times, it is sampled on a grid ceil(k) times finer and
     averaged, so that every picture pixel counts.
+
+    Raises DataError for a crop that needs more of the picture than OpenCV can map.
     """
+    if max(picture.shape[:2]) > _MAX_SIDE:
+        picture, box = _window(picture, box)
     finer = min(max(math.ceil(box[2] / size), 1), _MAX_SUPERSAMPLING)
     to_picture = geometry.crop_to_picture(box[None], size * finer)[0]
     crop = cv2.warpAffine(
@@ -34,3 +43,19 @@ def cut(picture: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
     if finer > 1:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
     return crop
+
+
+def _window(picture: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part of a picture that a crop shows, and the box in its frame.
+
+    The part ends where the picture does, so that what is repeated beyond its edge stays the same.
+    Raises DataError for a part that is still too large.
+    """
+    centre, reach = box[:2], box[2] / 2 + 2  # bilinear sampling looks one pixel further
+    sides = np.array(picture.shape[1::-1])
+    low = np.clip(np.floor(centre - reach), 0, sides - 1).astype(int)
+    high = np.clip(np.ceil(centre + reach) + 1, low + 1, sides).astype(int)
+    if (high - low).max() > _MAX_SIDE:
+        raise DataError(f"its box of {box[2]:.0f} px is larger than can be cut ({_MAX_SIDE} px)")
+    part = picture[low[1] : high[1], low[0] : high[0]]
+    return np.ascontiguousarray(part), np.array([*(centre - low), box[2]])

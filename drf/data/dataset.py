@@ -113,16 +113,18 @@ def points_outside(points: np.ndarray, picture: np.ndarray) -> np.ndarray:
 
 
 MAX_BAD_SHARE = 0.01
-"""Share of unreadable faces above which a subset is refused rather than read without them."""
+"""Share of unreadable faces above which a subset is refused rather than read without them; one bad
+face never is too many."""
 
 
 def refuse_if_too_many_bad(what: str, n_good: int, skipped: dict[str, str]) -> None:
-    """Raise DataError if nothing of a subset could be read, or more than 1 % of it could not.
+    """Raise DataError if nothing of a subset could be read, or more than 1 % of it, and more than
+    one face, could not.
 
     what: the subset as the sentence names it; skipped: face name -> reason.
     """
     total = n_good + len(skipped)
-    if n_good and len(skipped) <= MAX_BAD_SHARE * total:
+    if n_good and len(skipped) <= max(1, MAX_BAD_SHARE * total):
         return
     if not skipped:
         raise DataError(f"{what} holds no faces")

@@ -7,7 +7,9 @@
     ...
     }
 
-In the files the centre of the top-left pixel is (1, 1); in this code it is (0, 0).
+In the files the centre of the top-left pixel is (1, 1); in this code it is (0, 0). Some programs
+write 0 0 or -1 -1 for a landmark that they could not place: these are no places in a picture, and
+the landmark is missing.
 """
 
 from __future__ import annotations
@@ -18,24 +20,28 @@ from pathlib import Path
 import numpy as np
 
 from drf import scores
+from drf.data.user_files import read_text
 from drf.errors import DataError
-from drf.markup import IBUG68, Markup
+from drf.markup import IBUG68, MISSING, VISIBLE, Markup
 
 _DECLARED = re.compile(r"n_points\s*:\s*(\S+)")
 _HEADER_KEYS = ("version", "n_points")
 
+PLACEHOLDERS = ((0.0, 0.0), (-1.0, -1.0))
+"""What stands in a file, 1-based, for a landmark that is missing."""
+
+LEAST_NORMALISER = 1e-3
+"""Least distance of a normaliser, as a share of the longer side of the landmark box. On 300-W it is
+0.27 or more; a face with less has an NME that means nothing."""
+
 
 def read_pts(path: Path, markup: Markup = IBUG68) -> np.ndarray:
-    """Return the landmarks of a .pts file: (K, 2) float32, 0-based picture px.
+    """Return the landmarks of a .pts file: (K, 2) float32, 0-based picture px; NaN where
+    missing.
 
     Raises DataError that names the file if it cannot be read or does not hold K usable points.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{path.name} is not a text file") from None
-    except OSError as error:
-        raise DataError(f"{path.name} cannot be read ({error.strerror})") from None
+    text = read_text(path)
     try:
         return parse_pts(text, markup)
     except DataError as error:
@@ -43,7 +49,8 @@ def read_pts(path: Path, markup: Markup = IBUG68) -> np.ndarray:
 
 
 def parse_pts(text: str, markup: Markup = IBUG68) -> np.ndarray:
-    """Return the landmarks in the text of a .pts file: (K, 2) float32, 0-based picture px.
+    """Return the landmarks in the text of a .pts file: (K, 2) float32, 0-based picture px, NaN
+    where missing.
 
     Raises DataError, its sentence without a subject ("holds 67 points instead of 68"): the caller
     knows the name of the file.
@@ -51,14 +58,39 @@ def parse_pts(text: str, markup: Markup = IBUG68) -> np.ndarray:
     lines = _point_lines(text, markup.n_points)
     if len(lines) != markup.n_points:
         raise DataError(f"holds {len(lines)} points instead of {markup.n_points}")
-    points = np.array([_point(line) for line in lines]) - 1.0
-    if np.ptp(points, axis=0).max() <= 0:
-        raise DataError(f"has all {markup.n_points} points in one place")
+    points = np.array([_point(line) for line in lines])
+    points[[tuple(point) in PLACEHOLDERS for point in points]] = np.nan
+    _check(points, markup)
+    return (points - 1.0).astype(np.float32)
+
+
+def visibility_of(points: np.ndarray) -> np.ndarray | None:
+    """Return the (K,) visibility of landmarks as a .pts file tells it: NaN is missing; None where
+    all are there. Whether one is hidden the format does not say."""
+    there = np.isfinite(points).all(axis=1)
+    return None if there.all() else np.where(there, VISIBLE, MISSING).astype(np.uint8)
+
+
+def _check(points: np.ndarray, markup: Markup) -> None:
+    """Raise DataError for landmarks that no error can be measured on. (K, 2) px."""
+    there = np.isfinite(points).all(axis=1)
+    if not there.any():
+        raise DataError(f"has none of its {markup.n_points} points in the picture")
+    side = np.ptp(points[there], axis=0).max()
+    if side <= 0:
+        raise DataError(f"has all {there.sum()} points in one place")
     for norm, (one, other) in markup.normalisers.items():
-        if scores.normaliser(norm).distance(points[None], markup)[0] <= 0:
-            ends = " and ".join(", ".join(map(markup.title, end)) for end in (one, other))
-            raise DataError(f"has ({ends}) in one place, so that no {norm} NME exists")
-    return points.astype(np.float32)
+        if scores.normaliser(norm).distance(points[None], markup)[0] < LEAST_NORMALISER * side:
+            ends = " and ".join(_named(end, markup) for end in (one, other))
+            raise DataError(f"has {ends} in one place, so that no {norm} NME exists")
+
+
+def _named(end: tuple[int, ...], markup: Markup) -> str:
+    """Return what to call one end of a normaliser: its landmark, or the group that it is."""
+    if len(end) == 1:
+        return f"landmark {markup.title(end[0])}"
+    groups = [name.replace("_", " ") for name, group in markup.groups.items() if group == end]
+    return f"its {groups[0]}" if groups else f"the centre of landmarks {list(end)}"
 
 
 def _point_lines(text: str, n_points: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 A face is a picture NAME.jpg|.jpeg|.png beside NAME.pts. The subsets:
   train        afw + helen/trainset + lfpw/trainset, as far as they are there, without `val`
-  val          a fixed tenth of the training photos, by hash of the photo's name
+  val          a fixed tenth of the training photos, by hash of the photo's name; at least one photo
   helen, lfpw  their test sets (330 and 224 faces); common is both
   challenging  ibug (135); full is common + challenging
 """
@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from drf.data.dataset import Face, Subset, prefetch_map, refuse_if_too_many_bad
-from drf.data.pts import read_pts
+from drf.data.pts import read_pts, visibility_of
+from drf.data.user_files import MOST_PICTURE_BYTES, decode_picture, is_utf8, printable, read_bytes
 from drf.errors import DataError
 from drf.markup import IBUG68
 
@@ -38,7 +38,7 @@ TEST_SUBSETS: dict[str, tuple[str, ...]] = {
 SUBSETS = ("train", "val", *TEST_SUBSETS)
 FOLDERS = (*TRAINING_FOLDERS, *TEST_SIZES)
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+PICTURE_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
 """In order of preference: where a mirror holds two copies of a picture, the lossless one counts."""
 
 # In AFW and Helen NAME_k is face k of photo NAME (Helen even holds some faces twice, as two k);
@@ -47,9 +47,6 @@ _SEVERAL_FACES_A_PHOTO = ("afw", "helen")
 _FACE_NUMBER = re.compile(r"_\d+$")
 _MIRRORED = "_mirror"
 _THREADS = 2
-
-# The points were made on the pictures as stored: honouring the EXIF orientation would turn some.
-_DECODE = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,7 @@ class W300:
         self.root = root
         self.origin = str(root.resolve())
         self._folders: dict[str, Folder] = {}
+        self._val_photo: str | None = None
         try:
             if not _present(root):
                 raise DataError(_explain_root(root))
@@ -109,7 +107,8 @@ class W300:
                 skipped[face_name] = self.folder(face_name.rpartition("/")[0]).orphans[face_name]
                 continue
             try:
-                faces.append(Face(face_name, photo_of(face_name), read_pts(pair[1])))
+                points = read_pts(pair[1])
+                faces.append(Face(face_name, photo_of(face_name), points, visibility_of(points)))
             except DataError as error:
                 skipped[face_name] = str(error)
         refuse_if_too_many_bad(f"subset {name!r} of 300w", len(faces), skipped)
@@ -122,13 +121,12 @@ class W300:
         """
         digest = hashlib.sha256()
         for face_name, pair in self._required(name):
-            stats = [path.stat() for path in pair or ()]
-            digest.update(repr((face_name, [(s.st_size, s.st_mtime_ns) for s in stats])).encode())
+            digest.update(repr((face_name, [_size_and_time(path) for path in pair or ()])).encode())
         return digest.hexdigest()
 
     def picture(self, face: Face) -> np.ndarray:
-        """Return the (H, W, 3) uint8 RGB picture as stored. Raises DataError as `decode`."""
-        return decode(self._pair(face)[0])
+        """Return the (H, W, 3) uint8 RGB picture as stored. Raises as `decode_picture`."""
+        return decode_picture(self._pair(face)[0])
 
     def pictures(self, faces: Sequence[Face]) -> Iterator[np.ndarray | DataError]:
         """Yield the picture of each face, in order, or why there is none. Two threads decode."""
@@ -144,7 +142,9 @@ class W300:
 
     def source(self, face: Face) -> bytes:
         """Return the points and the bytes of the picture's file. Raises DataError if unreadable."""
-        return face.points.astype("<f4").tobytes() + _read_bytes(self._pair(face)[0])
+        return face.points.astype("<f4").tobytes() + read_bytes(
+            self._pair(face)[0], MOST_PICTURE_BYTES
+        )
 
     def has_face(self, name: str) -> bool:
         """Return whether a picture or a .pts of this name is there, in whichever subset."""
@@ -172,8 +172,21 @@ class W300:
         for folder_name in self.folders_of(subset):
             folder = self.folder(folder_name)
             for name in sorted(folder.pairs.keys() | folder.orphans.keys()):
-                if subset in TEST_SUBSETS or in_val(photo_of(name)) == (subset == "val"):
+                if subset in TEST_SUBSETS or self._in_val(name) == (subset == "val"):
                     yield name, folder.pairs.get(name)
+
+    def _in_val(self, name: str) -> bool:
+        """Return whether a training face belongs to `val`: `in_val` of its photo, and of a set so
+        small that this leaves `val` empty the one photo that comes next."""
+        return in_val(photo_of(name)) or photo_of(name) == self._only_val_photo()
+
+    def _only_val_photo(self) -> str | None:
+        if self._val_photo is None:
+            folders = [f for f in TRAINING_FOLDERS if (self.root / f).is_dir()]
+            photos = {photo_of(name) for f in folders for name in self.folder(f).pairs}
+            needed = len(photos) > 1 and not any(map(in_val, photos))
+            self._val_photo = min(photos, key=_val_rank) if needed else ""
+        return self._val_photo or None
 
     def missing(self, subset: str) -> list[str]:
         """Return what a test subset lacks of the original set: a phrase per incomplete folder."""
@@ -184,6 +197,8 @@ class W300:
                 phrases.append(f"{name} is missing ({size} faces)")
             elif len(folder.pairs) != size:
                 phrase = f"{name} holds {len(folder.pairs)} of {size} faces"
+                if extra := too_many(name, folder):
+                    phrase += f" (not of the original set: {', '.join(extra)})"
                 for face, lack in list(folder.orphans.items())[:1]:
                     phrase += f" (of {face.rpartition('/')[2]} {lack})"
                 phrases.append(phrase)
@@ -209,16 +224,34 @@ class W300:
         return self.folder(face.name.rpartition("/")[0]).pairs[face.name]
 
 
+def _size_and_time(path: Path) -> tuple[int, int] | None:
+    """Return size and time of change of a file, None where it has gone or is a link to nothing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 def _list(root: Path, name: str) -> Folder:
+    """Return the faces of a folder. Files that other programs leave behind (._NAME, .DS_Store,
+    NAME.jpg~) are none, and a name that is no UTF-8 costs its own face alone."""
     path = root / name
     files = sorted(path.iterdir()) if path.is_dir() else []
+    files = [file for file in files if not file.name.startswith(".")]
+    unnamed = [file for file in files if not is_utf8(file.name)]
+    files = [file for file in files if is_utf8(file.name)]
     pictures: dict[str, Path] = {}
     for suffix in reversed(PICTURE_SUFFIXES):  # the preferred one is written last
         pictures |= {f.stem: f for f in files if f.suffix.lower() == suffix}
     points = {f.stem: f for f in files if f.suffix.lower() == ".pts"}
     stems = [s for s in pictures.keys() | points.keys() if not s.endswith(_MIRRORED)]
     pairs: dict[str, tuple[Path, Path]] = {}
-    orphans: dict[str, str] = {}
+    orphans: dict[str, str] = {
+        f"{name}/{printable(file.stem)}": "its name is not UTF-8; rename it"
+        for file in unnamed
+        if file.suffix.lower() in (".pts", *PICTURE_SUFFIXES)
+    }
     for stem in sorted(stems):
         if stem in pictures and stem in points:
             pairs[f"{name}/{stem}"] = pictures[stem], points[stem]
@@ -227,6 +260,28 @@ def _list(root: Path, name: str) -> Folder:
                 f"its {'.pts' if stem in pictures else 'picture'} is missing"
             )
     return Folder(pairs, orphans)
+
+
+_ORIGINAL_NAMES = {
+    "helen/testset": re.compile(r"\d+_\d+"),
+    "lfpw/testset": re.compile(r"image_\d{4}"),
+    "ibug": re.compile(r"image_\d{3}(_\d+)?"),
+}
+
+
+def too_many(name: str, folder: Folder) -> list[str]:
+    """Return up to three faces that a test folder holds beyond its known size: those whose names
+    are not of its kind; where all are, those whose picture was changed last."""
+    surplus = len(folder.pairs) - TEST_SIZES[name]
+    if surplus <= 0:
+        return []
+    stems = {face: face.rpartition("/")[2] for face in folder.pairs}
+    odd = [face for face, stem in stems.items() if not _ORIGINAL_NAMES[name].fullmatch(stem)]
+    changed = {
+        f: (_size_and_time(picture) or (0, 0))[1] for f, (picture, _) in folder.pairs.items()
+    }
+    newest = sorted(folder.pairs, key=lambda face: -changed[face])
+    return [stems[face] for face in (odd or newest)[: min(surplus, 3)]]
 
 
 def all_folders(subset: str) -> tuple[str, ...]:
@@ -247,27 +302,12 @@ def in_val(photo: str) -> bool:
     The name is hashed without its folder. AFW and Helen both name photos by their Flickr number, so
     a photo that stands in both falls on one side.
     """
+    return _val_rank(photo) % 10 == 0
+
+
+def _val_rank(photo: str) -> int:
     digest = hashlib.sha256(photo.rpartition("/")[2].encode()).digest()
-    return int.from_bytes(digest[:8], "big") % 10 == 0
-
-
-def decode(path: Path) -> np.ndarray:
-    """Return the (H, W, 3) uint8 RGB pixels of a picture file, whatever its EXIF orientation says.
-
-    Raises DataError for a file that cannot be read, is truncated or is no picture.
-    """
-    data = _read_bytes(path)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE) if data else None
-    if pixels is None:
-        raise DataError(f"{path.name} is truncated or not a picture")
-    return pixels
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path.name} cannot be read ({error.strerror})") from None
+    return int.from_bytes(digest[:8], "big")
 
 
 def _present(root: Path) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from drf.data.synthetic import face_points
 
 SIDE = 48
 
@@ -16,9 +19,21 @@ def draws(name: str) -> np.random.Generator:
     return np.random.default_rng(list(hashlib.sha256(name.encode()).digest()))
 
 
+@functools.cache
+def _shapes() -> np.ndarray:
+    """Shapes of 20 synthetic faces, each in the unit square."""
+    faces = np.stack([face_points("train", index, 0) for index in range(20)]).astype(float)
+    low, high = faces.min(axis=1, keepdims=True), faces.max(axis=1, keepdims=True)
+    return (faces - low) / (high - low).max(axis=2, keepdims=True)
+
+
 def points_of(name: str) -> np.ndarray:
-    """Return (68, 2) points inside the picture, 0-based, with four decimals as in real files."""
-    return draws(name).uniform(6, SIDE - 7, (68, 2)).round(4)
+    """Return the (68, 2) points of a face inside the picture, 0-based, with four decimals as real
+    files have them."""
+    rng = draws(name)
+    side = rng.uniform(20, 30)
+    corner = rng.uniform(6, SIDE - 7 - side, 2)
+    return (corner + side * _shapes()[rng.integers(20)]).round(4)
 
 
 def picture_of(name: str) -> np.ndarray:

@@ -115,5 +115,5 @@ def test_a_box_file_that_is_none(tmp_path):
     with pytest.raises(DataError, match="starts with nothing"):
         read_box_file(box_file(tmp_path, header=""), ["a"])
     (tmp_path / "boxes.csv").write_bytes(b"\xff\xd8\xff\x00")
-    with pytest.raises(DataError, match="is not a CSV text file"):
+    with pytest.raises(DataError, match="is not a text file"):
         read_box_file(tmp_path / "boxes.csv", ["a"])
