@@ -8,7 +8,6 @@ import shlex
 from dataclasses import fields
 from pathlib import Path
 
-import click
 import pytest
 import typer
 
@@ -42,8 +41,9 @@ def inline_code(page: str) -> list[str]:
 
 def table_rows(page: str) -> list[list[str]]:
     """The cells of every row of every table, without bold."""
-    lines = [line for line in prose(page).splitlines() if line.startswith("| ")]
-    return [[cell.strip(" *") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    plain = prose(page).replace("**", "")
+    lines = [line for line in plain.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
 def headings(page: str) -> set[str]:
@@ -123,10 +123,10 @@ def test_keys_that_are_named_exist(page: str) -> None:
 def test_commands_are_understood(page: str, command: str) -> None:
     """Words are commands, options exist and have their values; what they are is not looked at."""
     node, words = typer.main.get_command(cli.main.app), shlex.split(command)[1:]
-    context = click.Context(node, info_name="drf")
+    context = typer.Context(node, info_name="drf")
     while words and words[0] in getattr(node, "commands", {}):
         node = node.commands[words.pop(0)]
-        context = click.Context(node, info_name=node.name, parent=context)
+        context = typer.Context(node, info_name=node.name, parent=context)
     if hasattr(node, "commands"):
         assert not words, f"{page}: {command}"
         return
