@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow coverage lint bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/drf demo
@@ -11,6 +11,11 @@ demo: $(VENV)/installed
 # Two processes of one thread each: the tests are many and small.
 test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+# The same tests, and how much of the code they run; what they start in other processes is left out.
+coverage: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=
+	@echo "coverage of the tests: $$($(BIN)/coverage report --format=total) %"
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/pytest -m slow
