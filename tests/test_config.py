@@ -25,7 +25,7 @@ def test_layers_in_order_and_named(tmp_path) -> None:
     )
     resolved = configure(request)
     training = resolved.config.training
-    assert (training.lr, training.ema, training.batch_size) == (0.5, 0.25, 16)
+    assert (training.lr, training.ema_decay, training.batch_size) == (0.5, 0.25, 16)
     assert resolved.sources["training.lr"] == "file mine.toml"
     assert resolved.sources["training.ema_decay"] == "--set"
     assert resolved.sources["training.batch_size"] == "option"
