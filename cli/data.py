@@ -62,7 +62,7 @@ def check(
 @app.command(context_settings=options.old_names("data pack"))
 def pack(
     dataset: Annotated[
-        str, typer.Option(metavar="NAME", help="Dataset to pack: synthetic or 300w.")
+        str, typer.Option(metavar=options.choices("data.dataset"), help="Dataset to pack.")
     ] = "synthetic",
     data_root: options.DataRoot = None,
     subset: Annotated[
@@ -75,9 +75,7 @@ def pack(
     ] = None,
     box: Annotated[
         str,
-        typer.Option(
-            metavar="PROTOCOL", help="Box protocol of the face crops: gt, gt_jitter or file."
-        ),
+        typer.Option(metavar=options.choices("data.box"), help="Box protocol of the face crops."),
     ] = "gt",
     box_file: options.BoxFile = None,
     max_faces: Annotated[

@@ -27,9 +27,9 @@ def evaluate(
     box: Annotated[
         str | None,
         typer.Option(
-            metavar="PROTOCOL",
+            metavar=options.choices("data.box"),
             show_default="that of the training",
-            help="Box protocol of the face crops: gt, gt_jitter or file.",
+            help="Box protocol of the face crops.",
         ),
     ] = None,
     box_file: options.BoxFile = None,
@@ -38,11 +38,13 @@ def evaluate(
         bool, typer.Option(help="Average the predictions for the picture and for its mirror image.")
     ] = True,
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="Device to compute on: auto, cpu or cuda.")
+        str, typer.Option(metavar=options.choices("training.device"), help="Device to compute on.")
     ] = "auto",
     precision: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Number format of matrix products: auto, fp32 or bf16."),
+        typer.Option(
+            metavar=options.choices("training.precision"), help="Number format of matrix products."
+        ),
     ] = "auto",
     db: options.Db = DEFAULT_PATH,
     cache: options.Cache = None,

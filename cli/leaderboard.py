@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.options import Db, Json
+from cli.options import Db, Json, choices
 from cli.output import cell, note, print_json, tables
 from db.location import DEFAULT_PATH
 
@@ -35,7 +35,9 @@ def leaderboard(
     subset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Show only this subset, e.g. common.")
     ] = None,
-    box: Annotated[Box | None, typer.Option(help="Show only this box protocol.")] = None,
+    box: Annotated[
+        Box | None, typer.Option(metavar=choices("data.box"), help="Show only this box protocol.")
+    ] = None,
     landmarks: Annotated[
         str,
         typer.Option(

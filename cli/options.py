@@ -32,14 +32,18 @@ def old_names(command: str) -> dict[str, Any]:
 _KEYS = {info.name: info for info in describe_keys(sections_of(None))}
 
 
+def choices(key: str) -> str:
+    """Return the choices of a configuration key as help shows them: "auto|cpu|cuda"."""
+    return "|".join(_KEYS[key].choices)
+
+
 def of_key(name: str, *names: str, metavar: str | None = None) -> Any:
     """Return the option that sets a configuration key; its help is the sentence of the key.
 
     names    of the option, where they do not follow from the parameter
     metavar  what stands for the value; choices stand for themselves
     """
-    key = _KEYS[name]
-    return typer.Option(*names, metavar="|".join(key.choices) or metavar, help=key.sentence)
+    return typer.Option(*names, metavar=choices(name) or metavar, help=_KEYS[name].sentence)
 
 
 Db = Annotated[

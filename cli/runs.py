@@ -75,8 +75,8 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 
 @app.command()
 def diff(
-    a: Run,
-    b: Run,
+    a: Annotated[str, typer.Argument(metavar="RUN_A", help="Name or id of the first run.")],
+    b: Annotated[str, typer.Argument(metavar="RUN_B", help="Name or id of the second run.")],
     everything: Annotated[bool, typer.Option("--all", help="Show identical settings too.")] = False,
     db: Db = DEFAULT_PATH,
     as_json: Json = False,

@@ -85,7 +85,10 @@ def train(
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train a method and keep the epoch with the lowest validation NME."""
+    """Train a method and keep the epoch with the lowest validation NME.
+
+    A setting that no option names keeps the value that the preset gives it.
+    """
     if show_list:
         _list_presets(as_json)
         return
