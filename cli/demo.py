@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FACES = 1000
 MINUTES = 1.25  # installation included, `make demo` takes less than five minutes on two cores
 
-METHODS = {"mean-shape": 0.0, "hourglass": 0.4, "cascade-forest-small": 0.6}
+METHODS = {"mean-shape": 0.0, "hourglass": 0.5, "cascade-forest-small": 0.5}
 """Preset -> its share of the minutes; 0 for a method that is not trained by gradient descent. The
 last one is a forest: only forests have leaves, covariances and diagnostics to look at."""
 
