@@ -23,8 +23,8 @@ FLOOR = "mean-shape"
 Box = Literal["gt", "gt_jitter", "file"]
 
 _OTHER_KEYS = ("name", "params", "macs", "ms_per_face")
-_NAME_WIDTH = 26  # longer names continue on a second line
-_PADDING = 2  # of a column
+_NAME_WIDTH = 26  # at least; longer names continue on a second line
+_PADDING = 2  # beside a column: a space, and the space that the box draws for a line
 
 
 def leaderboard(
@@ -107,14 +107,15 @@ def board_table(
     everything = _columns(rows, norm)
     places = _places(rows)
     names = [_name(row) for row in rows.to_dict("records")]
-    fixed = [4 + 1, min(max(map(len, names)), _NAME_WIDTH), 8]
-    left = width - sum(fixed) - _PADDING * len(fixed)
-    shown = _that_fit(everything, left)
+    name_width = min(max(map(len, names)), max(_NAME_WIDTH, width // 4))
+    fixed = (len("floor"), name_width, len("12345678"))
+    shown = _that_fit(everything, width - 1 - sum(fixed) - _PADDING * len(fixed))
     faces = ", ".join(str(n) for n in sorted(set(rows["n"])))
     table = Table(
         title=f"{board['dataset']} / {board['subset']}: {faces} faces, "
         f"landmarks {board['landmarks']}, box {board['box']}, errors in percent",
         box=box.HORIZONTALS,
+        padding=(0, 1, 0, 0),
         title_justify="left",
         caption_justify="left",
         caption=_caption(rows, hidden=len(shown) < len(everything)),

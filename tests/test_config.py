@@ -86,7 +86,7 @@ def test_keys_are_described_as_they_are_declared() -> None:
         "gt, gt_jitter, file",
     )
     assert keys["training.deterministic"].values == "true, false"
-    assert [*keys][0] == "data.dataset"  # in the order of their declaration
+    assert next(iter(keys)) == "data.dataset"  # in the order of their declaration
 
 
 def test_a_hint_that_configurations_do_not_use_is_an_error() -> None:

@@ -45,17 +45,8 @@ def test_check_of_no_dataset_is_a_usage_error(tmp_path):
 
 def test_pack_prints_manifests_and_fills_the_cache(tmp_path):
     cache = tmp_path / "cache"
-    args = (
-        "pack",
-        "--synthetic-train-size",
-        5,
-        "--subset",
-        "train",
-        "--box",
-        "gt_jitter",
-        "--cache",
-        cache,
-    )
+    faces = ("--synthetic-train-size", 5, "--subset", "train", "--box", "gt_jitter")
+    args = ("pack", *faces, "--cache", cache)
     result = run(*args, "--json")
     assert result.exit_code == 0, result.output
     (manifest,) = json.loads(result.stdout)
