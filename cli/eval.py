@@ -71,9 +71,10 @@ def scores_table(entry: dict[str, Any]) -> Table:
     """Return one line per normaliser and one column per score of a leaderboard entry."""
     from drf import scores
 
+    found = entry["scores"]
     rows = [
-        [norm.title, *(cell(entry[norm.key][score.key], 2) for score in scores.SCORES)]
+        [norm.title, *(cell(found[norm.key][score.key], 2) for score in scores.SCORES)]
         for norm in scores.NORMALISERS
-        if entry[norm.key][scores.SCORE_KEYS[0]] is not None
+        if found[norm.key][scores.SCORE_KEYS[0]] is not None
     ]
     return table(["normaliser", *(score.heading for score in scores.SCORES)], rows)

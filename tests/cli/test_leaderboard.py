@@ -36,7 +36,8 @@ def test_json_is_a_list_of_entries(drf: Drf) -> None:
             *("run", "name", "family", "dataset", "subset", "n", "box", "params", "macs")
         }
         for norm in scores.NORMALISER_KEYS:
-            assert tuple(entry[norm]) == scores.SCORE_KEYS
+            assert tuple(entry["scores"][norm]) == scores.SCORE_KEYS
+        assert entry["box"] == "gt"  # the box protocol, not the normaliser
         assert entry["n"] == 6
         assert 0 < entry["ocular"]["nme"] < entry["pupil"]["nme"] < 100
     assert entries[-1]["ocular"]["fr10"] == 100
@@ -97,9 +98,9 @@ def test_the_table_shows_both_normalisations_and_the_floor(drf: Drf) -> None:
     entries = drf("leaderboard", "--json").json
     for norm in ("ocular", "pupil"):
         for score in scores.SCORE_KEYS:
-            assert f"{entries[0][norm][score]:.2f}" in rows["1"]
-            assert f"{entries[-1][norm][score]:.2f}" in rows["floor"]
-    assert f"{entries[0]['box']['nme']:.2f}" in rows["1"]
+            assert f"{entries[0]['scores'][norm][score]:.2f}" in rows["1"]
+            assert f"{entries[-1]['scores'][norm][score]:.2f}" in rows["floor"]
+    assert f"{entries[0]['scores']['box']['nme']:.2f}" in rows["1"]
     assert "4" not in rows  # the floor is not a competitor
 
 
@@ -109,7 +110,7 @@ def test_one_normaliser_alone_ranks_and_shows_every_score(drf: Drf) -> None:
     assert sum(line.split().count("box") for line in lines[2:3]) == len(scores.SCORES)
     assert not {"ocular", "pupil"} & set(lines[2].split())
     entries = drf("leaderboard", "--norm", "box", "--json").json
-    errors = [entry["box"]["nme"] for entry in entries]
+    errors = [entry["scores"]["box"]["nme"] for entry in entries]
     assert errors == sorted(errors)
 
 
