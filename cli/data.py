@@ -1,4 +1,4 @@
-"""`drf data`: look over a 300-W folder, and pack faces ahead of time."""
+"""`drf data`: check a folder of 300-W, and pack face crops ahead of time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from cli import options
 from cli.output import cell, note, print_json, tables
+from drf.config import DataConfig
 from drf.errors import CheckFailed
 from experiments.progress import bar
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 _EXAMPLES = 5
-"""Faults of a kind that the table's footnotes name; --json has them all."""
+"""Number of faults of each kind that are listed below the table; --json has all of them."""
 
 _HEADINGS = (
     "faces",
     "missing",
     "bad picture",
     "bad .pts",
-    "points outside",
+    "landmarks outside",
     "copied from train",
     "photo in train",
     "smallest box",
@@ -34,15 +35,16 @@ _HEADINGS = (
 
 @app.command()
 def check(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder of 300-W.")],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of 300-W.")],
     as_json: options.Json = False,
 ) -> None:
-    """Read every face of a 300-W folder and report per subset. Exit 4 if something is wrong.
+    """Read every face of a 300-W folder and report the faults of each subset.
 
-    Counted are missing files, pictures that cannot be decoded, malformed .pts files, faces with
-    points outside their picture, faces whose very file or whose photo is in training too; the
-    smallest box is in px. A folder that is simply not there is no fault, nor are points outside a
-    picture (real sets hold some) and one photo in two versions (LFPW holds some).
+    The report counts missing files, pictures that cannot be decoded, malformed .pts files, faces
+    with landmarks outside their picture, and faces whose file or photo is in the training set too;
+    the smallest box is in pixels. Three things are not faults: an absent folder, landmarks outside
+    a picture (300-W has some), and one photo in two versions (LFPW has some). Exits with 4 if
+    there is a fault.
     """
     from drf.data.check import check_dataset
 
@@ -57,31 +59,48 @@ def check(
         raise CheckFailed(f"{root} has faults in {', '.join(faulty)}{hint}")
 
 
-@app.command()
+@app.command(context_settings=options.old_names("data pack"))
 def pack(
-    dataset: Annotated[str, typer.Option(help="300w or synthetic.")] = "synthetic",
+    dataset: Annotated[
+        str, typer.Option(metavar=options.choices("data.dataset"), help="Dataset to pack.")
+    ] = "synthetic",
     data_root: options.DataRoot = None,
     subset: Annotated[
-        list[str] | None, typer.Option(help="May be given several times; default train and val.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="train and val",
+            help="Subset to pack; repeat the option for several.",
+        ),
     ] = None,
-    box: Annotated[str, typer.Option(help="Box protocol: gt, gt_jitter or file.")] = "gt",
+    box: Annotated[
+        str,
+        typer.Option(metavar=options.choices("data.box"), help="Box protocol of the face crops."),
+    ] = "gt",
     box_file: options.BoxFile = None,
-    limit: Annotated[int | None, typer.Option(help="Only so many faces of each subset.")] = None,
-    size: Annotated[int | None, typer.Option(help="Faces in the synthetic train.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the synthetic faces.")] = 0,
+    max_faces: Annotated[
+        int | None,
+        typer.Option(show_default="all", help="Pack at most this many faces of each subset."),
+    ] = None,
+    synthetic_train_size: Annotated[
+        int, options.of_key("data.synthetic_train_size")
+    ] = DataConfig.synthetic_train_size,
+    synthetic_seed: Annotated[
+        int, options.of_key("data.synthetic_seed")
+    ] = DataConfig.synthetic_seed,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
-    """Pack subsets into the cache now rather than when they are first used."""
-    from drf.data import packs as packs
+    """Crop the faces of subsets into the cache now, instead of when they are first used."""
+    from drf.data import packs
     from drf.data.sources import open_dataset
 
-    source = open_dataset(dataset, data_root, seed=seed, size=size)
+    source = open_dataset(dataset, data_root, seed=synthetic_seed, size=synthetic_train_size)
     manifests = []
     for name in subset or ["train", "val"]:
         with bar(f"packing {name}") as advance:
             packed = packs.pack(
-                source, name, box, cache, box_file=box_file, limit=limit, progress=advance
+                source, name, box, cache, box_file=box_file, limit=max_faces, progress=advance
             )
         manifests.append(packed.manifest)
     if as_json:
@@ -89,7 +108,7 @@ def pack(
         return
     for manifest in manifests:
         note(
-            f"{manifest['dataset']} {manifest['subset']}, box {manifest['box']}: "
+            f"Packed {manifest['dataset']} {manifest['subset']}, box {manifest['box']}: "
             f"{manifest['faces']} faces in {cache or packs.default_cache_dir()}"
         )
 
@@ -114,14 +133,14 @@ def _print(report: Report) -> None:
     console = tables()
     console.print(table)
     if absent := dict.fromkeys(folder for found in report.subsets for folder in found.absent):
-        console.print(f"not there: {', '.join(absent)}", markup=False)
+        console.print(f"folders not found: {', '.join(absent)}", markup=False)
     for found in report.subsets:
         for line in _footnotes(found):
             console.print(line, markup=False)
 
 
 def _footnotes(found: SubsetReport) -> list[str]:
-    """Return the first faults of each kind, by name."""
+    """Return lines that name the first faults of each kind."""
     lines = []
     reasons = {**found.unreadable, **found.malformed}
     faults = [
@@ -132,5 +151,5 @@ def _footnotes(found: SubsetReport) -> list[str]:
     for kind in faults:
         lines += [f"{found.subset}: {fault}" for fault in kind[:_EXAMPLES]]
         if len(kind) > _EXAMPLES:
-            lines.append(f"{found.subset}: and {len(kind) - _EXAMPLES} more like this")
+            lines.append(f"{found.subset}: and {len(kind) - _EXAMPLES} more of this kind")
     return lines

@@ -1,4 +1,4 @@
-"""`drf db`: the store as a file."""
+"""`drf db`: check, copy and migrate the file of the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def path(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """Print where the store lies."""
+    """Print the path of the store."""
     if as_json:
         print_json({"path": str(db.resolve()), "exists": db.exists()})
     else:
@@ -26,9 +26,9 @@ def path(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 
 @app.command()
 def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """Check the file, its references, and that every score follows from the stored predictions.
+    """Check the file, its references, and every score against the stored predictions.
 
-    Exits with 4 if anything is wrong.
+    Exits with 4 if there is a fault.
     """
     from dataclasses import asdict
 
@@ -48,19 +48,22 @@ def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
             table.add_row(cell(fault.check), cell(fault.subject), cell(fault.problem))
         tables().print(table)
     else:
-        print(f"{db} is sound")
+        print(f"{db} has no faults")
     if found:
         raise CheckFailed(
-            f"{db} has {len(found)} faults; restore a backup, or delete what is wrong"
+            f"{db} has {len(found)} faults; restore a backup, or delete the faulty runs"
         )
 
 
 @app.command()
 def backup(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="A new file for the copy.")],
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="File to write the copy to; it must be new."),
+    ],
     db: Db = DEFAULT_PATH,
 ) -> None:
-    """Write a compact, consistent copy of the store, also while runs write to it."""
+    """Write a compact, consistent copy of the store, even while runs write to it."""
     from db.backup import back_up
     from db.connection import open_as_it_is
 
@@ -69,7 +72,7 @@ def backup(
         back_up(con, target)
     finally:
         con.close()
-    note(f"{db} copied to {target}, {target.stat().st_size / 1e6:.1f} MB")
+    note(f"Copied {db} to {target} ({target.stat().st_size / 1e6:.1f} MB).")
 
 
 @app.command()

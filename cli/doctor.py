@@ -1,4 +1,4 @@
-"""`drf doctor`: what this machine offers, what drf will use of it, and what is missing."""
+"""`drf doctor`: device, versions, store and data of this machine, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def doctor(
     db: options.Db = DEFAULT_PATH,
     as_json: options.Json = False,
 ) -> None:
-    """Say what drf finds here; exit 4 if something needs mending."""
+    """Show the device, versions, store and data of this machine. Exits with 4 on a fault."""
     facts, faults = _examine(data_root, db)
     if as_json:
         print_json({"facts": facts, "faults": faults})
@@ -29,7 +29,7 @@ def doctor(
             table.add_row(key, cell(value))
         tables().print(table)
         for fault in faults:
-            tables().print(f"needs mending: {fault}", markup=False)
+            tables().print(f"fault: {fault}", markup=False)
     raise typer.Exit(4 if faults else 0)
 
 
@@ -51,9 +51,9 @@ def _examine(data_root: Path | None, db: Path) -> tuple[dict[str, Any], list[str
         "device": device.type,
         "hardware": hardware.describe(device),
         "precision": hardware.choose_precision("auto", device),
-        "store": f"{db} ({'there' if db.is_file() else 'made by the first run'})",
+        "store": f"{db} ({'found' if db.is_file() else 'the first run creates it'})",
         "free disk": f"{shutil.disk_usage(folder).free / 1e9:.1f} GB",
-        "browser for tests": shutil.which("chromium") or "none: browser tests are skipped",
+        "browser for tests": shutil.which("chromium") or "not found; browser tests are skipped",
     }
     faults = []
     for name, check in (("store", _store_fault), ("300w", _data_fault)):
@@ -78,9 +78,9 @@ def _store_fault(db: Path, _: Path | None) -> dict[str, Any]:
 
 
 def _data_fault(_: Path, data_root: Path | None) -> dict[str, Any]:
-    """Raises DataError where a folder of 300-W was named that cannot be used."""
+    """Raises DataError where the named folder of 300-W cannot be used."""
     if data_root is None:
-        return {"300w": "not named; give --data-root or DRF_DATA to train on it"}
+        return {"300w": "no folder given; --data-root or DRF_DATA names it"}
     from drf.data.sources import open_dataset
 
     dataset = open_dataset("300w", data_root)

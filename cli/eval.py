@@ -1,48 +1,80 @@
-"""`drf eval`: evaluate a run's best checkpoint and put the result on the board."""
+"""`drf eval`: evaluate a run and store the result for the leaderboard."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import options
-from cli.output import note, print_json
+from cli.output import cell, note, print_json, table, tables
 from db.location import DEFAULT_PATH
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def evaluate(
     run: options.Run,
     subset: Annotated[
-        str | None, typer.Option(help="Default: the track's, or the largest there is.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="the track's subset, or the largest test subset",
+            help="Subset of the run's dataset to evaluate on, e.g. common.",
+        ),
     ] = None,
-    box: Annotated[str | None, typer.Option(help="Default: the run's own protocol.")] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            metavar=options.choices("data.box"),
+            show_default="that of the training",
+            help="Box protocol of the face crops.",
+        ),
+    ] = None,
     box_file: options.BoxFile = None,
     data_root: options.DataRoot = None,
-    flip: Annotated[bool, typer.Option(help="Average with the mirrored picture.")] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    flip_test: Annotated[
+        bool, typer.Option(help="Average the predictions for the picture and for its mirror image.")
+    ] = True,
+    device: Annotated[
+        str, typer.Option(metavar=options.choices("training.device"), help="Device to compute on.")
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar=options.choices("training.precision"), help="Number format of matrix products."
+        ),
+    ] = "auto",
     db: options.Db = DEFAULT_PATH,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
-    """Evaluate a run, under the ocular and the pupil NME, and store every face's result."""
+    """Evaluate the best checkpoint of a run and store the predictions and the scores."""
     from experiments.evaluate import EvaluationSpec, evaluate_run
     from experiments.paths import Paths
 
-    places = Paths(db, data_root, box_file, cache)
-    entry = evaluate_run(run, EvaluationSpec(subset, box, flip, device, precision), places)
+    paths = Paths(db, data_root, box_file, cache)
+    entry = evaluate_run(run, EvaluationSpec(subset, box, flip_test, device, precision), paths)
     if as_json:
         print_json(entry)
         return
-    ocular, pupil = entry["ocular"], entry["pupil"]
     print(
-        f"{entry['name']} on {entry['dataset']} {entry['subset']}"
-        f" ({entry['n']} faces, box {entry['box']})"
+        f"{entry['name']} on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
+        f" landmarks {entry['landmarks']}, box {entry['box']}, errors in percent"
     )
-    for norm, s in (("ocular", ocular), ("pupil", pupil)):
-        print(
-            f"  {norm:6}  NME {s['nme']:.2f} %   FR@8 {s['fr8']:.1f}   AUC@8 {s['auc8']:.1f}"
-            f"   FR@10 {s['fr10']:.1f}   AUC@10 {s['auc10']:.1f}"
-        )
+    tables().print(scores_table(entry))
     note("Next: drf leaderboard, or drf web")
+
+
+def scores_table(entry: dict[str, Any]) -> Table:
+    """Return one line per normaliser and one column per score of a leaderboard entry."""
+    from drf import scores
+
+    found = entry["scores"]
+    rows = [
+        [norm.title, *(cell(found[norm.key][score.key], 2) for score in scores.SCORES)]
+        for norm in scores.NORMALISERS
+        if found[norm.key][scores.SCORE_KEYS[0]] is not None
+    ]
+    return table(["normaliser", *(score.heading for score in scores.SCORES)], rows)

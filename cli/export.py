@@ -1,4 +1,4 @@
-"""`drf export`: runs to send, as a folder of pages or as a store of their own."""
+"""`drf export`: write runs as a folder of web pages or as a store of their own."""
 
 from __future__ import annotations
 
@@ -21,38 +21,50 @@ if TYPE_CHECKING:
 def export(
     static: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write pages that need no server and no network."),
+        typer.Option(
+            metavar="DIR", help="Folder to write web pages to; they need no server or network."
+        ),
     ] = None,
     bundle: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a store with these runs alone.")
+        Path | None,
+        typer.Option(metavar="FILE", help="File to write a store with only these runs to."),
     ] = None,
     runs: Annotated[
         list[str] | None,
         typer.Option(
-            "--run", metavar="RUN", help="Id or name; repeat for more. Default: finished."
+            "--run",
+            metavar="RUN",
+            show_default="all finished runs",
+            help="Name or id of a run to export; repeat the option for several.",
         ),
     ] = None,
     subset: Annotated[
-        str | None, typer.Option(help="Only evaluations on this subset, and runs that have one.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="all subsets",
+            help="Export only evaluations on this subset, and the runs that have one.",
+        ),
     ] = None,
     faces: Annotated[
-        int, typer.Option(min=0, help="Of each run, so many worst and best faces (--static).")
+        int, typer.Option(min=0, help="Number of worst and of best faces on each run's page.")
     ] = 6,
     images: Annotated[
-        bool, typer.Option("--images/--no-images", help="Whether pictures of faces go along.")
+        bool, typer.Option("--images/--no-images", help="Include the pictures of faces.")
     ] = True,
     db: Db = DEFAULT_PATH,
 ) -> None:
-    """Write runs to send or to put on a web server, with configuration, curves and errors.
+    """Write runs with configuration, training curves and errors, to send or to publish.
 
-    A folder is replaced only if an earlier export wrote all that is in it; a file never is. Pages
-    hold host, command line and uncommitted changes of a run: read them before you publish.
+    An existing folder is replaced only if an earlier export wrote everything in it; an existing
+    file is never replaced. Pages contain the host name, the command line and the uncommitted
+    changes of each run: read them before you publish.
     """
     from db.bundle import select
     from db.connection import open_reader
 
     if static is None and bundle is None:
-        raise UsageError("say what to write: --static DIR, or --bundle FILE, or both")
+        raise UsageError("nothing to write: add --static DIR, or --bundle FILE, or both")
     con = open_reader(db)
     try:
         chosen = select(con, runs=runs or (), subset=subset)
@@ -72,8 +84,8 @@ def _bundle(con: sqlite3.Connection, target: Path, chosen: Selection, images: bo
     written = open_reader(target)
     shown = pictures(written)
     written.close()
-    note(f"{len(chosen.runs)} runs in {target}, {target.stat().st_size / 1e6:.1f} MB; to see them:")
-    note(f"DRF_DB={target} streamlit run webapp/app.py")
+    size = target.stat().st_size / 1e6
+    note(f"Wrote {len(chosen.runs)} runs to {target} ({size:.1f} MB). Next: drf web --db {target}")
     _terms(target, shown)
 
 
@@ -83,7 +95,8 @@ def _static(
     from webapp.static_site.site import write_site
 
     site = write_site(con, target, chosen, faces=faces, images=images)
-    note(f"{site.runs} runs in {target}, {site.size_bytes / 1e6:.1f} MB; open {target}/index.html")
+    size = site.size_bytes / 1e6
+    note(f"Wrote {site.runs} runs to {target} ({size:.1f} MB). Next: open {target}/index.html")
     _terms(target, site.pictures)
 
 
@@ -92,6 +105,6 @@ def _terms(target: Path, pictures: Mapping[str, int]) -> None:
 
     for dataset, number in restricted(pictures).items():
         note(
-            f"WARNING: {target} holds {number} pictures of {dataset}, a dataset for research only: "
-            "its terms forbid to pass them on. --no-images leaves all pictures out."
+            f"WARNING: {target} contains {number} pictures of {dataset}, a dataset for research"
+            " only: its terms forbid passing them on. --no-images leaves out all pictures."
         )

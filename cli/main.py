@@ -1,4 +1,4 @@
-"""`drf`, the command line. Commands import what they need when they run: help is instant."""
+"""`drf`, the command line. A command imports its modules when it runs, so that help is instant."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ import cli.runs
 import cli.train
 import cli.views
 import cli.web
+from cli.options import old_names
 from drf import __version__
 from drf.errors import DrfError
 
 app = typer.Typer(
     name="drf",
-    help="Face alignment with deep regression forests: train, evaluate, compare.",
+    help="Face alignment with deep regression forests: train, evaluate and compare methods.",
     no_args_is_help=True,
     rich_markup_mode="rich",
-    pretty_exceptions_enable=False,  # what escapes is a bug, and its traceback should be whole
+    pretty_exceptions_enable=False,  # an exception that arrives here is a bug: show all of it
 )
-app.command("train")(cli.train.train)
-app.command("eval")(cli.eval.evaluate)
+app.command("train", context_settings=old_names("train"))(cli.train.train)
+app.command("eval", context_settings=old_names("eval"))(cli.eval.evaluate)
 app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
-app.command("leaderboard")(cli.leaderboard.leaderboard)
+app.command("leaderboard", context_settings=old_names("leaderboard"))(cli.leaderboard.leaderboard)
 app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
 app.add_typer(cli.db.app, name="db", help="Check, copy and migrate the store.")
-app.add_typer(cli.views.app, name="views", help="Name links of the app that are too long to send.")
+app.add_typer(cli.views.app, name="views", help="Give short names to links of the app.")
 app.command("export")(cli.export.export)
 app.command("web")(cli.web.web)
 app.command("demo")(cli.demo.demo)
@@ -53,7 +54,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _drf(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
@@ -62,8 +66,8 @@ def _drf(
 def main() -> None:
     """Run the command line and exit.
 
-    0 ok, 1 failure, 2 usage or configuration, 3 not found, 4 a check failed, 130 interrupted.
-    What a user can cause becomes one sentence on stderr; any other exception keeps its traceback.
+    0 success, 1 failure, 2 usage or configuration, 3 not found, 4 a check failed, 130 interrupted.
+    An error that a user can cause is one sentence on stderr; any other keeps its traceback.
     """
     try:
         try:
@@ -86,7 +90,7 @@ def main() -> None:
 
 
 def _explain(error: Exception) -> DrfError | None:
-    """Return what to tell the user, or None for a bug."""
+    """Return the error to print for the user, or None for a bug."""
     if isinstance(error, DrfError):
         return error
     import sqlite3

@@ -1,27 +1,79 @@
-"""Options and arguments that several commands share."""
+"""Options and arguments that several commands share, and the old names of options."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from drf.config import describe_keys, sections_of
+
+OLD_OPTIONS = {
+    "train": {"--points": "--landmarks"},
+    "eval": {"--flip": "--flip-test", "--no-flip": "--no-flip-test"},
+    "leaderboard": {"--points": "--landmarks"},
+    "data pack": {
+        "--limit": "--max-faces",
+        "--size": "--synthetic-train-size",
+        "--seed": "--synthetic-seed",
+    },
+}
+"""Command -> its options of version 0.1.0 -> what they are called today. Help does not show the old
+names, but every command still takes them."""
+
+
+def old_names(command: str) -> dict[str, Any]:
+    """Return the context settings under which a command takes its OLD_OPTIONS too."""
+    today = {old[2:]: new[2:] for old, new in OLD_OPTIONS[command].items()}
+    return {"token_normalize_func": lambda token: today.get(token, token)}
+
+
+_KEYS = {info.name: info for info in describe_keys(sections_of(None))}
+
+
+def choices(key: str) -> str:
+    """Return the choices of a configuration key as help shows them: "auto|cpu|cuda"."""
+    return "|".join(_KEYS[key].choices)
+
+
+def of_key(name: str, *names: str, metavar: str | None = None) -> Any:
+    """Return the option that sets a configuration key; its help is the sentence of the key.
+
+    names    of the option, where they do not follow from the parameter
+    metavar  what stands for the value; choices stand for themselves
+    """
+    return typer.Option(*names, metavar=choices(name) or metavar, help=_KEYS[name].sentence)
+
+
 Db = Annotated[
-    Path, typer.Option("--db", envvar="DRF_DB", help="The store, one SQLite file.", metavar="FILE")
+    Path,
+    typer.Option("--db", envvar="DRF_DB", metavar="FILE", help="The store, a single SQLite file."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document instead of tables and text.")
+]
 Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="The first characters of a run's id, or its name.")
+    str,
+    typer.Argument(metavar="RUN", help="Name of a run, or the first characters of its id."),
 ]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(envvar="DRF_DATA", help="Folder of the dataset, e.g. data/300w.", metavar="DIR"),
+    typer.Option(envvar="DRF_DATA", metavar="DIR", help="Folder of the dataset, e.g. data/300w."),
 ]
 BoxFile = Annotated[
-    Path | None, typer.Option(help="CSV name,x,y,w,h for the box protocol `file`.", metavar="FILE")
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="CSV file with the columns name, x, y, w, h; needed by the box protocol file.",
+    ),
 ]
 Cache = Annotated[
     Path | None,
-    typer.Option(envvar="DRF_CACHE", help="Packed faces; default runs/cache.", metavar="DIR"),
+    typer.Option(
+        envvar="DRF_CACHE",
+        metavar="DIR",
+        show_default="runs/cache",
+        help="Folder for packed face crops.",
+    ),
 ]

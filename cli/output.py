@@ -1,26 +1,28 @@
-"""Where output goes: data on stdout, everything else on stderr. NO_COLOR is honoured by rich."""
+"""Where output goes: data to stdout, everything else to stderr. rich honours NO_COLOR."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
-_PIPED_WIDTH = 200  # a pipe has no width; 80 columns would cut tables that nobody sees cut
+_PIPED_WIDTH = 200  # a pipe has no width, and nobody would see what 80 columns cut off
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on stdout; percent and fractions with all their digits."""
+    """Print one JSON document on stdout; numbers keep all their digits."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def tables() -> Console:
-    """Return a console on stdout for tables."""
+    """Return a console that writes tables to stdout."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -28,14 +30,14 @@ def tables() -> Console:
 
 
 def note(sentence: str) -> None:
-    """Say something on stderr that is not data."""
+    """Print a sentence on stderr: what happened, or what to do next."""
     print(sentence, file=sys.stderr)
 
 
 def cell(value: Any, digits: int | None = None) -> Text:
-    """Return a table cell: — for what is not known; text as it is, brackets and all.
+    """Return a table cell: "—" for an unknown value, and text without reading its brackets.
 
-    digits  decimals of a number
+    digits: decimals of a number
     """
     from rich.text import Text
 
@@ -46,9 +48,13 @@ def cell(value: Any, digits: int | None = None) -> Text:
     return Text(str(value))
 
 
-def count(value: float) -> str:
-    """Return a count in three digits: 1234567 -> 1.23M."""
-    for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= factor:
-            return f"{value / factor:.3g}{unit}"
-    return f"{value:.3g}"
+def table(columns: Iterable[str], rows: Iterable[Iterable[Any]], title: str | None = None) -> Table:
+    """Return a table with lines between head and body; values become cells."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(*columns, title=title, title_justify="left", box=box.HORIZONTALS)
+    for row in rows:
+        made.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
+    return made

@@ -1,4 +1,4 @@
-"""`drf runs`: what was trained, how, and what differs."""
+"""`drf runs`: list, show, compare and delete runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Db, Json, Run
-from cli.output import cell, note, print_json, tables
+from cli.output import cell, note, print_json, table, tables
 from db.location import DEFAULT_PATH, run_folder
 from drf.errors import UsageError
 
@@ -34,7 +34,7 @@ def list_runs(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
         print_json(rows)
         return
     if not rows:
-        note("no runs yet: `drf train` makes one")
+        note("The store has no runs yet: `drf train` adds one.")
         return
     columns = ("run", "name", "dataset", "seed", "status", "done %", "val NME %", "faces/s")
     lines = [
@@ -45,12 +45,12 @@ def list_runs(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
         )
         for row in rows
     ]
-    tables().print(_table("runs", (*columns, "started (UTC)"), lines))
+    tables().print(table((*columns, "started (UTC)"), lines, "runs"))
 
 
 @app.command()
 def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """Show a run: where it stands, its configuration and its source, provenance, results."""
+    """Show a run: status, provenance, training data, evaluations, and where each key was set."""
     from db import reads
     from db.connection import open_reader
     from db.entries import records
@@ -69,21 +69,19 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     console.print(_pairs("run", facts))
     console.print(_pairs("provenance", provenance))
     console.print(_pairs("training data", manifest))
-    console.print(_table("configuration", ("key", "value", "from"), config))
-    columns = ["subset", "points", "box", "n", *_headline(), "checkpoint", "created_at"]
-    results = [[row[column] for column in columns] for row in records(evaluations.round(2))]
-    console.print(_table("evaluations (percent)", columns, results))
+    console.print(table(("key", "value", "set by"), config, "configuration"))
+    console.print(_evaluations(records(evaluations)))
 
 
 @app.command()
 def diff(
-    a: Run,
-    b: Run,
-    everything: Annotated[bool, typer.Option("--all", help="Also what is the same.")] = False,
+    a: Annotated[str, typer.Argument(metavar="RUN_A", help="Name or id of the first run.")],
+    b: Annotated[str, typer.Argument(metavar="RUN_B", help="Name or id of the second run.")],
+    everything: Annotated[bool, typer.Option("--all", help="Show identical settings too.")] = False,
     db: Db = DEFAULT_PATH,
     as_json: Json = False,
 ) -> None:
-    """Show what differs between two runs, and their results side by side."""
+    """Show the settings in which two runs differ, and their results side by side."""
     from db import comparison, reads
     from db.connection import open_reader
     from db.entries import records
@@ -91,29 +89,29 @@ def diff(
     con = open_reader(db)
     run_a, run_b = reads.find_run(con, a), reads.find_run(con, b)
     settings = comparison.settings(con, run_a, run_b, same=everything)
-    scores = comparison.scores(con, run_a, run_b)
+    compared = comparison.scores(con, run_a, run_b)
     con.close()
     if as_json:
         print_json(
-            {"a": run_a, "b": run_b, "settings": records(settings), "scores": records(scores)}
+            {"a": run_a, "b": run_b, "settings": records(settings), "scores": records(compared)}
         )
         return
     console = tables()
     columns = ("key", run_a[:8], run_b[:8])
-    console.print(_table("settings", columns, settings[["key", "a", "b"]].to_numpy().tolist()))
-    console.print(_side_by_side(scores, run_a, run_b))
+    console.print(table(columns, settings[["key", "a", "b"]].to_numpy().tolist(), "settings"))
+    console.print(_side_by_side(compared, run_a, run_b))
 
 
 @app.command()
 def delete(
     run: Run,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     checkpoints: Annotated[
-        bool, typer.Option("--checkpoints", help="Also delete the folder of its checkpoints.")
+        bool, typer.Option("--checkpoints", help="Delete the folder with its checkpoints too.")
     ] = False,
     db: Db = DEFAULT_PATH,
 ) -> None:
-    """Delete a run with its curves and evaluations."""
+    """Delete a run with its training curves and evaluations."""
     from db import reads
     from db.connection import open_reader, open_store
     from db.runs import delete_run
@@ -131,14 +129,14 @@ def delete(
     store.close()
     if with_folder:
         shutil.rmtree(folder)
-    note(f"deleted {what}" + (f"; {folder} remains" if folder.exists() else ""))
+    note(f"Deleted {what}." + (f" {folder} remains." if folder.exists() else ""))
 
 
 def _confirm(what: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError(f"would delete {what}; say --yes where nobody can be asked")
+        raise UsageError(f"no terminal to ask whether to delete {what}: add --yes")
     typer.confirm(f"Delete {what}?", abort=True, err=True)
 
 
@@ -146,41 +144,52 @@ def _percent(fraction: float | None) -> Any:
     return cell(None if fraction is None else 100 * fraction, 2)
 
 
-def _headline() -> list[str]:
-    return ["ocular_nme", "ocular_fr8", "ocular_auc8", "pupil_nme", "pupil_fr8", "pupil_auc8"]
+def _evaluations(found: list[dict[Any, Any]]) -> Table:
+    """One line per evaluation and normaliser, one column per score."""
+    from drf import scores
+
+    rows = []
+    for row in found:
+        facts = [row[key] for key in _EVALUATION]
+        for norm in scores.NORMALISERS:
+            values = [row[scores.column(norm.key, key)] for key in scores.SCORE_KEYS]
+            if values[0] is not None:
+                rows.append([*facts, norm.title, *(cell(value, 2) for value in values)])
+                facts = [""] * len(facts)
+    headings = [score.heading for score in scores.SCORES]
+    columns = [*_EVALUATION, "normaliser", *headings]
+    return table(columns, rows, "evaluations, percent")
+
+
+_EVALUATION = ("subset", "landmarks", "box", "n", "checkpoint", "created_at")
 
 
 def _pairs(title: str, values: dict[str, Any]) -> Table:
-    return _table(title, ("key", "value"), [(key, _short(value)) for key, value in values.items()])
+    return table(("key", "value"), [(key, _short(v)) for key, v in values.items()], title)
 
 
 def _short(value: Any) -> Any:
-    """What fits a line: a diff or a long dict is counted here and printed whole by --json."""
+    """Return the value, or the number of its lines where it has several; --json prints them."""
     if isinstance(value, str) and "\n" in value:
-        return f"{len(value.splitlines())} lines, whole with --json"
+        return f"{len(value.splitlines())} lines; --json prints them"
     return value
 
 
-def _table(title: str, columns: Any, rows: Any) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*columns, title=title, title_justify="left", box=box.HORIZONTALS)
-    for row in rows:
-        table.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
-    return table
-
-
-def _side_by_side(scores: pd.DataFrame, run_a: str, run_b: str) -> Table:
+def _side_by_side(compared: pd.DataFrame, run_a: str, run_b: str) -> Table:
     from db import reads
+    from drf import scores
+    from drf.text import signed
 
     rows = []
-    for row in scores.to_dict("records"):
+    for row in compared.to_dict("records"):
         board = " / ".join(str(row[column]) for column in reads.BOARD)
-        for score in reads.SCORES:
-            a, b = row[f"{score}_a"], row[f"{score}_b"]
-            rows.append((board, score, f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}"))
-            board = ""
-    columns = ("board", "percent", run_a[:8], run_b[:8], "difference")
-    return _table("results", columns, rows)
+        for norm in scores.NORMALISERS:
+            for score in scores.SCORES:
+                column = scores.column(norm.key, score.key)
+                a, b = row[f"{column}_a"], row[f"{column}_b"]
+                if a == a and b == b:  # NaN where the landmarks do not define the normaliser
+                    values = (cell(a, 2), cell(b, 2), signed(b - a))
+                    rows.append((board, norm.title, score.heading, *values))
+                    board = ""
+    columns = ("board", "normaliser", "percent", run_a[:8], run_b[:8], "difference")
+    return table(columns, rows, "results")

@@ -1,67 +1,103 @@
-"""`drf train`: resolve the configuration, pack the faces, train, and write it all down."""
+"""`drf train`: train a method and record the run; list presets and configuration keys."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import options
-from cli.output import note, print_json, tables
+from cli.output import note, print_json, table, tables
 from db.location import DEFAULT_PATH
+
+if TYPE_CHECKING:
+    from drf.config import KeyInfo
+    from experiments.request import Request
 
 DEFAULT_PRESET = "cascade-forest"
 
 Preset = Annotated[
-    str | None, typer.Argument(metavar="PRESET", help="A named method; `drf train --list` has all.")
+    str | None,
+    typer.Argument(
+        metavar="PRESET",
+        show_default=DEFAULT_PRESET,
+        help="Preset to train; `drf train --list` lists them.",
+    ),
 ]
 
 
 def train(
     preset: Preset = None,
-    dataset: Annotated[str | None, typer.Option(help="300w or synthetic (default).")] = None,
+    dataset: Annotated[str | None, options.of_key("data.dataset")] = None,
     data_root: options.DataRoot = None,
-    box: Annotated[str | None, typer.Option(help="Box protocol: gt, gt_jitter or file.")] = None,
+    box: Annotated[str | None, options.of_key("data.box")] = None,
     box_file: options.BoxFile = None,
-    points: Annotated[str | None, typer.Option(help="Landmark subset, e.g. eyes.")] = None,
-    track: Annotated[str | None, typer.Option(help="Rules to enter by: ten-minutes.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file over the preset.")] = None,
-    assign: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key.")
+    landmarks: Annotated[str | None, options.of_key("data.landmarks", metavar="NAME")] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Competition track (fixes budget and data), e.g. ten-minutes."
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="On the board; default: the preset's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="0: as many as the minutes hold.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="End in order at this budget.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="TOML file whose configuration keys override the preset."
+        ),
+    ] = None,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a configuration key; `drf train --keys` lists them. Repeat for several.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", show_default="the preset's name", help="Name shown on the leaderboard."
+        ),
+    ] = None,
+    seed: Annotated[int | None, options.of_key("training.seed")] = None,
+    epochs: Annotated[int | None, options.of_key("training.epochs")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes.")] = None,
+    device: Annotated[str | None, options.of_key("training.device")] = None,
+    precision: Annotated[str | None, options.of_key("training.precision")] = None,
     deterministic: Annotated[
-        bool | None, typer.Option("--deterministic", help="Same seed and machine, same digits.")
+        bool | None, options.of_key("training.deterministic", "--deterministic")
     ] = None,
     init_from: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Start from the backbone of another run.")
+        str | None,
+        typer.Option(metavar="RUN", help="Start from the backbone weights of another run."),
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted.")
+        str | None,
+        typer.Option(metavar="RUN", help="Continue an interrupted run from its last checkpoint."),
     ] = None,
-    show_list: Annotated[bool, typer.Option("--list", help="List the presets and end.")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="List the presets and exit.")] = False,
+    show_keys: Annotated[
+        bool,
+        typer.Option("--keys", help="List the configuration keys with their values and exit."),
+    ] = False,
     db: options.Db = DEFAULT_PATH,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train a method; the best epoch by validation NME is kept."""
+    """Train a method and keep the epoch with the lowest validation NME.
+
+    A setting that no option names keeps the value that the preset gives it.
+    """
     if show_list:
         _list_presets(as_json)
         return
-    from experiments.paths import Paths
     from experiments.request import Request
-    from experiments.train import refuse_with_resume, resume_training, train_new_run
 
     named: dict[str, object] = {
         "data.dataset": dataset,
         "data.box": box,
-        "data.landmarks": points,
+        "data.landmarks": landmarks,
         "training.seed": seed,
         "training.epochs": epochs,
         "training.max_minutes": max_minutes,
@@ -71,14 +107,19 @@ def train(
         "training.init_from": init_from,
     }
     given = {key: value for key, value in named.items() if value is not None}
-    places = Paths(db, data_root, box_file, cache)
+    request = Request(preset or DEFAULT_PRESET, config, track, tuple(assign or ()), given)
+    if show_keys:
+        _list_keys(request, as_json)
+        return
+    from experiments.paths import Paths
+    from experiments.train import refuse_with_resume, resume_training, train_new_run
+
+    paths = Paths(db, data_root, box_file, cache)
     if resume is not None:
         refuse_with_resume([preset, track, config, assign, name], given)
-        result = resume_training(resume, given, places)
+        result = resume_training(resume, given, paths)
     else:
-        words = tuple(assign or ())
-        request = Request(preset or DEFAULT_PRESET, config, track, words, given)
-        result = train_new_run(request, places, name)
+        result = train_new_run(request, paths, name)
     if as_json:
         print_json(result.document())
     note(result.sentence())
@@ -92,9 +133,38 @@ def _list_presets(as_json: bool) -> None:
     if as_json:
         print_json([{"name": p.name, "family": p.family, "summary": p.summary} for p in known])
         return
-    from rich.table import Table
+    rows = [(preset.name, preset.family, preset.summary) for preset in known]
+    tables().print(table(("preset", "family", "summary"), rows))
 
-    table = Table("preset", "family", "summary")
-    for preset in known:
-        table.add_row(preset.name, preset.family, preset.summary)
-    tables().print(table)
+
+def _list_keys(request: Request, as_json: bool) -> None:
+    """Print every key of the family, with the value that the request gives it."""
+    from drf.config import describe_keys, sections_of, shown
+    from experiments.request import configure
+
+    resolved = configure(request)
+    values = resolved.config.flat()
+    known = describe_keys(sections_of(type(resolved.config.model)))
+    if as_json:
+        print_json([_key_as_json(k, values[k.name], resolved.sources[k.name]) for k in known])
+        return
+    rows = [
+        (k.name, k.values, shown(values[k.name]), resolved.sources[k.name], k.sentence)
+        for k in known
+    ]
+    title = f"configuration of {request.preset} (family {resolved.config.family})"
+    tables().print(table(("key", "values", "value", "set by", "meaning"), rows, title))
+
+
+def _key_as_json(key: KeyInfo, value: object, source: str) -> dict[str, Any]:
+    """Return what --json prints of a key; bounds and choices are null where it has none."""
+    return {
+        "key": key.name,
+        "type": key.type.__name__,
+        "range": [key.range.low, key.range.high] if key.range else None,
+        "choices": list(key.choices) or None,
+        "default": key.default,
+        "value": value,
+        "source": source,
+        "meaning": key.sentence,
+    }

@@ -1,4 +1,4 @@
-"""`drf views`: names for links of the app. The app only reads, so names are given here."""
+"""`drf views`: short names for links of the app. The app never writes, so they are set here."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from db.location import DEFAULT_PATH
 
 app = typer.Typer(no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="What the short link calls the view.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the view, as the short link has it.")
+]
 Link = Annotated[
-    str, typer.Argument(metavar="LINK", help="A link of the app, as “Link to this view” gives it.")
+    str, typer.Argument(metavar="LINK", help="Link of the app, copied from “Link to this view”.")
 ]
 
 
 @app.command()
 def add(name: Name, link: Link, db: Db = DEFAULT_PATH) -> None:
-    """Keep a link under a name: `?view=NAME` after the app's address opens it."""
+    """Save a link under a name: the address of the app with `?view=NAME` opens it."""
     from db.connection import open_reader, open_store
     from db.views import VIEW_KEY, add_view
 
-    open_reader(db).close()  # a mistyped --db makes no empty store
+    open_reader(db).close()  # a mistyped --db must not create an empty store
     store = open_store(db)
     try:
         add_view(store, name, link)
     finally:
         store.close()
-    note(f"the app opens it as ?{VIEW_KEY}={name}")
+    note(f"Saved: ?{VIEW_KEY}={name} after the address of the app opens the view.")
 
 
 @app.command("list")
 def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """List the named views with their links, below the app's address."""
+    """List the named views and their links."""
     from rich import box
     from rich.table import Table
 
@@ -48,9 +50,9 @@ def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     if as_json:
         print_json([{"name": v.name, "link": v.link, "created_at": v.created_at} for v in found])
     elif not found:
-        note("no named views yet: `drf views add NAME LINK` makes one")
+        note("The store has no named views yet: `drf views add NAME LINK` adds one.")
     else:
-        table = Table("name", "link", "made (UTC)", box=box.HORIZONTALS)
+        table = Table("name", "link", "created (UTC)", box=box.HORIZONTALS)
         for view in found:
             made = view.created_at[:16].replace("T", " ")
             table.add_row(cell(view.name), cell(view.link), cell(made))
@@ -59,7 +61,7 @@ def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 
 @app.command()
 def remove(name: Name, db: Db = DEFAULT_PATH) -> None:
-    """Forget a named view; links to it then open the page with a notice."""
+    """Delete a named view; a link to it then opens the app with a notice."""
     from db.connection import open_reader, open_store
     from db.views import remove_view
 
@@ -69,4 +71,4 @@ def remove(name: Name, db: Db = DEFAULT_PATH) -> None:
         remove_view(store, name)
     finally:
         store.close()
-    note(f"removed view {name}")
+    note(f"Removed the view {name}.")

@@ -1,4 +1,4 @@
-"""`drf web`: the app, on a store."""
+"""`drf web`: start the app on a store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from db.location import DEFAULT_PATH
 
 def web(
     db: Db = DEFAULT_PATH,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
-    headless: Annotated[bool, typer.Option(help="Do not open a browser.")] = False,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port that the app listens on.")
+    ] = 8501,
+    headless: Annotated[bool, typer.Option(help="Start without opening a browser.")] = False,
 ) -> None:
-    """Open the leaderboard in a browser."""
+    """Start the app and open the leaderboard in a browser."""
     from db.connection import open_reader
 
-    open_reader(db).close()  # an unusable store is told here, before a browser opens
+    open_reader(db).close()  # an unusable store is an error here, before a browser opens
     command = streamlit_command(port, headless)
     # The process becomes Streamlit: signals and the exit code are Streamlit's own, and nothing is
     # left behind when it is killed.

@@ -1,18 +1,19 @@
 """Configuration: frozen dataclasses, resolved as default < preset < file < track < --set < option.
 
-Every key keeps the name of the layer that set it, so that a stored run tells where each value came
-from. Keys are flat and dotted ("training.lr"); an unknown one is an error that names the nearest.
+Each key is declared once: with type, range, default and a sentence, in the class of its section.
+`describe_keys` reads these declarations for checks, `drf train --keys` and docs/configuration.md.
+The layer that set a key is stored with the run. Keys are flat and dotted ("training.lr"); an
+unknown one is an error that names the nearest.
 """
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-import types
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from drf.errors import UsageError
 
@@ -30,12 +31,16 @@ class Range:
         return self.low <= value <= self.high
 
     def __str__(self) -> str:
-        return f"{self.low:g}..{self.high:g}"
+        return f"{_number(self.low)}..{_number(self.high)}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Faces and crops. Each key is described where it is declared, as in every class of options."""
+    """Faces and crops."""
 
     dataset: Annotated[Literal["synthetic", "300w"], "Dataset to train on."] = "synthetic"
     box: Annotated[
@@ -131,7 +136,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All that decides a run. `model` is the configuration class of the family."""
+    """All settings of a run. `model` is an instance of the family's configuration class."""
 
     family: str
     data: DataConfig
@@ -143,12 +148,10 @@ class RunConfig:
         """Return {"training.lr": 0.001, …} in the order of the classes."""
         return {
             f"{section}.{f.name}": getattr(getattr(self, section), f.name)
-            for section in _SECTIONS
-            for f in fields(getattr(self, section))
+            for section, cls in sections_of(type(self.model)).items()
+            for f in fields(cls)
         }
 
-
-_SECTIONS = ("data", "model", "training", "augment")
 
 OLD_KEYS = {
     "data.points": "data.landmarks",
@@ -175,6 +178,84 @@ class Resolved:
     sources: dict[str, Source]
 
 
+@dataclass(frozen=True)
+class KeyInfo:
+    """One configuration key, as its class declares it.
+
+    name      with its section: "training.lr"
+    type      int, float, bool or str
+    range     least and largest number, or None
+    choices   values that a text can take; empty where any will do
+    default   value where no layer sets the key
+    sentence  what the key means
+    """
+
+    name: str
+    type: type
+    range: Range | None
+    choices: tuple[str, ...]
+    default: object
+    sentence: str
+
+    @property
+    def values(self) -> str:
+        """What the key takes: "float, 0..10", "adamw, muon", "true, false" or "text"."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.range is not None:
+            return f"{self.type.__name__}, {self.range}"
+        return {bool: "true, false", str: "text"}.get(self.type, self.type.__name__)
+
+
+def shown(value: object) -> str:
+    """Return a value for a table: 0.003, true, adamw, "" for an empty text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return '""' if value == "" else str(value)
+
+
+def sections_of(model: Any) -> dict[str, Any]:
+    """Return the configuration classes of a family by section.
+
+    model: the family's own class; None leaves its section out
+    """
+    own = {} if model is None else {"model": model}
+    return {"data": DataConfig, **own, "training": TrainingConfig, "augment": AugmentConfig}
+
+
+def describe_keys(sections: Mapping[str, Any]) -> list[KeyInfo]:
+    """Return every key of configuration classes, in the order of their declaration.
+
+    Raises TypeError for a hint that configurations do not use, such as a union.
+    """
+    return [
+        _key_info(f"{section}.{f.name}", hint, f.default)
+        for section, cls in sections.items()
+        for f, hint in _hinted_fields(cls)
+    ]
+
+
+def _hinted_fields(cls: Any) -> list[tuple[Field[Any], Any]]:
+    hints = get_type_hints(cls, include_extras=True)
+    return [(f, hints[f.name]) for f in fields(cls)]
+
+
+def _key_info(name: str, hint: Any, default: object) -> KeyInfo:
+    kind, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    kind = str if choices else kind
+    if kind not in _WORDS:
+        raise TypeError(f"{name}: configurations do not use the type {kind}")
+    bounds = next((extra for extra in extras if isinstance(extra, Range)), None)
+    sentence = next((extra for extra in extras if isinstance(extra, str)), "")
+    return KeyInfo(name, kind, bounds, choices, default, sentence)
+
+
+def current_names(layer: Mapping[str, object]) -> dict[str, object]:
+    """Return a layer with the keys of OLD_KEYS under the names that they have today."""
+    return {OLD_KEYS.get(key, key): value for key, value in layer.items()}
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises UsageError where it is missing or malformed."""
     try:
@@ -197,7 +278,8 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
-    """Read --set words: "training.lr=1e-3" -> {"training.lr": 0.001}; what is not TOML is text.
+    """Read --set words: "training.lr=1e-3" -> {"training.lr": 0.001}; a value that is not TOML is
+    read as text.
 
     Raises UsageError for a word without "=".
     """
@@ -221,61 +303,61 @@ def resolve(
     model: the family's configuration class. Raises UsageError for an unknown key (naming the
     nearest), a wrong type or a value out of range, each with the layer it came from.
     """
-    sections: dict[str, Any] = {
-        "data": DataConfig,
-        "model": model,
-        "training": TrainingConfig,
-        "augment": AugmentConfig,
-    }
-    known = {f"{name}.{f.name}" for name, cls in sections.items() for f in fields(cls)}
-    values: dict[str, object] = {}
+    sections = sections_of(model)
+    known = {info.name: info for info in describe_keys(sections)}
+    arguments: dict[str, dict[str, object]] = {section: {} for section in sections}
     sources = dict.fromkeys(sorted(known), FROM_CODE)
     for source, layer in layers:
         for given, value in layer.items():
             key = OLD_KEYS.get(given, given)
             if key not in known:
-                raise UsageError(f"unknown key {given!r} ({source}){nearest(given, known)}")
-            values[key], sources[key] = value, source
-    built = {name: _build(cls, name, values, sources) for name, cls in sections.items()}
+                raise UsageError(f"unknown key {given!r} ({source}){_nearest_key(given, known)}")
+            section, _, name = key.partition(".")
+            arguments[section][name] = value
+            sources[key] = source
+    built = {}
+    for section, cls in sections.items():
+        checked = {
+            name: _checked(known[f"{section}.{name}"], value, sources[f"{section}.{name}"])
+            for name, value in arguments[section].items()
+        }
+        built[section] = cls(**checked)
     return Resolved(RunConfig(family=family, **built), sources)
 
 
 def from_flat(family: str, model: type, flat: Mapping[str, object]) -> RunConfig:
-    """Rebuild the configuration that `RunConfig.flat` wrote down."""
+    """Return the configuration of a flat mapping that `RunConfig.flat` returned."""
     return resolve(family, model, [("the stored run", flat)]).config
 
 
-def _build(cls: Any, section: str, values: Mapping[str, object], sources: Mapping[str, str]) -> Any:
-    hints = get_type_hints(cls, include_extras=True)
-    arguments = {}
-    for f in fields(cls):
-        key = f"{section}.{f.name}"
-        if key in values:
-            arguments[f.name] = _checked(key, values[key], hints[f.name], sources[key])
-    return cls(**arguments)
-
-
-def _checked(key: str, value: object, hint: Any, source: str) -> object:
-    """Return value as the type of the hint, or raise UsageError that says what the key takes."""
-    bounds = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Range)]
-    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    if get_origin(kind) in (Union, types.UnionType):
-        raise TypeError(f"{key}: union types are not used in configurations")
-    if get_origin(kind) is Literal:
-        choices = get_args(kind)
-        if value not in choices:
-            raise UsageError(f"{key} takes one of {', '.join(choices)}, not {value!r} ({source})")
+def _checked(info: KeyInfo, value: object, source: str) -> object:
+    """Return value as the type of the key, or raise UsageError with the values that it takes."""
+    if info.choices:
+        if value not in info.choices:
+            taken = ", ".join(info.choices)
+            raise UsageError(f"{info.name} takes one of {taken}, not {value!r} ({source})")
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if info.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if type(value) is not kind:
-        raise UsageError(f"{key} takes {_WORDS[kind]}, not {value!r} ({source})")
-    if bounds and isinstance(value, int | float) and value not in bounds[0]:
-        raise UsageError(f"{key} takes a value in {bounds[0]}, not {value!r} ({source})")
+    if type(value) is not info.type:
+        raise UsageError(f"{info.name} takes {_WORDS[info.type]}, not {value!r} ({source})")
+    if info.range is not None and isinstance(value, int | float) and value not in info.range:
+        raise UsageError(f"{info.name} takes a value in {info.range}, not {value!r} ({source})")
     return value
 
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_WORDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+}
+
+
+def _nearest_key(key: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'training.lr'?", or else where all keys are listed: they are many."""
+    matches = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else "; `drf train --keys` lists all keys"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,17 +1,22 @@
-"""Tracks: rules under which results compete, the same budget, data and box for all."""
+"""Competition tracks: every entry has the same time budget, training data and box protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from drf.config import nearest
+from drf.config import current_names, nearest
 from drf.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Track:
-    """values: the keys that a track fixes · subset: what its entries are evaluated on."""
+    """The rules of a competition.
+
+    summary  one sentence
+    values   configuration keys that the track fixes, and their values
+    subset   subset of the dataset on which entries are evaluated
+    """
 
     name: str
     summary: str
@@ -22,7 +27,7 @@ class Track:
 TRACKS = {
     "ten-minutes": Track(
         "ten-minutes",
-        "Ten minutes of training on the CPU, on the faces of 300-W that are there; helen, box gt.",
+        "Train on the CPU for ten minutes, on 300-W with box protocol gt; evaluate on helen.",
         {
             "data.dataset": "300w",
             "data.box": "gt",
@@ -47,10 +52,10 @@ def get(name: str) -> Track:
 
 
 def refuse_changes(track: Track, source: str, layer: Mapping[str, object]) -> None:
-    """Raise UsageError where a layer would break the rules of a track."""
-    for key, value in layer.items():
+    """Raise UsageError where a layer would break the rules of a track, by any name of a key."""
+    for key, value in current_names(layer).items():
         if key in track.values and value != track.values[key]:
             raise UsageError(
-                f"the track {track.name} fixes {key} = {track.values[key]!r}; leave out"
-                f" {value!r} ({source}), or the track"
+                f"the track {track.name} fixes {key} = {track.values[key]!r}: remove"
+                f" {value!r} ({source}), or train without the track"
             )

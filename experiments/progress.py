@@ -1,4 +1,4 @@
-"""Progress on a terminal's stderr; nothing is shown where stderr is no terminal."""
+"""Progress bars on stderr; none is shown where stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 def console() -> Console:
-    """Return a console on stderr for progress and remarks."""
+    """Return a console that writes to stderr."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
 @contextlib.contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show one bar; yields the function (done, total) that moves it."""
+def bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show one progress bar; yields the function (done, total) that updates it."""
     from rich.progress import Progress
 
     on = console()
     with Progress(console=on, transient=True, disable=not on.is_terminal) as shown:
-        task = shown.add_task(what, total=None)
+        task = shown.add_task(title, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)

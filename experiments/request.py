@@ -1,4 +1,4 @@
-"""A method as asked for: a preset, and what is laid over it."""
+"""A request for a training: a preset, and the settings that override it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from drf.config import Resolved, flatten, parse_assignments, read_toml, resolve
 
 @dataclass(frozen=True)
 class Request:
-    """What `drf train` was asked for.
+    """The method to train: a preset and, in this order, the settings that override it.
 
     preset       name of a preset
-    file         TOML over it
-    track        name of a track; fixes keys that nothing after it may change
-    assignments  words KEY=VALUE of --set
-    options      flat keys of options that have a name of their own, e.g. --seed
+    file         TOML file of configuration keys
+    track        name of a track; no later setting may change the keys that it fixes
+    assignments  "KEY=VALUE", as `drf train --set` takes them
+    options      configuration keys and their values, {"training.seed": 3}; `drf train` puts the
+                 keys here that have an option of their own, such as --seed
     """
 
     preset: str
@@ -29,10 +30,10 @@ class Request:
 
 
 def configure(request: Request) -> Resolved:
-    """Resolve defaults < preset < file < track < --set < options.
+    """Return the configuration: defaults < preset < file < track < assignments < options.
 
-    Raises UsageError for unknown names (with the nearest), wrong types, values out of range, and
-    for a layer that would break the rules of the track.
+    A later layer overrides an earlier one. Raises UsageError for unknown names (with the nearest),
+    wrong types, values out of range, and for a layer that would break the rules of the track.
     """
     preset = presets.load(request.preset)
     layers: list[tuple[str, Mapping[str, object]]] = [(f"preset {preset.name}", preset.values)]

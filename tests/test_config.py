@@ -1,11 +1,13 @@
 """Configuration: the later layer wins and is named; what is wrong is said with the way out."""
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drf import presets, registry, tracks
-from drf.config import from_flat, parse_assignments
+from drf.config import Range, describe_keys, from_flat, parse_assignments, sections_of
 from drf.errors import UsageError
 from drf.markup import IBUG68
 from experiments.request import Request, configure
@@ -66,6 +68,34 @@ def test_bad_assignments_are_refused_in_one_sentence(word: str, sentence: str) -
     with pytest.raises(UsageError, match=sentence) as caught:
         configure(Request("hourglass", assignments=(word,)))
     assert "\n" not in str(caught.value)
+
+
+def test_a_track_knows_the_old_names_of_its_keys() -> None:
+    with pytest.raises(UsageError, match=r"fixes data\.max_train_faces = 0"):
+        configure(Request("hourglass", track="ten-minutes", assignments=("data.limit=500",)))
+
+
+def test_keys_are_described_as_they_are_declared() -> None:
+    keys = {key.name: key for key in describe_keys(sections_of(None))}
+    lr, box = keys["training.lr"], keys["data.box"]
+    assert (lr.type, lr.range, lr.choices, lr.default) == (float, Range(0, 10), (), 3e-3)
+    assert (lr.values, lr.sentence) == ("float, 0..10", "Peak learning rate.")
+    assert (box.type, box.choices, box.values) == (
+        str,
+        ("gt", "gt_jitter", "file"),
+        "gt, gt_jitter, file",
+    )
+    assert keys["training.deterministic"].values == "true, false"
+    assert next(iter(keys)) == "data.dataset"  # in the order of their declaration
+
+
+def test_a_hint_that_configurations_do_not_use_is_an_error() -> None:
+    @dataclass
+    class Odd:
+        size: int | None = None
+
+    with pytest.raises(TypeError, match=r"model\.size"):
+        describe_keys({"model": Odd})
 
 
 def test_unknown_names_bring_the_nearest() -> None:

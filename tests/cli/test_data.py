@@ -18,7 +18,7 @@ def test_check_of_a_sound_tree_exits_with_0(tmp_path):
     write_folder(tmp_path, "afw", 20)
     result = run("check", tmp_path)
     assert result.exit_code == 0, result.output
-    assert "not there: helen/trainset, lfpw/trainset" in result.stdout
+    assert "folders not found: helen/trainset, lfpw/trainset" in result.stdout
     document = json.loads(run("check", tmp_path, "--json").stdout)
     assert document["n_faults"] == 0
     by_name = {subset["subset"]: subset for subset in document["subsets"]}
@@ -45,7 +45,8 @@ def test_check_of_no_dataset_is_a_usage_error(tmp_path):
 
 def test_pack_prints_manifests_and_fills_the_cache(tmp_path):
     cache = tmp_path / "cache"
-    args = ("pack", "--size", 5, "--subset", "train", "--box", "gt_jitter", "--cache", cache)
+    faces = ("--synthetic-train-size", 5, "--subset", "train", "--box", "gt_jitter")
+    args = ("pack", *faces, "--cache", cache)
     result = run(*args, "--json")
     assert result.exit_code == 0, result.output
     (manifest,) = json.loads(result.stdout)
@@ -64,11 +65,11 @@ def test_pack_prints_manifests_and_fills_the_cache(tmp_path):
     [
         (["--dataset", "coco"], "unknown dataset 'coco': use one of synthetic, 300w"),
         (["--dataset", "300w"], "name it with --data-root, or set the variable DRF_DATA"),
-        (["--size", "0"], "size >= 1"),
+        (["--synthetic-train-size", "0"], "size >= 1"),
         (["--subset", "test"], "no subset 'test': use one of train, val, common, challenging"),
         (["--box", "tight"], "unknown box protocol 'tight': use one of gt, gt_jitter, file"),
         (["--box", "file"], "name it with --box-file"),
-        (["--limit", "0"], "use 1 or more"),
+        (["--max-faces", "0"], "use 1 or more"),
     ],
 )
 def test_pack_refuses_in_one_sentence(tmp_path, monkeypatch, args, sentence):

@@ -41,7 +41,7 @@ def test_the_backbone_is_the_other_runs_and_nothing_else_is(
     drf: Drf, tmp_path: Path, donor: str, word: str
 ) -> None:
     told = donor[:8] if word == "id" else word
-    started = drf(*CNN, *STILL, "--points", "eyes", "--init-from", told)
+    started = drf(*CNN, *STILL, "--landmarks", "eyes", "--init-from", told)
     assert started.code == 0, started.err
     run = started.json["run"]
     theirs, ours = learned(tmp_path / donor), learned(tmp_path / run)

@@ -27,7 +27,7 @@ def test_path_names_the_store_that_is_used(
 def test_check_of_a_sound_store(drf: Drf) -> None:
     answer = drf("db", "check")
     assert answer.code == 0
-    assert "is sound" in answer.out
+    assert "has no faults" in answer.out
     document = drf("db", "check", "--json").json
     assert (document["ok"], document["faults"]) == (True, [])
 

@@ -89,6 +89,7 @@ def test_the_same_seed_gives_the_same_digits(drf: Drf) -> None:
         (("train", "--track", "ten-minutes", "--epochs", "3"), 2, "fixes training.epochs"),
         (("train", "--track", "ten-minute"), 2, "did you mean 'ten-minutes'"),
         (("train", "--device", "tpu"), 2, "auto, cpu, cuda"),
+        (("train", "--set", "sideways=1"), 2, "`drf train --keys` lists all keys"),
         (("train", "--box", "file"), 2, "--box-file"),
         (("train", "--set", "data.input_size=100"), 2, "divisible by 32"),
         (("train", "--epochs", "0"), 2, "max_minutes"),
@@ -97,7 +98,7 @@ def test_the_same_seed_gives_the_same_digits(drf: Drf) -> None:
         ((*FOREST, "--set", "model.tree_depth=20"), 2, "model.tree_depth takes a value in 1..12"),
         ((*FOREST, "--set", "model.tree_depth=0"), 2, "model.tree_depth takes a value in 1..12"),
         ((*FOREST, "--set", "model.pool=face"), 2, 'model.pool = "face" goes with'),
-        ((*FOREST, "--points", "eyes", *GROUPS), 2, "model.groups = 13, but there are 12"),
+        ((*FOREST, "--landmarks", "eyes", *GROUPS), 2, "model.groups = 13, but there are 12"),
         ((*FOREST, *HUGE), 2, "68 x 64 trees of 4096 leaves of 65536 cells need"),
         (("eval", "abc"), 3, "no store"),
         (("train", "--resume", "abc"), 3, "no store"),
@@ -126,6 +127,33 @@ def test_presets_are_listed(drf: Drf) -> None:
     names = {preset["name"] for preset in drf("train", "--list", "--json").json}
     assert {"hourglass", "mean-shape"} <= names
     assert "hourglass" in drf("train", "--list").out
+
+
+def test_keys_are_listed_with_the_values_of_the_preset(drf: Drf) -> None:
+    keys = {key.pop("key"): key for key in drf("train", "hourglass", "--keys", "--json").json}
+    assert keys["training.lr"] == {
+        "type": "float",
+        "range": [0, 10],
+        "choices": None,
+        "default": 3e-3,
+        "value": 8e-3,
+        "source": "preset hourglass",
+        "meaning": "Peak learning rate.",
+    }
+    assert keys["data.box"]["choices"] == ["gt", "gt_jitter", "file"]
+    assert (keys["model.width"]["value"], keys["model.width"]["source"]) == (64, "default")
+    text = drf("train", "hourglass", "--keys", "--seed", 7, "--set", "training.lr=0.5").out
+    rows = {line.split()[0]: line for line in text.splitlines() if "." in line}
+    assert rows.keys() >= keys.keys()
+    assert "float, 0..10" in rows["training.lr"]
+    assert " 0.5 " in rows["training.lr"]
+    assert "--set" in rows["training.lr"]
+    assert "Peak learning rate." in rows["training.lr"]
+    assert "option" in rows["training.seed"]
+
+
+def test_keys_of_the_default_preset(drf: Drf) -> None:
+    assert drf("train", "--keys").out == drf("train", "cascade-forest", "--keys").out
 
 
 # A shell's background jobs ignore SIGINT, and their children would too.
