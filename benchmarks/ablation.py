@@ -1,7 +1,7 @@
 """A true ablation: trees x depth x width of the labels x seeds, short runs, all in the store.
 
-    python benchmarks/ablation.py --data-root data/300w [--db FILE] [--epochs 12] [--jobs 2]
-    python benchmarks/ablation.py --quick           (synthetic faces, four runs, within a minute)
+    python -m benchmarks.ablation --data-root data/300w [--db FILE] [--epochs 12] [--jobs 2]
+    python -m benchmarks.ablation --quick           (synthetic faces, four runs, within a minute)
 
 Each run is trained and evaluated on val as `drf train` and `drf eval` do it, by the same functions,
 so the app's page Ablations shows them. What the store has finished already is skipped: an

@@ -1,7 +1,7 @@
 """Which cause of the notes' collapse brings it back: each remedy taken away, alone and together.
 
-    python benchmarks/collapse_causes.py --data-root data/300w [--seeds 3] [--epochs 8] [--json]
-    python benchmarks/collapse_causes.py --quick          (synthetic faces, two rows, a minute)
+    python -m benchmarks.collapse_causes --data-root data/300w [--seeds 3] [--epochs 8] [--json]
+    python -m benchmarks.collapse_causes --quick          (synthetic faces, two rows, a minute)
 
 The eyes, small pictures, 3 trees of 16 leaves over maps; the loss is cross-entropy alone, as the
 notes had it (a coordinate loss would hide a collapse). A row names what is switched back; "spread"

@@ -1,6 +1,6 @@
 """Every trained family on the GPU: does it compute what the CPU computes, and how well is it used.
 
-    python benchmarks/gpu_check.py [--quick] [--json] [--data-root data/300w] [--minutes 1]
+    python -m benchmarks.gpu_check [--quick] [--json] [--data-root data/300w] [--minutes 1]
                                    [--faces 2000] [--family NAME ...] [--set KEY=VALUE ...]
 
 Needs torch, numpy, OpenCV and safetensors alone; where drf is not installed, set PYTHONPATH=. in
@@ -43,10 +43,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measures import Step, flops_of, in_turn, medians, peak_steps, waits_of
-from measures.backbone import BackboneAlone, used_levels
 from torch import Tensor
 
+from benchmarks.timing import Step, flops_of, in_turn, medians, peak_steps, waits_of
+from benchmarks.timing.backbone import BackboneAlone, used_levels
 from drf import hardware, presets, registry
 from drf.config import RunConfig
 from drf.data.packs import Pack, pack

@@ -1,7 +1,7 @@
 """What one map of all landmarks can give back, before any network: NME on val from perfect maps.
 
-    python benchmarks/single_map_floor.py --data-root data/300w [--size 32] [--sigma 0.5] [--json]
-    python benchmarks/single_map_floor.py                 (synthetic faces)
+    python -m benchmarks.single_map_floor --data-root data/300w [--size 32] [--sigma 0.5] [--json]
+    python -m benchmarks.single_map_floor                 (synthetic faces)
 
 Rows are maps as forests with perfect routing would give them: the face's own; the mean of the maps
 of the training faces most alike; the leaf, of so many by k-means, that the face belongs to. Columns

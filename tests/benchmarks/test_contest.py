@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rivals import figure, rows, runs, scores, table
 
+from benchmarks.contest import figure, rows, runs, scores, table
 from db.connection import open_reader, open_store
 from db.evaluations import record_evaluation
 from db.runs import end_run, start_run

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rivals import ert, ert_runs, rows, runs
 
+from benchmarks.contest import ert, ert_runs, rows, runs
 from db import reads
 from db.connection import open_reader
 from drf import landmarks

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.contest.rows import REFERENCES
+from benchmarks.contest.runs import Bout
 from db import covariances, reads
 from db.evaluations import STORED_NORMS
 from db.location import run_folder
 from drf import metrics, uncertainty
 from drf.statistics import Interval, over_seeds, paired_difference
-from rivals.rows import REFERENCES
-from rivals.runs import Bout
 
 Bouts = Sequence[Bout]
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from sqlite_utils import Database
 
+from benchmarks.contest.ert import MODEL, SIZE, Ert, ErtConfig, fit, grey, predict, require_dlib
 from db.connection import open_store
 from db.evaluations import record_evaluation
 from db.location import run_folder
@@ -27,11 +28,10 @@ from drf.prediction import face_crops
 from drf.results import Evaluation
 from experiments import provenance
 from experiments.evaluate import EvaluationSpec
-from rivals.ert import MODEL, SIZE, Ert, ErtConfig, fit, grey, predict, require_dlib
 
 if TYPE_CHECKING:
-    from rivals.rows import Effort, Row
-    from rivals.runs import Ring
+    from benchmarks.contest.rows import Effort, Row
+    from benchmarks.contest.runs import Ring
 
 BEAT_S = 5.0
 

@@ -1,6 +1,6 @@
 """The contest: forests, their ancestors and their rivals on the same faces, budget and machine.
 
-    python benchmarks/contest.py --data-root data/300w [--db runs/drf.db] [--rows NAME,...]
+    python -m benchmarks.contest --data-root data/300w [--db runs/drf.db] [--rows NAME,...]
         [--minutes 10] [--threads 2] [--seeds 3] [--large] [--json] [--plot contest.svg] [--quick]
 
 Every row is trained by `drf train` (by dlib: ERT, which needs the extra `peers`), for the same
@@ -34,12 +34,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measures.latency import Contestant, Faces, Network, measure
-from rivals import ert, rows, scores, table
-from rivals.figure import figure
-from rivals.rows import Effort
-from rivals.runs import Bout, Ring, compete
 
+from benchmarks.contest import ert, rows, scores, table
+from benchmarks.contest.figure import figure
+from benchmarks.contest.rows import Effort
+from benchmarks.contest.runs import Bout, Ring, compete
+from benchmarks.timing.latency import Contestant, Faces, Network, measure
 from db.connection import open_reader
 from db.location import DEFAULT_PATH, run_folder
 from drf import checkpoint, hardware

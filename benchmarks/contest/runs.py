@@ -9,14 +9,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.contest import ert_runs, rows
+from benchmarks.contest.rows import Effort, Row
 from db import reads
 from db.connection import open_reader
 from drf.errors import DrfError
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.paths import Paths
 from experiments.request import configure
-from rivals import ert_runs, rows
-from rivals.rows import Effort, Row
 
 DRF = [sys.executable, "-c", "from cli.main import main; main()"]
 

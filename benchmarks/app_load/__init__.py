@@ -1,0 +1,1 @@
+"""The app under load: `__main__` is the script, the other files what it fills, browses and reads."""
