@@ -1,20 +1,31 @@
-"""Runs of the row ERT: trained beside this process, recorded like those of `drf train`."""
+"""The row ERT as a method: trained by dlib, recorded like the runs of `drf train`."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sqlite_utils import Database
 
-from benchmarks.contest.ert import MODEL, SIZE, Ert, ErtConfig, fit, grey, predict, require_dlib
+from benchmarks.contest.ert import (
+    MODEL,
+    SIZE,
+    Ert,
+    ErtAligner,
+    ErtConfig,
+    fit,
+    grey,
+    predict,
+    require_dlib,
+)
+from benchmarks.contest.rows import Row
+from benchmarks.contest.settings import ContestSettings
+from benchmarks.timing.latency import TimedModel
 from db.connection import open_store
 from db.evaluations import record_evaluation
 from db.location import run_folder
@@ -28,95 +39,149 @@ from drf.prediction import face_crops
 from drf.results import Evaluation
 from experiments import provenance
 from experiments.evaluate import EvaluationSpec
-
-if TYPE_CHECKING:
-    from benchmarks.contest.rows import Effort, Row
-    from benchmarks.contest.runs import Ring
-
-BEAT_S = 5.0
+from experiments.recorder import BEAT_EVERY_S
+from experiments.train import recorded_run
 
 
-def settings(effort: Effort) -> ErtConfig:
-    """Return the published settings; a few trees for a trial of the script."""
-    return ErtConfig(cascades=2, trees=20, oversampling=2) if effort.epochs else ErtConfig()
+@dataclass(frozen=True)
+class ErtMethod:
+    """Ensemble of regression trees; see `benchmarks.contest.methods.Method`."""
 
+    row: Row
+    settings: ContestSettings
 
-def config(seed: int, effort: Effort) -> dict[str, object]:
-    """Return the flat configuration that is stored with a run."""
-    model = {f"model.{key}": value for key, value in asdict(settings(effort)).items()}
-    data = {"data.dataset": effort.dataset, "data.box": "gt", "data.points": "all"}
-    size = parse_assignments(effort.settings).get("data.size")
-    return data | ({"data.size": size} if size else {}) | model | {"training.seed": seed}
+    @property
+    def options(self) -> ErtConfig:
+        """The published settings; a few trees for a trial of the script."""
+        trial = self.settings.budget.epochs
+        return ErtConfig(cascades=2, trees=20, oversampling=2) if trial else ErtConfig()
 
+    def require(self) -> None:
+        require_dlib()
 
-def train(row: Row, seed: int, ring: Ring) -> None:
-    """Train and record a run of family `ert`. Raises UsageError without dlib, DrfError if dlib
-    fails; the run is then recorded as failed."""
-    require_dlib()
-    faces, val = _pack("train", "gt", ring), _pack("val", "gt", ring)
-    store = open_store(ring.places.db)
-    run = start_run(store, _new_run(row, seed, ring, faces))
-    began = time.monotonic()
-    with _ended(store, run, began):
-        folder = run_folder(ring.places.db, run)
-        _fit_beside(faces, seed, ring.effort, folder, lambda: _beat(store, run))
-        wall_s = time.monotonic() - began
-        predicted, _ = predict(Ert(folder / MODEL), val, flip_test=False)
-        nme = {
-            norm: metrics.nme(metrics.image_errors(predicted, val.picture_points, norm))
-            for norm in ("ocular", "pupil")
-        }
-        record_epoch(store, run, 1, {f"val_nme_{norm}": value for norm, value in nme.items()})
-        end_run(
-            store,
-            run,
-            "finished",
-            wall_s=wall_s,
-            faces_per_s=len(faces.names) / wall_s,
-            best_epoch=1,
-            best_val_nme=nme["ocular"],
+    def config(self, seed: int) -> tuple[str, dict[str, object]]:
+        budget = self.settings.budget
+        data = {"data.dataset": budget.dataset, "data.box": "gt", "data.points": "all"}
+        size = {} if self._size is None else {"data.size": self._size}
+        model = {f"model.{key}": value for key, value in asdict(self.options).items()}
+        return "ert", {**data, **size, **model, "training.seed": seed}
+
+    def train(self, seed: int) -> str:
+        """Train and record a run. Raises UsageError without dlib, DrfError if dlib fails; the run
+        is then recorded as failed."""
+        require_dlib()
+        paths = self.settings.paths
+        faces, val = self._pack("train", "gt"), self._pack("val", "gt")
+        with contextlib.closing(open_store(paths.db)) as store:
+            run = start_run(store, self._new_run(seed, faces))
+            folder = run_folder(paths.db, run)
+
+            def heartbeat() -> None:  # dlib does not say how far it is
+                beat(store, run, epoch=0, progress=0.0, faces_per_s=0.0)
+
+            with recorded_run(store, run):
+                began = time.monotonic()
+                threads = self.settings.budget.threads
+                _fit_in_process(faces, self.options, seed, threads, folder, heartbeat)
+                wall_s = time.monotonic() - began
+                predicted, _ = predict(Ert(folder / MODEL), val, flip_test=False)
+                nme = {
+                    f"val_nme_{norm}": metrics.nme(
+                        metrics.image_errors(predicted, val.picture_points, norm)
+                    )
+                    for norm in ("ocular", "pupil")
+                }
+                record_epoch(store, run, 1, nme)
+                end_run(
+                    store,
+                    run,
+                    "finished",
+                    wall_s=wall_s,
+                    faces_per_s=len(faces.names) / wall_s,
+                    best_epoch=1,
+                    best_val_nme=nme["val_nme_ocular"],
+                )
+        return run
+
+    def evaluate(self, run: str, spec: EvaluationSpec) -> None:
+        require_dlib()
+        faces = self._pack(spec.subset or "val", spec.box or "gt")
+        db = self.settings.paths.db
+        predictions, ms_per_face = predict(Ert(run_folder(db, run) / MODEL), faces, spec.flip_test)
+        result = Evaluation(
+            dataset=str(faces.manifest["dataset"]),
+            subset=str(faces.manifest["subset"]),
+            names=faces.names,
+            ground_truth=faces.picture_points,
+            predictions=predictions,
+            points="all",
+            box=str(faces.manifest["box"]),
+            flip_test=spec.flip_test,
+            manifest=faces.manifest,
+            ms_per_face=ms_per_face,
         )
-    store.close()
+        with contextlib.closing(open_store(db)) as store:
+            record_evaluation(store, run, result, list(face_crops(faces)), checkpoint=MODEL)
+
+    def load(self, run: str) -> TimedModel:
+        return ErtAligner(Ert(run_folder(self.settings.paths.db, run) / MODEL))
+
+    @property
+    def _size(self) -> int | None:
+        """The number of synthetic training faces, where the settings of a trial name one."""
+        size = parse_assignments(self.settings.budget.settings).get("data.size")
+        return None if size is None else int(str(size))
+
+    def _pack(self, subset: str, box: str) -> Pack:
+        paths = self.settings.paths
+        dataset = open_dataset(self.settings.budget.dataset, paths.data_root, size=self._size)
+        return pack(dataset, subset, box, paths.cache)
+
+    def _new_run(self, seed: int, faces: Pack) -> NewRun:
+        import dlib
+
+        family, flat = self.config(seed)
+        made_by = provenance.collect(torch.device("cpu"), "fp32")
+        packages = {**made_by["packages"], "dlib": dlib.__version__}  # type: ignore[dict-item]
+        threads = self.settings.budget.threads
+        return NewRun(
+            name=self.row.name,
+            family=family,
+            preset=None,
+            dataset=self.settings.budget.dataset,
+            track=None,
+            points="all",
+            seed=seed,
+            epochs=1,
+            config=flat,
+            sources=dict.fromkeys(flat, "benchmarks.contest"),
+            provenance=made_by | {"threads": threads, "packages": packages},
+            manifest=faces.manifest,
+            params=self.options.params(),
+            macs=0,  # comparisons and additions alone
+        )
 
 
-def evaluate(run: str, target: EvaluationSpec, ring: Ring) -> None:
-    """Evaluate a run and record what came of it."""
-    require_dlib()
-    faces = _pack(target.subset or "val", target.box or "gt", ring)
-    predictor = Ert(run_folder(ring.places.db, run) / MODEL)
-    predictions, ms_per_face = predict(predictor, faces, target.flip_test)
-    result = Evaluation(
-        dataset=str(faces.manifest["dataset"]),
-        subset=str(faces.manifest["subset"]),
-        names=faces.names,
-        ground_truth=faces.picture_points,
-        predictions=predictions,
-        points="all",
-        box=str(faces.manifest["box"]),
-        flip_test=target.flip_test,
-        manifest=faces.manifest,
-        ms_per_face=ms_per_face,
-    )
-    store = open_store(ring.places.db)
-    record_evaluation(store, run, result, list(face_crops(faces)), checkpoint=MODEL)
-    store.close()
-
-
-def _fit_beside(
-    faces: Pack, seed: int, effort: Effort, folder: Path, tick: Callable[[], None]
+def _fit_in_process(
+    faces: Pack,
+    options: ErtConfig,
+    seed: int,
+    threads: int,
+    folder: Path,
+    heartbeat: Callable[[], None],
 ) -> None:
-    """Fit in a process of its own: dlib would not let go of the interpreter for minutes."""
+    """Fit in a process of its own: dlib holds the interpreter's lock for minutes."""
     folder.mkdir(parents=True, exist_ok=True)
     scale = SIZE / PACK_SIZE
     np.save(folder / "crops.npy", np.stack([grey(crop) for crop in faces.crops]))
     np.save(folder / "points.npy", (faces.points + 0.5) * scale - 0.5)
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=fit, args=(folder, settings(effort), seed, effort.threads))
+    process = context.Process(target=fit, args=(folder, options, seed, threads))
     process.start()
     try:
         while process.exitcode is None:
-            process.join(BEAT_S)
-            tick()
+            process.join(BEAT_EVERY_S)
+            heartbeat()
     finally:
         process.terminate()
         process.join()
@@ -124,61 +189,3 @@ def _fit_beside(
             (folder / name).unlink(missing_ok=True)
     if process.exitcode:
         raise DrfError(f"dlib ended its training with exit code {process.exitcode}")
-
-
-def _beat(store: Database, run: str) -> None:
-    """dlib does not say how far it is: the run shows as living, at 0."""
-    beat(store, run, epoch=0, progress=0.0, faces_per_s=0.0)
-
-
-@contextlib.contextmanager
-def _ended(store: Database, run: str, began: float) -> Iterator[None]:
-    """Let a run that breaks say so in the store."""
-    try:
-        yield
-    except BaseException as error:
-        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        end_run(
-            store,
-            run,
-            state,
-            reason=str(error) or type(error).__name__,
-            wall_s=time.monotonic() - began,
-            faces_per_s=0.0,
-            best_epoch=None,
-            best_val_nme=None,
-        )
-        raise
-
-
-def _new_run(row: Row, seed: int, ring: Ring, faces: Pack) -> NewRun:
-    import dlib
-
-    flat = config(seed, ring.effort)
-    facts = provenance.collect(torch.device("cpu"), "fp32") | {"threads": ring.effort.threads}
-    facts["packages"] = {**facts["packages"], "dlib": dlib.__version__}  # type: ignore[dict-item]
-    return NewRun(
-        name=row.name,
-        family="ert",
-        preset=None,
-        dataset=ring.effort.dataset,
-        track=None,
-        points="all",
-        seed=seed,
-        epochs=1,
-        config=flat,
-        sources=dict.fromkeys(flat, "benchmarks/contest.py"),
-        provenance=facts,
-        manifest=faces.manifest,
-        params=settings(ring.effort).params(),
-        macs=0,  # comparisons and additions alone
-    )
-
-
-def _pack(subset: str, box: str, ring: Ring) -> Pack:
-    size = parse_assignments(ring.effort.settings).get("data.size")
-    places = ring.places
-    dataset = open_dataset(
-        ring.effort.dataset, places.data_root, size=int(str(size)) if size else None
-    )
-    return pack(dataset, subset, box, places.cache)
