@@ -175,8 +175,8 @@ def loss_difference(config: RunConfig, bench: Bench, steps: int) -> float:
 
 def read(family: str, preset: str, settings: list[str], bench: Bench, budget: Budget) -> Reading:
     """Compare, train and measure one family. Raises what training raises."""
-    budget = {"training.epochs": budget.epochs, "training.max_minutes": budget.minutes}
-    config = configure(Request(preset, assignments=tuple(settings), options=budget)).config
+    limits = {"training.epochs": budget.epochs, "training.max_minutes": budget.minutes}
+    config = configure(Request(preset, assignments=tuple(settings), options=limits)).config
     difference = loss_difference(config, bench, budget.steps)
     trainer = bench.trainer(config, registry.build(config))
     on_gpu = bench.device.type == "cuda"

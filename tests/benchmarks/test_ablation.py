@@ -82,8 +82,8 @@ def test_what_is_finished_and_evaluated_is_not_done_again(tmp_path, monkeypatch)
     def never(*_: object) -> None:
         raise AssertionError("trained or evaluated again")
 
-    monkeypatch.setattr("start", never)
-    monkeypatch.setattr("score", never)
+    monkeypatch.setattr(ablation, "train_in_process", never)
+    monkeypatch.setattr(ablation, "evaluate_run", never)
     places = Paths(path, None, None, None)
     ((_, became),) = ablation.outcomes([combination], BASE, places, jobs=1)
     assert became == "trained before, evaluated before"
