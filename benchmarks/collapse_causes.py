@@ -19,6 +19,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tabulate import tabulate
+
 from drf import registry
 from drf.data.packs import Pack, pack
 from drf.data.sources import open_dataset
@@ -97,22 +99,19 @@ def train(
 
 
 def table(rows: dict[str, list[dict[str, float]]]) -> str:
-    lines = [
-        "| switched back | val NME % | spread | I(leaf; x) | excess CE | collapsed |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = []
     for name, runs in rows.items():
-        cells = [
-            " ± ".join(f"{value:.2f}" for value in _mean_and_spread([run[key] for run in runs]))
-            for key in ("nme", "spread", "information", "excess_ce")
-        ]
-        fallen = sum(bool(run["collapsed"]) for run in runs)
-        lines.append(f"| {name} | {' | '.join(cells)} | {fallen} of {len(runs)} |")
-    return "\n".join(lines)
+        scores = ("nme", "spread", "information", "excess_ce")
+        cells = [_mean_and_sd([run[key] for run in runs]) for key in scores]
+        collapsed = sum(bool(run["collapsed"]) for run in runs)
+        lines.append([name, *cells, f"{collapsed} of {len(runs)}"])
+    titles = ["switched back", "val NME %", "spread", "I(leaf; x)", "excess CE", "collapsed"]
+    return tabulate(lines, titles, tablefmt="github", disable_numparse=True)
 
 
-def _mean_and_spread(values: list[float]) -> list[float]:
-    return [statistics.mean(values)] + ([statistics.stdev(values)] if len(values) > 1 else [])
+def _mean_and_sd(values: list[float]) -> str:
+    mean = f"{statistics.mean(values):.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
 def main() -> None:

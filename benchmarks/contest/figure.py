@@ -18,7 +18,7 @@ COLOURS = {"forest": "#0072B2", "other": "#D55E00"}  # Okabe-Ito
 MARKERS = {"forest": "o", "other": "s"}  # never colour alone
 GREY = "#59636e"
 LEADER = {"arrowstyle": "-", "color": "#9198a1", "linewidth": 0.8, "relpos": (0, 0.5), "shrinkB": 5}
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, and a reader can search it
     "svg.hashsalt": "contest",  # the same numbers give the same file
     "font.family": "sans-serif",

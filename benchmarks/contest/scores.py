@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ Runs = Sequence[RunResult]
 
 
 def document(
-    con: sqlite3.Connection, store: Path, results: dict[str, Runs]
+    con: sqlite3.Connection, store: Path, results: Mapping[str, Runs]
 ) -> list[dict[str, Any]]:
     """Return one entry per row: what it is, its scores over seeds (percent), what it costs, and
     its differences to REFERENCES (percentage points).
