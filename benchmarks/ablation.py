@@ -125,10 +125,10 @@ def outcomes(
     runs = dict(zip(combinations, finished(combinations, base, paths.db), strict=True))
     with ThreadPoolExecutor(jobs) as pool:
         trained = {pool.submit(train, one): one for one, run in runs.items() if run is None}
-        for combination, run in runs.items():
-            if run is not None:
-                yield combination, evaluated(run, "trained before", paths)
         try:
+            for combination, run in runs.items():
+                if run is not None:
+                    yield combination, evaluated(run, "trained before", paths)
             for future in as_completed(trained):
                 result = future.result()
                 yield trained[future], evaluated(result.run, result.outcome.state, paths)
