@@ -73,7 +73,7 @@ def test_a_process_that_is_stopped_ends_the_call(
 
     def stop_the_child() -> None:
         """Once it has recorded an epoch."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline and multiprocessing.active_children():
             with contextlib.suppress(DrfError), contextlib.closing(open_reader(paths.db)) as con:
                 if con.execute("SELECT count(*) FROM epochs").fetchone()[0]:
