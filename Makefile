@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SCRIPTS := $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py benchmarks/*/__main__.py))
+BENCHMARKS := $(basename $(notdir $(SCRIPTS:/__main__.py=)))
 
 .PHONY: demo test test-slow coverage lint bench clean
 
@@ -26,7 +28,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 bench: $(VENV)/installed-dev
-	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
+	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "drf needs Python 3.11 or newer: make PYTHON=python3.12 …")'

@@ -1,7 +1,7 @@
 """A true ablation: trees x depth x width of the labels x seeds, short runs, all in the store.
 
-    python benchmarks/ablation.py --data-root data/300w [--db FILE] [--epochs 12] [--jobs 2]
-    python benchmarks/ablation.py --quick           (synthetic faces, four runs, within a minute)
+    python -m benchmarks.ablation --data-root data/300w [--db FILE] [--epochs 12] [--jobs 2]
+    python -m benchmarks.ablation --quick           (synthetic faces, four runs, within a minute)
 
 Each run is trained and evaluated on val as `drf train` and `drf eval` do it, by the same functions,
 so the app's page Ablations shows them. What the store has finished already is skipped: an
@@ -18,31 +18,31 @@ import argparse
 import contextlib
 import itertools
 import json
-import multiprocessing
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from tabulate import tabulate
 
 from db import entries, reads
 from db.connection import open_reader, open_store
 from db.location import DEFAULT_PATH
-from db.settings import settings
 from drf.errors import DrfError
 from drf.statistics import over_seeds
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.packs import load_packs
 from experiments.paths import Paths
 from experiments.request import Request, configure
-from experiments.train import train_new_run
+from experiments.train import Result, find_finished, train_in_process
 
 PRESET = "heatmap-forest"
 SUBSET = "val"
+ENDED = ("finished", "collapsed")
 BASE: dict[str, object] = {
     "data.input_size": 64,
     "model.width": 16,
@@ -84,41 +84,19 @@ def grid(*, quick: bool) -> list[Combination]:
     return [Combination(*level, seed) for seed in SEEDS for level in itertools.product(*levels)]
 
 
-def finished(combinations: Sequence[Combination], base: dict[str, object], db: Path) -> list[str]:
-    """Return for each combination the newest run that ended as it should, "" where there is none.
+def finished(
+    combinations: Sequence[Combination], base: dict[str, object], db: Path
+) -> list[str | None]:
+    """Return for each combination the newest run that ended as it should, None without one.
 
     A collapsed run is a result too: it would collapse again.
     """
-    with contextlib.closing(open_reader(db)) as reader:
-        runs = reads.runs(reader)
-        ended = runs.loc[runs["status"].isin(("finished", "collapsed")), "id"]
-        frame = settings(reader, list(ended))
-    found = [""] * len(combinations)
-    for number, combination in enumerate(combinations):
+    found = []
+    for combination in combinations:
         config = configure(combination.request(base)).config
-        wanted = {
-            key: json.dumps(value, ensure_ascii=False) for key, value in config.flat().items()
-        }
-        wanted["family"] = json.dumps(config.family)
-        if set(wanted) <= set(frame):
-            same = frame[(frame[[*wanted]] == [*wanted.values()]).all(axis=1)]
-            found[number] = str(same.index[0]) if len(same) else ""
+        flat, name = config.flat(), combination.name
+        found.append(find_finished(db, config.family, flat, name, statuses=ENDED))
     return found
-
-
-def work(combination: Combination, run: str, base: dict[str, object], places: Paths) -> str:
-    """Train a combination, unless `run` names its finished run, and evaluate it unless the store
-    has that; return what became of it. A run that the user stops stops the script."""
-    state = "finished"
-    if not run:
-        result = train_new_run(combination.request(base), places, combination.name)
-        run, state = result.run, result.outcome.state
-        if state == "interrupted":
-            raise KeyboardInterrupt
-    if evaluations(places.db, [run]):
-        return "was there"
-    entry = evaluate_run(run, EvaluationSpec(SUBSET), places)
-    return f"{state}, NME {entry['ocular']['nme']:.2f} %"
 
 
 def evaluations(db: Path, runs: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -130,30 +108,46 @@ def evaluations(db: Path, runs: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def outcomes(
-    combinations: Sequence[Combination], base: dict[str, object], places: Paths, jobs: int
+    combinations: Sequence[Combination], base: dict[str, object], paths: Paths, jobs: int
 ) -> Iterator[tuple[Combination, str]]:
-    """Do what is left to do, `jobs` at a time, and yield each with what became of it."""
-    tasks = zip(combinations, finished(combinations, base, places.db), strict=True)
-    if jobs == 1:
-        for combination, run in tasks:
-            yield combination, work(combination, run, base, places)
-        return
-    # Started afresh, not forked: the threads of torch do not survive a fork.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, spawn, torch.set_num_threads, (1,)) as pool:
-        futures = {pool.submit(work, one, run, base, places): one for one, run in tasks}
+    """Train what is missing, `jobs` runs at a time, evaluate what has no evaluation yet, and yield
+    each combination with its outcome in words.
+
+    Each run is trained in a process of its own; with several at a time all have one thread, and
+    this process too, which evaluates. A run that the user stops stops all.
+    """
+    threads = torch.get_num_threads() if jobs == 1 else 1
+    torch.set_num_threads(threads)
+
+    def train(combination: Combination) -> Result:
+        return train_in_process(combination.request(base), paths, combination.name, threads)
+
+    runs = dict(zip(combinations, finished(combinations, base, paths.db), strict=True))
+    with ThreadPoolExecutor(jobs) as pool:
+        trained = {pool.submit(train, one): one for one, run in runs.items() if run is None}
         try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
+            for combination, run in runs.items():
+                if run is not None:
+                    yield combination, evaluated(run, "trained before", paths)
+            for future in as_completed(trained):
+                result = future.result()
+                yield trained[future], evaluated(result.run, result.outcome.state, paths)
+        finally:
             pool.shutdown(cancel_futures=True)
-            raise
+
+
+def evaluated(run: str, state: str, paths: Paths) -> str:
+    """Evaluate a run unless the store has that; return its state and error in words."""
+    if evaluations(paths.db, [run]):
+        return f"{state}, evaluated before"
+    entry = evaluate_run(run, EvaluationSpec(SUBSET), paths)
+    return f"{state}, NME {entry['ocular']['nme']:.2f} %"
 
 
 def summary(combinations: Sequence[Combination], base: dict[str, object], db: Path) -> list[dict]:
     """Return one row per setting: means over its seeds, NME in percent with its deviation."""
     runs = finished(combinations, base, db)
-    found = evaluations(db, runs)
+    found = evaluations(db, [run for run in runs if run])
     by_setting: dict[tuple[int, int, float], list[dict[str, Any]]] = {}
     for combination, run in zip(combinations, runs, strict=True):
         if run in found:
@@ -177,21 +171,31 @@ def summary(combinations: Sequence[Combination], base: dict[str, object], db: Pa
     return rows
 
 
+COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "trees": lambda row: str(row["trees"]),
+    "depth": lambda row: str(row["depth"]),
+    "sigma": lambda row: f"{row['sigma']:g}",
+    "seeds": lambda row: str(row["seeds"]),
+    "NME % ocular": lambda row: _nme(row),
+    "pupil": lambda row: f"{row['pupil']:.2f}",
+    "M params": lambda row: f"{row['params'] / 1e6:.2f}",
+    "MMACs": lambda row: f"{row['macs'] / 1e6:.0f}",
+    "min": lambda row: f"{row['minutes']:.1f}",
+    "ms": lambda row: f"{row['ms_per_face']:.2f}",
+}
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the summary in Markdown."""
-    lines = [
-        "| trees | depth | sigma | seeds | NME % ocular | pupil | M params | MMACs | min | ms |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        spread = "" if row["sd"] is None else f" ± {row['sd']:.2f}"
-        fallen = f" ({row['collapsed']} collapsed)" if row["collapsed"] else ""
-        lines.append(
-            f"| {row['trees']} | {row['depth']} | {row['sigma']:g} | {row['seeds']}"
-            f" | {row['nme']:.2f}{spread}{fallen} | {row['pupil']:.2f} | {row['params'] / 1e6:.2f}"
-            f" | {row['macs'] / 1e6:.0f} | {row['minutes']:.1f} | {row['ms_per_face']:.2f} |"
-        )
-    return "\n".join(lines)
+    lines = [[cell(row) for cell in COLUMNS.values()] for row in rows]
+    return tabulate(lines, [*COLUMNS], tablefmt="github", disable_numparse=True)
+
+
+def _nme(row: dict[str, Any]) -> str:
+    """Mean and standard deviation over seeds, and how many of the runs collapsed."""
+    sd = "" if row["sd"] is None else f" ± {row['sd']:.2f}"
+    collapsed = f" ({row['collapsed']} collapsed)" if row["collapsed"] else ""
+    return f"{row['nme']:.2f}{sd}{collapsed}"
 
 
 def options() -> argparse.ArgumentParser:
@@ -213,18 +217,18 @@ def main() -> None:
     base = BASE | {"training.epochs": arguments.epochs}
     base["data.dataset"] = "300w" if arguments.data_root else "synthetic"
     with tempfile.TemporaryDirectory() as scratch:
-        places = Paths(arguments.db, arguments.data_root, None, arguments.cache)
+        paths = Paths(arguments.db, arguments.data_root, None, arguments.cache)
         if arguments.quick:
             base |= QUICK | {"training.epochs": QUICK_EPOCHS}
-            places = Paths(Path(scratch) / "drf.db", None, None, Path(scratch))
+            paths = Paths(Path(scratch) / "drf.db", None, None, Path(scratch))
         combinations = grid(quick=arguments.quick)[: arguments.first]
         try:
-            run_all(combinations, base, places, arguments.jobs)
+            run_all(combinations, base, paths, arguments.jobs)
         except DrfError as error:
             parser.exit(error.exit_code, f"{error}\n")
         except KeyboardInterrupt:
             parser.exit(130, "Stopped; the same command goes on.\n")
-        rows = summary(combinations, base, places.db)
+        rows = summary(combinations, base, paths.db)
     if arguments.json:
         print(json.dumps({"subset": SUBSET, "base": base, "rows": rows}))
     else:
@@ -232,13 +236,13 @@ def main() -> None:
 
 
 def run_all(
-    combinations: Sequence[Combination], base: dict[str, object], places: Paths, jobs: int
+    combinations: Sequence[Combination], base: dict[str, object], paths: Paths, jobs: int
 ) -> None:
     """Train and evaluate all, telling on stderr of each."""
-    open_store(places.db).close()
+    open_store(paths.db).close()
     config = configure(combinations[0].request(base)).config
-    load_packs(config, ("train", SUBSET), places)  # once, before several runs would at a time
-    for done, (combination, became) in enumerate(outcomes(combinations, base, places, jobs), 1):
+    load_packs(config, ("train", SUBSET), paths)  # once, before several runs would at a time
+    for done, (combination, became) in enumerate(outcomes(combinations, base, paths, jobs), 1):
         line = f"{done} of {len(combinations)}: {combination.name}, seed {combination.seed}"
         print(f"{line}: {became}", file=sys.stderr, flush=True)
 

@@ -1,7 +1,7 @@
 """Which cause of the notes' collapse brings it back: each remedy taken away, alone and together.
 
-    python benchmarks/collapse_causes.py --data-root data/300w [--seeds 3] [--epochs 8] [--json]
-    python benchmarks/collapse_causes.py --quick          (synthetic faces, two rows, a minute)
+    python -m benchmarks.collapse_causes --data-root data/300w [--seeds 3] [--epochs 8] [--json]
+    python -m benchmarks.collapse_causes --quick          (synthetic faces, two rows, a minute)
 
 The eyes, small pictures, 3 trees of 16 leaves over maps; the loss is cross-entropy alone, as the
 notes had it (a coordinate loss would hide a collapse). A row names what is switched back; "spread"
@@ -18,6 +18,8 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+
+from tabulate import tabulate
 
 from drf import registry
 from drf.data.packs import Pack, pack
@@ -97,22 +99,19 @@ def train(
 
 
 def table(rows: dict[str, list[dict[str, float]]]) -> str:
-    lines = [
-        "| switched back | val NME % | spread | I(leaf; x) | excess CE | collapsed |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = []
     for name, runs in rows.items():
-        cells = [
-            " ± ".join(f"{value:.2f}" for value in _mean_and_spread([run[key] for run in runs]))
-            for key in ("nme", "spread", "information", "excess_ce")
-        ]
-        fallen = sum(bool(run["collapsed"]) for run in runs)
-        lines.append(f"| {name} | {' | '.join(cells)} | {fallen} of {len(runs)} |")
-    return "\n".join(lines)
+        scores = ("nme", "spread", "information", "excess_ce")
+        cells = [_mean_and_sd([run[key] for run in runs]) for key in scores]
+        collapsed = sum(bool(run["collapsed"]) for run in runs)
+        lines.append([name, *cells, f"{collapsed} of {len(runs)}"])
+    titles = ["switched back", "val NME %", "spread", "I(leaf; x)", "excess CE", "collapsed"]
+    return tabulate(lines, titles, tablefmt="github", disable_numparse=True)
 
 
-def _mean_and_spread(values: list[float]) -> list[float]:
-    return [statistics.mean(values)] + ([statistics.stdev(values)] if len(values) > 1 else [])
+def _mean_and_sd(values: list[float]) -> str:
+    mean = f"{statistics.mean(values):.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
 def main() -> None:

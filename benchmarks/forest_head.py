@@ -1,6 +1,6 @@
 """The forest head against the notes' way, side by side in one run, at the notes' largest setting.
 
-    python benchmarks/forest_head.py [--quick] [--json]
+    python -m benchmarks.forest_head [--quick] [--json]
 
 Batch 10, 68 landmarks, 8 trees of depth 8: 2048 leaves that all landmarks share, 64 + 64 bins. The
 notes' way loops over trees, leaves and depth in Python, and forms the responsibilities of a tree,

@@ -1,6 +1,6 @@
 """Every trained family on the GPU: does it compute what the CPU computes, and how well is it used.
 
-    python benchmarks/gpu_check.py [--quick] [--json] [--data-root data/300w] [--minutes 1]
+    python -m benchmarks.gpu_check [--quick] [--json] [--data-root data/300w] [--minutes 1]
                                    [--faces 2000] [--family NAME ...] [--set KEY=VALUE ...]
 
 Needs torch, numpy, OpenCV and safetensors alone; where drf is not installed, set PYTHONPATH=. in
@@ -43,10 +43,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measures import Step, flops_of, in_turn, medians, peak_steps, waits_of
-from measures.backbone import BackboneAlone, used_levels
 from torch import Tensor
 
+from benchmarks.timing import Step, flops_of, in_turn, medians, peak_steps, waits_of
+from benchmarks.timing.backbone import BackboneAlone, used_levels
 from drf import hardware, presets, registry
 from drf.config import RunConfig
 from drf.data.packs import Pack, pack
@@ -62,7 +62,7 @@ TOLERANCE = {"cpu": 0.0, "cuda": 1e-2}
 
 
 @dataclass(frozen=True)
-class Effort:
+class Budget:
     """faces: to train on · steps: compared · epochs: of training, 0: as many as the minutes hold
     blocks, repeats: of timed steps
     """
@@ -173,11 +173,11 @@ def loss_difference(config: RunConfig, bench: Bench, steps: int) -> float:
     return float(np.max(np.abs(found - expected) / np.abs(expected)))
 
 
-def read(family: str, preset: str, settings: list[str], bench: Bench, effort: Effort) -> Reading:
+def read(family: str, preset: str, settings: list[str], bench: Bench, budget: Budget) -> Reading:
     """Compare, train and measure one family. Raises what training raises."""
-    budget = {"training.epochs": effort.epochs, "training.max_minutes": effort.minutes}
-    config = configure(Request(preset, assignments=tuple(settings), options=budget)).config
-    difference = loss_difference(config, bench, effort.steps)
+    limits = {"training.epochs": budget.epochs, "training.max_minutes": budget.minutes}
+    config = configure(Request(preset, assignments=tuple(settings), options=limits)).config
+    difference = loss_difference(config, bench, budget.steps)
     trainer = bench.trainer(config, registry.build(config))
     on_gpu = bench.device.type == "cuda"
     if on_gpu:
@@ -190,7 +190,7 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, effort: Ef
     if hasattr(trainer.model, "backbone"):
         backbone = BackboneAlone(trainer.model, used_levels(trainer.model, whole))
         steps["alone"] = stepper(bench.trainer(config, backbone))
-    times = medians(in_turn(steps, effort.blocks, effort.repeats))
+    times = medians(in_turn(steps, budget.blocks, budget.repeats))
     flops, peak = flops_of(whole), max(work / times[name] for name, (_, work) in peaks.items())
     nme = outcome.best_val_nme
     return Reading(
@@ -208,18 +208,18 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, effort: Ef
         share_of_peak=flops / times["whole"] / peak,
         head_share=1 - times["alone"] / times["whole"] if "alone" in times else None,
         memory_gb=memory,
-        waits_per_step=waits_of(whole, effort.repeats) if on_gpu else None,
+        waits_per_step=waits_of(whole, budget.repeats) if on_gpu else None,
     )
 
 
-def check(arguments: argparse.Namespace, effort: Effort, scratch: Path) -> dict[str, object]:
+def check(arguments: argparse.Namespace, budget: Budget, scratch: Path) -> dict[str, object]:
     """Read every family and return the document that --json prints."""
     device = hardware.choose_device("auto")
     root = arguments.data_root
-    dataset = open_dataset("300w" if root else "synthetic", root, size=effort.faces)
+    dataset = open_dataset("300w" if root else "synthetic", root, size=budget.faces)
     train, val = (
-        pack(dataset, subset, "gt", scratch, limit=min(limit, effort.faces))
-        for subset, limit in (("train", effort.faces), ("val", 200))
+        pack(dataset, subset, "gt", scratch, limit=min(limit, budget.faces))
+        for subset, limit in (("train", budget.faces), ("val", 200))
     )
     precision = hardware.choose_precision("auto", device)
     bench = Bench(train, val, scratch / "run", device, precision)
@@ -227,7 +227,7 @@ def check(arguments: argparse.Namespace, effort: Effort, scratch: Path) -> dict[
     for family, preset in default_presets(arguments.family).items():
         print(f"{family} …", file=sys.stderr)
         try:
-            readings.append(read(family, preset, arguments.settings, bench, effort))
+            readings.append(read(family, preset, arguments.settings, bench, budget))
         except KeyboardInterrupt:
             print("stopped: what was read so far follows", file=sys.stderr)
             break
@@ -244,7 +244,7 @@ def check(arguments: argparse.Namespace, effort: Effort, scratch: Path) -> dict[
         "torch": torch.__version__,
         "peak_precision": precision,
         "faces": {"dataset": dataset.name, "train": len(train.names), "val": len(val.names)},
-        "effort": asdict(effort),
+        "budget": asdict(budget),
         "settings": arguments.settings,
         "families": [asdict(reading) for reading in readings],
     }
@@ -280,12 +280,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="end within a minute; 24 faces")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
-    effort = Effort(arguments.faces, 10, 0, arguments.minutes, blocks=9, repeats=10)
+    budget = Budget(arguments.faces, 10, 0, arguments.minutes, blocks=9, repeats=10)
     if arguments.quick:
-        effort = Effort(faces=24, steps=2, epochs=2, minutes=0.0, blocks=3, repeats=1)
+        budget = Budget(faces=24, steps=2, epochs=2, minutes=0.0, blocks=3, repeats=1)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as scratch:
-        document = check(arguments, effort, Path(scratch))
+        document = check(arguments, budget, Path(scratch))
     if arguments.json:
         json.dump(document, sys.stdout, indent=2)
         print()

@@ -1,7 +1,7 @@
 """Where the time of a cascade forest goes when it aligns faces, and how near the machine's peak.
 
-    python benchmarks/inference.py [--preset NAME …] [--batches 1,32] [--quick] [--json]
-    python benchmarks/inference.py --checkpoint runs/RUN/best.safetensors --data-root data/300w
+    python -m benchmarks.inference [--preset NAME …] [--batches 1,32] [--quick] [--json]
+    python -m benchmarks.inference --checkpoint runs/RUN/best.safetensors --data-root data/300w
 
 One thread, fp32. Weights, pictures and shapes are random: what is computed costs the same as in a
 trained model. Parts are timed in turn, each on the inputs that it meets in the model, batch norms
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measures import Step, flops_of, in_turn, medians, peak_steps
 
+from benchmarks.timing import Step, flops_of, in_turn, medians, peak_steps
 from drf import checkpoint, hardware, landmarks, metrics, presets, registry
 from drf.data.packs import pack
 from drf.data.sources import open_dataset

@@ -1,6 +1,6 @@
 """How many files one opens to read a thing: the closure of its imports, followed by AST.
 
-    python benchmarks/reading_length.py [--json] [--files]
+    python -m benchmarks.reading_length [--json] [--files]
 
 A file counts once, whether it is imported at its top or inside a function; imports under
 TYPE_CHECKING count too, for a reader follows them. Files without code (an empty `__init__.py`, one

@@ -1,7 +1,7 @@
 """What one map of all landmarks can give back, before any network: NME on val from perfect maps.
 
-    python benchmarks/single_map_floor.py --data-root data/300w [--size 32] [--sigma 0.5] [--json]
-    python benchmarks/single_map_floor.py                 (synthetic faces)
+    python -m benchmarks.single_map_floor --data-root data/300w [--size 32] [--sigma 0.5] [--json]
+    python -m benchmarks.single_map_floor [--quick]       (synthetic faces)
 
 Rows are maps as forests with perfect routing would give them: the face's own; the mean of the maps
 of the training faces most alike; the leaf, of so many by k-means, that the face belongs to. Columns
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tabulate import tabulate
 from torch import Tensor
 
 from drf import geometry, landmarks, metrics, shapes
@@ -123,10 +124,8 @@ def nme(points: Tensor, val: Tensor) -> float:
 
 def table(rows: dict[str, dict[str, float]]) -> str:
     columns = list(next(iter(rows.values())))
-    lines = [f"| map | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for name, values in rows.items():
-        lines.append(f"| {name} | {' | '.join(f'{values[c]:.1f}' for c in columns)} |")
-    return "\n".join(lines)
+    lines = [[name, *(f"{values[c]:.1f}" for c in columns)] for name, values in rows.items()]
+    return tabulate(lines, ["map", *columns], tablefmt="github", disable_numparse=True)
 
 
 def main() -> None:
@@ -134,10 +133,11 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
     parser.add_argument("--size", type=int, default=32, help="cells a side")
     parser.add_argument("--sigma", type=float, default=0.5, help="of a landmark, in cells")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="60 training faces")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
     source = "300w" if arguments.data_root else "synthetic"
-    dataset = open_dataset(source, arguments.data_root, seed=0, size=300)
+    dataset = open_dataset(source, arguments.data_root, seed=0, size=60 if arguments.quick else 300)
     with tempfile.TemporaryDirectory() as scratch:
         train, val = (
             unit_points(pack(dataset, subset, "gt", Path(scratch))) for subset in ("train", "val")

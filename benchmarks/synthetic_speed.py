@@ -1,6 +1,6 @@
 """Measure how fast synthetic faces are made: one process, one thread.
 
-    python benchmarks/synthetic_speed.py [--quick] [--json]
+    python -m benchmarks.synthetic_speed [--quick] [--json]
 
 Prints faces per second per subset, by the wall clock and by the processor time of this process.
 On a machine that others use as well, the second comes closer to a core of one's own.

@@ -1,6 +1,6 @@
 """Resident memory of training on as many faces as 300-W trains on.
 
-    python benchmarks/training_memory.py [--quick] [--json] [--preset hourglass]
+    python -m benchmarks.training_memory [--quick] [--json] [--preset hourglass]
 
 Packs synthetic faces (3148, as all of 300-W; 400 with --quick), trains one pass over them in a
 process of its own, and prints that process's peak: the interpreter, torch and the mapped pages of
@@ -50,7 +50,8 @@ def main() -> None:
         print(train_once(arguments.preset, faces, arguments.child))
         return
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, __file__, *sys.argv[1:], "--child", cache]
+        command = [sys.executable, "-m", "benchmarks.training_memory", *sys.argv[1:]]
+        command += ["--child", cache]
         peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     result = {"preset": arguments.preset, "faces": faces, "peak_gb": peak, "target_gb": TARGET_GB}
     if arguments.json:

@@ -1,6 +1,6 @@
 """How fast the training loop is, against the same model trained plainly, and what the data costs.
 
-    python benchmarks/training_throughput.py [--quick] [--json] [--preset hourglass]
+    python -m benchmarks.training_throughput [--quick] [--json] [--preset hourglass]
 
 One process, blocks of steps in turn, so that a noisy machine slows all alike. "Loop" is the step
 as `drf train` runs it: packed faces, augmentation, channels-last, precision `auto`. "Plain" is the
@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measures import in_turn, medians
 
+from benchmarks.timing import in_turn, medians
 from drf import hardware, registry
 from drf.config import RunConfig
 from drf.data.packs import Pack, pack

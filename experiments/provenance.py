@@ -22,7 +22,7 @@ def collect(device: torch.device, precision: str) -> dict[str, object]:
     """Return the facts that are stored with a run; JSON values only."""
     return {
         "drf": drf.__version__,
-        "command": shlex.join(["drf", *sys.argv[1:]]),
+        "command": _command(),
         **_git(),
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -32,6 +32,17 @@ def collect(device: torch.device, precision: str) -> dict[str, object]:
         "precision": precision,
         "threads": torch.get_num_threads(),
     }
+
+
+def _command() -> str:
+    """Return the command, without the paths of this machine: `drf train …`, `python -m …`."""
+    script, root = Path(sys.argv[0]), Path(drf.__file__).parents[1]
+    program = ["drf"]
+    if script.suffix == ".py" and script.is_relative_to(root):
+        module = script.relative_to(root).with_suffix("").parts
+        if all(part.isidentifier() for part in module):
+            program = ["python", "-m", ".".join(module).removesuffix(".__main__")]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def _git() -> dict[str, object]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import multiprocessing
+import os
 import signal
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +102,7 @@ def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Re
     )
     run = start_run(store, new)
     folder = run_folder(paths.db, run)
-    with _recorded(store, run):
+    with recorded_run(store, run):
         write_origin(folder, paths)
         outcome = _train(store, run, config, model, train, val, folder)
     return Result(run, new.name, outcome)
@@ -134,7 +139,7 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
     train, val = load_packs(config, ("train", "val"), paths)
     store = open_store(paths.db)
     resume_run(store, run, changes)
-    with _recorded(store, run):
+    with recorded_run(store, run):
         model = registry.build(config, train.markup)
         outcome = _train(store, run, config, model, train, val, folder, saved)
     return Result(run, stored["name"], outcome)
@@ -178,9 +183,106 @@ def _train(
     return outcome
 
 
+def train_in_process(
+    request: Request, paths: Paths, name: str | None = None, threads: int = 1
+) -> Result:
+    """Train a new run in a process of its own, which has `threads` threads for arithmetic.
+
+    OMP_NUM_THREADS counts only where it is set before torch is imported: hence a new process. May
+    be called from several threads at a time, for as many runs. Raises the DrfError that
+    `train_new_run` raises, DrfError where the process ends by anything else (its traceback is on
+    stderr), and KeyboardInterrupt where the user stopped the run.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_send_result, args=(there, request, paths, name))
+    with _threads_of_new_processes(threads):
+        process.start()
+    there.close()
+    answer: Result | BaseException | None = None
+    try:
+        with contextlib.suppress(EOFError):
+            answer = here.recv()
+    finally:
+        process.join(None if answer else SECONDS_TO_END)
+        process.terminate()  # nothing where it has ended
+        process.join()
+    if answer is None:
+        called = name or request.preset
+        raise DrfError(f"the training of {called} ended with exit code {process.exitcode}")
+    if isinstance(answer, BaseException):
+        raise answer
+    if answer.outcome.state == "interrupted":
+        raise KeyboardInterrupt
+    return answer
+
+
+SECONDS_TO_END = 10.0
+"""How long a process that was interrupted has to record so, before it is asked once more."""
+
+
+def _send_result(answer: Connection, request: Request, paths: Paths, name: str | None) -> None:
+    """Send what `train_new_run` returns, or the error that the user should read."""
+    try:
+        answer.send(train_new_run(request, paths, name))
+    except (DrfError, KeyboardInterrupt) as error:
+        answer.send(error)
+
+
+_ENVIRONMENT = threading.Lock()
+
+
 @contextlib.contextmanager
-def _recorded(store: Database, run: str) -> Iterator[None]:
-    """Let a run that breaks say so in the store; a polite `kill` ends it like Ctrl-C."""
+def _threads_of_new_processes(threads: int) -> Iterator[None]:
+    """Set OMP_NUM_THREADS for the processes that start within; they inherit the environment."""
+    with _ENVIRONMENT:
+        before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["OMP_NUM_THREADS"]
+            else:
+                os.environ["OMP_NUM_THREADS"] = before
+
+
+def find_finished(
+    db: Path,
+    family: str,
+    config: Mapping[str, object],
+    name: str,
+    *,
+    threads: int | None = None,
+    statuses: Sequence[str] = ("finished",),
+) -> str | None:
+    """Return the newest run that is already there: same name, family and configuration, ended in
+    one of the statuses. None without one, and without a store.
+
+    config   flat, as `RunConfig.flat()` returns it: the seed is one of its keys
+    threads  of the training, where they matter: with a budget in minutes they decide the result
+    """
+    if not db.exists():
+        return None
+    wanted = json.loads(json.dumps(dict(config)))
+    with contextlib.closing(open_reader(db)) as reader:
+        runs = reads.runs(reader)
+        same = runs["name"].eq(name) & runs["family"].eq(family) & runs["status"].isin(statuses)
+        for run in runs.loc[same, "id"]:
+            stored = reads.run(reader, run)
+            if threads not in (None, stored["provenance"].get("threads")):
+                continue
+            if {key: value for key, value, _ in stored["config"]} == wanted:
+                return str(run)
+    return None
+
+
+@contextlib.contextmanager
+def recorded_run(store: Database, run: str) -> Iterator[None]:
+    """Record a run that breaks inside as failed or interrupted; SIGTERM ends it like Ctrl-C.
+
+    Use in the main thread. What happened is raised again.
+    """
     began = time.monotonic()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from benchmarks import ablation
 from db import evaluations, runs
 from db.connection import open_store
 from experiments.paths import Paths
@@ -23,13 +22,7 @@ from tests.db import examples
 BASE = {"data.dataset": "synthetic", "training.epochs": 10}
 
 
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    return importlib.import_module("ablation")
-
-
-def record(path: Path, script: ModuleType, combination, *, state="finished", error_px=None, **base):
+def record(path: Path, combination, *, state="finished", error_px=None, **base):
     """A run of a combination as the script would have trained it, evaluated if it has an error."""
     config = configure(combination.request(BASE | base)).config
     store = open_store(path)
@@ -55,66 +48,69 @@ def record(path: Path, script: ModuleType, combination, *, state="finished", err
         best_val_nme=0.1,
     )
     if error_px is not None:
-        result = replace(examples.evaluation(error_px=error_px), subset=script.SUBSET)
+        result = replace(examples.evaluation(error_px=error_px), subset=ablation.SUBSET)
         evaluations.record_evaluation(store, run, result, [])
     store.close()
     return run
 
 
-def test_the_ablation_has_at_least_24_runs_with_two_seeds(script) -> None:
-    grid = script.grid(quick=False)
+def test_the_ablation_has_at_least_24_runs_with_two_seeds() -> None:
+    grid = ablation.grid(quick=False)
     assert len(set(grid)) == len(grid) >= 24
     for factor in ("trees", "depth", "sigma", "seed"):
         assert len({getattr(combination, factor) for combination in grid}) >= 2
 
 
-def test_only_finished_runs_of_the_same_configuration_are_taken_up(script, tmp_path) -> None:
+def test_only_finished_runs_of_the_same_configuration_are_taken_up(tmp_path) -> None:
     path = tmp_path / "drf.db"
-    combinations = script.grid(quick=False)[:5]
-    done = record(path, script, combinations[0])
-    record(path, script, combinations[1], state="interrupted")
-    record(path, script, combinations[2], **{"training.epochs": 20})
-    collapsed = record(path, script, combinations[3], state="collapsed")
-    newer = record(path, script, combinations[0])
-    found = script.finished(combinations, BASE, path)
-    assert found == [newer, "", "", collapsed, ""]
+    combinations = ablation.grid(quick=False)[:5]
+    done = record(path, combinations[0])
+    record(path, combinations[1], state="interrupted")
+    record(path, combinations[2], **{"training.epochs": 20})
+    collapsed = record(path, combinations[3], state="collapsed")
+    newer = record(path, combinations[0])
+    found = ablation.finished(combinations, BASE, path)
+    assert found == [newer, None, None, collapsed, None]
     assert done != newer
 
 
-def test_what_is_finished_and_evaluated_is_not_done_again(script, tmp_path, monkeypatch) -> None:
+def test_what_is_finished_and_evaluated_is_not_done_again(tmp_path, monkeypatch) -> None:
     path = tmp_path / "drf.db"
-    (combination,) = script.grid(quick=False)[:1]
-    run = record(path, script, combination, error_px=2.0)
+    (combination,) = ablation.grid(quick=False)[:1]
+    run = record(path, combination, error_px=2.0)
 
     def never(*_: object) -> None:
         raise AssertionError("trained or evaluated again")
 
-    monkeypatch.setattr(script, "start", never)
-    monkeypatch.setattr(script, "score", never)
+    monkeypatch.setattr(ablation, "train_in_process", never)
+    monkeypatch.setattr(ablation, "evaluate_run", never)
     places = Paths(path, None, None, None)
-    ((_, became),) = script.outcomes([combination], BASE, places, jobs=1)
-    assert became == "was there"
-    assert script.finished([combination], BASE, path) == [run]
+    ((_, became),) = ablation.outcomes([combination], BASE, places, jobs=1)
+    assert became == "trained before, evaluated before"
+    assert ablation.finished([combination], BASE, path) == [run]
 
 
-def test_the_summary_is_the_mean_over_seeds_of_what_the_board_has(script, tmp_path) -> None:
+def test_the_summary_is_the_mean_over_seeds_of_what_the_board_has(tmp_path) -> None:
     path = tmp_path / "drf.db"
-    zero, one = (c for c in script.grid(quick=False) if (c.trees, c.depth, c.sigma) == (1, 3, 0.5))
-    ids = [record(path, script, zero, error_px=1.0), record(path, script, one, error_px=3.0)]
-    (row,) = script.summary([zero, one], BASE, path)
-    board = script.evaluations(path, ids)
+    zero, one = (
+        c for c in ablation.grid(quick=False) if (c.trees, c.depth, c.sigma) == (1, 3, 0.5)
+    )
+    ids = [record(path, zero, error_px=1.0), record(path, one, error_px=3.0)]
+    (row,) = ablation.summary([zero, one], BASE, path)
+    board = ablation.evaluations(path, ids)
     first, second = (board[run]["ocular"]["nme"] for run in ids)
     assert row["nme"] == pytest.approx((first + second) / 2)
     assert row["sd"] == pytest.approx(abs(first - second) / 2**0.5)
     assert (row["seeds"], row["minutes"], row["runs"]) == (2, 1.0, ids)
-    line = script.table([row]).splitlines()[-1]
-    assert line.startswith(f"| 1 | 3 | 0.5 | 2 | {row['nme']:.2f} ± {row['sd']:.2f} |")
+    line = ablation.table([row]).splitlines()[-1]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[:5] == ["1", "3", "0.5", "2", f"{row['nme']:.2f} ± {row['sd']:.2f}"]
 
 
 @pytest.mark.slow
 def test_the_quick_ablation_trains_and_evaluates() -> None:
     ran = subprocess.run(
-        [sys.executable, "benchmarks/ablation.py", "--quick", "--json"],
+        [sys.executable, "-m", "benchmarks.ablation", "--quick", "--json"],
         cwd=REPOSITORY,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         capture_output=True,

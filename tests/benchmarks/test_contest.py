@@ -1,9 +1,8 @@
-"""The contest asks `drf train` for what it means, finds its runs again, and compares them right."""
+"""The contest trains what it means, finds its runs again, and compares them right."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import math
 import xml.etree.ElementTree as ElementTree
@@ -14,28 +13,26 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rivals import figure, rows, runs, scores, table
 
+from benchmarks.contest import figure, methods, rows, runs, scores, table
+from benchmarks.contest.settings import Budget, ContestSettings
 from db.connection import open_reader, open_store
 from db.evaluations import record_evaluation
 from db.runs import end_run, start_run
 from drf import registry
 from drf.errors import UsageError
-from experiments import train
 from experiments.paths import Paths
 from experiments.request import Request, configure
 from experiments.train import Result
 from tests.db import examples
 
-REAL = rows.Effort("300w", 10.0, threads=2)
-TRIAL = rows.Effort(
-    "synthetic", 10.0, 1, epochs=1, settings=("data.synthetic_train_size=24", "data.input_size=64")
-)
+REAL = Budget("300w", 10.0, threads=2)
+TRIAL = Budget("synthetic", 10.0, 1, epochs=1, settings=("data.synthetic_train_size=24", "data.input_size=64"))
 HOURGLASS = next(row for row in rows.ROWS if row.name == "hourglass")
 
 
-def ring(folder: Path, effort: rows.Effort = REAL) -> runs.Ring:
-    return runs.Ring(Paths(folder / "drf.db", None, None, folder / "cache"), effort)
+def settings(folder: Path, budget: Budget = REAL) -> ContestSettings:
+    return ContestSettings(Paths(folder / "drf.db", None, None, folder / "cache"), budget)
 
 
 def test_unknown_rows_and_rows_without_their_preset_are_refused_in_a_sentence(monkeypatch) -> None:
@@ -58,34 +55,32 @@ def test_the_large_row_is_left_out_until_asked_for(monkeypatch) -> None:
     assert [row.name for row in rows.chosen(None, large=True)] == ["mean-shape", "ert", "large"]
 
 
-@pytest.mark.parametrize("effort", [REAL, TRIAL, rows.Effort("300w", 3.0, 1)])
+@pytest.mark.parametrize("budget", [REAL, TRIAL, Budget("300w", 3.0, 1)])
 @pytest.mark.parametrize("name", ["mean-shape", "hourglass", "heatmap-forest", "wide"])
-def test_drf_train_is_asked_for_what_is_looked_up_later(
-    effort: rows.Effort, name: str, monkeypatch, capsys
+def test_what_is_trained_is_what_is_looked_up_later(
+    budget: Budget, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise a finished run would never be found, and trained again on every call."""
     wide = rows.Row("wide", "wide", preset="hourglass", overrides=("model.width=32",))
     row = {r.name: r for r in (*rows.ROWS, wide)}[name]
-    asked: list[tuple[Request, str | None]] = []
+    asked: list[tuple[Request, str | None, int]] = []
 
-    def train_new_run(request: Request, places: Paths, name: str | None) -> Result:
-        asked.append((request, name))
+    def train(request: Request, paths: Paths, name: str | None, threads: int) -> Result:
+        asked.append((request, name, threads))
         raise UsageError("heard")
 
-    monkeypatch.setattr(train, "train_new_run", train_new_run)
-    monkeypatch.setattr("sys.argv", ["drf", "train", *rows.words(row, 7, effort)])
-    main = importlib.import_module("cli.main")
-    with pytest.raises(SystemExit):
-        main.main()
-    assert "heard" in capsys.readouterr().err
-    ((request, called),) = asked
-    assert called == name
-    expected = configure(rows.request(row, 7, effort)).config
-    assert configure(request).config == expected
+    monkeypatch.setattr(methods, "train_in_process", train)
+    method = methods.PresetMethod(row, settings(tmp_path, budget))
+    with pytest.raises(UsageError, match="heard"):
+        method.train(7)
+    ((request, called, threads),) = asked
+    assert (called, threads) == (name, budget.threads)
+    expected = configure(request).config
+    assert method.config(7) == (expected.family, expected.flat())
     assert expected.training.seed == 7
-    assert request.track == ("ten-minutes" if effort is REAL else None)
-    budget = (1, 0.0) if effort is TRIAL else (0, effort.minutes)
-    assert (expected.training.epochs, expected.training.max_minutes) == budget
+    assert request.track == ("ten-minutes" if budget is REAL else None)
+    limits = (1, 0.0) if budget is TRIAL else (0, budget.minutes)
+    assert (expected.training.epochs, expected.training.max_minutes) == limits
 
 
 def test_a_row_may_have_minutes_of_its_own_and_then_leaves_the_track() -> None:
@@ -129,7 +124,7 @@ def finished(folder: Path, threads: int = 2, state: str = "finished", **changes:
 
 
 def test_a_finished_run_is_taken_and_one_that_differs_is_not(tmp_path: Path) -> None:
-    here = ring(tmp_path)
+    here = settings(tmp_path)
     assert runs.find(HOURGLASS, 0, here) is None  # no store yet
     finished(tmp_path, threads=1)
     finished(tmp_path, **{"training.lr": 1.0})
@@ -140,7 +135,7 @@ def test_a_finished_run_is_taken_and_one_that_differs_is_not(tmp_path: Path) -> 
     assert runs.find(HOURGLASS, 0, here) == run
 
 
-def bout(folder: Path, row: rows.Row, seed: int, error_px: float) -> runs.Bout:
+def evaluated(folder: Path, row: rows.Row, seed: int, error_px: float) -> runs.RunResult:
     """A run whose evaluations miss by about so much, twice as much under the jitter."""
     store = open_store(folder / "drf.db")
     run = start_run(store, examples.new_run(name=row.name, seed=seed, provenance={"threads": 2}))
@@ -158,26 +153,26 @@ def bout(folder: Path, row: rows.Row, seed: int, error_px: float) -> runs.Bout:
     end = {"wall_s": 60.0 * (seed + 1), "faces_per_s": 1.0, "best_epoch": 1, "best_val_nme": 0.03}
     end_run(store, run, "finished", **end)
     store.close()
-    return runs.Bout(row, seed, run, ids)
+    return runs.RunResult(row, seed, run, ids)
 
 
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
     folder = tmp_path_factory.mktemp("contest")
     better = rows.Row("better", "better", preset="heatmap-forest", seeds=2)
-    bouts = {
-        "hourglass": [bout(folder, HOURGLASS, 5, 3.0)],
-        "better": [bout(folder, better, seed, 1.0) for seed in (0, 1)],
+    results = {
+        "hourglass": [evaluated(folder, HOURGLASS, 5, 3.0)],
+        "better": [evaluated(folder, better, seed, 1.0) for seed in (0, 1)],
     }
     reader = open_reader(folder / "drf.db")
-    yield reader, bouts, scores.document(reader, folder / "drf.db", bouts)
+    yield reader, results, scores.document(reader, folder / "drf.db", results)
     reader.close()
 
 
 def test_scores_are_means_over_seeds_and_differences_are_paired_by_face(entries) -> None:
-    reader, bouts, (hourglass, better) = entries
+    reader, results, (hourglass, better) = entries
 
-    def stored(run: runs.Bout, evaluation: str) -> np.ndarray:
+    def stored(run: runs.RunResult, evaluation: str) -> np.ndarray:
         found = reader.execute(
             "SELECT ocular FROM image_errors JOIN faces ON id = face"
             " WHERE evaluation = ? ORDER BY name",
@@ -185,8 +180,8 @@ def test_scores_are_means_over_seeds_and_differences_are_paired_by_face(entries)
         )
         return 100 * np.array([value for (value,) in found])
 
-    zero, one = (stored(run, "test") for run in bouts["better"])
-    other = stored(bouts["hourglass"][0], "test")
+    zero, one = (stored(run, "test") for run in results["better"])
+    other = stored(results["hourglass"][0], "test")
     assert better["ocular_nme"]["mean"] == pytest.approx((zero.mean() + one.mean()) / 2)
     assert better["ocular_nme"]["sd"] == pytest.approx(abs(zero.mean() - one.mean()) / math.sqrt(2))
     assert hourglass["ocular_nme"]["sd"] is None
@@ -196,8 +191,8 @@ def test_scores_are_means_over_seeds_and_differences_are_paired_by_face(entries)
     assert versus["ocular"]["estimate"] == pytest.approx(((zero + one) / 2 - other).mean())
     assert versus["ocular"]["low"] < versus["ocular"]["estimate"] < versus["ocular"]["high"] < 0
     assert versus["ocular"]["excludes_0"]
-    rises = [stored(run, "jitter") - stored(run, "test") for run in bouts["better"]]
-    theirs = stored(bouts["hourglass"][0], "jitter") - other
+    rises = [stored(run, "jitter") - stored(run, "test") for run in results["better"]]
+    theirs = stored(results["hourglass"][0], "jitter") - other
     expected = (np.mean(rises, axis=0) - theirs).mean()
     assert versus["rise_under_jitter"]["estimate"] == pytest.approx(expected)
 
@@ -213,7 +208,7 @@ def test_uncertainty_is_read_where_models_say_how_sure_they_are(tmp_path: Path, 
     number = record_evaluation(store, run, knowing, [])
     store.close()
     reader = open_reader(tmp_path / "drf.db")
-    oracle = scores._uncertainty(reader, [runs.Bout(HOURGLASS, 0, run, {"test": number})])
+    oracle = scores._uncertainty(reader, [runs.RunResult(HOURGLASS, 0, run, {"test": number})])
     reader.close()
     assert oracle["aurc"] == pytest.approx(oracle["least_aurc"], rel=1e-3)
     assert 0 < oracle["aurc"] < 100 * knowing.errors("ocular").mean()
@@ -242,20 +237,32 @@ def test_the_figure_is_an_svg_with_a_mark_and_a_label_for_every_row_that_learns(
     facts = {"dataset": "300w", "subset": "helen", "minutes": 10.0, "rows": [*shown, floor]}
     svg = ElementTree.fromstring(figure.figure(facts))
     space = "{http://www.w3.org/2000/svg}"
-    assert [len(svg.findall(f"{space}{kind}")) for kind in ("circle", "rect")] == [1, 1]
+    marks = [group.get("id", "").partition("-")[0] for group in svg.iter(f"{space}g")]
+    assert [marks.count(kind) for kind in figure.MARKERS] == [1, 1]
     texts = [text.text for text in svg.iter(f"{space}text")]
     for row in shown:
         assert f"{row['label']} {row['ocular_nme']['mean']:.2f}" in texts
     assert not any("mean shape" in (text or "") for text in texts)
 
 
-@given(st.lists(st.floats(50, 400), min_size=1, max_size=15))
+def test_the_same_numbers_give_the_same_figure(entries) -> None:
+    shown = [timed(entry, ms) for entry, ms in zip(entries[2], (1.0, 8.0), strict=True)]
+    facts = {"dataset": "300w", "subset": "helen", "minutes": 10.0, "rows": shown}
+    assert figure.figure(facts) == figure.figure(facts)
+    assert "dc:date" not in figure.figure(facts)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=15))
 def test_labels_keep_their_distance_and_their_order(wanted: list[float]) -> None:
-    places = figure.spread(sorted(wanted), figure.GAP)
-    assert all(b - a >= figure.GAP - 1e-6 for a, b in itertools.pairwise(places))
-    assert max(places) <= figure.HEIGHT - figure.BOTTOM + 1e-6
+    heights = figure.spread(sorted(wanted), figure.LABEL_GAP)
+    assert all(b - a >= figure.LABEL_GAP - 1e-6 for a, b in itertools.pairwise(heights))
+    assert max(heights) <= 1 + 1e-6
 
 
-def test_an_axis_of_little_reach_has_ticks_too() -> None:
-    assert figure.Axis(2.64, 3.41, 0, 1).ticks() == [2.7, 2.8, 2.9, 3.0, 3.1, 3.2, 3.3, 3.4]
-    assert figure.Axis(2.3, 40, 0, 1).ticks()[:4] == [2.5, 3, 4, 5]
+def test_an_axis_of_a_short_range_has_ticks_too() -> None:
+    def ticks(low: float, high: float) -> list[float]:
+        found = figure.tick_locator(low, high).tick_values(low, high)
+        return [round(float(tick), 9) for tick in found if low <= tick <= high]
+
+    assert ticks(2.64, 3.41) == [2.7, 2.8, 2.9, 3.0, 3.1, 3.2, 3.3, 3.4]
+    assert ticks(2.3, 40)[:4] == [2.5, 3, 4, 5]

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rivals import ert, ert_runs, rows, runs
 
+from benchmarks.contest import ert, rows, runs
+from benchmarks.contest.ert_method import ErtMethod
+from benchmarks.contest.settings import Budget, ContestSettings
 from db import reads
 from db.connection import open_reader
 from drf import landmarks
@@ -15,10 +17,11 @@ from drf.data.boxes import gt_boxes
 from drf.data.packs import pack
 from drf.data.synthetic_dataset import SIZES, SyntheticDataset
 from drf.errors import DrfError, UsageError
+from experiments.evaluate import EvaluationSpec
 from experiments.paths import Paths
 
 ROW = next(row for row in rows.ROWS if row.kind == "ert")
-TRIAL = rows.Effort("synthetic", 10.0, 1, epochs=1, settings=("data.synthetic_train_size=60",))
+TRIAL = Budget("synthetic", 10.0, 1, epochs=1, settings=("data.synthetic_train_size=60",))
 
 
 def test_without_dlib_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,30 +31,29 @@ def test_without_dlib_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_published_settings_are_those_of_a_real_contest() -> None:
-    real = rows.Effort("300w", 10.0, 2)
-    assert ert_runs.settings(real) == ert.ErtConfig(12, 500, 4, 10, 0.1)
+    real = ContestSettings(Paths(Path("drf.db"), None, None, None), Budget("300w", 10.0, 2))
+    assert ErtMethod(ROW, real).options == ert.ErtConfig(12, 500, 4, 10, 0.1)
     assert ert.ErtConfig(2, 3, depth=1).params() == 2 * 3 * (2 * 136 + 1)
 
 
 @pytest.fixture(scope="module")
-def ring(tmp_path_factory: pytest.TempPathFactory) -> runs.Ring:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> ContestSettings:
     """A contest on 60 faces and 40 of val, where ERT has been trained and evaluated on val."""
     pytest.importorskip("dlib", reason="dlib is not installed: pip install 'drf[peers]'")
     folder = tmp_path_factory.mktemp("ert")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SIZES, "val", 40)
-        here = runs.Ring(Paths(folder / "drf.db", None, None, folder / "cache"), TRIAL)
-        ert_runs.train(ROW, 3, here)
-        run = runs.find(ROW, 3, here)
-        assert run is not None
+        here = ContestSettings(Paths(folder / "drf.db", None, None, folder / "cache"), TRIAL)
+        method = ErtMethod(ROW, here)
+        run = method.train(3)
+        assert runs.find(ROW, 3, here) == run
         for flip in (True, False):
-            target = runs.EvaluationSpec("val", "gt", flip_test=flip)
-            ert_runs.evaluate(run, target, here)
+            method.evaluate(run, EvaluationSpec("val", "gt", flip_test=flip))
         yield here
 
 
-def test_ert_is_on_the_board_with_what_made_it(ring: runs.Ring) -> None:
-    con = open_reader(ring.places.db)
+def test_ert_is_on_the_board_with_what_made_it(settings: ContestSettings) -> None:
+    con = open_reader(settings.paths.db)
     board = reads.leaderboard(con)
     run = reads.run(con, board["run"].iloc[0])
     con.close()
@@ -62,22 +64,22 @@ def test_ert_is_on_the_board_with_what_made_it(ring: runs.Ring) -> None:
     assert run["best_val_nme"] == pytest.approx(single["ocular_nme"] / 100)
     assert (run["status"], run["seed"], run["name"]) == ("finished", 3, "ert")
     assert run["provenance"]["packages"]["dlib"]
-    left = {path.name for path in (ring.places.db.parent / run["id"]).iterdir()}
+    left = {path.name for path in (settings.paths.db.parent / run["id"]).iterdir()}
     assert left == {"ert.dat"}
 
 
-def test_another_seed_or_other_settings_are_another_run(ring: runs.Ring) -> None:
-    assert runs.find(ROW, 3, ring) is not None
-    assert runs.find(ROW, 4, ring) is None
-    other = rows.Effort("synthetic", 10.0, 1, settings=TRIAL.settings)
-    assert runs.find(ROW, 3, runs.Ring(ring.places, other)) is None
+def test_another_seed_or_other_settings_are_another_run(settings: ContestSettings) -> None:
+    assert runs.find(ROW, 3, settings) is not None
+    assert runs.find(ROW, 4, settings) is None
+    other = Budget("synthetic", 10.0, 1, settings=TRIAL.settings)
+    assert runs.find(ROW, 3, ContestSettings(settings.paths, other)) is None
 
 
-def test_pictures_and_packed_crops_lead_to_the_same_landmarks(ring: runs.Ring) -> None:
-    run = runs.find(ROW, 3, ring)
-    predictor = ert.Ert(ring.places.db.parent / str(run) / ert.MODEL)
+def test_pictures_and_packed_crops_lead_to_the_same_landmarks(settings: ContestSettings) -> None:
+    run = runs.find(ROW, 3, settings)
+    predictor = ert.Ert(settings.paths.db.parent / str(run) / ert.MODEL)
     dataset = SyntheticDataset(size=60)
-    faces = pack(dataset, "val", "gt", ring.places.cache)
+    faces = pack(dataset, "val", "gt", settings.paths.cache)
     packed, _ = ert.predict(predictor, faces, flip_test=False)
     aligner = ert.ErtAligner(predictor)
     known = dataset.subset("val").faces
@@ -87,8 +89,8 @@ def test_pictures_and_packed_crops_lead_to_the_same_landmarks(ring: runs.Ring) -
     assert np.abs(direct - packed).mean() < 0.01 * boxes[:, 2].mean()
 
 
-def test_the_mirrored_crop_gives_mirrored_landmarks(ring: runs.Ring) -> None:
-    predictor = ert.Ert(ring.places.db.parent / str(runs.find(ROW, 3, ring)) / ert.MODEL)
+def test_the_mirrored_crop_gives_mirrored_landmarks(settings: ContestSettings) -> None:
+    predictor = ert.Ert(settings.paths.db.parent / str(runs.find(ROW, 3, settings)) / ert.MODEL)
     grey = np.random.default_rng(0).integers(0, 256, (ert.SIZE, ert.SIZE), dtype=np.uint8)
     mirrored = np.ascontiguousarray(grey[:, ::-1])
     there = predictor.crop_px(mirrored)
@@ -97,7 +99,7 @@ def test_the_mirrored_crop_gives_mirrored_landmarks(ring: runs.Ring) -> None:
     np.testing.assert_array_equal(back[:, 0], ert.SIZE - 1 - there[landmarks.FLIP, 0])
 
 
-def test_a_file_that_dlib_cannot_read_is_said(tmp_path: Path, ring: runs.Ring) -> None:
+def test_a_file_that_dlib_cannot_read_is_said(tmp_path: Path, settings: ContestSettings) -> None:
     (tmp_path / ert.MODEL).write_bytes(b"no model")
     with pytest.raises(DrfError, match="dlib cannot read"):
         ert.Ert(tmp_path / ert.MODEL)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 
+from benchmarks import gpu_check
 from drf import registry
 from drf.data.packs import pack
 from drf.data.synthetic_dataset import SyntheticDataset
@@ -24,9 +23,7 @@ ABSENT = (*ABSENT, "psutil", "scipy")
 BARE = f"""
 import runpy, sys
 sys.modules.update(dict.fromkeys({ABSENT!r}))  # importing them is an ImportError now
-sys.path.insert(0, "benchmarks")
-sys.argv = ["gpu_check.py", *sys.argv[1:]]
-runpy.run_path("benchmarks/gpu_check.py", run_name="__main__")
+runpy.run_module("benchmarks.gpu_check", run_name="__main__")
 """
 TINY = ("--set", "model.width=8", "--set", "data.input_size=64", "--quick", "--json")
 
@@ -77,13 +74,7 @@ def test_a_family_that_fails_is_a_row_and_an_exit_code() -> None:
 
 
 @pytest.fixture
-def gpu_check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    return importlib.import_module("gpu_check")
-
-
-@pytest.fixture
-def bench(gpu_check: ModuleType, tmp_path: Path):
+def bench(tmp_path: Path):
     faces = pack(SyntheticDataset(size=24), "train", "gt", tmp_path)
     return gpu_check.Bench(faces, faces, tmp_path / "run", torch.device("cpu"), "fp32")
 
@@ -93,7 +84,7 @@ def tiny(preset: str = "cnn-heatmap", **changes: object):
     return configure(Request(preset, options=flat)).config
 
 
-def test_other_losses_are_seen(gpu_check: ModuleType, bench, monkeypatch) -> None:
+def test_other_losses_are_seen(bench, monkeypatch) -> None:
     assert gpu_check.loss_difference(tiny(), bench, steps=2) == 0.0
     step, calls = gpu_check.Trainer.step, []
 
@@ -111,7 +102,7 @@ def test_other_losses_are_seen(gpu_check: ModuleType, bench, monkeypatch) -> Non
     [("cnn-heatmap", {"deep"}), ("hourglass", {"detail", "context"})],
 )
 def test_the_backbone_alone_does_the_work_that_the_model_asks_of_it(
-    gpu_check: ModuleType, bench, preset: str, levels: set[str]
+    bench, preset: str, levels: set[str]
 ) -> None:
     """A dense layer over the deep level needs no way back up; maps need no pooled one."""
     kind = {"model.backbone": "residual"} if preset == "cnn-heatmap" else {}

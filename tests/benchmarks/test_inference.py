@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import pytest
 
+from benchmarks import inference
 from db.location import run_folder
 from drf import checkpoint
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.paths import Paths
 from experiments.request import Request
 from experiments.train import train_new_run
-from tests.conftest import REPOSITORY
 
 TINY = {
     "data.synthetic_train_size": 60,
@@ -32,9 +31,7 @@ TINY = {
 def test_soft_routing_is_what_is_evaluated_and_all_leaves_are_soft_routing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
     monkeypatch.setenv("DRF_CACHE", str(tmp_path / "cache"))
-    inference = importlib.import_module("inference")
     places = Paths(tmp_path / "drf.db", None, None, None)
     run = train_new_run(
         Request("cascade-forest", options=TINY | {"model.tree_depth": 3}), places

@@ -171,7 +171,7 @@ def test_unknown_subset_and_negative_index_are_named() -> None:
 
 
 def test_throughput_is_of_the_promised_order() -> None:
-    """benchmarks/synthetic_speed.py measures; this floor only stops a collapse."""
+    """benchmarks.synthetic_speed measures; this floor only stops a collapse."""
     render_face("train", 0)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

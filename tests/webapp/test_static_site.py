@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import shutil
@@ -16,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.app_load import fill
 from db import bundle, reads
 from db.connection import open_reader
 from drf.errors import UsageError
-from tests.conftest import REPOSITORY
 from tests.webapp.boards import store_with_seeds
 from tests.webapp.conftest import Shop
 from webapp.static_site import face_svg, folder
@@ -243,10 +242,8 @@ def test_paths_lead_through_the_predicted_points(places, unknown):
 
 
 @pytest.mark.slow
-def test_fifty_runs_on_330_faces_take_at_most_25_mb(tmp_path, monkeypatch):
+def test_fifty_runs_on_330_faces_take_at_most_25_mb(tmp_path):
     """Crops of noise, near as large as those of photographs; every run shows its own faces."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    fill = importlib.import_module("load.fill")
     fill.fill(tmp_path / "drf.db", fill.Size(runs=50, evaluations=1, faces=330))
     con = open_reader(tmp_path / "drf.db")
     chosen = bundle.select(con, runs=(), subset=None)

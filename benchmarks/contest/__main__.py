@@ -1,6 +1,6 @@
-"""The contest: forests, their ancestors and their rivals on the same faces, budget and machine.
+"""Compares forests with other methods on the same faces, with the same budget and machine.
 
-    python benchmarks/contest.py --data-root data/300w [--db runs/drf.db] [--rows NAME,...]
+    python -m benchmarks.contest --data-root data/300w [--db runs/drf.db] [--rows NAME,...]
         [--minutes 10] [--threads 2] [--seeds 3] [--large] [--json] [--plot contest.svg] [--quick]
 
 Every row is trained by `drf train` (by dlib: ERT, which needs the extra `peers`), for the same
@@ -34,73 +34,72 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measures.latency import Contestant, Faces, Network, measure
-from rivals import ert, rows, scores, table
-from rivals.figure import figure
-from rivals.rows import Effort
-from rivals.runs import Bout, Ring, compete
 
+from benchmarks.contest import rows, scores, table
+from benchmarks.contest.figure import figure
+from benchmarks.contest.runs import RunResult, method_of, train_and_evaluate
+from benchmarks.contest.settings import Budget, ContestSettings
+from benchmarks.timing.latency import Faces, Latency, measure
 from db.connection import open_reader
-from db.location import DEFAULT_PATH, run_folder
-from drf import checkpoint, hardware
-from drf.alignment import Aligner
+from db.location import DEFAULT_PATH
+from drf import hardware
 from drf.data.boxes import gt_boxes
 from drf.data.sources import open_dataset
 from drf.errors import DrfError
-from drf.models.fuse_batchnorm import fuse_batchnorm
-from drf.prediction import Predictor
 from experiments.paths import Paths
 
 QUICK = ("mean-shape", "hourglass", "heatmap-forest")
 TIMED_FACES = 100
 
 
-def contest(chosen: list[rows.Row], seeds: int, ring: Ring, timed: int) -> dict[str, Any]:
-    """Run what is missing and return the document that --json prints."""
-    bouts = {
-        row.name: [compete(row, seed, ring) for seed in range(min(seeds, row.seeds))]
+def contest(
+    chosen: list[rows.Row], seeds: int, settings: ContestSettings, timed: int
+) -> dict[str, Any]:
+    """Run what is missing and return the document that --json prints.
+
+    timed: number of test faces for the latency
+    """
+    results = {
+        row.name: [train_and_evaluate(row, seed, settings) for seed in range(min(seeds, row.seeds))]
         for row in chosen
     }
-    with contextlib.closing(open_reader(ring.places.db)) as reader:
-        entries = scores.document(reader, ring.places.db, bouts)
-    latency = latencies(bouts, ring, timed)
+    with contextlib.closing(open_reader(settings.paths.db)) as reader:
+        entries = scores.document(reader, settings.paths.db, results)
+    latency = latencies(results, settings, timed)
     for entry in entries:
         entry["latency"] = asdict(latency[entry["name"]])
+    budget = settings.budget
     return {
         "machine": hardware.describe(torch.device("cpu")),
         "load_average": os.getloadavg()[0],
-        "dataset": ring.effort.dataset,
-        "subset": ring.effort.subset,
-        "minutes": ring.effort.minutes,
-        "threads_of_training": ring.effort.threads,
+        "dataset": budget.dataset,
+        "subset": budget.subset,
+        "minutes": budget.minutes,
+        "threads_of_training": budget.threads,
         "rows": entries,
     }
 
 
-def latencies(bouts: dict[str, list[Bout]], ring: Ring, timed: int) -> dict[str, Any]:
+def latencies(
+    results: dict[str, list[RunResult]], settings: ContestSettings, timed: int
+) -> dict[str, Latency]:
     """Time the first seed of every row, on one thread."""
-    contestants = {name: contestant(runs[0], ring) for name, runs in bouts.items()}
+    models = {
+        name: method_of(first.row, settings).load(first.run)
+        for name, (first, *_) in results.items()
+    }
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return measure(contestants, faces(ring, timed))
+        return measure(models, faces(settings, timed))
     finally:
         torch.set_num_threads(threads)
 
 
-def contestant(bout: Bout, ring: Ring) -> Contestant:
-    """Return a run's model, ready for pictures."""
-    folder = run_folder(ring.places.db, bout.run)
-    if bout.row.kind == "ert":
-        return ert.ErtAligner(ert.Ert(folder / ert.MODEL))
-    model, _ = checkpoint.load_model(folder / checkpoint.BEST)
-    return Network(Aligner(Predictor(fuse_batchnorm(model), torch.device("cpu"), "fp32")))
-
-
-def faces(ring: Ring, n: int) -> Faces:
+def faces(settings: ContestSettings, n: int) -> Faces:
     """Return n test faces with their boxes, protocol gt."""
-    dataset = open_dataset(ring.effort.dataset, ring.places.data_root)
-    known = dataset.subset(ring.effort.subset).faces[:n]
+    dataset = open_dataset(settings.budget.dataset, settings.paths.data_root)
+    known = dataset.subset(settings.budget.subset).faces[:n]
     boxes = [gt_boxes(face.points[None])[0] for face in known]
     return [(dataset.picture(face), box) for face, box in zip(known, boxes, strict=True)]
 
@@ -133,23 +132,24 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     options = arguments()
     names = options.rows.split(",") if options.rows else list(QUICK) if options.quick else None
-    effort = Effort("300w", options.minutes, options.threads)
+    budget = Budget("300w", options.minutes, options.threads)
     timed, seeds = TIMED_FACES, options.seeds
     if options.quick:
         small = ("data.synthetic_train_size=48", "data.input_size=64", "training.batch_size=16")
-        effort = Effort("synthetic", options.minutes, options.threads, epochs=1, settings=small)
+        budget = Budget("synthetic", options.minutes, options.threads, epochs=1, settings=small)
         timed, seeds = 5, 1
     with contextlib.ExitStack() as stack:
         if options.quick:  # a trial leaves nothing behind
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            places = Paths(scratch / "drf.db", None, None, options.cache or scratch / "cache")
+            paths = Paths(scratch / "drf.db", None, None, options.cache or scratch / "cache")
         else:
-            places = Paths(options.db, options.data_root, None, options.cache)
+            paths = Paths(options.db, options.data_root, None, options.cache)
         try:
             chosen = rows.chosen(names, options.large)
-            if any(row.kind == "ert" for row in chosen):
-                ert.require_dlib()
-            document = contest(chosen, seeds, Ring(places, effort), timed)
+            settings = ContestSettings(paths, budget)
+            for row in chosen:
+                method_of(row, settings).require()
+            document = contest(chosen, seeds, settings, timed)
         except DrfError as error:
             print(f"contest: {error}", file=sys.stderr)
             return error.exit_code

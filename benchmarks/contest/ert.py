@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -132,7 +133,7 @@ def grey(crop: np.ndarray) -> np.ndarray:
     return cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (SIZE, SIZE))
 
 
-def _box():
+def _box() -> Any:
     """The box within its crop: the middle 1 / CONTEXT, both ends included."""
     import dlib
 

@@ -1,32 +1,34 @@
-"""What the store says of a contest: means over seeds, and differences with their intervals."""
+"""The scores of a contest from the store: means over seeds, and differences with intervals."""
 
 from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.contest.rows import REFERENCES
+from benchmarks.contest.runs import RunResult
 from db import covariances, reads
 from db.evaluations import STORED_NORMS
 from db.location import run_folder
 from drf import metrics, uncertainty
 from drf.statistics import Interval, over_seeds, paired_difference
-from rivals.rows import REFERENCES
-from rivals.runs import Bout
 
-Bouts = Sequence[Bout]
+Runs = Sequence[RunResult]
 
 
-def document(con: sqlite3.Connection, store: Path, bouts: dict[str, Bouts]) -> list[dict[str, Any]]:
+def document(
+    con: sqlite3.Connection, store: Path, results: Mapping[str, Runs]
+) -> list[dict[str, Any]]:
     """Return one entry per row: what it is, its scores over seeds (percent), what it costs, and
     its differences to REFERENCES (percentage points).
 
-    bouts: the runs of each row by its name
+    results: the runs of each row by its name
     """
     return [
         _facts(con, store, runs)
@@ -34,17 +36,17 @@ def document(con: sqlite3.Connection, store: Path, bouts: dict[str, Bouts]) -> l
         | {"uncertainty": _uncertainty(con, runs)}
         | {
             "versus": {
-                other: _differences(con, runs, bouts[other])
+                other: _differences(con, runs, results[other])
                 for other in REFERENCES
-                if other in bouts and other != name
+                if other in results and other != name
             }
         }
-        for name, runs in bouts.items()
+        for name, runs in results.items()
     ]
 
 
-def _facts(con: sqlite3.Connection, store: Path, runs: Bouts) -> dict[str, Any]:
-    stored = [reads.run(con, bout.run) for bout in runs]
+def _facts(con: sqlite3.Connection, store: Path, runs: Runs) -> dict[str, Any]:
+    stored = [reads.run(con, result.run) for result in runs]
     row, first = runs[0].row, stored[0]
     kept = reads.evaluations(con, runs[0].run)["checkpoint"].iloc[0]
     weights = run_folder(store, runs[0].run) / str(kept)
@@ -53,8 +55,8 @@ def _facts(con: sqlite3.Connection, store: Path, runs: Bouts) -> dict[str, Any]:
         "label": row.label,
         "family": first["family"],
         "preset": first["preset"],
-        "seeds": [bout.seed for bout in runs],
-        "runs": [bout.run for bout in runs],
+        "seeds": [result.seed for result in runs],
+        "runs": [result.run for result in runs],
         "params": first["params"],
         "macs": first["macs"],
         "weights_mb": weights.stat().st_size / 1e6 if weights.is_file() else None,
@@ -63,13 +65,13 @@ def _facts(con: sqlite3.Connection, store: Path, runs: Bouts) -> dict[str, Any]:
     }
 
 
-def _scores(con: sqlite3.Connection, runs: Bouts) -> dict[str, Any]:
-    boards = [reads.evaluations(con, bout.run).set_index("evaluation") for bout in runs]
+def _scores(con: sqlite3.Connection, runs: Runs) -> dict[str, Any]:
+    boards = [reads.evaluations(con, result.run).set_index("evaluation") for result in runs]
 
     def seeds(evaluation: str, column: str) -> dict[str, float | None]:
         values = [
-            board.loc[bout.evaluations[evaluation], column]
-            for bout, board in zip(runs, boards, strict=True)
+            board.loc[result.evaluations[evaluation], column]
+            for result, board in zip(runs, boards, strict=True)
         ]
         facts = asdict(over_seeds(np.array(values, dtype=np.float64)))
         return {key: None if math.isnan(value) else value for key, value in facts.items()}
@@ -85,13 +87,13 @@ def _scores(con: sqlite3.Connection, runs: Bouts) -> dict[str, Any]:
     return found
 
 
-def _uncertainty(con: sqlite3.Connection, runs: Bouts) -> dict[str, float] | None:
+def _uncertainty(con: sqlite3.Connection, runs: Runs) -> dict[str, float] | None:
     """Return, as means over seeds in percent: the area under risk against coverage and the least
     that any ranking has, errors by the ocular distance; the share within the 95 % ellipses. None
     where the models do not say how sure they are."""
     found = []
-    for bout in runs:
-        evaluation = bout.evaluations["test"]
+    for result in runs:
+        evaluation = result.evaluations["test"]
         expected = covariances.of_evaluation(con, evaluation)
         if expected is None:
             return None
@@ -106,7 +108,7 @@ def _uncertainty(con: sqlite3.Connection, runs: Bouts) -> dict[str, float] | Non
     return dict(zip(names, (100 * np.mean(found, axis=0)).tolist(), strict=True))
 
 
-def _differences(con: sqlite3.Connection, a: Bouts, b: Bouts) -> dict[str, Any]:
+def _differences(con: sqlite3.Connection, a: Runs, b: Runs) -> dict[str, Any]:
     """Return NME(a) - NME(b) by either normalisation, and how much less the jitter costs a."""
 
     def between(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
@@ -124,10 +126,11 @@ def _differences(con: sqlite3.Connection, a: Bouts, b: Bouts) -> dict[str, Any]:
     }
 
 
-def errors(con: sqlite3.Connection, runs: Bouts, evaluation: str) -> dict[str, np.ndarray]:
+def errors(con: sqlite3.Connection, runs: Runs, evaluation: str) -> dict[str, np.ndarray]:
     """Return the (s, n) errors by normalisation, fractions: s seeds, n faces in order of name."""
     tables = [
-        reads.image_errors(con, bout.evaluations[evaluation]).sort_values("name") for bout in runs
+        reads.image_errors(con, result.evaluations[evaluation]).sort_values("name")
+        for result in runs
     ]
     return {norm: np.stack([table[norm].to_numpy() for table in tables]) for norm in STORED_NORMS}
 

@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import Tensor
 
+from benchmarks.timing import Step
 from drf.models.base import LandmarkModel
-from measures import Step
 
 
 class BackboneAlone(LandmarkModel):

@@ -1,6 +1,6 @@
 """Is the app fast with 2,000 runs, 20 evaluations each over 689 faces, and many readers at once?
 
-    python benchmarks/app_load.py [--quick] [--json] [--runs N] [--evaluations N] [--faces N]
+    python -m benchmarks.app_load [--quick] [--json] [--runs N] [--evaluations N] [--faces N]
                                   [--store FILE] [--mlflow PYTHON]
 
 Fills a store (kept with --store, and used again if it is there), walks through the app in headless
@@ -21,8 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from load import browse, fill, peer, readers
-
+from benchmarks.app_load import browse, fill, peer, readers
 from db import reads
 from db.connection import open_reader
 

@@ -16,7 +16,7 @@ Faces = Sequence[tuple[np.ndarray, np.ndarray]]
 """(picture, box): (H, W, 3) uint8 RGB and (3,) cx, cy, side in picture px."""
 
 
-class Contestant(Protocol):
+class TimedModel(Protocol):
     """Something that aligns faces, in the two parts that are timed."""
 
     def prepare(self, picture: np.ndarray, box: np.ndarray) -> Any:
@@ -27,7 +27,7 @@ class Contestant(Protocol):
 
 
 class Network:
-    """A trained network as contestant."""
+    """A trained network as a timed model."""
 
     def __init__(self, aligner: Aligner) -> None:
         self._aligner = aligner
@@ -55,49 +55,47 @@ class Latency:
 BATCH = 32
 
 
-def measure(
-    contestants: dict[str, Contestant], faces: Faces, rounds: int = 3
-) -> dict[str, Latency]:
-    """Time all contestants face by face in turn, so that a noisy machine slows all alike.
+def measure(models: dict[str, TimedModel], faces: Faces, rounds: int = 3) -> dict[str, Latency]:
+    """Time all models face by face in turn, so that a noisy machine slows all alike.
 
     Of `rounds` passes over the faces the quickest of each face counts: what other processes take
     is not the model's. The caller sets the number of threads.
     """
-    shape = (len(contestants), len(faces), rounds)
+    shape = (len(models), len(faces), rounds)
     prepared_s, model_s = np.empty(shape), np.empty(shape)
-    for contestant in contestants.values():
+    for model in models.values():
         for picture, box in faces[:3]:
-            contestant.locate([contestant.prepare(picture, box)], box[None])
+            model.locate([model.prepare(picture, box)], box[None])
     for turn in range(rounds):
         for i, (picture, box) in enumerate(faces):
-            for j, contestant in enumerate(contestants.values()):
+            for j, model in enumerate(models.values()):
                 began = time.perf_counter()
-                prepared = contestant.prepare(picture, box)
+                prepared = model.prepare(picture, box)
                 ready = time.perf_counter()
-                contestant.locate([prepared], box[None])
+                model.locate([prepared], box[None])
                 model_s[j, i, turn] = time.perf_counter() - ready
                 prepared_s[j, i, turn] = ready - began
     model_ms = 1e3 * model_s.min(axis=2)
     whole_ms = model_ms + 1e3 * prepared_s.min(axis=2)
-    throughput = _throughput(contestants, faces, rounds)
+    throughput = _throughput(models, faces, rounds)
     return {
         name: Latency(
             *np.percentile(model_ms[j], [50, 95]).tolist(),
             *np.percentile(whole_ms[j], [50, 95]).tolist(),
             throughput[name],
         )
-        for j, name in enumerate(contestants)
+        for j, name in enumerate(models)
     }
 
 
-def _throughput(contestants: dict[str, Contestant], faces: Faces, rounds: int) -> dict[str, float]:
+def _throughput(models: dict[str, TimedModel], faces: Faces, rounds: int) -> dict[str, float]:
     chosen = [faces[i % len(faces)] for i in range(BATCH)]
     boxes = np.stack([box for _, box in chosen])
     best: dict[str, float] = {}
     steps: dict[str, Callable[[], object]] = {}
-    for name, contestant in contestants.items():
-        prepared = [contestant.prepare(*face) for face in chosen]
-        steps[name] = lambda c=contestant, p=prepared: c.locate(p, boxes)
+    for name, model in models.items():
+        prepared = [model.prepare(*face) for face in chosen]
+        steps[name] = lambda c=model, p=prepared: c.locate(p, boxes)
         steps[name]()
     for _ in range(rounds):
         for name, step in steps.items():

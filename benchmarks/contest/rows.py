@@ -1,4 +1,4 @@
-"""The rows of the contest, as data; what they become for `drf train`."""
+"""The rows of the contest, as data, and the request for a run of each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from benchmarks.contest.settings import Budget
 from drf import presets, registry
 from drf.config import nearest
 from drf.errors import UsageError
@@ -18,7 +19,7 @@ Kind = Literal["preset", "ert"]
 
 @dataclass(frozen=True)
 class Row:
-    """One contestant.
+    """One row of the table: a method, and how it is trained.
 
     name         of its runs in the store, and by which --rows asks for it
     label        in the table
@@ -93,55 +94,19 @@ def chosen(names: Sequence[str] | None, large: bool) -> list[Row]:
     return rows
 
 
-@dataclass(frozen=True)
-class Effort:
-    """What all rows share.
-
-    dataset   300w or synthetic · minutes: of training · threads: of each training
-    epochs    in place of minutes, for a trial of the script itself
-    settings  words KEY=VALUE for every row, for the same purpose
-    """
-
-    dataset: str
-    minutes: float
-    threads: int
-    epochs: int = 0
-    settings: tuple[str, ...] = ()
-
-    @property
-    def subset(self) -> str:
-        """What the rows are evaluated on."""
-        return "helen" if self.dataset == "300w" else "common"
-
-
-def request(row: Row, seed: int, effort: Effort) -> Request:
+def request(row: Row, seed: int, budget: Budget) -> Request:
     """Return what a row's run is asked for; the track where its rules are kept."""
-    minutes = row.minutes or effort.minutes
+    minutes = row.minutes or budget.minutes
     options: dict[str, object] = {"training.seed": seed}
-    on_track = effort.dataset == "300w" and minutes == TRACK_MINUTES and not effort.epochs
+    on_track = budget.dataset == "300w" and minutes == TRACK_MINUTES and not budget.epochs
     if not on_track:
-        options |= {"data.dataset": effort.dataset, "training.epochs": effort.epochs}
-        options["training.max_minutes"] = 0.0 if effort.epochs else minutes
-    assigned = (*row.overrides, *effort.settings)
+        options |= {"data.dataset": budget.dataset, "training.epochs": budget.epochs}
+        options["training.max_minutes"] = 0.0 if budget.epochs else minutes
+    assigned = (*row.overrides, *budget.settings)
     if row.equal_macs:
-        assigned += equal_width(row, effort.settings)
+        assigned += equal_width(row, budget.settings)
     track = TRACK if on_track else None
     return Request(row.preset, track=track, assignments=assigned, options=options)
-
-
-def words(row: Row, seed: int, effort: Effort) -> list[str]:
-    """Return the arguments of `drf train` that mean the same as `request`."""
-    asked = request(row, seed, effort)
-    track = ["--track", asked.track] if asked.track else []
-    flags = {
-        "data.dataset": "--dataset",
-        "training.seed": "--seed",
-        "training.epochs": "--epochs",
-        "training.max_minutes": "--max-minutes",
-    }
-    options = [word for key, value in asked.options.items() for word in (flags[key], str(value))]
-    assigned = [word for pair in asked.assignments for word in ("--set", pair)]
-    return [asked.preset, *track, *options, *assigned, "--name", row.name]
 
 
 def equal_width(row: Row, settings: tuple[str, ...] = ()) -> tuple[str, str]:

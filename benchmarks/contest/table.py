@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from tabulate import tabulate
+
+from webapp.ui.text import count
 
 Entry = dict[str, Any]
 
@@ -13,18 +17,18 @@ def scores(rows: Sequence[Entry]) -> str:
     columns: tuple[tuple[str, Callable[[Entry], str]], ...] = (
         ("row", lambda r: r["label"]),
         ("seeds", lambda r: str(len(r["seeds"]))),
-        ("NME ocular", lambda r: _spread(r["ocular_nme"])),
-        ("FR@8", lambda r: _spread(r["ocular_fr8"], 1)),
-        ("AUC@8", lambda r: _spread(r["ocular_auc8"], 1)),
-        ("NME pupil", lambda r: _spread(r["pupil_nme"])),
-        ("one pass", lambda r: _spread(r["single_pass_nme"])),
-        ("gt_jitter", lambda r: _spread(r["jitter_nme"])),
-        ("val", lambda r: _spread(r["val_nme"])),
+        ("NME ocular", lambda r: _mean_sd(r["ocular_nme"])),
+        ("FR@8", lambda r: _mean_sd(r["ocular_fr8"], 1)),
+        ("AUC@8", lambda r: _mean_sd(r["ocular_auc8"], 1)),
+        ("NME pupil", lambda r: _mean_sd(r["pupil_nme"])),
+        ("one pass", lambda r: _mean_sd(r["single_pass_nme"])),
+        ("gt_jitter", lambda r: _mean_sd(r["jitter_nme"])),
+        ("val", lambda r: _mean_sd(r["val_nme"])),
         ("AURC", lambda r: _number((r["uncertainty"] or {}).get("aurc"), 2)),
         ("in 95 % ellipse", lambda r: _number((r["uncertainty"] or {}).get("inside_95"), 0)),
-        ("params", lambda r: _count(r["params"])),
+        ("params", lambda r: count(r["params"]) if r["params"] else "–"),
         ("MB", lambda r: _number(r["weights_mb"], 1)),
-        ("MACs", lambda r: _count(r["macs"])),
+        ("MACs", lambda r: count(r["macs"]) if r["macs"] else "–"),
         ("train min", lambda r: _number(r["training_minutes"], 1)),
         ("model ms p50 / p95", lambda r: _times(r, "model")),
         ("with crop p50 / p95", lambda r: _times(r, "whole")),
@@ -45,18 +49,11 @@ def differences(rows: Sequence[Entry]) -> str:
     return _markdown(titles, lines) if lines else ""
 
 
-def _markdown(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    lines = list(lines)
-    widths = [max(map(len, column)) for column in zip(titles, *lines, strict=True)]
-    rule = ["-" * width for width in widths]
-
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(c.ljust(w) for c, w in zip(cells, widths, strict=True))} |"
-
-    return "\n".join(map(line, (titles, rule, *lines)))
+def _markdown(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return tabulate(lines, titles, tablefmt="github", disable_numparse=True)
 
 
-def _spread(seeds: dict[str, float | None], digits: int = 2) -> str:
+def _mean_sd(seeds: dict[str, float | None], digits: int = 2) -> str:
     mean = f"{seeds['mean']:.{digits}f}"
     return mean if seeds["sd"] is None else f"{mean} ± {seeds['sd']:.{digits}f}"
 
@@ -73,10 +70,3 @@ def _times(row: Entry, part: str) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _count(value: int) -> str:
-    for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= factor:
-            return f"{value / factor:.3g} {unit}"
-    return str(value) if value else "–"

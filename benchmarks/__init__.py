@@ -1,0 +1,8 @@
+"""Scripts that measure: run each as a module from the repository's root.
+
+    python -m benchmarks.NAME [--quick] [--json]
+
+Experiments, which train and store runs: `contest` and `ablation`. Timings and other measurements:
+everything else. `timing` holds what several of them share. --quick takes about a minute; --json
+prints one JSON document on stdout.
+"""

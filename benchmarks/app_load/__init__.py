@@ -1,0 +1,1 @@
+"""The app under load: `__main__` is the script; a large store, a browser, readers, MLflow."""

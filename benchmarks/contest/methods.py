@@ -1,0 +1,73 @@
+"""How a row is trained, evaluated and timed: the protocol, and the presets of `drf train`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from benchmarks.contest.rows import Row, request
+from benchmarks.contest.settings import ContestSettings
+from benchmarks.timing.latency import Network, TimedModel
+from db.location import run_folder
+from drf import checkpoint
+from drf.alignment import Aligner
+from drf.errors import DrfError
+from drf.models.fuse_batchnorm import folded
+from drf.prediction import Predictor
+from experiments.evaluate import EvaluationSpec, evaluate_run
+from experiments.request import configure
+from experiments.train import train_in_process
+
+
+class Method(Protocol):
+    """A kind of row: one entry of `runs.METHODS`."""
+
+    def __init__(self, row: Row, settings: ContestSettings) -> None: ...
+
+    def require(self) -> None:
+        """Raise UsageError where a package is missing."""
+
+    def config(self, seed: int) -> tuple[str, dict[str, object]]:
+        """Return the family and the flat configuration that are stored with a run."""
+
+    def train(self, seed: int) -> str:
+        """Train and record a run; return its id. Raises DrfError for a run that does not finish."""
+
+    def evaluate(self, run: str, spec: EvaluationSpec) -> None:
+        """Evaluate a run and record the result."""
+
+    def load(self, run: str) -> TimedModel:
+        """Return the model of a run, ready for pictures, on the CPU."""
+
+
+@dataclass(frozen=True)
+class PresetMethod:
+    """A preset, trained as by `drf train` and evaluated as by `drf eval`."""
+
+    row: Row
+    settings: ContestSettings
+
+    def require(self) -> None:
+        """Presets need no package beside drf's own."""
+
+    def config(self, seed: int) -> tuple[str, dict[str, object]]:
+        config = configure(request(self.row, seed, self.settings.budget)).config
+        return config.family, config.flat()
+
+    def train(self, seed: int) -> str:
+        asked = request(self.row, seed, self.settings.budget)
+        threads = self.settings.budget.threads
+        result = train_in_process(asked, self.settings.paths, self.row.name, threads)
+        if result.outcome.state != "finished":
+            raise DrfError(f"{self.row.name}, seed {seed}: {result.sentence()}")
+        return result.run
+
+    def evaluate(self, run: str, spec: EvaluationSpec) -> None:
+        evaluate_run(run, spec, self.settings.paths)
+
+    def load(self, run: str) -> TimedModel:
+        path = run_folder(self.settings.paths.db, run) / checkpoint.BEST
+        model, _ = checkpoint.load_model(path)
+        return Network(Aligner(Predictor(folded(model), torch.device("cpu"), "fp32")))
