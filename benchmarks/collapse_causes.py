@@ -88,7 +88,7 @@ def train(
     options = BASE | change | {"training.epochs": epochs, "training.seed": seed}
     config = configure(Request("historical/eyes-2000", options=options)).config
     last = Last()
-    outcome = Trainer(config, registry.build(config), *packs, folder, last).run()
+    outcome = Trainer(config, registry.build(config, packs[0].markup), *packs, folder, last).run()
     return {
         "nme": 100 * last.values["val_nme_ocular"],
         "spread": last.values["prediction_spread"],

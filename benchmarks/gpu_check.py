@@ -52,6 +52,7 @@ from drf.config import RunConfig
 from drf.data.packs import Pack, pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError
+from drf.markup import IBUG68
 from drf.models.base import LandmarkModel
 from drf.training.batches import Batches
 from drf.training.loop import Listener, Trainer
@@ -134,7 +135,7 @@ def default_presets(wanted: list[str] | None) -> dict[str, str]:
     for name in wanted or registry.FAMILIES:
         registry.family(name)  # an unknown one is said
         own = sorted((p.name != name, p.name) for p in known if p.family == name)
-        if own and registry.count_params(registry.build(configure(Request(own[0][1])).config)):
+        if own and registry.count_params(registry.build(configure(Request(own[0][1])).config, IBUG68)):
             chosen[name] = own[0][1]
     return chosen
 
@@ -153,7 +154,7 @@ def loss_difference(config: RunConfig, bench: Bench, steps: int) -> float:
     options = replace(config.training, precision="fp32", epochs=30, max_minutes=0.0, device="cpu")
     config = replace(config, training=options)
     torch.manual_seed(seed)
-    model = registry.build(config)
+    model = registry.build(config, IBUG68)
     batches = Batches(bench.train, config, torch.device("cpu"))
     model.start(batches.sample(seed))
     generator = torch.Generator().manual_seed(seed)
@@ -178,7 +179,7 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, budget: Bu
     limits = {"training.epochs": budget.epochs, "training.max_minutes": budget.minutes}
     config = configure(Request(preset, assignments=tuple(settings), options=limits)).config
     difference = loss_difference(config, bench, budget.steps)
-    trainer = bench.trainer(config, registry.build(config))
+    trainer = bench.trainer(config, registry.build(config, IBUG68))
     on_gpu = bench.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()

@@ -25,12 +25,13 @@ from typing import Any
 import torch
 
 from benchmarks.timing import Step, flops_of, in_turn, medians, peak_steps
-from drf import checkpoint, hardware, landmarks, metrics, presets, registry
+from drf import checkpoint, hardware, metrics, presets, registry, scores
 from drf.data.packs import pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError, UsageError
 from drf.forest.vector_forest import Inference, VectorForest
 from drf.models.base import Sample
+from drf.markup import IBUG68
 from drf.models.cascade_forest import CascadeForest
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor, predict
@@ -44,7 +45,7 @@ def build(preset: str, routing: str) -> CascadeForest:
     """Return a cascade with random weights, its thresholds and leaves started."""
     torch.manual_seed(0)
     words = (f"model.inference={routing}",)
-    model = registry.build(configure(Request(preset, assignments=words)).config)
+    model = registry.build(configure(Request(preset, assignments=words)).config, IBUG68)
     if not isinstance(model, CascadeForest):
         raise UsageError(f"{preset} is no cascade: name presets of the family cascade-forest")
     k, size = model.spec.n_points, model.spec.input_size
@@ -119,16 +120,23 @@ def accuracy(path: Path, root: Path | None) -> dict[str, float]:
     """
     model, config = checkpoint.load_model(path)
     data = config.data
-    faces = pack(open_dataset(data.dataset, root, size=data.size, seed=data.seed), "val", data.box)
+    faces = pack(
+        open_dataset(
+            data.dataset, root, size=data.synthetic_train_size, seed=data.synthetic_seed
+        ),
+        "val",
+        data.box,
+    )
     cascades = [module for module in model.modules() if isinstance(module, CascadeForest)]
-    known = landmarks.indices(data.landmarks)
     found = {}
     for name, inference, k in BY_ROUTING:
         for cascade in cascades:
             cascade.set_inference(inference, k)
         predictor = Predictor(model, torch.device("cpu"), "fp32", flip_test=True)
         points = predict(predictor, faces).points
-        errors = metrics.image_errors(points, faces.picture_points, "ocular", known)
+        errors = scores.image_errors(
+            points, faces.picture_points, "ocular", faces.markup, data.landmarks
+        )
         found[name] = 100 * metrics.nme(errors)
     return found
 

@@ -28,11 +28,12 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from drf import geometry, landmarks, metrics, shapes
+from drf import geometry, metrics, shapes
 from drf.data.augment import identity_affines, warp_points
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.sources import open_dataset
 from drf.heatmaps import HeatmapCodec
+from drf.markup import IBUG68
 from drf.peaks import assign, at_peaks, find_peaks
 from drf.registration import ShapeRegistration
 
@@ -87,7 +88,7 @@ def followed(mean: np.ndarray, shape: np.ndarray, found: np.ndarray) -> np.ndarr
 
 def readings(maps: Tensor, registration: ShapeRegistration) -> dict[str, Tensor]:
     """Return landmarks by the way of reading, each (n, 68, 2)."""
-    peaks = find_peaks(maps, 1, landmarks.N_POINTS)
+    peaks = find_peaks(maps, 1, IBUG68.n_points)
     mean, placed = registration.mean, registration.placed(maps).apply(registration.mean)
     led = [
         followed(mean.double().numpy(), shape.double().numpy(), points[heights > 0].numpy())
@@ -105,7 +106,7 @@ def readings(maps: Tensor, registration: ShapeRegistration) -> dict[str, Tensor]
 
 def measure(train: Tensor, val: Tensor, codec: HeatmapCodec) -> dict[str, dict[str, float]]:
     """Return NME in percent by row and column."""
-    registration = ShapeRegistration(landmarks.N_POINTS, DIMS)
+    registration = ShapeRegistration(IBUG68.n_points, DIMS)
     registration.fit(train)
     rows = {}
     for name, share in mixtures(train, val).items():

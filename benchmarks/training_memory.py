@@ -34,7 +34,7 @@ def train_once(preset: str, faces: int, cache: Path) -> float:
     config = configure(Request(preset, options={"training.epochs": 1})).config
     dataset = SyntheticDataset(size=faces)
     train, val = (pack(dataset, subset, "gt", cache) for subset in ("train", "val"))
-    Trainer(config, registry.build(config), train, val, cache / "run", Silent()).run()
+    Trainer(config, registry.build(config, train.markup), train, val, cache / "run", Silent()).run()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB on Linux
 
 

@@ -35,7 +35,7 @@ class Silent(Listener):
 
 
 def make_trainer(config: RunConfig, faces: Pack, folder: Path) -> Trainer:
-    return Trainer(config, registry.build(config), faces, faces, folder, Silent())
+    return Trainer(config, registry.build(config, faces.markup), faces, faces, folder, Silent())
 
 
 def plain(trainer: Trainer) -> Trainer:

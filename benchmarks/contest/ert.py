@@ -17,10 +17,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from drf import geometry, landmarks
+from drf import geometry
 from drf.data import crops
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.errors import DrfError, UsageError
+from drf.markup import Markup
 
 SIZE = 384
 """Side of the grey crops that dlib sees, px."""
@@ -38,10 +39,11 @@ class ErtConfig:
     oversampling: int = 10
     nu: float = 0.1
 
-    def params(self) -> int:
-        """Return the number of learned values: shapes in the leaves, thresholds of the splits."""
+    def params(self, n_points: int) -> int:
+        """Return the number of learned values: shapes of n_points in the leaves, thresholds of the
+        splits."""
         leaves = 2**self.depth
-        return self.cascades * self.trees * (leaves * 2 * landmarks.N_POINTS + leaves - 1)
+        return self.cascades * self.trees * (leaves * 2 * n_points + leaves - 1)
 
 
 class Ert:
@@ -57,13 +59,13 @@ class Ert:
         self._box = _box()
 
     def crop_px(self, grey: np.ndarray) -> np.ndarray:
-        """Return the (68, 2) float64 points of a (SIZE, SIZE) uint8 crop, in its px."""
+        """Return the (K, 2) float64 points of a (SIZE, SIZE) uint8 crop, in its px."""
         found = self._predictor(grey, self._box)
         return np.array([(p.x, p.y) for p in found.parts()], dtype=np.float64)
 
-    def flipped(self, grey: np.ndarray) -> np.ndarray:
+    def flipped(self, grey: np.ndarray, markup: Markup) -> np.ndarray:
         """Return the same by the mirrored crop, mirrored back."""
-        points = self.crop_px(np.ascontiguousarray(grey[:, ::-1]))[landmarks.FLIP]
+        points = self.crop_px(np.ascontiguousarray(grey[:, ::-1]))[list(markup.flip)]
         return points * [-1.0, 1.0] + [SIZE - 1.0, 0.0]
 
 
@@ -74,15 +76,15 @@ def require_dlib() -> None:
 
 
 def predict(predictor: Ert, faces: Pack, flip_test: bool) -> tuple[np.ndarray, float]:
-    """Return (n, 68, 2) float32 picture px, and the milliseconds per face of dlib alone."""
-    predictions = np.empty((len(faces.names), landmarks.N_POINTS, 2), dtype=np.float32)
+    """Return (n, K, 2) float32 picture px, and the milliseconds per face of dlib alone."""
+    predictions = np.empty((len(faces.names), faces.markup.n_points, 2), dtype=np.float32)
     seconds = 0.0
     for i, crop in enumerate(faces.crops):
         seen = grey(crop)
         started = time.perf_counter()
         points = predictor.crop_px(seen)
         if flip_test:
-            points = (points + predictor.flipped(seen)) / 2
+            points = (points + predictor.flipped(seen, faces.markup)) / 2
         seconds += time.perf_counter() - started
         pack_px = geometry.from_unit(geometry.to_unit(points, SIZE), PACK_SIZE)
         predictions[i] = geometry.apply(faces.to_picture[i], pack_px)
@@ -100,7 +102,7 @@ class ErtAligner:
         return cv2.cvtColor(crops.cut(picture, _widened(box), SIZE), cv2.COLOR_RGB2GRAY)
 
     def locate(self, prepared: Sequence[np.ndarray], boxes: np.ndarray) -> np.ndarray:
-        """B prepared crops and their (B, 3) boxes -> (B, 68, 2) float64 picture px."""
+        """B prepared crops and their (B, 3) boxes -> (B, K, 2) float64 picture px."""
         points = np.stack([self._predictor.crop_px(crop) for crop in prepared])
         return geometry.apply(geometry.crop_to_picture(_widened(boxes), SIZE), points)
 

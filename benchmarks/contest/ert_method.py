@@ -30,13 +30,14 @@ from db.connection import open_store
 from db.evaluations import record_evaluation
 from db.location import run_folder
 from db.runs import NewRun, beat, end_run, record_epoch, start_run
-from drf import metrics
 from drf.config import parse_assignments
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError
+from drf.markup import ALL
 from drf.prediction import face_crops
 from drf.results import Evaluation
+from drf.training.validation import validation_scores
 from experiments import provenance
 from experiments.evaluate import EvaluationSpec
 from experiments.recorder import BEAT_EVERY_S
@@ -61,7 +62,7 @@ class ErtMethod:
 
     def config(self, seed: int) -> tuple[str, dict[str, object]]:
         budget = self.settings.budget
-        data = {"data.dataset": budget.dataset, "data.box": "gt", "data.landmarks": "all"}
+        data = {"data.dataset": budget.dataset, "data.box": "gt", "data.landmarks": ALL}
         size = {} if self._size is None else {"data.synthetic_train_size": self._size}
         model = {f"model.{key}": value for key, value in asdict(self.options).items()}
         return "ert", {**data, **size, **model, "training.seed": seed}
@@ -85,13 +86,8 @@ class ErtMethod:
                 _fit_in_process(faces, self.options, seed, threads, folder, heartbeat)
                 wall_s = time.monotonic() - began
                 predicted, _ = predict(Ert(folder / MODEL), val, flip_test=False)
-                nme = {
-                    f"val_nme_{norm}": metrics.nme(
-                        metrics.image_errors(predicted, val.picture_points, norm)
-                    )
-                    for norm in ("ocular", "pupil")
-                }
-                record_epoch(store, run, 1, nme)
+                values = validation_scores(predicted, val)
+                record_epoch(store, run, 1, values)
                 end_run(
                     store,
                     run,
@@ -99,7 +95,7 @@ class ErtMethod:
                     wall_s=wall_s,
                     faces_per_s=len(faces.names) / wall_s,
                     best_epoch=1,
-                    best_val_nme=nme["val_nme_ocular"],
+                    best_val_nme=values["val_nme_ocular"],
                 )
         return run
 
@@ -112,13 +108,15 @@ class ErtMethod:
             dataset=str(faces.manifest["dataset"]),
             subset=str(faces.manifest["subset"]),
             names=faces.names,
+            markup=faces.markup,
+            landmarks=ALL,
             ground_truth=faces.picture_points,
             predictions=predictions,
-            points="all",
             box=str(faces.manifest["box"]),
             flip_test=spec.flip_test,
             manifest=faces.manifest,
             ms_per_face=ms_per_face,
+            visibility=faces.visibility,
         )
         with contextlib.closing(open_store(db)) as store:
             record_evaluation(store, run, result, list(face_crops(faces)), checkpoint=MODEL)
@@ -150,7 +148,8 @@ class ErtMethod:
             preset=None,
             dataset=self.settings.budget.dataset,
             track=None,
-            points="all",
+            landmarks=ALL,
+            markup=faces.markup,
             seed=seed,
             epochs=1,
             config=flat,

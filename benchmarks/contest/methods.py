@@ -14,7 +14,7 @@ from db.location import run_folder
 from drf import checkpoint
 from drf.alignment import Aligner
 from drf.errors import DrfError
-from drf.models.fuse_batchnorm import folded
+from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.request import configure
@@ -70,4 +70,4 @@ class PresetMethod:
     def load(self, run: str) -> TimedModel:
         path = run_folder(self.settings.paths.db, run) / checkpoint.BEST
         model, _ = checkpoint.load_model(path)
-        return Network(Aligner(Predictor(folded(model), torch.device("cpu"), "fp32")))
+        return Network(Aligner(Predictor(fuse_batchnorm(model), torch.device("cpu"), "fp32")))

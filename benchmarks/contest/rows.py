@@ -10,6 +10,7 @@ from benchmarks.contest.settings import Budget
 from drf import presets, registry
 from drf.config import nearest
 from drf.errors import UsageError
+from drf.markup import IBUG68
 from experiments.request import Request, configure
 
 TRACK, TRACK_MINUTES = "ten-minutes", 10.0
@@ -132,4 +133,4 @@ def _sized(width: int) -> tuple[str, str]:
 
 def _macs(preset: str, settings: tuple[str, ...]) -> int:
     asked = Request(preset, assignments=settings)
-    return registry.count_macs(registry.build(configure(asked).config))
+    return registry.count_macs(registry.build(configure(asked).config, IBUG68))
