@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from drf import registry
+from drf.markup import IBUG68
 from drf.models.base import Sample
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from experiments.request import Request, configure
@@ -16,7 +17,9 @@ PRESETS = {"cascade-committee": "cascade-forest-large"}
 
 def trained(family: str):
     """A small model of a family with batch norms that have seen something, by its preset."""
-    model = registry.build(configure(Request(PRESETS.get(family, family), options=SMALL)).config)
+    model = registry.build(
+        configure(Request(PRESETS.get(family, family), options=SMALL)).config, IBUG68
+    )
     generator = torch.Generator().manual_seed(0)
     for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)):
         norm.running_mean.normal_(0, 0.5, generator=generator)

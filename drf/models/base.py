@@ -34,6 +34,13 @@ class InputSpec:
         """K, how many landmarks the model predicts."""
         return len(self.indices)
 
+    @property
+    def displayed(self) -> list[int]:
+        """Positions, among the K, of the markup's displayed landmarks: those whose leaves are
+        shown. The first landmark where the model predicts none of them."""
+        known = self.indices.tolist()
+        return [known.index(k) for k in self.markup.displayed if k in known] or [0]
+
 
 @dataclass(frozen=True)
 class Sample:

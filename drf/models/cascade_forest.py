@@ -225,7 +225,7 @@ class CascadeForest(LandmarkModel):
         log_p = torch.cat([o.routed[-1].log_p for o in outputs])
         centre = torch.cat([o.shapes[-2] for o in outputs]).mean(dim=0).cpu()
         pictures = []
-        for shown in gallery.most_used_leaves(log_p, self.spec.markup.displayed_of(known)):
+        for shown in gallery.most_used_leaves(log_p, self.spec.displayed):
             vector, covariance = forest.leaf(shown.route, shown.tree, shown.leaf)
             std = covariance.diagonal().clamp(min=0).sqrt()
             pictures.append(

@@ -27,7 +27,7 @@ def label_leaves(
     """
     known = spec.indices
     whole = forest.routes == 1
-    routes = [0] if whole else spec.markup.displayed_of(known)
+    routes = [0] if whole else spec.displayed
     centres = centres.cpu()
     pictures = []
     for shown in gallery.most_used_leaves(log_p, routes):

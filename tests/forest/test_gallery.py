@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from drf import landmarks
 from drf.forest import gallery
+from drf.markup import IBUG68
+from drf.models.base import InputSpec
 from drf.pictures import FACES_PER_LEAF, LEAVES
 
 
@@ -58,5 +59,5 @@ def test_routing_that_asks_nothing_attracts_nobody() -> None:
     [("all", [36, 30, 48, 8]), ("eyes", [36]), ("mouth", [48]), ("brows", [17])],
 )
 def test_telling_landmarks_are_those_a_model_knows(points: str, chosen: list[int]) -> None:
-    known = landmarks.indices(points)
-    assert np.array_equal(known[gallery.telling(known)], chosen)
+    known = IBUG68.indices(points)
+    assert np.array_equal(known[InputSpec(32, IBUG68, points).displayed], chosen)

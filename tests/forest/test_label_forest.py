@@ -132,7 +132,7 @@ def test_balance_rewards_information() -> None:
     assert difference.item() == pytest.approx(0.5 * information.mean().item(), rel=1e-3)
 
 
-def test_instruments_of_trees_that_ignore_their_input() -> None:
+def test_diagnostics_of_trees_that_ignore_their_input() -> None:
     model = started(replace(SMALL, gates="raw"))
     with torch.no_grad():
         for parameter in model.gates.parameters():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from drf import registry
+from drf.markup import IBUG68
 from drf.models.base import Sample
 from drf.models.cascade_forest import CascadeForest
 from drf.pictures import LEAVES
@@ -26,7 +27,7 @@ TINY = {
 
 def cascade(**changes: object) -> CascadeForest:
     options = TINY | {f"model.{name}": value for name, value in changes.items()}
-    model = registry.build(configure(Request("cascade-forest", options=options)).config)
+    model = registry.build(configure(Request("cascade-forest", options=options)).config, IBUG68)
     assert isinstance(model, CascadeForest)
     generator = torch.Generator().manual_seed(1)
     faces = torch.rand(40, 68, 2, generator=generator) * 0.8 + 0.1
@@ -85,7 +86,7 @@ def test_a_step_lowers_the_error_of_its_batch(head: str) -> None:
     assert errors[-1] < 0.85 * errors[0]
 
 
-def test_covariances_come_with_forests_and_instruments_with_stages() -> None:
+def test_covariances_come_with_forests_and_diagnostics_with_stages() -> None:
     model = cascade()
     images, points = batch()
     outputs = model.train()(images)
@@ -122,7 +123,7 @@ def test_the_gallery_shows_leaves_around_the_mean_place_of_their_landmark() -> N
         expected = outputs.shapes[1][:, landmark].mean(dim=0) + held
         torch.testing.assert_close(torch.from_numpy(picture.points[0]), expected.detach())
         spread = covariance.diagonal().sqrt()
-        torch.testing.assert_close(torch.from_numpy(picture.spread[0]), spread)
+        torch.testing.assert_close(torch.from_numpy(picture.std[0]), spread)
 
 
 def test_hard_last_decides_in_the_last_stage_alone() -> None:

@@ -13,6 +13,7 @@ from drf.config import RunConfig
 from drf.data.packs import Pack
 from drf.errors import UsageError
 from drf.forest import memory
+from drf.markup import IBUG68
 from drf.models.base import Sample
 from drf.models.gaussian_forest import GaussianForest
 from drf.pictures import LEAVES
@@ -50,7 +51,7 @@ def sample(n: int = 64, points: int = 68) -> Sample:
 
 
 def started(**changes: object) -> GaussianForest:
-    model = registry.build(tiny(**changes))
+    model = registry.build(tiny(**changes), IBUG68)
     assert isinstance(model, GaussianForest)
     model.start(sample(points=model.spec.n_points))
     return model
@@ -98,7 +99,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
     listeners = [Listener(), Listener()]
 
     def trainer(folder: str, listener: Listener) -> Trainer:
-        return Trainer(config, registry.build(config), *packs, tmp_path / folder, listener)
+        return Trainer(config, registry.build(config, IBUG68), *packs, tmp_path / folder, listener)
 
     def stop(epoch: int) -> None:
         if epoch == 1:
@@ -195,19 +196,19 @@ def test_the_gallery_shows_the_fullest_leaves_of_the_first_trees() -> None:
         assert shown.title == "whole face"
         assert shown.points == pytest.approx(model.space.shapes(mean).numpy(), abs=1e-6)
         assert shown.share == pytest.approx(float(p[shown.tree, shown.leaf]), rel=1e-4)
-        assert (shown.spread > 0).all()
+        assert (shown.std > 0).all()
         assert shown.landmarks == tuple(range(68))
 
 
 def test_what_cannot_be_built_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"24 principal components, not model\.dims = 30"):
-        registry.build(tiny(data__points="eyes", model__dims=30))
+        registry.build(tiny(data__landmarks="eyes", model__dims=30), IBUG68)
     for key, value in (("tree_depth", 0), ("tree_depth", 20), ("dims", 1), ("dims", 41)):
         with pytest.raises(UsageError, match=rf"model\.{key} takes a value in"):
             tiny(**{f"model__{key}": value})
     monkeypatch.setattr(memory, "_free", lambda: 2**30)
     with pytest.raises(UsageError, match=r"256 trees of 4096 Gaussian leaves .* GiB"):
-        registry.build(tiny(model__trees=256, model__tree_depth=12, model__dims=40))
+        registry.build(tiny(model__trees=256, model__tree_depth=12, model__dims=40), IBUG68)
 
 
 def test_the_way_up_is_not_learned_and_deep_is_the_deep_map() -> None:

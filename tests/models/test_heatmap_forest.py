@@ -18,6 +18,7 @@ from drf import checkpoint, registry, shapes
 from drf.config import RunConfig, from_flat
 from drf.errors import UsageError
 from drf.forest import leaf_updates
+from drf.markup import IBUG68
 from drf.models.base import Sample
 from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
 
@@ -42,7 +43,7 @@ def configured(**changes: object) -> RunConfig:
 
 
 def built(**changes: object) -> HeatmapForest:
-    model = registry.build(configured(**changes))
+    model = registry.build(configured(**changes), IBUG68)
     assert isinstance(model, HeatmapForest)
     return model
 
@@ -201,7 +202,7 @@ def test_readings_of_leaves_that_hold_nothing() -> None:
     images, points = batch()
     readings = model.diagnostics([model(images[:4]), model(images[4:])], points)
     window = SIZE * 2 * 0.4
-    assert readings["spread_px"] == pytest.approx(window / math.sqrt(2 * math.pi * math.e))
+    assert readings["std_px"] == pytest.approx(window / math.sqrt(2 * math.pi * math.e))
     apart = (model.mean - points).norm(dim=-1).mean() * SIZE
     assert readings["l1_px"] == pytest.approx(float(apart), rel=1e-5)
     assert readings["soft_hard_gap_px"] == pytest.approx(0, abs=1e-4)
@@ -236,7 +237,7 @@ def test_groups_follow_from_the_faces_and_are_saved_with_the_weights(tmp_path: P
     assert not np.array_equal(pool_of, built(pool="group", groups=2).forest.pools.pool_of.numpy())
     path = tmp_path / checkpoint.BEST
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    checkpoint.save(path, tensors, checkpoint.describe(configured(pool="group", groups=2)))
+    checkpoint.save(path, tensors, checkpoint.describe(configured(pool="group", groups=2), IBUG68))
     loaded, _ = checkpoint.load_model(path)
     images, _ = batch()
     with torch.no_grad():

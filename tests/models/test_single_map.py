@@ -6,6 +6,7 @@ import torch
 from drf import registry
 from drf.config import from_flat
 from drf.errors import UsageError
+from drf.markup import IBUG68
 from drf.models.base import Sample
 from drf.models.single_map import SingleMapConfig, SingleMapForest
 
@@ -24,7 +25,7 @@ SMALL = {
 
 def small(**changes: object) -> SingleMapForest:
     flat = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
-    model = registry.build(from_flat("heatmap-forest-single-map", SingleMapConfig, flat))
+    model = registry.build(from_flat("heatmap-forest-single-map", SingleMapConfig, flat), IBUG68)
     assert isinstance(model, SingleMapForest)
     return model
 
@@ -101,7 +102,7 @@ def test_it_tells_faces_apart() -> None:
     assert error < 0.35 * blind
 
 
-def test_instruments_by_hand() -> None:
+def test_diagnostics_by_hand() -> None:
     model = started(small(model__trees=1, model__tree_depth=2)).eval()
     truth = faces(5, seed=2)
     images = torch.rand(5, 3, 64, 64)
@@ -134,7 +135,7 @@ def test_the_gallery_shows_maps_with_the_landmarks_found_in_them() -> None:
     for picture in pictures:
         assert picture.landmarks == tuple(range(36, 48))
         assert abs(picture.points - truth[0].numpy()).max() < 1.5 * cell
-        assert 0.2 * cell < picture.spread.min() <= picture.spread.max() < 1.5 * cell
+        assert 0.2 * cell < picture.std.min() <= picture.std.max() < 1.5 * cell
         assert picture.distribution is not None
         assert picture.distribution.shape == (24, 24)
 

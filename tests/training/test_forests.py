@@ -50,7 +50,7 @@ def forest(preset: str = "heatmap-forest", **changes: object) -> RunConfig:
     "changes",
     [
         {"preset": "cascade-forest", "stages": 2},
-        {"statistics": "stepwise", "pool": "group", "data__points": "all"},
+        {"statistics": "stepwise", "pool": "group", "data__landmarks": "all"},
         {"statistics": "round", "cnn_steps": 2, "leaf_iterations": 3},
         {"tree_update": "sequential", "target": "mean"},
         {"leaf_update": "ridge", "pool": "shared"},
@@ -86,7 +86,7 @@ def test_a_resumed_forest_equals_the_uninterrupted_one(
 
 @pytest.mark.parametrize("target", ["current", "mean"])
 def test_a_forest_beats_the_mean_shape(make: Make, tmp_path: Path, target: str) -> None:
-    mean_shape = forest("mean-shape", data__points="eyes")
+    mean_shape = forest("mean-shape", data__landmarks="eyes")
     floor = make(mean_shape, folder=tmp_path / "floor").run().best_val_nme
     listener = Listener()
     plan = {"training__epochs": 12, "training__batch_size": 8}
@@ -96,9 +96,9 @@ def test_a_forest_beats_the_mean_shape(make: Make, tmp_path: Path, target: str) 
     assert outcome.best_val_nme < 0.7 * floor
     first, last = listener.epochs[0][1], listener.epochs[-1][1]
     assert last["excess_ce"] < first["excess_ce"]
-    assert last["spread_px"] < first["spread_px"]
+    assert last["std_px"] < first["std_px"]
     assert last["steepness"] > first["steepness"]
-    assert last["prediction_spread"] > 0.5
+    assert last["prediction_std_ratio"] > 0.5
 
 
 def split_gradient(make: Make, folder: Path, **changes: object) -> float:

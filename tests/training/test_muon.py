@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from drf.models.base import Frame
+from drf.markup import IBUG68
+from drf.models.base import InputSpec
 from drf.models.hourglass import Hourglass, HourglassConfig
 from drf.training.optimiser import COEFFICIENTS, STEPS, Muon, Optimisers, orthogonal
 
@@ -61,7 +62,7 @@ def test_a_step_by_its_formula(layout):
 
 def optimisers(kind):
     config = HourglassConfig(width=16, depth=1, growth=8)
-    model = Hourglass(config, Frame(32)).place("cpu")
+    model = Hourglass(config, InputSpec(32, IBUG68)).place("cpu")
     return model, Optimisers(model, kind, 0.01)
 
 
