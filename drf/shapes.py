@@ -11,9 +11,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from drf import geometry
 from drf.errors import UsageError
+
+
+def complete(faces: Tensor) -> Tensor:
+    """Return faces (n, K, 2) with missing landmarks (NaN) filled in; those that are whole as they
+    are.
+
+    A missing landmark comes from the mean shape (of each landmark over the faces that have it),
+    brought by a similarity to the landmarks that the face has: the mean shape itself where these
+    are fewer than two.
+    """
+    missing = faces.isnan().any(dim=-1).cpu().numpy()
+    if not missing.any():
+        return faces
+    result = faces.cpu().double().numpy().copy()
+    known = ~missing[..., None]
+    count = known.sum(axis=0)
+    total = np.where(known, result, 0.0).sum(axis=0)
+    mean = total / np.maximum(count, 1)
+    mean = np.where(count > 0, mean, total.sum(axis=0) / max(1, count.sum()))
+    for face, absent in zip(result, missing, strict=True):
+        there = ~absent
+        if not absent.any():
+            continue
+        placed = mean
+        if len(np.unique(mean[there], axis=0)) > 1:
+            (to_face,) = similarities(mean[None, there], face[None, there])
+            placed = geometry.apply(to_face[None], mean[None])[0]
+        face[absent] = placed[absent]
+    return torch.from_numpy(result).to(faces)
 
 
 def similarities(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ from drf.forest.codes import TreeCodes, turns
 from drf.forest.gates import Annealing, RawGates, SplitGates, steepness
 from drf.forest.label_leaves import ALL, LabelLeaves
 from drf.forest.pools import Pools
-from drf.forest.routing import balance, hard_leaves, log_routing, probabilities
+from drf.forest.routing import balance, hard_leaves, log_routing, mean_where, probabilities
 
 ROWS_PER_LEAF = 64
 """From how many labels the codes and the first leaves are made: more would only take longer."""
@@ -203,7 +203,10 @@ class LabelForest(nn.Module):
     def loss(
         self, routed: Routed, labels: Tensor, rows: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its parts: labels (B, R, H, C), rows (B, R, D) as in `start`."""
+        """Return the loss and its parts: labels (B, R, H, C), rows (B, R, D) as in `start`.
+
+        A label that is 0 everywhere counts nowhere, nor does a row with NaN.
+        """
         predictions = routed.predictions[:, :, self._learning]
         if self.config.tree_update == "averaged":
             predictions = predictions.mean(dim=2, keepdim=True)
@@ -212,7 +215,8 @@ class LabelForest(nn.Module):
         if self._warming:
             codes = self.codes(self.pools.rows(rows)).unsqueeze(-1)
             log_p = self.pools.rows(routed.log_p).gather(-1, codes)
-            parts["codes"] = -self.pools.landmarks(log_p).mean()  # repeated rows count once
+            known = ~rows.isnan().any(dim=-1)  # by landmark: repeated rows count once
+            parts["codes"] = -mean_where(self.pools.landmarks(log_p), known)
             total = total + parts["codes"]
         if self.config.balance:
             information = balance(routed.log_p).information.mean()

@@ -161,9 +161,11 @@ class LabelLeaves(nn.Module):
         q, mass = self.q[:, trees], self.mass[:, trees]
         with torch.autocast(routing.device.type, enabled=False):
             sums = bounding_sums(routing[:, :, trees], q, labels, predictions[:, :, trees])
-        rows = (labels.sum(dim=(1, 2, 3)) / labels.shape[2]).clamp(min=1).view(-1, 1, 1, 1, 1)
+        rows = (labels.sum(dim=(1, 2, 3)) / labels.shape[2]).view(-1, 1, 1, 1, 1)
         eta = stepwise.rate(self.steps)
-        statistics = torch.lerp(q * mass.unsqueeze(-1), sums / rows, eta.to(sums.dtype))
+        held = q * mass.unsqueeze(-1)
+        batch = torch.where(rows > 0, sums / rows.clamp(min=1), held)  # nothing known, no change
+        statistics = torch.lerp(held, batch, eta.to(sums.dtype))
         total = statistics.sum(dim=-1, keepdim=True)
         q.copy_(torch.where(total > STARVED, _floored(statistics), q))
         mass.copy_(total.squeeze(-1))

@@ -123,7 +123,7 @@ class RidgeLabelLeaves(nn.Module):
         self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
     ) -> None:
         kept = self.q.clone()
-        self.sets.update(*self._flat(routing, labels))
+        self.sets.update(*self._flat(routing, _completed(labels, predictions)))
         self.sets.refit()
         kept[:, trees] = self.q[:, trees]
         self.q.copy_(kept)
@@ -139,8 +139,9 @@ class RidgeLabelLeaves(nn.Module):
     ) -> None:
         """Solve over all batches together; least squares need no iterations."""
         kept = self.q.clone()
-        routing, labels = (torch.cat(parts, dim=1) for parts in zip(*batches, strict=True))
-        self.sets.fit(*self._flat(routing, labels))
+        routing = torch.cat([p for p, _ in batches], dim=1)
+        known = [_completed(y, label_leaves.predict(p, self.q)) for p, y in batches]
+        self.sets.fit(*self._flat(routing, torch.cat(known, dim=1)))
         kept[:, trees] = self.q[:, trees]
         self.q.copy_(kept)
 
@@ -153,6 +154,15 @@ class RidgeLabelLeaves(nn.Module):
         p = (routing * weight[..., None]).transpose(1, 2).flatten(0, 1)
         y = (labels.flatten(2) * weight).repeat_interleave(self.shape[1], dim=0)
         return p, y
+
+
+def _completed(labels: Tensor, predictions: Tensor) -> Tensor:
+    """Return labels (G, N, H, C) with what leaves predict, (G, N, T, H, C), in the place of the
+    heads that a row lacks (a missing landmark of a whole face): so they change no leaf. Rows that
+    have no label at all keep none."""
+    mass = labels.sum(dim=-1, keepdim=True)
+    lacking = (mass == 0) & (mass.sum(dim=-2, keepdim=True) > 0)
+    return torch.where(lacking, predictions.mean(dim=2), labels)
 
 
 def numbers(update: Update, pools: int, trees: int, leaves: int, heads: int, cells: int) -> int:

@@ -169,6 +169,13 @@ def top_leaves(log_p: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return best - best.logsumexp(dim=-1, keepdim=True), leaf
 
 
+def mean_where(values: Tensor, known: Tensor) -> Tensor:
+    """Return the mean of values over the rows that are known: (B, R, ...), (B, R) bool -> ()."""
+    known = known.view(*known.shape, *[1] * (values.ndim - known.ndim))
+    count = known.sum() * (values[0, 0].numel())
+    return torch.where(known, values, 0.0).sum() / count.clamp(min=1)
+
+
 @dataclass(frozen=True)
 class Balance:
     """How evenly and how decidedly rows spread over leaves; one value per tree, entropies in nats.

@@ -27,7 +27,15 @@ from drf.config import Range
 from drf.forest import memory, stepwise
 from drf.forest.codes import TreeCodes, turns
 from drf.forest.gates import Annealing, SplitGates, steepness
-from drf.forest.routing import balance, hard_leaves, log_routing, probabilities, shares, top_leaves
+from drf.forest.routing import (
+    balance,
+    hard_leaves,
+    log_routing,
+    mean_where,
+    probabilities,
+    shares,
+    top_leaves,
+)
 
 EMPTY = 1e-6
 """Share of the rows that a leaf is taken to have at least when its covariance is read."""
@@ -182,21 +190,28 @@ class VectorForest(nn.Module):
 
     def loss(self, routed: Routed, rows: Tensor) -> dict[str, Tensor]:
         """Return the parts of the loss beyond that of the vectors: in the warm-up, of the routing
-        against the codes of vectors (B, R, D)."""
+        against the codes of vectors (B, R, D). A row with NaN counts nowhere."""
         if not self._warming:
             return {}
         codes = self.codes(rows.transpose(0, 1)).transpose(0, 1)
-        return {"codes": -routed.log_p.gather(-1, codes.unsqueeze(-1)).mean()}
+        log_p = routed.log_p.gather(-1, codes.unsqueeze(-1))
+        return {"codes": -mean_where(log_p, ~rows.isnan().any(dim=-1))}
 
     @torch.no_grad()
     def leaf_step(self, routed: Routed, errors: Tensor) -> None:
-        """Take the errors of a batch, (B, R, D), into the covariances."""
+        """Take the errors of a batch, (B, R, D), into the covariances. An error with NaN counts
+        nowhere, and a route without any other keeps what it has."""
         assert isinstance(routed.p, Tensor), "leaves learn from soft routing"
-        rows = routed.p.flatten(2).transpose(0, 1)  # (R, B, T L)
+        known = ~errors.isnan().any(dim=-1)
+        weight = known.to(routed.p.dtype).T[..., None]  # (R, B, 1), 0 or 1
+        count = weight.sum(dim=1, keepdim=True)  # (R, 1, 1)
+        rows = routed.p.flatten(2).transpose(0, 1) * weight  # (R, B, T L)
+        errors = torch.where(known[..., None], errors, 0.0)
         eta = stepwise.rate(self.steps).to(rows.dtype)
-        moments = rows.mT @ _outer(errors.transpose(0, 1)) / len(errors)
-        self.moments.lerp_(moments, eta)
-        self.mass.lerp_(rows.mean(dim=1), eta)
+        moments = rows.mT @ _outer(errors.transpose(0, 1)) / count.clamp(min=1)
+        mass = rows.sum(dim=1, keepdim=True) / count.clamp(min=1)
+        self.moments.lerp_(torch.where(count > 0, moments, self.moments), eta)
+        self.mass.lerp_(torch.where(count > 0, mass, self.mass[:, None]).squeeze(1), eta)
         self.steps += 1
 
     @torch.no_grad()

@@ -44,7 +44,7 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a model sees of the training data before its first step.
+    """What a model sees of the training data before its first step. A missing landmark is NaN.
 
     faces   (n, K, 2) float32 unit box: all training faces, as they are
     drawn   (m, K, 2) float32 unit box: augmented faces, as the steps will draw them, m >= n
@@ -55,14 +55,50 @@ class Sample:
     drawn: Tensor
     images: Tensor
 
+    @property
+    def mean(self) -> Tensor:
+        """The mean place of each landmark over the faces that have it, (K, 2); the centre of the
+        box where none has."""
+        count = present(self.faces).sum(dim=0)[:, None]
+        total = torch.where(self.faces.isnan(), 0.0, self.faces).sum(dim=0)
+        return torch.where(count > 0, total / count.clamp(min=1), 0.5)
+
+
+def present(points: Tensor) -> Tensor:
+    """Return which landmarks have coordinates: (..., K, 2) -> (..., K) bool."""
+    return ~points.isnan().any(dim=-1)
+
+
+def filled(points: Tensor, shape: Tensor) -> Tensor:
+    """Return points with missing ones where a shape has them: (..., K, 2), (K, 2) -> (..., K, 2).
+
+    For what needs whole shapes as a code; a loss in coordinates leaves missing landmarks out.
+    """
+    return torch.where(points.isnan(), shape, points)
+
+
+def mean_l1(predicted: Tensor, points: Tensor) -> Tensor:
+    """Return the mean of |predicted - points| over the coordinates of the landmarks that are not
+    missing: (B, K, 2) twice, the second with NaN -> ()."""
+    error = torch.where(points.isnan(), 0.0, predicted - points).abs().sum()
+    return error / (2 * present(points).sum()).clamp(min=1)
+
+
+def mean_distance(predicted: Tensor, points: Tensor) -> Tensor:
+    """Return the mean distance of predicted from true landmarks that are not missing, as
+    `mean_l1`."""
+    distance = torch.where(points.isnan(), 0.0, predicted - points).norm(dim=-1).sum()
+    return distance / present(points).sum().clamp(min=1)
+
 
 class LandmarkModel(nn.Module, ABC):
     """A network from face crops to K landmarks in the unit box (0..1 over it, x right, y down).
 
     The loop calls `start` once; on each batch `set_progress`, forward, loss, the optimiser's step
     and `leaf_step`; after each epoch `finish_epoch`. Evaluation calls forward and points. What
-    forward returns is the family's own business. A backbone that other runs may start from
-    (--init-from) is the attribute `backbone`.
+    forward returns is the family's own business. Points that a model is given may hold missing
+    landmarks (NaN): they count in no loss, no gradient and no leaf. A backbone that other runs may
+    start from (--init-from) is the attribute `backbone`.
     """
 
     covariance_scale: float = 1.0

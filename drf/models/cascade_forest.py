@@ -26,7 +26,7 @@ from drf.forest import gallery
 from drf.forest.vector_forest import Inference, Routed, VectorForest, VectorForestConfig
 from drf.models import backbones
 from drf.models.backbones import Backbone, Features
-from drf.models.base import InputSpec, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample, filled, mean_distance, mean_l1
 from drf.models.coarse import CoarseMaps
 from drf.models.exchange import Exchange
 from drf.models.local import LocalFeatures
@@ -134,7 +134,7 @@ class CascadeForest(LandmarkModel):
 
     @torch.no_grad()
     def start(self, sample: Sample) -> None:
-        features, drawn = self.backbone(sample.images), sample.drawn
+        features, drawn = self.backbone(sample.images), filled(sample.drawn, sample.mean)
         for number, stage in enumerate(self._stages):
             if isinstance(stage.head, VectorForest):
                 error = torch.randn_like(drawn) * FIRST_ERROR / 2**number
@@ -162,7 +162,7 @@ class CascadeForest(LandmarkModel):
         parts = {"coarse": self.coarse.loss(outputs.coarse, points)}
         total = parts["coarse"]
         for stage, shape in enumerate(outputs.shapes[1:], start=1):
-            error = (shape - points).abs().mean() * self.spec.input_size
+            error = mean_l1(shape, points) * self.spec.input_size
             parts[f"stage{stage}"] = error
             total = total + self.config.coordinate * error
         for stage, (forest, routed) in enumerate(zip(self._forests, outputs.routed, strict=True)):
@@ -196,7 +196,7 @@ class CascadeForest(LandmarkModel):
         size = self.spec.input_size
         names = ["coarse_px", *(f"stage{s}_px" for s in range(1, self.config.stages + 1))]
         readings = {
-            name: size * float((torch.cat(shapes) - points).norm(dim=-1).mean())
+            name: size * float(mean_distance(torch.cat(shapes), points))
             for name, shapes in zip(
                 names, zip(*(o.shapes for o in outputs), strict=True), strict=True
             )
@@ -206,7 +206,7 @@ class CascadeForest(LandmarkModel):
             return readings
         forest = self._forests[-1]
         hard = torch.cat([o.shapes[-2] + forest.hard(o.routed[-1]) for o in outputs])
-        gap = size * float((hard - points).norm(dim=-1).mean()) - readings["l1_px"]
+        gap = size * float(mean_distance(hard, points)) - readings["l1_px"]
         leaves = forest.values.unflatten(1, (self.config.trees, -1)).flatten(0, 1) * UNIT
         apart = torch.stack([torch.pdist(tree).mean() for tree in leaves]).mean()
         return (

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from drf.config import Range
-from drf.models.base import InputSpec, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample, mean_distance
 from drf.models.cascade_forest import CascadeForest, CascadeForestConfig, Outputs
 from drf.pictures import LeafPicture
 
@@ -95,7 +95,7 @@ class Committee(LandmarkModel):
         each = torch.cat([self._each(batch) for batch in outputs], dim=1)
         mean, size = each.mean(dim=0), self.spec.input_size
         return means | {
-            "l1_px": size * float((mean - points).norm(dim=-1).mean()),
+            "l1_px": size * float(mean_distance(mean, points)),
             "members_px": size * float((each - mean).norm(dim=-1).mean()),
         }
 

@@ -20,12 +20,13 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
+from drf import shapes
 from drf.config import Range
 from drf.forest.gallery import most_used_leaves
 from drf.forest.mixture_forest import MixtureForest, MixtureForestConfig, Routed, joined
 from drf.models import backbones
 from drf.models.backbones import Summary
-from drf.models.base import InputSpec, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample, mean_distance, mean_l1
 from drf.models.coarse import CoarseMaps
 from drf.models.local import LocalFeatures
 from drf.models.shape_space import ShapeSpace
@@ -95,7 +96,7 @@ class GaussianForest(LandmarkModel):
 
     @torch.no_grad()
     def start(self, sample: Sample) -> None:
-        drawn, n = sample.drawn, len(sample.images)
+        drawn, n = shapes.complete(sample.drawn), len(sample.images)
         centres = torch.zeros_like(drawn)
         if self.coarse:  # where the maps will err is not known yet: they take one face for another
             centres = drawn - REMAINDER * (drawn - drawn.roll(1, dims=0))
@@ -118,7 +119,7 @@ class GaussianForest(LandmarkModel):
         y = self.space.coefficients(points - outputs.centres)
         total, parts = self.forest.loss(outputs.routed, y)
         if self.config.coordinate and self.config.schedule != "sequential":
-            error = (self._points(outputs, hard=False) - points).abs().mean()
+            error = mean_l1(self._points(outputs, hard=False), points)
             parts["coordinate"] = error * self.spec.input_size
             total = total + self.config.coordinate * parts["coordinate"]
         if self.coarse is not None and outputs.coarse is not None:
@@ -144,7 +145,7 @@ class GaussianForest(LandmarkModel):
         over landmarks), all in pixels of the input."""
         size, together = self.spec.input_size, _joined(outputs)
         soft, hard = (
-            size * float((self._points(together, hard=hard) - points).norm(dim=-1).mean())
+            size * float(mean_distance(self._points(together, hard=hard), points))
             for hard in (False, True)
         )
         y = self.space.coefficients(points - together.centres)

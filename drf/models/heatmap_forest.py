@@ -27,7 +27,15 @@ from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.forest.labels import LabelGrid, LeafKind
 from drf.models import backbones, leaf_pictures
 from drf.models.backbones import Backbone, Features, Summary
-from drf.models.base import InputSpec, LandmarkModel, Sample
+from drf.models.base import (
+    InputSpec,
+    LandmarkModel,
+    Sample,
+    filled,
+    mean_distance,
+    mean_l1,
+    present,
+)
 from drf.models.coarse import CoarseMaps
 from drf.models.local import LocalFeatures
 from drf.pictures import LeafPicture
@@ -58,7 +66,7 @@ class HeatmapForestConfig(LabelForestConfig):
     sigma: Annotated[float, Range(0.2, 16)] = 1.0
     mask: Annotated[float, Range(0, 0.99)] = 0.0
     pool: Literal["landmark", "group", "shared", "face"] = "landmark"
-    groups: Annotated[int, Range(1, 68)] = 8
+    groups: Annotated[int, Range(1, 1000)] = 8
     coordinate: Annotated[float, Range(0, 100)] = 1.0
 
 
@@ -108,22 +116,22 @@ class HeatmapForest(LandmarkModel):
 
     @torch.no_grad()
     def start(self, sample: Sample) -> None:
-        self.mean.copy_(sample.faces.mean(dim=0))
+        self.mean.copy_(sample.mean)
         if self.config.pool == "group":
-            faces = sample.faces.cpu().double().numpy()
+            faces = shapes.complete(sample.faces).cpu().double().numpy()
             self.forest.pools.assign(shapes.correlation_groups(faces, self.config.groups))
         features = self.backbone(sample.images)
         drawn = sample.drawn[: max(self.forest.enough_faces(), len(sample.images))]
+        whole = filled(drawn, self.mean)
         if self.config.target == "current":
             # Where the coarse maps will err is not known yet: a normal error that the window holds.
-            centres = drawn + torch.randn_like(drawn) * (self.config.reach / 2.5)
+            centres = whole + torch.randn_like(drawn) * (self.config.reach / 2.5)
         else:
             centres = self._centres(len(drawn))
         seen = self._look(features, centres[: len(sample.images)])
-        offsets = drawn - centres
         numbers = self.spec.n_points * self.grid.heads * self.grid.cells
-        labelled = offsets[: max(1, START_BYTES // (4 * numbers))]
-        self.forest.start(seen, self._labels(labelled), self._rows(offsets))
+        labelled = (drawn - centres)[: max(1, START_BYTES // (4 * numbers))]
+        self.forest.start(seen, self._labels(labelled), self._rows(whole, centres))
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
@@ -135,10 +143,11 @@ class HeatmapForest(LandmarkModel):
         return Outputs(self.forest(self._look(features, centres)), centres, coarse)
 
     def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        offsets = points - outputs.centres
-        total, parts = self.forest.loss(outputs.routed, self._labels(offsets), self._rows(offsets))
+        labels = self._labels(points - outputs.centres)
+        rows = self._rows(points, outputs.centres)
+        total, parts = self.forest.loss(outputs.routed, labels, rows)
         if self.config.coordinate:
-            error = (self.points(outputs) - points).abs().mean() / self.grid.cell
+            error = mean_l1(self.points(outputs), points) / self.grid.cell
             parts["coordinate"] = error
             total = total + self.config.coordinate * error
         if self.coarse is not None and outputs.coarse is not None:
@@ -166,13 +175,13 @@ class HeatmapForest(LandmarkModel):
         size, rows = self.spec.input_size, points.split([len(o.centres) for o in outputs])
         excess, soft, hard, entropy = (torch.zeros((), dtype=torch.float64) for _ in range(4))
         for output, truth in zip(outputs, rows, strict=True):
-            share = len(truth) / len(points)
+            share = int(present(truth).sum()) / max(1, int(present(points).sum()))
             labels = self._labels(truth - output.centres)
             excess += share * self.forest.excess(output.routed, labels).cpu()
             entropy += share * label_leaves.entropy(labels).cpu()
             hard_points = self._decode(output, self.forest.hard(output.routed))
-            soft += share * (self.points(output) - truth).norm(dim=-1).mean().cpu()
-            hard += share * (hard_points - truth).norm(dim=-1).mean().cpu()
+            soft += share * mean_distance(self.points(output), truth).cpu()
+            hard += share * mean_distance(hard_points, truth).cpu()
         places = self.grid.expectation(self._by_landmark(self.forest.leaves.q))
         return self.forest.diagnostics([o.routed for o in outputs]) | {
             "excess_ce": float(excess),
@@ -204,13 +213,16 @@ class HeatmapForest(LandmarkModel):
         return self.look(features.deep)
 
     def _labels(self, offsets: Tensor) -> Tensor:
-        """(B, K, 2) -> (B, R, H, C)."""
+        """(B, K, 2) -> (B, R, H, C), 0 for a missing landmark."""
         labels = self.grid.encode(offsets)
         return labels.flatten(1, 2).unsqueeze(1) if self.whole else labels
 
-    def _rows(self, offsets: Tensor) -> Tensor:
-        """(B, K, 2) -> (B, R, D), what the tree codes see."""
-        return offsets.flatten(1).unsqueeze(1) if self.whole else offsets
+    def _rows(self, points: Tensor, centres: Tensor) -> Tensor:
+        """(B, K, 2) twice -> (B, R, D), what the tree codes see; a whole face has its missing
+        landmarks in the mean shape."""
+        if not self.whole:
+            return points - centres
+        return (filled(points, self.mean) - centres).flatten(1).unsqueeze(1)
 
     def _by_landmark(self, distributions: Tensor) -> Tensor:
         """(..., H, C) of a route -> (..., M, heads, C), M landmarks: 1, or K of a whole face."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from drf.models.base import InputSpec, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample, mean_l1
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class MeanShape(LandmarkModel):
 
     @torch.no_grad()
     def start(self, sample: Sample) -> None:
-        self.shape.copy_(sample.faces.mean(dim=0))
+        self.shape.copy_(sample.mean)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.shape.expand(len(images), -1, -1)
 
     def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return (outputs - points).abs().mean(), {}
+        return mean_l1(outputs, points), {}
 
     def points(self, outputs: Tensor) -> Tensor:
         return outputs

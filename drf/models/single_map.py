@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from drf import peaks
+from drf import peaks, shapes
 from drf.config import Range
 from drf.forest import gallery
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
 from drf.models.backbones import Summary
-from drf.models.base import InputSpec, LandmarkModel, Sample
+from drf.models.base import InputSpec, LandmarkModel, Sample, filled, mean_distance, present
 from drf.pictures import MAP_SIDE, LeafPicture
 from drf.registration import ShapeRegistration
 
@@ -72,9 +72,9 @@ class SingleMapForest(LandmarkModel):
 
     @torch.no_grad()
     def start(self, sample: Sample) -> None:
-        self.shape.fit(sample.faces)
+        self.shape.fit(shapes.complete(sample.faces))
         features = self.summary(self.backbone(sample.images).deep)
-        self.forest.start(features, self._labels(sample.drawn), _rows(sample.drawn))
+        self.forest.start(features, self._labels(sample.drawn), self._rows(sample.drawn))
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
@@ -83,7 +83,7 @@ class SingleMapForest(LandmarkModel):
         return self.forest(self.summary(self.backbone(images).deep))
 
     def loss(self, outputs: Routed, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.forest.loss(outputs, self._labels(points), _rows(points))
+        return self.forest.loss(outputs, self._labels(points), self._rows(points))
 
     @torch.no_grad()
     def leaf_step(self, outputs: Routed, points: Tensor) -> None:
@@ -116,8 +116,13 @@ class SingleMapForest(LandmarkModel):
         return peaks.at_peaks(expected, found, self.config.reach)
 
     def _labels(self, points: Tensor) -> Tensor:
-        """(B, K, 2) -> (B, 1, 1, C): one route, one head."""
+        """(B, K, 2) -> (B, 1, 1, C): one route, one head; of the landmarks that are there."""
         return self.codec.encode_together(points).flatten(1)[:, None, None]
+
+    def _rows(self, points: Tensor) -> Tensor:
+        """(B, K, 2) -> (B, 1, 2 K), what the tree codes see: missing landmarks are in the mean
+        shape."""
+        return filled(points, self.shape.mean).flatten(1).unsqueeze(1)
 
     @torch.no_grad()
     def diagnostics(self, outputs: Sequence[Routed], points: Tensor) -> dict[str, float]:
@@ -128,15 +133,15 @@ class SingleMapForest(LandmarkModel):
         size, rows = self.spec.input_size, points.split([len(o.gates) for o in outputs])
         readings = dict.fromkeys(("excess_ce", "l1_px", "soft_hard_gap_px", "peaks"), 0.0)
         for output, truth in zip(outputs, rows, strict=True):
-            share = len(truth) / len(points)
+            share = int(present(truth).sum()) / max(1, int(present(points).sum()))
             maps = self.maps(self.forest.distributions(output))
-            soft = size * (self._decode(maps) - truth).norm(dim=-1).mean()
+            soft = size * mean_distance(self._decode(maps), truth)
             hard = self._decode(self.maps(self.forest.hard(output)))
             found = peaks.find_peaks(maps, self.config.radius, self.spec.n_points)
             values = {
                 "excess_ce": self.forest.excess(output, self._labels(truth)),
                 "l1_px": soft,
-                "soft_hard_gap_px": size * (hard - truth).norm(dim=-1).mean() - soft,
+                "soft_hard_gap_px": size * mean_distance(hard, truth) - soft,
                 "peaks": (found.heights > 0).sum(dim=1).float().mean(),
             }
             readings = {name: readings[name] + share * float(values[name]) for name in readings}
@@ -170,8 +175,3 @@ class SingleMapForest(LandmarkModel):
             )
             pictures.append(picture)
         return pictures
-
-
-def _rows(points: Tensor) -> Tensor:
-    """(B, K, 2) -> (B, 1, 2 K), what the tree codes see."""
-    return points.flatten(1).unsqueeze(1)
