@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drf.forest import stepwise
+from drf.forest.routing import stepwise_rate
 
 STARVED = 1e-6
 """Share of an even leaf's mass under which a leaf keeps its value instead of fitting noise."""
@@ -124,7 +124,7 @@ class GaussianLeaves(nn.Module):
         """Take one batch into the statistics: stepwise EM, S <- (1 - eta) S + eta * batch."""
         with torch.autocast(y.device.type, enabled=False):
             z = self.responsibilities(y, log_p)
-            self._merge(y, z, stepwise.rate(self.steps).to(y.dtype))
+            self._merge(y, z, stepwise_rate(self.steps).to(y.dtype))
         self.steps += 1
 
     @torch.no_grad()

@@ -26,12 +26,18 @@ from torch.nn import functional as F
 
 from drf.config import Range
 from drf.errors import UsageError
-from drf.forest import label_leaves, leaf_updates, memory
-from drf.forest.codes import TreeCodes, turns
-from drf.forest.gates import Annealing, RawGates, SplitGates, steepness
+from drf.forest import label_leaves, leaf_updates
+from drf.forest.gates import Annealing, RawGates, SplitGates, TreeCodes, steepness, turns
 from drf.forest.label_leaves import ALL, LabelLeaves
 from drf.forest.pools import Pools
-from drf.forest.routing import balance, hard_leaves, log_routing, mean_where, probabilities
+from drf.forest.routing import (
+    balance,
+    hard_leaves,
+    log_routing,
+    mean_where,
+    probabilities,
+    require_memory,
+)
 
 ROWS_PER_LEAF = 64
 """From how many labels the codes and the first leaves are made: more would only take longer."""
@@ -116,7 +122,7 @@ class LabelForest(nn.Module):
         shape = (len(groups), trees, leaves, *label)
         copies = 5  # of what gradients move: the value, its gradient, two moments, the average
         gates = copies * self.routes * trees * (leaves - 1) * features
-        memory.require(
+        require_memory(
             4 * (gates + leaf_updates.numbers(config.leaf_update, *shape)),
             f"{len(groups)} x {trees} trees of {leaves} leaves of {label[0] * label[1]} cells",
         )

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drf.forest import stepwise
+from drf.forest.routing import stepwise_rate
 
 FLOOR = 1e-9
 """Least share of a leaf's cell. Bounding multiplies: a cell at exactly 0 would stay there, and a
@@ -162,7 +162,7 @@ class LabelLeaves(nn.Module):
         with torch.autocast(routing.device.type, enabled=False):
             sums = bounding_sums(routing[:, :, trees], q, labels, predictions[:, :, trees])
         rows = (labels.sum(dim=(1, 2, 3)) / labels.shape[2]).view(-1, 1, 1, 1, 1)
-        eta = stepwise.rate(self.steps)
+        eta = stepwise_rate(self.steps)
         held = q * mass.unsqueeze(-1)
         batch = torch.where(rows > 0, sums / rows.clamp(min=1), held)  # nothing known, no change
         statistics = torch.lerp(held, batch, eta.to(sums.dtype))

@@ -26,10 +26,9 @@ from torch.nn import functional as F
 
 from drf import shapes
 from drf.config import Range
-from drf.forest import memory
 from drf.forest.gates import Annealing, SplitGates, steepness
 from drf.forest.gaussian_leaves import GaussianLeaves
-from drf.forest.routing import balance, hard_leaves, log_routing, probabilities
+from drf.forest.routing import balance, hard_leaves, log_routing, probabilities, require_memory
 
 ROWS_PER_LEAF = 64
 """From how many labels each tree's k-means and the first EM are made: more only take longer."""
@@ -95,7 +94,7 @@ class MixtureForest(nn.Module):
         super().__init__()
         self.config = config
         leaves = 2**config.tree_depth
-        memory.require(bytes_needed(config, features, dims), _recipe(config, dims))
+        require_memory(bytes_needed(config, features, dims), _recipe(config, dims))
         self.gates = SplitGates(features, config.trees, config.tree_depth)
         # Steps of Adam have a fixed size: on directions of length sqrt(F) they would turn slowly.
         with torch.no_grad():

@@ -24,16 +24,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drf.config import Range
-from drf.forest import memory, stepwise
-from drf.forest.codes import TreeCodes, turns
-from drf.forest.gates import Annealing, SplitGates, steepness
+from drf.forest.gates import Annealing, SplitGates, TreeCodes, steepness, turns
 from drf.forest.routing import (
     balance,
     hard_leaves,
     log_routing,
     mean_where,
     probabilities,
+    require_memory,
     shares,
+    stepwise_rate,
     top_leaves,
 )
 
@@ -106,7 +106,7 @@ class VectorForest(nn.Module):
         trees, leaves = config.trees, 2**config.tree_depth
         numbers = routes * trees * leaves * (features + dims + dims**2)
         copies = 5  # of what gradients move: the value, its gradient, two moments, the average
-        memory.require(4 * copies * numbers, f"{routes} x {trees} trees of {leaves} vectors")
+        require_memory(4 * copies * numbers, f"{routes} x {trees} trees of {leaves} vectors")
         self.gates = SplitGates(features, trees, config.tree_depth, sites=routes)
         self.codes = TreeCodes(routes, dims, trees, config.tree_depth)
         self.values = nn.Parameter(torch.zeros(routes, trees * leaves, dims))
@@ -207,7 +207,7 @@ class VectorForest(nn.Module):
         count = weight.sum(dim=1, keepdim=True)  # (R, 1, 1)
         rows = routed.p.flatten(2).transpose(0, 1) * weight  # (R, B, T L)
         errors = torch.where(known[..., None], errors, 0.0)
-        eta = stepwise.rate(self.steps).to(rows.dtype)
+        eta = stepwise_rate(self.steps).to(rows.dtype)
         moments = rows.mT @ _outer(errors.transpose(0, 1)) / count.clamp(min=1)
         mass = rows.sum(dim=1, keepdim=True) / count.clamp(min=1)
         self.moments.lerp_(torch.where(count > 0, moments, self.moments), eta)

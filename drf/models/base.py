@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -100,6 +100,9 @@ class LandmarkModel(nn.Module, ABC):
     landmarks (NaN): they count in no loss, no gradient and no leaf. A backbone that other runs may
     start from (--init-from) is the attribute `backbone`.
     """
+
+    Config: ClassVar[type]
+    """The dataclass of the family's options."""
 
     covariance_scale: float = 1.0
     """Factor on its covariances, calibrated after training: `drf.training.validation.calibrate`."""

@@ -22,15 +22,18 @@ import torch
 from torch import Tensor, nn
 
 from drf.config import Range
-from drf.forest import gallery
+from drf.forest.routing import most_used_leaves
 from drf.forest.vector_forest import Inference, Routed, VectorForest, VectorForestConfig
 from drf.models import backbones
 from drf.models.backbones import Backbone, Features
 from drf.models.base import InputSpec, LandmarkModel, Sample, filled, mean_distance, mean_l1
-from drf.models.coarse import CoarseMaps
-from drf.models.exchange import Exchange
-from drf.models.local import LocalFeatures
-from drf.models.local_mlp import LocalMlp, hidden_of_equal_cost
+from drf.models.landmark_heads import (
+    CoarseMaps,
+    Exchange,
+    LocalFeatures,
+    LocalMlp,
+    hidden_of_equal_cost,
+)
 from drf.pictures import LeafPicture
 
 UNIT = 0.1
@@ -106,6 +109,8 @@ class Stage(nn.Module):
 
 class CascadeForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
+
+    Config = CascadeForestConfig
 
     def __init__(self, config: CascadeForestConfig, spec: InputSpec) -> None:
         super().__init__(spec)
@@ -225,7 +230,7 @@ class CascadeForest(LandmarkModel):
         log_p = torch.cat([o.routed[-1].log_p for o in outputs])
         centre = torch.cat([o.shapes[-2] for o in outputs]).mean(dim=0).cpu()
         pictures = []
-        for shown in gallery.most_used_leaves(log_p, self.spec.displayed):
+        for shown in most_used_leaves(log_p, self.spec.displayed):
             vector, covariance = forest.leaf(shown.route, shown.tree, shown.leaf)
             std = covariance.diagonal().clamp(min=0).sqrt()
             pictures.append(

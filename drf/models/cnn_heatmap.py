@@ -39,6 +39,8 @@ class CnnHeatmap(LandmarkModel):
     Raises UsageError for an input size that the backbone does not divide.
     """
 
+    Config = CnnHeatmapConfig
+
     def __init__(self, config: CnnHeatmapConfig, spec: InputSpec) -> None:
         super().__init__(spec)
         self.codec = HeatmapCodec(config.map_size, config.sigma, config.radius)

@@ -33,6 +33,8 @@ class CommitteeConfig(CascadeForestConfig):
 class Committee(LandmarkModel):
     """See the module; what forward returns are the members' outputs."""
 
+    Config = CommitteeConfig
+
     def __init__(self, config: CommitteeConfig, spec: InputSpec) -> None:
         super().__init__(spec)
         self.members = nn.ModuleList([CascadeForest(config, spec) for _ in range(config.members)])

@@ -22,13 +22,12 @@ from torch import Tensor, nn
 
 from drf import shapes
 from drf.config import Range
-from drf.forest.gallery import most_used_leaves
 from drf.forest.mixture_forest import MixtureForest, MixtureForestConfig, Routed, joined
+from drf.forest.routing import most_used_leaves
 from drf.models import backbones
 from drf.models.backbones import Summary
 from drf.models.base import InputSpec, LandmarkModel, Sample, mean_distance, mean_l1
-from drf.models.coarse import CoarseMaps
-from drf.models.local import LocalFeatures
+from drf.models.landmark_heads import CoarseMaps, LocalFeatures
 from drf.models.shape_space import ShapeSpace
 from drf.pictures import LeafPicture
 
@@ -76,6 +75,8 @@ class Outputs:
 
 class GaussianForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
+
+    Config = GaussianForestConfig
 
     def __init__(self, config: GaussianForestConfig, spec: InputSpec) -> None:
         super().__init__(spec)

@@ -36,8 +36,7 @@ from drf.models.base import (
     mean_l1,
     present,
 )
-from drf.models.coarse import CoarseMaps
-from drf.models.local import LocalFeatures
+from drf.models.landmark_heads import CoarseMaps, LocalFeatures
 from drf.pictures import LeafPicture
 
 START_BYTES = 2**28
@@ -81,6 +80,8 @@ class Outputs:
 
 class HeatmapForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
+
+    Config = HeatmapForestConfig
 
     mean: Tensor
 

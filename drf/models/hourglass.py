@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from drf.config import Range
 from drf.heatmaps import HeatmapCodec
-from drf.models.backbones import HourglassEncoder, Stack
+from drf.models.backbones import HourglassEncoder, Stack, conv_bn_relu
 from drf.models.base import InputSpec, LandmarkModel
-from drf.models.blocks import conv_bn_relu
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class Hourglass(LandmarkModel):
 
     Raises UsageError for an input size that the halvings do not divide.
     """
+
+    Config = HourglassConfig
 
     def __init__(self, config: HourglassConfig, spec: InputSpec) -> None:
         super().__init__(spec)

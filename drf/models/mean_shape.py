@@ -18,6 +18,8 @@ class MeanShapeConfig:
 class MeanShape(LandmarkModel):
     """Predicts mean_i y_i in the unit box. A model that does not beat it has learned nothing."""
 
+    Config = MeanShapeConfig
+
     shape: Tensor
 
     def __init__(self, config: MeanShapeConfig, spec: InputSpec) -> None:

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from drf import peaks, shapes
 from drf.config import Range
-from drf.forest import gallery
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
+from drf.forest.routing import most_used_leaves
 from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
 from drf.models.backbones import Summary
@@ -53,6 +53,8 @@ class SingleMapConfig(LabelForestConfig):
 
 class SingleMapForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
+
+    Config = SingleMapConfig
 
     def __init__(self, config: SingleMapConfig, spec: InputSpec) -> None:
         super().__init__(spec)
@@ -155,7 +157,7 @@ class SingleMapForest(LandmarkModel):
     def gallery(self, outputs: Sequence[Routed], points: Tensor) -> list[LeafPicture]:
         """The most used leaves: each map, and where the shape model finds landmarks in it."""
         pictures = []
-        for shown in gallery.most_used_leaves(torch.cat([output.log_p for output in outputs]), [0]):
+        for shown in most_used_leaves(torch.cat([output.log_p for output in outputs]), [0]):
             held = self.forest.leaves.q[0, shown.tree, shown.leaf].clamp(min=0)  # (1, C)
             maps = self.maps(held)
             shape = self.shape(maps)

@@ -26,9 +26,7 @@ from drf.models.base import LandmarkModel
 from drf.pictures import FaceCrop, LeafGallery
 from drf.prediction import Predictor, face_crops
 from drf.training.batches import Batches
-from drf.training.ema import MovingAverage
-from drf.training.optimiser import Optimisers
-from drf.training.schedule import Schedule
+from drf.training.optimiser import MovingAverage, Optimisers, Schedule
 from drf.training.validation import calibrate, collapsed, leaf_gallery, validate, watched
 
 COLLAPSE_AFTER_SHARE, COLLAPSE_AFTER_STEPS = 0.3, 100

@@ -11,12 +11,12 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import pytest
+from drf.landmarks import FLIP, GROUPS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drf.data.synthetic import SUBSETS, face_points, render_face
 from drf.errors import NotFoundError
-from drf.landmarks import FLIP, GROUPS
 
 OCULAR = (36, 45)
 

@@ -7,13 +7,20 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+from drf.landmarks import FLIP
 
 from drf.data.synthetic import render_face
-from drf.data.synthetic.camera import Camera, Pose
-from drf.data.synthetic.head import Head, draw_head, frontal_points, head_model, surface
+from drf.data.synthetic.head import (
+    Camera,
+    Head,
+    Pose,
+    draw_head,
+    frontal_points,
+    head_model,
+    surface,
+)
 from drf.data.synthetic.raster import normals, rasterise
 from drf.data.synthetic.sculpt import EXTENT, ORIGIN_Y, average_head, canonical_axis, to_canonical
-from drf.landmarks import FLIP
 
 FRONTAL = Pose(yaw=0, pitch=0, roll=0, distance=8, box_side=160, centre=(127.5, 127.5))
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from drf.forest.codes import TreeCodes, turns
-from drf.forest.gates import SplitGates
+from drf.forest.gates import SplitGates, TreeCodes, turns
 from drf.forest.routing import hard_leaves
 
 POOLS, DIMS, TREES = 3, 2, 4

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from drf.errors import UsageError
-from drf.forest import memory
+from drf.forest import routing
 from drf.forest.label_forest import LabelForest, Routed
 from drf.forest.label_leaves import LabelLeaves
 from drf.forest.leaf_updates import GradientLeaves, RidgeLabelLeaves, Update
@@ -162,7 +162,7 @@ def test_leaves_beyond_memory_are_refused_before_they_are_made(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], cells: int, leaves: str
 ) -> None:
     """Maps, the normal equations of least squares, the weights of gates: each may be too much."""
-    monkeypatch.setattr(memory, "_free", lambda: 2**27)
+    monkeypatch.setattr(routing, "_free", lambda: 2**27)
 
     def made(*_: object, **__: object) -> None:
         raise AssertionError("something was made")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from drf.errors import UsageError
-from drf.forest import memory
+from drf.forest import routing
 from drf.forest.mixture_forest import (
     RECENT,
     MixtureForest,
@@ -236,8 +236,8 @@ def test_leaves_beyond_memory_are_refused_with_the_bytes_they_need(
     config = replace(SMALL, trees=4, tree_depth=5)
     needed = bytes_needed(config, 16, 40)
     assert needed > 4 * 4 * 32 * 40 * 40 * 4  # two covariances, two factors, with the average
-    monkeypatch.setattr(memory, "_free", lambda: needed)
+    monkeypatch.setattr(routing, "_free", lambda: needed)
     MixtureForest(config, 16, 40)
-    monkeypatch.setattr(memory, "_free", lambda: needed - 1)
+    monkeypatch.setattr(routing, "_free", lambda: needed - 1)
     with pytest.raises(UsageError, match=rf"4 trees of 32 Gaussian leaves .*\({needed:,} bytes\)"):
         MixtureForest(config, 16, 40)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from drf.errors import UsageError
-from drf.forest import memory
+from drf.forest import routing
 from drf.forest.vector_forest import VectorForest, VectorForestConfig
 
 R, F, D = 3, 5, 2
@@ -152,6 +152,6 @@ def test_only_the_warm_up_learns_codes() -> None:
 def test_leaves_that_do_not_fit_are_refused_with_their_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(memory, "_free", lambda: 1000)
+    monkeypatch.setattr(routing, "_free", lambda: 1000)
     with pytest.raises(UsageError, match=r"vectors need .* bytes"):
         VectorForest(VectorForestConfig(), F, R, D, 0.1)

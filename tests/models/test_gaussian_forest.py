@@ -12,7 +12,7 @@ from drf import checkpoint, registry
 from drf.config import RunConfig
 from drf.data.packs import Pack
 from drf.errors import UsageError
-from drf.forest import memory
+from drf.forest import routing
 from drf.markup import IBUG68
 from drf.models.base import Sample
 from drf.models.gaussian_forest import GaussianForest
@@ -206,7 +206,7 @@ def test_what_cannot_be_built_is_refused_before_any_work(monkeypatch: pytest.Mon
     for key, value in (("tree_depth", 0), ("tree_depth", 20), ("dims", 1), ("dims", 41)):
         with pytest.raises(UsageError, match=rf"model\.{key} takes a value in"):
             tiny(**{f"model__{key}": value})
-    monkeypatch.setattr(memory, "_free", lambda: 2**30)
+    monkeypatch.setattr(routing, "_free", lambda: 2**30)
     with pytest.raises(UsageError, match=r"256 trees of 4096 Gaussian leaves .* GiB"):
         registry.build(tiny(model__trees=256, model__tree_depth=12, model__dims=40), IBUG68)
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from drf import registry, shapes
 from drf.config import from_flat
-from drf.forest import stepwise
 from drf.forest.label_leaves import LabelLeaves, bounding_sums
+from drf.forest.routing import stepwise_rate
 from drf.forest.vector_forest import VectorForest, VectorForestConfig
 from drf.markup import IBUG68
 from drf.models.base import LandmarkModel, Sample, mean_distance, mean_l1, present
@@ -187,7 +187,7 @@ def test_with_nothing_missing_leaves_learn_the_same_to_the_last_digit() -> None:
     forest.start(torch.randn(20, 3, 4), torch.randn(20, 3, 2))
     routed, errors = forest(torch.randn(6, 3, 4)), torch.randn(6, 3, 2)
     moments, mass = forest.moments.clone(), forest.mass.clone()
-    eta = stepwise.rate(forest.steps)
+    eta = stepwise_rate(forest.steps)
     p = routed.p.flatten(2).transpose(0, 1)
     outer = (errors.unsqueeze(-1) * errors.unsqueeze(-2)).flatten(-2).transpose(0, 1)
     forest.leaf_step(routed, errors)
@@ -200,7 +200,7 @@ def test_with_nothing_missing_leaves_learn_the_same_to_the_last_digit() -> None:
         bounding_sums(routing, leaves.q, labels, predictions)
         / labels.sum((1, 2, 3))[:, None, None, None, None]
     )
-    mass = leaves.mass.lerp(sums.sum(dim=-1), stepwise.rate(leaves.steps))
+    mass = leaves.mass.lerp(sums.sum(dim=-1), stepwise_rate(leaves.steps))
     leaves.update(routing, labels, predictions)
     torch.testing.assert_close(leaves.mass, mass)
 

@@ -18,7 +18,7 @@ from drf import registry
 from drf.config import AugmentConfig
 from drf.data.augment import augment
 from drf.models.base import LandmarkModel
-from drf.training.ema import MovingAverage
+from drf.training.optimiser import MovingAverage
 from tests.models.test_families import small
 
 META = torch.device("meta")
