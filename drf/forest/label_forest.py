@@ -45,36 +45,59 @@ ROWS_PER_LEAF = 64
 
 @dataclass(frozen=True)
 class LabelForestConfig:
-    """trees, tree_depth: 2^depth leaves a tree
-    leaf_update: bounding (KL), ridge (L2, pseudo-inverse) or gradient (KL)
-    statistics: of bounding and ridge leaves: stepwise, at every step; round, over all the batches
-        of cnn_steps steps (0: of an epoch), iterated leaf_iterations times; restart, as the notes
-        did: from scratch on each batch of the round, then averaged
-    tree_update: all trees jointly, each with a loss of its own; sequential, one tree an epoch;
-        averaged, one loss on the mean of the trees (ridge leaves are solved tree by tree all the
-        same)
-    steepness_first, steepness_last, annealing: gamma of the gates over the run
-    warmup: share of the run in which the routing learns the tree codes of the labels
-    balance: weight of -I(leaf; x) in the loss
-    leaf_start: leaves from tree codes, or all identical · gates: normalised, unit-norm and with
-        thresholds at medians, or raw · inference: soft or hard routing
-    """
+    """Options of a forest of label distributions."""
 
-    trees: Annotated[int, Range(1, 64)] = 4
-    tree_depth: Annotated[int, Range(1, 12)] = 5
-    leaf_update: leaf_updates.Update = "bounding"
-    statistics: Literal["stepwise", "round", "restart"] = "stepwise"
-    cnn_steps: Annotated[int, Range(0, 100_000)] = 0
-    leaf_iterations: Annotated[int, Range(1, 1000)] = 1
-    tree_update: Literal["joint", "sequential", "averaged"] = "joint"
-    steepness_first: Annotated[float, Range(0.01, 100)] = 2.0
-    steepness_last: Annotated[float, Range(0.01, 100)] = 6.0
-    annealing: Annealing = "geometric"
-    warmup: Annotated[float, Range(0, 1)] = 0.1
-    balance: Annotated[float, Range(0, 100)] = 0.0
-    leaf_start: Literal["codes", "identical"] = "codes"
-    gates: Literal["normalised", "raw"] = "normalised"
-    inference: Literal["soft", "hard"] = "soft"
+    trees: Annotated[int, Range(1, 64), "Number of trees."] = 4
+    tree_depth: Annotated[int, Range(1, 12), "Depth of a tree, which has 2^depth leaves."] = 5
+    leaf_update: Annotated[
+        leaf_updates.Update,
+        "How leaves learn: by variational bounding, by ridge regression, or by gradient.",
+    ] = "bounding"
+    statistics: Annotated[
+        Literal["stepwise", "round", "restart"],
+        "When bounding and ridge leaves learn: at every step, after rounds of steps, or anew "
+        "from each batch of a round.",
+    ] = "stepwise"
+    cnn_steps: Annotated[
+        int, Range(0, 100_000), "Steps of the network in a round; 0 makes the epoch the round."
+    ] = 0
+    leaf_iterations: Annotated[int, Range(1, 1000), "Iterations of the leaves after a round."] = 1
+    tree_update: Annotated[
+        Literal["joint", "sequential", "averaged"],
+        "How trees learn: each by its own loss, one tree per epoch, or all by one loss on their "
+        "mean.",
+    ] = "joint"
+    steepness_first: Annotated[
+        float, Range(0.01, 100), "Steepness of the splits at the start of the run."
+    ] = 2.0
+    steepness_last: Annotated[
+        float, Range(0.01, 100), "Steepness of the splits at the end of the run."
+    ] = 6.0
+    annealing: Annotated[
+        Annealing,
+        "How the steepness goes from first to last; constant takes the last one all along.",
+    ] = "geometric"
+    routing_warmup: Annotated[
+        float,
+        Range(0, 1),
+        "Share of the run in which the routing learns the tree codes of the labels.",
+    ] = 0.1
+    mutual_information_weight: Annotated[
+        float,
+        Range(0, 100),
+        "Weight of the mutual information of leaf and picture, which the loss rewards.",
+    ] = 0.0
+    leaf_init: Annotated[
+        Literal["codes", "identical"],
+        "First content of the leaves: mean labels of the tree codes, or the same in all.",
+    ] = "codes"
+    gates: Annotated[
+        Literal["normalised", "raw"],
+        "Splits over normalised features with thresholds from the data, or a plain dense layer.",
+    ] = "normalised"
+    inference: Annotated[
+        Literal["soft", "hard"], "Whether evaluation weighs all leaves or takes one of each tree."
+    ] = "soft"
 
 
 @dataclass(frozen=True)
@@ -158,7 +181,7 @@ class LabelForest(nn.Module):
         right = turns(self.pools.landmarks(self.codes(arranged)), 2**self.config.tree_depth)
         self.gates.start(features, right if self.per_route else right.flatten(0, 1)[None])
         codes, masked = self.codes(self.pools.rows(rows[: len(labels)])), self.pools.masked(labels)
-        if self.config.leaf_start == "identical":
+        if self.config.leaf_init == "identical":
             # All in leaf 0, whose mean the leaves without rows take. Of a single row, the mean of
             # all, that is so to the last bit: Adam makes large steps of the smallest gradients.
             masked = F.normalize(masked.sum(dim=1, keepdim=True), p=1.0, dim=-1)
@@ -167,7 +190,7 @@ class LabelForest(nn.Module):
 
     def set_progress(self, share: float) -> None:
         c = self.config
-        self._warming = share < c.warmup
+        self._warming = share < c.routing_warmup
         self.gates.set_steepness(steepness(share, c.steepness_first, c.steepness_last, c.annealing))
 
     def forward(self, features: Tensor) -> Routed:
@@ -224,9 +247,9 @@ class LabelForest(nn.Module):
             known = ~rows.isnan().any(dim=-1)  # by landmark: repeated rows count once
             parts["codes"] = -mean_where(self.pools.landmarks(log_p), known)
             total = total + parts["codes"]
-        if self.config.balance:
+        if self.config.mutual_information_weight:
             information = balance(routed.log_p).information.mean()
-            total = total - self.config.balance * information
+            total = total - self.config.mutual_information_weight * information
         return total, parts
 
     def excess(self, routed: Routed, labels: Tensor) -> Tensor:

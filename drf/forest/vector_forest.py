@@ -46,21 +46,33 @@ Inference = Literal["soft", "hard", "top", "hard-last"]
 
 @dataclass(frozen=True)
 class VectorForestConfig:
-    """trees, tree_depth: of each route, 2^depth leaves a tree
-    steepness_first, steepness_last, annealing: gamma of the gates over the run
-    warmup: share of the run in which the routing learns the tree codes of the labels as well
-    inference: soft; hard, the leaf that each tree decides on; top, the `top` most probable leaves;
-        hard-last, of several forests in turn the last one hard, where a wrong turn costs least
-    """
+    """Options of the forest at each landmark."""
 
-    trees: Annotated[int, Range(1, 64)] = 8
-    tree_depth: Annotated[int, Range(1, 10)] = 4
-    steepness_first: Annotated[float, Range(0.01, 100)] = 1.0
-    steepness_last: Annotated[float, Range(0.01, 100)] = 3.0
-    annealing: Annealing = "geometric"
-    warmup: Annotated[float, Range(0, 1)] = 0.05
-    inference: Inference = "soft"
-    top: Annotated[int, Range(1, 1024)] = 4
+    trees: Annotated[int, Range(1, 64), "Number of trees of each landmark."] = 8
+    tree_depth: Annotated[int, Range(1, 10), "Depth of a tree, which has 2^depth leaves."] = 4
+    steepness_first: Annotated[
+        float, Range(0.01, 100), "Steepness of the splits at the start of the run."
+    ] = 1.0
+    steepness_last: Annotated[
+        float, Range(0.01, 100), "Steepness of the splits at the end of the run."
+    ] = 3.0
+    annealing: Annotated[
+        Annealing,
+        "How the steepness goes from first to last; constant takes the last one all along.",
+    ] = "geometric"
+    routing_warmup: Annotated[
+        float,
+        Range(0, 1),
+        "Share of the run in which the routing also learns the tree codes of the labels.",
+    ] = 0.05
+    inference: Annotated[
+        Inference,
+        "Leaves used in evaluation: soft weighs all, hard takes one of each tree, top the most "
+        "probable ones, hard-last is hard in the last stage alone.",
+    ] = "soft"
+    top_k: Annotated[
+        int, Range(1, 1024), "Number of leaves of each tree that inference = top uses."
+    ] = 4
 
 
 @dataclass(frozen=True)
@@ -139,7 +151,7 @@ class VectorForest(nn.Module):
 
     def set_progress(self, share: float) -> None:
         c = self.config
-        self._warming = share < c.warmup
+        self._warming = share < c.routing_warmup
         self.gates.set_steepness(steepness(share, c.steepness_first, c.steepness_last, c.annealing))
 
     def forward(self, features: Tensor) -> Routed:
@@ -152,7 +164,7 @@ class VectorForest(nn.Module):
         elif self.config.inference in ("hard", "hard-last"):
             p = _decided(gates)
         else:
-            k = min(self.config.top, 2**self.config.tree_depth)
+            k = min(self.config.top_k, 2**self.config.tree_depth)
             log_share, leaf = top_leaves(log_routing(gates), k)
             p = Chosen(leaf, log_share.exp())
         return Routed(gates, p, self._mean(p, self.values * self.unit))

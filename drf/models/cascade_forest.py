@@ -50,24 +50,38 @@ steps halve from stage to stage: the nearer, the finer."""
 
 @dataclass(frozen=True)
 class CascadeForestConfig(VectorForestConfig):
-    """backbone, width: the encoder · features: of each landmark, that splits see
-    detail, context: channels of either level of the encoder that features are made of
-    exchange: numbers in which landmarks tell each other what they see, 0 for none
-    stages: corrections · head: a forest for each landmark, or the control, see above
-    coordinate: weight of the L1 distance of each stage's points, px of the input
-    dropout: share of the features at the landmarks that a training step hides
-    """
+    """Options of the cascade forest, beside those of its forests."""
 
-    backbone: backbones.Kind = "residual"
-    width: Annotated[int, Range(8, 512)] = 32
-    features: Annotated[int, Range(4, 512)] = 32
-    detail: Annotated[int, Range(1, 512)] = 24
-    context: Annotated[int, Range(1, 512)] = 32
-    exchange: Annotated[int, Range(0, 4096)] = 128
-    stages: Annotated[int, Range(1, 4)] = 1
-    head: Literal["forest", "mlp"] = "forest"
-    coordinate: Annotated[float, Range(0, 100)] = 1.0
-    dropout: Annotated[float, Range(0, 0.9)] = 0.0
+    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
+    features: Annotated[int, Range(4, 512), "Features of each landmark that the splits see."] = 32
+    detail_channels: Annotated[
+        int,
+        Range(1, 512),
+        "Channels sampled from the encoder's detailed level around each landmark.",
+    ] = 24
+    context_channels: Annotated[
+        int, Range(1, 512), "Channels sampled from the encoder's context level at each landmark."
+    ] = 32
+    global_context_dim: Annotated[
+        int,
+        Range(0, 4096),
+        "Length of the vector of the whole face that is added to every landmark's features; 0 "
+        "for none.",
+    ] = 128
+    stages: Annotated[int, Range(1, 4), "Number of corrections, one after another."] = 1
+    head: Annotated[
+        Literal["forest", "mlp"],
+        "What corrects each landmark: a forest, or a plain network of equal cost as the control.",
+    ] = "forest"
+    coordinate_loss_weight: Annotated[
+        float,
+        Range(0, 100),
+        "Weight of the L1 distance of each stage's landmarks, in pixels of the input.",
+    ] = 1.0
+    dropout: Annotated[
+        float, Range(0, 0.9), "Share of the features at the landmarks that a training step hides."
+    ] = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,10 +105,17 @@ class Stage(nn.Module):
         self, config: CascadeForestConfig, backbone: Backbone, k: int, step: float
     ) -> None:
         super().__init__()
-        f, levels = config.features, {"detail": config.detail, "context": config.context}
+        f, levels = (
+            config.features,
+            {"detail": config.detail_channels, "context": config.context_channels},
+        )
         self.look = LocalFeatures(backbone, k, f, **levels, step=step)
         self.drop = nn.Dropout(config.dropout)
-        self.exchange = Exchange(k, f, config.exchange) if config.exchange else nn.Identity()
+        self.exchange = (
+            Exchange(k, f, config.global_context_dim)
+            if config.global_context_dim
+            else nn.Identity()
+        )
         self.head: VectorForest | LocalMlp
         if config.head == "forest":
             self.head = VectorForest(config, f, k, 2, UNIT)
@@ -120,14 +141,14 @@ class CascadeForest(LandmarkModel):
         self.coarse = CoarseMaps(self.backbone, k)
         steps = [FIRST_STEP / 2**stage for stage in range(config.stages)]
         self.stages = nn.ModuleList([Stage(config, self.backbone, k, step) for step in steps])
-        self.set_inference(config.inference, config.top)
+        self.set_inference(config.inference, config.top_k)
 
-    def set_inference(self, inference: Inference, top: int = 1) -> None:
+    def set_inference(self, inference: Inference, top_k: int = 1) -> None:
         """Choose the leaves that evaluation looks at: see VectorForestConfig."""
         for forest in self._forests:
             before_last = inference == "hard-last" and forest is not self._forests[-1]
             own: Inference = "soft" if before_last else inference
-            forest.config = replace(forest.config, inference=own, top=top)
+            forest.config = replace(forest.config, inference=own, top_k=top_k)
 
     @property
     def _stages(self) -> list[Stage]:
@@ -169,7 +190,7 @@ class CascadeForest(LandmarkModel):
         for stage, shape in enumerate(outputs.shapes[1:], start=1):
             error = mean_l1(shape, points) * self.spec.input_size
             parts[f"stage{stage}"] = error
-            total = total + self.config.coordinate * error
+            total = total + self.config.coordinate_loss_weight * error
         for stage, (forest, routed) in enumerate(zip(self._forests, outputs.routed, strict=True)):
             left = points - outputs.shapes[stage].detach()
             for name, part in forest.loss(routed, left).items():

@@ -25,9 +25,11 @@ from drf.pictures import LeafPicture
 
 @dataclass(frozen=True)
 class CommitteeConfig(CascadeForestConfig):
-    """members: cascades of this configuration, which start from weights of their own."""
+    """Options of each member, as of the cascade forest, and how many there are."""
 
-    members: Annotated[int, Range(2, 16)] = 4
+    members: Annotated[
+        int, Range(2, 16), "Number of cascade forests, which start from weights of their own."
+    ] = 4
 
 
 class Committee(LandmarkModel):

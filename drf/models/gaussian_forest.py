@@ -46,20 +46,28 @@ REMAINDER = 0.2
 
 @dataclass(frozen=True)
 class GaussianForestConfig(MixtureForestConfig):
-    """backbone, width: the encoder · features: of the vector that splits see
-    target: what leaves hold, see above · dims: principal components of it
-    metric: of the k-means that leaves start from: components count by their sd to this power; at 1
-        that is the distance in the picture, at 0 all count alike
-    coordinate: weight of the L1 distance of the predicted points, px of the input
-    """
+    """Options of the Gaussian forest, beside those of its trees."""
 
-    backbone: backbones.Kind = "residual"
-    width: Annotated[int, Range(8, 512)] = 32
-    features: Annotated[int, Range(8, 2048)] = 128
-    target: Literal["absolute", "current"] = "absolute"
-    dims: Annotated[int, Range(2, 40)] = 20
-    metric: Annotated[float, Range(0, 1)] = 0.5
-    coordinate: Annotated[float, Range(0, 1000)] = 1.0
+    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
+    features: Annotated[int, Range(8, 2048), "Length of the vector that the splits see."] = 128
+    target: Annotated[
+        Literal["absolute", "current"],
+        "What leaves describe: the shape itself, or its offset from the shape that coarse maps "
+        "find.",
+    ] = "absolute"
+    dims: Annotated[int, Range(2, 40), "Number of principal components of the target."] = 20
+    kmeans_exponent: Annotated[
+        float,
+        Range(0, 1),
+        "Power of its standard deviation by which a component counts in the first k-means: 1 is "
+        "the distance in the picture, 0 counts all alike.",
+    ] = 0.5
+    coordinate_loss_weight: Annotated[
+        float,
+        Range(0, 1000),
+        "Weight of the L1 distance of the predicted landmarks, in pixels of the input.",
+    ] = 1.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class GaussianForest(LandmarkModel):
         )
         features = torch.cat([self._look(images, at)[0] for images, at in batches])
         y = self.space.coefficients(drawn - centres)
-        self.forest.start(features, y, self.space.sd**self.config.metric)
+        self.forest.start(features, y, self.space.sd**self.config.kmeans_exponent)
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
@@ -119,10 +127,10 @@ class GaussianForest(LandmarkModel):
     def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         y = self.space.coefficients(points - outputs.centres)
         total, parts = self.forest.loss(outputs.routed, y)
-        if self.config.coordinate and self.config.schedule != "sequential":
+        if self.config.coordinate_loss_weight and self.config.schedule != "sequential":
             error = mean_l1(self._points(outputs, hard=False), points)
             parts["coordinate"] = error * self.spec.input_size
-            total = total + self.config.coordinate * parts["coordinate"]
+            total = total + self.config.coordinate_loss_weight * parts["coordinate"]
         if self.coarse is not None and outputs.coarse is not None:
             parts["coarse"] = self.coarse.loss(outputs.coarse, points)
             total = total + parts["coarse"]

@@ -45,28 +45,44 @@ START_BYTES = 2**28
 
 @dataclass(frozen=True)
 class HeatmapForestConfig(LabelForestConfig):
-    """backbone, width: the encoder · features: of the vector that splits see, per face or landmark
-    target: what leaves hold, see above · reach: half width of the window, as a share of the box
-    leaf: separate x and y distributions of `bins` cells, or maps of bins x bins
-    sigma: of the labels, in cells · mask: cells below this share of a label's peak are left out
-    pool: who shares leaves: nobody (landmark), groups of landmarks that move together (group), all
-        (shared); or whole-image leaves, one routing and all landmarks in each leaf (face)
-    groups: how many, for pool = group
-    coordinate: weight of the L1 distance of the expectation, in cells
-    """
+    """Options of the heatmap forest, beside those of its trees."""
 
-    backbone: backbones.Kind = "residual"
-    width: Annotated[int, Range(8, 512)] = 32
-    features: Annotated[int, Range(8, 2048)] = 256
-    target: Literal["absolute", "mean", "current"] = "current"
-    reach: Annotated[float, Range(0.01, 1.0)] = 0.1
-    leaf: LeafKind = "xy"
-    bins: Annotated[int, Range(4, 256)] = 32
-    sigma: Annotated[float, Range(0.2, 16)] = 1.0
-    mask: Annotated[float, Range(0, 0.99)] = 0.0
-    pool: Literal["landmark", "group", "shared", "face"] = "landmark"
-    groups: Annotated[int, Range(1, 1000)] = 8
-    coordinate: Annotated[float, Range(0, 100)] = 1.0
+    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
+    features: Annotated[
+        int, Range(8, 2048), "Length of the vector that the splits see, per face or per landmark."
+    ] = 256
+    target: Annotated[
+        Literal["absolute", "mean", "current"],
+        "Centre of the window that leaves describe: the box, the mean shape, or what coarse "
+        "maps find.",
+    ] = "current"
+    window_half_width: Annotated[
+        float,
+        Range(0.01, 1.0),
+        "Half width of the window around the centre, as a share of the box.",
+    ] = 0.1
+    label_kind: Annotated[
+        LeafKind, "What a leaf stores per landmark: separate distributions of x and y, or a map."
+    ] = "xy"
+    bins: Annotated[int, Range(4, 256), "Cells of the window per side."] = 32
+    label_sigma: Annotated[float, Range(0.2, 16), "Standard deviation of the label, in cells."] = (
+        1.0
+    )
+    label_threshold: Annotated[
+        float,
+        Range(0, 0.99),
+        "Cells below this share of the label's peak are left out of it; 0 keeps all.",
+    ] = 0.0
+    pool: Annotated[
+        Literal["landmark", "group", "shared", "face"],
+        "Landmarks that share leaves: none, groups that move together, all, or whole faces with "
+        "one routing.",
+    ] = "landmark"
+    groups: Annotated[int, Range(1, 1000), "Number of groups, for pool = group."] = 8
+    coordinate_loss_weight: Annotated[
+        float, Range(0, 100), "Weight of the L1 distance of the expected landmarks, in cells."
+    ] = 1.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +105,13 @@ class HeatmapForest(LandmarkModel):
         super().__init__(spec)
         self.config = config
         k = spec.n_points
-        self.grid = LabelGrid(config.leaf, config.bins, config.sigma, config.reach, config.mask)
+        self.grid = LabelGrid(
+            config.label_kind,
+            config.bins,
+            config.label_sigma,
+            config.window_half_width,
+            config.label_threshold,
+        )
         self.backbone: Backbone = backbones.build(config.backbone, config.width, spec.input_size)
         self.register_buffer("mean", torch.full((k, 2), 0.5))
         self.coarse: CoarseMaps | None = None
@@ -126,7 +148,7 @@ class HeatmapForest(LandmarkModel):
         whole = filled(drawn, self.mean)
         if self.config.target == "current":
             # Where the coarse maps will err is not known yet: a normal error that the window holds.
-            centres = whole + torch.randn_like(drawn) * (self.config.reach / 2.5)
+            centres = whole + torch.randn_like(drawn) * (self.config.window_half_width / 2.5)
         else:
             centres = self._centres(len(drawn))
         seen = self._look(features, centres[: len(sample.images)])
@@ -147,10 +169,10 @@ class HeatmapForest(LandmarkModel):
         labels = self._labels(points - outputs.centres)
         rows = self._rows(points, outputs.centres)
         total, parts = self.forest.loss(outputs.routed, labels, rows)
-        if self.config.coordinate:
+        if self.config.coordinate_loss_weight:
             error = mean_l1(self.points(outputs), points) / self.grid.cell
             parts["coordinate"] = error
-            total = total + self.config.coordinate * error
+            total = total + self.config.coordinate_loss_weight * error
         if self.coarse is not None and outputs.coarse is not None:
             parts["coarse"] = self.coarse.loss(outputs.coarse, points)
             total = total + parts["coarse"]

@@ -20,17 +20,16 @@ from drf.models.base import InputSpec, LandmarkModel
 
 @dataclass(frozen=True)
 class HourglassConfig:
-    """stacks: hourglasses in a row · depth: halvings inside each · width: channels at map size
-    growth: channels added per halving · sigma: of the labels, in cells
-    radius: of the decoding window, in cells
-    """
+    """Options of the hourglass."""
 
-    stacks: Annotated[int, Range(1, 8)] = 1
-    depth: Annotated[int, Range(1, 5)] = 3
-    width: Annotated[int, Range(8, 512)] = 64
-    growth: Annotated[int, Range(0, 256)] = 32
-    sigma: Annotated[float, Range(0.3, 8.0)] = 1.0
-    radius: Annotated[int, Range(1, 8)] = 3
+    stacks: Annotated[int, Range(1, 8), "Number of hourglasses in a row."] = 1
+    depth: Annotated[int, Range(1, 5), "Halvings inside each hourglass."] = 3
+    width: Annotated[int, Range(8, 512), "Channels at the size of the maps."] = 64
+    growth: Annotated[int, Range(0, 256), "Channels added with each halving."] = 32
+    label_sigma: Annotated[float, Range(0.3, 8.0), "Standard deviation of the label, in cells."] = (
+        1.0
+    )
+    radius: Annotated[int, Range(1, 8), "Half width of the decoding window, in cells."] = 3
 
 
 class Hourglass(LandmarkModel):
@@ -43,7 +42,7 @@ class Hourglass(LandmarkModel):
 
     def __init__(self, config: HourglassConfig, spec: InputSpec) -> None:
         super().__init__(spec)
-        self.codec = HeatmapCodec(spec.input_size // 4, config.sigma, config.radius)
+        self.codec = HeatmapCodec(spec.input_size // 4, config.label_sigma, config.radius)
         width, k = config.width, spec.n_points
         self.backbone = HourglassEncoder(width, spec.input_size, config.depth, config.growth)
         self.heads = nn.ModuleList(nn.Conv2d(width, k, 1) for _ in range(config.stacks))

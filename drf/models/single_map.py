@@ -32,23 +32,28 @@ from drf.registration import ShapeRegistration
 
 @dataclass(frozen=True)
 class SingleMapConfig(LabelForestConfig):
-    """backbone, width: the encoder · features: of the vector that splits see
-    map_size: cells per side · sigma: of a landmark, in cells
-    expect: where landmarks are expected: in the mean shape as it is (the notes), or in the shape
-        model registered to the map · shape_dims: components of that model
-    radius: of non-maximum suppression, in cells · reach: how far from there a landmark may take a
-        peak, as a share of the box, 0 for not at all
-    """
+    """Options of the single-map forest, beside those of its trees."""
 
-    backbone: backbones.Kind = "residual"
-    width: Annotated[int, Range(8, 512)] = 32
-    features: Annotated[int, Range(8, 2048)] = 256
-    map_size: Annotated[int, Range(8, 128)] = 32
-    sigma: Annotated[float, Range(0.3, 8.0)] = 0.5
-    expect: Literal["mean", "registered"] = "registered"
-    shape_dims: Annotated[int, Range(1, 64)] = 14
-    radius: Annotated[int, Range(1, 8)] = 1
-    reach: Annotated[float, Range(0, 1)] = 0.02
+    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
+    features: Annotated[int, Range(8, 2048), "Length of the vector that the splits see."] = 256
+    map_size: Annotated[int, Range(8, 128), "Cells per side of the map."] = 32
+    label_sigma: Annotated[
+        float, Range(0.3, 8.0), "Standard deviation of a landmark in the label, in cells."
+    ] = 0.5
+    expected_shape: Annotated[
+        Literal["mean", "registered"],
+        "Where landmarks are expected: in the mean shape, or in a shape model registered to the "
+        "map.",
+    ] = "registered"
+    shape_dims: Annotated[int, Range(1, 64), "Components of the shape model."] = 14
+    radius: Annotated[int, Range(1, 8), "Radius of non-maximum suppression, in cells."] = 1
+    window_half_width: Annotated[
+        float,
+        Range(0, 1),
+        "Largest distance from its expected place at which a landmark takes a peak, as a share "
+        "of the box; 0 takes none.",
+    ] = 0.02
 
 
 class SingleMapForest(LandmarkModel):
@@ -59,7 +64,7 @@ class SingleMapForest(LandmarkModel):
     def __init__(self, config: SingleMapConfig, spec: InputSpec) -> None:
         super().__init__(spec)
         self.config = config
-        self.codec = HeatmapCodec(config.map_size, config.sigma)
+        self.codec = HeatmapCodec(config.map_size, config.label_sigma)
         self.shape = ShapeRegistration(spec.n_points, config.shape_dims)
         self.backbone = backbones.build(config.backbone, config.width, spec.input_size)
         self.summary = Summary(self.backbone, config.features)
@@ -108,14 +113,14 @@ class SingleMapForest(LandmarkModel):
 
         The assignment runs on the CPU, face by face.
         """
-        if self.config.expect == "registered":
+        if self.config.expected_shape == "registered":
             expected = self.shape(maps).clamp(0, 1)
         else:
             expected = self.shape.mean.expand(len(maps), -1, -1)
-        if not self.config.reach:
+        if not self.config.window_half_width:
             return expected
         found = peaks.find_peaks(maps, self.config.radius, self.spec.n_points)
-        return peaks.at_peaks(expected, found, self.config.reach)
+        return peaks.at_peaks(expected, found, self.config.window_half_width)
 
     def _labels(self, points: Tensor) -> Tensor:
         """(B, K, 2) -> (B, 1, 1, C): one route, one head; of the landmarks that are there."""

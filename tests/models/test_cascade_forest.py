@@ -21,7 +21,7 @@ TINY = {
     "model.trees": 2,
     "model.tree_depth": 3,
     "model.stages": 2,
-    "model.exchange": 8,
+    "model.global_context_dim": 8,
 }
 
 

@@ -61,7 +61,7 @@ def started(**changes: object) -> GaussianForest:
 @pytest.mark.parametrize("dims", [2, 10, 40])
 def test_no_value_is_ever_infinite(schedule: str, dims: int) -> None:
     """Fewer faces than dimensions, steep gates and a high rate included."""
-    model = started(model__schedule=schedule, model__dims=dims, model__balance=0.1)
+    model = started(model__schedule=schedule, model__dims=dims, model__mutual_information_weight=0.1)
     data = sample()
     optimiser = torch.optim.Adam(model.parameters(), lr=0.03)
     for step in range(9):
@@ -168,7 +168,7 @@ def test_leaf_distance_by_hand() -> None:
 
 
 def test_loss_adds_the_distance_in_pixels_of_the_input() -> None:
-    model, data = started(model__coordinate=2.0, model__likelihood=0.0), sample()
+    model, data = started(model__coordinate_loss_weight=2.0, model__nll_weight=0.0), sample()
     model.eval().set_progress(0.5)
     outputs, points = model(data.images), data.drawn[:20]
     total, parts = model.loss(outputs, points)

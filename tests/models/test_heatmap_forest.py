@@ -258,7 +258,7 @@ def test_a_batch_of_one_face_can_be_learned_from() -> None:
         ({"pool": "group", "groups": 13}, "model.groups = 13, but there are 12 landmarks"),
         ({"tree_depth": 0}, r"model.tree_depth takes a value in 1..12, not 0"),
         ({"tree_depth": 20}, r"model.tree_depth takes a value in 1..12, not 20"),
-        ({"mask": 1.0}, r"model.mask takes a value in 0..0.99, not 1.0"),
+        ({"mask": 1.0}, r"model.label_threshold takes a value in 0..0.99, not 1.0"),
         ({"leaf_update": "ridge", "statistics": "restart"}, "leaves that learn by bounding"),
     ],
 )

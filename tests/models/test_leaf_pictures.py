@@ -23,7 +23,7 @@ SMALL = {
     "model.trees": 2,
     "model.tree_depth": 2,
     "model.bins": 8,
-    "model.reach": 0.2,
+    "model.window_half_width": 0.2,
     "model.steepness_first": 6.0,
 }
 
@@ -78,7 +78,7 @@ def test_shares_times_points_are_the_mean_prediction(changes: dict[str, object])
 
 @pytest.mark.parametrize("kind", ["xy", "map"])
 def test_a_picture_is_the_leaf_s_distribution_in_its_window(kind: str) -> None:
-    model, _, pictures = started(model__target="mean", model__leaf=kind)
+    model, _, pictures = started(model__target="mean", model__label_kind=kind)
     for picture in pictures[:12]:
         (landmark,) = picture.landmarks
         assert picture.title == f"landmark {landmark}"
@@ -108,7 +108,7 @@ def test_a_leaf_of_whole_faces_holds_every_landmark_and_no_single_map() -> None:
 
 def test_large_maps_are_reduced_and_large_forests_sampled() -> None:
     _, _, pictures = started(
-        model__target="absolute", model__reach=0.5, model__bins=128, model__tree_depth=6,
+        model__target="absolute", model__window_half_width=0.5, model__bins=128, model__tree_depth=6,
         model__trees=4,
     )  # fmt: skip
     assert len(pictures) == LEAVES

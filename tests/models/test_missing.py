@@ -20,7 +20,7 @@ from drf.models.shape_space import ShapeSpace
 from drf.training.optimiser import Optimisers
 
 SIZE = 64
-TREES = {"model.trees": 2, "model.tree_depth": 3, "model.warmup": 0.0}
+TREES = {"model.trees": 2, "model.tree_depth": 3, "model.routing_warmup": 0.0}
 LABELS = TREES | {"model.width": 8, "model.features": 16, "model.bins": 8}
 GAUSSIAN = TREES | {"model.width": 8, "model.features": 16, "model.dims": 4}
 CASCADE = TREES | {"model.width": 8, "model.features": 8}
@@ -29,7 +29,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "hourglass": ("hourglass", {"model.width": 8, "model.depth": 2, "model.growth": 4}),
     "cnn-heatmap": ("cnn-heatmap", {"model.width": 8, "model.features": 16, "model.map_size": 8}),
     "cascade": ("cascade-forest", CASCADE | {"model.stages": 2}),
-    "cascade, warm-up": ("cascade-forest", CASCADE | {"model.warmup": 1.0}),
+    "cascade, warm-up": ("cascade-forest", CASCADE | {"model.routing_warmup": 1.0}),
     "cascade, mlp": ("cascade-forest", CASCADE | {"model.head": "mlp"}),
     "committee": ("cascade-committee", CASCADE | {"model.members": 2}),
     "single map": (
@@ -39,8 +39,8 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "gaussian": ("gaussian-forest", GAUSSIAN),
     "gaussian, residuals": ("gaussian-forest", GAUSSIAN | {"model.target": "current"}),
     "landmark": ("heatmap-forest", LABELS),
-    "landmark, warm-up": ("heatmap-forest", LABELS | {"model.warmup": 1.0}),
-    "landmark, maps": ("heatmap-forest", LABELS | {"model.leaf": "map", "model.mask": 0.3}),
+    "landmark, warm-up": ("heatmap-forest", LABELS | {"model.routing_warmup": 1.0}),
+    "landmark, maps": ("heatmap-forest", LABELS | {"model.label_kind": "map", "model.label_threshold": 0.3}),
     "group": ("heatmap-forest", LABELS | {"model.pool": "group", "model.target": "mean"}),
     "shared": ("heatmap-forest", LABELS | {"model.pool": "shared"}),
     "face": ("heatmap-forest", LABELS | {"model.pool": "face", "model.target": "mean"}),

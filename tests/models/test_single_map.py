@@ -51,7 +51,7 @@ def started(model: SingleMapForest, n: int = 64) -> SingleMapForest:
 
 def test_perfect_leaves_give_every_landmark_its_name_and_place() -> None:
     """A forest whose every leaf holds one face's map: what decoding alone loses."""
-    model = started(small(model__map_size=48, model__sigma=0.6, model__reach=0.05)).eval()
+    model = started(small(model__map_size=48, model__label_sigma=0.6, model__window_half_width=0.05)).eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         for face in faces(20, seed=1):
@@ -71,18 +71,18 @@ def test_leaves_start_as_the_mean_maps_of_their_faces() -> None:
 
 
 def test_expecting_the_mean_shape_is_what_the_notes_could_have_done() -> None:
-    plain = started(small(model__expect="mean", model__reach=0.0)).eval()
+    plain = started(small(model__expected_shape="mean", model__window_half_width=0.0)).eval()
     images = torch.rand(3, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(plain.points(plain(images)), plain.shape.mean.expand(3, -1, -1))
-        near = started(small(model__expect="mean", model__reach=0.05)).eval()
+        near = started(small(model__expected_shape="mean", model__window_half_width=0.05)).eval()
         moved = (near.points(near(images)) - near.shape.mean).norm(dim=-1)
     assert 0 < moved.max() < 0.05
 
 
 def test_it_tells_faces_apart() -> None:
     """Eight pictures of noise with eight shapes: routing and leaves learn them by heart."""
-    model = small(model__warmup=0.5, model__reach=0.0, model__steepness_last=10.0)
+    model = small(model__routing_warmup=0.5, model__window_half_width=0.0, model__steepness_last=10.0)
     points = faces(8)
     images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)

@@ -22,7 +22,7 @@ FOREST = {
     "model.trees": 2,
     "model.tree_depth": 3,
     "model.bins": 16,
-    "model.warmup": 0.3,
+    "model.routing_warmup": 0.3,
     "training.batch_size": 16,
     "training.epochs": 4,
     "training.lr": 0.01,
