@@ -8,6 +8,7 @@ and shift (the notes found out).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,38 +147,19 @@ class Clusters:
 def k_means(rows: np.ndarray, k: int, *, seed: int, iterations: int = 30) -> Clusters:
     """Cluster rows (n, D) by Lloyd's iterations from a k-means++ start, the same for one seed.
 
-    A cluster that loses all its rows keeps its last centre, so centres stay apart. The draws are
-    those of `scipy.cluster.vq.kmeans2`, and so are the centres; a forest can start without scipy.
-    Raises UsageError where fewer rows than clusters differ.
+    A cluster that loses all its rows keeps its last centre, so centres stay apart. Raises
+    UsageError where fewer rows than clusters differ.
     """
+    from scipy.cluster.vq import kmeans2, vq  # here: the import takes longer than most commands
+
     rows = np.asarray(rows, dtype=np.float64)
     distinct = len(np.unique(rows, axis=0))
     if k > distinct:
         raise UsageError(f"{k} leaves cannot start from {distinct} different faces: use fewer")
-    centres = _spread_out(rows, k, np.random.default_rng(seed))
-    for _ in range(iterations):
-        codes = _squared_distances(rows, centres).argmin(axis=1)
-        members = np.bincount(codes, minlength=k)
-        sums = np.zeros_like(centres)
-        np.add.at(sums, codes, rows)
-        centres = np.where(members[:, None] > 0, sums / np.maximum(members, 1)[:, None], centres)
-    return Clusters(centres, _squared_distances(rows, centres).argmin(axis=1))
-
-
-def _spread_out(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw k rows, each with a probability that grows with its squared distance to those before."""
-    chosen = [int(rng.integers(len(rows)))]
-    nearest = np.full(len(rows), np.inf)
-    for _ in range(k - 1):
-        nearest = np.minimum(nearest, ((rows - rows[chosen[-1]]) ** 2).sum(axis=1))
-        chosen.append(int(np.searchsorted((nearest / nearest.sum()).cumsum(), rng.uniform())))
-    return rows[chosen]
-
-
-def _squared_distances(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """|x - c|^2 = |x|^2 - 2 x.c + |c|^2: (n, D), (k, D) -> (n, k)."""
-    squares = (rows**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1)
-    return squares - 2 * rows @ centres.T
+    rng = np.random.default_rng(seed)
+    with warnings.catch_warnings(action="ignore"):  # of empty clusters
+        centres, _ = kmeans2(rows, k, iter=iterations, minit="++", missing="warn", rng=rng)
+    return Clusters(centres, vq(rows, centres)[0].astype(np.int64))
 
 
 def correlation(aligned: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from drf import presets, registry, tracks
 from drf.config import from_flat, parse_assignments
 from drf.errors import UsageError
+from drf.markup import IBUG68
 from experiments.request import Request, configure
 
 
@@ -25,7 +26,7 @@ def test_layers_in_order_and_named(tmp_path) -> None:
     )
     resolved = configure(request)
     training = resolved.config.training
-    assert (training.lr, training.ema, training.batch_size) == (0.5, 0.25, 16)
+    assert (training.lr, training.ema_decay, training.batch_size) == (0.5, 0.25, 16)
     assert resolved.sources["training.lr"] == "file mine.toml"
     assert resolved.sources["training.ema_decay"] == "--set"
     assert resolved.sources["training.batch_size"] == "option"
@@ -95,6 +96,6 @@ def test_assignments_are_read_back_as_written(lr: float, batch: int) -> None:
 @pytest.mark.parametrize("name", presets.names())
 def test_every_preset_builds_and_survives_its_own_flat_form(name: str) -> None:
     config = configure(Request(name)).config
-    model = registry.build(config)
+    model = registry.build(config, IBUG68)
     assert from_flat(config.family, registry.family(config.family).config, config.flat()) == config
     assert registry.count_params(model) >= 0

@@ -6,7 +6,7 @@ from torch import nn
 
 from drf import registry
 from drf.markup import IBUG68
-from drf.models.base import Sample
+from drf.models.base import InitialData
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from experiments.request import Request, configure
 
@@ -29,7 +29,9 @@ def trained(family: str):
             norm.bias.data.normal_(0, 0.5, generator=generator)
     shape = torch.rand(68, 2, generator=generator) * 0.8 + 0.1
     faces = shape + 0.02 * torch.randn(64, 68, 2, generator=generator)
-    model.eval().start(Sample(faces, faces, torch.rand(8, 3, 64, 64, generator=generator)))
+    model.eval().initialise(
+        InitialData(faces, faces, torch.rand(8, 3, 64, 64, generator=generator))
+    )
     return model.place("cpu")
 
 

@@ -108,7 +108,7 @@ class SplitGates(nn.Module):
             return f.unflatten(2, (self.trees, self.splits)).transpose(0, 1)
 
     @torch.no_grad()
-    def start(self, features: Tensor, right: Tensor | None = None) -> None:
+    def initialise(self, features: Tensor, right: Tensor | None = None) -> None:
         """Set the normalisation and the thresholds from features: (n, F), or (n, K, F) of K sites.
 
         right: (sites, T, S), the share of the rows at a split that it is to send right, 0..1; else
@@ -191,7 +191,7 @@ class RawGates(nn.Module):
     def set_steepness(self, gamma: float) -> None:
         self.gamma.fill_(gamma)
 
-    def start(self, features: Tensor, right: Tensor | None = None) -> None:
+    def initialise(self, features: Tensor, right: Tensor | None = None) -> None:
         """Nothing is set from data."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -224,11 +224,11 @@ class TreeCodes(nn.Module):
         self.register_buffer("threshold", torch.zeros(pools, trees, splits))
 
     @torch.no_grad()
-    def start(self, rows: Tensor) -> None:
+    def initialise(self, rows: Tensor) -> None:
         """Grow the trees on labels (G, N, D), by directions drawn from torch's generator."""
         pools, trees, splits, dims = self.direction.shape
         gates = SplitGates(dims, trees, self.depth, sites=pools).to(rows.device)
-        gates.start(rows.transpose(0, 1))
+        gates.initialise(rows.transpose(0, 1))
         mean, variance = gates.norm.running_mean, gates.norm.running_var
         assert mean is not None
         assert variance is not None

@@ -62,7 +62,7 @@ class GaussianLeaves(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def start(self, y: Tensor, codes: Tensor) -> None:
+    def initialise(self, y: Tensor, codes: Tensor) -> None:
         """Fit each leaf to the rows assigned to it. y: (N, D); codes: (N, T) int, by k-means.
 
         A leaf without rows takes the mean and covariance of all; `reseed` sets those apart.

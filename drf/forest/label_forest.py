@@ -32,6 +32,7 @@ from drf.forest.label_leaves import ALL, LabelLeaves
 from drf.forest.pools import Pools
 from drf.forest.routing import (
     balance,
+    diagnostics,
     hard_leaves,
     log_routing,
     mean_where,
@@ -166,27 +167,27 @@ class LabelForest(nn.Module):
         self._turn()
 
     def enough_faces(self) -> int:
-        """Return how many faces `start` needs, for ROWS_PER_LEAF in the smallest pool."""
+        """Return how many faces `initialise` needs, for ROWS_PER_LEAF in the smallest pool."""
         smallest = int(self.pools.pool_of.bincount().min())
         return math.ceil(ROWS_PER_LEAF * 2**self.config.tree_depth / smallest)
 
     @torch.no_grad()
-    def start(self, features: Tensor, labels: Tensor, rows: Tensor) -> None:
+    def initialise(self, features: Tensor, labels: Tensor, rows: Tensor) -> None:
         """Set tree codes from rows (n, R, D), what they are grown on; thresholds from features,
         (b, F) or (b, R, F), so that each route spreads over leaves as its codes do: a pool that
         landmarks share holds places where some of them never are; and leaves from the labels of the
         first m rows, (m, R, H, C)."""
         arranged = self.pools.rows(rows)
-        self.codes.start(arranged)
+        self.codes.initialise(arranged)
         right = turns(self.pools.landmarks(self.codes(arranged)), 2**self.config.tree_depth)
-        self.gates.start(features, right if self.per_route else right.flatten(0, 1)[None])
+        self.gates.initialise(features, right if self.per_route else right.flatten(0, 1)[None])
         codes, masked = self.codes(self.pools.rows(rows[: len(labels)])), self.pools.masked(labels)
         if self.config.leaf_init == "identical":
             # All in leaf 0, whose mean the leaves without rows take. Of a single row, the mean of
             # all, that is so to the last bit: Adam makes large steps of the smallest gradients.
             masked = F.normalize(masked.sum(dim=1, keepdim=True), p=1.0, dim=-1)
             codes = torch.zeros_like(codes[:, :1])
-        self.leaves.start(codes, masked)
+        self.leaves.initialise(codes, masked)
 
     def set_progress(self, share: float) -> None:
         c = self.config
@@ -232,7 +233,7 @@ class LabelForest(nn.Module):
     def loss(
         self, routed: Routed, labels: Tensor, rows: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its parts: labels (B, R, H, C), rows (B, R, D) as in `start`.
+        """Return the loss and its parts: labels (B, R, H, C), rows (B, R, D) as in `initialise`.
 
         A label that is 0 everywhere counts nowhere, nor does a row with NaN.
         """
@@ -303,10 +304,6 @@ class LabelForest(nn.Module):
     def diagnostics(self, outputs: Sequence[Routed]) -> dict[str, float]:
         """Return usage_entropy and information (nats, means over trees and routes), largest_share
         (0..1) and steepness."""
-        usage = balance(torch.cat([routed.log_p for routed in outputs]))
-        return {
-            "usage_entropy": float(usage.usage_entropy.mean()),
-            "information": float(usage.information.mean()),
-            "largest_share": float(usage.largest_share.mean()),
+        return diagnostics(torch.cat([routed.log_p for routed in outputs])) | {
             "steepness": float(self.gates.gamma),
         }

@@ -131,7 +131,7 @@ class LabelLeaves(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def start(self, codes: Tensor, labels: Tensor) -> None:
+    def initialise(self, codes: Tensor, labels: Tensor) -> None:
         """Set each leaf to the mean label of the rows assigned to it, and forget all statistics.
 
         codes: (G, N, T) int, the leaf of each row; labels: (G, N, H, C).

@@ -12,7 +12,8 @@ numbers, accumulate over batches, so all faces take part without being kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 import torch
@@ -96,7 +97,7 @@ class Leaves(Protocol):
         """What each leaf holds, (G, T, L, H, C)."""
         ...
 
-    def start(self, codes: Tensor, labels: Tensor) -> None: ...
+    def initialise(self, codes: Tensor, labels: Tensor) -> None: ...
     def __call__(self, routing: Tensor) -> Tensor: ...
     def loss(self, predictions: Tensor, labels: Tensor) -> Tensor: ...
     def update(
@@ -124,7 +125,7 @@ class GradientLeaves(nn.Module):
         return self.logits.softmax(dim=-1)
 
     @torch.no_grad()
-    def start(self, codes: Tensor, labels: Tensor) -> None:
+    def initialise(self, codes: Tensor, labels: Tensor) -> None:
         q = label_leaves.mean_labels(codes, labels, self.logits.shape[2])
         self.logits.copy_(q.clamp(min=1e-4).log())  # softmax has no gradient where q is 0
 
@@ -168,7 +169,7 @@ class RidgeLabelLeaves(nn.Module):
         return self.sets.q.view(self.shape)
 
     @torch.no_grad()
-    def start(self, codes: Tensor, labels: Tensor) -> None:
+    def initialise(self, codes: Tensor, labels: Tensor) -> None:
         routing = nn.functional.one_hot(codes, self.shape[2]).to(labels.dtype)
         self.sets.fit(*self._flat(routing, labels))
         self.sets.steps.zero_()
@@ -188,11 +189,14 @@ class RidgeLabelLeaves(nn.Module):
     def update(
         self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
     ) -> None:
-        kept = self.q.clone()
-        self.sets.update(*self._flat(routing, _completed(labels, predictions)))
-        self.sets.refit()
-        kept[:, trees] = self.q[:, trees]
-        self.q.copy_(kept)
+        """Take one batch into the normal equations, stepwise, and solve for the leaves.
+
+        routing (G, N, T, L) · labels (G, N, H, C) · predictions (G, N, T, H, C), used in the place
+        of labels that a row lacks · trees: those that learn
+        """
+        with only_trees(self.q, trees):
+            self.sets.update(*self._flat(routing, _completed(labels, predictions)))
+            self.sets.refit()
 
     @torch.no_grad()
     def fit(
@@ -204,12 +208,10 @@ class RidgeLabelLeaves(nn.Module):
         averaged: bool = False,
     ) -> None:
         """Solve over all batches together; least squares need no iterations."""
-        kept = self.q.clone()
         routing = torch.cat([p for p, _ in batches], dim=1)
         known = [_completed(y, label_leaves.predict(p, self.q)) for p, y in batches]
-        self.sets.fit(*self._flat(routing, torch.cat(known, dim=1)))
-        kept[:, trees] = self.q[:, trees]
-        self.q.copy_(kept)
+        with only_trees(self.q, trees):
+            self.sets.fit(*self._flat(routing, torch.cat(known, dim=1)))
 
     def _flat(self, routing: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(G, N, T, L), (G, N, H, C) -> (G T, N, L), (G T, N, H C); masked rows at 0 in both, and
@@ -220,6 +222,16 @@ class RidgeLabelLeaves(nn.Module):
         p = (routing * weight[..., None]).transpose(1, 2).flatten(0, 1)
         y = (labels.flatten(2) * weight).repeat_interleave(self.shape[1], dim=0)
         return p, y
+
+
+@contextlib.contextmanager
+def only_trees(q: Tensor, trees: slice) -> Iterator[None]:
+    """Let what is done inside change these trees of q (G, T, ...) alone: the others get back their
+    values."""
+    before = q.clone()
+    yield
+    before[:, trees] = q[:, trees]
+    q.copy_(before)
 
 
 def _completed(labels: Tensor, predictions: Tensor) -> Tensor:

@@ -28,7 +28,14 @@ from drf import shapes
 from drf.config import Range
 from drf.forest.gates import Annealing, SplitGates, steepness
 from drf.forest.gaussian_leaves import GaussianLeaves
-from drf.forest.routing import balance, hard_leaves, log_routing, probabilities, require_memory
+from drf.forest.routing import (
+    balance,
+    diagnostics,
+    hard_leaves,
+    log_routing,
+    probabilities,
+    require_memory,
+)
 
 ROWS_PER_LEAF = 64
 """From how many labels each tree's k-means and the first EM are made: more only take longer."""
@@ -130,14 +137,14 @@ class MixtureForest(nn.Module):
         self.set_progress(0.0)
 
     @torch.no_grad()
-    def start(self, features: Tensor, y: Tensor, weight: Tensor) -> None:
+    def initialise(self, features: Tensor, y: Tensor, weight: Tensor) -> None:
         """Set thresholds from features (b, F), and leaves from labels (n, D).
 
         Every tree clusters a draw of its own, by k-means over y * weight, weight (D,). Raises
         UsageError where fewer labels than leaves differ.
         """
-        self.gates.start(features)
-        self.leaves.start(y, _codes(y, weight, self.config))
+        self.gates.initialise(features)
+        self.leaves.initialise(y, _codes(y, weight, self.config))
         y = y[: ROWS_PER_LEAF * 2**self.config.tree_depth]
         for _ in range(self.config.init_iterations):
             self.leaves.em_step(y, self.leaves.log_prior().expand(len(y), -1, -1))
@@ -149,6 +156,7 @@ class MixtureForest(nn.Module):
         self.gates.set_steepness(steepness(share, c.steepness_first, c.steepness_last, c.annealing))
 
     def forward(self, features: Tensor) -> Routed:
+        """Route features (B, F) through all trees."""
         gates = self.gates(features)
         return Routed(gates, log_routing(gates))
 
@@ -160,7 +168,8 @@ class MixtureForest(nn.Module):
         return self.leaves(probabilities(routed.log_p))
 
     def nll(self, routed: Routed, y: Tensor) -> Tensor:
-        """Return -log p(y|x) per dimension in nats, mean over trees and rows."""
+        """Return -log p(y|x) per dimension in nats, mean over trees and rows: labels y (B, D) ->
+        ()."""
         return -self.leaves.log_likelihood(y, routed.log_p).mean() / y.shape[-1]
 
     def loss(self, routed: Routed, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -224,11 +233,7 @@ class MixtureForest(nn.Module):
     def diagnostics(self, routed: Routed, y: Tensor) -> dict[str, float]:
         """Return usage_entropy and information (nats), largest_share (0..1), each a mean over
         trees, nll (nats per dimension) and steepness."""
-        usage = balance(routed.log_p)
-        return {
-            "usage_entropy": float(usage.usage_entropy.mean()),
-            "information": float(usage.information.mean()),
-            "largest_share": float(usage.largest_share.mean()),
+        return diagnostics(routed.log_p) | {
             "nll": float(self.nll(routed, y)),
             "steepness": float(self.gates.gamma),
         }

@@ -171,6 +171,17 @@ def hard_leaves(gates: Tensor) -> Tensor:
     return leaf
 
 
+def diagnostics(log_p: Tensor) -> dict[str, float]:
+    """Return how faces use the leaves, (N, ..., T, L): means over trees and routes of usage_entropy
+    and information (nats) and largest_share (0..1), see `Balance`."""
+    usage = balance(log_p)
+    return {
+        "usage_entropy": float(usage.usage_entropy.mean()),
+        "information": float(usage.information.mean()),
+        "largest_share": float(usage.largest_share.mean()),
+    }
+
+
 def top_leaves(log_p: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k most probable leaves and their shares: (..., L) -> (..., k) float, (..., k) int.
 

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from drf.config import Range
 from drf.forest.gates import Annealing, SplitGates, TreeCodes, steepness, turns
 from drf.forest.routing import (
-    balance,
+    diagnostics,
     hard_leaves,
     log_routing,
     mean_where,
@@ -128,15 +128,15 @@ class VectorForest(nn.Module):
         self.set_progress(0.0)
 
     @torch.no_grad()
-    def start(self, features: Tensor, rows: Tensor) -> None:
+    def initialise(self, features: Tensor, rows: Tensor) -> None:
         """Set codes and leaves from vectors (n, R, D), thresholds from features (b, R, F) so that
         the routing starts with the shares of the codes: each leaf at the mean of its vectors, each
         covariance at that of all."""
         by_route = rows.transpose(0, 1)  # (R, n, D)
-        self.codes.start(by_route)
+        self.codes.initialise(by_route)
         codes = self.codes(by_route)  # (R, n, T)
         trees, leaves = self.config.trees, 2**self.config.tree_depth
-        self.gates.start(features, turns(codes.transpose(0, 1), leaves))
+        self.gates.initialise(features, turns(codes.transpose(0, 1), leaves))
         place = (codes + leaves * torch.arange(trees, device=codes.device)).flatten(1)
         labels = by_route.repeat_interleave(trees, dim=1)  # (R, n T, D), as place
         total = torch.zeros_like(self.values)
@@ -230,11 +230,7 @@ class VectorForest(nn.Module):
     def diagnostics(self, outputs: Sequence[Routed]) -> dict[str, float]:
         """Return usage_entropy and information (nats, means over trees and routes), largest_share
         (0..1) and steepness."""
-        usage = balance(torch.cat([routed.log_p for routed in outputs]))
-        return {
-            "usage_entropy": float(usage.usage_entropy.mean()),
-            "information": float(usage.information.mean()),
-            "largest_share": float(usage.largest_share.mean()),
+        return diagnostics(torch.cat([routed.log_p for routed in outputs])) | {
             "steepness": float(self.gates.gamma),
         }
 

@@ -65,11 +65,11 @@ class Backbone(nn.Module, ABC):
     """Channels and cells per side of what forward returns, by the names of `Features`.
 
     recipe: kind and sizes in words; one recipe, one set of tensors, whatever the input size.
-    way_up: the modules that the deep map does not pass through
+    decoder: the modules that the deep map does not pass through
     """
 
     recipe: str
-    way_up: tuple[str, ...] = ()
+    decoder: tuple[str, ...] = ()
     channels: dict[str, int]
     cells: dict[str, int]
 
@@ -81,10 +81,10 @@ class Backbone(nn.Module, ABC):
         """Return the deep map alone, without the work that only the others need."""
         return self(images).deep
 
-    def freeze_way_up(self) -> None:
+    def freeze_decoder(self) -> None:
         """Learn nothing where `deep` does not look. The tensors stay: other families' runs that
         start from this backbone, or this one from theirs, need the same set."""
-        for name in self.way_up:
+        for name in self.decoder:
             self.get_submodule(name).requires_grad_(False)
 
 
@@ -94,7 +94,7 @@ class ResidualEncoder(Backbone):
     blocks: residual blocks of each level from S/8 on
     """
 
-    way_up = ("from_last", "from_sixteenth", "merge")
+    decoder = ("from_last", "from_sixteenth", "merge")
     kind, blocks = "residual", 2
 
     def __init__(self, width: int, input_size: int) -> None:

@@ -43,7 +43,7 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
-class Sample:
+class InitialData:
     """What a model sees of the training data before its first step. A missing landmark is NaN.
 
     faces   (n, K, 2) float32 unit box: all training faces, as they are
@@ -94,11 +94,11 @@ def mean_distance(predicted: Tensor, points: Tensor) -> Tensor:
 class LandmarkModel(nn.Module, ABC):
     """A network from face crops to K landmarks in the unit box (0..1 over it, x right, y down).
 
-    The loop calls `start` once; on each batch `set_progress`, forward, loss, the optimiser's step
-    and `leaf_step`; after each epoch `finish_epoch`. Evaluation calls forward and points. What
-    forward returns is the family's own business. Points that a model is given may hold missing
-    landmarks (NaN): they count in no loss, no gradient and no leaf. A backbone that other runs may
-    start from (--init-from) is the attribute `backbone`.
+    The loop calls `initialise` once; on each batch `set_progress`, forward, loss, the optimiser's
+    step and `leaf_step`; after each epoch `finish_epoch`. Evaluation calls forward and points. What
+    forward returns is up to the family. Points that a model is given may hold missing landmarks
+    (NaN): they count in no loss, no gradient and no leaf. A backbone that other runs may start from
+    (--init-from) is the attribute `backbone`.
     """
 
     Config: ClassVar[type]
@@ -120,7 +120,7 @@ class LandmarkModel(nn.Module, ABC):
         return self
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
+    def initialise(self, data: InitialData) -> None:
         """Set what depends on the data, before the first step."""
 
     def set_progress(self, share: float) -> None:
@@ -142,7 +142,7 @@ class LandmarkModel(nn.Module, ABC):
         their (n, K, 2) points in the unit box."""
         return {}
 
-    def gallery(self, outputs: Sequence[Any], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Any], points: Tensor) -> list[LeafPicture]:
         """Return leaves to look at, the most used first (`drf.pictures.LEAVES` are kept).
 
         Called once, on the model that is kept in the end, with the arguments of `diagnostics`.
@@ -161,7 +161,10 @@ class LandmarkModel(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, outputs: Any, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the scalar to minimise and its named parts. points: (B, K, 2) unit box."""
+        """Return the scalar to minimise and its named parts, as far as it has several.
+
+        points: (B, K, 2) unit box, NaN at missing landmarks. Each family writes its equation here.
+        """
 
     @abstractmethod
     def points(self, outputs: Any) -> Tensor:

@@ -4,10 +4,19 @@
     shape_s = shape_(s-1) + forest_s(features sampled at shape_(s-1))
 
 Every landmark of every stage has a forest of its own (`drf.forest.vector_forest`): its leaves hold
-what is left to the true place, a vector, and the covariance of the error that is to be expected.
-What splits see is sampled around the landmark (`local.py`) and told by the others (`exchange.py`).
-All stages look at the maps of one encoder, which runs once. The gradient of a stage does not reach
-through the places at which it looks: each stage answers for itself.
+the vector to the true place and the covariance of the error to expect. The splits see features that
+are sampled around the landmark, and a vector of the whole face (`drf.models.landmark_heads`). All
+stages sample the maps of one encoder, which runs once. The gradient of a stage stops at the places
+at which it samples, so each stage learns from its own error.
+
+The loss, with y the true landmarks, M the landmarks that are not missing, S the side of the input:
+
+    L = CE(maps, y) + w S sum_s mean_(k in M, axes) |shape_s,k - y_k|
+        - [warm-up] sum_s mean_(k in M, trees t) log P_t(code_t(y_k - shape_(s-1),k) | x_k)
+
+CE is the soft cross-entropy of `HeatmapCodec`, w = coordinate_loss_weight, and code_t(.) the leaf
+to which a tree grown on labels alone assigns a vector. Covariances are learned beside the loss, by
+stepwise EM on y - shape_s.
 
 head = mlp is the control: a plain network with as many multiplications in the place of each forest.
 """
@@ -26,7 +35,7 @@ from drf.forest.routing import most_used_leaves
 from drf.forest.vector_forest import Inference, Routed, VectorForest, VectorForestConfig
 from drf.models import backbones
 from drf.models.backbones import Backbone, Features
-from drf.models.base import InputSpec, LandmarkModel, Sample, filled, mean_distance, mean_l1
+from drf.models.base import InitialData, InputSpec, LandmarkModel, filled, mean_distance, mean_l1
 from drf.models.landmark_heads import (
     CoarseMaps,
     Exchange,
@@ -159,13 +168,13 @@ class CascadeForest(LandmarkModel):
         return [stage.head for stage in self._stages if isinstance(stage.head, VectorForest)]
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
-        features, drawn = self.backbone(sample.images), filled(sample.drawn, sample.mean)
+    def initialise(self, data: InitialData) -> None:
+        features, drawn = self.backbone(data.images), filled(data.drawn, data.mean)
         for number, stage in enumerate(self._stages):
             if isinstance(stage.head, VectorForest):
                 error = torch.randn_like(drawn) * FIRST_ERROR / 2**number
-                seen = stage.see(features, (drawn - error)[: len(sample.images)])
-                stage.head.start(seen, error)
+                seen = stage.see(features, (drawn - error)[: len(data.images)])
+                stage.head.initialise(seen, error)
 
     def set_progress(self, share: float) -> None:
         for forest in self._forests:
@@ -185,6 +194,7 @@ class CascadeForest(LandmarkModel):
         return Outputs(coarse, shapes, routed)
 
     def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of the module's equation; parts: coarse, stage1, …, codes."""
         parts = {"coarse": self.coarse.loss(outputs.coarse, points)}
         total = parts["coarse"]
         for stage, shape in enumerate(outputs.shapes[1:], start=1):
@@ -202,8 +212,8 @@ class CascadeForest(LandmarkModel):
         return outputs.shapes[-1]
 
     def covariances(self, outputs: Outputs) -> Tensor | None:
-        """Return what the last stage's leaves say of the error to expect, (B, K, 2, 2) unit box;
-        None without forests."""
+        """Return the covariances that the last stage's leaves predict, (B, K, 2, 2) in the squared
+        unit box; None without forests."""
         if not outputs.routed:
             return None
         return self._forests[-1].covariances(outputs.routed[-1])
@@ -242,7 +252,7 @@ class CascadeForest(LandmarkModel):
         )
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
         """Leaves of the last stage at an eye, the nose, the mouth and the chin, over the mean
         shape."""
         if not self._forests:

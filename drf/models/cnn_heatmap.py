@@ -44,7 +44,7 @@ class CnnHeatmap(LandmarkModel):
         super().__init__(spec)
         self.codec = HeatmapCodec(config.map_size, config.label_sigma, config.radius)
         self.backbone = backbones.build(config.backbone, config.width, spec.input_size)
-        self.backbone.freeze_way_up()
+        self.backbone.freeze_decoder()
         self.summary = backbones.Summary(self.backbone, config.features)
         cells = config.map_size**2
         self.dense = nn.Sequential(
@@ -59,6 +59,8 @@ class CnnHeatmap(LandmarkModel):
         return logits.view(-1, self.spec.n_points, self.codec.size, self.codec.size)
 
     def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = mean_k -sum_rc d_k,rc log softmax(maps_k)_rc, d the label maps of the landmarks
+        inside the box."""
         return self.codec.cross_entropy(outputs, points), {}
 
     def points(self, outputs: Tensor) -> Tensor:

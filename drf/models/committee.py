@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from drf.config import Range
-from drf.models.base import InputSpec, LandmarkModel, Sample, mean_distance
+from drf.models.base import InitialData, InputSpec, LandmarkModel, mean_distance
 from drf.models.cascade_forest import CascadeForest, CascadeForestConfig, Outputs
 from drf.pictures import LeafPicture
 
@@ -46,9 +46,9 @@ class Committee(LandmarkModel):
         return [member for member in self.members if isinstance(member, CascadeForest)]
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
+    def initialise(self, data: InitialData) -> None:
         for member in self._members:
-            member.start(sample)
+            member.initialise(data)
 
     def set_progress(self, share: float) -> None:
         for member in self._members:
@@ -104,6 +104,6 @@ class Committee(LandmarkModel):
         }
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[list[Outputs]], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[list[Outputs]], points: Tensor) -> list[LeafPicture]:
         """Leaves of the first member."""
-        return self._members[0].gallery([batch[0] for batch in outputs], points)
+        return self._members[0].leaf_pictures([batch[0] for batch in outputs], points)

@@ -26,7 +26,7 @@ from drf.forest.mixture_forest import MixtureForest, MixtureForestConfig, Routed
 from drf.forest.routing import most_used_leaves
 from drf.models import backbones
 from drf.models.backbones import Summary
-from drf.models.base import InputSpec, LandmarkModel, Sample, mean_distance, mean_l1
+from drf.models.base import InitialData, InputSpec, LandmarkModel, mean_distance, mean_l1
 from drf.models.landmark_heads import CoarseMaps, LocalFeatures
 from drf.models.shape_space import ShapeSpace
 from drf.pictures import LeafPicture
@@ -100,22 +100,22 @@ class GaussianForest(LandmarkModel):
             self.look = LocalFeatures(self.backbone, k, LOCAL)
             self.join = nn.Linear(k * LOCAL, config.features)
         else:
-            self.backbone.freeze_way_up()
+            self.backbone.freeze_decoder()
             self.look = Summary(self.backbone, config.features)
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
-        drawn, n = shapes.complete(sample.drawn), len(sample.images)
+    def initialise(self, data: InitialData) -> None:
+        drawn, n = shapes.complete(data.drawn), len(data.images)
         centres = torch.zeros_like(drawn)
         if self.coarse:  # where the maps will err is not known yet: they take one face for another
             centres = drawn - REMAINDER * (drawn - drawn.roll(1, dims=0))
-        self.space.start(drawn - centres)
+        self.space.initialise(drawn - centres)
         batches = zip(
-            sample.images.chunk(-(-n // BATCH)), centres[:n].chunk(-(-n // BATCH)), strict=True
+            data.images.chunk(-(-n // BATCH)), centres[:n].chunk(-(-n // BATCH)), strict=True
         )
         features = torch.cat([self._look(images, at)[0] for images, at in batches])
         y = self.space.coefficients(drawn - centres)
-        self.forest.start(features, y, self.space.sd**self.config.kmeans_exponent)
+        self.forest.initialise(features, y, self.space.sd**self.config.kmeans_exponent)
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
@@ -125,6 +125,17 @@ class GaussianForest(LandmarkModel):
         return Outputs(self.forest(features), centres, coarse)
 
     def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = R + w S mean |points - y| + [current] CE(maps, y), with w = coordinate_loss_weight
+        (0 for schedule = sequential), S the side of the input, and of the routing
+
+            R = -mean_t sum_l z_tl log P_t(l|x)            warm-up and schedule = sequential
+            R = -nll_weight/D mean_t log p_t(b|x)          afterwards
+            R <- R - mutual_information_weight mean_t I(leaf; x)
+
+        b are the D coefficients of y, z the responsibilities of the leaves for b. In b a missing
+        landmark is filled in (`ShapeSpace.coefficients`). Parts: responsibilities or nll,
+        coordinate, coarse.
+        """
         y = self.space.coefficients(points - outputs.centres)
         total, parts = self.forest.loss(outputs.routed, y)
         if self.config.coordinate_loss_weight and self.config.schedule != "sequential":
@@ -165,7 +176,7 @@ class GaussianForest(LandmarkModel):
         }
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
         """The mean shapes of the most used leaves, with standard deviations of each landmark; for
         target = current, added to the mean of the faces."""
         leaves, known = self.forest.leaves, self.spec.indices

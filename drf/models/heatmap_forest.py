@@ -28,9 +28,9 @@ from drf.forest.labels import LabelGrid, LeafKind
 from drf.models import backbones, leaf_pictures
 from drf.models.backbones import Backbone, Features, Summary
 from drf.models.base import (
+    InitialData,
     InputSpec,
     LandmarkModel,
-    Sample,
     filled,
     mean_distance,
     mean_l1,
@@ -138,23 +138,23 @@ class HeatmapForest(LandmarkModel):
         )
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
-        self.mean.copy_(sample.mean)
+    def initialise(self, data: InitialData) -> None:
+        self.mean.copy_(data.mean)
         if self.config.pool == "group":
-            faces = shapes.complete(sample.faces).cpu().double().numpy()
+            faces = shapes.complete(data.faces).cpu().double().numpy()
             self.forest.pools.assign(shapes.correlation_groups(faces, self.config.groups))
-        features = self.backbone(sample.images)
-        drawn = sample.drawn[: max(self.forest.enough_faces(), len(sample.images))]
+        features = self.backbone(data.images)
+        drawn = data.drawn[: max(self.forest.enough_faces(), len(data.images))]
         whole = filled(drawn, self.mean)
         if self.config.target == "current":
             # Where the coarse maps will err is not known yet: a normal error that the window holds.
             centres = whole + torch.randn_like(drawn) * (self.config.window_half_width / 2.5)
         else:
             centres = self._centres(len(drawn))
-        seen = self._look(features, centres[: len(sample.images)])
+        seen = self._look(features, centres[: len(data.images)])
         numbers = self.spec.n_points * self.grid.heads * self.grid.cells
         labelled = (drawn - centres)[: max(1, START_BYTES // (4 * numbers))]
-        self.forest.start(seen, self._labels(labelled), self._rows(whole, centres))
+        self.forest.initialise(seen, self._labels(labelled), self._rows(whole, centres))
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
@@ -166,6 +166,13 @@ class HeatmapForest(LandmarkModel):
         return Outputs(self.forest(self._look(features, centres)), centres, coarse)
 
     def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = mean_t D(d, g_t) + w mean |points - y| / cell + [current] CE(maps, y)
+               - [warm-up] mean_t log P_t(code_t(y)|x) - v mean_t I(leaf; x)
+
+        d are the labels, g_t = P_t q_t what tree t predicts of them, D the Kullback-Leibler
+        divergence (the squared distance for leaf_update = ridge), w = coordinate_loss_weight,
+        v = mutual_information_weight. Parts: leaves, codes, coordinate, coarse.
+        """
         labels = self._labels(points - outputs.centres)
         rows = self._rows(points, outputs.centres)
         total, parts = self.forest.loss(outputs.routed, labels, rows)
@@ -215,7 +222,7 @@ class HeatmapForest(LandmarkModel):
         }
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
         """Leaves of an eye, the nose, the mouth and the chin, or of whole faces, over the mean
         shape."""
         log_p = torch.cat([output.routed.log_p for output in outputs])
@@ -257,7 +264,7 @@ class HeatmapForest(LandmarkModel):
 
 
 def _first_groups(config: HeatmapForestConfig, k: int) -> list[np.ndarray]:
-    """Return groups of routes; those that follow from the data are set by `start`."""
+    """Return groups of routes; those that follow from the data are set by `initialise`."""
     everything = np.arange(k)
     if config.pool == "face":
         return [np.zeros(1, dtype=np.int64)]

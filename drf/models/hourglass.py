@@ -63,6 +63,8 @@ class Hourglass(LandmarkModel):
         return maps
 
     def loss(self, outputs: list[Tensor], points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = sum_s mean_k -sum_rc d_k,rc log softmax(maps_s,k)_rc, d the label maps of the
+        landmarks inside the box; parts: stack_1, … of several stacks."""
         losses = [self.codec.cross_entropy(maps, points) for maps in outputs]
         if len(losses) == 1:
             return losses[0], {}

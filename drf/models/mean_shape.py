@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from drf.models.base import InputSpec, LandmarkModel, Sample, mean_l1
+from drf.models.base import InitialData, InputSpec, LandmarkModel, mean_l1
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,14 @@ class MeanShape(LandmarkModel):
         self.register_buffer("shape", torch.full((spec.n_points, 2), 0.5))
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
-        self.shape.copy_(sample.mean)
+    def initialise(self, data: InitialData) -> None:
+        self.shape.copy_(data.mean)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.shape.expand(len(images), -1, -1)
 
     def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = mean |shape - y|; nothing learns from it."""
         return mean_l1(outputs, points), {}
 
     def points(self, outputs: Tensor) -> Tensor:

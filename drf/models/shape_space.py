@@ -37,7 +37,7 @@ class ShapeSpace(nn.Module):
         self.register_buffer("sd", torch.ones(dims))
 
     @torch.no_grad()
-    def start(self, shapes: Tensor) -> None:
+    def initialise(self, shapes: Tensor) -> None:
         """Fit to whole shapes, (n, K, 2).
 
         Raises UsageError where they have fewer components than dimensions.

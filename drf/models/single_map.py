@@ -25,7 +25,7 @@ from drf.forest.routing import most_used_leaves
 from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
 from drf.models.backbones import Summary
-from drf.models.base import InputSpec, LandmarkModel, Sample, filled, mean_distance, present
+from drf.models.base import InitialData, InputSpec, LandmarkModel, filled, mean_distance, present
 from drf.pictures import MAP_SIDE, LeafPicture
 from drf.registration import ShapeRegistration
 
@@ -78,10 +78,10 @@ class SingleMapForest(LandmarkModel):
         )
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
-        self.shape.fit(shapes.complete(sample.faces))
-        features = self.summary(self.backbone(sample.images).deep)
-        self.forest.start(features, self._labels(sample.drawn), self._rows(sample.drawn))
+    def initialise(self, data: InitialData) -> None:
+        self.shape.fit(shapes.complete(data.faces))
+        features = self.summary(self.backbone(data.images).deep)
+        self.forest.initialise(features, self._labels(data.drawn), self._rows(data.drawn))
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
@@ -90,6 +90,8 @@ class SingleMapForest(LandmarkModel):
         return self.forest(self.summary(self.backbone(images).deep))
 
     def loss(self, outputs: Routed, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = mean_t D(d, g_t) - [warm-up] mean_t log P_t(code_t(y)|x) - v mean_t I(leaf; x), as
+        `HeatmapForest.loss`; d is the mean of the landmarks' Gaussians. Parts: leaves, codes."""
         return self.forest.loss(outputs, self._labels(points), self._rows(points))
 
     @torch.no_grad()
@@ -159,7 +161,7 @@ class SingleMapForest(LandmarkModel):
         return readings | self.forest.diagnostics(outputs)
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[Routed], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Routed], points: Tensor) -> list[LeafPicture]:
         """The most used leaves: each map, and where the shape model finds landmarks in it."""
         pictures = []
         for shown in most_used_leaves(torch.cat([output.log_p for output in outputs]), [0]):

@@ -155,7 +155,7 @@ class Trainer:
     def _start(self) -> None:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""
         torch.manual_seed(_mixed((self.config.training.seed, 0)))
-        self.model.start(self.batches.sample(self.config.training.seed))
+        self.model.initialise(self.batches.initial_data(self.config.training.seed))
         self.average = MovingAverage(self.model, self.config.training.ema_decay)
         self._finish_epoch({})
 

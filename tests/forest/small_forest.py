@@ -47,7 +47,7 @@ def started(
 ) -> LabelForest:
     model = forest(config, pool, per_route).to(dtype)
     features, labels, rows = data(model, seed=9, n=64)
-    model.start(features, labels, rows)
+    model.initialise(features, labels, rows)
     return model
 
 

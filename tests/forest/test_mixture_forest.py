@@ -39,7 +39,7 @@ def started(**changes: object) -> MixtureForest:
     x, y = problem()
     torch.manual_seed(0)
     forest = MixtureForest(replace(SMALL, **changes), F, D)
-    forest.start(x, y, torch.ones(D))
+    forest.initialise(x, y, torch.ones(D))
     return forest
 
 

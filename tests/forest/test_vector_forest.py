@@ -18,7 +18,7 @@ def forest(**options: object) -> VectorForest:
     torch.manual_seed(0)
     config = VectorForestConfig(**({"trees": 2, "tree_depth": 3, "warmup": 0.5} | options))
     made = VectorForest(config, F, R, D, 0.1).double()
-    made.start(torch.randn(40, R, F).double(), 0.1 * torch.randn(200, R, D).double())
+    made.initialise(torch.randn(40, R, F).double(), 0.1 * torch.randn(200, R, D).double())
     made.set_progress(0.7)
     return made.eval()
 
@@ -74,7 +74,7 @@ def test_leaves_start_at_the_means_of_their_codes_all_distinct() -> None:
     torch.manual_seed(0)
     made = VectorForest(VectorForestConfig(trees=2, tree_depth=3), F, R, D, 0.1)
     rows = 0.1 * torch.randn(200, R, D)
-    made.start(torch.randn(40, R, F), rows)
+    made.initialise(torch.randn(40, R, F), rows)
     codes = made.codes(rows.transpose(0, 1))
     for tree in range(2):
         for leaf in range(8):
@@ -105,7 +105,7 @@ def test_covariances_are_symmetric_and_positive_and_find_where_the_noise_is() ->
     made = VectorForest(
         VectorForestConfig(trees=4, tree_depth=3, warmup=0.0, steepness_last=8.0), 2, 1, 2, 0.1
     )
-    made.start(torch.randn(64, 1, 2), 0.1 * torch.randn(512, 1, 2))
+    made.initialise(torch.randn(64, 1, 2), 0.1 * torch.randn(512, 1, 2))
     optimiser = torch.optim.Adam(made.parameters(), lr=0.02)
 
     def draw(n: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,7 +9,7 @@ import torch
 
 from drf import registry
 from drf.markup import IBUG68
-from drf.models.base import Sample
+from drf.models.base import InitialData
 from drf.models.cascade_forest import CascadeForest
 from drf.pictures import LEAVES
 from experiments.request import Request, configure
@@ -32,7 +32,7 @@ def cascade(**changes: object) -> CascadeForest:
     generator = torch.Generator().manual_seed(1)
     faces = torch.rand(40, 68, 2, generator=generator) * 0.8 + 0.1
     torch.manual_seed(1)
-    model.start(Sample(faces, faces, torch.rand(12, 3, 64, 64, generator=generator)))
+    model.initialise(InitialData(faces, faces, torch.rand(12, 3, 64, 64, generator=generator)))
     return model
 
 
@@ -115,7 +115,7 @@ def test_the_gallery_shows_leaves_around_the_mean_place_of_their_landmark() -> N
     model = cascade().eval()
     images, points = batch()
     outputs = model(images)
-    pictures = model.gallery([outputs], points)
+    pictures = model.leaf_pictures([outputs], points)
     assert 0 < len(pictures) <= LEAVES
     for picture in pictures:
         (landmark,) = picture.landmarks

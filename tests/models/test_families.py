@@ -9,7 +9,7 @@ from drf import checkpoint, registry
 from drf.config import from_flat
 from drf.errors import UsageError
 from drf.markup import IBUG68
-from drf.models.base import LandmarkModel, Sample
+from drf.models.base import InitialData, LandmarkModel
 from drf.models.hourglass import HourglassConfig
 
 SMALL = {
@@ -49,7 +49,7 @@ def small(family: str, **changes: object) -> LandmarkModel:
     images = torch.rand(12, 3, size, size, generator=generator)
     with torch.random.fork_rng():  # as the training loop does, which seeds what models draw
         torch.manual_seed(1)
-        model.start(Sample(faces, faces, images))
+        model.initialise(InitialData(faces, faces, images))
     return model
 
 

@@ -14,7 +14,7 @@ from drf.data.packs import Pack
 from drf.errors import UsageError
 from drf.forest import routing
 from drf.markup import IBUG68
-from drf.models.base import Sample
+from drf.models.base import InitialData
 from drf.models.gaussian_forest import GaussianForest
 from drf.pictures import LEAVES
 from drf.training.loop import Trainer
@@ -43,17 +43,17 @@ def tiny(**changes: object) -> RunConfig:
     return configure(Request("gaussian-forest", options=options)).config
 
 
-def sample(n: int = 64, points: int = 68) -> Sample:
+def sample(n: int = 64, points: int = 68) -> InitialData:
     generator = torch.Generator().manual_seed(1)
     mean = torch.rand(points, 2, generator=generator) * 0.6 + 0.2
     faces = mean + 0.04 * torch.randn(n, points, 2, generator=generator)
-    return Sample(faces, faces, torch.rand(20, 3, 32, 32, generator=generator))
+    return InitialData(faces, faces, torch.rand(20, 3, 32, 32, generator=generator))
 
 
 def started(**changes: object) -> GaussianForest:
     model = registry.build(tiny(**changes), IBUG68)
     assert isinstance(model, GaussianForest)
-    model.start(sample(points=model.spec.n_points))
+    model.initialise(sample(points=model.spec.n_points))
     return model
 
 
@@ -61,7 +61,9 @@ def started(**changes: object) -> GaussianForest:
 @pytest.mark.parametrize("dims", [2, 10, 40])
 def test_no_value_is_ever_infinite(schedule: str, dims: int) -> None:
     """Fewer faces than dimensions, steep gates and a high rate included."""
-    model = started(model__schedule=schedule, model__dims=dims, model__mutual_information_weight=0.1)
+    model = started(
+        model__schedule=schedule, model__dims=dims, model__mutual_information_weight=0.1
+    )
     data = sample()
     optimiser = torch.optim.Adam(model.parameters(), lr=0.03)
     for step in range(9):
@@ -188,7 +190,7 @@ def test_the_gallery_shows_the_fullest_leaves_of_the_first_trees() -> None:
     model, data = started().eval(), sample()
     with torch.no_grad():
         outputs = [model(data.images[:11]), model(data.images[11:])]
-    gallery = model.gallery(outputs, data.drawn[:20])
+    gallery = model.leaf_pictures(outputs, data.drawn[:20])
     assert 0 < len(gallery) <= LEAVES
     p = torch.cat([o.routed.log_p for o in outputs]).exp().mean(dim=0)
     for shown in gallery:
@@ -211,11 +213,11 @@ def test_what_cannot_be_built_is_refused_before_any_work(monkeypatch: pytest.Mon
         registry.build(tiny(model__trees=256, model__tree_depth=12, model__dims=40), IBUG68)
 
 
-def test_the_way_up_is_not_learned_and_deep_is_the_deep_map() -> None:
+def test_the_decoder_is_not_learned_and_deep_is_the_deep_map() -> None:
     model = started()
     still = {name for name, p in model.backbone.named_parameters() if not p.requires_grad}
     assert still
-    assert all(name.startswith(model.backbone.way_up) for name in still)
+    assert all(name.startswith(model.backbone.decoder) for name in still)
     model.eval()
     images = sample().images
     assert torch.equal(model.backbone.deep(images), model.backbone(images).deep)

@@ -19,7 +19,7 @@ from drf.config import RunConfig, from_flat
 from drf.errors import UsageError
 from drf.forest import leaf_updates
 from drf.markup import IBUG68
-from drf.models.base import Sample
+from drf.models.base import InitialData
 from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
 
 SMALL = {
@@ -48,20 +48,20 @@ def built(**changes: object) -> HeatmapForest:
     return model
 
 
-def sample(n: int = 40) -> Sample:
+def sample(n: int = 40) -> InitialData:
     """Faces whose odd and even landmarks move apart."""
     generator = torch.Generator().manual_seed(1)
     shape = torch.rand(K, 2, generator=generator) * 0.6 + 0.2
     halves = torch.randn(n, 2, 2, generator=generator).repeat(1, K // 2, 1)
     noise = torch.randn(n, K, 2, generator=generator)
     faces = shape + 0.03 * halves + 0.01 * noise
-    return Sample(faces, faces, torch.rand(16, 3, SIZE, SIZE, generator=generator))
+    return InitialData(faces, faces, torch.rand(16, 3, SIZE, SIZE, generator=generator))
 
 
 def started(**changes: object) -> HeatmapForest:
     model = built(**changes)
     torch.manual_seed(2)
-    model.start(sample())
+    model.initialise(sample())
     return model
 
 
@@ -121,7 +121,7 @@ def test_every_option_builds_steps_and_reads(options: Options) -> None:
         assert all(model.points(o).isfinite().all() for o in outputs)
         readings = model.diagnostics(outputs, points)
         assert all(math.isfinite(value) for value in readings.values()), readings
-        assert model.gallery(outputs, points)
+        assert model.leaf_pictures(outputs, points)
 
 
 @pytest.mark.parametrize("options", EVERY_OPTION[:2], ids=lambda o: "-".join(map(str, o.values())))

@@ -11,7 +11,7 @@ import torch
 from drf import registry
 from drf.config import from_flat
 from drf.markup import IBUG68
-from drf.models.base import Sample
+from drf.models.base import InitialData
 from drf.models.heatmap_forest import HeatmapForest
 from drf.pictures import FACES_PER_LEAF, LEAVES, MAP_SIDE, LeafPicture
 
@@ -40,11 +40,11 @@ def started(**changes: object) -> tuple[HeatmapForest, Any, list[LeafPicture]]:
     faces = mean + 0.04 * torch.randn(64, k, 2, generator=generator)
     images = torch.rand(N, 3, 64, 64, generator=generator)
     torch.manual_seed(2)
-    model.start(Sample(faces, faces, images))
+    model.initialise(InitialData(faces, faces, images))
     model.eval()
     with torch.inference_mode():
         outputs = [model(images[:4]), model(images[4:])]
-        return model, outputs, model.gallery(outputs, faces[:N])
+        return model, outputs, model.leaf_pictures(outputs, faces[:N])
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_large_maps_are_reduced_and_large_forests_sampled() -> None:
 def test_least_squares_leaves_are_shown_as_distributions() -> None:
     model, outputs, _ = started(model__target="mean", model__leaf_update="ridge")
     model.forest.leaves.q.sub_(0.05)  # as a regression may leave them
-    for picture in model.gallery(outputs, torch.empty(0)):
+    for picture in model.leaf_pictures(outputs, torch.empty(0)):
         assert picture.distribution is not None
         assert (picture.distribution >= 0).all()
         assert picture.distribution.sum() == pytest.approx(1, abs=1e-5)

@@ -10,7 +10,7 @@ from drf import registry
 from drf.config import from_flat
 from drf.data.synthetic import face_points
 from drf.markup import IBUG68, Markup
-from drf.models.base import Sample
+from drf.models.base import InitialData
 from tests.markups import FIVE, NINETY_EIGHT, points_of
 from tests.models.test_missing import CASES, SIZE, images
 
@@ -33,7 +33,7 @@ def test_a_step_and_an_answer(case: str, markup: Markup) -> None:
     model = registry.build(config, markup)
     faces = drawn(markup, 40)
     torch.manual_seed(0)
-    model.start(Sample(faces, faces, images(12)))
+    model.initialise(InitialData(faces, faces, images(12)))
     model.train()
     outputs = model(images(4))
     loss, _ = model.loss(outputs, faces[:4])
@@ -45,7 +45,10 @@ def test_a_step_and_an_answer(case: str, markup: Markup) -> None:
     with torch.no_grad():
         outputs = model(images(4))
         points, covariances = model.points(outputs), model.covariances(outputs)
-        read, leaves = model.diagnostics([outputs], faces[:4]), model.gallery([outputs], faces[:4])
+        read, leaves = (
+            model.diagnostics([outputs], faces[:4]),
+            model.leaf_pictures([outputs], faces[:4]),
+        )
     assert points.shape == (4, markup.n_points, 2)
     assert torch.isfinite(points).all()
     assert covariances is None or covariances.shape == (4, markup.n_points, 2, 2)

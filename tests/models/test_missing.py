@@ -14,7 +14,7 @@ from drf.forest.label_leaves import LabelLeaves, bounding_sums
 from drf.forest.routing import stepwise_rate
 from drf.forest.vector_forest import VectorForest, VectorForestConfig
 from drf.markup import IBUG68
-from drf.models.base import LandmarkModel, Sample, mean_distance, mean_l1, present
+from drf.models.base import InitialData, LandmarkModel, mean_distance, mean_l1, present
 from drf.models.cascade_forest import CascadeForest
 from drf.models.shape_space import ShapeSpace
 from drf.training.optimiser import Optimisers
@@ -40,7 +40,10 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "gaussian, residuals": ("gaussian-forest", GAUSSIAN | {"model.target": "current"}),
     "landmark": ("heatmap-forest", LABELS),
     "landmark, warm-up": ("heatmap-forest", LABELS | {"model.routing_warmup": 1.0}),
-    "landmark, maps": ("heatmap-forest", LABELS | {"model.label_kind": "map", "model.label_threshold": 0.3}),
+    "landmark, maps": (
+        "heatmap-forest",
+        LABELS | {"model.label_kind": "map", "model.label_threshold": 0.3},
+    ),
     "group": ("heatmap-forest", LABELS | {"model.pool": "group", "model.target": "mean"}),
     "shared": ("heatmap-forest", LABELS | {"model.pool": "shared"}),
     "face": ("heatmap-forest", LABELS | {"model.pool": "face", "model.target": "mean"}),
@@ -81,7 +84,7 @@ def started(case: str, sample: Tensor) -> LandmarkModel:
     config = from_flat(family, registry.family(family).config, {"data.input_size": SIZE} | flat)
     model = registry.build(config, IBUG68)
     torch.manual_seed(0)
-    model.start(Sample(sample, sample, images(16)))
+    model.initialise(InitialData(sample, sample, images(16)))
     return model
 
 
@@ -172,7 +175,7 @@ def test_with_nothing_missing_means_are_the_plain_ones_to_the_last_digit() -> No
     plain = predicted - points
     assert torch.equal(mean_l1(predicted, points), plain.abs().mean())
     assert torch.equal(mean_distance(predicted, points), plain.norm(dim=-1).mean())
-    assert torch.equal(Sample(points, points, images(1)).mean, points.mean(dim=0))
+    assert torch.equal(InitialData(points, points, images(1)).mean, points.mean(dim=0))
     assert shapes.complete(points) is points
     model = started("cascade", faces(80)).train()
     assert isinstance(model, CascadeForest)
@@ -184,7 +187,7 @@ def test_with_nothing_missing_means_are_the_plain_ones_to_the_last_digit() -> No
 def test_with_nothing_missing_leaves_learn_the_same_to_the_last_digit() -> None:
     torch.manual_seed(5)
     forest = VectorForest(VectorForestConfig(trees=2, tree_depth=2), 4, 3, 2, 0.1).train()
-    forest.start(torch.randn(20, 3, 4), torch.randn(20, 3, 2))
+    forest.initialise(torch.randn(20, 3, 4), torch.randn(20, 3, 2))
     routed, errors = forest(torch.randn(6, 3, 4)), torch.randn(6, 3, 2)
     moments, mass = forest.moments.clone(), forest.mass.clone()
     eta = stepwise_rate(forest.steps)
@@ -208,7 +211,7 @@ def test_with_nothing_missing_leaves_learn_the_same_to_the_last_digit() -> None:
 def test_a_route_without_labels_keeps_its_leaves() -> None:
     torch.manual_seed(5)
     forest = VectorForest(VectorForestConfig(trees=2, tree_depth=2), 4, 3, 2, 0.1).train()
-    forest.start(torch.randn(20, 3, 4), torch.randn(20, 3, 2))
+    forest.initialise(torch.randn(20, 3, 4), torch.randn(20, 3, 2))
     routed, errors = forest(torch.randn(6, 3, 4)), torch.randn(6, 3, 2)
     errors[:, 1, 0] = math.nan
     before = forest.moments.clone()
@@ -228,7 +231,7 @@ def test_a_route_without_labels_keeps_its_leaves() -> None:
 def test_codes_of_faces_with_gaps_are_near_those_of_the_whole_faces() -> None:
     whole = faces(200)
     space = ShapeSpace(68, 6)
-    space.start(whole)
+    space.initialise(whole)
     gaps = whole.clone()
     hidden = torch.rand(200, 68, generator=torch.Generator().manual_seed(6)) < 0.3
     gaps[hidden] = math.nan

@@ -19,7 +19,7 @@ def faces() -> torch.Tensor:
 
 def space(dims: int) -> ShapeSpace:
     fitted = ShapeSpace(K, dims)
-    fitted.start(faces())
+    fitted.initialise(faces())
     return fitted
 
 
@@ -54,7 +54,7 @@ def test_too_many_dimensions_are_refused() -> None:
     flat = faces()
     flat[:, 1:] = flat[:, :1]  # one point, five times: rank 2
     with pytest.raises(UsageError, match="at most 2"):
-        ShapeSpace(K, 3).start(flat)
+        ShapeSpace(K, 3).initialise(flat)
 
 
 def test_it_is_saved() -> None:

@@ -7,7 +7,7 @@ from drf import registry
 from drf.config import from_flat
 from drf.errors import UsageError
 from drf.markup import IBUG68
-from drf.models.base import Sample
+from drf.models.base import InitialData
 from drf.models.single_map import SingleMapConfig, SingleMapForest
 
 SMALL = {
@@ -45,13 +45,15 @@ def started(model: SingleMapForest, n: int = 64) -> SingleMapForest:
     size = model.spec.input_size
     images = torch.rand(16, 3, size, size, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    model.start(Sample(faces(n), faces(n), images))
+    model.initialise(InitialData(faces(n), faces(n), images))
     return model
 
 
 def test_perfect_leaves_give_every_landmark_its_name_and_place() -> None:
     """A forest whose every leaf holds one face's map: what decoding alone loses."""
-    model = started(small(model__map_size=48, model__label_sigma=0.6, model__window_half_width=0.05)).eval()
+    model = started(
+        small(model__map_size=48, model__label_sigma=0.6, model__window_half_width=0.05)
+    ).eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         for face in faces(20, seed=1):
@@ -82,11 +84,13 @@ def test_expecting_the_mean_shape_is_what_the_notes_could_have_done() -> None:
 
 def test_it_tells_faces_apart() -> None:
     """Eight pictures of noise with eight shapes: routing and leaves learn them by heart."""
-    model = small(model__routing_warmup=0.5, model__window_half_width=0.0, model__steepness_last=10.0)
+    model = small(
+        model__routing_warmup=0.5, model__window_half_width=0.0, model__steepness_last=10.0
+    )
     points = faces(8)
     images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)
-    model.start(Sample(points, points, images))
+    model.initialise(InitialData(points, points, images))
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for step in range(60):
@@ -129,7 +133,7 @@ def test_the_gallery_shows_maps_with_the_landmarks_found_in_them() -> None:
     with torch.no_grad():
         outputs = [model(torch.rand(6, 3, 64, 64))]
         model.forest.leaves.q[:] = model.codec.encode_together(truth[:1]).flatten(1)
-    pictures = model.gallery(outputs, truth)
+    pictures = model.leaf_pictures(outputs, truth)
     assert len(pictures) > 2
     cell = 1 / 24
     for picture in pictures:

@@ -105,7 +105,7 @@ def split_gradient(make: Make, folder: Path, **changes: object) -> float:
     """The largest gradient that any value of a started model gets from its first batch."""
     options = {"target": "mean", "coordinate": 0.0, "warmup": 0.0} | changes
     trainer = make(forest(**options), folder=folder)
-    trainer.model.start(trainer.batches.sample(0))
+    trainer.model.initialise(trainer.batches.initial_data(0))
     images, points = trainer.batches.draw(np.arange(16), torch.Generator().manual_seed(0))
     trainer.model.set_progress(0.0)
     loss, _ = trainer.model.loss(trainer.model(images), points)

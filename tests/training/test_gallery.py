@@ -39,7 +39,7 @@ class Bright(LandmarkModel):
     def points(self, outputs: Tensor) -> Tensor:
         return outputs
 
-    def gallery(self, outputs: Sequence[Tensor], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Tensor], points: Tensor) -> list[LeafPicture]:
         predicted = torch.cat(list(outputs))
         assert predicted.shape == points.shape
         brightest = predicted.sum(dim=(1, 2)).argsort(descending=True)[:FACES_PER_LEAF].tolist()

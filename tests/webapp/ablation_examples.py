@@ -67,7 +67,9 @@ def fill(path: Path) -> dict[str, str]:
             key = f"{trees}-{depth}-{seed}"
             ids[key] = add(db, change, seed=seed, error=true_error(trees, depth))
     ids["leaf"] = add(db, {"model.label_kind": HOSTILE[0]}, seed=0, error=0.07, state="collapsed")
-    ids["two changes"] = add(db, {"training.lr": 3e-3, "model.label_kind": "map"}, seed=0, error=0.05)
+    ids["two changes"] = add(
+        db, {"training.lr": 3e-3, "model.label_kind": "map"}, seed=0, error=0.05
+    )
     ids["interrupted"] = add(db, {"model.trees": 8}, seed=0, error=0.05, state="interrupted")
     half = evaluation(0.05, 1)
     some = replace(

@@ -206,7 +206,10 @@ def test_hostile_values_are_text_in_charts(filled, compared):
         assert chart.alt.endswith(".")
     assert frame["collapsed"].sum() == 1
     assert (
-        ablation_results.table(frame, ["model.label_kind"])["model.label_kind"].str.startswith("↯").sum() == 1
+        ablation_results.table(frame, ["model.label_kind"])["model.label_kind"]
+        .str.startswith("↯")
+        .sum()
+        == 1
     )
 
 

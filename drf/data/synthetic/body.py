@@ -74,7 +74,10 @@ def ear_is_near(camera: Camera, side: int) -> bool:
 def draw_neck(
     picture: np.ndarray, camera: Camera, look: Look, light: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Draw shoulders and neck; they follow the head's pose by half and lie in its shadow."""
+    """Draw shoulders and neck in place; they follow the head's pose by half and lie in its shadow.
+
+    picture: (H, W, 3) uint8 RGB · light: (3,) RGB factors of the light's colour
+    """
     width, drop = rng.uniform(0.24, 0.33), rng.uniform(0.60, 0.76)
     neck = np.array(
         [
@@ -129,7 +132,11 @@ def _strand_colour(
 def draw_back_hair(
     picture: np.ndarray, camera: Camera, look: Look, light: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Draw the volume of hair behind the face: around the skull, and down the sides when long."""
+    """Draw the volume of hair behind the face in place: around the skull, and down the sides when
+    long.
+
+    picture: (H, W, 3) uint8 RGB · light: (3,) RGB factors of the light's colour
+    """
     volume = {"bald": 1.01, "short": rng.uniform(1.03, 1.14), "tied": rng.uniform(1.02, 1.08)}.get(
         look.style, rng.uniform(1.08, 1.26)
     )

@@ -254,7 +254,8 @@ class Camera:
         return self._scale
 
     def upright(self, xyz: np.ndarray) -> np.ndarray:
-        """Project (..., 3) of the head's frame to (..., 2) of the unrolled, unscaled picture."""
+        """Project (..., 3) of the head's frame, head units, to (..., 2) head units in the plane of
+        the picture: before roll, scale and shift."""
         turned = xyz @ self.rotation.T
         depth = 1 - turned[..., 2:] / self.pose.distance
         return turned[..., :2] / depth

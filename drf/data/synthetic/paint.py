@@ -108,7 +108,10 @@ def disc(
 
 
 def polygon_mask(shape: tuple[int, ...], polygon: np.ndarray, soft: bool = False) -> np.ndarray:
-    """Return a uint8 mask (255 inside), `soft`: with an edge about three pixels wide."""
+    """Return the mask of a closed polygon, (n, 2) px: (H, W) uint8 of shape[:2], 255 inside.
+
+    soft: with an edge about three pixels wide.
+    """
     mask = np.zeros(shape[:2], np.uint8)
     fill(mask, polygon, 255)
     return np.asarray(cv2.blur(mask, (3, 3))) if soft else mask
@@ -173,7 +176,8 @@ def _spline_matrix(n: int, per_span: int, closed: bool) -> np.ndarray:
 
 
 def spline(points: np.ndarray, per_span: int = 5, closed: bool = False) -> np.ndarray:
-    """Return a Catmull-Rom curve through (n, d) points."""
+    """Return a Catmull-Rom curve through (n, d) points: per_span points for each span between two
+    of them, (m, d), in the unit of the points."""
     return _spline_matrix(len(points), per_span, closed) @ points
 
 

@@ -207,7 +207,10 @@ def _draw_inside(
 
 
 def draw_nostrils(canvas: Canvas, openness: float) -> None:
-    """Draw the two nostrils just above the points of the nose's base."""
+    """Draw the two nostrils in place, just above the points of the nose's base.
+
+    openness: about 0 (closed) to 1 (wide open)
+    """
     points = canvas.points
     base = points[33] - points[30]
     size = float(np.hypot(*(points[35] - points[31])))
