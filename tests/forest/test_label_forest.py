@@ -64,7 +64,7 @@ def gradients(model: LabelForest) -> Tensor:
 @pytest.mark.parametrize("update", get_args(Update))
 @pytest.mark.parametrize("pool", ["landmark", "group", "shared"])
 def test_identical_leaves_are_so_to_the_bit(pool: str, update: Update) -> None:
-    model = started(replace(SMALL, leaf_start="identical", leaf_update=update), pool)
+    model = started(replace(SMALL, leaf_init="identical", leaf_update=update), pool)
     q = model.leaves.q
     assert torch.equal(q, q[:, :1, :1].expand_as(q))
     _, labels, _ = data(model, seed=9, n=64)
@@ -76,7 +76,7 @@ def test_identical_leaves_are_so_to_the_bit(pool: str, update: Update) -> None:
 def test_identical_leaves_give_no_gradient_to_the_gates(gates: str) -> None:
     """Exactly none where every split is even: then all numbers on the way are powers of two, or
     the same for both branches; elsewhere what float64 rounds."""
-    model = started(replace(SMALL, leaf_start="identical", gates=gates), dtype=torch.float64)
+    model = started(replace(SMALL, leaf_init="identical", gates=gates), dtype=torch.float64)
     step(model)
     assert gradients(model).abs().max() < 1e-14
     model = started(replace(SMALL, gates=gates), dtype=torch.float64)
@@ -85,7 +85,7 @@ def test_identical_leaves_give_no_gradient_to_the_gates(gates: str) -> None:
 
 
 def test_even_splits_over_identical_leaves_get_exactly_none() -> None:
-    model = started(replace(SMALL, leaf_start="identical", gates="raw"))
+    model = started(replace(SMALL, leaf_init="identical", gates="raw"))
     with torch.no_grad():
         for parameter in model.gates.parameters():
             parameter.zero_()
@@ -122,7 +122,7 @@ def test_steepness_follows_the_run() -> None:
 
 
 def test_balance_rewards_information() -> None:
-    plain, balanced = started(), started(replace(SMALL, balance=0.5))
+    plain, balanced = started(), started(replace(SMALL, mutual_information_weight=0.5))
     features, labels, rows = data(plain)
     routed = plain(features)
     log_p = routed.log_p  # (B, R, T, L)

@@ -108,7 +108,7 @@ def test_covariances_come_with_forests_and_diagnostics_with_stages() -> None:
     assert plain.diagnostics([outputs], points).keys() == {
         "coarse_px", "stage1_px", "stage2_px", "l1_px"
     }  # fmt: skip
-    assert plain.gallery([outputs], points) == []
+    assert plain.leaf_pictures([outputs], points) == []
 
 
 def test_the_gallery_shows_leaves_around_the_mean_place_of_their_landmark() -> None:

@@ -108,9 +108,12 @@ def test_a_leaf_of_whole_faces_holds_every_landmark_and_no_single_map() -> None:
 
 def test_large_maps_are_reduced_and_large_forests_sampled() -> None:
     _, _, pictures = started(
-        model__target="absolute", model__window_half_width=0.5, model__bins=128, model__tree_depth=6,
+        model__target="absolute",
+        model__window_half_width=0.5,
+        model__bins=128,
+        model__tree_depth=6,
         model__trees=4,
-    )  # fmt: skip
+    )
     assert len(pictures) == LEAVES
     for picture in pictures:
         assert picture.distribution is not None

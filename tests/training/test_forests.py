@@ -90,7 +90,7 @@ def test_a_forest_beats_the_mean_shape(make: Make, tmp_path: Path, target: str) 
     floor = make(mean_shape, folder=tmp_path / "floor").run().best_val_nme
     listener = Listener()
     plan = {"training__epochs": 12, "training__batch_size": 8}
-    outcome = make(forest(target=target, reach=0.2, **plan, **PLAIN), listener).run()
+    outcome = make(forest(target=target, window_half_width=0.2, **plan, **PLAIN), listener).run()
     assert floor is not None
     assert outcome.best_val_nme is not None
     assert outcome.best_val_nme < 0.7 * floor
@@ -103,7 +103,7 @@ def test_a_forest_beats_the_mean_shape(make: Make, tmp_path: Path, target: str) 
 
 def split_gradient(make: Make, folder: Path, **changes: object) -> float:
     """The largest gradient that any value of a started model gets from its first batch."""
-    options = {"target": "mean", "coordinate": 0.0, "warmup": 0.0} | changes
+    options = {"target": "mean", "coordinate_loss_weight": 0.0, "routing_warmup": 0.0} | changes
     trainer = make(forest(**options), folder=folder)
     trainer.model.initialise(trainer.batches.initial_data(0))
     images, points = trainer.batches.draw(np.arange(16), torch.Generator().manual_seed(0))
@@ -116,8 +116,10 @@ def split_gradient(make: Make, folder: Path, **changes: object) -> float:
 def test_identical_leaves_teach_the_network_nothing(make: Make, tmp_path: Path) -> None:
     """The saddle of the notes. Each remedy alone leaves it: other leaves, or a warm-up by codes;
     neither data-aware gates nor anything else of the network does."""
-    frozen = split_gradient(make, tmp_path / "a", leaf_start="identical", gates="raw")
-    gates = split_gradient(make, tmp_path / "b", leaf_start="identical")
+    frozen = split_gradient(make, tmp_path / "a", leaf_init="identical", gates="raw")
+    gates = split_gradient(make, tmp_path / "b", leaf_init="identical")
     leaves = split_gradient(make, tmp_path / "c", gates="raw")
-    codes = split_gradient(make, tmp_path / "d", leaf_start="identical", gates="raw", warmup=0.1)
+    codes = split_gradient(
+        make, tmp_path / "d", leaf_init="identical", gates="raw", routing_warmup=0.1
+    )
     assert max(frozen, gates) < 1e-4 * min(leaves, codes)
