@@ -72,7 +72,7 @@ class Combination:
         own = {
             "model.trees": self.trees,
             "model.tree_depth": self.depth,
-            "model.sigma": self.sigma,
+            "model.label_sigma": self.sigma,
             "training.seed": self.seed,
         }
         return Request(PRESET, options=base | own)

@@ -34,14 +34,14 @@ BASE = {
     "model.width": 16,
     "model.features": 64,
     "model.bins": 32,
-    "model.sigma": 0.5,
-    "model.coordinate": 0.0,
+    "model.label_sigma": 0.5,
+    "model.coordinate_loss_weight": 0.0,
     "training.precision": "fp32",
     "training.device": "cpu",
     "training.max_minutes": 0.0,
 }
-NO_WARMUP = {"model.warmup": 0.0}
-IDENTICAL = {"model.leaf_start": "identical"}
+NO_WARMUP = {"model.routing_warmup": 0.0}
+IDENTICAL = {"model.leaf_init": "identical"}
 RESTART = {"model.statistics": "restart", "model.cnn_steps": 20, "model.leaf_iterations": 10}
 RAW = {"model.gates": "raw"}
 CONSTANT = {

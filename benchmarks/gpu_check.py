@@ -156,7 +156,7 @@ def loss_difference(config: RunConfig, bench: Bench, steps: int) -> float:
     torch.manual_seed(seed)
     model = registry.build(config, IBUG68)
     batches = Batches(bench.train, config, torch.device("cpu"))
-    model.start(batches.sample(seed))
+    model.initialise(batches.initial_data(seed))
     generator = torch.Generator().manual_seed(seed)
     index = np.arange(min(options.batch_size, len(batches)))
     drawn = [batches.draw(index, generator) for _ in range(steps)]

@@ -30,8 +30,8 @@ from drf.data.packs import pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError, UsageError
 from drf.forest.vector_forest import Inference, VectorForest
-from drf.models.base import Sample
 from drf.markup import IBUG68
+from drf.models.base import InitialData
 from drf.models.cascade_forest import CascadeForest
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor, predict
@@ -50,7 +50,7 @@ def build(preset: str, routing: str) -> CascadeForest:
         raise UsageError(f"{preset} is no cascade: name presets of the family cascade-forest")
     k, size = model.spec.n_points, model.spec.input_size
     shapes = 0.5 + 0.2 * torch.randn(1, k, 2) + 0.05 * torch.randn(256, k, 2)
-    model.start(Sample(shapes, shapes, torch.rand(64, 3, size, size)))
+    model.initialise(InitialData(shapes, shapes, torch.rand(64, 3, size, size)))
     model.set_progress(1.0)
     return model.place("cpu").eval()
 

@@ -34,7 +34,8 @@ class HeatmapCodec:
         """Return the label distributions: (B, K, 2) unit box -> (B, K, H, W), each summing to 1.
 
         d_rc is proportional to exp(-((c - x)^2 + (r - y)^2) / (2 sigma^2)), x and y in cells. Of a
-        point outside the box the map shows what reaches inside; mask its loss with `inside`.
+        point outside the box the map shows what reaches inside, of a missing one (NaN) nothing of
+        use; mask its loss with `inside`.
         """
         x, y = self._profiles(points)
         return y[..., :, None] * x[..., None, :]
@@ -42,7 +43,8 @@ class HeatmapCodec:
     def encode_together(self, points: Tensor) -> Tensor:
         """Return one map per face, the mean of those of its points: (B, K, 2) -> (B, H, W).
 
-        Each sums to 1. Points outside the box are left out; a face without a point gets zeros.
+        Each sums to 1. Points outside the box or missing are left out; a face without a point gets
+        zeros.
         """
         x, y = self._profiles(points)
         inside = self.inside(points).float()
@@ -53,13 +55,14 @@ class HeatmapCodec:
         """Return the distributions over columns and over rows, (B, K, size): the normalised product
         is the map."""
         cells = torch.arange(self.size, device=points.device, dtype=torch.float32)
-        xy = points.float() * self.size - 0.5
+        known = torch.where(points.isnan(), 0.5, points)  # finite, or gradients would not be
+        xy = known.float() * self.size - 0.5
         logits = -((cells - xy[..., None]) ** 2) / (2 * self.sigma**2)  # (B, K, 2, size)
         x, y = logits.softmax(dim=-1).unbind(dim=2)
         return x, y
 
     def inside(self, points: Tensor) -> Tensor:
-        """Return which points lie in the box: (B, K, 2) -> (B, K) bool."""
+        """Return which points lie in the box, missing ones do not: (B, K, 2) -> (B, K) bool."""
         return ((points >= 0) & (points <= 1)).all(dim=-1)
 
     def decode(self, logits: Tensor) -> Tensor:

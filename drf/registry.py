@@ -1,9 +1,20 @@
-"""Names to model families. A new family is one file in `drf/models` and one line here."""
+"""Names to model families. A new family is one file in `drf/models` and one line here.
+
+A package outside registers its own by an entry point of the group "drf.families":
+
+    [project.entry-points."drf.families"]
+    my-family = "my_package.my_module:MyModel"
+
+The class is a `LandmarkModel`, built as MyModel(config, spec); its attribute `Config` is the
+dataclass of its options. A family is imported when it is asked for, not before.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module, metadata
 from typing import Any
 
 import torch
@@ -13,14 +24,20 @@ from drf.config import RunConfig, nearest
 from drf.errors import UsageError
 from drf.markup import Markup
 from drf.models.base import InputSpec, LandmarkModel
-from drf.models.cascade_forest import CascadeForest, CascadeForestConfig
-from drf.models.cnn_heatmap import CnnHeatmap, CnnHeatmapConfig
-from drf.models.committee import Committee, CommitteeConfig
-from drf.models.gaussian_forest import GaussianForest, GaussianForestConfig
-from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
-from drf.models.hourglass import Hourglass, HourglassConfig
-from drf.models.mean_shape import MeanShape, MeanShapeConfig
-from drf.models.single_map import SingleMapConfig, SingleMapForest
+
+FAMILIES = {
+    "mean-shape": "drf.models.mean_shape:MeanShape",
+    "cascade-forest": "drf.models.cascade_forest:CascadeForest",
+    "cascade-committee": "drf.models.committee:Committee",
+    "cnn-heatmap": "drf.models.cnn_heatmap:CnnHeatmap",
+    "gaussian-forest": "drf.models.gaussian_forest:GaussianForest",
+    "heatmap-forest": "drf.models.heatmap_forest:HeatmapForest",
+    "heatmap-forest-single-map": "drf.models.single_map:SingleMapForest",
+    "hourglass": "drf.models.hourglass:Hourglass",
+}
+"""Families of this package -> "module:class"."""
+
+ENTRY_POINTS = "drf.families"
 
 
 @dataclass(frozen=True)
@@ -31,23 +48,20 @@ class Family:
     build: Callable[[Any, InputSpec], LandmarkModel]
 
 
-FAMILIES: dict[str, Family] = {
-    "mean-shape": Family(MeanShapeConfig, MeanShape),
-    "cascade-forest": Family(CascadeForestConfig, CascadeForest),
-    "cascade-committee": Family(CommitteeConfig, Committee),
-    "cnn-heatmap": Family(CnnHeatmapConfig, CnnHeatmap),
-    "gaussian-forest": Family(GaussianForestConfig, GaussianForest),
-    "heatmap-forest": Family(HeatmapForestConfig, HeatmapForest),
-    "heatmap-forest-single-map": Family(SingleMapConfig, SingleMapForest),
-    "hourglass": Family(HourglassConfig, Hourglass),
-}
+@functools.cache
+def families() -> dict[str, str]:
+    """Return all families, those of other packages too: name -> "module:class"."""
+    others = {found.name: found.value for found in metadata.entry_points(group=ENTRY_POINTS)}
+    return others | FAMILIES
 
 
 def family(name: str) -> Family:
     """Return a family by name. Raises UsageError for one that is not registered."""
-    if name not in FAMILIES:
-        raise UsageError(f"there is no family {name!r}{nearest(name, FAMILIES)}")
-    return FAMILIES[name]
+    if name not in families():
+        raise UsageError(f"there is no family {name!r}{nearest(name, families())}")
+    module, _, cls = families()[name].partition(":")
+    model = getattr(import_module(module), cls)
+    return Family(model.Config, model)
 
 
 def build(config: RunConfig, markup: Markup) -> LandmarkModel:

@@ -8,12 +8,44 @@ and shift (the notes found out).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from drf import geometry
 from drf.errors import UsageError
+
+
+def complete(faces: Tensor) -> Tensor:
+    """Return faces (n, K, 2) with missing landmarks (NaN) filled in; those that are whole as they
+    are.
+
+    A missing landmark comes from the mean shape (of each landmark over the faces that have it),
+    brought by a similarity to the landmarks that the face has: the mean shape itself where these
+    are fewer than two.
+    """
+    missing = faces.isnan().any(dim=-1).cpu().numpy()
+    if not missing.any():
+        return faces
+    result = faces.cpu().double().numpy().copy()
+    known = ~missing[..., None]
+    count = known.sum(axis=0)
+    total = np.where(known, result, 0.0).sum(axis=0)
+    mean = total / np.maximum(count, 1)
+    mean = np.where(count > 0, mean, total.sum(axis=0) / max(1, count.sum()))
+    for face, absent in zip(result, missing, strict=True):
+        there = ~absent
+        if not absent.any():
+            continue
+        placed = mean
+        if len(np.unique(mean[there], axis=0)) > 1:
+            (to_face,) = similarities(mean[None, there], face[None, there])
+            placed = geometry.apply(to_face[None], mean[None])[0]
+        face[absent] = placed[absent]
+    return torch.from_numpy(result).to(faces)
 
 
 def similarities(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -115,38 +147,19 @@ class Clusters:
 def k_means(rows: np.ndarray, k: int, *, seed: int, iterations: int = 30) -> Clusters:
     """Cluster rows (n, D) by Lloyd's iterations from a k-means++ start, the same for one seed.
 
-    A cluster that loses all its rows keeps its last centre, so centres stay apart. The draws are
-    those of `scipy.cluster.vq.kmeans2`, and so are the centres; a forest can start without scipy.
-    Raises UsageError where fewer rows than clusters differ.
+    A cluster that loses all its rows keeps its last centre, so centres stay apart. Raises
+    UsageError where fewer rows than clusters differ.
     """
+    from scipy.cluster.vq import kmeans2, vq  # here: the import takes longer than most commands
+
     rows = np.asarray(rows, dtype=np.float64)
     distinct = len(np.unique(rows, axis=0))
     if k > distinct:
         raise UsageError(f"{k} leaves cannot start from {distinct} different faces: use fewer")
-    centres = _spread_out(rows, k, np.random.default_rng(seed))
-    for _ in range(iterations):
-        codes = _squared_distances(rows, centres).argmin(axis=1)
-        members = np.bincount(codes, minlength=k)
-        sums = np.zeros_like(centres)
-        np.add.at(sums, codes, rows)
-        centres = np.where(members[:, None] > 0, sums / np.maximum(members, 1)[:, None], centres)
-    return Clusters(centres, _squared_distances(rows, centres).argmin(axis=1))
-
-
-def _spread_out(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw k rows, each with a probability that grows with its squared distance to those before."""
-    chosen = [int(rng.integers(len(rows)))]
-    nearest = np.full(len(rows), np.inf)
-    for _ in range(k - 1):
-        nearest = np.minimum(nearest, ((rows - rows[chosen[-1]]) ** 2).sum(axis=1))
-        chosen.append(int(np.searchsorted((nearest / nearest.sum()).cumsum(), rng.uniform())))
-    return rows[chosen]
-
-
-def _squared_distances(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """|x - c|^2 = |x|^2 - 2 x.c + |c|^2: (n, D), (k, D) -> (n, k)."""
-    squares = (rows**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1)
-    return squares - 2 * rows @ centres.T
+    rng = np.random.default_rng(seed)
+    with warnings.catch_warnings(action="ignore"):  # of empty clusters
+        centres, _ = kmeans2(rows, k, iter=iterations, minit="++", missing="warn", rng=rng)
+    return Clusters(centres, vq(rows, centres)[0].astype(np.int64))
 
 
 def correlation(aligned: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from drf.data.packs import Pack
 from drf.errors import DrfError, UsageError
 from drf.models.base import LandmarkModel
 from drf.training.loop import Outcome, Trainer
-from drf.training.schedule import Schedule
+from drf.training.optimiser import Schedule
 from experiments import provenance
 from experiments.packs import dataset_of, load_packs
 from experiments.paths import Paths, origin, write_origin

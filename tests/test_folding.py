@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from drf import registry
-from drf.models.base import Sample
+from drf.markup import IBUG68
+from drf.models.base import InitialData
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from experiments.request import Request, configure
 
@@ -16,7 +17,9 @@ PRESETS = {"cascade-committee": "cascade-forest-large"}
 
 def trained(family: str):
     """A small model of a family with batch norms that have seen something, by its preset."""
-    model = registry.build(configure(Request(PRESETS.get(family, family), options=SMALL)).config)
+    model = registry.build(
+        configure(Request(PRESETS.get(family, family), options=SMALL)).config, IBUG68
+    )
     generator = torch.Generator().manual_seed(0)
     for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)):
         norm.running_mean.normal_(0, 0.5, generator=generator)
@@ -26,7 +29,9 @@ def trained(family: str):
             norm.bias.data.normal_(0, 0.5, generator=generator)
     shape = torch.rand(68, 2, generator=generator) * 0.8 + 0.1
     faces = shape + 0.02 * torch.randn(64, 68, 2, generator=generator)
-    model.eval().start(Sample(faces, faces, torch.rand(8, 3, 64, 64, generator=generator)))
+    model.eval().initialise(
+        InitialData(faces, faces, torch.rand(8, 3, 64, 64, generator=generator))
+    )
     return model.place("cpu")
 
 

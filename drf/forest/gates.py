@@ -4,6 +4,8 @@
 
 Multiplying an unconstrained layer is not annealing, the optimiser undoes it (Hehn et al. 2020,
 doi 10.1007/s11263-019-01237-6); with |w| taken out, gamma alone says how soft a split is.
+
+Tree codes are such splits over the labels alone: in which leaf a label belongs.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drf.forest.routing import depth_of
+from drf.forest.routing import depth_of, hard_leaves
 
 Annealing = Literal["constant", "linear", "geometric"]
 
@@ -106,7 +108,7 @@ class SplitGates(nn.Module):
             return f.unflatten(2, (self.trees, self.splits)).transpose(0, 1)
 
     @torch.no_grad()
-    def start(self, features: Tensor, right: Tensor | None = None) -> None:
+    def initialise(self, features: Tensor, right: Tensor | None = None) -> None:
         """Set the normalisation and the thresholds from features: (n, F), or (n, K, F) of K sites.
 
         right: (sites, T, S), the share of the rows at a split that it is to send right, 0..1; else
@@ -189,7 +191,7 @@ class RawGates(nn.Module):
     def set_steepness(self, gamma: float) -> None:
         self.gamma.fill_(gamma)
 
-    def start(self, features: Tensor, right: Tensor | None = None) -> None:
+    def initialise(self, features: Tensor, right: Tensor | None = None) -> None:
         """Nothing is set from data."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -201,3 +203,57 @@ class RawGates(nn.Module):
             else:
                 f = (x.transpose(0, 1) @ self.weight + self.bias).transpose(0, 1)
             return (f * self.gamma).unflatten(-1, (self.trees, self.splits))
+
+
+class TreeCodes(nn.Module):
+    """T trees of a depth for each of G pools, grown on labels of D numbers alone.
+
+    Each split cuts the labels that reach it in half, along a random direction: leaves that start
+    from these codes are distinct and equally used, and a network that learns to predict them routes
+    by the labels before there is anything that a leaf could teach it. No gradient changes them.
+    """
+
+    direction: Tensor
+    threshold: Tensor
+
+    def __init__(self, pools: int, dims: int, trees: int, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        splits = 2**depth - 1
+        self.register_buffer("direction", torch.zeros(pools, trees, splits, dims))
+        self.register_buffer("threshold", torch.zeros(pools, trees, splits))
+
+    @torch.no_grad()
+    def initialise(self, rows: Tensor) -> None:
+        """Grow the trees on labels (G, N, D), by directions drawn from torch's generator."""
+        pools, trees, splits, dims = self.direction.shape
+        gates = SplitGates(dims, trees, self.depth, sites=pools).to(rows.device)
+        gates.initialise(rows.transpose(0, 1))
+        mean, variance = gates.norm.running_mean, gates.norm.running_var
+        assert mean is not None
+        assert variance is not None
+        weight = F.normalize(gates.weight, dim=-1)
+        weight = weight / (variance + gates.norm.eps).sqrt().view(pools, 1, dims)
+        threshold = gates.threshold + torch.einsum("gsd,gd->gs", weight, mean.view(pools, dims))
+        self.direction.copy_(weight.unflatten(1, (trees, splits)))
+        self.threshold.copy_(threshold.unflatten(1, (trees, splits)))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the leaf of each row in each tree: (G, N, D) -> (G, N, T) int64."""
+        projected = torch.einsum("gnd,gtsd->gnts", rows, self.direction)
+        return hard_leaves(projected - self.threshold[:, None])
+
+
+def turns(codes: Tensor, leaves: int) -> Tensor:
+    """Return the share of the rows at each split that their codes send right, half where none
+    comes by: (n, R, T) int64 -> (R, T, S)."""
+    held = torch.zeros(*codes.shape[1:], leaves, device=codes.device)
+    held.scatter_add_(
+        2, codes.permute(1, 2, 0), torch.ones_like(codes, dtype=held.dtype).permute(1, 2, 0)
+    )
+    shares = []
+    for k in range(leaves.bit_length() - 1):
+        left, right = held.unflatten(2, (-1, 2, 2**k)).sum(dim=2).unbind(dim=2)  # bit k of a leaf
+        reached = left + right
+        shares.append(torch.where(reached > 0, right / reached.clamp(min=1), 0.5))
+    return torch.cat(shares, dim=2)

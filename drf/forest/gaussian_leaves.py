@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drf.forest import stepwise
+from drf.forest.routing import stepwise_rate
 
 STARVED = 1e-6
 """Share of an even leaf's mass under which a leaf keeps its value instead of fitting noise."""
@@ -62,7 +62,7 @@ class GaussianLeaves(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def start(self, y: Tensor, codes: Tensor) -> None:
+    def initialise(self, y: Tensor, codes: Tensor) -> None:
         """Fit each leaf to the rows assigned to it. y: (N, D); codes: (N, T) int, by k-means.
 
         A leaf without rows takes the mean and covariance of all; `reseed` sets those apart.
@@ -124,7 +124,7 @@ class GaussianLeaves(nn.Module):
         """Take one batch into the statistics: stepwise EM, S <- (1 - eta) S + eta * batch."""
         with torch.autocast(y.device.type, enabled=False):
             z = self.responsibilities(y, log_p)
-            self._merge(y, z, stepwise.rate(self.steps).to(y.dtype))
+            self._merge(y, z, stepwise_rate(self.steps).to(y.dtype))
         self.steps += 1
 
     @torch.no_grad()

@@ -26,12 +26,19 @@ from torch.nn import functional as F
 
 from drf.config import Range
 from drf.errors import UsageError
-from drf.forest import label_leaves, leaf_updates, memory
-from drf.forest.codes import TreeCodes, turns
-from drf.forest.gates import Annealing, RawGates, SplitGates, steepness
+from drf.forest import label_leaves, leaf_updates
+from drf.forest.gates import Annealing, RawGates, SplitGates, TreeCodes, steepness, turns
 from drf.forest.label_leaves import ALL, LabelLeaves
 from drf.forest.pools import Pools
-from drf.forest.routing import balance, hard_leaves, log_routing, probabilities
+from drf.forest.routing import (
+    balance,
+    diagnostics,
+    hard_leaves,
+    log_routing,
+    mean_where,
+    probabilities,
+    require_memory,
+)
 
 ROWS_PER_LEAF = 64
 """From how many labels the codes and the first leaves are made: more would only take longer."""
@@ -39,36 +46,59 @@ ROWS_PER_LEAF = 64
 
 @dataclass(frozen=True)
 class LabelForestConfig:
-    """trees, tree_depth: 2^depth leaves a tree
-    leaf_update: bounding (KL), ridge (L2, pseudo-inverse) or gradient (KL)
-    statistics: of bounding and ridge leaves: stepwise, at every step; round, over all the batches
-        of cnn_steps steps (0: of an epoch), iterated leaf_iterations times; restart, as the notes
-        did: from scratch on each batch of the round, then averaged
-    tree_update: all trees jointly, each with a loss of its own; sequential, one tree an epoch;
-        averaged, one loss on the mean of the trees (ridge leaves are solved tree by tree all the
-        same)
-    steepness_first, steepness_last, annealing: gamma of the gates over the run
-    warmup: share of the run in which the routing learns the tree codes of the labels
-    balance: weight of -I(leaf; x) in the loss
-    leaf_start: leaves from tree codes, or all identical · gates: normalised, unit-norm and with
-        thresholds at medians, or raw · inference: soft or hard routing
-    """
+    """Options of a forest of label distributions."""
 
-    trees: Annotated[int, Range(1, 64)] = 4
-    tree_depth: Annotated[int, Range(1, 12)] = 5
-    leaf_update: leaf_updates.Update = "bounding"
-    statistics: Literal["stepwise", "round", "restart"] = "stepwise"
-    cnn_steps: Annotated[int, Range(0, 100_000)] = 0
-    leaf_iterations: Annotated[int, Range(1, 1000)] = 1
-    tree_update: Literal["joint", "sequential", "averaged"] = "joint"
-    steepness_first: Annotated[float, Range(0.01, 100)] = 2.0
-    steepness_last: Annotated[float, Range(0.01, 100)] = 6.0
-    annealing: Annealing = "geometric"
-    warmup: Annotated[float, Range(0, 1)] = 0.1
-    balance: Annotated[float, Range(0, 100)] = 0.0
-    leaf_start: Literal["codes", "identical"] = "codes"
-    gates: Literal["normalised", "raw"] = "normalised"
-    inference: Literal["soft", "hard"] = "soft"
+    trees: Annotated[int, Range(1, 64), "Number of trees."] = 4
+    tree_depth: Annotated[int, Range(1, 12), "Depth of a tree, which has 2^depth leaves."] = 5
+    leaf_update: Annotated[
+        leaf_updates.Update,
+        "How leaves learn: by variational bounding, by ridge regression, or by gradient.",
+    ] = "bounding"
+    statistics: Annotated[
+        Literal["stepwise", "round", "restart"],
+        "When bounding and ridge leaves learn: at every step, after rounds of steps, or anew "
+        "from each batch of a round.",
+    ] = "stepwise"
+    cnn_steps: Annotated[
+        int, Range(0, 100_000), "Steps of the network in a round; 0 makes the epoch the round."
+    ] = 0
+    leaf_iterations: Annotated[int, Range(1, 1000), "Iterations of the leaves after a round."] = 1
+    tree_update: Annotated[
+        Literal["joint", "sequential", "averaged"],
+        "How trees learn: each by its own loss, one tree per epoch, or all by one loss on their "
+        "mean.",
+    ] = "joint"
+    steepness_first: Annotated[
+        float, Range(0.01, 100), "Steepness of the splits at the start of the run."
+    ] = 2.0
+    steepness_last: Annotated[
+        float, Range(0.01, 100), "Steepness of the splits at the end of the run."
+    ] = 6.0
+    annealing: Annotated[
+        Annealing,
+        "How the steepness goes from first to last; constant takes the last one all along.",
+    ] = "geometric"
+    routing_warmup: Annotated[
+        float,
+        Range(0, 1),
+        "Share of the run in which the routing learns the tree codes of the labels.",
+    ] = 0.1
+    mutual_information_weight: Annotated[
+        float,
+        Range(0, 100),
+        "Weight of the mutual information of leaf and picture, which the loss rewards.",
+    ] = 0.0
+    leaf_init: Annotated[
+        Literal["codes", "identical"],
+        "First content of the leaves: mean labels of the tree codes, or the same in all.",
+    ] = "codes"
+    gates: Annotated[
+        Literal["normalised", "raw"],
+        "Splits over normalised features with thresholds from the data, or a plain dense layer.",
+    ] = "normalised"
+    inference: Annotated[
+        Literal["soft", "hard"], "Whether evaluation weighs all leaves or takes one of each tree."
+    ] = "soft"
 
 
 @dataclass(frozen=True)
@@ -116,7 +146,7 @@ class LabelForest(nn.Module):
         shape = (len(groups), trees, leaves, *label)
         copies = 5  # of what gradients move: the value, its gradient, two moments, the average
         gates = copies * self.routes * trees * (leaves - 1) * features
-        memory.require(
+        require_memory(
             4 * (gates + leaf_updates.numbers(config.leaf_update, *shape)),
             f"{len(groups)} x {trees} trees of {leaves} leaves of {label[0] * label[1]} cells",
         )
@@ -137,31 +167,31 @@ class LabelForest(nn.Module):
         self._turn()
 
     def enough_faces(self) -> int:
-        """Return how many faces `start` needs, for ROWS_PER_LEAF in the smallest pool."""
+        """Return how many faces `initialise` needs, for ROWS_PER_LEAF in the smallest pool."""
         smallest = int(self.pools.pool_of.bincount().min())
         return math.ceil(ROWS_PER_LEAF * 2**self.config.tree_depth / smallest)
 
     @torch.no_grad()
-    def start(self, features: Tensor, labels: Tensor, rows: Tensor) -> None:
+    def initialise(self, features: Tensor, labels: Tensor, rows: Tensor) -> None:
         """Set tree codes from rows (n, R, D), what they are grown on; thresholds from features,
         (b, F) or (b, R, F), so that each route spreads over leaves as its codes do: a pool that
         landmarks share holds places where some of them never are; and leaves from the labels of the
         first m rows, (m, R, H, C)."""
         arranged = self.pools.rows(rows)
-        self.codes.start(arranged)
+        self.codes.initialise(arranged)
         right = turns(self.pools.landmarks(self.codes(arranged)), 2**self.config.tree_depth)
-        self.gates.start(features, right if self.per_route else right.flatten(0, 1)[None])
+        self.gates.initialise(features, right if self.per_route else right.flatten(0, 1)[None])
         codes, masked = self.codes(self.pools.rows(rows[: len(labels)])), self.pools.masked(labels)
-        if self.config.leaf_start == "identical":
+        if self.config.leaf_init == "identical":
             # All in leaf 0, whose mean the leaves without rows take. Of a single row, the mean of
             # all, that is so to the last bit: Adam makes large steps of the smallest gradients.
             masked = F.normalize(masked.sum(dim=1, keepdim=True), p=1.0, dim=-1)
             codes = torch.zeros_like(codes[:, :1])
-        self.leaves.start(codes, masked)
+        self.leaves.initialise(codes, masked)
 
     def set_progress(self, share: float) -> None:
         c = self.config
-        self._warming = share < c.warmup
+        self._warming = share < c.routing_warmup
         self.gates.set_steepness(steepness(share, c.steepness_first, c.steepness_last, c.annealing))
 
     def forward(self, features: Tensor) -> Routed:
@@ -203,7 +233,10 @@ class LabelForest(nn.Module):
     def loss(
         self, routed: Routed, labels: Tensor, rows: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its parts: labels (B, R, H, C), rows (B, R, D) as in `start`."""
+        """Return the loss and its parts: labels (B, R, H, C), rows (B, R, D) as in `initialise`.
+
+        A label that is 0 everywhere counts nowhere, nor does a row with NaN.
+        """
         predictions = routed.predictions[:, :, self._learning]
         if self.config.tree_update == "averaged":
             predictions = predictions.mean(dim=2, keepdim=True)
@@ -212,11 +245,12 @@ class LabelForest(nn.Module):
         if self._warming:
             codes = self.codes(self.pools.rows(rows)).unsqueeze(-1)
             log_p = self.pools.rows(routed.log_p).gather(-1, codes)
-            parts["codes"] = -self.pools.landmarks(log_p).mean()  # repeated rows count once
+            known = ~rows.isnan().any(dim=-1)  # by landmark: repeated rows count once
+            parts["codes"] = -mean_where(self.pools.landmarks(log_p), known)
             total = total + parts["codes"]
-        if self.config.balance:
+        if self.config.mutual_information_weight:
             information = balance(routed.log_p).information.mean()
-            total = total - self.config.balance * information
+            total = total - self.config.mutual_information_weight * information
         return total, parts
 
     def excess(self, routed: Routed, labels: Tensor) -> Tensor:
@@ -270,10 +304,6 @@ class LabelForest(nn.Module):
     def diagnostics(self, outputs: Sequence[Routed]) -> dict[str, float]:
         """Return usage_entropy and information (nats, means over trees and routes), largest_share
         (0..1) and steepness."""
-        usage = balance(torch.cat([routed.log_p for routed in outputs]))
-        return {
-            "usage_entropy": float(usage.usage_entropy.mean()),
-            "information": float(usage.information.mean()),
-            "largest_share": float(usage.largest_share.mean()),
+        return diagnostics(torch.cat([routed.log_p for routed in outputs])) | {
             "steepness": float(self.gates.gamma),
         }

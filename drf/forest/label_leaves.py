@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drf.forest import stepwise
+from drf.forest.routing import stepwise_rate
 
 FLOOR = 1e-9
 """Least share of a leaf's cell. Bounding multiplies: a cell at exactly 0 would stay there, and a
@@ -131,7 +131,7 @@ class LabelLeaves(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def start(self, codes: Tensor, labels: Tensor) -> None:
+    def initialise(self, codes: Tensor, labels: Tensor) -> None:
         """Set each leaf to the mean label of the rows assigned to it, and forget all statistics.
 
         codes: (G, N, T) int, the leaf of each row; labels: (G, N, H, C).
@@ -161,9 +161,11 @@ class LabelLeaves(nn.Module):
         q, mass = self.q[:, trees], self.mass[:, trees]
         with torch.autocast(routing.device.type, enabled=False):
             sums = bounding_sums(routing[:, :, trees], q, labels, predictions[:, :, trees])
-        rows = (labels.sum(dim=(1, 2, 3)) / labels.shape[2]).clamp(min=1).view(-1, 1, 1, 1, 1)
-        eta = stepwise.rate(self.steps)
-        statistics = torch.lerp(q * mass.unsqueeze(-1), sums / rows, eta.to(sums.dtype))
+        rows = (labels.sum(dim=(1, 2, 3)) / labels.shape[2]).view(-1, 1, 1, 1, 1)
+        eta = stepwise_rate(self.steps)
+        held = q * mass.unsqueeze(-1)
+        batch = torch.where(rows > 0, sums / rows.clamp(min=1), held)  # nothing known, no change
+        statistics = torch.lerp(held, batch, eta.to(sums.dtype))
         total = statistics.sum(dim=-1, keepdim=True)
         q.copy_(torch.where(total > STARVED, _floored(statistics), q))
         mass.copy_(total.squeeze(-1))

@@ -52,13 +52,14 @@ class LabelGrid:
         """Return the labels of offsets: (..., 2) -> (..., H, C), each head summing to 1.
 
         A place outside the window is labelled at its edge: which way it lies is still worth
-        learning.
+        learning. The label of a missing landmark (NaN) is 0 everywhere.
         """
         places = self._centres(offsets)
         edge = self.reach - self.cell / 2
         inside = offsets.float().clamp(-edge, edge)
         z = (inside[..., None] - places) / (self.sigma * self.cell)
         label = (-0.5 * z**2).softmax(dim=-1)  # (..., 2, bins)
+        label = torch.where(offsets.isnan().any(dim=-1)[..., None, None], 0.0, label)
         if self.kind == "map":
             x, y = label.unbind(dim=-2)
             label = (y[..., :, None] * x[..., None, :]).flatten(-2).unsqueeze(-2)

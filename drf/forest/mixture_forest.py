@@ -26,10 +26,16 @@ from torch.nn import functional as F
 
 from drf import shapes
 from drf.config import Range
-from drf.forest import memory
 from drf.forest.gates import Annealing, SplitGates, steepness
 from drf.forest.gaussian_leaves import GaussianLeaves
-from drf.forest.routing import balance, hard_leaves, log_routing, probabilities
+from drf.forest.routing import (
+    balance,
+    diagnostics,
+    hard_leaves,
+    log_routing,
+    probabilities,
+    require_memory,
+)
 
 ROWS_PER_LEAF = 64
 """From how many labels each tree's k-means and the first EM are made: more only take longer."""
@@ -50,31 +56,56 @@ RECENT = 32
 
 @dataclass(frozen=True)
 class MixtureForestConfig:
-    """trees, tree_depth: 2^depth leaves a tree
-    shrinkage: r, of covariances towards a sphere
-    schedule: sequential, alternating or joint · start_iterations: of EM on the labels alone
-    cnn_steps, em_iterations: of each round, alternating only
-    likelihood: weight of the negative log-likelihood per dimension, mean over trees
-    balance: weight of -I(leaf; x)
-    warmup: share of the run in which the routing learns the responsibilities
-    steepness_first, steepness_last, annealing: gamma of the gates over the run
-    inference: soft or hard routing
-    """
+    """Options of a forest of Gaussian leaves."""
 
-    trees: Annotated[int, Range(1, 256)] = 32
-    tree_depth: Annotated[int, Range(1, 12)] = 5
-    shrinkage: Annotated[float, Range(0, 1)] = 0.05
-    schedule: Literal["sequential", "alternating", "joint"] = "joint"
-    start_iterations: Annotated[int, Range(0, 10_000)] = 3
-    cnn_steps: Annotated[int, Range(1, 100_000)] = 50
-    em_iterations: Annotated[int, Range(1, 1000)] = 3
-    likelihood: Annotated[float, Range(0, 1000)] = 0.1
-    balance: Annotated[float, Range(0, 1000)] = 0.0
-    warmup: Annotated[float, Range(0, 0.9)] = 0.1
-    steepness_first: Annotated[float, Range(0.01, 100)] = 1.0
-    steepness_last: Annotated[float, Range(0.01, 100)] = 1.0
-    annealing: Annealing = "geometric"
-    inference: Literal["soft", "hard"] = "soft"
+    trees: Annotated[int, Range(1, 256), "Number of trees."] = 32
+    tree_depth: Annotated[int, Range(1, 12), "Depth of a tree, which has 2^depth leaves."] = 5
+    shrinkage: Annotated[
+        float, Range(0, 1), "Share by which covariances are drawn towards a sphere."
+    ] = 0.05
+    schedule: Annotated[
+        Literal["sequential", "alternating", "joint"],
+        "How gates and leaves learn: leaves first, in turns, or both at every step.",
+    ] = "joint"
+    init_iterations: Annotated[
+        int, Range(0, 10_000), "EM iterations on the labels alone before the first step."
+    ] = 3
+    cnn_steps: Annotated[
+        int,
+        Range(1, 100_000),
+        "Steps of the network between two leaf phases, for schedule = alternating.",
+    ] = 50
+    em_iterations: Annotated[
+        int, Range(1, 1000), "EM iterations of a leaf phase, for schedule = alternating."
+    ] = 3
+    nll_weight: Annotated[
+        float,
+        Range(0, 1000),
+        "Weight of the negative log-likelihood per dimension, mean over trees.",
+    ] = 0.1
+    mutual_information_weight: Annotated[
+        float,
+        Range(0, 1000),
+        "Weight of the mutual information of leaf and picture, which the loss rewards.",
+    ] = 0.0
+    routing_warmup: Annotated[
+        float,
+        Range(0, 0.9),
+        "Share of the run in which the routing learns the responsibilities of the leaves.",
+    ] = 0.1
+    steepness_first: Annotated[
+        float, Range(0.01, 100), "Steepness of the splits at the start of the run."
+    ] = 1.0
+    steepness_last: Annotated[
+        float, Range(0.01, 100), "Steepness of the splits at the end of the run."
+    ] = 1.0
+    annealing: Annotated[
+        Annealing,
+        "How the steepness goes from first to last; constant takes the last one all along.",
+    ] = "geometric"
+    inference: Annotated[
+        Literal["soft", "hard"], "Whether evaluation weighs all leaves or takes one of each tree."
+    ] = "soft"
 
 
 @dataclass(frozen=True)
@@ -95,7 +126,7 @@ class MixtureForest(nn.Module):
         super().__init__()
         self.config = config
         leaves = 2**config.tree_depth
-        memory.require(bytes_needed(config, features, dims), _recipe(config, dims))
+        require_memory(bytes_needed(config, features, dims), _recipe(config, dims))
         self.gates = SplitGates(features, config.trees, config.tree_depth)
         # Steps of Adam have a fixed size: on directions of length sqrt(F) they would turn slowly.
         with torch.no_grad():
@@ -106,25 +137,26 @@ class MixtureForest(nn.Module):
         self.set_progress(0.0)
 
     @torch.no_grad()
-    def start(self, features: Tensor, y: Tensor, weight: Tensor) -> None:
+    def initialise(self, features: Tensor, y: Tensor, weight: Tensor) -> None:
         """Set thresholds from features (b, F), and leaves from labels (n, D).
 
         Every tree clusters a draw of its own, by k-means over y * weight, weight (D,). Raises
         UsageError where fewer labels than leaves differ.
         """
-        self.gates.start(features)
-        self.leaves.start(y, _codes(y, weight, self.config))
+        self.gates.initialise(features)
+        self.leaves.initialise(y, _codes(y, weight, self.config))
         y = y[: ROWS_PER_LEAF * 2**self.config.tree_depth]
-        for _ in range(self.config.start_iterations):
+        for _ in range(self.config.init_iterations):
             self.leaves.em_step(y, self.leaves.log_prior().expand(len(y), -1, -1))
         self.leaves.steps.fill_(TRUST)
 
     def set_progress(self, share: float) -> None:
         c = self.config
-        self._guided = c.schedule == "sequential" or share < c.warmup
+        self._guided = c.schedule == "sequential" or share < c.routing_warmup
         self.gates.set_steepness(steepness(share, c.steepness_first, c.steepness_last, c.annealing))
 
     def forward(self, features: Tensor) -> Routed:
+        """Route features (B, F) through all trees."""
         gates = self.gates(features)
         return Routed(gates, log_routing(gates))
 
@@ -136,7 +168,8 @@ class MixtureForest(nn.Module):
         return self.leaves(probabilities(routed.log_p))
 
     def nll(self, routed: Routed, y: Tensor) -> Tensor:
-        """Return -log p(y|x) per dimension in nats, mean over trees and rows."""
+        """Return -log p(y|x) per dimension in nats, mean over trees and rows: labels y (B, D) ->
+        ()."""
         return -self.leaves.log_likelihood(y, routed.log_p).mean() / y.shape[-1]
 
     def loss(self, routed: Routed, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -147,11 +180,11 @@ class MixtureForest(nn.Module):
             z = self.leaves.responsibilities(y, self.leaves.log_prior())
             parts["responsibilities"] = -(z * routed.log_p).sum(dim=-1).mean()
             total = total + parts["responsibilities"]
-        elif c.likelihood:
+        elif c.nll_weight:
             parts["nll"] = self.nll(routed, y)
-            total = total + c.likelihood * parts["nll"]
-        if c.balance:
-            total = total - c.balance * balance(routed.log_p).information.mean()
+            total = total + c.nll_weight * parts["nll"]
+        if c.mutual_information_weight:
+            total = total - c.mutual_information_weight * balance(routed.log_p).information.mean()
         return total, parts
 
     @torch.no_grad()
@@ -200,11 +233,7 @@ class MixtureForest(nn.Module):
     def diagnostics(self, routed: Routed, y: Tensor) -> dict[str, float]:
         """Return usage_entropy and information (nats), largest_share (0..1), each a mean over
         trees, nll (nats per dimension) and steepness."""
-        usage = balance(routed.log_p)
-        return {
-            "usage_entropy": float(usage.usage_entropy.mean()),
-            "information": float(usage.information.mean()),
-            "largest_share": float(usage.largest_share.mean()),
+        return diagnostics(routed.log_p) | {
             "nll": float(self.nll(routed, y)),
             "steepness": float(self.gates.gamma),
         }

@@ -16,18 +16,29 @@ the gates of each path and summing 60 to 90, the product with the constant (2S x
 concatenating level by level 11, doubling in place, below, 11 with leaves innermost in memory and 6
 with rows innermost, since the blocks of the first levels are short. So the result takes the layout
 of the gates, and `gates.SplitGates` returns them with rows innermost.
+
+
+At the end stands what all kinds of leaves share: which of them are used most, the rate at which
+they learn from batches, and whether they fit into memory.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from drf.errors import UsageError
+from drf.pictures import FACES_PER_LEAF, LEAVES
 
 _LEAST = math.exp(-80)
 
@@ -160,6 +171,17 @@ def hard_leaves(gates: Tensor) -> Tensor:
     return leaf
 
 
+def diagnostics(log_p: Tensor) -> dict[str, float]:
+    """Return how faces use the leaves, (N, ..., T, L): means over trees and routes of usage_entropy
+    and information (nats) and largest_share (0..1), see `Balance`."""
+    usage = balance(log_p)
+    return {
+        "usage_entropy": float(usage.usage_entropy.mean()),
+        "information": float(usage.information.mean()),
+        "largest_share": float(usage.largest_share.mean()),
+    }
+
+
 def top_leaves(log_p: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k most probable leaves and their shares: (..., L) -> (..., k) float, (..., k) int.
 
@@ -167,6 +189,13 @@ def top_leaves(log_p: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     best, leaf = log_p.topk(k, dim=-1)
     return best - best.logsumexp(dim=-1, keepdim=True), leaf
+
+
+def mean_where(values: Tensor, known: Tensor) -> Tensor:
+    """Return the mean of values over the rows that are known: (B, R, ...), (B, R) bool -> ()."""
+    known = known.view(*known.shape, *[1] * (values.ndim - known.ndim))
+    count = known.sum() * (values[0, 0].numel())
+    return torch.where(known, values, 0.0).sum() / count.clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -194,3 +223,93 @@ def balance(log_p: Tensor) -> Balance:
     usage_entropy = -(usage * log_usage).sum(dim=-1)
     conditional = -(p * log_p).sum(dim=-1).mean(dim=0)
     return Balance(usage_entropy, usage_entropy - conditional, usage.amax(dim=-1))
+
+
+TREES = 2
+"""Trees shown of each of several routes; of a single one twice as many."""
+
+
+@dataclass(frozen=True)
+class LeafUsage:
+    """A leaf as one route uses it, a landmark or a whole face; the rest as in `LeafPicture`."""
+
+    route: int
+    tree: int
+    leaf: int
+    share: float
+    faces: tuple[int, ...]
+    weights: tuple[float, ...]
+
+
+def most_used_leaves(log_p: Tensor, routes: Sequence[int]) -> list[LeafUsage]:
+    """Return the leaves with the largest shares, at most LEAVES: as many of each tree and route.
+
+    log_p: (n, R, T, L), log P(leaf | face). By route, tree and falling share. A face is attracted
+    where its probability is above 1 / L, what a leaf gets that asks nothing.
+    """
+    leaves = log_p.shape[3]
+    trees = min(log_p.shape[2], TREES if len(routes) > 1 else 2 * TREES)
+    p = log_p[:, list(routes), :trees].float().exp().cpu()
+    shares = p.mean(dim=0)  # (r, t, L)
+    order = shares.argsort(dim=-1, descending=True, stable=True)
+    weights, faces = p.topk(min(FACES_PER_LEAF, len(p)), dim=0)
+    found = []
+    for r, route in enumerate(routes):
+        for tree in range(trees):
+            for leaf in order[r, tree, : LEAVES // (len(routes) * trees)].tolist():
+                strongest = weights[:, r, tree, leaf]
+                m = int((strongest > 1 / leaves).sum())
+                found.append(
+                    LeafUsage(
+                        route=route,
+                        tree=tree,
+                        leaf=leaf,
+                        share=float(shares[r, tree, leaf]),
+                        faces=tuple(faces[:m, r, tree, leaf].tolist()),
+                        weights=tuple(strongest[:m].tolist()),
+                    )
+                )
+    return found
+
+
+EXPONENT = 0.6
+"""Between 0.5 and 1 the statistics converge; the smaller, the sooner the past is forgotten."""
+
+
+def stepwise_rate(step: Tensor) -> Tensor:
+    """Return eta of a step counted from 0, on its device: () int64 -> () float32.
+
+        S <- (1 - eta) S + eta * batch,   eta = (t + 2)^-0.6
+
+    The rate of stepwise EM (Cappe and Moulines 2009, arXiv 0712.4273; Liang and Klein 2009 for the
+    exponent). Restarting the statistics on every batch is worse than a single step on all faces.
+    """
+    return (step + 2).float().pow(-EXPONENT)
+
+
+def require_memory(bytes_needed: int, what: str) -> None:
+    """Raise UsageError, naming the bytes, where more is needed than is free."""
+    free = _free()
+    if bytes_needed > free:
+        raise UsageError(
+            f"{what} need {_size(bytes_needed)}, and {_size(free)} are free: use fewer trees, a"
+            " smaller depth, fewer bins or a shared pool"
+        )
+
+
+def _free() -> int:
+    """Return the bytes that Linux can give without swapping; elsewhere all of physical memory.
+
+    Without psutil: models are also built where only torch, numpy and OpenCV are installed.
+    """
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    except OSError:
+        found = None
+    if found:
+        return 1024 * int(found[1])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _size(n: int) -> str:
+    return f"{n / 2**30:.1f} GiB ({n:,} bytes)"

@@ -24,10 +24,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drf.config import Range
-from drf.forest import memory, stepwise
-from drf.forest.codes import TreeCodes, turns
-from drf.forest.gates import Annealing, SplitGates, steepness
-from drf.forest.routing import balance, hard_leaves, log_routing, probabilities, shares, top_leaves
+from drf.forest.gates import Annealing, SplitGates, TreeCodes, steepness, turns
+from drf.forest.routing import (
+    diagnostics,
+    hard_leaves,
+    log_routing,
+    mean_where,
+    probabilities,
+    require_memory,
+    shares,
+    stepwise_rate,
+    top_leaves,
+)
 
 EMPTY = 1e-6
 """Share of the rows that a leaf is taken to have at least when its covariance is read."""
@@ -38,21 +46,33 @@ Inference = Literal["soft", "hard", "top", "hard-last"]
 
 @dataclass(frozen=True)
 class VectorForestConfig:
-    """trees, tree_depth: of each route, 2^depth leaves a tree
-    steepness_first, steepness_last, annealing: gamma of the gates over the run
-    warmup: share of the run in which the routing learns the tree codes of the labels as well
-    inference: soft; hard, the leaf that each tree decides on; top, the `top` most probable leaves;
-        hard-last, of several forests in turn the last one hard, where a wrong turn costs least
-    """
+    """Options of the forest at each landmark."""
 
-    trees: Annotated[int, Range(1, 64)] = 8
-    tree_depth: Annotated[int, Range(1, 10)] = 4
-    steepness_first: Annotated[float, Range(0.01, 100)] = 1.0
-    steepness_last: Annotated[float, Range(0.01, 100)] = 3.0
-    annealing: Annealing = "geometric"
-    warmup: Annotated[float, Range(0, 1)] = 0.05
-    inference: Inference = "soft"
-    top: Annotated[int, Range(1, 1024)] = 4
+    trees: Annotated[int, Range(1, 64), "Number of trees of each landmark."] = 8
+    tree_depth: Annotated[int, Range(1, 10), "Depth of a tree, which has 2^depth leaves."] = 4
+    steepness_first: Annotated[
+        float, Range(0.01, 100), "Steepness of the splits at the start of the run."
+    ] = 1.0
+    steepness_last: Annotated[
+        float, Range(0.01, 100), "Steepness of the splits at the end of the run."
+    ] = 3.0
+    annealing: Annotated[
+        Annealing,
+        "How the steepness goes from first to last; constant takes the last one all along.",
+    ] = "geometric"
+    routing_warmup: Annotated[
+        float,
+        Range(0, 1),
+        "Share of the run in which the routing also learns the tree codes of the labels.",
+    ] = 0.05
+    inference: Annotated[
+        Inference,
+        "Leaves used in evaluation: soft weighs all, hard takes one of each tree, top the most "
+        "probable ones, hard-last is hard in the last stage alone.",
+    ] = "soft"
+    top_k: Annotated[
+        int, Range(1, 1024), "Number of leaves of each tree that inference = top uses."
+    ] = 4
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,7 @@ class VectorForest(nn.Module):
         trees, leaves = config.trees, 2**config.tree_depth
         numbers = routes * trees * leaves * (features + dims + dims**2)
         copies = 5  # of what gradients move: the value, its gradient, two moments, the average
-        memory.require(4 * copies * numbers, f"{routes} x {trees} trees of {leaves} vectors")
+        require_memory(4 * copies * numbers, f"{routes} x {trees} trees of {leaves} vectors")
         self.gates = SplitGates(features, trees, config.tree_depth, sites=routes)
         self.codes = TreeCodes(routes, dims, trees, config.tree_depth)
         self.values = nn.Parameter(torch.zeros(routes, trees * leaves, dims))
@@ -108,15 +128,15 @@ class VectorForest(nn.Module):
         self.set_progress(0.0)
 
     @torch.no_grad()
-    def start(self, features: Tensor, rows: Tensor) -> None:
+    def initialise(self, features: Tensor, rows: Tensor) -> None:
         """Set codes and leaves from vectors (n, R, D), thresholds from features (b, R, F) so that
         the routing starts with the shares of the codes: each leaf at the mean of its vectors, each
         covariance at that of all."""
         by_route = rows.transpose(0, 1)  # (R, n, D)
-        self.codes.start(by_route)
+        self.codes.initialise(by_route)
         codes = self.codes(by_route)  # (R, n, T)
         trees, leaves = self.config.trees, 2**self.config.tree_depth
-        self.gates.start(features, turns(codes.transpose(0, 1), leaves))
+        self.gates.initialise(features, turns(codes.transpose(0, 1), leaves))
         place = (codes + leaves * torch.arange(trees, device=codes.device)).flatten(1)
         labels = by_route.repeat_interleave(trees, dim=1)  # (R, n T, D), as place
         total = torch.zeros_like(self.values)
@@ -131,7 +151,7 @@ class VectorForest(nn.Module):
 
     def set_progress(self, share: float) -> None:
         c = self.config
-        self._warming = share < c.warmup
+        self._warming = share < c.routing_warmup
         self.gates.set_steepness(steepness(share, c.steepness_first, c.steepness_last, c.annealing))
 
     def forward(self, features: Tensor) -> Routed:
@@ -144,7 +164,7 @@ class VectorForest(nn.Module):
         elif self.config.inference in ("hard", "hard-last"):
             p = _decided(gates)
         else:
-            k = min(self.config.top, 2**self.config.tree_depth)
+            k = min(self.config.top_k, 2**self.config.tree_depth)
             log_share, leaf = top_leaves(log_routing(gates), k)
             p = Chosen(leaf, log_share.exp())
         return Routed(gates, p, self._mean(p, self.values * self.unit))
@@ -182,32 +202,35 @@ class VectorForest(nn.Module):
 
     def loss(self, routed: Routed, rows: Tensor) -> dict[str, Tensor]:
         """Return the parts of the loss beyond that of the vectors: in the warm-up, of the routing
-        against the codes of vectors (B, R, D)."""
+        against the codes of vectors (B, R, D). A row with NaN counts nowhere."""
         if not self._warming:
             return {}
         codes = self.codes(rows.transpose(0, 1)).transpose(0, 1)
-        return {"codes": -routed.log_p.gather(-1, codes.unsqueeze(-1)).mean()}
+        log_p = routed.log_p.gather(-1, codes.unsqueeze(-1))
+        return {"codes": -mean_where(log_p, ~rows.isnan().any(dim=-1))}
 
     @torch.no_grad()
     def leaf_step(self, routed: Routed, errors: Tensor) -> None:
-        """Take the errors of a batch, (B, R, D), into the covariances."""
+        """Take the errors of a batch, (B, R, D), into the covariances. An error with NaN counts
+        nowhere, and a route without any other keeps what it has."""
         assert isinstance(routed.p, Tensor), "leaves learn from soft routing"
-        rows = routed.p.flatten(2).transpose(0, 1)  # (R, B, T L)
-        eta = stepwise.rate(self.steps).to(rows.dtype)
-        moments = rows.mT @ _outer(errors.transpose(0, 1)) / len(errors)
-        self.moments.lerp_(moments, eta)
-        self.mass.lerp_(rows.mean(dim=1), eta)
+        known = ~errors.isnan().any(dim=-1)
+        weight = known.to(routed.p.dtype).T[..., None]  # (R, B, 1), 0 or 1
+        count = weight.sum(dim=1, keepdim=True)  # (R, 1, 1)
+        rows = routed.p.flatten(2).transpose(0, 1) * weight  # (R, B, T L)
+        errors = torch.where(known[..., None], errors, 0.0)
+        eta = stepwise_rate(self.steps).to(rows.dtype)
+        moments = rows.mT @ _outer(errors.transpose(0, 1)) / count.clamp(min=1)
+        mass = rows.sum(dim=1, keepdim=True) / count.clamp(min=1)
+        self.moments.lerp_(torch.where(count > 0, moments, self.moments), eta)
+        self.mass.lerp_(torch.where(count > 0, mass, self.mass[:, None]).squeeze(1), eta)
         self.steps += 1
 
     @torch.no_grad()
     def diagnostics(self, outputs: Sequence[Routed]) -> dict[str, float]:
         """Return usage_entropy and information (nats, means over trees and routes), largest_share
         (0..1) and steepness."""
-        usage = balance(torch.cat([routed.log_p for routed in outputs]))
-        return {
-            "usage_entropy": float(usage.usage_entropy.mean()),
-            "information": float(usage.information.mean()),
-            "largest_share": float(usage.largest_share.mean()),
+        return diagnostics(torch.cat([routed.log_p for routed in outputs])) | {
             "steepness": float(self.gates.gamma),
         }
 

@@ -15,7 +15,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drf.errors import UsageError
-from drf.models.blocks import Residual, conv_bn_relu, normalise
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Bring RGB in 0..1 to about zero mean and unit spread; raw 0..255 would saturate the gates."""
+    return (images - 0.45) / 0.25
+
+
+def conv_bn_relu(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution without bias, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Residual(nn.Module):
+    """relu(x + BN(conv(relu(BN(conv(x)))))), 3x3 both; a 1x1 on x where its shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.first = conv_bn_relu(inputs, outputs, stride=stride)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        same = inputs == outputs and stride == 1
+        self.project = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.project(x) + self.norm(self.second(self.first(x))), inplace=True)
+
 
 Kind = Literal["residual", "light", "hourglass", "cnn"]
 
@@ -36,11 +65,11 @@ class Backbone(nn.Module, ABC):
     """Channels and cells per side of what forward returns, by the names of `Features`.
 
     recipe: kind and sizes in words; one recipe, one set of tensors, whatever the input size.
-    way_up: the modules that the deep map does not pass through
+    decoder: the modules that the deep map does not pass through
     """
 
     recipe: str
-    way_up: tuple[str, ...] = ()
+    decoder: tuple[str, ...] = ()
     channels: dict[str, int]
     cells: dict[str, int]
 
@@ -52,10 +81,10 @@ class Backbone(nn.Module, ABC):
         """Return the deep map alone, without the work that only the others need."""
         return self(images).deep
 
-    def freeze_way_up(self) -> None:
+    def freeze_decoder(self) -> None:
         """Learn nothing where `deep` does not look. The tensors stay: other families' runs that
         start from this backbone, or this one from theirs, need the same set."""
-        for name in self.way_up:
+        for name in self.decoder:
             self.get_submodule(name).requires_grad_(False)
 
 
@@ -65,7 +94,7 @@ class ResidualEncoder(Backbone):
     blocks: residual blocks of each level from S/8 on
     """
 
-    way_up = ("from_last", "from_sixteenth", "merge")
+    decoder = ("from_last", "from_sixteenth", "merge")
     kind, blocks = "residual", 2
 
     def __init__(self, width: int, input_size: int) -> None:

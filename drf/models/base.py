@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -34,10 +34,17 @@ class InputSpec:
         """K, how many landmarks the model predicts."""
         return len(self.indices)
 
+    @property
+    def displayed(self) -> list[int]:
+        """Positions, among the K, of the markup's displayed landmarks: those whose leaves are
+        shown. The first landmark where the model predicts none of them."""
+        known = self.indices.tolist()
+        return [known.index(k) for k in self.markup.displayed if k in known] or [0]
+
 
 @dataclass(frozen=True)
-class Sample:
-    """What a model sees of the training data before its first step.
+class InitialData:
+    """What a model sees of the training data before its first step. A missing landmark is NaN.
 
     faces   (n, K, 2) float32 unit box: all training faces, as they are
     drawn   (m, K, 2) float32 unit box: augmented faces, as the steps will draw them, m >= n
@@ -48,15 +55,54 @@ class Sample:
     drawn: Tensor
     images: Tensor
 
+    @property
+    def mean(self) -> Tensor:
+        """The mean place of each landmark over the faces that have it, (K, 2); the centre of the
+        box where none has."""
+        count = present(self.faces).sum(dim=0)[:, None]
+        total = torch.where(self.faces.isnan(), 0.0, self.faces).sum(dim=0)
+        return torch.where(count > 0, total / count.clamp(min=1), 0.5)
+
+
+def present(points: Tensor) -> Tensor:
+    """Return which landmarks have coordinates: (..., K, 2) -> (..., K) bool."""
+    return ~points.isnan().any(dim=-1)
+
+
+def filled(points: Tensor, shape: Tensor) -> Tensor:
+    """Return points with missing ones where a shape has them: (..., K, 2), (K, 2) -> (..., K, 2).
+
+    For what needs whole shapes as a code; a loss in coordinates leaves missing landmarks out.
+    """
+    return torch.where(points.isnan(), shape, points)
+
+
+def mean_l1(predicted: Tensor, points: Tensor) -> Tensor:
+    """Return the mean of |predicted - points| over the coordinates of the landmarks that are not
+    missing: (B, K, 2) twice, the second with NaN -> ()."""
+    error = torch.where(points.isnan(), 0.0, predicted - points).abs().sum()
+    return error / (2 * present(points).sum()).clamp(min=1)
+
+
+def mean_distance(predicted: Tensor, points: Tensor) -> Tensor:
+    """Return the mean distance of predicted from true landmarks that are not missing, as
+    `mean_l1`."""
+    distance = torch.where(points.isnan(), 0.0, predicted - points).norm(dim=-1).sum()
+    return distance / present(points).sum().clamp(min=1)
+
 
 class LandmarkModel(nn.Module, ABC):
     """A network from face crops to K landmarks in the unit box (0..1 over it, x right, y down).
 
-    The loop calls `start` once; on each batch `set_progress`, forward, loss, the optimiser's step
-    and `leaf_step`; after each epoch `finish_epoch`. Evaluation calls forward and points. What
-    forward returns is the family's own business. A backbone that other runs may start from
+    The loop calls `initialise` once; on each batch `set_progress`, forward, loss, the optimiser's
+    step and `leaf_step`; after each epoch `finish_epoch`. Evaluation calls forward and points. What
+    forward returns is up to the family. Points that a model is given may hold missing landmarks
+    (NaN): they count in no loss, no gradient and no leaf. A backbone that other runs may start from
     (--init-from) is the attribute `backbone`.
     """
+
+    Config: ClassVar[type]
+    """The dataclass of the family's options."""
 
     covariance_scale: float = 1.0
     """Factor on its covariances, calibrated after training: `drf.training.validation.calibrate`."""
@@ -74,7 +120,7 @@ class LandmarkModel(nn.Module, ABC):
         return self
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
+    def initialise(self, data: InitialData) -> None:
         """Set what depends on the data, before the first step."""
 
     def set_progress(self, share: float) -> None:
@@ -96,7 +142,7 @@ class LandmarkModel(nn.Module, ABC):
         their (n, K, 2) points in the unit box."""
         return {}
 
-    def gallery(self, outputs: Sequence[Any], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Any], points: Tensor) -> list[LeafPicture]:
         """Return leaves to look at, the most used first (`drf.pictures.LEAVES` are kept).
 
         Called once, on the model that is kept in the end, with the arguments of `diagnostics`.
@@ -115,7 +161,10 @@ class LandmarkModel(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, outputs: Any, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the scalar to minimise and its named parts. points: (B, K, 2) unit box."""
+        """Return the scalar to minimise and its named parts, as far as it has several.
+
+        points: (B, K, 2) unit box, NaN at missing landmarks. Each family writes its equation here.
+        """
 
     @abstractmethod
     def points(self, outputs: Any) -> Tensor:

@@ -4,10 +4,19 @@
     shape_s = shape_(s-1) + forest_s(features sampled at shape_(s-1))
 
 Every landmark of every stage has a forest of its own (`drf.forest.vector_forest`): its leaves hold
-what is left to the true place, a vector, and the covariance of the error that is to be expected.
-What splits see is sampled around the landmark (`local.py`) and told by the others (`exchange.py`).
-All stages look at the maps of one encoder, which runs once. The gradient of a stage does not reach
-through the places at which it looks: each stage answers for itself.
+the vector to the true place and the covariance of the error to expect. The splits see features that
+are sampled around the landmark, and a vector of the whole face (`drf.models.landmark_heads`). All
+stages sample the maps of one encoder, which runs once. The gradient of a stage stops at the places
+at which it samples, so each stage learns from its own error.
+
+The loss, with y the true landmarks, M the landmarks that are not missing, S the side of the input:
+
+    L = CE(maps, y) + w S sum_s mean_(k in M, axes) |shape_s,k - y_k|
+        - [warm-up] sum_s mean_(k in M, trees t) log P_t(code_t(y_k - shape_(s-1),k) | x_k)
+
+CE is the soft cross-entropy of `HeatmapCodec`, w = coordinate_loss_weight, and code_t(.) the leaf
+to which a tree grown on labels alone assigns a vector. Covariances are learned beside the loss, by
+stepwise EM on y - shape_s.
 
 head = mlp is the control: a plain network with as many multiplications in the place of each forest.
 """
@@ -22,15 +31,18 @@ import torch
 from torch import Tensor, nn
 
 from drf.config import Range
-from drf.forest import gallery
+from drf.forest.routing import most_used_leaves
 from drf.forest.vector_forest import Inference, Routed, VectorForest, VectorForestConfig
 from drf.models import backbones
 from drf.models.backbones import Backbone, Features
-from drf.models.base import InputSpec, LandmarkModel, Sample
-from drf.models.coarse import CoarseMaps
-from drf.models.exchange import Exchange
-from drf.models.local import LocalFeatures
-from drf.models.local_mlp import LocalMlp, hidden_of_equal_cost
+from drf.models.base import InitialData, InputSpec, LandmarkModel, filled, mean_distance, mean_l1
+from drf.models.landmark_heads import (
+    CoarseMaps,
+    Exchange,
+    LocalFeatures,
+    LocalMlp,
+    hidden_of_equal_cost,
+)
 from drf.pictures import LeafPicture
 
 UNIT = 0.1
@@ -47,24 +59,38 @@ steps halve from stage to stage: the nearer, the finer."""
 
 @dataclass(frozen=True)
 class CascadeForestConfig(VectorForestConfig):
-    """backbone, width: the encoder · features: of each landmark, that splits see
-    detail, context: channels of either level of the encoder that features are made of
-    exchange: numbers in which landmarks tell each other what they see, 0 for none
-    stages: corrections · head: a forest for each landmark, or the control, see above
-    coordinate: weight of the L1 distance of each stage's points, px of the input
-    dropout: share of the features at the landmarks that a training step hides
-    """
+    """Options of the cascade forest, beside those of its forests."""
 
-    backbone: backbones.Kind = "residual"
-    width: Annotated[int, Range(8, 512)] = 32
-    features: Annotated[int, Range(4, 512)] = 32
-    detail: Annotated[int, Range(1, 512)] = 24
-    context: Annotated[int, Range(1, 512)] = 32
-    exchange: Annotated[int, Range(0, 4096)] = 128
-    stages: Annotated[int, Range(1, 4)] = 1
-    head: Literal["forest", "mlp"] = "forest"
-    coordinate: Annotated[float, Range(0, 100)] = 1.0
-    dropout: Annotated[float, Range(0, 0.9)] = 0.0
+    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
+    features: Annotated[int, Range(4, 512), "Features of each landmark that the splits see."] = 32
+    detail_channels: Annotated[
+        int,
+        Range(1, 512),
+        "Channels sampled from the encoder's detailed level around each landmark.",
+    ] = 24
+    context_channels: Annotated[
+        int, Range(1, 512), "Channels sampled from the encoder's context level at each landmark."
+    ] = 32
+    global_context_dim: Annotated[
+        int,
+        Range(0, 4096),
+        "Length of the vector of the whole face that is added to every landmark's features; 0 "
+        "for none.",
+    ] = 128
+    stages: Annotated[int, Range(1, 4), "Number of corrections, one after another."] = 1
+    head: Annotated[
+        Literal["forest", "mlp"],
+        "What corrects each landmark: a forest, or a plain network of equal cost as the control.",
+    ] = "forest"
+    coordinate_loss_weight: Annotated[
+        float,
+        Range(0, 100),
+        "Weight of the L1 distance of each stage's landmarks, in pixels of the input.",
+    ] = 1.0
+    dropout: Annotated[
+        float, Range(0, 0.9), "Share of the features at the landmarks that a training step hides."
+    ] = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,10 +114,17 @@ class Stage(nn.Module):
         self, config: CascadeForestConfig, backbone: Backbone, k: int, step: float
     ) -> None:
         super().__init__()
-        f, levels = config.features, {"detail": config.detail, "context": config.context}
+        f, levels = (
+            config.features,
+            {"detail": config.detail_channels, "context": config.context_channels},
+        )
         self.look = LocalFeatures(backbone, k, f, **levels, step=step)
         self.drop = nn.Dropout(config.dropout)
-        self.exchange = Exchange(k, f, config.exchange) if config.exchange else nn.Identity()
+        self.exchange = (
+            Exchange(k, f, config.global_context_dim)
+            if config.global_context_dim
+            else nn.Identity()
+        )
         self.head: VectorForest | LocalMlp
         if config.head == "forest":
             self.head = VectorForest(config, f, k, 2, UNIT)
@@ -107,6 +140,8 @@ class Stage(nn.Module):
 class CascadeForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
 
+    Config = CascadeForestConfig
+
     def __init__(self, config: CascadeForestConfig, spec: InputSpec) -> None:
         super().__init__(spec)
         self.config = config
@@ -115,14 +150,14 @@ class CascadeForest(LandmarkModel):
         self.coarse = CoarseMaps(self.backbone, k)
         steps = [FIRST_STEP / 2**stage for stage in range(config.stages)]
         self.stages = nn.ModuleList([Stage(config, self.backbone, k, step) for step in steps])
-        self.set_inference(config.inference, config.top)
+        self.set_inference(config.inference, config.top_k)
 
-    def set_inference(self, inference: Inference, top: int = 1) -> None:
+    def set_inference(self, inference: Inference, top_k: int = 1) -> None:
         """Choose the leaves that evaluation looks at: see VectorForestConfig."""
         for forest in self._forests:
             before_last = inference == "hard-last" and forest is not self._forests[-1]
             own: Inference = "soft" if before_last else inference
-            forest.config = replace(forest.config, inference=own, top=top)
+            forest.config = replace(forest.config, inference=own, top_k=top_k)
 
     @property
     def _stages(self) -> list[Stage]:
@@ -133,13 +168,13 @@ class CascadeForest(LandmarkModel):
         return [stage.head for stage in self._stages if isinstance(stage.head, VectorForest)]
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
-        features, drawn = self.backbone(sample.images), sample.drawn
+    def initialise(self, data: InitialData) -> None:
+        features, drawn = self.backbone(data.images), filled(data.drawn, data.mean)
         for number, stage in enumerate(self._stages):
             if isinstance(stage.head, VectorForest):
                 error = torch.randn_like(drawn) * FIRST_ERROR / 2**number
-                seen = stage.see(features, (drawn - error)[: len(sample.images)])
-                stage.head.start(seen, error)
+                seen = stage.see(features, (drawn - error)[: len(data.images)])
+                stage.head.initialise(seen, error)
 
     def set_progress(self, share: float) -> None:
         for forest in self._forests:
@@ -159,12 +194,13 @@ class CascadeForest(LandmarkModel):
         return Outputs(coarse, shapes, routed)
 
     def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of the module's equation; parts: coarse, stage1, …, codes."""
         parts = {"coarse": self.coarse.loss(outputs.coarse, points)}
         total = parts["coarse"]
         for stage, shape in enumerate(outputs.shapes[1:], start=1):
-            error = (shape - points).abs().mean() * self.spec.input_size
+            error = mean_l1(shape, points) * self.spec.input_size
             parts[f"stage{stage}"] = error
-            total = total + self.config.coordinate * error
+            total = total + self.config.coordinate_loss_weight * error
         for stage, (forest, routed) in enumerate(zip(self._forests, outputs.routed, strict=True)):
             left = points - outputs.shapes[stage].detach()
             for name, part in forest.loss(routed, left).items():
@@ -176,8 +212,8 @@ class CascadeForest(LandmarkModel):
         return outputs.shapes[-1]
 
     def covariances(self, outputs: Outputs) -> Tensor | None:
-        """Return what the last stage's leaves say of the error to expect, (B, K, 2, 2) unit box;
-        None without forests."""
+        """Return the covariances that the last stage's leaves predict, (B, K, 2, 2) in the squared
+        unit box; None without forests."""
         if not outputs.routed:
             return None
         return self._forests[-1].covariances(outputs.routed[-1])
@@ -196,7 +232,7 @@ class CascadeForest(LandmarkModel):
         size = self.spec.input_size
         names = ["coarse_px", *(f"stage{s}_px" for s in range(1, self.config.stages + 1))]
         readings = {
-            name: size * float((torch.cat(shapes) - points).norm(dim=-1).mean())
+            name: size * float(mean_distance(torch.cat(shapes), points))
             for name, shapes in zip(
                 names, zip(*(o.shapes for o in outputs), strict=True), strict=True
             )
@@ -206,7 +242,7 @@ class CascadeForest(LandmarkModel):
             return readings
         forest = self._forests[-1]
         hard = torch.cat([o.shapes[-2] + forest.hard(o.routed[-1]) for o in outputs])
-        gap = size * float((hard - points).norm(dim=-1).mean()) - readings["l1_px"]
+        gap = size * float(mean_distance(hard, points)) - readings["l1_px"]
         leaves = forest.values.unflatten(1, (self.config.trees, -1)).flatten(0, 1) * UNIT
         apart = torch.stack([torch.pdist(tree).mean() for tree in leaves]).mean()
         return (
@@ -216,7 +252,7 @@ class CascadeForest(LandmarkModel):
         )
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
         """Leaves of the last stage at an eye, the nose, the mouth and the chin, over the mean
         shape."""
         if not self._forests:
@@ -225,7 +261,7 @@ class CascadeForest(LandmarkModel):
         log_p = torch.cat([o.routed[-1].log_p for o in outputs])
         centre = torch.cat([o.shapes[-2] for o in outputs]).mean(dim=0).cpu()
         pictures = []
-        for shown in gallery.most_used_leaves(log_p, self.spec.markup.displayed_of(known)):
+        for shown in most_used_leaves(log_p, self.spec.displayed):
             vector, covariance = forest.leaf(shown.route, shown.tree, shown.leaf)
             std = covariance.diagonal().clamp(min=0).sqrt()
             pictures.append(

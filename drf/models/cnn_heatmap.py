@@ -20,17 +20,16 @@ from drf.models.base import InputSpec, LandmarkModel
 
 @dataclass(frozen=True)
 class CnnHeatmapConfig:
-    """width: channels of the backbone · features: length of the vector that describes a face
-    map_size: cells per side · sigma: of the labels, in cells · radius: of the decoding window, in
-    cells
-    """
+    """Options of the plain network."""
 
-    backbone: backbones.Kind = "cnn"
-    width: Annotated[int, Range(8, 512)] = 64
-    features: Annotated[int, Range(8, 4096)] = 256
-    map_size: Annotated[int, Range(4, 64)] = 16
-    sigma: Annotated[float, Range(0.3, 8.0)] = 1.0
-    radius: Annotated[int, Range(1, 8)] = 3
+    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "cnn"
+    width: Annotated[int, Range(8, 512), "Channels of the encoder."] = 64
+    features: Annotated[int, Range(8, 4096), "Length of the vector that describes a face."] = 256
+    map_size: Annotated[int, Range(4, 64), "Cells per side of a landmark's map."] = 16
+    label_sigma: Annotated[float, Range(0.3, 8.0), "Standard deviation of the label, in cells."] = (
+        1.0
+    )
+    radius: Annotated[int, Range(1, 8), "Half width of the decoding window, in cells."] = 3
 
 
 class CnnHeatmap(LandmarkModel):
@@ -39,11 +38,13 @@ class CnnHeatmap(LandmarkModel):
     Raises UsageError for an input size that the backbone does not divide.
     """
 
+    Config = CnnHeatmapConfig
+
     def __init__(self, config: CnnHeatmapConfig, spec: InputSpec) -> None:
         super().__init__(spec)
-        self.codec = HeatmapCodec(config.map_size, config.sigma, config.radius)
+        self.codec = HeatmapCodec(config.map_size, config.label_sigma, config.radius)
         self.backbone = backbones.build(config.backbone, config.width, spec.input_size)
-        self.backbone.freeze_way_up()
+        self.backbone.freeze_decoder()
         self.summary = backbones.Summary(self.backbone, config.features)
         cells = config.map_size**2
         self.dense = nn.Sequential(
@@ -58,6 +59,8 @@ class CnnHeatmap(LandmarkModel):
         return logits.view(-1, self.spec.n_points, self.codec.size, self.codec.size)
 
     def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = mean_k -sum_rc d_k,rc log softmax(maps_k)_rc, d the label maps of the landmarks
+        inside the box."""
         return self.codec.cross_entropy(outputs, points), {}
 
     def points(self, outputs: Tensor) -> Tensor:

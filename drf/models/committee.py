@@ -18,20 +18,24 @@ import torch
 from torch import Tensor, nn
 
 from drf.config import Range
-from drf.models.base import InputSpec, LandmarkModel, Sample
+from drf.models.base import InitialData, InputSpec, LandmarkModel, mean_distance
 from drf.models.cascade_forest import CascadeForest, CascadeForestConfig, Outputs
 from drf.pictures import LeafPicture
 
 
 @dataclass(frozen=True)
 class CommitteeConfig(CascadeForestConfig):
-    """members: cascades of this configuration, which start from weights of their own."""
+    """Options of each member, as of the cascade forest, and how many there are."""
 
-    members: Annotated[int, Range(2, 16)] = 4
+    members: Annotated[
+        int, Range(2, 16), "Number of cascade forests, which start from weights of their own."
+    ] = 4
 
 
 class Committee(LandmarkModel):
     """See the module; what forward returns are the members' outputs."""
+
+    Config = CommitteeConfig
 
     def __init__(self, config: CommitteeConfig, spec: InputSpec) -> None:
         super().__init__(spec)
@@ -42,9 +46,9 @@ class Committee(LandmarkModel):
         return [member for member in self.members if isinstance(member, CascadeForest)]
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
+    def initialise(self, data: InitialData) -> None:
         for member in self._members:
-            member.start(sample)
+            member.initialise(data)
 
     def set_progress(self, share: float) -> None:
         for member in self._members:
@@ -95,11 +99,11 @@ class Committee(LandmarkModel):
         each = torch.cat([self._each(batch) for batch in outputs], dim=1)
         mean, size = each.mean(dim=0), self.spec.input_size
         return means | {
-            "l1_px": size * float((mean - points).norm(dim=-1).mean()),
+            "l1_px": size * float(mean_distance(mean, points)),
             "members_px": size * float((each - mean).norm(dim=-1).mean()),
         }
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[list[Outputs]], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[list[Outputs]], points: Tensor) -> list[LeafPicture]:
         """Leaves of the first member."""
-        return self._members[0].gallery([batch[0] for batch in outputs], points)
+        return self._members[0].leaf_pictures([batch[0] for batch in outputs], points)

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from drf.models.backbones import Residual
 from drf.models.base import LandmarkModel
-from drf.models.blocks import Residual
 
 Model = TypeVar("Model", bound=LandmarkModel)
 

@@ -20,14 +20,14 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
+from drf import shapes
 from drf.config import Range
-from drf.forest.gallery import most_used_leaves
 from drf.forest.mixture_forest import MixtureForest, MixtureForestConfig, Routed, joined
+from drf.forest.routing import most_used_leaves
 from drf.models import backbones
 from drf.models.backbones import Summary
-from drf.models.base import InputSpec, LandmarkModel, Sample
-from drf.models.coarse import CoarseMaps
-from drf.models.local import LocalFeatures
+from drf.models.base import InitialData, InputSpec, LandmarkModel, mean_distance, mean_l1
+from drf.models.landmark_heads import CoarseMaps, LocalFeatures
 from drf.models.shape_space import ShapeSpace
 from drf.pictures import LeafPicture
 
@@ -46,20 +46,28 @@ REMAINDER = 0.2
 
 @dataclass(frozen=True)
 class GaussianForestConfig(MixtureForestConfig):
-    """backbone, width: the encoder · features: of the vector that splits see
-    target: what leaves hold, see above · dims: principal components of it
-    metric: of the k-means that leaves start from: components count by their sd to this power; at 1
-        that is the distance in the picture, at 0 all count alike
-    coordinate: weight of the L1 distance of the predicted points, px of the input
-    """
+    """Options of the Gaussian forest, beside those of its trees."""
 
-    backbone: backbones.Kind = "residual"
-    width: Annotated[int, Range(8, 512)] = 32
-    features: Annotated[int, Range(8, 2048)] = 128
-    target: Literal["absolute", "current"] = "absolute"
-    dims: Annotated[int, Range(2, 40)] = 20
-    metric: Annotated[float, Range(0, 1)] = 0.5
-    coordinate: Annotated[float, Range(0, 1000)] = 1.0
+    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
+    features: Annotated[int, Range(8, 2048), "Length of the vector that the splits see."] = 128
+    target: Annotated[
+        Literal["absolute", "current"],
+        "What leaves describe: the shape itself, or its offset from the shape that coarse maps "
+        "find.",
+    ] = "absolute"
+    dims: Annotated[int, Range(2, 40), "Number of principal components of the target."] = 20
+    kmeans_exponent: Annotated[
+        float,
+        Range(0, 1),
+        "Power of its standard deviation by which a component counts in the first k-means: 1 is "
+        "the distance in the picture, 0 counts all alike.",
+    ] = 0.5
+    coordinate_loss_weight: Annotated[
+        float,
+        Range(0, 1000),
+        "Weight of the L1 distance of the predicted landmarks, in pixels of the input.",
+    ] = 1.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,8 @@ class Outputs:
 class GaussianForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
 
+    Config = GaussianForestConfig
+
     def __init__(self, config: GaussianForestConfig, spec: InputSpec) -> None:
         super().__init__(spec)
         self.config = config
@@ -90,22 +100,22 @@ class GaussianForest(LandmarkModel):
             self.look = LocalFeatures(self.backbone, k, LOCAL)
             self.join = nn.Linear(k * LOCAL, config.features)
         else:
-            self.backbone.freeze_way_up()
+            self.backbone.freeze_decoder()
             self.look = Summary(self.backbone, config.features)
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
-        drawn, n = sample.drawn, len(sample.images)
+    def initialise(self, data: InitialData) -> None:
+        drawn, n = shapes.complete(data.drawn), len(data.images)
         centres = torch.zeros_like(drawn)
         if self.coarse:  # where the maps will err is not known yet: they take one face for another
             centres = drawn - REMAINDER * (drawn - drawn.roll(1, dims=0))
-        self.space.start(drawn - centres)
+        self.space.initialise(drawn - centres)
         batches = zip(
-            sample.images.chunk(-(-n // BATCH)), centres[:n].chunk(-(-n // BATCH)), strict=True
+            data.images.chunk(-(-n // BATCH)), centres[:n].chunk(-(-n // BATCH)), strict=True
         )
         features = torch.cat([self._look(images, at)[0] for images, at in batches])
         y = self.space.coefficients(drawn - centres)
-        self.forest.start(features, y, self.space.sd**self.config.metric)
+        self.forest.initialise(features, y, self.space.sd**self.config.kmeans_exponent)
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
@@ -115,12 +125,23 @@ class GaussianForest(LandmarkModel):
         return Outputs(self.forest(features), centres, coarse)
 
     def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = R + w S mean |points - y| + [current] CE(maps, y), with w = coordinate_loss_weight
+        (0 for schedule = sequential), S the side of the input, and of the routing
+
+            R = -mean_t sum_l z_tl log P_t(l|x)            warm-up and schedule = sequential
+            R = -nll_weight/D mean_t log p_t(b|x)          afterwards
+            R <- R - mutual_information_weight mean_t I(leaf; x)
+
+        b are the D coefficients of y, z the responsibilities of the leaves for b. In b a missing
+        landmark is filled in (`ShapeSpace.coefficients`). Parts: responsibilities or nll,
+        coordinate, coarse.
+        """
         y = self.space.coefficients(points - outputs.centres)
         total, parts = self.forest.loss(outputs.routed, y)
-        if self.config.coordinate and self.config.schedule != "sequential":
-            error = (self._points(outputs, hard=False) - points).abs().mean()
+        if self.config.coordinate_loss_weight and self.config.schedule != "sequential":
+            error = mean_l1(self._points(outputs, hard=False), points)
             parts["coordinate"] = error * self.spec.input_size
-            total = total + self.config.coordinate * parts["coordinate"]
+            total = total + self.config.coordinate_loss_weight * parts["coordinate"]
         if self.coarse is not None and outputs.coarse is not None:
             parts["coarse"] = self.coarse.loss(outputs.coarse, points)
             total = total + parts["coarse"]
@@ -144,7 +165,7 @@ class GaussianForest(LandmarkModel):
         over landmarks), all in pixels of the input."""
         size, together = self.spec.input_size, _joined(outputs)
         soft, hard = (
-            size * float((self._points(together, hard=hard) - points).norm(dim=-1).mean())
+            size * float(mean_distance(self._points(together, hard=hard), points))
             for hard in (False, True)
         )
         y = self.space.coefficients(points - together.centres)
@@ -155,7 +176,7 @@ class GaussianForest(LandmarkModel):
         }
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
         """The mean shapes of the most used leaves, with standard deviations of each landmark; for
         target = current, added to the mean of the faces."""
         leaves, known = self.forest.leaves, self.spec.indices

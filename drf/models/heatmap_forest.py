@@ -27,9 +27,16 @@ from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.forest.labels import LabelGrid, LeafKind
 from drf.models import backbones, leaf_pictures
 from drf.models.backbones import Backbone, Features, Summary
-from drf.models.base import InputSpec, LandmarkModel, Sample
-from drf.models.coarse import CoarseMaps
-from drf.models.local import LocalFeatures
+from drf.models.base import (
+    InitialData,
+    InputSpec,
+    LandmarkModel,
+    filled,
+    mean_distance,
+    mean_l1,
+    present,
+)
+from drf.models.landmark_heads import CoarseMaps, LocalFeatures
 from drf.pictures import LeafPicture
 
 START_BYTES = 2**28
@@ -38,28 +45,44 @@ START_BYTES = 2**28
 
 @dataclass(frozen=True)
 class HeatmapForestConfig(LabelForestConfig):
-    """backbone, width: the encoder · features: of the vector that splits see, per face or landmark
-    target: what leaves hold, see above · reach: half width of the window, as a share of the box
-    leaf: separate x and y distributions of `bins` cells, or maps of bins x bins
-    sigma: of the labels, in cells · mask: cells below this share of a label's peak are left out
-    pool: who shares leaves: nobody (landmark), groups of landmarks that move together (group), all
-        (shared); or whole-image leaves, one routing and all landmarks in each leaf (face)
-    groups: how many, for pool = group
-    coordinate: weight of the L1 distance of the expectation, in cells
-    """
+    """Options of the heatmap forest, beside those of its trees."""
 
-    backbone: backbones.Kind = "residual"
-    width: Annotated[int, Range(8, 512)] = 32
-    features: Annotated[int, Range(8, 2048)] = 256
-    target: Literal["absolute", "mean", "current"] = "current"
-    reach: Annotated[float, Range(0.01, 1.0)] = 0.1
-    leaf: LeafKind = "xy"
-    bins: Annotated[int, Range(4, 256)] = 32
-    sigma: Annotated[float, Range(0.2, 16)] = 1.0
-    mask: Annotated[float, Range(0, 0.99)] = 0.0
-    pool: Literal["landmark", "group", "shared", "face"] = "landmark"
-    groups: Annotated[int, Range(1, 68)] = 8
-    coordinate: Annotated[float, Range(0, 100)] = 1.0
+    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
+    features: Annotated[
+        int, Range(8, 2048), "Length of the vector that the splits see, per face or per landmark."
+    ] = 256
+    target: Annotated[
+        Literal["absolute", "mean", "current"],
+        "Centre of the window that leaves describe: the box, the mean shape, or what coarse "
+        "maps find.",
+    ] = "current"
+    window_half_width: Annotated[
+        float,
+        Range(0.01, 1.0),
+        "Half width of the window around the centre, as a share of the box.",
+    ] = 0.1
+    label_kind: Annotated[
+        LeafKind, "What a leaf stores per landmark: separate distributions of x and y, or a map."
+    ] = "xy"
+    bins: Annotated[int, Range(4, 256), "Cells of the window per side."] = 32
+    label_sigma: Annotated[float, Range(0.2, 16), "Standard deviation of the label, in cells."] = (
+        1.0
+    )
+    label_threshold: Annotated[
+        float,
+        Range(0, 0.99),
+        "Cells below this share of the label's peak are left out of it; 0 keeps all.",
+    ] = 0.0
+    pool: Annotated[
+        Literal["landmark", "group", "shared", "face"],
+        "Landmarks that share leaves: none, groups that move together, all, or whole faces with "
+        "one routing.",
+    ] = "landmark"
+    groups: Annotated[int, Range(1, 1000), "Number of groups, for pool = group."] = 8
+    coordinate_loss_weight: Annotated[
+        float, Range(0, 100), "Weight of the L1 distance of the expected landmarks, in cells."
+    ] = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,13 +97,21 @@ class Outputs:
 class HeatmapForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
 
+    Config = HeatmapForestConfig
+
     mean: Tensor
 
     def __init__(self, config: HeatmapForestConfig, spec: InputSpec) -> None:
         super().__init__(spec)
         self.config = config
         k = spec.n_points
-        self.grid = LabelGrid(config.leaf, config.bins, config.sigma, config.reach, config.mask)
+        self.grid = LabelGrid(
+            config.label_kind,
+            config.bins,
+            config.label_sigma,
+            config.window_half_width,
+            config.label_threshold,
+        )
         self.backbone: Backbone = backbones.build(config.backbone, config.width, spec.input_size)
         self.register_buffer("mean", torch.full((k, 2), 0.5))
         self.coarse: CoarseMaps | None = None
@@ -107,23 +138,23 @@ class HeatmapForest(LandmarkModel):
         )
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
-        self.mean.copy_(sample.faces.mean(dim=0))
+    def initialise(self, data: InitialData) -> None:
+        self.mean.copy_(data.mean)
         if self.config.pool == "group":
-            faces = sample.faces.cpu().double().numpy()
+            faces = shapes.complete(data.faces).cpu().double().numpy()
             self.forest.pools.assign(shapes.correlation_groups(faces, self.config.groups))
-        features = self.backbone(sample.images)
-        drawn = sample.drawn[: max(self.forest.enough_faces(), len(sample.images))]
+        features = self.backbone(data.images)
+        drawn = data.drawn[: max(self.forest.enough_faces(), len(data.images))]
+        whole = filled(drawn, self.mean)
         if self.config.target == "current":
             # Where the coarse maps will err is not known yet: a normal error that the window holds.
-            centres = drawn + torch.randn_like(drawn) * (self.config.reach / 2.5)
+            centres = whole + torch.randn_like(drawn) * (self.config.window_half_width / 2.5)
         else:
             centres = self._centres(len(drawn))
-        seen = self._look(features, centres[: len(sample.images)])
-        offsets = drawn - centres
+        seen = self._look(features, centres[: len(data.images)])
         numbers = self.spec.n_points * self.grid.heads * self.grid.cells
-        labelled = offsets[: max(1, START_BYTES // (4 * numbers))]
-        self.forest.start(seen, self._labels(labelled), self._rows(offsets))
+        labelled = (drawn - centres)[: max(1, START_BYTES // (4 * numbers))]
+        self.forest.initialise(seen, self._labels(labelled), self._rows(whole, centres))
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
@@ -135,12 +166,20 @@ class HeatmapForest(LandmarkModel):
         return Outputs(self.forest(self._look(features, centres)), centres, coarse)
 
     def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        offsets = points - outputs.centres
-        total, parts = self.forest.loss(outputs.routed, self._labels(offsets), self._rows(offsets))
-        if self.config.coordinate:
-            error = (self.points(outputs) - points).abs().mean() / self.grid.cell
+        """L = mean_t D(d, g_t) + w mean |points - y| / cell + [current] CE(maps, y)
+               - [warm-up] mean_t log P_t(code_t(y)|x) - v mean_t I(leaf; x)
+
+        d are the labels, g_t = P_t q_t what tree t predicts of them, D the Kullback-Leibler
+        divergence (the squared distance for leaf_update = ridge), w = coordinate_loss_weight,
+        v = mutual_information_weight. Parts: leaves, codes, coordinate, coarse.
+        """
+        labels = self._labels(points - outputs.centres)
+        rows = self._rows(points, outputs.centres)
+        total, parts = self.forest.loss(outputs.routed, labels, rows)
+        if self.config.coordinate_loss_weight:
+            error = mean_l1(self.points(outputs), points) / self.grid.cell
             parts["coordinate"] = error
-            total = total + self.config.coordinate * error
+            total = total + self.config.coordinate_loss_weight * error
         if self.coarse is not None and outputs.coarse is not None:
             parts["coarse"] = self.coarse.loss(outputs.coarse, points)
             total = total + parts["coarse"]
@@ -166,13 +205,13 @@ class HeatmapForest(LandmarkModel):
         size, rows = self.spec.input_size, points.split([len(o.centres) for o in outputs])
         excess, soft, hard, entropy = (torch.zeros((), dtype=torch.float64) for _ in range(4))
         for output, truth in zip(outputs, rows, strict=True):
-            share = len(truth) / len(points)
+            share = int(present(truth).sum()) / max(1, int(present(points).sum()))
             labels = self._labels(truth - output.centres)
             excess += share * self.forest.excess(output.routed, labels).cpu()
             entropy += share * label_leaves.entropy(labels).cpu()
             hard_points = self._decode(output, self.forest.hard(output.routed))
-            soft += share * (self.points(output) - truth).norm(dim=-1).mean().cpu()
-            hard += share * (hard_points - truth).norm(dim=-1).mean().cpu()
+            soft += share * mean_distance(self.points(output), truth).cpu()
+            hard += share * mean_distance(hard_points, truth).cpu()
         places = self.grid.expectation(self._by_landmark(self.forest.leaves.q))
         return self.forest.diagnostics([o.routed for o in outputs]) | {
             "excess_ce": float(excess),
@@ -183,7 +222,7 @@ class HeatmapForest(LandmarkModel):
         }
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Outputs], points: Tensor) -> list[LeafPicture]:
         """Leaves of an eye, the nose, the mouth and the chin, or of whole faces, over the mean
         shape."""
         log_p = torch.cat([output.routed.log_p for output in outputs])
@@ -204,13 +243,16 @@ class HeatmapForest(LandmarkModel):
         return self.look(features.deep)
 
     def _labels(self, offsets: Tensor) -> Tensor:
-        """(B, K, 2) -> (B, R, H, C)."""
+        """(B, K, 2) -> (B, R, H, C), 0 for a missing landmark."""
         labels = self.grid.encode(offsets)
         return labels.flatten(1, 2).unsqueeze(1) if self.whole else labels
 
-    def _rows(self, offsets: Tensor) -> Tensor:
-        """(B, K, 2) -> (B, R, D), what the tree codes see."""
-        return offsets.flatten(1).unsqueeze(1) if self.whole else offsets
+    def _rows(self, points: Tensor, centres: Tensor) -> Tensor:
+        """(B, K, 2) twice -> (B, R, D), what the tree codes see; a whole face has its missing
+        landmarks in the mean shape."""
+        if not self.whole:
+            return points - centres
+        return (filled(points, self.mean) - centres).flatten(1).unsqueeze(1)
 
     def _by_landmark(self, distributions: Tensor) -> Tensor:
         """(..., H, C) of a route -> (..., M, heads, C), M landmarks: 1, or K of a whole face."""
@@ -222,7 +264,7 @@ class HeatmapForest(LandmarkModel):
 
 
 def _first_groups(config: HeatmapForestConfig, k: int) -> list[np.ndarray]:
-    """Return groups of routes; those that follow from the data are set by `start`."""
+    """Return groups of routes; those that follow from the data are set by `initialise`."""
     everything = np.arange(k)
     if config.pool == "face":
         return [np.zeros(1, dtype=np.int64)]

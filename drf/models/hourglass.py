@@ -14,24 +14,22 @@ from torch import Tensor, nn
 
 from drf.config import Range
 from drf.heatmaps import HeatmapCodec
-from drf.models.backbones import HourglassEncoder, Stack
+from drf.models.backbones import HourglassEncoder, Stack, conv_bn_relu
 from drf.models.base import InputSpec, LandmarkModel
-from drf.models.blocks import conv_bn_relu
 
 
 @dataclass(frozen=True)
 class HourglassConfig:
-    """stacks: hourglasses in a row · depth: halvings inside each · width: channels at map size
-    growth: channels added per halving · sigma: of the labels, in cells
-    radius: of the decoding window, in cells
-    """
+    """Options of the hourglass."""
 
-    stacks: Annotated[int, Range(1, 8)] = 1
-    depth: Annotated[int, Range(1, 5)] = 3
-    width: Annotated[int, Range(8, 512)] = 64
-    growth: Annotated[int, Range(0, 256)] = 32
-    sigma: Annotated[float, Range(0.3, 8.0)] = 1.0
-    radius: Annotated[int, Range(1, 8)] = 3
+    stacks: Annotated[int, Range(1, 8), "Number of hourglasses in a row."] = 1
+    depth: Annotated[int, Range(1, 5), "Halvings inside each hourglass."] = 3
+    width: Annotated[int, Range(8, 512), "Channels at the size of the maps."] = 64
+    growth: Annotated[int, Range(0, 256), "Channels added with each halving."] = 32
+    label_sigma: Annotated[float, Range(0.3, 8.0), "Standard deviation of the label, in cells."] = (
+        1.0
+    )
+    radius: Annotated[int, Range(1, 8), "Half width of the decoding window, in cells."] = 3
 
 
 class Hourglass(LandmarkModel):
@@ -40,9 +38,11 @@ class Hourglass(LandmarkModel):
     Raises UsageError for an input size that the halvings do not divide.
     """
 
+    Config = HourglassConfig
+
     def __init__(self, config: HourglassConfig, spec: InputSpec) -> None:
         super().__init__(spec)
-        self.codec = HeatmapCodec(spec.input_size // 4, config.sigma, config.radius)
+        self.codec = HeatmapCodec(spec.input_size // 4, config.label_sigma, config.radius)
         width, k = config.width, spec.n_points
         self.backbone = HourglassEncoder(width, spec.input_size, config.depth, config.growth)
         self.heads = nn.ModuleList(nn.Conv2d(width, k, 1) for _ in range(config.stacks))
@@ -63,6 +63,8 @@ class Hourglass(LandmarkModel):
         return maps
 
     def loss(self, outputs: list[Tensor], points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = sum_s mean_k -sum_rc d_k,rc log softmax(maps_s,k)_rc, d the label maps of the
+        landmarks inside the box; parts: stack_1, … of several stacks."""
         losses = [self.codec.cross_entropy(maps, points) for maps in outputs]
         if len(losses) == 1:
             return losses[0], {}

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from drf.forest import gallery
-from drf.forest.gallery import LeafUsage
 from drf.forest.label_forest import LabelForest
 from drf.forest.labels import LabelGrid
+from drf.forest.routing import LeafUsage, most_used_leaves
 from drf.models.base import InputSpec
 from drf.pictures import MAP_SIDE, LeafPicture
 
@@ -27,10 +26,10 @@ def label_leaves(
     """
     known = spec.indices
     whole = forest.routes == 1
-    routes = [0] if whole else spec.markup.displayed_of(known)
+    routes = [0] if whole else spec.displayed
     centres = centres.cpu()
     pictures = []
-    for shown in gallery.most_used_leaves(log_p, routes):
+    for shown in most_used_leaves(log_p, routes):
         of = slice(None) if whole else slice(shown.route, shown.route + 1)
         title = "whole face" if whole else f"landmark {known[shown.route]}"
         held = _held(forest, shown).unflatten(0, (-1, grid.heads))  # (M, heads, C)

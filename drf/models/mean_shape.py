@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from drf.models.base import InputSpec, LandmarkModel, Sample
+from drf.models.base import InitialData, InputSpec, LandmarkModel, mean_l1
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class MeanShapeConfig:
 class MeanShape(LandmarkModel):
     """Predicts mean_i y_i in the unit box. A model that does not beat it has learned nothing."""
 
+    Config = MeanShapeConfig
+
     shape: Tensor
 
     def __init__(self, config: MeanShapeConfig, spec: InputSpec) -> None:
@@ -25,14 +27,15 @@ class MeanShape(LandmarkModel):
         self.register_buffer("shape", torch.full((spec.n_points, 2), 0.5))
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
-        self.shape.copy_(sample.faces.mean(dim=0))
+    def initialise(self, data: InitialData) -> None:
+        self.shape.copy_(data.mean)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.shape.expand(len(images), -1, -1)
 
     def loss(self, outputs: Tensor, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return (outputs - points).abs().mean(), {}
+        """L = mean |shape - y|; nothing learns from it."""
+        return mean_l1(outputs, points), {}
 
     def points(self, outputs: Tensor) -> Tensor:
         return outputs

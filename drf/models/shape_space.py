@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from drf.errors import UsageError
 from drf.shapes import ShapeModel
 
+FILLING = 8
+"""Rounds in which missing landmarks are filled in."""
+
 
 class ShapeSpace(nn.Module):
     """b = (shape - mean) . component_j / sd_j, the first D components of those it was fitted to.
@@ -34,16 +37,30 @@ class ShapeSpace(nn.Module):
         self.register_buffer("sd", torch.ones(dims))
 
     @torch.no_grad()
-    def start(self, shapes: Tensor) -> None:
-        """Fit to (n, K, 2). Raises UsageError where they have fewer components than dimensions."""
+    def initialise(self, shapes: Tensor) -> None:
+        """Fit to whole shapes, (n, K, 2).
+
+        Raises UsageError where they have fewer components than dimensions.
+        """
         fitted = ShapeModel.fit(shapes.double().cpu().numpy(), len(self.sd))
         self.mean.copy_(torch.from_numpy(fitted.mean))
         self.components.copy_(torch.from_numpy(fitted.components).flatten(1))
         self.sd.copy_(torch.from_numpy(np.sqrt(fitted.variances)))
 
     def coefficients(self, shapes: Tensor) -> Tensor:
-        """(..., K, 2) -> (..., D)."""
-        return (shapes - self.mean).flatten(-2) @ self.components.T / self.sd
+        """(..., K, 2) -> (..., D).
+
+        A missing landmark (NaN) is filled in: what the coefficients of the others predict of it,
+        found in FILLING rounds from the mean shape on, nears the least squares over the landmarks
+        that are there.
+        """
+        offsets = (shapes - self.mean).flatten(-2)
+        missing = offsets.isnan()
+        offsets = torch.where(missing, 0.0, offsets)
+        for _ in range(FILLING):
+            expected = offsets @ self.components.T @ self.components
+            offsets = torch.where(missing, expected, offsets)
+        return offsets @ self.components.T / self.sd
 
     def shapes(self, coefficients: Tensor) -> Tensor:
         """(..., D) -> (..., K, 2); exact for shapes in the span of the components."""

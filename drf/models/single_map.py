@@ -18,46 +18,53 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from drf import peaks
+from drf import peaks, shapes
 from drf.config import Range
-from drf.forest import gallery
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
+from drf.forest.routing import most_used_leaves
 from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
 from drf.models.backbones import Summary
-from drf.models.base import InputSpec, LandmarkModel, Sample
+from drf.models.base import InitialData, InputSpec, LandmarkModel, filled, mean_distance, present
 from drf.pictures import MAP_SIDE, LeafPicture
 from drf.registration import ShapeRegistration
 
 
 @dataclass(frozen=True)
 class SingleMapConfig(LabelForestConfig):
-    """backbone, width: the encoder · features: of the vector that splits see
-    map_size: cells per side · sigma: of a landmark, in cells
-    expect: where landmarks are expected: in the mean shape as it is (the notes), or in the shape
-        model registered to the map · shape_dims: components of that model
-    radius: of non-maximum suppression, in cells · reach: how far from there a landmark may take a
-        peak, as a share of the box, 0 for not at all
-    """
+    """Options of the single-map forest, beside those of its trees."""
 
-    backbone: backbones.Kind = "residual"
-    width: Annotated[int, Range(8, 512)] = 32
-    features: Annotated[int, Range(8, 2048)] = 256
-    map_size: Annotated[int, Range(8, 128)] = 32
-    sigma: Annotated[float, Range(0.3, 8.0)] = 0.5
-    expect: Literal["mean", "registered"] = "registered"
-    shape_dims: Annotated[int, Range(1, 64)] = 14
-    radius: Annotated[int, Range(1, 8)] = 1
-    reach: Annotated[float, Range(0, 1)] = 0.02
+    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
+    features: Annotated[int, Range(8, 2048), "Length of the vector that the splits see."] = 256
+    map_size: Annotated[int, Range(8, 128), "Cells per side of the map."] = 32
+    label_sigma: Annotated[
+        float, Range(0.3, 8.0), "Standard deviation of a landmark in the label, in cells."
+    ] = 0.5
+    expected_shape: Annotated[
+        Literal["mean", "registered"],
+        "Where landmarks are expected: in the mean shape, or in a shape model registered to the "
+        "map.",
+    ] = "registered"
+    shape_dims: Annotated[int, Range(1, 64), "Components of the shape model."] = 14
+    radius: Annotated[int, Range(1, 8), "Radius of non-maximum suppression, in cells."] = 1
+    window_half_width: Annotated[
+        float,
+        Range(0, 1),
+        "Largest distance from its expected place at which a landmark takes a peak, as a share "
+        "of the box; 0 takes none.",
+    ] = 0.02
 
 
 class SingleMapForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
 
+    Config = SingleMapConfig
+
     def __init__(self, config: SingleMapConfig, spec: InputSpec) -> None:
         super().__init__(spec)
         self.config = config
-        self.codec = HeatmapCodec(config.map_size, config.sigma)
+        self.codec = HeatmapCodec(config.map_size, config.label_sigma)
         self.shape = ShapeRegistration(spec.n_points, config.shape_dims)
         self.backbone = backbones.build(config.backbone, config.width, spec.input_size)
         self.summary = Summary(self.backbone, config.features)
@@ -71,10 +78,10 @@ class SingleMapForest(LandmarkModel):
         )
 
     @torch.no_grad()
-    def start(self, sample: Sample) -> None:
-        self.shape.fit(sample.faces)
-        features = self.summary(self.backbone(sample.images).deep)
-        self.forest.start(features, self._labels(sample.drawn), _rows(sample.drawn))
+    def initialise(self, data: InitialData) -> None:
+        self.shape.fit(shapes.complete(data.faces))
+        features = self.summary(self.backbone(data.images).deep)
+        self.forest.initialise(features, self._labels(data.drawn), self._rows(data.drawn))
 
     def set_progress(self, share: float) -> None:
         self.forest.set_progress(share)
@@ -83,7 +90,9 @@ class SingleMapForest(LandmarkModel):
         return self.forest(self.summary(self.backbone(images).deep))
 
     def loss(self, outputs: Routed, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.forest.loss(outputs, self._labels(points), _rows(points))
+        """L = mean_t D(d, g_t) - [warm-up] mean_t log P_t(code_t(y)|x) - v mean_t I(leaf; x), as
+        `HeatmapForest.loss`; d is the mean of the landmarks' Gaussians. Parts: leaves, codes."""
+        return self.forest.loss(outputs, self._labels(points), self._rows(points))
 
     @torch.no_grad()
     def leaf_step(self, outputs: Routed, points: Tensor) -> None:
@@ -106,18 +115,23 @@ class SingleMapForest(LandmarkModel):
 
         The assignment runs on the CPU, face by face.
         """
-        if self.config.expect == "registered":
+        if self.config.expected_shape == "registered":
             expected = self.shape(maps).clamp(0, 1)
         else:
             expected = self.shape.mean.expand(len(maps), -1, -1)
-        if not self.config.reach:
+        if not self.config.window_half_width:
             return expected
         found = peaks.find_peaks(maps, self.config.radius, self.spec.n_points)
-        return peaks.at_peaks(expected, found, self.config.reach)
+        return peaks.at_peaks(expected, found, self.config.window_half_width)
 
     def _labels(self, points: Tensor) -> Tensor:
-        """(B, K, 2) -> (B, 1, 1, C): one route, one head."""
+        """(B, K, 2) -> (B, 1, 1, C): one route, one head; of the landmarks that are there."""
         return self.codec.encode_together(points).flatten(1)[:, None, None]
+
+    def _rows(self, points: Tensor) -> Tensor:
+        """(B, K, 2) -> (B, 1, 2 K), what the tree codes see: missing landmarks are in the mean
+        shape."""
+        return filled(points, self.shape.mean).flatten(1).unsqueeze(1)
 
     @torch.no_grad()
     def diagnostics(self, outputs: Sequence[Routed], points: Tensor) -> dict[str, float]:
@@ -128,15 +142,15 @@ class SingleMapForest(LandmarkModel):
         size, rows = self.spec.input_size, points.split([len(o.gates) for o in outputs])
         readings = dict.fromkeys(("excess_ce", "l1_px", "soft_hard_gap_px", "peaks"), 0.0)
         for output, truth in zip(outputs, rows, strict=True):
-            share = len(truth) / len(points)
+            share = int(present(truth).sum()) / max(1, int(present(points).sum()))
             maps = self.maps(self.forest.distributions(output))
-            soft = size * (self._decode(maps) - truth).norm(dim=-1).mean()
+            soft = size * mean_distance(self._decode(maps), truth)
             hard = self._decode(self.maps(self.forest.hard(output)))
             found = peaks.find_peaks(maps, self.config.radius, self.spec.n_points)
             values = {
                 "excess_ce": self.forest.excess(output, self._labels(truth)),
                 "l1_px": soft,
-                "soft_hard_gap_px": size * (hard - truth).norm(dim=-1).mean() - soft,
+                "soft_hard_gap_px": size * mean_distance(hard, truth) - soft,
                 "peaks": (found.heights > 0).sum(dim=1).float().mean(),
             }
             readings = {name: readings[name] + share * float(values[name]) for name in readings}
@@ -147,10 +161,10 @@ class SingleMapForest(LandmarkModel):
         return readings | self.forest.diagnostics(outputs)
 
     @torch.no_grad()
-    def gallery(self, outputs: Sequence[Routed], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Routed], points: Tensor) -> list[LeafPicture]:
         """The most used leaves: each map, and where the shape model finds landmarks in it."""
         pictures = []
-        for shown in gallery.most_used_leaves(torch.cat([output.log_p for output in outputs]), [0]):
+        for shown in most_used_leaves(torch.cat([output.log_p for output in outputs]), [0]):
             held = self.forest.leaves.q[0, shown.tree, shown.leaf].clamp(min=0)  # (1, C)
             maps = self.maps(held)
             shape = self.shape(maps)
@@ -170,8 +184,3 @@ class SingleMapForest(LandmarkModel):
             )
             pictures.append(picture)
         return pictures
-
-
-def _rows(points: Tensor) -> Tensor:
-    """(B, K, 2) -> (B, 1, 2 K), what the tree codes see."""
-    return points.flatten(1).unsqueeze(1)

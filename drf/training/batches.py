@@ -10,7 +10,7 @@ from drf import geometry
 from drf.config import RunConfig
 from drf.data.augment import augment, identity_affines, mirror_points, random_affines, warp_points
 from drf.data.packs import PACK_SIZE, Pack
-from drf.models.base import Sample
+from drf.models.base import InitialData
 
 DRAWN = 8192
 """Augmented faces that a model may start from: enough for 2^8 leaves of 32 faces each."""
@@ -50,7 +50,7 @@ class Batches:
         images, points = augment(crops, points, self.flip, size, self.config.augment, generator)
         return images, points[:, self.known]
 
-    def sample(self, seed: int) -> Sample:
+    def initial_data(self, seed: int) -> InitialData:
         """Return what a model sees before its first step; the same for one seed."""
         n = len(self)
         plain = warp_points(self.points, identity_affines(n, self.device))[:, self.known]
@@ -61,4 +61,4 @@ class Batches:
         maps = random_affines(len(rest), self.config.augment, generator)
         warped = warp_points(self.points[rest], maps)
         more = mirror_points(warped, maps, self.flip)[:, self.known]
-        return Sample(plain, torch.cat([drawn, more]), images)
+        return InitialData(plain, torch.cat([drawn, more]), images)

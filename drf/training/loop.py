@@ -26,9 +26,7 @@ from drf.models.base import LandmarkModel
 from drf.pictures import FaceCrop, LeafGallery
 from drf.prediction import Predictor, face_crops
 from drf.training.batches import Batches
-from drf.training.ema import MovingAverage
-from drf.training.optimiser import Optimisers
-from drf.training.schedule import Schedule
+from drf.training.optimiser import MovingAverage, Optimisers, Schedule
 from drf.training.validation import calibrate, collapsed, leaf_gallery, validate, watched
 
 COLLAPSE_AFTER_SHARE, COLLAPSE_AFTER_STEPS = 0.3, 100
@@ -157,7 +155,7 @@ class Trainer:
     def _start(self) -> None:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""
         torch.manual_seed(_mixed((self.config.training.seed, 0)))
-        self.model.start(self.batches.sample(self.config.training.seed))
+        self.model.initialise(self.batches.initial_data(self.config.training.seed))
         self.average = MovingAverage(self.model, self.config.training.ema_decay)
         self._finish_epoch({})
 

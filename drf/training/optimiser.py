@@ -1,16 +1,80 @@
-"""The optimisers of a run as one, and their moments as named tensors for the checkpoint."""
+"""What moves the weights: schedule, optimisers, moving average.
+
+The schedule says how far a run is and the learning rate that follows from it. The optimisers hand
+their moments as named tensors to the checkpoint. The moving average of the weights is what is
+validated, kept and evaluated.
+"""
 
 from __future__ import annotations
 
+import copy
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from drf.config import TrainingConfig
+from drf.errors import UsageError
 from drf.models.backbones import Backbone
 from drf.models.base import LandmarkModel
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Progress is the larger of the shares of steps done and of time used, so that a run always
+    anneals to its end: on a machine too slow for its epochs the clock sets the pace.
+
+    steps     planned optimiser steps, 0 for as many as the budget holds
+    budget_s  seconds, 0 for no budget
+    paced     whether the clock may set the pace; in deterministic mode it only ends the run
+    warmup    share of the run over which the rate rises from 0
+    """
+
+    steps: int
+    budget_s: float
+    paced: bool
+    warmup: float
+
+    @classmethod
+    def plan(cls, config: TrainingConfig, steps_per_epoch: int) -> Schedule:
+        """Raises UsageError where neither epochs nor minutes end the run, or only the clock would
+        end one that has to be deterministic.
+        """
+        if config.epochs == 0 and config.max_minutes == 0:
+            raise UsageError("training.epochs = 0 needs a budget: set training.max_minutes too")
+        if config.deterministic and config.epochs == 0:
+            raise UsageError("a deterministic run counts epochs, not minutes: set training.epochs")
+        return cls(
+            steps=config.epochs * steps_per_epoch,
+            budget_s=60 * config.max_minutes,
+            paced=not config.deterministic,
+            warmup=config.lr_warmup,
+        )
+
+    def progress(self, step: int, elapsed_s: float) -> float:
+        """Return the share of the run that is done, 0..1."""
+        by_steps = step / self.steps if self.steps else 0.0
+        by_clock = elapsed_s / self.budget_s if self.budget_s and self.paced else 0.0
+        return min(1.0, max(by_steps, by_clock))
+
+    def over(self, step: int, elapsed_s: float) -> bool:
+        """Return whether the plan is fulfilled or the budget used up."""
+        return bool(self.steps and step >= self.steps) or self.out_of_time(elapsed_s)
+
+    def out_of_time(self, elapsed_s: float) -> bool:
+        """Return whether the budget is used up."""
+        return bool(self.budget_s) and elapsed_s >= self.budget_s
+
+    def rate(self, progress: float) -> float:
+        """Return the factor on the learning rate: a linear rise, then a half cosine to 0."""
+        if progress < self.warmup:
+            return progress / self.warmup
+        return 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
+
 
 Kind = Literal["adamw", "muon"]
 
@@ -160,3 +224,31 @@ def orthogonal(matrices: Tensor) -> Tensor:
         factor = torch.baddbmm(a * identity + b * gram, gram, gram, alpha=c)
         product = factor @ product
     return product @ (matrices * squares.rsqrt())
+
+
+class MovingAverage:
+    """A copy of a model whose floating values follow w <- decay w + (1 - decay) v.
+
+    The decay of the first steps is smaller, min(decay, (1 + t) / (10 + t)), so that the random
+    initial weights are forgotten at once. Batch-norm statistics are averaged like weights; integer
+    buffers are copied.
+    """
+
+    def __init__(self, model: LandmarkModel, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self, model: LandmarkModel) -> None:
+        """Move towards the model's present values."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        ours, theirs = self.model.state_dict(), model.state_dict()
+        floating = [name for name, value in ours.items() if value.is_floating_point()]
+        if floating:
+            torch._foreach_lerp_(
+                [ours[n] for n in floating], [theirs[n] for n in floating], 1 - decay
+            )
+        for name in ours.keys() - set(floating):
+            ours[name].copy_(theirs[name])

@@ -65,9 +65,9 @@ def leaf_gallery(predictor: Predictor, pack: Pack) -> LeafGallery:
     points = _unit_points(pack, predictor.device)
     known = predictor.model.spec.indices
     with torch.inference_mode():
-        leaves = predictor.model.gallery(outputs, points[:, known])[:LEAVES]
-    attracted = sorted({face for leaf in leaves for face in leaf.faces})
-    crops = dict(zip(attracted, face_crops(pack, attracted), strict=True))
+        leaves = predictor.model.leaf_pictures(outputs, points[:, known])[:LEAVES]
+    top_faces = sorted({face for leaf in leaves for face in leaf.faces})
+    crops = dict(zip(top_faces, face_crops(pack, top_faces), strict=True))
     return LeafGallery(tuple(leaves), crops, points.nanmean(dim=0).cpu().numpy())
 
 

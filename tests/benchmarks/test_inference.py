@@ -20,7 +20,7 @@ TINY = {
     "model.width": 8,
     "model.features": 8,
     "model.trees": 2,
-    "model.exchange": 8,
+    "model.global_context_dim": 8,
     "model.stages": 1,
     "training.epochs": 1,
     "training.device": "cpu",

@@ -30,7 +30,7 @@ FOREST = ("train", "heatmap-forest")
 GROUPS = ("--set", "model.pool=group", "--set", "model.groups=13")
 HUGE = (
     *("--set", "model.tree_depth=12", "--set", "model.trees=64"),
-    *("--set", "model.leaf=map", "--set", "model.bins=256"),
+    *("--set", "model.label_kind=map", "--set", "model.bins=256"),
 )
 
 

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 
 from drf.data.synthetic import render_face
-from drf.data.synthetic.camera import Camera, Pose
-from drf.data.synthetic.head import Head, draw_head, frontal_points, head_model, surface
+from drf.data.synthetic.head import (
+    Camera,
+    Head,
+    Pose,
+    draw_head,
+    frontal_points,
+    head_model,
+    surface,
+)
 from drf.data.synthetic.raster import normals, rasterise
 from drf.data.synthetic.sculpt import EXTENT, ORIGIN_Y, average_head, canonical_axis, to_canonical
 from drf.markup import IBUG68

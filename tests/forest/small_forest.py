@@ -10,7 +10,7 @@ from drf.forest.label_forest import LabelForest, LabelForestConfig
 
 B, R, F, T, DEPTH, H, C, D = 6, 5, 7, 2, 2, 2, 8, 2
 L = 2**DEPTH
-SMALL = LabelForestConfig(trees=T, tree_depth=DEPTH, warmup=0.0)
+SMALL = LabelForestConfig(trees=T, tree_depth=DEPTH, routing_warmup=0.0)
 POOLS = {
     "landmark": [np.array([k]) for k in range(R)],
     "group": [np.array([3, 0]), np.array([1, 2, 4])],
@@ -47,7 +47,7 @@ def started(
 ) -> LabelForest:
     model = forest(config, pool, per_route).to(dtype)
     features, labels, rows = data(model, seed=9, n=64)
-    model.start(features, labels, rows)
+    model.initialise(features, labels, rows)
     return model
 
 

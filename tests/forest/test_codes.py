@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from drf.forest.codes import TreeCodes, turns
-from drf.forest.gates import SplitGates
+from drf.forest.gates import SplitGates, TreeCodes, turns
 from drf.forest.routing import hard_leaves
 
 POOLS, DIMS, TREES = 3, 2, 4
@@ -25,7 +24,7 @@ def rows(n: int) -> Tensor:
 def grown(depth: int, n: int, seed: int = 0) -> tuple[TreeCodes, Tensor]:
     torch.manual_seed(seed)
     codes = TreeCodes(POOLS, DIMS, TREES, depth)
-    codes.start(rows(n))
+    codes.initialise(rows(n))
     return codes, codes(rows(n))
 
 
@@ -91,7 +90,7 @@ def test_a_row_takes_its_code_whatever_stands_beside_it() -> None:
 
 def test_equal_labels_have_codes_too() -> None:
     codes = TreeCodes(1, DIMS, 2, 3)
-    codes.start(torch.full((1, 20, DIMS), 0.3))
+    codes.initialise(torch.full((1, 20, DIMS), 0.3))
     assert codes.threshold.isfinite().all()
     assert len(codes(torch.full((1, 20, DIMS), 0.3)).unique(dim=1)) == 1
 
@@ -120,6 +119,6 @@ def test_gates_start_with_the_turns_that_are_asked_for() -> None:
     codes = torch.tensor([0, 0, 0, 0, 0, 1, 2, 2, 5, 5]).repeat(20)[:, None, None]
     gates = SplitGates(4, trees=1, depth=3)
     features = torch.randn(len(codes), 4, generator=generator)
-    gates.start(features, turns(codes, 8))
+    gates.initialise(features, turns(codes, 8))
     leaf = hard_leaves(gates.eval()(features)).flatten()
     assert torch.equal(leaf.bincount(minlength=8), codes.flatten().bincount(minlength=8))

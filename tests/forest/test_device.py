@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from drf.forest.gates import SplitGates
 from drf.forest.gaussian_leaves import GaussianLeaves
 from drf.forest.label_leaves import LabelLeaves, cross_entropy, without_near_empty
-from drf.forest.ridge_leaves import RidgeLeaves
+from drf.forest.leaf_updates import RidgeLeaves
 from drf.forest.routing import balance, hard_leaves, log_routing, probabilities, top_leaves
 
 N, T, DEPTH = 6, 2, 3

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from drf import landmarks
-from drf.forest import gallery
+from drf.forest.routing import TREES, most_used_leaves
+from drf.markup import IBUG68
+from drf.models.base import InputSpec
 from drf.pictures import FACES_PER_LEAF, LEAVES
 
 
@@ -20,7 +21,7 @@ def log_routing(n: int, routes: int, trees: int, leaves: int) -> Tensor:
 
 def test_shares_and_faces_are_those_of_a_loop() -> None:
     log_p = log_routing(9, 3, 2, 4)
-    shown = gallery.most_used_leaves(log_p, [2, 0])
+    shown = most_used_leaves(log_p, [2, 0])
     assert len(shown) == 2 * 2 * 4
     assert [s.route for s in shown] == [2] * 8 + [0] * 8
     for one in shown:
@@ -32,23 +33,23 @@ def test_shares_and_faces_are_those_of_a_loop() -> None:
 
 
 def test_the_fullest_come_first_in_every_tree() -> None:
-    shown = gallery.most_used_leaves(log_routing(5, 4, 3, 64), range(4))
+    shown = most_used_leaves(log_routing(5, 4, 3, 64), range(4))
     assert len(shown) == LEAVES
-    assert {s.tree for s in shown} == set(range(gallery.TREES))
+    assert {s.tree for s in shown} == set(range(TREES))
     for route in range(4):
-        for tree in range(gallery.TREES):
+        for tree in range(TREES):
             shares = [s.share for s in shown if (s.route, s.tree) == (route, tree)]
             assert len(shares) == LEAVES // 8
             assert shares == sorted(shares, reverse=True)
 
 
 def test_of_a_single_route_more_trees_are_shown() -> None:
-    shown = gallery.most_used_leaves(log_routing(5, 1, 8, 4), [0])
-    assert {s.tree for s in shown} == set(range(2 * gallery.TREES))
+    shown = most_used_leaves(log_routing(5, 1, 8, 4), [0])
+    assert {s.tree for s in shown} == set(range(2 * TREES))
 
 
 def test_routing_that_asks_nothing_attracts_nobody() -> None:
-    shown = gallery.most_used_leaves(torch.full((7, 1, 1, 8), 1 / 8).log(), [0])
+    shown = most_used_leaves(torch.full((7, 1, 1, 8), 1 / 8).log(), [0])
     assert len(shown) == 8
     assert all(s.faces == () and s.weights == () for s in shown)
 
@@ -58,5 +59,5 @@ def test_routing_that_asks_nothing_attracts_nobody() -> None:
     [("all", [36, 30, 48, 8]), ("eyes", [36]), ("mouth", [48]), ("brows", [17])],
 )
 def test_telling_landmarks_are_those_a_model_knows(points: str, chosen: list[int]) -> None:
-    known = landmarks.indices(points)
-    assert np.array_equal(known[gallery.telling(known)], chosen)
+    known = IBUG68.indices(points)
+    assert np.array_equal(known[InputSpec(32, IBUG68, points).displayed], chosen)

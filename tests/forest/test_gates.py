@@ -21,7 +21,7 @@ def gates(*arguments: int) -> SplitGates:
 def test_a_gate_is_the_formula() -> None:
     layer = gates(4, 2, 3)
     x = features(50, 4)
-    layer.start(x)
+    layer.initialise(x)
     layer.set_steepness(2.5)
     layer.eval()
     f = layer(x)
@@ -62,7 +62,7 @@ def test_rows_may_have_any_leading_shape() -> None:
 def test_leaves_start_with_equal_shares(sites: int) -> None:
     layer = gates(6, 4, 4, sites)
     x = features(320, 6) if sites == 1 else features(320, sites, 6)
-    layer.start(x)
+    layer.initialise(x)
     leaves = hard_leaves(layer.eval()(x)).view(320, -1)
     for column in leaves.T:
         assert (column.bincount(minlength=16) == 20).all()
@@ -71,7 +71,7 @@ def test_leaves_start_with_equal_shares(sites: int) -> None:
 def test_start_of_deep_trees_on_few_or_equal_faces_is_finite() -> None:
     for x in (features(3, 6), torch.full((10, 6), 2.0)):
         layer = gates(6, 2, 5)
-        layer.start(x)
+        layer.initialise(x)
         assert layer.threshold.isfinite().all()
         assert layer.eval()(x).isfinite().all()
 

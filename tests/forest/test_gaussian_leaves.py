@@ -32,7 +32,7 @@ def leaves(dims: int = D, **options: float) -> GaussianLeaves:
 def test_densities_are_the_formula() -> None:
     _, y, codes = draw()
     forest = leaves(shrinkage=0.0, floor=1e-12)
-    forest.start(y, codes)
+    forest.initialise(y, codes)
     result = forest.log_density(y)
     for i in range(5):
         for leaf in range(L):
@@ -43,19 +43,19 @@ def test_densities_are_the_formula() -> None:
 def test_start_fits_the_assigned_rows() -> None:
     _, y, codes = draw()
     forest = leaves()
-    forest.start(y, codes)
+    forest.initialise(y, codes)
     members = y[codes[:, 0] == 2]
     assert torch.allclose(forest.mean[0, 2], members.mean(dim=0))
     assert torch.allclose(forest.covariance[0, 2], torch.cov(members.T, correction=0))
     assert forest.mass[0, 2].item() == pytest.approx(len(members) / N)
-    forest.start(y, torch.zeros_like(codes))
+    forest.initialise(y, torch.zeros_like(codes))
     assert torch.allclose(forest.mean[:, 3], y.mean(dim=0).expand(T, D))
 
 
 def test_one_iteration_is_the_triple_loop() -> None:
     log_p, y, codes = draw()
     forest = leaves(shrinkage=0.0, floor=1e-14)
-    forest.start(y, codes)
+    forest.initialise(y, codes)
     mean, covariance = forest.mean.clone(), forest.covariance.clone()
     z = forest.responsibilities(y, log_p)
     before = forest.em_step(y, log_p)
@@ -72,7 +72,7 @@ def test_one_iteration_is_the_triple_loop() -> None:
 def test_likelihood_never_falls(seed: int, dims: int) -> None:
     log_p, y, codes = draw(seed, n=120, dims=dims)
     forest = leaves(dims, shrinkage=0.0, floor=1e-12)
-    forest.start(y, codes)
+    forest.initialise(y, codes)
     readings = [forest.em_step(y, log_p) for _ in range(12)]
     assert all(b >= a - 1e-9 for a, b in itertools.pairwise(readings))
 
@@ -83,7 +83,7 @@ def test_likelihood_of_the_plain_mixture_never_falls(seed: int) -> None:
     """Without routing the mass of the leaves is the gating: EM on shapes alone."""
     _, y, codes = draw(seed, n=120)
     forest = leaves(shrinkage=0.0, floor=1e-12)
-    forest.start(y, codes)
+    forest.initialise(y, codes)
     readings = []
     for _ in range(12):
         prior = forest.log_prior()
@@ -95,7 +95,7 @@ def test_likelihood_of_the_plain_mixture_never_falls(seed: int) -> None:
 def test_stepwise_statistics_are_the_recursion_of_the_moments() -> None:
     _, y, codes = draw()
     forest = leaves()
-    forest.start(y, codes)
+    forest.initialise(y, codes)
     mass, mean = forest.mass.clone(), forest.mean.clone()
     first = mass[..., None] * mean
     second = mass[..., None, None] * (forest.covariance + mean[..., None] * mean[..., None, :])
@@ -118,7 +118,7 @@ def test_a_tight_leaf_far_from_the_origin_keeps_its_spread_in_float32() -> None:
     noise = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
     y = 1000 + 0.01 * noise
     forest = GaussianLeaves(1, 1, 2)
-    forest.start(y, torch.zeros(500, 1, dtype=torch.int64))
+    forest.initialise(y, torch.zeros(500, 1, dtype=torch.int64))
     for rows in y.split(50):
         forest.update(rows, torch.zeros(50, 1, 1))
     spread = forest.covariance[0, 0].diagonal().sqrt()
@@ -144,7 +144,7 @@ def test_no_value_is_ever_infinite(dims: int, kind: str) -> None:
     y = DEGENERATE[kind](y.float())
     codes, log_p = codes[: len(y)], 5 * log_p[: len(y)].float()
     forest = GaussianLeaves(T, L, dims)
-    forest.start(y, codes)
+    forest.initialise(y, codes)
     generator = torch.Generator().manual_seed(0)
     for _ in range(4):
         forest.em_step(y, log_p)
@@ -161,7 +161,7 @@ def test_no_value_is_ever_infinite(dims: int, kind: str) -> None:
 def test_leaves_that_no_row_reaches_keep_what_they_hold() -> None:
     _, y, codes = draw()
     forest = leaves()
-    forest.start(y, codes)
+    forest.initialise(y, codes)
     kept = forest.mean[:, 3].clone(), forest.covariance[:, 3].clone()
     log_p = torch.tensor([0.0, 0.0, 0.0, -5000.0]).double().log_softmax(dim=0).expand(N, T, L)
     for _ in range(50):
@@ -176,7 +176,7 @@ def test_reseeding_moves_the_starved_leaves_onto_distinct_rows_badly_served() ->
     y = torch.cat([y, y[:3] + 500])
     log_p, _, _ = draw(n=len(y))
     forest = leaves()
-    forest.start(y[:N], codes)
+    forest.initialise(y[:N], codes)
     forest.mass[:, :2] = 0
     before = forest.mean.clone()
     forest.reseed(y, log_p.exp(), torch.Generator().manual_seed(0), share=0.1)
@@ -192,7 +192,7 @@ def test_reseeding_moves_the_starved_leaves_onto_distinct_rows_badly_served() ->
 def test_prediction_is_the_mean_over_trees_and_differentiable() -> None:
     log_p, y, codes = draw()
     forest = leaves()
-    forest.start(y, codes)
+    forest.initialise(y, codes)
     routing = log_p.exp().requires_grad_()
     result = forest(routing)
     expected = sum(routing[:, t] @ forest.mean[t] for t in range(T)) / T
@@ -207,7 +207,7 @@ def test_identical_leaves_give_no_gradient_to_the_splits() -> None:
     slopes = []
     for assigned in (torch.zeros_like(codes), codes):
         forest = leaves()
-        forest.start(y, assigned)
+        forest.initialise(y, assigned)
         f = torch.randn(N, T, L - 1, dtype=torch.float64, requires_grad=True)
         (-forest.log_likelihood(y, log_routing(f)).mean()).backward()
         assert f.grad is not None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from drf.errors import UsageError
-from drf.forest import memory
+from drf.forest import routing
 from drf.forest.label_forest import LabelForest, Routed
 from drf.forest.label_leaves import LabelLeaves
 from drf.forest.leaf_updates import GradientLeaves, RidgeLabelLeaves, Update
@@ -64,7 +64,7 @@ def gradients(model: LabelForest) -> Tensor:
 @pytest.mark.parametrize("update", get_args(Update))
 @pytest.mark.parametrize("pool", ["landmark", "group", "shared"])
 def test_identical_leaves_are_so_to_the_bit(pool: str, update: Update) -> None:
-    model = started(replace(SMALL, leaf_start="identical", leaf_update=update), pool)
+    model = started(replace(SMALL, leaf_init="identical", leaf_update=update), pool)
     q = model.leaves.q
     assert torch.equal(q, q[:, :1, :1].expand_as(q))
     _, labels, _ = data(model, seed=9, n=64)
@@ -76,7 +76,7 @@ def test_identical_leaves_are_so_to_the_bit(pool: str, update: Update) -> None:
 def test_identical_leaves_give_no_gradient_to_the_gates(gates: str) -> None:
     """Exactly none where every split is even: then all numbers on the way are powers of two, or
     the same for both branches; elsewhere what float64 rounds."""
-    model = started(replace(SMALL, leaf_start="identical", gates=gates), dtype=torch.float64)
+    model = started(replace(SMALL, leaf_init="identical", gates=gates), dtype=torch.float64)
     step(model)
     assert gradients(model).abs().max() < 1e-14
     model = started(replace(SMALL, gates=gates), dtype=torch.float64)
@@ -85,7 +85,7 @@ def test_identical_leaves_give_no_gradient_to_the_gates(gates: str) -> None:
 
 
 def test_even_splits_over_identical_leaves_get_exactly_none() -> None:
-    model = started(replace(SMALL, leaf_start="identical", gates="raw"))
+    model = started(replace(SMALL, leaf_init="identical", gates="raw"))
     with torch.no_grad():
         for parameter in model.gates.parameters():
             parameter.zero_()
@@ -122,7 +122,7 @@ def test_steepness_follows_the_run() -> None:
 
 
 def test_balance_rewards_information() -> None:
-    plain, balanced = started(), started(replace(SMALL, balance=0.5))
+    plain, balanced = started(), started(replace(SMALL, mutual_information_weight=0.5))
     features, labels, rows = data(plain)
     routed = plain(features)
     log_p = routed.log_p  # (B, R, T, L)
@@ -132,7 +132,7 @@ def test_balance_rewards_information() -> None:
     assert difference.item() == pytest.approx(0.5 * information.mean().item(), rel=1e-3)
 
 
-def test_instruments_of_trees_that_ignore_their_input() -> None:
+def test_diagnostics_of_trees_that_ignore_their_input() -> None:
     model = started(replace(SMALL, gates="raw"))
     with torch.no_grad():
         for parameter in model.gates.parameters():
@@ -162,7 +162,7 @@ def test_leaves_beyond_memory_are_refused_before_they_are_made(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], cells: int, leaves: str
 ) -> None:
     """Maps, the normal equations of least squares, the weights of gates: each may be too much."""
-    monkeypatch.setattr(memory, "_free", lambda: 2**27)
+    monkeypatch.setattr(routing, "_free", lambda: 2**27)
 
     def made(*_: object, **__: object) -> None:
         raise AssertionError("something was made")

@@ -157,7 +157,7 @@ def test_restart_is_for_leaves_that_learn_by_bounding(update: Update) -> None:
 @pytest.mark.parametrize("statistics", ["stepwise", "round"])
 @pytest.mark.parametrize("update", ["bounding", "ridge"])
 def test_leaves_stay_in_the_warm_up(update: Update, statistics: str) -> None:
-    config = replace(SMALL, leaf_update=update, statistics=statistics, warmup=0.5)
+    config = replace(SMALL, leaf_update=update, statistics=statistics, routing_warmup=0.5)
     model = started(config)
     before = {name: value.clone() for name, value in model.leaves.state_dict().items()}
     model.set_progress(0.49)
@@ -172,7 +172,7 @@ def test_leaves_stay_in_the_warm_up(update: Update, statistics: str) -> None:
 
 
 def test_the_warm_up_costs_what_the_codes_are_improbable() -> None:
-    model = started(replace(SMALL, warmup=1.0), dtype=torch.float64)
+    model = started(replace(SMALL, routing_warmup=1.0), dtype=torch.float64)
     model.set_progress(0.0)
     features, labels, rows = data(model)
     routed = model(features)
@@ -187,7 +187,7 @@ def test_the_warm_up_costs_what_the_codes_are_improbable() -> None:
 
 
 def test_a_warm_up_teaches_the_codes() -> None:
-    model = started(replace(SMALL, warmup=1.0))
+    model = started(replace(SMALL, routing_warmup=1.0))
     model.set_progress(0.0)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.03)
     costs = []

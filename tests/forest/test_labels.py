@@ -141,10 +141,10 @@ def test_spread_is_the_standard_deviation_written_out(kind: LeafKind) -> None:
     window = grid(kind)
     mixed = (window.encode(a) + window.encode(b)) / 2
     expected = [math.hypot(CELL, 0.06), math.hypot(CELL, 0.005)]
-    assert window.spread(mixed).tolist() == pytest.approx(expected, rel=1e-3)
+    assert window.std(mixed).tolist() == pytest.approx(expected, rel=1e-3)
     alone = torch.zeros(window.heads, window.cells)
     alone[:, 5] = 1  # all in one cell
-    assert window.spread(alone).tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert window.std(alone).tolist() == pytest.approx([0, 0], abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -29,14 +29,14 @@ def label_maps(y: Tensor) -> Tensor:
 def train(leaves: LabelLeaves | GaussianLeaves, x: Tensor, y: Tensor) -> SplitGates:
     torch.manual_seed(0)
     gates = SplitGates(FEATURES, TREES, DEPTH)
-    gates.start(x)
+    gates.initialise(x)
     codes = hard_leaves(gates.eval()(x))
     gates.train()
     labels = label_maps(y)
     if isinstance(leaves, LabelLeaves):
-        leaves.start(codes[None], labels)
+        leaves.initialise(codes[None], labels)
     else:
-        leaves.start(y, codes)
+        leaves.initialise(y, codes)
     optimiser = torch.optim.Adam(gates.parameters(), lr=0.03)
     for step in range(STEPS):
         gates.set_steepness(steepness(step / STEPS, 2, 8, "geometric"))

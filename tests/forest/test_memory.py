@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from drf.errors import UsageError
-from drf.forest import memory
+from drf.forest.routing import require_memory
 
 
 def absent(path: Path) -> str:
@@ -16,14 +16,14 @@ def absent(path: Path) -> str:
 
 def test_more_than_is_free_is_refused() -> None:
     total = psutil.virtual_memory().total
-    memory.require(2**20, "8 leaves")
+    require_memory(2**20, "8 leaves")
     with pytest.raises(UsageError, match=rf"8 leaves need .* \({total:,} bytes\), and .* are free"):
-        memory.require(total, "8 leaves")
+        require_memory(total, "8 leaves")
 
 
 def test_without_proc_physical_memory_is_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", absent)
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    memory.require(physical, "8 leaves")
+    require_memory(physical, "8 leaves")
     with pytest.raises(UsageError, match="are free"):
-        memory.require(physical + 1, "8 leaves")
+        require_memory(physical + 1, "8 leaves")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from drf.errors import UsageError
-from drf.forest import memory
+from drf.forest import routing
 from drf.forest.mixture_forest import (
     RECENT,
     MixtureForest,
@@ -39,7 +39,7 @@ def started(**changes: object) -> MixtureForest:
     x, y = problem()
     torch.manual_seed(0)
     forest = MixtureForest(replace(SMALL, **changes), F, D)
-    forest.start(x, y, torch.ones(D))
+    forest.initialise(x, y, torch.ones(D))
     return forest
 
 
@@ -76,7 +76,9 @@ def test_prediction_is_a_loop_over_faces_trees_and_leaves(hard: bool) -> None:
 
 
 def test_loss_is_the_formula() -> None:
-    forest = started(likelihood=0.5, balance=0.25, shrinkage=0.0, warmup=0.2).eval()
+    forest = started(
+        nll_weight=0.5, mutual_information_weight=0.25, shrinkage=0.0, routing_warmup=0.2
+    ).eval()
     x, y = problem()
     forest.set_progress(0.5)
     routed, leaves = forest(x[:B]), forest.leaves
@@ -102,7 +104,7 @@ def test_loss_is_the_formula() -> None:
 
 
 def test_the_first_leaves_are_distinct_and_differ_between_trees() -> None:
-    mean = started(start_iterations=0).leaves.mean
+    mean = started(init_iterations=0).leaves.mean
     for tree in mean:
         assert torch.pdist(tree).min() > 0.1
     assert not torch.allclose(mean[0].sort(dim=0).values, mean[1].sort(dim=0).values, atol=0.05)
@@ -112,7 +114,7 @@ def test_em_on_the_labels_alone_raises_their_likelihood() -> None:
     _, y = problem()
     readings = []
     for iterations in (0, 1, 5, 25):
-        leaves = started(start_iterations=iterations, shrinkage=0.0).leaves
+        leaves = started(init_iterations=iterations, shrinkage=0.0).leaves
         prior = leaves.log_prior().expand(len(y), T, L)
         readings.append(float(leaves.log_likelihood(y, prior).mean()))
     assert readings == sorted(readings)
@@ -121,7 +123,7 @@ def test_em_on_the_labels_alone_raises_their_likelihood() -> None:
 
 @pytest.mark.parametrize("schedule", ["sequential", "alternating", "joint"])
 def test_leaves_wait_until_the_routing_has_learned_what_they_say(schedule: str) -> None:
-    forest = started(schedule=schedule, warmup=0.3, cnn_steps=2)
+    forest = started(schedule=schedule, routing_warmup=0.3, cnn_steps=2)
     before = held(forest)
     for share in (0.0, 0.29):
         forest.set_progress(share)
@@ -137,7 +139,7 @@ def test_leaves_wait_until_the_routing_has_learned_what_they_say(schedule: str) 
 
 
 def test_joint_takes_every_batch_into_the_statistics() -> None:
-    forest = started(schedule="joint", warmup=0.0)
+    forest = started(schedule="joint", routing_warmup=0.0)
     expected = copy.deepcopy(forest.leaves)
     for routed, y in batches(forest, 3):
         forest.leaf_step(routed, y)
@@ -146,7 +148,7 @@ def test_joint_takes_every_batch_into_the_statistics() -> None:
 
 
 def test_alternating_fits_the_leaves_to_all_faces_of_a_round() -> None:
-    forest = started(schedule="alternating", warmup=0.0, cnn_steps=3, em_iterations=2)
+    forest = started(schedule="alternating", routing_warmup=0.0, cnn_steps=3, em_iterations=2)
     before, expected = held(forest), copy.deepcopy(forest.leaves)
     seen = batches(forest, 4)
     for routed, y in seen[:2]:
@@ -161,7 +163,7 @@ def test_alternating_fits_the_leaves_to_all_faces_of_a_round() -> None:
 
 def test_an_epoch_ends_with_no_fewer_faces_than_a_round() -> None:
     """Leaves fitted to the one batch that is left over would forget all others."""
-    forest = started(schedule="alternating", warmup=0.0, cnn_steps=3, em_iterations=1)
+    forest = started(schedule="alternating", routing_warmup=0.0, cnn_steps=3, em_iterations=1)
     forest.leaves.mass.zero_()  # what a phase leaves behind is then its own
     seen = batches(forest, 4)
     for routed, y in seen:
@@ -178,7 +180,7 @@ def test_an_epoch_ends_with_no_fewer_faces_than_a_round() -> None:
 
 @pytest.mark.parametrize("schedule", ["alternating", "joint"])
 def test_nothing_collected_outlives_an_epoch(schedule: str) -> None:
-    forest = started(schedule=schedule, warmup=0.0, cnn_steps=50)
+    forest = started(schedule=schedule, routing_warmup=0.0, cnn_steps=50)
     for routed, y in batches(forest, RECENT + 5):
         forest.leaf_step(routed, y)
     forest.finish_epoch()
@@ -192,7 +194,7 @@ def test_nothing_collected_outlives_an_epoch(schedule: str) -> None:
 
 
 def test_starved_leaves_are_moved_to_faces_of_the_epoch() -> None:
-    forest = started(schedule="joint", warmup=0.0)
+    forest = started(schedule="joint", routing_warmup=0.0)
     seen = batches(forest, 3)
     for routed, y in seen:
         forest.leaf_step(routed, y)
@@ -206,7 +208,7 @@ def test_starved_leaves_are_moved_to_faces_of_the_epoch() -> None:
 @pytest.mark.parametrize("schedule", ["sequential", "alternating", "joint"])
 def test_every_schedule_learns(schedule: str) -> None:
     x, y = problem()
-    forest = started(schedule=schedule, cnn_steps=10, likelihood=1.0)
+    forest = started(schedule=schedule, cnn_steps=10, nll_weight=1.0)
     optimiser = torch.optim.Adam(forest.parameters(), lr=0.02)
     steps = 200
     for step in range(steps):
@@ -236,8 +238,8 @@ def test_leaves_beyond_memory_are_refused_with_the_bytes_they_need(
     config = replace(SMALL, trees=4, tree_depth=5)
     needed = bytes_needed(config, 16, 40)
     assert needed > 4 * 4 * 32 * 40 * 40 * 4  # two covariances, two factors, with the average
-    monkeypatch.setattr(memory, "_free", lambda: needed)
+    monkeypatch.setattr(routing, "_free", lambda: needed)
     MixtureForest(config, 16, 40)
-    monkeypatch.setattr(memory, "_free", lambda: needed - 1)
+    monkeypatch.setattr(routing, "_free", lambda: needed - 1)
     with pytest.raises(UsageError, match=rf"4 trees of 32 Gaussian leaves .*\({needed:,} bytes\)"):
         MixtureForest(config, 16, 40)

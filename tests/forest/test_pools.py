@@ -93,12 +93,12 @@ def test_start_and_loss_as_if_each_pool_were_alone(update: Update) -> None:
     p, labels = batch(0)
     codes = p.argmax(dim=-1)
     together = leaf_updates.build(update, 3, T, L, H, C)
-    together.start(pools.rows(codes), pools.masked(labels))
+    together.initialise(pools.rows(codes), pools.masked(labels))
     total = 0.0
     for pool, group in enumerate(UNEVEN):
         leaves = leaf_updates.build(update, 1, T, L, H, C)
         label = labels[:, group].flatten(0, 1)[None]
-        leaves.start(codes[:, group].flatten(0, 1)[None], label)
+        leaves.initialise(codes[:, group].flatten(0, 1)[None], label)
         assert torch.allclose(together.q[pool], leaves.q[0], atol=1e-5)
         mine = leaves(p[:, group].flatten(0, 1)[None])
         total += leaves.loss(mine, label).item() * len(group) / 6

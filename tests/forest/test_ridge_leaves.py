@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from drf.forest.ridge_leaves import RidgeLeaves, solve
+from drf.forest.leaf_updates import RidgeLeaves, solve
 from drf.forest.routing import log_routing
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from drf.errors import UsageError
-from drf.forest import memory
+from drf.forest import routing
 from drf.forest.vector_forest import VectorForest, VectorForestConfig
 
 R, F, D = 3, 5, 2
@@ -16,9 +16,9 @@ R, F, D = 3, 5, 2
 
 def forest(**options: object) -> VectorForest:
     torch.manual_seed(0)
-    config = VectorForestConfig(**({"trees": 2, "tree_depth": 3, "warmup": 0.5} | options))
+    config = VectorForestConfig(**({"trees": 2, "tree_depth": 3, "routing_warmup": 0.5} | options))
     made = VectorForest(config, F, R, D, 0.1).double()
-    made.start(torch.randn(40, R, F).double(), 0.1 * torch.randn(200, R, D).double())
+    made.initialise(torch.randn(40, R, F).double(), 0.1 * torch.randn(200, R, D).double())
     made.set_progress(0.7)
     return made.eval()
 
@@ -74,7 +74,7 @@ def test_leaves_start_at_the_means_of_their_codes_all_distinct() -> None:
     torch.manual_seed(0)
     made = VectorForest(VectorForestConfig(trees=2, tree_depth=3), F, R, D, 0.1)
     rows = 0.1 * torch.randn(200, R, D)
-    made.start(torch.randn(40, R, F), rows)
+    made.initialise(torch.randn(40, R, F), rows)
     codes = made.codes(rows.transpose(0, 1))
     for tree in range(2):
         for leaf in range(8):
@@ -86,12 +86,12 @@ def test_leaves_start_at_the_means_of_their_codes_all_distinct() -> None:
 def test_top_leaves_lie_between_hard_and_soft_routing() -> None:
     soft = forest()
     x = torch.randn(6, R, F).double()
-    everything = forest(inference="top", top=99)
+    everything = forest(inference="top", top_k=99)
     torch.testing.assert_close(everything(x).vectors, soft(x).vectors)
     hard = forest(inference="hard")
     torch.testing.assert_close(hard(x).vectors, soft.hard(soft(x)))
     steep = {"steepness_first": 100.0, "steepness_last": 100.0}
-    one = forest(inference="top", top=1, **steep)
+    one = forest(inference="top", top_k=1, **steep)
     clear = one(x).gates.abs().flatten(1).min(dim=1).values > 2  # no split of the face is open
     torch.testing.assert_close(
         one(x).vectors[clear], forest(inference="hard", **steep)(x).vectors[clear]
@@ -103,9 +103,13 @@ def test_top_leaves_lie_between_hard_and_soft_routing() -> None:
 def test_covariances_are_symmetric_and_positive_and_find_where_the_noise_is() -> None:
     torch.manual_seed(0)
     made = VectorForest(
-        VectorForestConfig(trees=4, tree_depth=3, warmup=0.0, steepness_last=8.0), 2, 1, 2, 0.1
+        VectorForestConfig(trees=4, tree_depth=3, routing_warmup=0.0, steepness_last=8.0),
+        2,
+        1,
+        2,
+        0.1,
     )
-    made.start(torch.randn(64, 1, 2), 0.1 * torch.randn(512, 1, 2))
+    made.initialise(torch.randn(64, 1, 2), 0.1 * torch.randn(512, 1, 2))
     optimiser = torch.optim.Adam(made.parameters(), lr=0.02)
 
     def draw(n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -152,6 +156,6 @@ def test_only_the_warm_up_learns_codes() -> None:
 def test_leaves_that_do_not_fit_are_refused_with_their_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(memory, "_free", lambda: 1000)
+    monkeypatch.setattr(routing, "_free", lambda: 1000)
     with pytest.raises(UsageError, match=r"vectors need .* bytes"):
         VectorForest(VectorForestConfig(), F, R, D, 0.1)

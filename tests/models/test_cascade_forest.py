@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from drf import registry
-from drf.models.base import Sample
+from drf.markup import IBUG68
+from drf.models.base import InitialData
 from drf.models.cascade_forest import CascadeForest
 from drf.pictures import LEAVES
 from experiments.request import Request, configure
@@ -20,18 +21,18 @@ TINY = {
     "model.trees": 2,
     "model.tree_depth": 3,
     "model.stages": 2,
-    "model.exchange": 8,
+    "model.global_context_dim": 8,
 }
 
 
 def cascade(**changes: object) -> CascadeForest:
     options = TINY | {f"model.{name}": value for name, value in changes.items()}
-    model = registry.build(configure(Request("cascade-forest", options=options)).config)
+    model = registry.build(configure(Request("cascade-forest", options=options)).config, IBUG68)
     assert isinstance(model, CascadeForest)
     generator = torch.Generator().manual_seed(1)
     faces = torch.rand(40, 68, 2, generator=generator) * 0.8 + 0.1
     torch.manual_seed(1)
-    model.start(Sample(faces, faces, torch.rand(12, 3, 64, 64, generator=generator)))
+    model.initialise(InitialData(faces, faces, torch.rand(12, 3, 64, 64, generator=generator)))
     return model
 
 
@@ -85,7 +86,7 @@ def test_a_step_lowers_the_error_of_its_batch(head: str) -> None:
     assert errors[-1] < 0.85 * errors[0]
 
 
-def test_covariances_come_with_forests_and_instruments_with_stages() -> None:
+def test_covariances_come_with_forests_and_diagnostics_with_stages() -> None:
     model = cascade()
     images, points = batch()
     outputs = model.train()(images)
@@ -107,14 +108,14 @@ def test_covariances_come_with_forests_and_instruments_with_stages() -> None:
     assert plain.diagnostics([outputs], points).keys() == {
         "coarse_px", "stage1_px", "stage2_px", "l1_px"
     }  # fmt: skip
-    assert plain.gallery([outputs], points) == []
+    assert plain.leaf_pictures([outputs], points) == []
 
 
 def test_the_gallery_shows_leaves_around_the_mean_place_of_their_landmark() -> None:
     model = cascade().eval()
     images, points = batch()
     outputs = model(images)
-    pictures = model.gallery([outputs], points)
+    pictures = model.leaf_pictures([outputs], points)
     assert 0 < len(pictures) <= LEAVES
     for picture in pictures:
         (landmark,) = picture.landmarks
@@ -122,7 +123,7 @@ def test_the_gallery_shows_leaves_around_the_mean_place_of_their_landmark() -> N
         expected = outputs.shapes[1][:, landmark].mean(dim=0) + held
         torch.testing.assert_close(torch.from_numpy(picture.points[0]), expected.detach())
         spread = covariance.diagonal().sqrt()
-        torch.testing.assert_close(torch.from_numpy(picture.spread[0]), spread)
+        torch.testing.assert_close(torch.from_numpy(picture.std[0]), spread)
 
 
 def test_hard_last_decides_in_the_last_stage_alone() -> None:

@@ -8,6 +8,7 @@ import torch
 from drf import registry
 from drf.config import from_flat
 from drf.errors import UsageError
+from drf.markup import IBUG68
 from drf.models import backbones
 from drf.models.cnn_heatmap import CnnHeatmap, CnnHeatmapConfig
 
@@ -16,14 +17,14 @@ SMALL = {"data.input_size": 64, "model.width": 8, "model.features": 32, "model.m
 
 def small(**changes: object) -> CnnHeatmap:
     flat = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
-    model = registry.build(from_flat("cnn-heatmap", CnnHeatmapConfig, flat))
+    model = registry.build(from_flat("cnn-heatmap", CnnHeatmapConfig, flat), IBUG68)
     assert isinstance(model, CnnHeatmap)
     return model
 
 
 @pytest.mark.parametrize("kind", get_args(backbones.Kind))
 def test_every_backbone_gives_maps_of_the_size_asked_for(kind: str) -> None:
-    model = small(model__backbone=kind, data__points="eyes")
+    model = small(model__backbone=kind, data__landmarks="eyes")
     assert type(model.backbone) is type(backbones.build(kind, 8, 64))
     maps = model(torch.rand(2, 3, 64, 64))
     assert maps.shape == (2, 12, 12, 12)
@@ -47,7 +48,7 @@ def test_it_tells_faces_apart() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(8, 3, 64, 64, generator=generator)
     points = torch.rand(8, 12, 2, generator=generator) * 0.8 + 0.1
-    model = small(data__points="eyes").train()
+    model = small(data__landmarks="eyes").train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(60):
         optimiser.zero_grad()

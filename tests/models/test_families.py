@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from drf import checkpoint, landmarks, registry
+from drf import checkpoint, registry
 from drf.config import from_flat
 from drf.errors import UsageError
-from drf.models.base import LandmarkModel, Sample
+from drf.markup import IBUG68
+from drf.models.base import InitialData, LandmarkModel
 from drf.models.hourglass import HourglassConfig
 
 SMALL = {
@@ -40,7 +41,7 @@ SMALL = {
 
 def small(family: str, **changes: object) -> LandmarkModel:
     flat = SMALL.get(family, {}) | {"data.input_size": 64} | changes
-    model = registry.build(from_flat(family, registry.family(family).config, flat))
+    model = registry.build(from_flat(family, registry.family(family).config, flat), IBUG68)
     k = model.spec.n_points
     generator = torch.Generator().manual_seed(1)
     faces = torch.rand(20, k, 2, generator=generator) * 0.8 + 0.1
@@ -48,7 +49,7 @@ def small(family: str, **changes: object) -> LandmarkModel:
     images = torch.rand(12, 3, size, size, generator=generator)
     with torch.random.fork_rng():  # as the training loop does, which seeds what models draw
         torch.manual_seed(1)
-        model.start(Sample(faces, faces, images))
+        model.initialise(InitialData(faces, faces, images))
     return model
 
 
@@ -60,12 +61,12 @@ def batch(model: LandmarkModel) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("family", registry.FAMILIES)
-@pytest.mark.parametrize("points", landmarks.SUBSETS)
+@pytest.mark.parametrize("points", IBUG68.subset_names)
 def test_points_of_every_subset(family: str, points: str) -> None:
     model = small(family, **{"data.landmarks": points}).eval()
     images, _ = batch(model)
     predicted = model.points(model(images))
-    assert predicted.shape == (3, len(landmarks.indices(points)), 2)
+    assert predicted.shape == (3, len(IBUG68.indices(points)), 2)
     assert predicted.dtype == torch.float32
     assert ((predicted >= -0.1) & (predicted <= 1.1)).all()
 
@@ -105,7 +106,7 @@ def test_save_and_load(family: str, tmp_path: Path) -> None:
     config = from_flat(family, registry.family(family).config, flat)
     model = small(family).eval()
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    checkpoint.save(tmp_path / "best.safetensors", tensors, checkpoint.describe(config))
+    checkpoint.save(tmp_path / "best.safetensors", tensors, checkpoint.describe(config, IBUG68))
     loaded, same = checkpoint.load_model(tmp_path / "best.safetensors")
     assert same == config
     images, _ = batch(model)

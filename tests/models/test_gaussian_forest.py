@@ -12,8 +12,9 @@ from drf import checkpoint, registry
 from drf.config import RunConfig
 from drf.data.packs import Pack
 from drf.errors import UsageError
-from drf.forest import memory
-from drf.models.base import Sample
+from drf.forest import routing
+from drf.markup import IBUG68
+from drf.models.base import InitialData
 from drf.models.gaussian_forest import GaussianForest
 from drf.pictures import LEAVES
 from drf.training.loop import Trainer
@@ -42,17 +43,17 @@ def tiny(**changes: object) -> RunConfig:
     return configure(Request("gaussian-forest", options=options)).config
 
 
-def sample(n: int = 64, points: int = 68) -> Sample:
+def sample(n: int = 64, points: int = 68) -> InitialData:
     generator = torch.Generator().manual_seed(1)
     mean = torch.rand(points, 2, generator=generator) * 0.6 + 0.2
     faces = mean + 0.04 * torch.randn(n, points, 2, generator=generator)
-    return Sample(faces, faces, torch.rand(20, 3, 32, 32, generator=generator))
+    return InitialData(faces, faces, torch.rand(20, 3, 32, 32, generator=generator))
 
 
 def started(**changes: object) -> GaussianForest:
-    model = registry.build(tiny(**changes))
+    model = registry.build(tiny(**changes), IBUG68)
     assert isinstance(model, GaussianForest)
-    model.start(sample(points=model.spec.n_points))
+    model.initialise(sample(points=model.spec.n_points))
     return model
 
 
@@ -60,7 +61,9 @@ def started(**changes: object) -> GaussianForest:
 @pytest.mark.parametrize("dims", [2, 10, 40])
 def test_no_value_is_ever_infinite(schedule: str, dims: int) -> None:
     """Fewer faces than dimensions, steep gates and a high rate included."""
-    model = started(model__schedule=schedule, model__dims=dims, model__balance=0.1)
+    model = started(
+        model__schedule=schedule, model__dims=dims, model__mutual_information_weight=0.1
+    )
     data = sample()
     optimiser = torch.optim.Adam(model.parameters(), lr=0.03)
     for step in range(9):
@@ -98,7 +101,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
     listeners = [Listener(), Listener()]
 
     def trainer(folder: str, listener: Listener) -> Trainer:
-        return Trainer(config, registry.build(config), *packs, tmp_path / folder, listener)
+        return Trainer(config, registry.build(config, IBUG68), *packs, tmp_path / folder, listener)
 
     def stop(epoch: int) -> None:
         if epoch == 1:
@@ -167,7 +170,7 @@ def test_leaf_distance_by_hand() -> None:
 
 
 def test_loss_adds_the_distance_in_pixels_of_the_input() -> None:
-    model, data = started(model__coordinate=2.0, model__likelihood=0.0), sample()
+    model, data = started(model__coordinate_loss_weight=2.0, model__nll_weight=0.0), sample()
     model.eval().set_progress(0.5)
     outputs, points = model(data.images), data.drawn[:20]
     total, parts = model.loss(outputs, points)
@@ -187,7 +190,7 @@ def test_the_gallery_shows_the_fullest_leaves_of_the_first_trees() -> None:
     model, data = started().eval(), sample()
     with torch.no_grad():
         outputs = [model(data.images[:11]), model(data.images[11:])]
-    gallery = model.gallery(outputs, data.drawn[:20])
+    gallery = model.leaf_pictures(outputs, data.drawn[:20])
     assert 0 < len(gallery) <= LEAVES
     p = torch.cat([o.routed.log_p for o in outputs]).exp().mean(dim=0)
     for shown in gallery:
@@ -195,26 +198,26 @@ def test_the_gallery_shows_the_fullest_leaves_of_the_first_trees() -> None:
         assert shown.title == "whole face"
         assert shown.points == pytest.approx(model.space.shapes(mean).numpy(), abs=1e-6)
         assert shown.share == pytest.approx(float(p[shown.tree, shown.leaf]), rel=1e-4)
-        assert (shown.spread > 0).all()
+        assert (shown.std > 0).all()
         assert shown.landmarks == tuple(range(68))
 
 
 def test_what_cannot_be_built_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"24 principal components, not model\.dims = 30"):
-        registry.build(tiny(data__points="eyes", model__dims=30))
+        registry.build(tiny(data__landmarks="eyes", model__dims=30), IBUG68)
     for key, value in (("tree_depth", 0), ("tree_depth", 20), ("dims", 1), ("dims", 41)):
         with pytest.raises(UsageError, match=rf"model\.{key} takes a value in"):
             tiny(**{f"model__{key}": value})
-    monkeypatch.setattr(memory, "_free", lambda: 2**30)
+    monkeypatch.setattr(routing, "_free", lambda: 2**30)
     with pytest.raises(UsageError, match=r"256 trees of 4096 Gaussian leaves .* GiB"):
-        registry.build(tiny(model__trees=256, model__tree_depth=12, model__dims=40))
+        registry.build(tiny(model__trees=256, model__tree_depth=12, model__dims=40), IBUG68)
 
 
-def test_the_way_up_is_not_learned_and_deep_is_the_deep_map() -> None:
+def test_the_decoder_is_not_learned_and_deep_is_the_deep_map() -> None:
     model = started()
     still = {name for name, p in model.backbone.named_parameters() if not p.requires_grad}
     assert still
-    assert all(name.startswith(model.backbone.way_up) for name in still)
+    assert all(name.startswith(model.backbone.decoder) for name in still)
     model.eval()
     images = sample().images
     assert torch.equal(model.backbone.deep(images), model.backbone(images).deep)

@@ -18,7 +18,8 @@ from drf import checkpoint, registry, shapes
 from drf.config import RunConfig, from_flat
 from drf.errors import UsageError
 from drf.forest import leaf_updates
-from drf.models.base import Sample
+from drf.markup import IBUG68
+from drf.models.base import InitialData
 from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
 
 SMALL = {
@@ -42,25 +43,25 @@ def configured(**changes: object) -> RunConfig:
 
 
 def built(**changes: object) -> HeatmapForest:
-    model = registry.build(configured(**changes))
+    model = registry.build(configured(**changes), IBUG68)
     assert isinstance(model, HeatmapForest)
     return model
 
 
-def sample(n: int = 40) -> Sample:
+def sample(n: int = 40) -> InitialData:
     """Faces whose odd and even landmarks move apart."""
     generator = torch.Generator().manual_seed(1)
     shape = torch.rand(K, 2, generator=generator) * 0.6 + 0.2
     halves = torch.randn(n, 2, 2, generator=generator).repeat(1, K // 2, 1)
     noise = torch.randn(n, K, 2, generator=generator)
     faces = shape + 0.03 * halves + 0.01 * noise
-    return Sample(faces, faces, torch.rand(16, 3, SIZE, SIZE, generator=generator))
+    return InitialData(faces, faces, torch.rand(16, 3, SIZE, SIZE, generator=generator))
 
 
 def started(**changes: object) -> HeatmapForest:
     model = built(**changes)
     torch.manual_seed(2)
-    model.start(sample())
+    model.initialise(sample())
     return model
 
 
@@ -69,20 +70,25 @@ def batch(n: int = 6) -> tuple[Tensor, Tensor]:
 
 
 EVERY_OPTION: list[Options] = [
-    {"target": "current", "pool": "landmark", "leaf": "xy", "leaf_update": "bounding"},
-    {"target": "current", "pool": "group", "leaf": "map", "leaf_update": "ridge"},
-    {"target": "current", "pool": "shared", "leaf_update": "gradient", "mask": 0.3},
-    {"target": "mean", "pool": "face", "leaf": "map", "statistics": "round", "cnn_steps": 1},
+    {"target": "current", "pool": "landmark", "label_kind": "xy", "leaf_update": "bounding"},
+    {"target": "current", "pool": "group", "label_kind": "map", "leaf_update": "ridge"},
+    {"target": "current", "pool": "shared", "leaf_update": "gradient", "label_threshold": 0.3},
+    {"target": "mean", "pool": "face", "label_kind": "map", "statistics": "round", "cnn_steps": 1},
     {"target": "mean", "pool": "shared", "leaf_update": "ridge", "statistics": "round"},
-    {"target": "mean", "pool": "landmark", "statistics": "restart", "leaf": "map"},
+    {"target": "mean", "pool": "landmark", "statistics": "restart", "label_kind": "map"},
     {"target": "absolute", "pool": "face", "leaf_update": "ridge", "tree_update": "averaged"},
     {"target": "absolute", "pool": "group", "statistics": "restart", "leaf_iterations": 3},
-    {"target": "absolute", "pool": "landmark", "leaf_update": "gradient", "leaf": "map"},
-    {"pool": "group", "tree_update": "sequential", "annealing": "linear", "reach": 0.3},
+    {"target": "absolute", "pool": "landmark", "leaf_update": "gradient", "label_kind": "map"},
+    {"pool": "group", "tree_update": "sequential", "annealing": "linear", "window_half_width": 0.3},
     {"pool": "shared", "tree_update": "averaged", "statistics": "round", "annealing": "constant"},
-    {"tree_update": "sequential", "leaf_update": "ridge", "inference": "hard", "balance": 0.1},
+    {
+        "tree_update": "sequential",
+        "leaf_update": "ridge",
+        "inference": "hard",
+        "mutual_information_weight": 0.1,
+    },
     {"tree_update": "sequential", "leaf_update": "gradient", "backbone": "light"},
-    {"gates": "raw", "leaf_start": "identical", "coordinate": 0.0, "backbone": "cnn"},
+    {"gates": "raw", "leaf_init": "identical", "coordinate_loss_weight": 0.0, "backbone": "cnn"},
     {"target": "mean", "pool": "face", "backbone": "hourglass", "tree_update": "sequential"},
 ]
 
@@ -97,7 +103,7 @@ def test_the_list_has_every_choice_of_every_option() -> None:
 
 @pytest.mark.parametrize("options", EVERY_OPTION, ids=lambda o: "-".join(map(str, o.values())))
 def test_every_option_builds_steps_and_reads(options: Options) -> None:
-    model = started(warmup=0.3, **options).train()
+    model = started(routing_warmup=0.3, **options).train()
     images, points = batch()
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
     held = model.forest.leaves.q.detach().clone()
@@ -120,13 +126,13 @@ def test_every_option_builds_steps_and_reads(options: Options) -> None:
         assert all(model.points(o).isfinite().all() for o in outputs)
         readings = model.diagnostics(outputs, points)
         assert all(math.isfinite(value) for value in readings.values()), readings
-        assert model.gallery(outputs, points)
+        assert model.leaf_pictures(outputs, points)
 
 
 @pytest.mark.parametrize("options", EVERY_OPTION[:2], ids=lambda o: "-".join(map(str, o.values())))
 def test_a_whole_step_never_waits_for_the_device(options: Options) -> None:
     """On fake tensors, which have no values, whatever needs one is an error."""
-    model = started(warmup=0.3, **options).train()
+    model = started(routing_warmup=0.3, **options).train()
     images, points = batch()
     with FakeTensorMode(allow_non_fake_inputs=True):
         for share in (0.0, 0.5):
@@ -154,7 +160,9 @@ def hold(model: HeatmapForest, offsets: Tensor) -> None:
     [("current", "landmark"), ("mean", "landmark"), ("mean", "face"), ("absolute", "face")],
 )
 def test_a_prediction_is_the_centre_and_what_leaves_hold(target: str, pool: str, leaf: str) -> None:
-    model = started(target=target, pool=pool, leaf=leaf, bins=16, reach=0.4).eval()
+    model = started(
+        target=target, pool=pool, label_kind=leaf, bins=16, window_half_width=0.4
+    ).eval()
     assert torch.allclose(model.mean, sample().faces.mean(dim=0))
     images, _ = batch()
     offsets = 0.15 * (torch.rand(K, 2, generator=torch.Generator().manual_seed(3)) - 0.5)
@@ -170,7 +178,7 @@ def test_a_prediction_is_the_centre_and_what_leaves_hold(target: str, pool: str,
 
 
 def test_the_loss_is_the_sum_of_its_parts() -> None:
-    model = started(target="current", coordinate=0.5)
+    model = started(target="current", coordinate_loss_weight=0.5)
     images, points = batch()
     outputs = model(images)
     loss, parts = model.loss(outputs, points)
@@ -184,7 +192,7 @@ def test_the_loss_is_the_sum_of_its_parts() -> None:
 @pytest.mark.parametrize("target", ["current", "mean", "absolute"])
 def test_leaves_learn_where_landmarks_lie_from_the_centres_of_the_batch(target: str) -> None:
     """Leaves that start at the edge move to where the labels are, whichever way faces go."""
-    model = started(target=target, warmup=0.0, reach=1.0)
+    model = started(target=target, routing_warmup=0.0, window_half_width=1.0)
     hold(model, torch.full((K, 2), 0.9 * model.grid.reach))
     images, points = batch()
     before = (model.points(model(images)) - points).norm(dim=-1).mean()
@@ -196,12 +204,12 @@ def test_leaves_learn_where_landmarks_lie_from_the_centres_of_the_batch(target: 
 
 def test_readings_of_leaves_that_hold_nothing() -> None:
     """Uniform leaves: the spread of a uniform window, the distance to its centre, no gap."""
-    model = started(target="mean", reach=0.4).eval()
+    model = started(target="mean", window_half_width=0.4).eval()
     model.forest.leaves.q.fill_(1 / 8)
     images, points = batch()
     readings = model.diagnostics([model(images[:4]), model(images[4:])], points)
     window = SIZE * 2 * 0.4
-    assert readings["spread_px"] == pytest.approx(window / math.sqrt(2 * math.pi * math.e))
+    assert readings["std_px"] == pytest.approx(window / math.sqrt(2 * math.pi * math.e))
     apart = (model.mean - points).norm(dim=-1).mean() * SIZE
     assert readings["l1_px"] == pytest.approx(float(apart), rel=1e-5)
     assert readings["soft_hard_gap_px"] == pytest.approx(0, abs=1e-4)
@@ -236,7 +244,7 @@ def test_groups_follow_from_the_faces_and_are_saved_with_the_weights(tmp_path: P
     assert not np.array_equal(pool_of, built(pool="group", groups=2).forest.pools.pool_of.numpy())
     path = tmp_path / checkpoint.BEST
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    checkpoint.save(path, tensors, checkpoint.describe(configured(pool="group", groups=2)))
+    checkpoint.save(path, tensors, checkpoint.describe(configured(pool="group", groups=2), IBUG68))
     loaded, _ = checkpoint.load_model(path)
     images, _ = batch()
     with torch.no_grad():
@@ -257,7 +265,7 @@ def test_a_batch_of_one_face_can_be_learned_from() -> None:
         ({"pool": "group", "groups": 13}, "model.groups = 13, but there are 12 landmarks"),
         ({"tree_depth": 0}, r"model.tree_depth takes a value in 1..12, not 0"),
         ({"tree_depth": 20}, r"model.tree_depth takes a value in 1..12, not 20"),
-        ({"mask": 1.0}, r"model.mask takes a value in 0..0.99, not 1.0"),
+        ({"label_threshold": 1.0}, r"model.label_threshold takes a value in 0..0.99, not 1.0"),
         ({"leaf_update": "ridge", "statistics": "restart"}, "leaves that learn by bounding"),
     ],
 )
@@ -276,7 +284,7 @@ def test_more_leaves_than_memory_are_refused_before_they_are_made(
     monkeypatch.setattr(leaf_updates, "build", made)
     numbers = K * 64 * 4096 * 256**2
     with pytest.raises(UsageError, match=r"12 x 64 trees of 4096 leaves of 65536 cells") as refused:
-        built(tree_depth=12, trees=64, bins=256, leaf="map")
+        built(tree_depth=12, trees=64, bins=256, label_kind="map")
     needed = re.search(r"\(([\d,]+) bytes\), and", str(refused.value))
     assert needed is not None
     assert int(needed[1].replace(",", "")) > 4 * numbers

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from drf import landmarks, registry
+from drf import registry
 from drf.config import from_flat
-from drf.models.base import Sample
+from drf.markup import IBUG68
+from drf.models.base import InitialData
 from drf.models.heatmap_forest import HeatmapForest
 from drf.pictures import FACES_PER_LEAF, LEAVES, MAP_SIDE, LeafPicture
 
@@ -22,7 +23,7 @@ SMALL = {
     "model.trees": 2,
     "model.tree_depth": 2,
     "model.bins": 8,
-    "model.reach": 0.2,
+    "model.window_half_width": 0.2,
     "model.steepness_first": 6.0,
 }
 
@@ -31,7 +32,7 @@ def started(**changes: object) -> tuple[HeatmapForest, Any, list[LeafPicture]]:
     """A small forest that has seen its labels, what it says to N faces, and its gallery."""
     flat = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
     config = from_flat("heatmap-forest", registry.family("heatmap-forest").config, flat)
-    model = registry.build(config)
+    model = registry.build(config, IBUG68)
     assert isinstance(model, HeatmapForest)
     generator = torch.Generator().manual_seed(1)
     k = model.spec.n_points
@@ -39,11 +40,11 @@ def started(**changes: object) -> tuple[HeatmapForest, Any, list[LeafPicture]]:
     faces = mean + 0.04 * torch.randn(64, k, 2, generator=generator)
     images = torch.rand(N, 3, 64, 64, generator=generator)
     torch.manual_seed(2)
-    model.start(Sample(faces, faces, images))
+    model.initialise(InitialData(faces, faces, images))
     model.eval()
     with torch.inference_mode():
         outputs = [model(images[:4]), model(images[4:])]
-        return model, outputs, model.gallery(outputs, faces[:N])
+        return model, outputs, model.leaf_pictures(outputs, faces[:N])
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def started(**changes: object) -> tuple[HeatmapForest, Any, list[LeafPicture]]:
         {"model__target": "absolute", "model__pool": "shared", "model__reach": 0.5},
         {"model__target": "mean", "model__pool": "face"},
         {"model__target": "current"},
-        {"data__points": "mouth", "model__target": "mean", "model__leaf_update": "gradient"},
+        {"data__landmarks": "mouth", "model__target": "mean", "model__leaf_update": "gradient"},
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),
 )
@@ -62,7 +63,7 @@ def test_shares_times_points_are_the_mean_prediction(changes: dict[str, object])
     """sum_l share_l point_l, averaged over trees, is the mean over faces: prediction is linear in
     the leaves, and of two trees of four leaves all are shown."""
     model, outputs, pictures = started(**changes)
-    known = landmarks.indices(model.spec.points)
+    known = model.spec.indices
     predicted = torch.cat([model.points(o) for o in outputs])
     moved = torch.cat([o.centres for o in outputs]) - model._centres(1)  # of target current
     expected = (predicted - moved).mean(dim=0).numpy()
@@ -77,7 +78,7 @@ def test_shares_times_points_are_the_mean_prediction(changes: dict[str, object])
 
 @pytest.mark.parametrize("kind", ["xy", "map"])
 def test_a_picture_is_the_leaf_s_distribution_in_its_window(kind: str) -> None:
-    model, _, pictures = started(model__target="mean", model__leaf=kind)
+    model, _, pictures = started(model__target="mean", model__label_kind=kind)
     for picture in pictures[:12]:
         (landmark,) = picture.landmarks
         assert picture.title == f"landmark {landmark}"
@@ -93,7 +94,7 @@ def test_a_picture_is_the_leaf_s_distribution_in_its_window(kind: str) -> None:
         x = (cells.sum(axis=0) * (left + centres * (right - left))).sum()
         y = (cells.sum(axis=1) * (top + centres * (bottom - top))).sum()
         assert picture.points[0] == pytest.approx([x, y], abs=1e-5)
-        assert (picture.spread >= 0).all()
+        assert (picture.std >= 0).all()
 
 
 def test_a_leaf_of_whole_faces_holds_every_landmark_and_no_single_map() -> None:
@@ -101,15 +102,18 @@ def test_a_leaf_of_whole_faces_holds_every_landmark_and_no_single_map() -> None:
     assert len(pictures) == 8
     for picture in pictures:
         assert picture.title == "whole face"
-        assert picture.points.shape == picture.spread.shape == (68, 2)
+        assert picture.points.shape == picture.std.shape == (68, 2)
         assert picture.distribution is None
 
 
 def test_large_maps_are_reduced_and_large_forests_sampled() -> None:
     _, _, pictures = started(
-        model__target="absolute", model__reach=0.5, model__bins=128, model__tree_depth=6,
+        model__target="absolute",
+        model__window_half_width=0.5,
+        model__bins=128,
+        model__tree_depth=6,
         model__trees=4,
-    )  # fmt: skip
+    )
     assert len(pictures) == LEAVES
     for picture in pictures:
         assert picture.distribution is not None
@@ -119,7 +123,7 @@ def test_large_maps_are_reduced_and_large_forests_sampled() -> None:
 def test_least_squares_leaves_are_shown_as_distributions() -> None:
     model, outputs, _ = started(model__target="mean", model__leaf_update="ridge")
     model.forest.leaves.q.sub_(0.05)  # as a regression may leave them
-    for picture in model.gallery(outputs, torch.empty(0)):
+    for picture in model.leaf_pictures(outputs, torch.empty(0)):
         assert picture.distribution is not None
         assert (picture.distribution >= 0).all()
         assert picture.distribution.sum() == pytest.approx(1, abs=1e-5)

@@ -19,7 +19,7 @@ def faces() -> torch.Tensor:
 
 def space(dims: int) -> ShapeSpace:
     fitted = ShapeSpace(K, dims)
-    fitted.start(faces())
+    fitted.initialise(faces())
     return fitted
 
 
@@ -45,7 +45,7 @@ def test_spread_is_that_of_drawn_shapes() -> None:
     generator = torch.Generator().manual_seed(1)
     half = torch.randn(4, 4, generator=generator)
     drawn = fitted.shapes(torch.randn(40_000, 4, generator=generator) @ half.T)
-    assert torch.allclose(fitted.spread(half @ half.T), drawn.std(dim=0), rtol=0.03)
+    assert torch.allclose(fitted.std(half @ half.T), drawn.std(dim=0), rtol=0.03)
 
 
 def test_too_many_dimensions_are_refused() -> None:
@@ -54,7 +54,7 @@ def test_too_many_dimensions_are_refused() -> None:
     flat = faces()
     flat[:, 1:] = flat[:, :1]  # one point, five times: rank 2
     with pytest.raises(UsageError, match="at most 2"):
-        ShapeSpace(K, 3).start(flat)
+        ShapeSpace(K, 3).initialise(flat)
 
 
 def test_it_is_saved() -> None:

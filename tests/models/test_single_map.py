@@ -6,7 +6,8 @@ import torch
 from drf import registry
 from drf.config import from_flat
 from drf.errors import UsageError
-from drf.models.base import Sample
+from drf.markup import IBUG68
+from drf.models.base import InitialData
 from drf.models.single_map import SingleMapConfig, SingleMapForest
 
 SMALL = {
@@ -24,7 +25,7 @@ SMALL = {
 
 def small(**changes: object) -> SingleMapForest:
     flat = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
-    model = registry.build(from_flat("heatmap-forest-single-map", SingleMapConfig, flat))
+    model = registry.build(from_flat("heatmap-forest-single-map", SingleMapConfig, flat), IBUG68)
     assert isinstance(model, SingleMapForest)
     return model
 
@@ -44,13 +45,15 @@ def started(model: SingleMapForest, n: int = 64) -> SingleMapForest:
     size = model.spec.input_size
     images = torch.rand(16, 3, size, size, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    model.start(Sample(faces(n), faces(n), images))
+    model.initialise(InitialData(faces(n), faces(n), images))
     return model
 
 
 def test_perfect_leaves_give_every_landmark_its_name_and_place() -> None:
     """A forest whose every leaf holds one face's map: what decoding alone loses."""
-    model = started(small(model__map_size=48, model__sigma=0.6, model__reach=0.05)).eval()
+    model = started(
+        small(model__map_size=48, model__label_sigma=0.6, model__window_half_width=0.05)
+    ).eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         for face in faces(20, seed=1):
@@ -70,22 +73,24 @@ def test_leaves_start_as_the_mean_maps_of_their_faces() -> None:
 
 
 def test_expecting_the_mean_shape_is_what_the_notes_could_have_done() -> None:
-    plain = started(small(model__expect="mean", model__reach=0.0)).eval()
+    plain = started(small(model__expected_shape="mean", model__window_half_width=0.0)).eval()
     images = torch.rand(3, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(plain.points(plain(images)), plain.shape.mean.expand(3, -1, -1))
-        near = started(small(model__expect="mean", model__reach=0.05)).eval()
+        near = started(small(model__expected_shape="mean", model__window_half_width=0.05)).eval()
         moved = (near.points(near(images)) - near.shape.mean).norm(dim=-1)
     assert 0 < moved.max() < 0.05
 
 
 def test_it_tells_faces_apart() -> None:
     """Eight pictures of noise with eight shapes: routing and leaves learn them by heart."""
-    model = small(model__warmup=0.5, model__reach=0.0, model__steepness_last=10.0)
+    model = small(
+        model__routing_warmup=0.5, model__window_half_width=0.0, model__steepness_last=10.0
+    )
     points = faces(8)
     images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)
-    model.start(Sample(points, points, images))
+    model.initialise(InitialData(points, points, images))
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for step in range(60):
@@ -101,7 +106,7 @@ def test_it_tells_faces_apart() -> None:
     assert error < 0.35 * blind
 
 
-def test_instruments_by_hand() -> None:
+def test_diagnostics_by_hand() -> None:
     model = started(small(model__trees=1, model__tree_depth=2)).eval()
     truth = faces(5, seed=2)
     images = torch.rand(5, 3, 64, 64)
@@ -128,13 +133,13 @@ def test_the_gallery_shows_maps_with_the_landmarks_found_in_them() -> None:
     with torch.no_grad():
         outputs = [model(torch.rand(6, 3, 64, 64))]
         model.forest.leaves.q[:] = model.codec.encode_together(truth[:1]).flatten(1)
-    pictures = model.gallery(outputs, truth)
+    pictures = model.leaf_pictures(outputs, truth)
     assert len(pictures) > 2
     cell = 1 / 24
     for picture in pictures:
         assert picture.landmarks == tuple(range(36, 48))
         assert abs(picture.points - truth[0].numpy()).max() < 1.5 * cell
-        assert 0.2 * cell < picture.spread.min() <= picture.spread.max() < 1.5 * cell
+        assert 0.2 * cell < picture.std.min() <= picture.std.max() < 1.5 * cell
         assert picture.distribution is not None
         assert picture.distribution.shape == (24, 24)
 

@@ -12,6 +12,7 @@ from drf import registry
 from drf.config import RunConfig
 from drf.data.packs import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
+from drf.markup import IBUG68
 from drf.pictures import FaceCrop, LeafGallery
 from drf.training.loop import Progress, Trainer
 from experiments.request import Request, configure
@@ -77,6 +78,8 @@ def make(packs: tuple[Pack, Pack], tmp_path: Path) -> Make:
     def build(
         config: RunConfig, listener: Listener | None = None, folder: Path = tmp_path / "run"
     ) -> Trainer:
-        return Trainer(config, registry.build(config), *packs, folder, listener or Listener())
+        return Trainer(
+            config, registry.build(config, IBUG68), *packs, folder, listener or Listener()
+        )
 
     return build

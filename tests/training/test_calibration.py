@@ -28,7 +28,7 @@ def test_ellipses_of_a_finished_run_hold_95_percent_of_the_validation_faces(
     offsets = found.points - trainer.val.picture_points
     assert uncertainty.share_inside(offsets, found.covariances) == pytest.approx(0.95, abs=2e-3)
     header = checkpoint.load(tmp_path / checkpoint.BEST).header
-    assert header[checkpoint.SPREAD] == predictor(tmp_path).model.spread != 1
+    assert header[checkpoint.COVARIANCE_SCALE] == predictor(tmp_path).model.covariance_scale != 1
 
 
 def test_a_checkpoint_without_a_calibration_says_what_the_model_says(
@@ -38,7 +38,7 @@ def test_a_checkpoint_without_a_calibration_says_what_the_model_says(
     trainer.run()
     calibrated = predict(predictor(tmp_path), trainer.val, covariances=True).covariances
     saved = checkpoint.load(tmp_path / checkpoint.BEST)
-    spread = saved.header.pop(checkpoint.SPREAD)
+    spread = saved.header.pop(checkpoint.COVARIANCE_SCALE)
     checkpoint.save(tmp_path / checkpoint.BEST, saved.tensors, saved.header)
     raw = predict(predictor(tmp_path), trainer.val, covariances=True).covariances
     np.testing.assert_allclose(spread * raw, calibrated, rtol=1e-5)

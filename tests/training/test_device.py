@@ -18,7 +18,7 @@ from drf import registry
 from drf.config import AugmentConfig
 from drf.data.augment import augment
 from drf.models.base import LandmarkModel
-from drf.training.ema import MovingAverage
+from drf.training.optimiser import MovingAverage
 from tests.models.test_families import small
 
 META = torch.device("meta")
@@ -95,6 +95,6 @@ def test_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
     crops = torch.empty(3, 256, 256, 3, dtype=torch.uint8, device=META)
     points = torch.rand(3, 68, 2, device=META)
     config = AugmentConfig(flip=0.5, rotation=30, colour=0.2, blur=0.3, occlusion=0.2)
-    augment(crops, points, 64, config, Generator())  # the flip permutation is copied once
+    flip = torch.empty(68, dtype=torch.int64, device=META)
     with without_waiting():
-        augment(crops, points, 64, config, Generator())
+        augment(crops, points, flip, 64, config, Generator())

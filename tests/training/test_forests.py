@@ -22,7 +22,7 @@ FOREST = {
     "model.trees": 2,
     "model.tree_depth": 3,
     "model.bins": 16,
-    "model.warmup": 0.3,
+    "model.routing_warmup": 0.3,
     "training.batch_size": 16,
     "training.epochs": 4,
     "training.lr": 0.01,
@@ -50,7 +50,7 @@ def forest(preset: str = "heatmap-forest", **changes: object) -> RunConfig:
     "changes",
     [
         {"preset": "cascade-forest", "stages": 2},
-        {"statistics": "stepwise", "pool": "group", "data__points": "all"},
+        {"statistics": "stepwise", "pool": "group", "data__landmarks": "all"},
         {"statistics": "round", "cnn_steps": 2, "leaf_iterations": 3},
         {"tree_update": "sequential", "target": "mean"},
         {"leaf_update": "ridge", "pool": "shared"},
@@ -86,26 +86,26 @@ def test_a_resumed_forest_equals_the_uninterrupted_one(
 
 @pytest.mark.parametrize("target", ["current", "mean"])
 def test_a_forest_beats_the_mean_shape(make: Make, tmp_path: Path, target: str) -> None:
-    mean_shape = forest("mean-shape", data__points="eyes")
+    mean_shape = forest("mean-shape", data__landmarks="eyes")
     floor = make(mean_shape, folder=tmp_path / "floor").run().best_val_nme
     listener = Listener()
     plan = {"training__epochs": 12, "training__batch_size": 8}
-    outcome = make(forest(target=target, reach=0.2, **plan, **PLAIN), listener).run()
+    outcome = make(forest(target=target, window_half_width=0.2, **plan, **PLAIN), listener).run()
     assert floor is not None
     assert outcome.best_val_nme is not None
     assert outcome.best_val_nme < 0.7 * floor
     first, last = listener.epochs[0][1], listener.epochs[-1][1]
     assert last["excess_ce"] < first["excess_ce"]
-    assert last["spread_px"] < first["spread_px"]
+    assert last["std_px"] < first["std_px"]
     assert last["steepness"] > first["steepness"]
-    assert last["prediction_spread"] > 0.5
+    assert last["prediction_std_ratio"] > 0.5
 
 
 def split_gradient(make: Make, folder: Path, **changes: object) -> float:
     """The largest gradient that any value of a started model gets from its first batch."""
-    options = {"target": "mean", "coordinate": 0.0, "warmup": 0.0} | changes
+    options = {"target": "mean", "coordinate_loss_weight": 0.0, "routing_warmup": 0.0} | changes
     trainer = make(forest(**options), folder=folder)
-    trainer.model.start(trainer.batches.sample(0))
+    trainer.model.initialise(trainer.batches.initial_data(0))
     images, points = trainer.batches.draw(np.arange(16), torch.Generator().manual_seed(0))
     trainer.model.set_progress(0.0)
     loss, _ = trainer.model.loss(trainer.model(images), points)
@@ -116,8 +116,10 @@ def split_gradient(make: Make, folder: Path, **changes: object) -> float:
 def test_identical_leaves_teach_the_network_nothing(make: Make, tmp_path: Path) -> None:
     """The saddle of the notes. Each remedy alone leaves it: other leaves, or a warm-up by codes;
     neither data-aware gates nor anything else of the network does."""
-    frozen = split_gradient(make, tmp_path / "a", leaf_start="identical", gates="raw")
-    gates = split_gradient(make, tmp_path / "b", leaf_start="identical")
+    frozen = split_gradient(make, tmp_path / "a", leaf_init="identical", gates="raw")
+    gates = split_gradient(make, tmp_path / "b", leaf_init="identical")
     leaves = split_gradient(make, tmp_path / "c", gates="raw")
-    codes = split_gradient(make, tmp_path / "d", leaf_start="identical", gates="raw", warmup=0.1)
+    codes = split_gradient(
+        make, tmp_path / "d", leaf_init="identical", gates="raw", routing_warmup=0.1
+    )
     assert max(frozen, gates) < 1e-4 * min(leaves, codes)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from drf import checkpoint
 from drf.data.packs import Pack
-from drf.models.base import Frame, LandmarkModel
+from drf.markup import IBUG68
+from drf.models.base import InputSpec, LandmarkModel
 from drf.overlay import decode_jpeg
 from drf.pictures import FACES_PER_LEAF, LEAVES, LeafPicture
 from drf.prediction import Predictor, predict
@@ -25,7 +26,7 @@ class Bright(LandmarkModel):
     """One "leaf": the brightness of a face moves a learned shape. Shows as many leaves as asked."""
 
     def __init__(self, leaves: int = 1) -> None:
-        super().__init__(Frame(32))
+        super().__init__(InputSpec(32, IBUG68))
         self.leaves = leaves
         self.shape = nn.Parameter(torch.rand(68, 2))
 
@@ -38,7 +39,7 @@ class Bright(LandmarkModel):
     def points(self, outputs: Tensor) -> Tensor:
         return outputs
 
-    def gallery(self, outputs: Sequence[Tensor], points: Tensor) -> list[LeafPicture]:
+    def leaf_pictures(self, outputs: Sequence[Tensor], points: Tensor) -> list[LeafPicture]:
         predicted = torch.cat(list(outputs))
         assert predicted.shape == points.shape
         brightest = predicted.sum(dim=(1, 2)).argsort(descending=True)[:FACES_PER_LEAF].tolist()
@@ -50,7 +51,7 @@ class Bright(LandmarkModel):
                 title="whole face",
                 share=1 / self.leaves,
                 points=held,
-                spread=np.zeros_like(held),
+                std=np.zeros_like(held),
                 landmarks=tuple(range(68)),
                 faces=tuple(brightest),
                 weights=(0.5,) * len(brightest),
@@ -95,7 +96,7 @@ def test_the_same_faces_are_heard_of_after_every_epoch(make: Make, tmp_path: Pat
 
 def test_landmarks_outside_the_subset_are_nan(make: Make) -> None:
     listener = Listener()
-    make(tiny(data__points="eyes", training__epochs=1), listener).run()
+    make(tiny(data__landmarks="eyes", training__epochs=1), listener).run()
     known = np.isfinite(listener.faces[-1][2]).all(axis=(0, 2))
     assert np.flatnonzero(known).tolist() == list(range(36, 48))
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from drf import registry
-from drf.checkpoint import Checkpoint, adopt_backbone, describe
+from drf.checkpoint import Checkpoint, describe, load_backbone
 from drf.config import from_flat
 from drf.errors import UsageError
+from drf.markup import IBUG68
 from drf.models import backbones
 from drf.models.base import LandmarkModel
 from drf.models.cnn_heatmap import CnnHeatmapConfig
@@ -18,7 +19,7 @@ RECIPES = list(product(get_args(backbones.Kind), (8, 12)))
 
 
 def build(kind: str, width: int, input_size: int = 64, seed: int = 0) -> LandmarkModel:
-    return registry.build(config(kind, width, input_size, seed))
+    return registry.build(config(kind, width, input_size, seed), IBUG68)
 
 
 def config(kind: str, width: int, input_size: int = 64, seed: int = 0):
@@ -30,7 +31,7 @@ def config(kind: str, width: int, input_size: int = 64, seed: int = 0):
 def saved(kind: str, width: int) -> Checkpoint:
     model = build(kind, width)
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    return Checkpoint(tensors, describe(config(kind, width)))
+    return Checkpoint(tensors, describe(config(kind, width), IBUG68))
 
 
 @pytest.mark.parametrize(("kind", "width"), RECIPES)
@@ -40,10 +41,10 @@ def test_any_input_size_takes_a_backbone_of_its_recipe_and_no_other(kind: str, w
     for other in RECIPES:
         if other != (kind, width):
             with pytest.raises(UsageError, match=rf"{other[0]} of width {other[1]}.* does not fit"):
-                adopt_backbone(model, "cnn-heatmap", saved(*other), "feedface")
+                load_backbone(model, "cnn-heatmap", saved(*other), "feedface")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     donor = saved(kind, width)
-    adopt_backbone(model, "cnn-heatmap", donor, "feedface")
+    load_backbone(model, "cnn-heatmap", donor, "feedface")
     assert model.backbone.state_dict().keys() == donor.under("model.backbone.").keys()
     for name, value in model.backbone.state_dict().items():
         assert torch.equal(value, donor.under("model.backbone.")[name]), name
@@ -55,4 +56,4 @@ def test_the_tensor_that_does_not_fit_is_named() -> None:
     name = "model.backbone.last.1.0.weight"
     donor.tensors[name] = donor.tensors[name][:, :2]
     with pytest.raises(UsageError, match=r"first in last\.1\.0\.weight"):
-        adopt_backbone(build("cnn", 8), "cnn-heatmap", donor, "feedface")
+        load_backbone(build("cnn", 8), "cnn-heatmap", donor, "feedface")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from drf import checkpoint
+from drf import checkpoint, metrics, scores
 from drf.errors import DrfError
+from drf.markup import IBUG68
 from drf.prediction import Predictor, predict
 from drf.training.loop import Trainer
 from tests.training.conftest import Listener, Make, tiny
@@ -36,14 +37,12 @@ def test_it_learns_and_keeps_the_best(make: Make, tmp_path: Path) -> None:
 
 
 def test_the_best_checkpoint_scores_what_was_recorded(make: Make, tmp_path: Path) -> None:
-    from drf import metrics
-
     trainer = make(tiny(), folder=tmp_path / "a")
     outcome = trainer.run()
     model, config = checkpoint.load_model(tmp_path / "a" / checkpoint.BEST)
     assert config == tiny()
     predictions = predict(Predictor(model, torch.device("cpu"), "fp32"), trainer.val).points
-    errors = metrics.image_errors(predictions, trainer.val.picture_points, "ocular")
+    errors = scores.image_errors(predictions, trainer.val.picture_points, "ocular", IBUG68)
     assert metrics.nme(errors) == pytest.approx(outcome.best_val_nme, rel=1e-9)
 
 
@@ -117,7 +116,7 @@ def test_divergence_is_said(make: Make) -> None:
 
 
 def test_a_landmark_subset_is_trained_and_scored_alone(make: Make, tmp_path: Path) -> None:
-    trainer = make(tiny(data__points="eyes"), folder=tmp_path / "eyes")
+    trainer = make(tiny(data__landmarks="eyes"), folder=tmp_path / "eyes")
     trainer.run()
     model, _ = checkpoint.load_model(tmp_path / "eyes" / checkpoint.BEST)
     predictor = Predictor(model, torch.device("cpu"), "fp32", flip_test=True)
@@ -134,7 +133,7 @@ def test_the_mean_shape_needs_no_steps(packs, tmp_path: Path) -> None:
     config = configure(Request("mean-shape")).config
     train, val = packs
     listener = Listener()
-    model = registry.build(config)
+    model = registry.build(config, IBUG68)
     outcome = Trainer(config, model, train, val, tmp_path, listener).run()
     assert [epoch for epoch, _ in listener.epochs] == [0]
     assert (outcome.state, outcome.best_epoch) == ("finished", 0)
@@ -162,7 +161,7 @@ def test_the_last_epoch_is_kept_where_the_configuration_says_so(make: Make, tmp_
     """With a rate that ruins the weights, the best epoch is not the last."""
     for keep in ("best", "last"):
         listener = Listener()
-        config = tiny(training__keep=keep, training__lr=3.0, training__epochs=2)
+        config = tiny(training__checkpoint=keep, training__lr=3.0, training__epochs=2)
         outcome = make(config, listener, tmp_path / keep).run()
         errors = [values["val_nme_ocular"] for _, values in listener.epochs]
         assert errors[-1] > min(errors)

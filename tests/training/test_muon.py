@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from drf.models.base import Frame
+from drf.markup import IBUG68
+from drf.models.base import InputSpec
 from drf.models.hourglass import Hourglass, HourglassConfig
 from drf.training.optimiser import COEFFICIENTS, STEPS, Muon, Optimisers, orthogonal
 
@@ -61,7 +62,7 @@ def test_a_step_by_its_formula(layout):
 
 def optimisers(kind):
     config = HourglassConfig(width=16, depth=1, growth=8)
-    model = Hourglass(config, Frame(32)).place("cpu")
+    model = Hourglass(config, InputSpec(32, IBUG68)).place("cpu")
     return model, Optimisers(model, kind, 0.01)
 
 
@@ -98,3 +99,22 @@ def test_moments_survive_a_checkpoint_to_the_last_digit():
     step(other, again)
     for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_weights_move_as_with_the_muon_of_torch():
+    """On matrices; torch's iteration runs in bfloat16, so up to its rounding."""
+    torch.manual_seed(0)
+    options = {"lr": 0.05, "momentum": 0.95, "weight_decay": 0.1}
+    ours, theirs = (torch.nn.Parameter(torch.ones(24, 40)) for _ in range(2))
+    one = Muon([ours], **options)
+    other = torch.optim.Muon(
+        [theirs], ns_steps=STEPS, nesterov=True, adjust_lr_fn="match_rms_adamw", **options
+    )
+    for _ in range(4):
+        ours.grad = torch.randn(24, 40)
+        theirs.grad = ours.grad.clone()
+        one.step()
+        other.step()
+    moved = (ours - 1).norm()
+    assert moved > 1
+    assert (ours - theirs).norm() < 0.03 * moved

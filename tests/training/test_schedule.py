@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from drf.config import TrainingConfig
 from drf.errors import UsageError
-from drf.training.schedule import Schedule
+from drf.training.optimiser import Schedule
 
 
 def test_whichever_is_further_sets_the_pace() -> None:

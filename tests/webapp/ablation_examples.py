@@ -16,7 +16,7 @@ from tests.webapp import examples
 from tests.webapp.examples import HOSTILE, HOURGLASS
 
 TREES, DEPTHS = (1, 2, 4), (3, 5)
-BASE = {"model.trees": 2, "model.depth": 5, "model.leaf": "xy", "training.lr": 1e-3}
+BASE = {"model.trees": 2, "model.depth": 5, "model.label_kind": "xy", "training.lr": 1e-3}
 FOREST = replace(HOURGLASS, name="forest", family="heatmap-forest", preset=None, track=None)
 
 
@@ -66,8 +66,10 @@ def fill(path: Path) -> dict[str, str]:
             change = {"model.trees": trees, "model.depth": depth}
             key = f"{trees}-{depth}-{seed}"
             ids[key] = add(db, change, seed=seed, error=true_error(trees, depth))
-    ids["leaf"] = add(db, {"model.leaf": HOSTILE[0]}, seed=0, error=0.07, state="collapsed")
-    ids["two changes"] = add(db, {"training.lr": 3e-3, "model.leaf": "map"}, seed=0, error=0.05)
+    ids["leaf"] = add(db, {"model.label_kind": HOSTILE[0]}, seed=0, error=0.07, state="collapsed")
+    ids["two changes"] = add(
+        db, {"training.lr": 3e-3, "model.label_kind": "map"}, seed=0, error=0.05
+    )
     ids["interrupted"] = add(db, {"model.trees": 8}, seed=0, error=0.05, state="interrupted")
     half = evaluation(0.05, 1)
     some = replace(

@@ -65,16 +65,16 @@ def test_the_baseline_without_a_choice_has_most_neighbours(filled, compared):
 def test_factors_are_keys_that_alone_make_another_setting(filled, compared):
     base = base_of(compared, filled[1])
     # training.lr varies on the board, but never alone; family and faces are no keys.
-    assert settings.factors(compared, base) == ["model.trees", "model.depth", "model.leaf"]
+    assert settings.factors(compared, base) == ["model.trees", "model.depth", "model.label_kind"]
     odd = base_of(compared, filled[1], "other family")
     assert settings.factors(compared, odd) == []
 
 
 def test_a_second_factor_may_need_the_first(filled, compared):
     base = base_of(compared, filled[1])
-    assert "training.lr" in settings.factors(compared, base, given="model.leaf")
+    assert "training.lr" in settings.factors(compared, base, given="model.label_kind")
     assert "training.lr" not in settings.factors(compared, base, given="model.trees")
-    assert "model.leaf" not in settings.factors(compared, base, given="model.leaf")
+    assert "model.label_kind" not in settings.factors(compared, base, given="model.label_kind")
 
 
 def test_only_the_factors_vary_among_what_is_compared(filled, compared):
@@ -93,8 +93,8 @@ def test_every_run_of_the_board_is_compared_or_left_out_with_what_differs(filled
     assert not used & set(out.index)
     why = {name: out[run] for name, run in filled[1].items() if run in out}
     assert why == {
-        "leaf": f"model.leaf: xy → {HOSTILE[0]}",
-        "two changes": "model.leaf: xy → map; training.lr: 0.001 → 0.003",
+        "leaf": f"model.label_kind: xy → {HOSTILE[0]}",
+        "two changes": "model.label_kind: xy → map; training.lr: 0.001 → 0.003",
         "interrupted": "it is interrupted",
         "other faces": "evaluated faces: syntheti → others",
         "other family": "family: heatmap-forest → hourglass",
@@ -196,17 +196,20 @@ def test_a_text_reads_on_every_colour(surface):
 
 
 def test_hostile_values_are_text_in_charts(filled, compared):
-    frame, *_ = results(filled, compared, ["model.leaf"])
+    frame, *_ = results(filled, compared, ["model.label_kind"])
     charts = [
-        figures.nme(frame, ["model.leaf"], "Ocular"),
-        figures.difference(frame, ["model.leaf"], "Ocular"),
+        figures.nme(frame, ["model.label_kind"], "Ocular"),
+        figures.difference(frame, ["model.label_kind"], "Ocular"),
     ]
     for chart in charts:
         assert "<img" not in chart.figure.to_json().encode().decode("unicode_escape")
         assert chart.alt.endswith(".")
     assert frame["collapsed"].sum() == 1
     assert (
-        ablation_results.table(frame, ["model.leaf"])["model.leaf"].str.startswith("↯").sum() == 1
+        ablation_results.table(frame, ["model.label_kind"])["model.label_kind"]
+        .str.startswith("↯")
+        .sum()
+        == 1
     )
 
 

@@ -71,7 +71,7 @@ def test_a_baseline_that_nothing_differs_from_in_one_key_lists_what_differs(ids)
 
 def test_how_well_the_spread_over_seeds_is_known_is_said(ids):
     app = opened(PAGE, abl_base=ids["leaf"][:8])
-    assert app.selectbox(key="abl_factor").value == "model.leaf"
+    assert app.selectbox(key="abl_factor").value == "model.label_kind"
     assert "(1 degree of freedom)" in texts(app)  # the other value has two
 
 
@@ -112,11 +112,11 @@ def test_an_unknown_value_opens_the_default_with_a_notice_as_text(ids, key):
 
 
 def test_hostile_names_and_values_are_text(ids):
-    app = opened(PAGE, abl_factor="model.leaf")
+    app = opened(PAGE, abl_factor="model.label_kind")
     assert not app.exception
     for name in HOSTILE:
         assert name not in texts(app)
-    assert f"↯ {HOSTILE[0]}" in list(app.dataframe[0].value["model.leaf"])
+    assert f"↯ {HOSTILE[0]}" in list(app.dataframe[0].value["model.label_kind"])
     spec = "".join(chart.proto.spec for chart in app.get("plotly_chart"))
     assert "&lt;img" in spec
     assert "<img" not in spec

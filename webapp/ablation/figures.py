@@ -151,7 +151,7 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
 
 
 def named(row: pd.Series | dict[Any, Any], keys: Sequence[str]) -> str:
-    """Return what sets a row apart: model.trees 4, model.sigma 0.5."""
+    """Return what sets a row apart: model.trees 4, model.label_sigma 0.5."""
     parts = [f"{key} {settings.shown(row[f'value_{place}'])}" for place, key in enumerate(keys)]
     return ", ".join(parts)
 

@@ -1,24 +1,129 @@
-"""One synthetic face from its number."""
+"""One synthetic face from its number.
+
+Profiles say how hard each subset is.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from drf.data.synthetic import body, occluders, parts
-from drf.data.synthetic.background import draw_background
-from drf.data.synthetic.camera import Camera
-from drf.data.synthetic.head import LEFT_LIDS, RIGHT_LIDS, Head, draw_head, head_model, surface
-from drf.data.synthetic.look import Look, draw_look
-from drf.data.synthetic.paint import blend
-from drf.data.synthetic.profiles import SIZE, SUBSETS, Profile, draw_pose
-from drf.data.synthetic.raster import Raster, draw_light, lit_texture, normals, rasterise, shade
+from drf.data.synthetic import body, parts
+from drf.data.synthetic.head import (
+    LEFT_LIDS,
+    RIGHT_LIDS,
+    Camera,
+    Head,
+    Pose,
+    draw_head,
+    head_model,
+    surface,
+)
+from drf.data.synthetic.paint import blend, draw_background
+from drf.data.synthetic.raster import (
+    Raster,
+    draw_light,
+    expose,
+    lit_texture,
+    normals,
+    rasterise,
+    shade,
+)
 from drf.data.synthetic.sculpt import GRID
-from drf.data.synthetic.sensor import expose
-from drf.data.synthetic.skin import TEXTURE, albedo
+from drf.data.synthetic.skin import TEXTURE, Look, albedo, draw_look
 from drf.errors import NotFoundError
+
+SIZE = 256
+"""Side of a picture, px."""
+
+MAX_YAW = 45.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Difficulty of a subset. Angles in degrees, probabilities in 0..1.
+
+    offset    keeps the random streams of the subsets apart; never reused
+    yaw       spread of the bulk of the yaw angles (normal)
+    turned    share of faces whose yaw is uniform between `turned_from` and 45 on either side
+    glasses, hand, hat, mask, object: probability of each occluder; dark: of glasses being dark
+    harsh     0..1: harder light, more blur and noise
+    """
+
+    offset: int
+    yaw: float
+    turned: float
+    turned_from: float
+    pitch: float
+    roll: float
+    glasses: float
+    dark: float
+    hand: float
+    hat: float
+    mask: float
+    object: float
+    harsh: float
+
+
+_EVERYDAY = Profile(
+    offset=1,
+    yaw=12,
+    turned=0.18,
+    turned_from=0,
+    pitch=7,
+    roll=8,
+    glasses=0.16,
+    dark=0.25,
+    hand=0.08,
+    hat=0.08,
+    mask=0.02,
+    object=0.07,
+    harsh=0.35,
+)
+_HARD = Profile(
+    offset=4,
+    yaw=20,
+    turned=0.6,
+    turned_from=15,
+    pitch=13,
+    roll=16,
+    glasses=0.28,
+    dark=0.5,
+    hand=0.3,
+    hat=0.16,
+    mask=0.08,
+    object=0.35,
+    harsh=0.9,
+)
+
+SUBSETS: dict[str, Profile] = {
+    "train": _EVERYDAY,
+    "val": replace(_EVERYDAY, offset=2),
+    "common": replace(_EVERYDAY, offset=3),
+    "challenging": _HARD,
+}
+"""The subsets by name. train, val and common share one distribution; challenging is harder."""
+
+
+def draw_pose(profile: Profile, rng: np.random.Generator) -> Pose:
+    """Draw the attitude of the head and its place in the picture."""
+    yaw = rng.normal(0, profile.yaw)
+    if rng.random() < profile.turned:
+        yaw = rng.choice([-1, 1]) * rng.uniform(profile.turned_from, MAX_YAW)
+    pitch = np.clip(rng.normal(0, profile.pitch), -25, 25)
+    roll = np.clip(rng.normal(0, profile.roll), -35, 35)
+    centre = SIZE / 2 - 0.5 + rng.uniform(-10, 10, 2)
+    return Pose(
+        float(np.clip(yaw, -MAX_YAW, MAX_YAW)),
+        float(pitch),
+        float(roll),
+        float(rng.uniform(5, 14)),
+        float(rng.uniform(150, 170)),
+        (float(centre[0]), float(centre[1])),
+    )
+
 
 GENERATOR_VERSION = 4
 """Raised whenever the pictures or the points of any (subset, index, seed) change."""
@@ -181,14 +286,14 @@ def _draw_occluders(
         profile.object,
     )
     if wanted[1]:
-        hidden = cv2.max(hidden, occluders.draw_mask(picture, camera, light, rng))
+        hidden = cv2.max(hidden, body.draw_mask(picture, camera, light, rng))
     if wanted[0]:
         dark = rng.random() < profile.dark
-        hidden = cv2.max(hidden, occluders.draw_glasses(picture, head, camera, dark, light, rng))
+        hidden = cv2.max(hidden, body.draw_glasses(picture, head, camera, dark, light, rng))
     if wanted[2]:
-        hidden = cv2.max(hidden, occluders.draw_hat(picture, camera, light, rng))
+        hidden = cv2.max(hidden, body.draw_hat(picture, camera, light, rng))
     if wanted[3]:
-        hidden = cv2.max(hidden, occluders.draw_hand(picture, camera, look, light, rng))
+        hidden = cv2.max(hidden, body.draw_hand(picture, camera, look, light, rng))
     if wanted[4]:
-        hidden = cv2.max(hidden, occluders.draw_object(picture, camera, light, rng))
+        hidden = cv2.max(hidden, body.draw_object(picture, camera, light, rng))
     return hidden

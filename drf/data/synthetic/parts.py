@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from drf.data.synthetic.look import Look
 from drf.data.synthetic.paint import (
     blend,
+    cut,
     disc,
     fill,
     patch,
@@ -18,7 +18,7 @@ from drf.data.synthetic.paint import (
     stroke,
     strokes,
 )
-from drf.data.synthetic.textures import cut
+from drf.data.synthetic.skin import Look
 
 NOSTRIL_TONE = np.array([0.20, 0.13, 0.12])
 """Colour of a nostril's inside relative to the skin."""
@@ -207,7 +207,10 @@ def _draw_inside(
 
 
 def draw_nostrils(canvas: Canvas, openness: float) -> None:
-    """Draw the two nostrils just above the points of the nose's base."""
+    """Draw the two nostrils in place, just above the points of the nose's base.
+
+    openness: about 0 (closed) to 1 (wide open)
+    """
     points = canvas.points
     base = points[33] - points[30]
     size = float(np.hypot(*(points[35] - points[31])))

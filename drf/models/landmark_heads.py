@@ -1,0 +1,146 @@
+"""What families put on top of a backbone, landmark by landmark.
+
+CoarseMaps     a first guess of the landmarks: maps over the context, and where they peak
+LocalFeatures  what a backbone shows around given landmarks
+Exchange       what landmarks tell each other: one vector of the whole face, made of all
+LocalMlp       the control of the cascade: a plain network in the place of each forest
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drf.forest.gates import FeatureNorm, affine
+from drf.heatmaps import HeatmapCodec
+from drf.models.backbones import Backbone, Features
+
+
+class CoarseMaps(nn.Module):
+    """One 1x1 convolution to K maps; soft cross-entropy, local soft-argmax."""
+
+    def __init__(self, backbone: Backbone, n_points: int) -> None:
+        super().__init__()
+        self.codec = HeatmapCodec(backbone.cells["context"], sigma=1.0, radius=3)
+        self.head = nn.Conv2d(backbone.channels["context"], n_points, 1)
+
+    def forward(self, context: Tensor) -> Tensor:
+        """(B, C, m, m) -> (B, K, m, m) logits."""
+        return self.head(context)
+
+    def loss(self, maps: Tensor, points: Tensor) -> Tensor:
+        return self.codec.cross_entropy(maps, points)
+
+    def points(self, maps: Tensor) -> Tensor:
+        """(B, K, m, m) -> (B, K, 2) unit box."""
+        return self.codec.decode(maps)
+
+
+class LocalFeatures(nn.Module):
+    """A 3x3 patch of detail, one sample of context, then each landmark's dense layer and ReLU."""
+
+    offsets: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        n_points: int,
+        features: int,
+        *,
+        detail: int = 24,
+        context: int = 32,
+        step: float = 1.5,
+    ) -> None:
+        """detail, context: channels that are sampled of either level
+        step: between the samples of the patch, in cells of the detail level
+        """
+        super().__init__()
+        self.detail = nn.Conv2d(backbone.channels["detail"], detail, 1)
+        self.context = nn.Conv2d(backbone.channels["context"], context, 1)
+        steps = torch.tensor([-1.0, 0.0, 1.0]) * step / backbone.cells["detail"]
+        grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(9, 2)
+        self.register_buffer("offsets", grid, persistent=False)
+        seen = 9 * detail + context
+        self.norm: nn.Module = FeatureNorm(n_points * seen)  # edges mean another thing at each
+        self.bias: Tensor | None = None  # of the dense layer; batch norm has one until it is folded
+        self.dense = nn.Parameter(torch.randn(n_points, seen, features) * seen**-0.5)
+
+    def forward(self, features: Features, centres: Tensor) -> Tensor:
+        """Features and landmarks (B, K, 2) in the unit box -> (B, K, F)."""
+        b, k, _ = centres.shape
+        around = (centres[:, :, None] + self.offsets).view(b, k * 9, 2)
+        detail = _sample(self.detail(features.detail), around)  # (B, D, 9 K)
+        detail = detail.unflatten(2, (k, 9)).permute(0, 2, 1, 3).flatten(2)
+        context = _sample(self.context(features.context), centres).transpose(1, 2)
+        seen = torch.cat([detail, context], dim=2)
+        seen = self.norm(seen.flatten(1)).view_as(seen)
+        answer = torch.einsum("bks,ksf->bkf", seen, self.dense)
+        return F.relu(answer if self.bias is None else answer + self.bias)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Take the batch norm into the dense layers: see `drf.models.fuse_batchnorm`."""
+        scale, shift = affine(self.norm)
+        k, seen, _ = self.dense.shape
+        self.bias = torch.einsum("ks,ksf->kf", shift.view(k, seen), self.dense)
+        self.dense = nn.Parameter(scale.view(k, seen, 1) * self.dense, requires_grad=False)
+        self.norm = nn.Identity()
+
+
+def _sample(maps: Tensor, points: Tensor) -> Tensor:
+    """Bilinear samples: (B, C, n, n), (B, P, 2) unit box -> (B, C, P) float32."""
+    grid = (2 * points - 1).unsqueeze(2)
+    return F.grid_sample(maps.float(), grid, padding_mode="border", align_corners=False).squeeze(3)
+
+
+class Exchange(nn.Module):
+    """One vector of the whole face, made of all landmarks, added to each: (B, K, F) -> (B, K, F).
+
+        c = relu(BN(V [x_1 … x_K])),   x_k <- x_k + U_k c
+
+    The features around a single landmark are weak where it is hidden, or where its neighbours look
+    alike; the shape that the others agree on is stronger. c has `numbers` entries, and U starts
+    small.
+    """
+
+    def __init__(self, n_points: int, features: int, numbers: int) -> None:
+        super().__init__()
+        self.gather = nn.Linear(n_points * features, numbers, bias=False)
+        self.norm: nn.Module = FeatureNorm(numbers)
+        self.tell = nn.Parameter(torch.randn(n_points, numbers, features) * 0.1 * numbers**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        face = F.relu(self.norm(self.gather(x.flatten(1)).float()))
+        return x + torch.einsum("bc,kcf->bkf", face, self.tell)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Take the batch norm into the layer before it: see `drf.models.fuse_batchnorm`."""
+        scale, shift = affine(self.norm)
+        light = nn.Linear(self.gather.in_features, self.gather.out_features).to(scale.device)
+        light.weight.copy_(scale[:, None] * self.gather.weight)
+        light.bias.copy_(shift)
+        self.gather, self.norm = light, nn.Identity()
+
+
+class LocalMlp(nn.Module):
+    """Each landmark's own two dense layers: (B, R, F) -> (B, R, D). unit: see VectorForest."""
+
+    def __init__(self, features: int, hidden: int, routes: int, dims: int, unit: float) -> None:
+        super().__init__()
+        self.unit = unit
+        self.first = nn.Parameter(torch.randn(routes, features, hidden) * (2 / features) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(routes, 1, hidden))
+        self.second = nn.Parameter(torch.randn(routes, hidden, dims) * 0.1 * hidden**-0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            hidden = F.relu(torch.baddbmm(self.bias, features.float().transpose(0, 1), self.first))
+            return (hidden @ self.second).transpose(0, 1) * self.unit
+
+
+def hidden_of_equal_cost(features: int, trees: int, depth: int, dims: int) -> int:
+    """Return the hidden units with which a LocalMlp multiplies as often as a VectorForest."""
+    leaves = 2**depth
+    return round(trees * (features * (leaves - 1) + leaves * dims) / (features + dims))

@@ -1,0 +1,90 @@
+"""Made-up markups and faces that have them: what works for IBUG68 alone fails with these."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drf.markup import Markup
+
+FIVE = Markup(
+    name="five",
+    groups={"right_eye": (0,), "left_eye": (1,), "nose": (2,), "mouth": (3, 4)},
+    subsets={"eyes": ("right_eye", "left_eye"), "lower": ("nose", "mouth")},
+    flip=(1, 0, 2, 4, 3),
+    normalisers={"ocular": ((0,), (1,)), "pupil": ((0,), (1,))},
+    displayed=(0, 2, 3),
+    titles={2: "tip", 3: "right corner", 4: "left corner"},
+)
+"""The centres of the eyes, the tip of the nose, the corners of the mouth."""
+
+_PAIRS = (
+    *((i, 32 - i) for i in range(16)),  # jaw
+    *((33 + i, 46 - i) for i in range(5)),  # upper edges of the brows
+    *((38 + i, 50 - i) for i in range(4)),  # lower edges
+    *((55, 59), (56, 58)),  # nostrils
+    *((60 + i, 72 - i) for i in range(5)),  # upper lids
+    *((65 + i, 75 - i) for i in range(3)),  # lower lids
+    *((76, 82), (77, 81), (78, 80), (83, 87), (84, 86)),  # outer lip
+    *((88, 92), (89, 91), (93, 95)),  # inner lip
+    (96, 97),
+)
+_MIRROR = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])}
+
+NINETY_EIGHT = Markup(
+    name="ninety-eight",
+    groups={
+        "jaw": tuple(range(33)),
+        "right_brow": tuple(range(33, 42)),
+        "left_brow": tuple(range(42, 51)),
+        "nose_bridge": tuple(range(51, 55)),
+        "nostrils": tuple(range(55, 60)),
+        "right_eye": tuple(range(60, 68)),
+        "left_eye": tuple(range(68, 76)),
+        "outer_lip": tuple(range(76, 88)),
+        "inner_lip": tuple(range(88, 96)),
+        "right_pupil": (96,),
+        "left_pupil": (97,),
+    },
+    closed=frozenset(
+        {"right_brow", "left_brow", "right_eye", "left_eye", "outer_lip", "inner_lip"}
+    ),
+    subsets={
+        "eyes": ("right_eye", "left_eye", "right_pupil", "left_pupil"),
+        "mouth": ("outer_lip", "inner_lip"),
+        "jaw": ("jaw",),
+    },
+    flip=tuple(_MIRROR.get(k, k) for k in range(98)),
+    normalisers={"ocular": ((60,), (72,)), "pupil": ((96,), (97,))},
+    displayed=(60, 54, 76, 16),
+    titles={16: "chin", 60: "outer corner", 72: "outer corner"},
+)
+"""A dense one: outlines with more points than IBUG68 has, and pupils."""
+
+
+def points_of(markup: Markup, ibug68: np.ndarray) -> np.ndarray:
+    """Return the landmarks of FIVE or NINETY_EIGHT of faces marked up as IBUG68: (..., 68, 2) ->
+    (..., K, 2), interpolated along its outlines."""
+    p = ibug68
+    right, left = p[..., 36:42, :].mean(axis=-2), p[..., 42:48, :].mean(axis=-2)
+    if markup is FIVE:
+        return np.stack([right, left, p[..., 30, :], p[..., 48, :], p[..., 54, :]], axis=-2)
+    assert markup is NINETY_EIGHT
+    below = np.array([0.0, 0.03]) * np.linalg.norm(left - right, axis=-1)[..., None, None]
+    parts = [_along(p[..., 0:17, :], 33)]
+    for brow in (p[..., 17:22, :], p[..., 22:27, :]):
+        lower = (brow[..., 1:, :] + brow[..., :-1, :]) / 2 + below
+        parts += [brow, lower[..., ::-1, :]]
+    parts.append(p[..., 27:36, :])
+    for eye in (p[..., 36:42, :], p[..., 42:48, :]):
+        lower = np.concatenate([eye[..., 3:, :], eye[..., :1, :]], axis=-2)
+        parts += [_along(eye[..., :4, :], 5), _along(lower, 5)[..., 1:-1, :]]
+    parts += [p[..., 48:68, :], right[..., None, :], left[..., None, :]]
+    return np.concatenate(parts, axis=-2)
+
+
+def _along(line: np.ndarray, n: int) -> np.ndarray:
+    """Return n points along a line of m: (..., m, 2) -> (..., n, 2)."""
+    place = np.linspace(0, line.shape[-2] - 1, n)
+    first = np.minimum(place.astype(int), line.shape[-2] - 2)
+    share = (place - first)[:, None]
+    return line[..., first, :] * (1 - share) + line[..., first + 1, :] * share
