@@ -50,8 +50,12 @@ class Paired:
         return Paired(self.faces[known], names, errors)
 
 
-def errors(con: sqlite3.Connection, evaluations: Sequence[int]) -> Paired:
+def errors(
+    con: sqlite3.Connection, evaluations: Sequence[int], norms: Sequence[str] | None = None
+) -> Paired:
     """Return the errors of evaluations, one row each in the order asked for.
+
+    norms: the normalisers to read; None reads those of all, which takes as many times as long.
 
     A face counts as shared where its dataset, name and ground truth agree, that is its id; there
     may be none. Raises NotFoundError for an evaluation that is not there, ValueError for none.
@@ -70,7 +74,7 @@ def errors(con: sqlite3.Connection, evaluations: Sequence[int]) -> Paired:
     place = {key: np.searchsorted(of_set, faces) for key, of_set in sets.items()}
     places = {number: place[id(of)] for number, of in found.items()}
     by_norm = {}
-    for norm in scores.NORMALISER_KEYS:
+    for norm in scores.NORMALISER_KEYS if norms is None else norms:
         vectors = error_vectors(con, asked, norm)
         rows = np.full((len(asked), len(faces)), np.nan)
         for row, number in enumerate(asked):

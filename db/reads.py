@@ -38,15 +38,13 @@ _ENTRIES = """
     SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
         r.preset, r.track, r.seed, r.params, r.macs, json_extract(r.provenance, '$.precision') AS precision,
         r.wall_s, e.ms_per_face, r.state, r.heartbeat_at, r.host, r.pid, r.process_started,
-        e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at, {scores}
-    FROM evaluations AS e JOIN runs AS r ON r.id = e.run JOIN scores AS s ON s.evaluation = e.id
-    WHERE e.id IN ({chosen}) GROUP BY e.id
+        e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
+    FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE e.id IN ({chosen})
 """
 _OF_RUN = """
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test,
-        e.n, {scores}, e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
-    FROM evaluations AS e JOIN scores AS s ON s.evaluation = e.id
-    WHERE e.run = ? GROUP BY e.id ORDER BY e.id DESC
+        e.n, e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
+    FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
 """
 _DESCRIBED = (
     *(*BOARD, "markup", "flip_test", "n", "preset", "track", "seed", "params", "macs"),
@@ -97,22 +95,25 @@ def leaderboard(
         given["at_revision"] = at_revision
         where.append("revision <= :at_revision")
     chosen = _NEWEST.format(where=" AND ".join(where) or "1")
-    frame = _frame(con, _ENTRIES.format(chosen=chosen, scores=score_columns()), given)
-    boards = frame.groupby(list(BOARD), sort=False)
-    frame["ranked"] = np.nan
-    for _, rows in boards:
-        frame.loc[rows.index, "ranked"] = rows[ranked_by(rows)]
-    ranks = frame.groupby(list(BOARD))["ranked"].rank(method="min", na_option="bottom")
+    frame = _with_scores(con, _frame(con, _ENTRIES.format(chosen=chosen), given))
+    boards = frame.groupby(list(BOARD)).ngroup().to_numpy()
+    headlines = frame[_headlines()].to_numpy()
+    ranked = np.empty(len(frame))
+    for board in np.unique(boards):
+        of_board = boards == board
+        ranked[of_board] = headlines[of_board, _first_known(headlines[of_board])]
+    ranks = pd.Series(ranked, frame.index).groupby(boards).rank(method="min", na_option="bottom")
     frame["rank"] = ranks.astype("int64")
-    frame = frame.sort_values([*BOARD, "ranked", "evaluation"], ignore_index=True)
-    return _with_status(frame)[["rank", "name", "family", *scores.COLUMNS, *_DESCRIBED]]
+    order = np.lexsort((frame["evaluation"].to_numpy(), ranked, boards))
+    columns = ["rank", "name", "family", *scores.COLUMNS, *_DESCRIBED]
+    return _with_status(frame.take(order).reset_index(drop=True))[columns]
 
 
 def ranked_by(rows: pd.DataFrame) -> str:
     """Return the column that ranks a board: the NME under the first normaliser that exists there,
     for most markups ocular_nme."""
-    columns = [scores.column(norm, "nme") for norm in scores.NORMALISER_KEYS]
-    return next((column for column in columns if rows[column].notna().any()), columns[0])
+    columns = _headlines()
+    return columns[_first_known(rows[columns].to_numpy())]
 
 
 def board_filters(con: sqlite3.Connection, *, at_revision: int | None = None) -> pd.DataFrame:
@@ -211,9 +212,33 @@ def curves(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
 
 def evaluations(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
     """Return every evaluation of a run, newest first: evaluation (id), BOARD, markup, flip_test, n,
-    scores.COLUMNS (percent), ms_per_face, checkpoint, manifest_digest, created_at.
+    ms_per_face, checkpoint, manifest_digest, created_at, scores.COLUMNS (percent).
     """
-    return _frame(con, _OF_RUN.format(scores=score_columns()), [run_id])
+    return _with_scores(con, _frame(con, _OF_RUN, [run_id]))
+
+
+def _headlines() -> list[str]:
+    return [scores.column(norm, "nme") for norm in scores.NORMALISER_KEYS]
+
+
+def _first_known(headlines: np.ndarray) -> int:
+    """Return the first column with a number in it, 0 where there is none. (rows, columns)."""
+    return int(np.argmax(~np.isnan(headlines).all(axis=0))) if len(headlines) else 0
+
+
+def _with_scores(con: sqlite3.Connection, frame: pd.DataFrame) -> pd.DataFrame:
+    """Add scores.COLUMNS, percent, to rows with an `evaluation` each.
+
+    Read as numbers on their own: pandas would look at each of them to find out that it is one.
+    """
+    wanted = json.dumps(frame["evaluation"].tolist())
+    rows = con.execute(
+        f"SELECT {score_columns()} FROM json_each(?) AS j JOIN evaluations AS e ON e.id = j.value"
+        " ORDER BY j.key",
+        [wanted],
+    ).fetchall()
+    values = np.array(rows, dtype=np.float64).reshape(len(frame), len(scores.COLUMNS))
+    return frame.join(pd.DataFrame(values, frame.index, list(scores.COLUMNS)))
 
 
 def _with_status(frame: pd.DataFrame) -> pd.DataFrame:
@@ -231,5 +256,4 @@ def _columns(con: sqlite3.Connection, table: str) -> list[str]:
 
 def _frame(con: sqlite3.Connection, sql: str, values: Any = ()) -> pd.DataFrame:
     frame = pd.read_sql_query(sql, con, params=values)
-    kinds = _DTYPES | dict.fromkeys(scores.COLUMNS, "float64")
-    return frame.astype({name: kind for name, kind in kinds.items() if name in frame})
+    return frame.astype({name: kind for name, kind in _DTYPES.items() if name in frame})
