@@ -16,11 +16,11 @@ COVARIANCE_BYTES = 3 * 2
 """Bytes of one landmark: x and y; standard deviations in x and y, and their correlation."""
 
 
-def points_to_blob(points: np.ndarray) -> bytes:
+def points_to_blob(points: np.ndarray, n_points: int) -> bytes:
     """(K, 2) -> 8 K bytes of float32, x before y; every NaN in the same bits, so that equal points
-    are equal BLOBs. Raises ValueError for another shape."""
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"need (K, 2) points, got {points.shape}")
+    are equal BLOBs. Raises ValueError for another shape than n_points, K, asks for."""
+    if points.shape != (n_points, 2):
+        raise ValueError(f"need ({n_points}, 2) points, got {points.shape}")
     return np.where(np.isnan(points), np.nan, points).astype("<f4").tobytes()
 
 
@@ -81,13 +81,13 @@ def map_from_blob(blob: bytes, height: int, width: int) -> np.ndarray:
     return np.frombuffer(blob, dtype="<f2").astype(np.float32).reshape(height, width)
 
 
-def covariances_to_blob(covariances: np.ndarray) -> bytes:
+def covariances_to_blob(covariances: np.ndarray, n_points: int) -> bytes:
     """(K, 2, 2) -> 6 K bytes of float16: sd of x, sd of y, correlation of each landmark.
 
     Squared picture px; NaN stays NaN. Raises ValueError for another shape.
     """
-    if covariances.ndim != 3 or covariances.shape[1:] != (2, 2):
-        raise ValueError(f"need (K, 2, 2) covariances, got {covariances.shape}")
+    if covariances.shape != (n_points, 2, 2):
+        raise ValueError(f"need ({n_points}, 2, 2) covariances, got {covariances.shape}")
     covariances = covariances.astype(np.float64)
     sds = np.sqrt(np.maximum(np.diagonal(covariances, axis1=1, axis2=2), 0.0))
     products = sds.prod(axis=1)

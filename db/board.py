@@ -33,10 +33,11 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     Evaluations with and without flip test, or of other faces, stay apart: their mean is of nothing.
 
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
-    scores.COLUMNS (percent, means over runs) and SCORE_sd (sample standard deviation; NaN for one run),
-    wall_s and ms_per_face (means), family, preset, track, precision, params, macs, n,
-    manifest_digest, BOARD, markup, flip_test, method; and tuples in the order of the evaluations: runs,
-    evaluations, names, seeds, statuses, checkpoints; created_at of the newest. Best first, see `reads.ranked_by`.
+    scores.COLUMNS (percent, means over runs) and COLUMN_sd (sample standard deviation; NaN for one
+    run), wall_s and ms_per_face (means), family, preset, track, precision, params, macs, n,
+    manifest_digest, BOARD, markup, flip_test, method; and tuples in the order of the evaluations:
+    runs, evaluations, names, seeds, statuses, checkpoints; created_at of the newest. Best first,
+    see `reads.ranked_by`.
     """
     return _rows(entries, methods, ["method", "flip_test", "manifest_digest"], "method")
 

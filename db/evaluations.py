@@ -62,8 +62,9 @@ def _as_stored(evaluation: Evaluation) -> Evaluation:
     n = len(evaluation.names)
     if len(set(evaluation.names)) != n:
         raise ValueError("a face was evaluated twice")
-    if len(evaluation.ground_truth) != n:
-        raise ValueError(f"{n} names but {len(evaluation.ground_truth)} faces")
+    for array in (evaluation.ground_truth, evaluation.visibility, evaluation.covariances):
+        if array is not None and len(array) != n:
+            raise ValueError(f"{n} names but {len(array)} faces")
     return replace(
         evaluation,
         ground_truth=np.asarray(evaluation.ground_truth, dtype=np.float32),
@@ -116,14 +117,17 @@ def _insert_evaluation(
 def _insert_predictions(
     db: Database, identity: int, faces: Sequence[int], evaluation: Evaluation
 ) -> None:
-    covariances = evaluation.covariances
-    results = zip(
-        faces,
-        map(points_to_blob, evaluation.predictions),
-        repeat(None, len(faces)) if covariances is None else map(covariances_to_blob, covariances),
-        strict=True,
-    )
+    k, covariances = evaluation.markup.n_points, evaluation.covariances
+    rows = [
+        (
+            identity,
+            face,
+            points_to_blob(evaluation.predictions[i], k),
+            None if covariances is None else covariances_to_blob(covariances[i], k),
+        )
+        for i, face in enumerate(faces)
+    ]
     db.conn.executemany(
         "INSERT INTO predictions (evaluation, face, prediction, covariance) VALUES (?, ?, ?, ?)",
-        [(identity, *result) for result in results],
+        rows,
     )

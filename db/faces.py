@@ -89,12 +89,7 @@ def crop(con: sqlite3.Connection, face: int) -> tuple[bytes, np.ndarray] | None:
 
 
 def _key(face: Face) -> tuple[str, str, bytes, bytes | None]:
-    if len(face.points) != face.markup.n_points:
-        raise ValueError(
-            f"{face.name} has {len(face.points)} landmarks, {face.markup.name} has"
-            f" {face.markup.n_points}"
-        )
-    points = points_to_blob(face.points)
+    points = points_to_blob(face.points, face.markup.n_points)
     return face.name, face.markup.name, points, visibility_to_blob(face.visibility, face.points)
 
 

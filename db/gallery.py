@@ -39,11 +39,11 @@ def record_predictions(
     if the run was deleted.
     """
     with writing(db):
-        ids = _store(db, run, faces)
+        of, ids = _store(db, run, faces)
         db.conn.executemany(
             "INSERT OR REPLACE INTO epoch_predictions VALUES (?, ?, ?, ?)",
             [
-                (run, epoch, face, points_to_blob(p))
+                (run, epoch, face, points_to_blob(p, of.n_points))
                 for face, p in zip(ids, predictions, strict=True)
             ],
         )
@@ -68,9 +68,10 @@ def record_leaves(db: Database, run: str, gallery: LeafGallery) -> None:
     """
     with writing(db):
         order = sorted(gallery.faces)
-        ids = dict(zip(order, _store(db, run, [gallery.faces[i] for i in order]), strict=True))
+        of, stored = _store(db, run, [gallery.faces[i] for i in order])
+        ids = dict(zip(order, stored, strict=True))
         db.execute("DELETE FROM leaf_galleries WHERE run = ?", [run])
-        row = {"run": run, "mean_shape": points_to_blob(gallery.mean_shape)}
+        row = {"run": run, "mean_shape": points_to_blob(gallery.mean_shape, of.n_points)}
         db.table("leaf_galleries").insert(row)
         for number, leaf in enumerate(gallery.leaves):
             db.table("leaves").insert({"run": run, "number": number} | _leaf_row(leaf))
@@ -149,11 +150,12 @@ def leaves(con: sqlite3.Connection, run: str) -> tuple[list[LeafPicture], np.nda
     return pictures, points_from_blob(mean[0]) if mean else None
 
 
-def _store(db: Database, run: str, crops: Sequence[FaceCrop]) -> list[int]:
+def _store(db: Database, run: str, crops: Sequence[FaceCrop]) -> tuple[Markup, list[int]]:
+    """Insert what is new of the faces; return the run's markup, and the ids of all."""
     row = require_run(db, run)
     of = markup(db.conn, row["markup"])
     faces = [Face(crop.name, of, crop.points, crop.visibility) for crop in crops]
-    return store_faces(db, row["dataset"], faces, crops)
+    return of, store_faces(db, row["dataset"], faces, crops)
 
 
 def _leaf_row(leaf: LeafPicture) -> dict[str, Any]:
@@ -164,8 +166,8 @@ def _leaf_row(leaf: LeafPicture) -> dict[str, Any]:
         "title": leaf.title,
         "share": min(float(leaf.share), 1.0),  # a sum of float32 may end a digit above
         "landmarks": json.dumps([int(k) for k in leaf.landmarks]),
-        "points": points_to_blob(leaf.points),
-        "std": points_to_blob(leaf.std),
+        "points": points_to_blob(leaf.points, len(leaf.points)),
+        "std": points_to_blob(leaf.std, len(leaf.points)),
         "height": None if held is None else held.shape[0],
         "width": None if held is None else held.shape[1],
         "distribution": None if held is None else map_to_blob(held),

@@ -124,10 +124,10 @@ def m009_landmarks_and_scores(db: Database) -> None:
     """Landmarks as a value, scores and normalisers by name, today's words.
 
     `markups` holds definitions of landmarks; runs, evaluations and faces name theirs, and BLOBs are
-    as long as it has landmarks. Scores and normalisers have no list in the schema: what there is
-    says `drf.scores`, and a NULL is a score whose normaliser exists on none of the faces. Errors are
-    an array a normaliser, and the face ids of an evaluation stand once for all that have the same.
-    The views are no part of the schema from here on: see `db.score_views`.
+    as long as it has landmarks. The schema lists no scores and no normalisers: `drf.scores` does. A
+    score is NULL where its normaliser exists on none of the faces. Errors are one array for each
+    normaliser, and a set of face ids is kept once for all evaluations of these faces. The views
+    are no part of the steps from here on: see `db.score_views`.
     """
     landmarks_and_scores(db)
 

@@ -96,7 +96,7 @@ def image_errors(con: sqlite3.Connection, evaluation: int) -> pd.DataFrame:
     """
     faces = face_ids(con, [evaluation]).get(evaluation, np.empty(0, np.int64))
     rows = con.execute(
-        "SELECT f.id, f.name FROM json_each(?) AS j JOIN faces AS f ON f.id = j.value ORDER BY f.id",
+        "SELECT id, name FROM faces WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
         [json.dumps(faces.tolist())],
     )
     frame = pd.DataFrame(rows.fetchall(), columns=["face", "name"]).astype(

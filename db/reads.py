@@ -1,8 +1,8 @@
 """Reads: DataFrames and arrays for the command line and the app. Every function takes a reader.
 
-Of runs and boards; `predictions` reads faces, `gallery` what a run looks like from inside. Fractions
-stay fractions (columns *_nme of `curves`); the score columns of `leaderboard` and `evaluations`,
-`drf.scores.COLUMNS`, are percent.
+Of runs and boards; `predictions` reads faces, `gallery` what a run looks like from inside.
+Fractions stay fractions (columns *_nme of `curves`); the score columns of `leaderboard` and
+`evaluations`, `drf.scores.COLUMNS`, are percent.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _NEWEST = """
     SELECT max(id) FROM evaluations WHERE {where}
     GROUP BY run, dataset, subset, landmarks, box, flip_test
 """
-# What views pivot they pivot for every evaluation there is; a board asks for its own alone.
 _ENTRIES = """
     SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
-        r.preset, r.track, r.seed, r.params, r.macs, json_extract(r.provenance, '$.precision') AS precision,
-        r.wall_s, e.ms_per_face, r.state, r.heartbeat_at, r.host, r.pid, r.process_started,
+        r.preset, r.track, r.seed, r.params, r.macs,
+        json_extract(r.provenance, '$.precision') AS precision, r.wall_s, e.ms_per_face,
+        r.state, r.heartbeat_at, r.host, r.pid, r.process_started,
         e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
     FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE e.id IN ({chosen})
 """
 _OF_RUN = """
-    SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test,
-        e.n, e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
+    SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
+        e.flip_test, e.n, e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
     FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
 """
 _DESCRIBED = (
@@ -81,9 +81,9 @@ def leaderboard(
     column that `ranked_by` names.
 
     Columns: rank, name, family, scores.COLUMNS (percent; NaN where a normaliser exists on none of
-    the faces), BOARD, markup, flip_test (bool), n, preset, track, seed, params, macs, precision, wall_s, ms_per_face, status, evaluation (id), run (id), checkpoint,
-    manifest_digest, created_at. None selects all of a column; a filter that matches nothing
-    returns no rows.
+    the faces), BOARD, markup, flip_test (bool), n, preset, track, seed, params, macs, precision,
+    wall_s, ms_per_face, status, evaluation (id), run (id), checkpoint, manifest_digest, created_at.
+    None selects all of a column; a filter that matches nothing returns no rows.
 
     at_revision: only evaluations that the store had at that revision, so the board as it was, but
     for runs that were deleted since; what a run itself says, its name and status, is of today.

@@ -115,7 +115,7 @@ def resume_run(db: Database, run: str, changes: Mapping[str, Any]) -> None:
 def record_heartbeat(
     db: Database, run: str, *, epoch: int, progress: float, faces_per_s: float
 ) -> None:
-    """Record that a run lives and how far it is; at least every 30 s, or it shows as stale after 60.
+    """Record that a run lives and how far it is; at least every 30 s, for it is stale after 60.
 
     progress  share of the whole run, 0..1
     Raises NotFoundError if the run was deleted meanwhile.
