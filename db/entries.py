@@ -20,8 +20,9 @@ def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
     """Turn a row of `reads.leaderboard` into plain Python values; scores in percent.
 
     {"run", "name", "family", ..., "params", "macs", "scores": {"ocular": {"nme", "median", ...},
-    "pupil": {...}, "box": {...}}}, see `drf.scores`; what is not known is None. "ocular" and "pupil"
-    are there once more beside "scores", where version 0.1.0 had them; "box" is the box protocol.
+    "pupil": {...}, "box": {...}}}, see `drf.scores`; what is not known is None. "ocular" and
+    "pupil" are there once more beside "scores", where version 0.1.0 had them; "box" beside it is
+    the box protocol.
     """
     plain = {key: _plain(row[key]) for key in (*_IDENTITY, *_BOARD, *_COST, *_TRACE)}
     found = {
