@@ -23,7 +23,7 @@ def more(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.ptp(gt[:, :, 1], axis=1)
 
     worst = scores.Score("worst", "Worst", "lower", "Largest error.", lambda e: float(e.max()))
-    tall = scores.Normaliser("tall", "Height", "Height of the landmarks.", height)
+    tall = scores.Normaliser("tall", "Height", "Height of the landmarks.", height, False)
     monkeypatch.setattr(scores, "SCORES", (*scores.SCORES, worst))
     monkeypatch.setattr(scores, "NORMALISERS", (*scores.NORMALISERS, tall))
     monkeypatch.setattr(scores, "SCORE_KEYS", (*scores.SCORE_KEYS, "worst"))
@@ -58,6 +58,7 @@ def test_they_are_in_everything_that_is_recorded_and_read(more: None, path: Path
     assert images["tall"].tolist() == pytest.approx(errors.tolist())
     assert paired.errors(con, [row["evaluation"]])["tall"][0].tolist() == images["tall"].tolist()
     assert integrity.faults(con) == []
+    assert "tall" in scores.defined_for(reads.markup(con, row["markup"]))
     con.close()
 
 
