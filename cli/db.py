@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from db.location import DEFAULT_PATH
 
 from cli.options import Db, Json
 from cli.output import cell, note, print_json, tables
+from db.file import DEFAULT_PATH
 from drf.errors import CheckFailed
 
 app = typer.Typer(no_args_is_help=True)
@@ -87,11 +87,12 @@ def migrate(db: Db = DEFAULT_PATH) -> None:
     con.close()
     store = open_store(db, at_once=0)
     try:
-        note(f"{db}: " + (f"applied {', '.join(pending)}" if pending else "the schema is current"))
         lacking = backfill.lacking(store.conn)
+        if pending or not lacking:
+            note(f"{db}: applied {', '.join(pending)}" if pending else f"{db}: nothing to migrate")
         seconds = backfill.seconds_for(store, lacking)
         if left := backfill.lacking(store.conn):
-            note(f"the scores that are new take about {seconds:.0f} s for {len(left)} evaluations")
+            note(f"computing new scores takes about {seconds:.0f} s for {len(left)} evaluations")
         with bar("computing scores") as advance:
             failed = backfill.complete(store, left, advance)
         backfill.note_completed(store)

@@ -21,7 +21,10 @@ from drf import scores
 from drf.errors import NotFoundError
 
 AT_ONCE = 200
-"""So many evaluations are completed where a store is opened: a second or two."""
+"""At most so many evaluations are completed where a store is opened to write: some seconds."""
+
+TIMED = 5
+"""So many are completed to find out how long the others take."""
 
 _A_TRANSACTION = 10
 _LACKING = """
@@ -75,7 +78,7 @@ def seconds_for(db: Database, evaluations: Sequence[int]) -> float:
     """Return about how long `complete` takes: what the first few take, which are completed here."""
     if not evaluations:
         return 0.0
-    few = evaluations[:5]
+    few = evaluations[:TIMED]
     began = time.perf_counter()
     complete(db, few)
     return (time.perf_counter() - began) / len(few) * (len(evaluations) - len(few))
