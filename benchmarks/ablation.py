@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from db.settings import settings
 
 from db import entries, reads
 from db.connection import open_reader, open_store
-from db.location import DEFAULT_PATH
-from db.settings import settings
+from db.file import DEFAULT_PATH
 from drf.errors import DrfError
 from drf.statistics import over_seeds
 from experiments.evaluate import EvaluationSpec, evaluate_run

@@ -41,7 +41,7 @@ from rivals.rows import Effort
 from rivals.runs import Bout, Ring, compete
 
 from db.connection import open_reader
-from db.location import DEFAULT_PATH, run_folder
+from db.file import DEFAULT_PATH, run_folder
 from drf import checkpoint, hardware
 from drf.alignment import Aligner
 from drf.data.boxes import gt_boxes

@@ -8,7 +8,7 @@ import typer
 
 from cli import options
 from cli.output import note, print_json
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 
 
 def evaluate(

@@ -9,7 +9,7 @@ import typer
 
 from cli.options import Db, Json
 from cli.output import cell, count, note, print_json, tables
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 from drf.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import typer
 
 from cli.options import Db, Json
 from cli.output import cell, note, print_json, tables
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,7 +22,7 @@ Link = Annotated[
 def add(name: Name, link: Link, db: Db = DEFAULT_PATH) -> None:
     """Keep a link under a name: `?view=NAME` after the app's address opens it."""
     from db.connection import open_reader, open_store
-    from db.views import VIEW_KEY, add_view
+    from db.saved_links import VIEW_KEY, add_view
 
     open_reader(db).close()  # a mistyped --db makes no empty store
     store = open_store(db)
@@ -40,7 +40,7 @@ def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     from rich.table import Table
 
     from db.connection import open_reader
-    from db.views import views
+    from db.saved_links import views
 
     con = open_reader(db)
     found = views(con)
@@ -61,7 +61,7 @@ def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 def remove(name: Name, db: Db = DEFAULT_PATH) -> None:
     """Forget a named view; links to it then open the page with a notice."""
     from db.connection import open_reader, open_store
-    from db.views import remove_view
+    from db.saved_links import remove_view
 
     open_reader(db).close()
     store = open_store(db)

@@ -26,8 +26,8 @@ import streamlit as st
 
 from db import connection, covariances, gallery, methods, paired, reads, settings, views
 from db.paired import Paired
+from db.saved_links import View
 from db.sqlite_errors import as_drf_error
-from db.views import View
 from drf.pictures import LeafPicture
 
 # Tables here are small and looked at value by value, which takes pandas a tenth of the time where

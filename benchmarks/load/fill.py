@@ -17,7 +17,8 @@ from sqlite_utils import Database
 
 from db import clock
 from db.arrays import affine_to_blob, points_to_blob
-from db.connection import open_store, writing
+from db.connection import open_store
+from db.transactions import writing
 from drf import geometry, landmarks, metrics, overlay
 from drf.data import boxes
 from drf.data.synthetic import render_face

@@ -16,7 +16,7 @@ from sqlite_utils import Database
 
 from db.connection import open_store
 from db.evaluations import record_evaluation
-from db.location import run_folder
+from db.file import run_folder
 from db.runs import NewRun, beat, end_run, record_epoch, start_run
 from drf import metrics
 from drf.config import parse_assignments

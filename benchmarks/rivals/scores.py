@@ -13,7 +13,7 @@ import numpy as np
 
 from db import covariances, reads
 from db.evaluations import STORED_NORMS
-from db.location import run_folder
+from db.file import run_folder
 from drf import metrics, uncertainty
 from drf.statistics import Interval, over_seeds, paired_difference
 from rivals.rows import REFERENCES
