@@ -31,7 +31,7 @@ from tabulate import tabulate
 
 from db import entries, reads
 from db.connection import open_reader, open_store
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 from drf.errors import DrfError
 from drf.statistics import over_seeds
 from experiments.evaluate import EvaluationSpec, evaluate_run

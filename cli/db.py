@@ -9,7 +9,7 @@ import typer
 
 from cli.options import Db, Json
 from cli.output import cell, note, print_json, tables
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 from drf.errors import CheckFailed
 
 app = typer.Typer(no_args_is_help=True)
@@ -77,10 +77,33 @@ def backup(
 
 @app.command()
 def migrate(db: Db = DEFAULT_PATH) -> None:
-    """Bring a store of an older drf up to date; a backup before is a good idea."""
+    """Bring a store of an older drf up to date; a backup before is a good idea.
+
+    Computes from the stored predictions what evaluations lack since drf has new scores or
+    normalisers. It may be interrupted, and goes on when it is called again.
+    """
+    from db import backfill
     from db.connection import open_as_it_is, open_store
+    from experiments.progress import bar
 
     con, pending = open_as_it_is(db)
     con.close()
-    open_store(db).close()
-    note(f"{db}: " + (f"applied {', '.join(pending)}" if pending else "nothing to migrate"))
+    store = open_store(db, at_once=0)
+    try:
+        lacking = backfill.lacking(store.conn)
+        if pending or not lacking:
+            note(f"{db}: applied {', '.join(pending)}" if pending else f"{db}: nothing to migrate")
+        seconds = backfill.seconds_for(store, lacking)
+        if left := backfill.lacking(store.conn):
+            note(f"computing new scores takes about {seconds:.0f} s for {len(left)} evaluations")
+        with bar("computing scores") as advance:
+            failed = backfill.complete(store, left, advance)
+        backfill.note_completed(store)
+    finally:
+        store.close()
+    if lacking:
+        note(f"computed the new scores of {len(lacking) - len(failed)} evaluations")
+    if failed:
+        raise CheckFailed(
+            f"the arrays of {len(failed)} evaluations are damaged; `drf db check` shows which"
+        )

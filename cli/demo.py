@@ -10,7 +10,7 @@ import typer
 
 from cli import options
 from cli.output import note
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from experiments.request import Request

@@ -9,7 +9,7 @@ import typer
 
 from cli import options
 from cli.output import cell, print_json, tables
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 
 
 def doctor(

@@ -8,7 +8,7 @@ import typer
 
 from cli import options
 from cli.output import cell, note, print_json, table, tables
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from rich.table import Table

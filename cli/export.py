@@ -11,7 +11,7 @@ import typer
 
 from cli.options import Db
 from cli.output import note
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 from drf.errors import UsageError
 
 if TYPE_CHECKING:

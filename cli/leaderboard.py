@@ -10,7 +10,7 @@ import typer
 
 from cli.options import Db, Json, choices
 from cli.output import cell, note, print_json, tables
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 
 if TYPE_CHECKING:
     import pandas as pd

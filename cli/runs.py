@@ -10,7 +10,7 @@ import typer
 
 from cli.options import Db, Json, Run
 from cli.output import cell, note, print_json, table, tables
-from db.location import DEFAULT_PATH, run_folder
+from db.file import DEFAULT_PATH, run_folder
 from drf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def list_runs(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     lines = [
         (
             *(row["id"][:8], row["name"], row["dataset"], row["seed"], row["status"]),
-            *(cell(100 * row["progress"], 0), _percent(row["best_val_nme"])),
+            *(cell(100 * row["progress"], 0), _percent(row["kept_val_nme"])),
             *(cell(row["faces_per_s"], 0), row["started_at"][:16].replace("T", " ")),
         )
         for row in rows
@@ -82,14 +82,14 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Show the settings in which two runs differ, and their results side by side."""
-    from db import comparison, reads
+    from db import configs, reads
     from db.connection import open_reader
     from db.entries import records
 
     con = open_reader(db)
     run_a, run_b = reads.find_run(con, a), reads.find_run(con, b)
-    settings = comparison.settings(con, run_a, run_b, same=everything)
-    compared = comparison.scores(con, run_a, run_b)
+    settings = configs.differences(con, run_a, run_b, same=everything)
+    compared = configs.results(con, run_a, run_b)
     con.close()
     if as_json:
         print_json(

@@ -8,7 +8,7 @@ import typer
 
 from cli.options import Db, Json
 from cli.output import cell, note, print_json, tables
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -24,7 +24,7 @@ Link = Annotated[
 def add(name: Name, link: Link, db: Db = DEFAULT_PATH) -> None:
     """Save a link under a name: the address of the app with `?view=NAME` opens it."""
     from db.connection import open_reader, open_store
-    from db.views import VIEW_KEY, add_view
+    from db.saved_links import VIEW_KEY, add_view
 
     open_reader(db).close()  # a mistyped --db must not create an empty store
     store = open_store(db)
@@ -42,7 +42,7 @@ def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     from rich.table import Table
 
     from db.connection import open_reader
-    from db.views import views
+    from db.saved_links import views
 
     con = open_reader(db)
     found = views(con)
@@ -63,7 +63,7 @@ def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 def remove(name: Name, db: Db = DEFAULT_PATH) -> None:
     """Delete a named view; a link to it then opens the app with a notice."""
     from db.connection import open_reader, open_store
-    from db.views import remove_view
+    from db.saved_links import remove_view
 
     open_reader(db).close()
     store = open_store(db)

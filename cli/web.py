@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.options import Db
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 
 
 def web(

@@ -1,8 +1,10 @@
 """The store: one SQLite file that holds runs, curves, evaluations, per-image predictions and crops.
 
-`connection` opens it, `runs` and `evaluations` write, `reads` returns DataFrames, `gallery` does
-both for what a run looks like from inside, `entries` turns a leaderboard row into JSON, `status`
+`connection` opens it, `runs` and `evaluations` write, `reads` returns runs and boards as
+DataFrames, `predictions` and `faces` what single faces have, `gallery` what a run looks like from
+inside, `configs` what runs were made with, `entries` turns a leaderboard row into JSON, `status`
 says whether a run still lives, `integrity` checks the whole.
-The schema is in `migrations` and is explained in docs/store.md. Imports no module of `drf` that
-needs torch.
+The schema is in `migrations`, the part of it that follows from the tables of `drf.scores` in
+`score_views`; `backfill` gives older evaluations the scores that are new. docs/store.md explains
+all tables. Imports no module of `drf` that needs torch.
 """

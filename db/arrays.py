@@ -1,32 +1,61 @@
-"""Arrays as BLOBs: little-endian, C order, no header, so that any language reads them."""
+"""Arrays as BLOBs: little-endian, C order, no header, so that any language reads them.
+
+The number of landmarks, K, is that of the row's markup, and follows from the length of the BLOB.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
-from drf.landmarks import N_POINTS
+from drf.markup import MISSING, VISIBLE
 
-POINTS_BYTES = N_POINTS * 2 * 4
-COVARIANCES_BYTES = N_POINTS * 3 * 2
+POINT_BYTES = 2 * 4
+COVARIANCE_BYTES = 3 * 2
+"""Bytes of one landmark: x and y; standard deviations in x and y, and their correlation."""
 
 
-def points_to_blob(points: np.ndarray) -> bytes:
-    """(68, 2) -> 544 bytes of float32, x before y. Raises ValueError for another shape."""
-    if points.shape != (N_POINTS, 2):
-        raise ValueError(f"need ({N_POINTS}, 2) points, got {points.shape}")
-    return points.astype("<f4").tobytes()
+def points_to_blob(points: np.ndarray, n_points: int) -> bytes:
+    """(K, 2) -> 8 K bytes of float32, x before y; every NaN in the same bits, so that equal points
+    are equal BLOBs. Raises ValueError for another shape than n_points, K, asks for."""
+    if points.shape != (n_points, 2):
+        raise ValueError(f"need ({n_points}, 2) points, got {points.shape}")
+    return np.where(np.isnan(points), np.nan, points).astype("<f4").tobytes()
 
 
 def points_from_blob(blob: bytes) -> np.ndarray:
-    """544 bytes -> (68, 2) float32, native byte order and writable."""
-    return points_from_blobs([blob])[0]
+    """8 K bytes -> (K, 2) float32, native byte order and writable."""
+    return np.frombuffer(blob, dtype="<f4").astype(np.float32).reshape(-1, 2)
 
 
-def points_from_blobs(blobs: Iterable[bytes]) -> np.ndarray:
-    """n times 544 bytes -> (n, 68, 2) float32, native byte order and writable."""
-    return np.frombuffer(b"".join(blobs), dtype="<f4").astype(np.float32).reshape(-1, N_POINTS, 2)
+def points_from_blobs(blobs: Sequence[bytes]) -> np.ndarray:
+    """n >= 1 times 8 K bytes -> (n, K, 2) float32, native byte order and writable.
+
+    Raises ValueError for BLOBs that differ in length.
+    """
+    if len(lengths := {len(blob) for blob in blobs}) != 1:
+        raise ValueError(f"need points of one length, got {sorted(lengths)} bytes")
+    joined = np.frombuffer(b"".join(blobs), dtype="<f4").astype(np.float32)
+    return joined.reshape(len(blobs), -1, 2)
+
+
+def visibility_to_blob(visibility: np.ndarray | None, points: np.ndarray) -> bytes | None:
+    """(K,), see `drf.markup`, of (K, 2) points -> K bytes; None where all landmarks are visible.
+
+    Raises ValueError where points and visibility do not say the same of missing landmarks.
+    """
+    there = np.isfinite(points).all(axis=1)
+    if visibility is None:
+        visibility = np.where(there, VISIBLE, MISSING)
+    if not np.array_equal(there, np.asarray(visibility) != MISSING):
+        raise ValueError("missing landmarks must be NaN, and marked as missing")
+    return None if np.all(visibility == VISIBLE) else np.asarray(visibility, np.uint8).tobytes()
+
+
+def visibility_from_blob(blob: bytes | None) -> np.ndarray | None:
+    """K bytes -> (K,) uint8, see `drf.markup`; None where all landmarks are visible."""
+    return None if blob is None else np.frombuffer(blob, np.uint8).copy()
 
 
 def affine_to_blob(matrix: np.ndarray) -> bytes:
@@ -41,18 +70,6 @@ def affine_from_blob(blob: bytes) -> np.ndarray:
     return np.frombuffer(blob, dtype="<f8").astype(np.float64).reshape(2, 3)
 
 
-def pairs_to_blob(pairs: np.ndarray) -> bytes:
-    """(k, 2) -> 8 k bytes of float32, x before y. Raises ValueError for another shape."""
-    if pairs.ndim != 2 or pairs.shape[1] != 2:
-        raise ValueError(f"need (k, 2) pairs, got {pairs.shape}")
-    return pairs.astype("<f4").tobytes()
-
-
-def pairs_from_blob(blob: bytes) -> np.ndarray:
-    """8 k bytes -> (k, 2) float32."""
-    return np.frombuffer(blob, dtype="<f4").astype(np.float32).reshape(-1, 2)
-
-
 def map_to_blob(cells: np.ndarray) -> bytes:
     """(H, W), none below 0 -> 2 H W bytes of float16, relative to the largest cell: three digits
     are plenty for a picture, and small probabilities stay normal numbers."""
@@ -64,13 +81,13 @@ def map_from_blob(blob: bytes, height: int, width: int) -> np.ndarray:
     return np.frombuffer(blob, dtype="<f2").astype(np.float32).reshape(height, width)
 
 
-def covariances_to_blob(covariances: np.ndarray) -> bytes:
-    """(68, 2, 2) -> 408 bytes of float16: sd of x, sd of y, correlation of each landmark.
+def covariances_to_blob(covariances: np.ndarray, n_points: int) -> bytes:
+    """(K, 2, 2) -> 6 K bytes of float16: sd of x, sd of y, correlation of each landmark.
 
     Squared picture px; NaN stays NaN. Raises ValueError for another shape.
     """
-    if covariances.shape != (N_POINTS, 2, 2):
-        raise ValueError(f"need ({N_POINTS}, 2, 2) covariances, got {covariances.shape}")
+    if covariances.shape != (n_points, 2, 2):
+        raise ValueError(f"need ({n_points}, 2, 2) covariances, got {covariances.shape}")
     covariances = covariances.astype(np.float64)
     sds = np.sqrt(np.maximum(np.diagonal(covariances, axis1=1, axis2=2), 0.0))
     products = sds.prod(axis=1)
@@ -80,9 +97,9 @@ def covariances_to_blob(covariances: np.ndarray) -> bytes:
     return np.column_stack([sds, correlation.clip(-1, 1)]).astype("<f2").tobytes()
 
 
-def covariances_from_blobs(blobs: Iterable[bytes]) -> np.ndarray:
-    """n times 408 bytes -> (n, 68, 2, 2) float32, squared picture px."""
+def covariances_from_blobs(blobs: Sequence[bytes]) -> np.ndarray:
+    """n >= 1 times 6 K bytes -> (n, K, 2, 2) float32, squared picture px."""
     stored = np.frombuffer(b"".join(blobs), dtype="<f2").astype(np.float32)
-    x, y, correlation = np.moveaxis(stored.reshape(-1, N_POINTS, 3), -1, 0)
+    x, y, correlation = np.moveaxis(stored.reshape(len(blobs), -1, 3), -1, 0)
     xy = correlation * x * y
-    return np.stack([x * x, xy, xy, y * y], axis=-1).reshape(-1, N_POINTS, 2, 2)
+    return np.stack([x * x, xy, xy, y * y], axis=-1).reshape(len(blobs), -1, 2, 2)

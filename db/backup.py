@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from db.sqlite_errors import as_drf_error
-from drf.errors import UsageError
+from drf.files import replacing_file
 
 
 def back_up(con: sqlite3.Connection, target: Path) -> None:
@@ -16,27 +16,11 @@ def back_up(con: sqlite3.Connection, target: Path) -> None:
     name only when it is complete. Raises UsageError if there is a file of that name or no folder,
     StoreError or DrfError where it cannot be written or the disk is full.
     """
-    refuse_existing(target)
-    unfinished = target.with_name(target.name + ".part")
-    unfinished.unlink(missing_ok=True)
     try:
-        con.execute("VACUUM INTO ?", [str(unfinished)])
-        refuse_existing(target)
-        unfinished.rename(target)
+        with replacing_file(target, overwrite=False) as unfinished:
+            con.execute("VACUUM INTO ?", [str(unfinished)])
     except sqlite3.Error as error:
         explained = as_drf_error(error, str(target))
         if explained is None:
             raise
         raise explained from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def refuse_existing(target: Path) -> None:
-    """Raise UsageError if there is a file of that name, or no folder for it."""
-    if target.exists():
-        raise UsageError(
-            f"{target} exists; exports and backups overwrite nothing, give another name"
-        )
-    if not target.parent.is_dir():
-        raise UsageError(f"the folder {target.parent} does not exist; make it first")

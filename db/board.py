@@ -8,20 +8,21 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from db.reads import SCORES
+from db.reads import ranked_by
+from drf import scores
 
 SD = "_sd"
-_MEANS = (*SCORES, "wall_s", "ms_per_face")
+_COSTS = ("wall_s", "ms_per_face")
 _SHARED = (
     *("family", "preset", "track", "precision", "params", "macs", "n", "manifest_digest"),
-    *("dataset", "subset", "points", "box", "flip_test", "method"),
+    *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method"),
 )
 
 
 def by_run(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     """Return one row an entry (see `by_method`), whose id is the run's.
 
-    entries: one board, columns of `reads.leaderboard`; methods: `db.methods.method_of_runs`.
+    entries: one board, columns of `reads.leaderboard`; methods: `db.method_ids.method_of_runs`.
     """
     return _rows(entries, methods, ["run", "flip_test"], "run")
 
@@ -32,10 +33,11 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     Evaluations with and without flip test, or of other faces, stay apart: their mean is of nothing.
 
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
-    SCORES (percent, means over runs) and SCORE_sd (sample standard deviation; NaN for one run),
-    wall_s and ms_per_face (means), family, preset, track, precision, params, macs, n,
-    manifest_digest, BOARD, flip_test, method; and tuples in the order of the evaluations: runs,
-    evaluations, names, seeds, statuses, checkpoints; created_at of the newest. By ocular NME.
+    scores.COLUMNS (percent, means over runs) and COLUMN_sd (sample standard deviation; NaN for one
+    run), wall_s and ms_per_face (means), family, preset, track, precision, params, macs, n,
+    manifest_digest, BOARD, markup, flip_test, method; and tuples in the order of the evaluations:
+    runs, evaluations, names, seeds, statuses, checkpoints; created_at of the newest. Best first,
+    see `reads.ranked_by`.
     """
     return _rows(entries, methods, ["method", "flip_test", "manifest_digest"], "method")
 
@@ -63,8 +65,8 @@ def _rows(
     method = [known.get(run, run[:12]) for run in entries["run"]]
     entries = entries.assign(method=pd.Series(method, entries.index, dtype="str"))
     groups = entries.groupby(keys, sort=False, dropna=False)
-    rows = groups[[*_MEANS]].mean()
-    rows = rows.join(groups[[*SCORES]].std(ddof=1).add_suffix(SD)).reset_index(drop=True)
+    rows = groups[[*scores.COLUMNS, *_COSTS]].mean()
+    rows = rows.join(groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD)).reset_index(drop=True)
     first = entries[groups.cumcount() == 0].reset_index(drop=True)
     rows[[*_SHARED]] = first[[*_SHARED]]
     rows["id"] = first[identity]
@@ -75,7 +77,7 @@ def _rows(
     for column, title in _TUPLES.items():
         rows[title] = _tuples(entries[column].tolist(), number, len(rows))
     rows["name"] = [name_of(*both) for both in zip(rows["names"], rows["seeds"], strict=True)]
-    return rows.sort_values(["ocular_nme", "id"], ignore_index=True)
+    return rows.sort_values([ranked_by(rows), "id"], ignore_index=True)
 
 
 _TUPLES = {

@@ -11,10 +11,11 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from db import reads
-from db.backup import refuse_existing
-from db.connection import locked, open_store
+from db.connection import open_store
 from db.sqlite_errors import as_drf_error
+from db.transactions import locked
 from drf.errors import NotFoundError
+from drf.files import replacing_file
 
 _RUNS = "(SELECT value FROM json_each(:runs))"
 _EVALUATIONS = f"""(
@@ -24,19 +25,22 @@ _OF_RUNS = f"WHERE run IN {_RUNS}"
 _OF_EVALUATIONS = f"WHERE evaluation IN {_EVALUATIONS}"
 _SHOWN = " UNION ".join(
     (
-        f"SELECT face FROM image_errors {_OF_EVALUATIONS}",
+        f"SELECT face FROM predictions {_OF_EVALUATIONS}",
         f"SELECT face FROM epoch_predictions {_OF_RUNS}",
         f"SELECT face FROM leaf_faces {_OF_RUNS}",
     )
 )
 CHOSEN = {
+    "markups": "",
     "runs": f"WHERE id IN {_RUNS}",
     "run_config": _OF_RUNS,
     "epochs": _OF_RUNS,
     "faces": f"WHERE id IN ({_SHOWN})",
+    "old_method_ids": _OF_RUNS,
+    "face_sets": f"WHERE id IN (SELECT face_set FROM evaluations WHERE id IN {_EVALUATIONS})",
     "evaluations": f"WHERE id IN {_EVALUATIONS}",
     "scores": _OF_EVALUATIONS,
-    "image_errors": _OF_EVALUATIONS,
+    "predictions": _OF_EVALUATIONS,
     "error_vectors": _OF_EVALUATIONS,
     "epoch_predictions": _OF_RUNS,
     "leaf_galleries": _OF_RUNS,
@@ -105,18 +109,11 @@ def write_bundle(
     is complete, and has no write-ahead log, so it can be read from any disk. Raises UsageError if
     there is a file of that name or no folder, StoreError or DrfError where it cannot be written.
     """
-    refuse_existing(target)
-    unfinished = target.with_name(target.name + ".part")
-    unfinished.unlink(missing_ok=True)
     try:
-        _fill(con, unfinished, selection, images)
-        refuse_existing(target)
-        unfinished.rename(target)
+        with replacing_file(target, overwrite=False) as unfinished:
+            _fill(con, unfinished, selection, images)
     except sqlite3.Error as error:
         raise as_drf_error(error, str(target)) or error from error
-    finally:
-        for part in ("", "-wal", "-shm"):
-            unfinished.with_name(unfinished.name + part).unlink(missing_ok=True)
 
 
 def _fill(con: sqlite3.Connection, path: Path, selection: Selection, images: bool) -> None:
@@ -125,7 +122,8 @@ def _fill(con: sqlite3.Connection, path: Path, selection: Selection, images: boo
     con.execute("BEGIN")  # all tables as of one moment, while others write
     try:
         with locked(db):
-            db.execute("DELETE FROM meta")
+            for table in ("meta", "markups"):  # what a new store has
+                db.execute(f"DELETE FROM {table}")
             _copy(con, db, "meta", "", {}, ())
             for table, which in CHOSEN.items():
                 without = _PICTURES if table == "faces" and not images else ()

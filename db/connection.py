@@ -14,20 +14,25 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from db.location import DEFAULT_PATH as DEFAULT_PATH
+from db.backfill import AT_ONCE, complete, lacking, note_completed
 from db.migrations import APPLICATION_ID, migrations
 from db.network import network_type
+from db.score_views import refresh_views
 from db.sqlite_errors import as_drf_error
+from db.transactions import locked
 from drf.errors import NotFoundError, StoreError
 
 BUSY_TIMEOUT_S = 30.0
 
 
-def open_store(path: Path) -> Database:
+def open_store(path: Path, *, at_once: int = AT_ONCE) -> Database:
     """Open a store for writing; create it and its folder, or bring an older one up to date.
 
     The connection is in WAL mode (readers never wait for the writer), waits 30 s for another
     writer, and enforces foreign keys. It begins no transaction by itself: write in `writing`.
+
+    at_once: where at most so many evaluations lack a score, because the store is older than the
+    score, they get it here; of more, `drf db migrate` says how long it takes, and does it.
 
     Raises StoreError (a directory, not a database, not a store, from a newer drf, not writable, on
     a network file system) and DrfError (disk full, locked).
@@ -42,8 +47,9 @@ def open_store(path: Path) -> Database:
             db = Database(connection)
             _judge(db, path)
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA foreign_keys = ON")
             _migrate(db)
+            db.execute("PRAGMA foreign_keys = ON")  # not before: steps make tables anew
+            _complete(db, at_once)
         except BaseException:
             connection.close()
             raise
@@ -94,34 +100,6 @@ def open_as_it_is(path: Path) -> tuple[sqlite3.Connection, list[str]]:
             return _connect_to_read(path, "&immutable=1")
 
 
-@contextmanager
-def writing(db: Database) -> Iterator[Database]:
-    """Run a block as one transaction that either is in the store as a whole or not at all.
-
-    Also counts `meta.revision` up, so that a page can tell whether what it has cached is current
-    (in WAL mode the file's modification time does not tell).
-    """
-    with locked(db):
-        yield db
-        db.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
-
-
-@contextmanager
-def locked(db: Database) -> Iterator[None]:
-    """Run a block as one transaction, for what no page keeps in its cache; else use `writing`.
-
-    The write lock is held from the first statement on: one taken later could fail half-way.
-    """
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.conn.in_transaction:  # a full disk has rolled back already
-            db.execute("ROLLBACK")
-        raise
-
-
 def in_wal_mode(path: Path) -> bool:
     """Whether the header of a database file asks for a write-ahead log (bytes 18 and 19 are 2)."""
     with path.open("rb") as file:
@@ -154,8 +132,17 @@ def _migrate(db: Database) -> None:
         # Looked up again under the lock: another process may have migrated in the meantime.
         if migrations.pending(db):
             migrations.apply(db)
+        refresh_views(db)
         # SQLite grants the lock on a read-only file and fails at the first write: better now.
         db.execute("UPDATE meta SET value = value")
+
+
+def _complete(db: Database, at_once: int) -> None:
+    """Compute scores that evaluations lack, if they are at most so many."""
+    found = lacking(db.conn)
+    if len(found) <= at_once:
+        complete(db, found)
+        note_completed(db)
 
 
 def _connect_to_read(path: Path, more: str = "") -> tuple[sqlite3.Connection, list[str]]:

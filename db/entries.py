@@ -7,24 +7,29 @@ from typing import Any
 
 import pandas as pd
 
+from drf import scores
+
 _IDENTITY = ("run", "name", "family", "preset", "track", "seed", "status")
-_BOARD = ("dataset", "subset", "points", "n", "box", "flip_test")
+_BOARD = ("dataset", "subset", "markup", "landmarks", "n", "box", "flip_test")
 _COST = ("params", "macs", "ms_per_face")
+_BESIDE = ("ocular", "pupil")
 _TRACE = ("evaluation", "checkpoint", "manifest_digest", "created_at")
-_NORMS = ("ocular", "pupil")
-_SCORES = ("nme", "fr8", "auc8", "fr10", "auc10")
 
 
 def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
     """Turn a row of `reads.leaderboard` into plain Python values; scores in percent.
 
-    {"run", "name", "family", ..., "params", "macs", "ocular": {"nme", "fr8", "auc8", "fr10",
-    "auc10"}, "pupil": {...}}; what is not known is None.
+    {"run", "name", "family", ..., "params", "macs", "scores": {"ocular": {"nme", "median", ...},
+    "pupil": {...}, "box": {...}}}, see `drf.scores`; what is not known is None. "ocular" and
+    "pupil" are there once more beside "scores", where version 0.1.0 had them; "box" beside it is
+    the box protocol.
     """
     plain = {key: _plain(row[key]) for key in (*_IDENTITY, *_BOARD, *_COST, *_TRACE)}
-    return plain | {
-        norm: {score: _plain(row[f"{norm}_{score}"]) for score in _SCORES} for norm in _NORMS
+    found = {
+        norm: {key: _plain(row[scores.column(norm, key)]) for key in scores.SCORE_KEYS}
+        for norm in scores.NORMALISER_KEYS
     }
+    return plain | {"scores": found} | {norm: found[norm] for norm in _BESIDE if norm in found}
 
 
 def records(frame: pd.DataFrame) -> list[dict[Hashable, Any]]:

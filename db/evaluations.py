@@ -1,4 +1,4 @@
-"""Writes evaluations: both normalisations, every threshold, every image, in one transaction."""
+"""Writes evaluations: every score under every normaliser, every image, in one transaction."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
-from typing import Literal, get_args
 
 import numpy as np
 from sqlite_utils import Database
 
-from db import clock, reads
+from db import file, reads
 from db.arrays import covariances_to_blob, points_to_blob
-from db.connection import writing
-from db.error_vectors import store_error_vectors
-from db.faces import store_faces
-from drf import metrics
+from db.backfill import note_what_writes
+from db.faces import Face, store_faces
+from db.markups import store_markup
+from db.predictions import store_errors, store_face_set, store_scores
+from db.transactions import writing
+from drf import scores
 from drf.pictures import FaceCrop
 from drf.results import Evaluation
-
-StoredNorm = Literal["ocular", "pupil"]
-STORED_NORMS: tuple[StoredNorm, ...] = get_args(StoredNorm)
 
 
 def record_evaluation(
@@ -40,25 +38,23 @@ def record_evaluation(
     recompute every number from the file alone.
 
     Raises ValueError for arrays that do not fit together, and for a crop of a face that is not
-    among the evaluated ones.
+    among the evaluated ones; UsageError as `markups.store_markup`.
     """
     stored = _as_stored(evaluation)
-    errors = {norm: stored.errors(norm) for norm in STORED_NORMS}
+    errors = {norm: stored.errors(norm) for norm in scores.NORMALISER_KEYS}
     crop_of = {crop.name: crop for crop in crops}
     if unknown := crop_of.keys() - set(stored.names):
         raise ValueError(f"crops of faces that were not evaluated: {', '.join(sorted(unknown))}")
     with writing(db):
-        identity = _insert_evaluation(db, run, stored, checkpoint)
-        db.conn.executemany(
-            "INSERT INTO scores (evaluation, norm, metric, threshold, value)"
-            " VALUES (?, ?, ?, ?, ?)",
-            [
-                (identity, norm, metric, threshold, value)
-                for norm in STORED_NORMS
-                for (metric, threshold), value in metrics.summary(errors[norm]).items()
-            ],
-        )
-        _insert_images(db, identity, stored, errors, crop_of)
+        store_markup(db, stored.markup)
+        faces = _store_faces(db, stored, crop_of)
+        identity = _insert_evaluation(db, run, stored, checkpoint, faces)
+        _insert_predictions(db, identity, faces, stored)
+        order = np.argsort(faces)
+        ordered = {norm: of[order] for norm, of in errors.items()}
+        store_errors(db.conn, identity, ordered)
+        store_scores(db.conn, identity, errors)
+        note_what_writes(db)
     return identity
 
 
@@ -66,8 +62,9 @@ def _as_stored(evaluation: Evaluation) -> Evaluation:
     n = len(evaluation.names)
     if len(set(evaluation.names)) != n:
         raise ValueError("a face was evaluated twice")
-    if len(evaluation.ground_truth) != n:
-        raise ValueError(f"{n} names but {len(evaluation.ground_truth)} faces")
+    for array in (evaluation.ground_truth, evaluation.visibility, evaluation.covariances):
+        if array is not None and len(array) != n:
+            raise ValueError(f"{n} names but {len(array)} faces")
     return replace(
         evaluation,
         ground_truth=np.asarray(evaluation.ground_truth, dtype=np.float32),
@@ -75,55 +72,62 @@ def _as_stored(evaluation: Evaluation) -> Evaluation:
     )
 
 
+def _store_faces(
+    db: Database, evaluation: Evaluation, crop_of: Mapping[str, FaceCrop]
+) -> list[int]:
+    """Insert what is new of the faces; return the ids of all."""
+    hidden = evaluation.visibility
+    faces = [
+        Face(name, evaluation.markup, points, visibility)
+        for name, points, visibility in zip(
+            evaluation.names,
+            evaluation.ground_truth,
+            repeat(None, len(evaluation.names)) if hidden is None else hidden,
+            strict=True,
+        )
+    ]
+    crops = [crop_of.get(name) for name in evaluation.names]
+    return store_faces(db, evaluation.dataset, faces, crops)
+
+
 def _insert_evaluation(
-    db: Database, run: str, evaluation: Evaluation, checkpoint: str | None
+    db: Database, run: str, evaluation: Evaluation, checkpoint: str | None, faces: Sequence[int]
 ) -> int:
     manifest = evaluation.manifest
     row = {
         "run": run,
         "dataset": evaluation.dataset,
         "subset": evaluation.subset,
-        "points": evaluation.points,
-        "n": len(evaluation.names),
+        "landmarks": evaluation.landmarks,
+        "markup": evaluation.markup.name,
+        "n": len(faces),
         "box": evaluation.box,
         "flip_test": int(evaluation.flip_test),
         "manifest": json.dumps(manifest, allow_nan=False, ensure_ascii=False),
         "manifest_digest": manifest.get("digest"),
         "ms_per_face": evaluation.ms_per_face,
         "checkpoint": checkpoint,
-        "created_at": clock.now(),
+        "created_at": file.now(),
         "revision": reads.revision(db.conn) + 1,  # the one that this transaction makes
+        "face_set": store_face_set(db.conn, faces),
     }
     return int(str(db.table("evaluations").insert(row).last_pk))
 
 
-def _insert_images(
-    db: Database,
-    identity: int,
-    evaluation: Evaluation,
-    errors: Mapping[StoredNorm, np.ndarray],
-    crop_of: Mapping[str, FaceCrop],
+def _insert_predictions(
+    db: Database, identity: int, faces: Sequence[int], evaluation: Evaluation
 ) -> None:
-    """Insert one row per face, and what is new of the faces themselves."""
-    faces = store_faces(
-        db,
-        evaluation.dataset,
-        evaluation.names,
-        evaluation.ground_truth,
-        [crop_of.get(name) for name in evaluation.names],
-    )
-    spreads = evaluation.covariances
-    results = zip(
-        faces,
-        errors["ocular"].tolist(),
-        errors["pupil"].tolist(),
-        map(points_to_blob, evaluation.predictions),
-        repeat(None, len(faces)) if spreads is None else map(covariances_to_blob, spreads),
-        strict=True,
-    )
+    k, covariances = evaluation.markup.n_points, evaluation.covariances
+    rows = [
+        (
+            identity,
+            face,
+            points_to_blob(evaluation.predictions[i], k),
+            None if covariances is None else covariances_to_blob(covariances[i], k),
+        )
+        for i, face in enumerate(faces)
+    ]
     db.conn.executemany(
-        "INSERT INTO image_errors (evaluation, face, ocular, pupil, prediction, covariance)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        [(identity, *result) for result in results],
+        "INSERT INTO predictions (evaluation, face, prediction, covariance) VALUES (?, ?, ?, ?)",
+        rows,
     )
-    store_error_vectors(db.conn, identity, faces, errors["ocular"], errors["pupil"])

@@ -2,45 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from sqlite_utils import Database
 
-from db.arrays import affine_to_blob, points_to_blob
+from db.arrays import (
+    affine_from_blob,
+    affine_to_blob,
+    points_from_blob,
+    points_to_blob,
+    visibility_from_blob,
+    visibility_to_blob,
+)
+from db.markups import markup
+from drf.markup import Markup
 from drf.pictures import FaceCrop
 
-_SHOWN_IN = ("image_errors", "epoch_predictions", "leaf_faces")
+_SHOWN_IN = ("predictions", "epoch_predictions", "leaf_faces")
+
+
+@dataclass(frozen=True)
+class Face:
+    """The ground truth of a face.
+
+    points      (K, 2) float32, 0-based picture px; NaN where a landmark is missing
+    visibility  (K,) uint8, see `drf.markup`; None where all landmarks are visible
+    """
+
+    name: str
+    markup: Markup
+    points: np.ndarray
+    visibility: np.ndarray | None = None
 
 
 def store_faces(
-    db: Database,
-    dataset: str,
-    names: Sequence[str],
-    points: Iterable[np.ndarray],
-    crops: Sequence[FaceCrop | None],
+    db: Database, dataset: str, faces: Sequence[Face], crops: Sequence[FaceCrop | None]
 ) -> list[int]:
     """Insert the faces that are new and the crops that were missing; return the ids of all.
 
-    points: ground truth of each, (68, 2) picture px. Call inside `connection.writing`.
+    A face is identified by dataset, name *and* ground truth: two copies of a dataset (originals and
+    rescaled ones) share names but not coordinates, and a prediction only means something in the
+    coordinates of its own ground truth. Call inside `transactions.writing`. Raises ValueError for
+    points that are not of their markup, or do not fit their visibility.
     """
-    keys = [(dataset, name, points_to_blob(p)) for name, p in zip(names, points, strict=True)]
+    keys = [(dataset, *_key(face)) for face in faces]
     db.conn.executemany(
-        "INSERT INTO faces (dataset, name, points, crop, to_picture) VALUES (?, ?, ?, ?, ?)"
+        "INSERT INTO faces (dataset, name, markup, points, visibility, crop, to_picture)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET crop = excluded.crop, to_picture = excluded.to_picture"
         " WHERE crop IS NULL",
         [(*key, *_picture(crop)) for key, crop in zip(keys, crops, strict=True)],
     )
-    found = "SELECT id FROM faces WHERE dataset = ? AND name = ? AND points = ?"
+    found = (
+        "SELECT id FROM faces WHERE dataset = ? AND name = ? AND markup = ? AND points = ?"
+        " AND ifnull(visibility, x'') = ifnull(?, x'')"
+    )
     return [int(db.execute(found, key).fetchone()[0]) for key in keys]
 
 
-def drop_unshown(db: Database) -> None:
-    """Delete the faces that nothing shows any more. Call inside `connection.writing`."""
+def delete_orphan_faces(db: Database) -> None:
+    """Delete the faces that nothing shows any more. Call inside `transactions.writing`."""
     unshown = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {table} WHERE face = faces.id)" for table in _SHOWN_IN
     )
     db.execute(f"DELETE FROM faces WHERE {unshown}")
+    db.execute("DELETE FROM face_sets WHERE id NOT IN (SELECT face_set FROM evaluations)")
+
+
+def read_face(con: sqlite3.Connection, identity: int) -> Face:
+    """Return a face that is there by its id."""
+    name, of, points, visibility = con.execute(
+        "SELECT name, markup, points, visibility FROM faces WHERE id = ?", [identity]
+    ).fetchone()
+    return Face(name, markup(con, of), points_from_blob(points), visibility_from_blob(visibility))
+
+
+def crop(con: sqlite3.Connection, face: int) -> tuple[bytes, np.ndarray] | None:
+    """Return the JPEG of a face and its (2, 3) float64 map from crop px to picture px, or None."""
+    row = con.execute(
+        "SELECT crop, to_picture FROM faces WHERE id = ? AND crop IS NOT NULL", [face]
+    ).fetchone()
+    return (row[0], affine_from_blob(row[1])) if row else None
+
+
+def _key(face: Face) -> tuple[str, str, bytes, bytes | None]:
+    points = points_to_blob(face.points, face.markup.n_points)
+    return face.name, face.markup.name, points, visibility_to_blob(face.visibility, face.points)
 
 
 def _picture(crop: FaceCrop | None) -> tuple[bytes | None, bytes | None]:

@@ -14,14 +14,15 @@ from sqlite_utils import Database
 from db.arrays import (
     map_from_blob,
     map_to_blob,
-    pairs_from_blob,
-    pairs_to_blob,
     points_from_blob,
     points_to_blob,
+    visibility_from_blob,
 )
-from db.connection import writing
-from db.faces import drop_unshown, store_faces
+from db.faces import Face, delete_orphan_faces, store_faces
+from db.markups import markup
 from db.runs import require_run
+from db.transactions import writing
+from drf.markup import Markup
 from drf.pictures import FaceCrop, LeafGallery, LeafPicture
 
 KEPT_EPOCHS = 40
@@ -31,18 +32,18 @@ KEPT_EPOCHS = 40
 def record_predictions(
     db: Database, run: str, epoch: int, faces: Sequence[FaceCrop], predictions: np.ndarray
 ) -> None:
-    """Record what a run predicted for a few validation faces, (m, 68, 2) picture px, NaN where it
+    """Record what a run predicted for a few validation faces, (m, K, 2) picture px, NaN where it
     does not know a landmark; replaces the same epoch's.
 
     Of a long run every 2nd, 4th, 8th ... epoch is kept, and always the last. Raises NotFoundError
     if the run was deleted.
     """
     with writing(db):
-        ids = _store(db, run, faces)
+        of, ids = _store(db, run, faces)
         db.conn.executemany(
             "INSERT OR REPLACE INTO epoch_predictions VALUES (?, ?, ?, ?)",
             [
-                (run, epoch, face, points_to_blob(p))
+                (run, epoch, face, points_to_blob(p, of.n_points))
                 for face, p in zip(ids, predictions, strict=True)
             ],
         )
@@ -67,9 +68,10 @@ def record_leaves(db: Database, run: str, gallery: LeafGallery) -> None:
     """
     with writing(db):
         order = sorted(gallery.faces)
-        ids = dict(zip(order, _store(db, run, [gallery.faces[i] for i in order]), strict=True))
+        of, stored = _store(db, run, [gallery.faces[i] for i in order])
+        ids = dict(zip(order, stored, strict=True))
         db.execute("DELETE FROM leaf_galleries WHERE run = ?", [run])
-        row = {"run": run, "mean_shape": points_to_blob(gallery.mean_shape)}
+        row = {"run": run, "mean_shape": points_to_blob(gallery.mean_shape, of.n_points)}
         db.table("leaf_galleries").insert(row)
         for number, leaf in enumerate(gallery.leaves):
             db.table("leaves").insert({"run": run, "number": number} | _leaf_row(leaf))
@@ -80,7 +82,7 @@ def record_leaves(db: Database, run: str, gallery: LeafGallery) -> None:
                     for face, weight in zip(leaf.faces, leaf.weights, strict=True)
                 ],
             )
-        drop_unshown(db)
+        delete_orphan_faces(db)
 
 
 def epochs(con: sqlite3.Connection, run: str) -> list[int]:
@@ -91,29 +93,45 @@ def epochs(con: sqlite3.Connection, run: str) -> list[int]:
 
 @dataclass(frozen=True)
 class Watched:
-    """A face as a run saw it in one epoch. face: its id; points are (68, 2) float32 picture px."""
+    """A face as a run saw it in one epoch.
+
+    face          its id
+    ground_truth  (K, 2) float32 picture px; NaN where a landmark is missing
+    prediction    (K, 2) float32 picture px; NaN at landmarks that the model does not know
+    visibility    (K,) uint8, see `drf.markup`; None where all landmarks are visible
+    """
 
     face: int
     name: str
+    markup: Markup
     ground_truth: np.ndarray
     prediction: np.ndarray
+    visibility: np.ndarray | None
 
 
 def predictions(con: sqlite3.Connection, run: str, epoch: int) -> list[Watched]:
     """Return the faces that are watched, in the order of their ids, as predicted in an epoch."""
     rows = con.execute(
-        "SELECT face, name, points, prediction FROM epoch_predictions JOIN faces ON id = face"
+        "SELECT face, name, markup, points, prediction, visibility"
+        " FROM epoch_predictions JOIN faces ON id = face"
         " WHERE run = ? AND epoch = ? ORDER BY face",
         [run, epoch],
     )
     return [
-        Watched(face, name, points_from_blob(truth), points_from_blob(predicted))
-        for face, name, truth, predicted in rows
+        Watched(
+            face,
+            name,
+            markup(con, of),
+            points_from_blob(truth),
+            points_from_blob(predicted),
+            visibility_from_blob(visibility),
+        )
+        for face, name, of, truth, predicted, visibility in rows.fetchall()
     ]
 
 
 def leaves(con: sqlite3.Connection, run: str) -> tuple[list[LeafPicture], np.ndarray | None]:
-    """Return the leaves of a run and the mean shape, (68, 2) float32 unit box; [] and None if it
+    """Return the leaves of a run and the mean shape, (K, 2) float32 unit box; [] and None if it
     has none. Their `faces` are ids of faces in the store, their distributions have 1 as maximum.
     """
     attracted: dict[int, list[tuple[int, float]]] = {}
@@ -123,7 +141,7 @@ def leaves(con: sqlite3.Connection, run: str) -> tuple[list[LeafPicture], np.nda
     ):
         attracted.setdefault(number, []).append((face, weight))
     rows = con.execute(
-        "SELECT number, tree, leaf, title, share, landmarks, points, spread, height, width,"
+        "SELECT number, tree, leaf, title, share, landmarks, points, std, height, width,"
         " distribution, extent FROM leaves WHERE run = ? ORDER BY number",
         [run],
     )
@@ -132,16 +150,12 @@ def leaves(con: sqlite3.Connection, run: str) -> tuple[list[LeafPicture], np.nda
     return pictures, points_from_blob(mean[0]) if mean else None
 
 
-def face(con: sqlite3.Connection, identity: int) -> tuple[str, np.ndarray]:
-    """Return name and ground truth, (68, 2) float32 picture px, of a face that is there."""
-    name, points = con.execute("SELECT name, points FROM faces WHERE id = ?", [identity]).fetchone()
-    return name, points_from_blob(points)
-
-
-def _store(db: Database, run: str, faces: Sequence[FaceCrop]) -> list[int]:
-    dataset = require_run(db, run)["dataset"]
-    points = [face.points for face in faces]
-    return store_faces(db, dataset, [face.name for face in faces], points, faces)
+def _store(db: Database, run: str, crops: Sequence[FaceCrop]) -> tuple[Markup, list[int]]:
+    """Insert what is new of the faces; return the run's markup, and the ids of all."""
+    row = require_run(db, run)
+    of = markup(db.conn, row["markup"])
+    faces = [Face(crop.name, of, crop.points, crop.visibility) for crop in crops]
+    return of, store_faces(db, row["dataset"], faces, crops)
 
 
 def _leaf_row(leaf: LeafPicture) -> dict[str, Any]:
@@ -152,8 +166,8 @@ def _leaf_row(leaf: LeafPicture) -> dict[str, Any]:
         "title": leaf.title,
         "share": min(float(leaf.share), 1.0),  # a sum of float32 may end a digit above
         "landmarks": json.dumps([int(k) for k in leaf.landmarks]),
-        "points": pairs_to_blob(leaf.points),
-        "spread": pairs_to_blob(leaf.spread),
+        "points": points_to_blob(leaf.points, len(leaf.points)),
+        "std": points_to_blob(leaf.std, len(leaf.points)),
         "height": None if held is None else held.shape[0],
         "width": None if held is None else held.shape[1],
         "distribution": None if held is None else map_to_blob(held),
@@ -162,15 +176,15 @@ def _leaf_row(leaf: LeafPicture) -> dict[str, Any]:
 
 
 def _leaf(row: tuple[Any, ...], attracted: Sequence[tuple[int, float]]) -> LeafPicture:
-    tree, leaf, title, share, landmarks, points, spread, height, width, cells, extent = row
+    tree, leaf, title, share, landmarks, points, std, height, width, cells, extent = row
     return LeafPicture(
         tree=tree,
         leaf=leaf,
         title=title,
         share=share,
         landmarks=tuple(json.loads(landmarks)),
-        points=pairs_from_blob(points),
-        spread=pairs_from_blob(spread),
+        points=points_from_blob(points),
+        std=points_from_blob(std),
         faces=tuple(face for face, _ in attracted),
         weights=tuple(weight for _, weight in attracted),
         distribution=None if cells is None else map_from_blob(cells, height, width),

@@ -8,21 +8,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from db.arrays import COVARIANCES_BYTES, POINTS_BYTES, points_from_blobs
-from db.error_vectors import ErrorVectors, read_error_vectors
-from db.evaluations import STORED_NORMS, StoredNorm
-from drf import landmarks, metrics
+from db.arrays import COVARIANCE_BYTES, POINT_BYTES, points_from_blobs
+from db.markups import markup
+from db.predictions import error_vectors, face_ids
+from drf import scores
 
-_BLOBS = (  # table, what names a row, column, its size in bytes
-    ("faces", "id", "points", POINTS_BYTES),
-    ("image_errors", "evaluation || '/' || face", "prediction", POINTS_BYTES),
-    ("image_errors", "evaluation || '/' || face", "covariance", COVARIANCES_BYTES),
-    ("epoch_predictions", "run || '/' || epoch", "prediction", POINTS_BYTES),
-    ("leaf_galleries", "run", "mean_shape", POINTS_BYTES),
-    ("leaves", "run || '/' || number", "points", "8 * max(json_array_length(landmarks), 1)"),
-    ("leaves", "run || '/' || number", "spread", "length(points)"),
-    ("leaves", "run || '/' || number", "distribution", "2 * height * width"),
-)
+_POINTS = f"{POINT_BYTES} * json_array_length(definition, '$.flip')"
+_BLOBS = (  # table, how its rows come by their markup, what names a row, column, its size in bytes
+    ("faces", "", "id", "points", _POINTS),
+    ("faces", "", "id", "visibility", "json_array_length(definition, '$.flip')"),
+    ("predictions", "evaluations ON id = evaluation", "evaluation || '/' || face", "prediction",
+     _POINTS),
+    ("predictions", "evaluations ON id = evaluation", "evaluation || '/' || face", "covariance",
+     f"{COVARIANCE_BYTES} * json_array_length(definition, '$.flip')"),
+    ("epoch_predictions", "runs ON id = run", "run || '/' || epoch_predictions.epoch", "prediction",
+     _POINTS),
+    ("leaf_galleries", "runs ON id = run", "run", "mean_shape", _POINTS),
+    ("leaves", "runs ON id = run", "run || '/' || number", "points",
+     f"{POINT_BYTES} * max(json_array_length(leaves.landmarks), 1)"),
+    ("leaves", "runs ON id = run", "run || '/' || number", "std", "length(points)"),
+    ("leaves", "runs ON id = run", "run || '/' || number", "distribution", "2 * height * width"),
+)  # fmt: skip
 _TOLERANCE = 1e-9  # a fraction; sums in another order differ by far less, real damage by far more
 
 
@@ -36,13 +42,17 @@ class Fault:
 
 
 def faults(con: sqlite3.Connection) -> list[Fault]:
-    """Return everything that is wrong with an open store; none if it is sound."""
+    """Return everything that is wrong with an open store; none if it is sound.
+
+    Scores and normalisers that this drf does not know are left alone.
+    """
     broken = list(_pages(con))
     if broken:
         return broken  # what rows of a damaged file say means nothing
     found = [*_references(con), *_blob_sizes(con)]
-    for evaluation, points, n in con.execute("SELECT id, points, n FROM evaluations ORDER BY id"):
-        found += _evaluation(con, evaluation, points, n)
+    evaluations = con.execute("SELECT id, markup, landmarks, n FROM evaluations ORDER BY id")
+    for evaluation in evaluations.fetchall():
+        found += _evaluation(con, *evaluation)
     return found
 
 
@@ -61,9 +71,12 @@ def _references(con: sqlite3.Connection) -> Iterator[Fault]:
 
 
 def _blob_sizes(con: sqlite3.Connection) -> Iterator[Fault]:
-    for table, key, column, size in _BLOBS:
+    for table, through, key, column, size in _BLOBS:
+        joined = f"{table} JOIN {through}" if through else table
+        owner = through.partition(" ")[0] or table
         rows = con.execute(
-            f"SELECT {key}, length({column}), {size} FROM {table} WHERE length({column}) != {size}"
+            f"SELECT {key}, length({column}), {size} FROM {joined}"
+            f" JOIN markups ON markups.name = {owner}.markup WHERE length({column}) != {size}"
         )
         for row, found, expected in rows:
             yield Fault(
@@ -71,63 +84,68 @@ def _blob_sizes(con: sqlite3.Connection) -> Iterator[Fault]:
             )
 
 
-def _evaluation(con: sqlite3.Connection, identity: int, points: str, n: int) -> Iterator[Fault]:
+def _evaluation(
+    con: sqlite3.Connection, identity: int, of: str, landmarks: str, n: int
+) -> Iterator[Fault]:
     subject = f"evaluation {identity}"
+    known = con.execute("SELECT 1 FROM markups WHERE name = ?", [of]).fetchone()
+    if not known:
+        return  # a broken reference, which is told already
+    scheme = markup(con, of)
+    size = POINT_BYTES * scheme.n_points
     rows = con.execute(
-        "SELECT points, prediction, ocular, pupil, face FROM image_errors JOIN faces ON id = face"
+        "SELECT points, prediction, face FROM predictions JOIN faces ON id = face"
         " WHERE evaluation = ? AND length(points) = ? AND length(prediction) = ?"
         " ORDER BY face",
-        [identity, POINTS_BYTES, POINTS_BYTES],
+        [identity, size, size],
     ).fetchall()
-    vectors = read_error_vectors(con, [identity]).get(identity)
     if len(rows) != n:
         yield Fault("count", subject, f"says {n} faces but has {len(rows)}")
     if not rows:
         return
-    truth, predicted = (points_from_blobs(row[i] for row in rows) for i in (0, 1))
-    for column, norm in enumerate(STORED_NORMS, start=2):
-        errors = np.array([row[column] for row in rows])
-        expected = metrics.image_errors(predicted, truth, norm, landmarks.indices(points))
-        if off := int(np.sum(np.abs(errors - expected) > _TOLERANCE)):
+    truth, predicted = (points_from_blobs([row[i] for row in rows]) for i in (0, 1))
+    faces = face_ids(con, [identity]).get(identity)
+    if faces is None or faces.tolist() != [row[2] for row in rows]:
+        yield Fault("face set", subject, "its set of faces is not that of its predictions")
+        return
+    for norm in scores.NORMALISER_KEYS:
+        errors = error_vectors(con, [identity], norm).get(identity)
+        if errors is None:
             yield Fault(
-                "image errors", subject, f"{off} {norm} errors do not follow from the points"
+                "error vectors", subject, f"has no {norm} errors yet: `drf db migrate` adds them"
             )
-        if not _repeats(vectors, norm, [row[4] for row in rows], expected):
-            yield Fault("error vectors", subject, f"the array of {norm} errors says otherwise")
+            continue
+        expected = scores.image_errors(predicted, truth, norm, scheme, landmarks)
+        if off := _differing(errors, expected):
+            yield Fault(
+                "error vectors", subject, f"{off} {norm} errors do not follow from the points"
+            )
         if wrong := _wrong_scores(con, identity, norm, errors):
-            yield Fault(
-                "scores", subject, f"{', '.join(wrong)} do not follow from the image errors"
-            )
+            yield Fault("scores", subject, f"{', '.join(wrong)} do not follow from the errors")
 
 
-def _repeats(
-    vectors: ErrorVectors | None, norm: StoredNorm, faces: list[int], expected: np.ndarray
-) -> bool:
-    if vectors is None or vectors.faces.tolist() != faces:
-        return False
-    errors = vectors.ocular if norm == "ocular" else vectors.pupil
-    return bool(np.all(np.abs(errors - expected) <= _TOLERANCE))
+def _differing(errors: np.ndarray, expected: np.ndarray) -> int:
+    """Return how many errors are not the expected ones; both NaN is the same."""
+    if errors.shape != expected.shape:
+        return max(len(errors), len(expected))
+    close = np.abs(errors - expected) <= _TOLERANCE
+    return int(np.sum(~(close | (np.isnan(errors) & np.isnan(expected)))))
 
 
 def _wrong_scores(
     con: sqlite3.Connection, evaluation: int, norm: str, errors: np.ndarray
 ) -> list[str]:
-    """Return the names of scores that are missing, too many or other than recomputed."""
-    stored = {
-        (metric, threshold): value
-        for metric, threshold, value in con.execute(
-            "SELECT metric, threshold, value FROM scores WHERE evaluation = ? AND norm = ?",
-            [evaluation, norm],
-        )
-    }
-    expected = metrics.summary(errors)
+    """Return the names of scores that are missing or other than recomputed."""
+    stored = dict(
+        con.execute(
+            "SELECT score, value FROM scores WHERE evaluation = ? AND norm = ?", [evaluation, norm]
+        ).fetchall()
+    )
+    expected = scores.summary(errors)
 
-    def is_wrong(key: tuple[str, float | None]) -> bool:
-        both = key in stored and key in expected
-        return not both or abs(stored[key] - expected[key]) > _TOLERANCE
+    def is_wrong(key: str) -> bool:
+        if key not in stored or (stored[key] is None) != (key not in expected):
+            return True
+        return key in expected and abs(stored[key] - expected[key]) > _TOLERANCE
 
-    return [
-        f"{norm} {metric}" + (f" at {100 * threshold:g} %" if threshold else "")
-        for metric, threshold in sorted(stored.keys() | expected.keys(), key=str)
-        if is_wrong((metric, threshold))
-    ]
+    return [f"{norm} {key}" for key in scores.SCORE_KEYS if is_wrong(key)]

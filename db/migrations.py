@@ -14,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 from sqlite_utils import Database, Migrations
 
+from db.step_m009 import landmarks_and_scores
+
 APPLICATION_ID = 0x64726631  # "drf1" in the file's header: tells our files from other SQLite files
 
 migrations = Migrations("drf")
@@ -45,7 +47,7 @@ def m002_evaluations(db: Database) -> None:
     that claims to be running but has not been heard of for a minute is shown as stale there too,
     so that plain sqlite3 never sees a killed run as running for longer than that.
     """
-    for statement in (*_EVALUATIONS, _evaluation_scores(), _LEADERBOARD):
+    for statement in (*_EVALUATIONS, _EVALUATION_SCORES, _LEADERBOARD):
         db.execute(statement)
 
 
@@ -115,6 +117,19 @@ def m007_covariances(db: Database) -> None:
 def m008_scores_in_order(db: Database) -> None:
     """An index that holds the scores themselves: a board of 2,000 runs reads 20,000 of them."""
     db.execute("CREATE INDEX scores_read ON scores (evaluation, norm, metric, threshold, value)")
+
+
+@migrations()
+def m009_landmarks_and_scores(db: Database) -> None:
+    """Landmarks as a value, scores and normalisers by name, today's words.
+
+    `markups` holds definitions of landmarks; runs, evaluations and faces name theirs, and BLOBs are
+    as long as it has landmarks. The schema lists no scores and no normalisers: `drf.scores` does. A
+    score is NULL where its normaliser exists on none of the faces. Errors are one array for each
+    normaliser, and a set of face ids is kept once for all evaluations of these faces. The views
+    are no part of the steps from here on: see `db.score_views`.
+    """
+    landmarks_and_scores(db)
 
 
 _RUNS = (
@@ -308,38 +323,33 @@ _REVISIONS = (
 )
 
 
-def score_columns() -> str:
-    """Return SQL that makes the ten scores of an evaluation, percent, of its rows `s` of `scores`.
-
-    Part of a released step: a new score is a new step with a view of its own.
-    """
-
-    def percent(norm: str, column: str, metric: str, threshold: str) -> str:
-        return (
-            f"max(CASE WHEN s.norm = '{norm}' AND s.metric = '{metric}' "
-            f"AND s.threshold IS {threshold} THEN 100 * s.value END) AS {norm}_{column}"
-        )
-
-    shown = (
-        ("nme", "nme", "NULL"),
-        ("fr8", "fr", "0.08"),
-        ("auc8", "auc", "0.08"),
-        ("fr10", "fr", "0.10"),
-        ("auc10", "auc", "0.10"),
-    )
-    return ",\n".join(percent(norm, *score) for norm in ("ocular", "pupil") for score in shown)
-
-
-def _evaluation_scores() -> str:
-    return f"""
+_EVALUATION_SCORES = """
     CREATE VIEW evaluation_scores AS
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.points, e.box, e.flip_test, e.n,
-    {score_columns()},
+    max(CASE WHEN s.norm = 'ocular' AND s.metric = 'nme' AND s.threshold IS NULL
+        THEN 100 * s.value END) AS ocular_nme,
+    max(CASE WHEN s.norm = 'ocular' AND s.metric = 'fr' AND s.threshold IS 0.08
+        THEN 100 * s.value END) AS ocular_fr8,
+    max(CASE WHEN s.norm = 'ocular' AND s.metric = 'auc' AND s.threshold IS 0.08
+        THEN 100 * s.value END) AS ocular_auc8,
+    max(CASE WHEN s.norm = 'ocular' AND s.metric = 'fr' AND s.threshold IS 0.10
+        THEN 100 * s.value END) AS ocular_fr10,
+    max(CASE WHEN s.norm = 'ocular' AND s.metric = 'auc' AND s.threshold IS 0.10
+        THEN 100 * s.value END) AS ocular_auc10,
+    max(CASE WHEN s.norm = 'pupil' AND s.metric = 'nme' AND s.threshold IS NULL
+        THEN 100 * s.value END) AS pupil_nme,
+    max(CASE WHEN s.norm = 'pupil' AND s.metric = 'fr' AND s.threshold IS 0.08
+        THEN 100 * s.value END) AS pupil_fr8,
+    max(CASE WHEN s.norm = 'pupil' AND s.metric = 'auc' AND s.threshold IS 0.08
+        THEN 100 * s.value END) AS pupil_auc8,
+    max(CASE WHEN s.norm = 'pupil' AND s.metric = 'fr' AND s.threshold IS 0.10
+        THEN 100 * s.value END) AS pupil_fr10,
+    max(CASE WHEN s.norm = 'pupil' AND s.metric = 'auc' AND s.threshold IS 0.10
+        THEN 100 * s.value END) AS pupil_auc10,
     e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
     FROM evaluations AS e JOIN scores AS s ON s.evaluation = e.id
     GROUP BY e.id
-    """
-
+"""
 
 _LEADERBOARD = """
     CREATE VIEW leaderboard AS

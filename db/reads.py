@@ -1,8 +1,8 @@
 """Reads: DataFrames and arrays for the command line and the app. Every function takes a reader.
 
-Fractions stay fractions (columns *_nme of `curves`, `ocular` and `pupil` of `image_errors`); the
-columns ocular_* and pupil_* of `leaderboard` and `evaluations` are percent, as are the views
-they come from.
+Of runs and boards; `predictions` reads faces, `gallery` what a run looks like from inside.
+Fractions stay fractions (columns *_nme of `curves`); the score columns of `leaderboard` and
+`evaluations`, `drf.scores.COLUMNS`, are percent.
 """
 
 from __future__ import annotations
@@ -16,49 +16,40 @@ import numpy as np
 import pandas as pd
 
 from db import status
-from db.arrays import affine_from_blob, points_from_blob, points_from_blobs
-from db.migrations import score_columns
+from db.markups import markup as markup
+from db.score_views import score_columns
+from drf import scores
 from drf.errors import NotFoundError
 
-SCORES = tuple(
-    f"{norm}_{score}"
-    for norm in ("ocular", "pupil")
-    for score in ("nme", "fr8", "auc8", "fr10", "auc10")
-)
-"""The score columns of `leaderboard` and `evaluations`, percent. AUC: higher is better."""
-
-BOARD = ("dataset", "subset", "points", "box")
+BOARD = ("dataset", "subset", "landmarks", "box")
 """Rows that agree in these columns compare; together they are one board."""
 
 _DTYPES = (  # where every value is NULL or there is no row, pandas cannot tell
-    dict.fromkeys(("epochs", "best_epoch"), "Int64")
-    | dict.fromkeys((*SCORES, "wall_s", "ms_per_face", "faces_per_s", "best_val_nme"), "float64")
-    | dict.fromkeys(("value", "ocular", "pupil"), "float64")
+    dict.fromkeys(("epochs", "kept_epoch"), "Int64")
+    | dict.fromkeys(("wall_s", "ms_per_face", "faces_per_s", "kept_val_nme", "value"), "float64")
     | {"flip_test": "bool"}
 )
 _NEWEST = """
     SELECT max(id) FROM evaluations WHERE {where}
-    GROUP BY run, dataset, subset, points, box, flip_test
+    GROUP BY run, dataset, subset, landmarks, box, flip_test
 """
-# What views pivot they pivot for every evaluation there is; a board asks for its own alone.
 _ENTRIES = """
-    SELECT r.name, r.family, e.dataset, e.subset, e.points, e.box, e.flip_test, e.n, r.preset,
-        r.track, r.seed, r.params, r.macs, json_extract(r.provenance, '$.precision') AS precision,
-        r.wall_s, e.ms_per_face, r.state, r.heartbeat_at, r.host, r.pid, r.process_started,
-        e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at, {scores}
-    FROM evaluations AS e JOIN runs AS r ON r.id = e.run JOIN scores AS s ON s.evaluation = e.id
-    WHERE e.id IN ({chosen}) GROUP BY e.id
+    SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
+        r.preset, r.track, r.seed, r.params, r.macs,
+        json_extract(r.provenance, '$.precision') AS precision, r.wall_s, e.ms_per_face,
+        r.state, r.heartbeat_at, r.host, r.pid, r.process_started,
+        e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
+    FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE e.id IN ({chosen})
 """
 _OF_RUN = """
-    SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.points, e.box, e.flip_test, e.n,
-        {scores}, e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
-    FROM evaluations AS e JOIN scores AS s ON s.evaluation = e.id
-    WHERE e.run = ? GROUP BY e.id ORDER BY e.id DESC
+    SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
+        e.flip_test, e.n, e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
+    FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
 """
-_LEADERBOARD = (
-    *("rank", "name", "family", *SCORES, *BOARD, "flip_test", "n", "preset", "track", "seed"),
-    *("params", "macs", "precision", "wall_s", "ms_per_face", "status", "evaluation", "run"),
-    *("checkpoint", "manifest_digest", "created_at"),
+_DESCRIBED = (
+    *(*BOARD, "markup", "flip_test", "n", "preset", "track", "seed", "params", "macs"),
+    *("precision", "wall_s", "ms_per_face", "status", "evaluation", "run", "checkpoint"),
+    *("manifest_digest", "created_at"),
 )
 _LIFE = ("state", "heartbeat_at", "host", "pid", "process_started")
 
@@ -68,7 +59,7 @@ def revision(con: sqlite3.Connection) -> int:
     return int(con.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
 
 
-def claims(con: sqlite3.Connection) -> list[tuple[str, str]]:
+def running_runs(con: sqlite3.Connection) -> list[tuple[str, str]]:
     """Return (run, status) of every run that says it is running. What no write tells: whether it
     is; everything else that these functions return changes with `revision` alone."""
     names = ("id", *_LIFE)
@@ -82,31 +73,47 @@ def leaderboard(
     *,
     dataset: str | None = None,
     subset: str | None = None,
-    points: str | None = "all",
+    landmarks: str | None = "all",
     box: str | None = None,
     at_revision: int | None = None,
 ) -> pd.DataFrame:
-    """Return the newest evaluation of every run on every board, ranked by ocular NME in each.
+    """Return the newest evaluation of every run on every board, ranked in each by the
+    column that `ranked_by` names.
 
-    Columns: rank, name, family, SCORES (percent), BOARD, flip_test (bool), n, preset, track, seed,
-    params, macs, precision, wall_s, ms_per_face, status, evaluation (id), run (id), checkpoint,
-    manifest_digest, created_at. None selects all of a column; a filter that matches nothing
-    returns no rows.
+    Columns: rank, name, family, scores.COLUMNS (percent; NaN where a normaliser exists on none of
+    the faces), BOARD, markup, flip_test (bool), n, preset, track, seed, params, macs, precision,
+    wall_s, ms_per_face, status, evaluation (id), run (id), checkpoint, manifest_digest, created_at.
+    None selects all of a column; a filter that matches nothing returns no rows.
 
     at_revision: only evaluations that the store had at that revision, so the board as it was, but
     for runs that were deleted since; what a run itself says, its name and status, is of today.
     """
-    wanted = {"dataset": dataset, "subset": subset, "points": points, "box": box}
+    wanted = {"dataset": dataset, "subset": subset, "landmarks": landmarks, "box": box}
     given: dict[str, str | int] = {k: v for k, v in wanted.items() if v is not None}
     where = [f"{column} = :{column}" for column in given]
     if at_revision is not None:
         given["at_revision"] = at_revision
         where.append("revision <= :at_revision")
     chosen = _NEWEST.format(where=" AND ".join(where) or "1")
-    frame = _frame(con, _ENTRIES.format(chosen=chosen, scores=score_columns()), given)
-    frame["rank"] = frame.groupby(list(BOARD))["ocular_nme"].rank(method="min").astype("int64")
-    frame = frame.sort_values([*BOARD, "ocular_nme", "evaluation"], ignore_index=True)
-    return _with_status(frame)[list(_LEADERBOARD)]
+    frame = _with_scores(con, _frame(con, _ENTRIES.format(chosen=chosen), given))
+    boards = frame.groupby(list(BOARD)).ngroup().to_numpy()
+    headlines = frame[_headlines()].to_numpy()
+    ranked = np.empty(len(frame))
+    for board in np.unique(boards):
+        of_board = boards == board
+        ranked[of_board] = headlines[of_board, _first_known(headlines[of_board])]
+    ranks = pd.Series(ranked, frame.index).groupby(boards).rank(method="min", na_option="bottom")
+    frame["rank"] = ranks.astype("int64")
+    order = np.lexsort((frame["evaluation"].to_numpy(), ranked, boards))
+    columns = ["rank", "name", "family", *scores.COLUMNS, *_DESCRIBED]
+    return _with_status(frame.take(order).reset_index(drop=True))[columns]
+
+
+def ranked_by(rows: pd.DataFrame) -> str:
+    """Return the column that ranks a board: the NME under the first normaliser that exists there,
+    for most markups ocular_nme."""
+    columns = _headlines()
+    return columns[_first_known(rows[columns].to_numpy())]
 
 
 def board_filters(con: sqlite3.Connection, *, at_revision: int | None = None) -> pd.DataFrame:
@@ -204,63 +211,34 @@ def curves(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
 
 
 def evaluations(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
-    """Return every evaluation of a run, newest first: evaluation (id), BOARD, flip_test, n, SCORES
-    (percent), ms_per_face, checkpoint, manifest_digest, created_at.
+    """Return every evaluation of a run, newest first: evaluation (id), BOARD, markup, flip_test, n,
+    ms_per_face, checkpoint, manifest_digest, created_at, scores.COLUMNS (percent).
     """
-    return _frame(con, _OF_RUN.format(scores=score_columns()), [run_id])
+    return _with_scores(con, _frame(con, _OF_RUN, [run_id]))
 
 
-def image_errors(con: sqlite3.Connection, evaluation: int) -> pd.DataFrame:
-    """Return (face id, name, ocular, pupil) of every face of an evaluation; errors as fractions."""
-    return _frame(
-        con,
-        "SELECT face, name, ocular, pupil FROM image_errors JOIN faces ON id = face"
-        " WHERE evaluation = ? ORDER BY face",
-        [evaluation],
-    )
+def _headlines() -> list[str]:
+    return [scores.column(norm, "nme") for norm in scores.NORMALISER_KEYS]
 
 
-def prediction(
-    con: sqlite3.Connection, evaluation: int, face: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return ground truth and prediction of one face, two (68, 2) float32, picture px.
+def _first_known(headlines: np.ndarray) -> int:
+    """Return the first column with a number in it, 0 where there is none. (rows, columns)."""
+    return int(np.argmax(~np.isnan(headlines).all(axis=0))) if len(headlines) else 0
 
-    Raises NotFoundError.
+
+def _with_scores(con: sqlite3.Connection, frame: pd.DataFrame) -> pd.DataFrame:
+    """Add scores.COLUMNS, percent, to rows with an `evaluation` each.
+
+    Read as numbers on their own: pandas would look at each of them to find out that it is one.
     """
-    row = con.execute(
-        "SELECT points, prediction FROM image_errors JOIN faces ON id = face"
-        " WHERE evaluation = ? AND face = ?",
-        [evaluation, face],
-    ).fetchone()
-    if row is None:
-        raise NotFoundError(f"evaluation {evaluation} has no face {face}")
-    return points_from_blob(row[0]), points_from_blob(row[1])
-
-
-def predictions(
-    con: sqlite3.Connection, evaluation: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return face ids (n,) int64, ground truth and predictions (n, 68, 2) float32, picture px.
-
-    In the order of `image_errors`. Raises NotFoundError for an evaluation that is not there.
-    """
+    wanted = json.dumps(frame["evaluation"].tolist())
     rows = con.execute(
-        "SELECT face, points, prediction FROM image_errors JOIN faces ON id = face"
-        " WHERE evaluation = ? ORDER BY face",
-        [evaluation],
+        f"SELECT {score_columns()} FROM json_each(?) AS j JOIN evaluations AS e ON e.id = j.value"
+        " ORDER BY j.key",
+        [wanted],
     ).fetchall()
-    if not rows:
-        raise NotFoundError(f"there is no evaluation {evaluation} in the store")
-    faces, truth, predicted = zip(*rows, strict=True)
-    return np.array(faces), points_from_blobs(truth), points_from_blobs(predicted)
-
-
-def crop(con: sqlite3.Connection, face: int) -> tuple[bytes, np.ndarray] | None:
-    """Return the JPEG of a face and its (2, 3) float64 map from crop px to picture px, or None."""
-    row = con.execute(
-        "SELECT crop, to_picture FROM faces WHERE id = ? AND crop IS NOT NULL", [face]
-    ).fetchone()
-    return (row[0], affine_from_blob(row[1])) if row else None
+    values = np.array(rows, dtype=np.float64).reshape(len(frame), len(scores.COLUMNS))
+    return frame.join(pd.DataFrame(values, frame.index, list(scores.COLUMNS)))
 
 
 def _with_status(frame: pd.DataFrame) -> pd.DataFrame:

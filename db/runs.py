@@ -12,10 +12,12 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from db import clock, status
-from db.connection import writing
-from db.faces import drop_unshown
+from db import file, status
+from db.faces import delete_orphan_faces
+from db.markups import store_markup
+from db.transactions import writing
 from drf.errors import NotFoundError, UsageError
+from drf.markup import Markup
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class NewRun:
     preset      name of the preset it came from, None if from none
     dataset     what it trains on
     track       rules it keeps (e.g. ten-minutes), None if it runs free
-    points      landmark subset
+    landmarks   landmark subset
+    markup      of the training faces
     epochs      planned, None where a budget of time decides or nothing is trained
     config      flat, "training.lr": 1e-3; values JSON can hold
     sources     where each key of config came from: default, preset NAME, file PATH, --set, ...
@@ -42,7 +45,8 @@ class NewRun:
     preset: str | None
     dataset: str
     track: str | None
-    points: str
+    landmarks: str
+    markup: Markup
     seed: int
     epochs: int | None
     config: dict[str, Any]
@@ -56,15 +60,17 @@ class NewRun:
 def start_run(db: Database, new: NewRun) -> str:
     """Record a run as running in this process and return its id, 32 hex digits.
 
-    Raises ValueError if config and sources have different keys, or a value is not JSON.
+    Raises ValueError if config and sources have different keys, or a value is not JSON, UsageError
+    as `markups.store_markup`.
     """
     if new.config.keys() != new.sources.keys():
         odd = sorted(new.config.keys() ^ new.sources.keys())
         raise ValueError(f"config and sources differ in {', '.join(odd)}")
-    run, now = uuid.uuid4().hex, clock.now()
+    run, now = uuid.uuid4().hex, file.now()
     row = {
         "id": run,
         **{name: getattr(new, name) for name in _PLAIN},
+        "markup": new.markup.name,
         "provenance": _json(new.provenance),
         "manifest": _json(new.manifest),
         **_process(),
@@ -76,6 +82,7 @@ def start_run(db: Database, new: NewRun) -> str:
         for key, value in new.config.items()
     ]
     with writing(db):
+        store_markup(db, new.markup)
         db.table("runs").insert(row)
         db.table("run_config").insert_all(config)
     return run
@@ -88,7 +95,7 @@ def resume_run(db: Database, run: str, changes: Mapping[str, Any]) -> None:
              training.epochs is the planned number too
     Raises UsageError while the run is running, NotFoundError if it is not there.
     """
-    now = clock.now()
+    now = file.now()
     with writing(db):
         if status.of_run(require_run(db, run)) == "running":
             raise UsageError(f"run {run[:8]} is running; there is nothing to resume")
@@ -105,14 +112,16 @@ def resume_run(db: Database, run: str, changes: Mapping[str, Any]) -> None:
         )
 
 
-def beat(db: Database, run: str, *, epoch: int, progress: float, faces_per_s: float) -> None:
-    """Say that a run lives and how far it is; at least every 30 s, or it shows as stale after 60.
+def record_heartbeat(
+    db: Database, run: str, *, epoch: int, progress: float, faces_per_s: float
+) -> None:
+    """Record that a run lives and how far it is; at least every 30 s, for it is stale after 60.
 
     progress  share of the whole run, 0..1
     Raises NotFoundError if the run was deleted meanwhile.
     """
     values = {"epoch": epoch, "progress": progress, "faces_per_s": faces_per_s}
-    _update(db, run, values | {"heartbeat_at": clock.now()})
+    _update(db, run, values | {"heartbeat_at": file.now()})
 
 
 def record_epoch(db: Database, run: str, epoch: int, values: dict[str, float]) -> None:
@@ -142,20 +151,21 @@ def end_run(
     reason: str | None = None,
     wall_s: float,
     faces_per_s: float,
-    best_epoch: int | None,
-    best_val_nme: float | None,
+    kept_epoch: int | None,
+    kept_val_nme: float | None,
 ) -> None:
     """Record how a run ended: finished, interrupted, failed or collapsed.
 
     reason        one sentence, for all states but finished
     wall_s        seconds of training
     faces_per_s   mean over the training
-    best_val_nme  validation NME of the best epoch, a fraction of the ocular distance
+    kept_val_nme  validation NME of the epoch whose weights were kept (the best, or the last where
+                  training.checkpoint says so), a fraction
     Raises NotFoundError if the run was deleted meanwhile.
     """
     if state not in status.ENDED:
         raise ValueError(f"a run ends as one of {', '.join(status.ENDED)}, not {state!r}")
-    now = clock.now()
+    now = file.now()
     done = {"progress": 1.0} if state == "finished" else {}
     _update(
         db,
@@ -166,8 +176,8 @@ def end_run(
             "reason": reason,
             "wall_s": wall_s,
             "faces_per_s": faces_per_s,
-            "best_epoch": best_epoch,
-            "best_val_nme": best_val_nme,
+            "kept_epoch": kept_epoch,
+            "kept_val_nme": kept_val_nme,
             "heartbeat_at": now,
             "ended_at": now,
         },
@@ -184,7 +194,7 @@ def delete_run(db: Database, run: str) -> None:
         if status.of_run(row) == "running":
             raise UsageError(f"run {run[:8]} is running; stop it first, then delete it")
         db.execute("DELETE FROM runs WHERE id = ?", [run])
-        drop_unshown(db)
+        delete_orphan_faces(db)
 
 
 def require_run(db: Database, run: str) -> dict[str, Any]:
@@ -196,7 +206,7 @@ def require_run(db: Database, run: str) -> dict[str, Any]:
 
 
 _PLAIN = (
-    *("name", "family", "preset", "dataset", "track", "points", "seed", "epochs"),
+    *("name", "family", "preset", "dataset", "track", "landmarks", "seed", "epochs"),
     *("params", "macs"),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import psutil
 
-from db import clock
+from db.file import age_s
 
 STALE_AFTER_S = 60.0
 ENDED = ("finished", "interrupted", "failed", "collapsed")
@@ -41,7 +41,7 @@ def of_run(row: Mapping[str, object]) -> str:
     alive = None
     if row["host"] == this_host():
         alive = process_alive(int(str(row["pid"])), float(str(row["process_started"])))
-    return derive(state, clock.age_s(str(row["heartbeat_at"])), alive)
+    return derive(state, age_s(str(row["heartbeat_at"])), alive)
 
 
 def this_host() -> str:

@@ -8,7 +8,6 @@ tensors, so that one rename publishes both.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from torch import Tensor
 from drf import registry
 from drf.config import RunConfig, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError
+from drf.files import replacing_file
 from drf.markup import IBUG68, Markup
 from drf.models.backbones import Backbone
 from drf.models.base import LandmarkModel
@@ -49,14 +49,12 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None
 
     Raises DrfError if it cannot be written (a full disk); the older checkpoint then still stands.
     """
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(plain, temporary, metadata={_HEADER: json.dumps(header)})
-        temporary.replace(path)
+        with replacing_file(path) as unfinished:
+            save_file(plain, unfinished, metadata={_HEADER: json.dumps(header)})
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise DrfError(
             f"cannot write the checkpoint {path} ({error}): make room there, then resume the run"
         ) from error

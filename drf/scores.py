@@ -35,12 +35,14 @@ class Normaliser:
     meaning   one sentence
     distance  ground truth (n, K, 2) and its markup -> (n,) in the unit of the ground truth; NaN
               where a landmark that it needs is missing, or the markup does not define it
+    of_markup whether it exists only for markups that name landmarks for it (`normalisers`)
     """
 
     key: str
     title: str
     meaning: str
     distance: Callable[[np.ndarray, Markup], np.ndarray]
+    of_markup: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ NORMALISERS = (
         "Geometric mean of the sides of the landmarks' box, sqrt(w·h): for faces whose eyes are"
         " hidden.",
         metrics.box_size,
+        of_markup=False,
     ),
 )
 
@@ -141,7 +144,7 @@ def score(key: str) -> Score:
 def defined_for(markup: Markup) -> tuple[str, ...]:
     """Return the keys of the normalisers that a markup has, in order; the box is always there. The
     first of them ranks a board and decides which epoch of a training is the best."""
-    return tuple(key for key in NORMALISER_KEYS if key in markup.normalisers or key == "box")
+    return tuple(n.key for n in NORMALISERS if n.key in markup.normalisers or not n.of_markup)
 
 
 def column(norm: str, score: str) -> str:

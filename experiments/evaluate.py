@@ -10,7 +10,7 @@ from db import reads
 from db.connection import open_reader, open_store
 from db.entries import entry
 from db.evaluations import record_evaluation
-from db.location import run_folder
+from db.file import run_folder
 from drf import checkpoint, hardware, prediction, tracks
 from drf.config import RunConfig
 from drf.models.fuse_batchnorm import fuse_batchnorm

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from db.gallery import record_leaves, record_predictions
-from db.runs import beat, record_epoch
+from db.runs import record_epoch, record_heartbeat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ class Recorder:
         if time.monotonic() - self._beaten >= BEAT_EVERY_S:
             self._beaten = time.monotonic()
             self._try(
-                lambda: beat(
+                lambda: record_heartbeat(
                     self.db,
                     self.run,
                     epoch=progress.epoch,

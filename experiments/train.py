@@ -19,7 +19,7 @@ from sqlite_utils import Database
 
 from db import reads
 from db.connection import open_reader, open_store
-from db.location import run_folder
+from db.file import run_folder
 from db.runs import NewRun, end_run, resume_run, start_run
 from drf import checkpoint, hardware, registry, tracks
 from drf.checkpoint import load_backbone
@@ -177,8 +177,8 @@ def _train(
         reason=outcome.reason,
         wall_s=outcome.wall_s,
         faces_per_s=outcome.faces_per_s,
-        best_epoch=outcome.best_epoch,
-        best_val_nme=outcome.best_val_nme,
+        kept_epoch=outcome.best_epoch,
+        kept_val_nme=outcome.best_val_nme,
     )
     return outcome
 
@@ -298,8 +298,8 @@ def recorded_run(store: Database, run: str) -> Iterator[None]:
                 reason=reason,
                 wall_s=time.monotonic() - began,
                 faces_per_s=0.0,
-                best_epoch=None,
-                best_val_nme=None,
+                kept_epoch=None,
+                kept_val_nme=None,
             )
         raise
     finally:

@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import connection, covariances, gallery, methods, paired, reads, settings, views
+from db import configs, connection, gallery, method_ids, paired, predictions, reads, saved_links
 from db.paired import Paired
+from db.saved_links import View
 from db.sqlite_errors import as_drf_error
-from db.views import View
 from drf.pictures import LeafPicture
 
 # Tables here are small and looked at value by value, which takes pandas a tenth of the time where
@@ -69,7 +69,7 @@ def current() -> Store:
 def view(store: Store, name: str) -> View:
     """Return a named view. Raises NotFoundError. Not cached: it is asked for once a link."""
     with _reader(store.path) as reader:
-        return views.find_view(reader, name)
+        return saved_links.find_view(reader, name)
 
 
 def leaderboard(
@@ -125,20 +125,20 @@ def method_of_runs(store: Store) -> pd.Series:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _method_of_runs(store: Store) -> pd.Series:
     with _reader(store.path) as reader:
-        return methods.method_of_runs(reader)
+        return method_ids.method_of_runs(reader)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def settings_of(store: Store, runs: Sequence[str]) -> pd.DataFrame:
     """Return `db.settings.settings` of runs (full ids)."""
     with _reader(store.path) as reader:
-        return settings.settings(reader, runs)
+        return configs.settings(reader, runs)
 
 
 def circumstances(store: Store, runs: Sequence[str]) -> pd.DataFrame:
     """Return `db.settings.circumstances` of runs (full ids). Not cached: it is a few rows."""
     with _reader(store.path) as reader:
-        return settings.circumstances(reader, runs)
+        return configs.provenance(reader, runs)
 
 
 def find_run(store: Store, text: str) -> str:
@@ -209,7 +209,7 @@ def faces(path: str, wanted: Iterable[tuple[int, int]]) -> list[StoredFace]:
             StoredFace(
                 *reads.prediction(reader, evaluation, face),
                 reads.crop(reader, face),
-                covariances.of_face(reader, evaluation, face),
+                predictions.covariances_of_face(reader, evaluation, face),
             )
             for evaluation, face in wanted
         ]

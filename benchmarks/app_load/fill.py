@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from sqlite_utils import Database
 
-from db import clock
+from db import file
 from db.arrays import affine_to_blob, points_to_blob
-from db.connection import open_store, writing
+from db.connection import open_store
+from db.transactions import writing
 from drf import geometry, landmarks, metrics, overlay
 from drf.data import boxes
 from drf.data.synthetic import render_face
@@ -140,7 +141,7 @@ def _outcome(faces: list[int], truth: np.ndarray, points: str, seed: int) -> Out
 
 def _run(db: Database, number: int) -> str:
     """Insert a finished run: three seeds each of configurations that differ in a few keys."""
-    run, now, method = uuid.uuid4().hex, clock.now(), number // 3
+    run, now, method = uuid.uuid4().hex, file.now(), number // 3
     family = FAMILIES[method % len(FAMILIES)]
     db.table("runs").insert(
         {
@@ -185,7 +186,7 @@ def _evaluation(
             **{"run": run, "dataset": "synthetic", "subset": subset, "points": points, "n": n},
             **{"box": box, "flip_test": 1, "manifest_digest": subset, "ms_per_face": 2.5},
             "manifest": json.dumps({"faces": n, "digest": subset}),
-            **{"checkpoint": "best.safetensors", "created_at": clock.now()},
+            **{"checkpoint": "best.safetensors", "created_at": file.now()},
         }
     )
     number = inserted.last_pk

@@ -41,7 +41,7 @@ from benchmarks.contest.runs import RunResult, method_of, train_and_evaluate
 from benchmarks.contest.settings import Budget, ContestSettings
 from benchmarks.timing.latency import Faces, Latency, measure
 from db.connection import open_reader
-from db.location import DEFAULT_PATH
+from db.file import DEFAULT_PATH
 from drf import hardware
 from drf.data.boxes import gt_boxes
 from drf.data.sources import open_dataset

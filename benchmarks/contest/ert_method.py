@@ -28,7 +28,7 @@ from benchmarks.contest.settings import ContestSettings
 from benchmarks.timing.latency import TimedModel
 from db.connection import open_store
 from db.evaluations import record_evaluation
-from db.location import run_folder
+from db.file import run_folder
 from db.runs import NewRun, beat, end_run, record_epoch, start_run
 from drf.config import parse_assignments
 from drf.data.packs import PACK_SIZE, Pack, pack

@@ -10,7 +10,7 @@ import torch
 from benchmarks.contest.rows import Row, request
 from benchmarks.contest.settings import ContestSettings
 from benchmarks.timing.latency import Network, TimedModel
-from db.location import run_folder
+from db.file import run_folder
 from drf import checkpoint
 from drf.alignment import Aligner
 from drf.errors import DrfError

@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.contest.rows import REFERENCES
 from benchmarks.contest.runs import RunResult
-from db import covariances, reads
+from db import predictions, reads
 from db.evaluations import STORED_NORMS
-from db.location import run_folder
+from db.file import run_folder
 from drf import metrics, uncertainty
 from drf.statistics import Interval, over_seeds, paired_difference
 
@@ -94,7 +94,7 @@ def _uncertainty(con: sqlite3.Connection, runs: Runs) -> dict[str, float] | None
     found = []
     for result in runs:
         evaluation = result.evaluations["test"]
-        expected = covariances.of_evaluation(con, evaluation)
+        expected = predictions.covariances_of_evaluation(con, evaluation)
         if expected is None:
             return None
         _, truth, predicted = reads.predictions(con, evaluation)

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from drf.data.dataset import (
     refuse_if_too_many_bad,
 )
 from drf.errors import DataError, DrfError, UsageError
+from drf.files import UNFINISHED, replacing_folder
 from drf.markup import VISIBLE, Markup
 
 CONTEXT = 1.6
@@ -288,7 +288,6 @@ def _warn(manifest: dict[str, object]) -> None:
 PACK_SIZE = 256
 """Side of a packed crop, px."""
 
-_TEMPORARY = ".packing-"
 _ABANDONED_AFTER_S = 3600.0
 
 
@@ -355,32 +354,16 @@ def publish(
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(parent)
-    with tempfile.TemporaryDirectory(
-        prefix=_TEMPORARY, dir=parent, ignore_cleanup_errors=True
-    ) as temporary:
-        filled = Path(temporary) / "filled"
-        filled.mkdir()
+    with replacing_folder(folder, keep=is_whole) as filled:
         fill(filled)
-        _move_in(filled, folder, Path(temporary) / "damaged", is_whole)
     for other in parent.glob(f"{slot}-*"):
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _move_in(filled: Path, folder: Path, aside: Path, is_whole: Callable[[Path], bool]) -> None:
-    if folder.exists() and not is_whole(folder):  # a rename replaces no folder with content
-        with contextlib.suppress(FileNotFoundError):  # another process has just done the same
-            folder.rename(aside)
-    try:
-        filled.rename(folder)
-    except OSError:
-        if not is_whole(folder):
-            raise
-
-
 def _remove_abandoned(parent: Path) -> None:
     """Remove what killed packings left. One at work touches its folder's files all the time."""
-    for folder in parent.glob(f"{_TEMPORARY}*"):
+    for folder in parent.glob(f"{UNFINISHED}*"):
         with contextlib.suppress(OSError):
             newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
             if time.time() - newest > _ABANDONED_AFTER_S:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import inference
-from db.location import run_folder
+from db.file import run_folder
 from drf import checkpoint
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.paths import Paths

@@ -6,7 +6,7 @@ import pytest
 
 from db import runs
 from db.connection import open_store
-from db.location import run_folder
+from db.file import run_folder
 from drf.text import signed
 from tests.cli.conftest import Drf
 from tests.db import examples

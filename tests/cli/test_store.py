@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def test_check_of_a_sound_store(drf: Drf) -> None:
 @pytest.mark.usefixtures("filled")
 def test_check_lists_faults_and_exits_with_4(drf: Drf, tmp_path: Path) -> None:
     con = sqlite3.connect(tmp_path / "drf.db")
-    con.execute("UPDATE scores SET value = 0.01 WHERE evaluation = 3 AND metric = 'nme'")
+    con.execute("UPDATE scores SET value = 0.01 WHERE evaluation = 3 AND score = 'nme'")
     con.commit()
     con.close()
     answer = drf("db", "check", "--json")
@@ -44,11 +45,12 @@ def test_check_lists_faults_and_exits_with_4(drf: Drf, tmp_path: Path) -> None:
     assert [(fault["check"], fault["subject"]) for fault in answer.json["faults"]] == [
         ("scores", "evaluation 3"),
         ("scores", "evaluation 3"),
+        ("scores", "evaluation 3"),
     ]
     answer = drf("db", "check")
     assert answer.code == 4
-    assert "pupil nme do not follow from the image errors" in answer.out
-    assert "has 2 faults" in answer.err
+    assert "pupil nme do not follow from the errors" in answer.out
+    assert "has 3 faults" in answer.err
 
 
 @pytest.mark.usefixtures("filled")
@@ -74,6 +76,25 @@ def test_an_older_store_is_backed_up_as_it_is_and_migrated(drf: Drf, tmp_path: P
     assert drf("leaderboard", "--json").json == []
     assert "nothing to migrate" in drf("db", "migrate").err
     assert drf("leaderboard", "--db", tmp_path / "before.db").code == 2
+
+
+@pytest.mark.usefixtures("filled")
+def test_migrate_says_how_long_new_scores_take_and_computes_them(
+    drf: Drf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    con = sqlite3.connect(tmp_path / "drf.db")
+    con.execute("DELETE FROM meta WHERE key = 'scores'")
+    con.execute("DELETE FROM error_vectors WHERE norm = 'box'")
+    con.execute("DELETE FROM scores WHERE norm = 'box'")
+    con.commit()
+    monkeypatch.setattr("db.backfill.TIMED", 1)
+    answer = drf("db", "migrate")
+    assert answer.code == 0
+    assert re.search(r"takes about \d+ s for 3 evaluations", answer.err)
+    assert "computed the new scores of 4 evaluations" in answer.err
+    assert con.execute("SELECT count(*) FROM scores WHERE norm = 'box'").fetchone() == (24,)
+    assert drf("db", "check").code == 0
+    con.close()
 
 
 def test_migrate_makes_no_store(drf: Drf, tmp_path: Path) -> None:

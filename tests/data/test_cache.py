@@ -244,7 +244,7 @@ def command(root: Path, cache: Path, *limit: int) -> list[str]:
 def test_a_killed_packing_is_never_taken_for_a_pack(root, cache):
     write_folder(root, "helen/trainset", 600)
     process = subprocess.Popen(command(root, cache))
-    while not list(cache.glob(".packing-*/filled/crops.npy")):
+    while not list(cache.glob(".drf-unfinished-*/filled/crops.npy")):
         assert process.poll() is None
         time.sleep(0.005)
     process.kill()

@@ -14,6 +14,7 @@ from sqlite_utils import Database
 from db import evaluations, runs
 from db.connection import open_store
 from db.migrations import migrations
+from drf.markup import IBUG68
 from drf.pictures import FaceCrop, LeafGallery, LeafPicture
 from drf.results import Evaluation
 
@@ -26,7 +27,8 @@ def new_run(**changes: Any) -> runs.NewRun:
         preset="hourglass",
         dataset="synthetic",
         track="ten-minutes",
-        points="all",
+        landmarks="all",
+        markup=IBUG68,
         seed=0,
         epochs=30,
         config={"training.lr": 1e-3, "model.width": 96, "augment.flip": True, "data.root": None},
@@ -65,7 +67,8 @@ def evaluation(n: int = 6, error_px: float = 2.0, seed: int = 0, **changes: Any)
         names=tuple(f"common/{i:05d}" for i in range(n)),
         ground_truth=truth,
         predictions=(truth + noise).astype(np.float32),
-        points="all",
+        markup=IBUG68,
+        landmarks="all",
         box="gt",
         flip_test=True,
         manifest={"faces": n, "skipped": {}, "digest": f"digest-{n}"},
@@ -94,7 +97,7 @@ def leaf(**changes: Any) -> LeafPicture:
             title="landmark 36",
             share=0.25,
             points=np.array([[0.25, 0.5]], dtype=np.float32),
-            spread=np.array([[0.01, 0.125]], dtype=np.float32),
+            std=np.array([[0.01, 0.125]], dtype=np.float32),
             landmarks=(36,),
             faces=(4, 2),
             weights=(0.75, 0.5),
@@ -108,7 +111,7 @@ def leaf(**changes: Any) -> LeafPicture:
 def whole_face(**changes: Any) -> LeafPicture:
     """A leaf that holds a whole shape, and no distribution."""
     shape = ground_truth(1, seed=9)[0] / 256
-    held = {"points": shape, "spread": shape / 20, "landmarks": tuple(range(68))}
+    held = {"points": shape, "std": shape / 20, "landmarks": tuple(range(68))}
     none = {"distribution": None, "extent": None, "faces": (), "weights": ()}
     return leaf(**{"title": "whole face", **held, **none, **changes})
 
@@ -124,10 +127,10 @@ def add_finished_run(db: Database, *, error_px: float = 2.0, **changes: Any) -> 
     """A run that trained for two epochs, ended, and was evaluated; returns its id."""
     run = runs.start_run(db, new_run(**changes))
     for epoch in (1, 2):
-        runs.beat(db, run, epoch=epoch, progress=epoch / 2, faces_per_s=200.0)
+        runs.record_heartbeat(db, run, epoch=epoch, progress=epoch / 2, faces_per_s=200.0)
         runs.record_epoch(db, run, epoch, {"train_loss": 1 / epoch, "val_nme": 0.05 / epoch})
     runs.end_run(
-        db, run, "finished", wall_s=60.0, faces_per_s=200.0, best_epoch=2, best_val_nme=0.025
+        db, run, "finished", wall_s=60.0, faces_per_s=200.0, kept_epoch=2, kept_val_nme=0.025
     )
     result = evaluation(error_px=error_px, seed=changes.get("seed", 0))
     evaluations.record_evaluation(db, run, result, crops(result), checkpoint="best.safetensors")
@@ -151,6 +154,15 @@ def older_store(path: Path) -> str:
     """A store as drf made it before it knew evaluations, with one run; its id."""
     db = Database(sqlite3.connect(path, isolation_level=None))
     migrations.apply(db, stop_before="m002_evaluations")
-    identity = runs.start_run(db, new_run(name="old"))
+    identity = "0123456789abcdef" * 2
+    db.table("runs").insert(
+        {
+            **{"id": identity, "name": "old", "family": "hourglass", "preset": "hourglass"},
+            **{"dataset": "synthetic", "points": "all", "seed": 0, "params": 1, "macs": 1},
+            **{"provenance": '{"precision": "fp32"}', "manifest": '{"digest": "abc"}'},
+            **{"host": "elsewhere", "pid": 1, "process_started": 0.0},
+            **{"started_at": "2026-01-01T00:00:00Z", "heartbeat_at": "2026-01-01T00:00:00Z"},
+        }
+    )
     db.close()
     return identity

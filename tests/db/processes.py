@@ -31,11 +31,11 @@ def write_evaluations(path: Path, times: int, faces: int) -> int:
     db = open_store(path)
     run = runs.start_run(db, examples.new_run(name="writer"))
     for seed in range(times):
-        runs.beat(db, run, epoch=seed, progress=seed / times, faces_per_s=1.0)
+        runs.record_heartbeat(db, run, epoch=seed, progress=seed / times, faces_per_s=1.0)
         result = examples.evaluation(faces, seed=seed)
         evaluations.record_evaluation(db, run, result, examples.crops(result))
     runs.end_run(
-        db, run, "finished", wall_s=1.0, faces_per_s=1.0, best_epoch=None, best_val_nme=None
+        db, run, "finished", wall_s=1.0, faces_per_s=1.0, kept_epoch=None, kept_val_nme=None
     )
     db.close()
     return times
@@ -51,7 +51,7 @@ def read_until_finished(path: Path, faces: int) -> int:
         assert revision >= last_revision
         partial = con.execute(
             "SELECT e.id FROM evaluations AS e WHERE n != ? OR n != (SELECT count(*) FROM"
-            " image_errors WHERE evaluation = e.id) OR 10 != (SELECT count(*) FROM scores"
+            " predictions WHERE evaluation = e.id) OR 18 != (SELECT count(*) FROM scores"
             " WHERE evaluation = e.id)",
             [faces],
         ).fetchall()
@@ -72,6 +72,6 @@ def write_for_ever(path: Path) -> None:
     while True:
         seed += 1
         runs.record_epoch(db, run, seed, {"loss": 1 / seed})
-        runs.beat(db, run, epoch=seed, progress=0.5, faces_per_s=1.0)
+        runs.record_heartbeat(db, run, epoch=seed, progress=0.5, faces_per_s=1.0)
         result = examples.evaluation(200, seed=seed)
         evaluations.record_evaluation(db, run, result, examples.crops(result))

@@ -20,7 +20,7 @@ def test_a_copy_holds_everything_while_the_store_is_written(
     run = runs.start_run(db, examples.new_run(name="going-on"))
     target = tmp_path / "copy.db"
     back_up(con, target)
-    runs.beat(db, run, epoch=1, progress=0.5, faces_per_s=1.0)
+    runs.record_heartbeat(db, run, epoch=1, progress=0.5, faces_per_s=1.0)
     db.close()
     copy = open_reader(target)
     assert reads.runs(copy)["name"].tolist()[0] == "going-on"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from db import board, evaluations, methods, reads, runs
+from db import board, evaluations, method_ids, reads, runs
 from db.connection import open_reader, open_store
+from drf import scores
 from tests.db import examples
 
 
@@ -34,7 +35,7 @@ def seeds_of_one_method(path: Path) -> None:
 def entries(path: Path) -> tuple[pd.DataFrame, pd.Series]:
     seeds_of_one_method(path)
     con: sqlite3.Connection = open_reader(path)
-    found = reads.leaderboard(con), methods.method_of_runs(con)
+    found = reads.leaderboard(con), method_ids.method_of_runs(con)
     con.close()
     return found
 
@@ -49,7 +50,7 @@ def test_a_method_has_mean_and_spread_over_its_runs(entries) -> None:
     assert row["evaluations"] == tuple(mine["evaluation"])
     assert row["statuses"] == ("finished",) * 3
     assert row["id"] == method[row["runs"][0]]
-    for score in reads.SCORES:
+    for score in scores.COLUMNS:
         values = mine[score].tolist()
         assert row[score] == pytest.approx(statistics.mean(values))
         assert row[f"{score}_sd"] == pytest.approx(statistics.stdev(values))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from db import bundle, gallery, integrity, reads, runs, views
+from db import bundle, gallery, integrity, reads, runs, saved_links
 from db.connection import in_wal_mode, open_reader, open_store
 from drf.errors import NotFoundError, UsageError
 from tests.db import examples
@@ -24,7 +24,7 @@ def bundled(filled: list[str], path: Path, tmp_path: Path) -> Iterator[Bundle]:
     forest = examples.add_finished_run(db, name="forest")
     gallery.record_leaves(db, forest, examples.gallery(examples.leaf(), examples.whole_face()))
     untested = runs.start_run(db, examples.new_run(name="going-on"))
-    views.add_view(db, "tall", "?norm=Pupil")
+    saved_links.add_view(db, "tall", "?norm=Pupil")
     db.close()
     source, opened = open_reader(path), []
 
@@ -67,7 +67,7 @@ def test_a_bundle_is_one_sound_file_that_drf_can_go_on_writing(
     bundled().close()
     target = tmp_path / "bundle0.db"
     assert not in_wal_mode(target)
-    assert [file.name for file in tmp_path.glob("bundle*")] == [target.name]
+    assert [file.name for file in tmp_path.glob("*bundle*")] == [target.name]
     db = open_store(target)
     examples.add_finished_run(db, name="later")
     db.close()
@@ -105,7 +105,7 @@ def test_without_images_no_crop_goes_along(bundled: Bundle) -> None:
     assert integrity.faults(copy) == []
     (pictures,) = copy.execute("SELECT count(crop) + count(to_picture) FROM faces").fetchone()
     assert pictures == 0
-    assert len(rows(copy, "image_errors")) == 30
+    assert len(rows(copy, "predictions")) == 30
     (with_pictures,) = bundled().execute("SELECT count(crop) FROM faces").fetchone()
     assert with_pictures > 0
 
@@ -125,7 +125,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(
     monkeypatch.setitem(bundle.CHOSEN, "views", "WHERE no such column")
     with pytest.raises(sqlite3.OperationalError):
         bundle.write_bundle(con, target, chosen, images=True)
-    assert not list(tmp_path.glob("bundle*"))
+    assert not list(tmp_path.glob("*bundle*"))
     target.write_text("precious")
     with pytest.raises(UsageError, match="overwrite nothing"):
         bundle.write_bundle(con, target, chosen, images=True)

@@ -23,7 +23,7 @@ def test_readers_never_see_half_an_evaluation_and_never_wait(path: Path) -> None
         assert writer.result(60) == 25
         assert all(reader.result(60) >= 1 for reader in readers)
     con = open_reader(path)
-    assert con.execute("SELECT count(*) FROM image_errors").fetchone() == (2500,)
+    assert con.execute("SELECT count(*) FROM predictions").fetchone() == (2500,)
     assert integrity.faults(con) == []
     con.close()
 

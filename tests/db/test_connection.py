@@ -9,8 +9,9 @@ from sqlite_utils import Database
 
 from db import reads, runs
 from db.backup import back_up
-from db.connection import open_reader, open_store, writing
+from db.connection import open_reader, open_store
 from db.sqlite_errors import as_drf_error
+from db.transactions import writing
 from drf.errors import DrfError, NotFoundError, StoreError
 from tests.db import examples
 from tests.db.privileges import permissions, without_privileges
@@ -146,7 +147,7 @@ def test_every_write_counts_the_revision_up_once(db: Database, path: Path) -> No
     seen = [reads.revision(con)]
     run = runs.start_run(db, examples.new_run())
     seen.append(reads.revision(con))
-    runs.beat(db, run, epoch=1, progress=0.1, faces_per_s=1.0)
+    runs.record_heartbeat(db, run, epoch=1, progress=0.1, faces_per_s=1.0)
     seen.append(reads.revision(con))
     runs.record_epoch(db, run, 1, {"a": 1.0, "b": 2.0})
     seen.append(reads.revision(con))

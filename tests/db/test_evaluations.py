@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from db import covariances, evaluations, integrity, reads, runs
+from db import evaluations, faces, integrity, predictions, reads, runs
 from db.connection import open_reader
 from drf.results import Evaluation
 from tests.db import examples
@@ -52,7 +52,7 @@ def test_both_normalisations_as_the_formulas_say(
     con = open_reader(path)
     rows = reads.evaluations(con, run)
     row = rows[rows["evaluation"] == identity].iloc[0]
-    images = reads.image_errors(con, identity)
+    images = predictions.image_errors(con, identity)
     con.close()
     assert (row["n"], row["flip_test"]) == (n, flip)
     for norm in ("ocular", "pupil"):
@@ -67,18 +67,13 @@ def test_both_normalisations_as_the_formulas_say(
             assert row[f"{norm}_auc{percent}"] == pytest.approx(area, abs=1e-9)
 
 
-def test_thresholds_stand_beside_their_values(db: Database, run: str) -> None:
+def test_every_score_stands_under_every_normaliser(db: Database, run: str) -> None:
     evaluations.record_evaluation(db, run, examples.evaluation(), [])
-    stored = db.execute("SELECT norm, metric, threshold FROM scores").fetchall()
-    assert sorted(stored, key=str) == sorted(
-        (
-            (norm, metric, threshold)
-            for norm in ("ocular", "pupil")
-            for metric, threshold in (
-                *(("nme", None), ("fr", 0.08), ("auc", 0.08), ("fr", 0.1), ("auc", 0.1)),
-            )
-        ),
-        key=str,
+    stored = db.execute("SELECT norm, score FROM scores").fetchall()
+    assert sorted(stored) == sorted(
+        (norm, score)
+        for norm in ("ocular", "pupil", "box")
+        for score in ("nme", "median", "fr8", "auc8", "fr10", "auc10")
     )
 
 
@@ -88,16 +83,16 @@ def test_predictions_return_bit_for_bit_with_their_faces(
     result = examples.evaluation(7)
     identity = evaluations.record_evaluation(db, run, result, examples.crops(result))
     con = open_reader(path)
-    faces, truth, predicted = reads.predictions(con, identity)
-    images = reads.image_errors(con, identity)
-    assert images["face"].tolist() == faces.tolist()
+    ids, truth, predicted = predictions.predictions(con, identity)
+    images = predictions.image_errors(con, identity)
+    assert images["face"].tolist() == ids.tolist()
     assert images["name"].tolist() == list(result.names)
     assert np.array_equal(truth, result.ground_truth)
     assert np.array_equal(predicted, result.predictions)
-    one = reads.prediction(con, identity, int(faces[3]))
+    one = predictions.prediction(con, identity, int(ids[3]))
     assert np.array_equal(one[0], truth[3])
     assert np.array_equal(one[1], predicted[3])
-    stored = reads.crop(con, int(faces[3]))
+    stored = faces.crop(con, int(ids[3]))
     con.close()
     assert stored is not None
     assert stored[0] == examples.crops(result)[3].jpeg
@@ -106,7 +101,7 @@ def test_predictions_return_bit_for_bit_with_their_faces(
 
 def test_a_prediction_takes_544_bytes(db: Database, run: str) -> None:
     evaluations.record_evaluation(db, run, examples.evaluation(), [])
-    sizes = db.execute("SELECT DISTINCT length(prediction) FROM image_errors").fetchall()
+    sizes = db.execute("SELECT DISTINCT length(prediction) FROM predictions").fetchall()
     assert sizes == [(544,)]
 
 
@@ -115,7 +110,7 @@ def test_a_picture_is_stored_once_for_all_evaluations(db: Database, run: str) ->
         result = examples.evaluation(5, seed=seed)
         evaluations.record_evaluation(db, run, result, examples.crops(result))
     assert db.table("faces").count == 5
-    assert db.table("image_errors").count == 15
+    assert db.table("predictions").count == 15
 
 
 def test_a_picture_that_came_later_is_filled_in_and_the_first_one_stays(
@@ -141,7 +136,7 @@ def test_a_rescaled_copy_of_a_dataset_does_not_disturb_the_original(
     ids = [evaluations.record_evaluation(db, run, e, examples.crops(e)) for e in (small, large)]
     con = open_reader(path)
     for identity, result in zip(ids, (small, large), strict=True):
-        assert np.array_equal(reads.predictions(con, identity)[1], result.ground_truth)
+        assert np.array_equal(predictions.predictions(con, identity)[1], result.ground_truth)
     con.close()
 
 
@@ -151,7 +146,7 @@ def test_an_evaluation_that_fails_half_way_leaves_nothing(
     before = list(db.conn.iterdump())
     calls = iter(range(100))
 
-    def interrupted(points: np.ndarray) -> bytes:
+    def interrupted(points: np.ndarray, n_points: int) -> bytes:
         if next(calls) == 5:
             raise KeyboardInterrupt
         return points.astype("<f4").tobytes()
@@ -207,7 +202,7 @@ def test_covariances_are_kept_to_half_a_permille_and_none_stays_none(
     )
     without = evaluations.record_evaluation(db, run, examples.evaluation(), [])
     con = open_reader(path)
-    found = covariances.of_evaluation(con, with_them)
+    found = predictions.covariances_of_evaluation(con, with_them)
     assert found is not None
     assert found.dtype == np.float32
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
@@ -217,11 +212,11 @@ def test_covariances_are_kept_to_half_a_permille_and_none_stays_none(
     assert np.nanmax(np.abs(found - expected)[..., 0, 1] - 1.6e-3 * scale) <= 0
     known = np.delete(found, 5, axis=1)
     assert np.linalg.eigvalsh(known).min() > -1e-5
-    faces, _, _ = reads.predictions(con, with_them)
-    one = covariances.of_face(con, with_them, int(faces[3]))
+    ids, _, _ = predictions.predictions(con, with_them)
+    one = predictions.covariances_of_face(con, with_them, int(ids[3]))
     np.testing.assert_array_equal(one, found[3])
-    assert covariances.of_evaluation(con, without) is None
-    assert covariances.of_face(con, without, int(faces[3])) is None
+    assert predictions.covariances_of_evaluation(con, without) is None
+    assert predictions.covariances_of_face(con, without, int(ids[3])) is None
     assert integrity.faults(con) == []
     con.close()
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from db import evaluations, gallery, integrity, reads, runs
+from db import evaluations, faces, gallery, integrity, runs
 from db.backup import back_up
 from db.connection import open_reader
 from drf.errors import NotFoundError
@@ -53,7 +53,7 @@ def test_the_same_faces_come_back_epoch_by_epoch(
     assert [w.name for w in last] == list(examples.evaluation(6).names)
     assert np.array_equal([w.prediction for w in last], predicted(2))
     assert np.array_equal([w.ground_truth for w in last], examples.evaluation(6).ground_truth)
-    assert reads.crop(reader, last[0].face) is not None
+    assert faces.crop(reader, last[0].face) is not None
     assert db.table("faces").count == 6
 
 
@@ -104,8 +104,8 @@ def test_leaves_come_back_as_they_were(db: Database, run: str, reader: sqlite3.C
         for name in ("tree", "leaf", "title", "share", "landmarks", "weights", "extent"):
             assert getattr(back, name) == getattr(leaf, name), name
         assert np.array_equal(back.points, leaf.points)
-        assert np.array_equal(back.spread, leaf.spread)
-    names = [gallery.face(reader, face)[0] for face in leaves[0].faces]
+        assert np.array_equal(back.std, leaf.std)
+    names = [faces.read_face(reader, face).name for face in leaves[0].faces]
     assert names == ["val/4", "val/2"]
     held = made.leaves[0].distribution
     assert leaves[0].distribution == pytest.approx(held / held.max(), abs=1e-3)
@@ -148,7 +148,7 @@ def test_a_later_gallery_takes_the_place_of_the_earlier(
     gallery.record_leaves(db, run, examples.gallery(*[examples.leaf()] * 3))
     gallery.record_leaves(db, run, examples.gallery(examples.leaf(faces=(1,), weights=(1.0,)), n=2))
     leaves, _ = gallery.leaves(reader, run)
-    assert [gallery.face(reader, face)[0] for face in leaves[0].faces] == ["val/1"]
+    assert [faces.read_face(reader, face).name for face in leaves[0].faces] == ["val/1"]
     stored = {name for (name,) in db.execute("SELECT name FROM faces")}
     assert stored == {"val/1"}  # what no leaf attracts is not kept
 
@@ -188,7 +188,7 @@ def test_deleting_a_run_removes_what_only_it_showed(db: Database, run: str) -> N
         made = examples.leaf(faces=(n - 1,), weights=(1.0,))
         gallery.record_leaves(db, one, examples.gallery(made, n=n))
         runs.end_run(
-            db, one, "finished", wall_s=1, faces_per_s=1, best_epoch=None, best_val_nme=None
+            db, one, "finished", wall_s=1, faces_per_s=1, kept_epoch=None, kept_val_nme=None
         )
     runs.delete_run(db, run)
     left = {name for (name,) in db.execute("SELECT name FROM faces")}
@@ -199,7 +199,7 @@ def test_deleting_a_run_removes_what_only_it_showed(db: Database, run: str) -> N
 
 
 def test_a_run_deleted_under_its_trainer_is_told(db: Database, run: str) -> None:
-    runs.end_run(db, run, "failed", wall_s=1, faces_per_s=1, best_epoch=None, best_val_nme=None)
+    runs.end_run(db, run, "failed", wall_s=1, faces_per_s=1, kept_epoch=None, kept_val_nme=None)
     runs.delete_run(db, run)
     with pytest.raises(NotFoundError):
         watch(db, run, range(1))
@@ -236,8 +236,8 @@ def test_a_backup_holds_the_pictures(db: Database, run: str, path: Path, tmp_pat
     [
         ("UPDATE epoch_predictions SET prediction = x'00'", "prediction has 1 bytes"),
         ("UPDATE leaf_galleries SET mean_shape = x'00'", "mean_shape has 1 bytes"),
-        ("UPDATE leaves SET points = x'0000', spread = x'0000'", "points has 2 bytes instead of 8"),
-        ("UPDATE leaves SET spread = x'00'", "spread has 1 bytes instead of 8"),
+        ("UPDATE leaves SET points = x'0000', std = x'0000'", "points has 2 bytes instead of 8"),
+        ("UPDATE leaves SET std = x'00'", "std has 1 bytes instead of 8"),
         ("UPDATE leaves SET height = 4", "distribution has 70 bytes instead of 56"),
         ("DELETE FROM leaf_galleries", "a row of leaf_galleries not there"),
         ("DELETE FROM leaves", "a row of leaves not there"),
@@ -260,7 +260,7 @@ def test_damage_is_found(db: Database, run: str, path: Path, damage: str, proble
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"spread": np.zeros((2, 2))}, r"\(k, 2\) twice"),
+        ({"std": np.zeros((2, 2))}, r"\(k, 2\) twice"),
         ({"landmarks": (36, 37)}, "1 points but 2 landmarks"),
         ({"weights": (1.0,)}, "2 faces with 1 weights"),
         ({"faces": tuple(range(7)), "weights": (0.1,) * 7}, "7 faces"),

@@ -26,37 +26,45 @@ def test_a_good_store_has_no_fault(con: sqlite3.Connection) -> None:
     [
         (
             "UPDATE scores SET value = value - 0.001 WHERE evaluation = 2 AND norm = 'pupil' AND"
-            " metric = 'auc' AND threshold = 0.08",
+            " score = 'auc8'",
             "scores",
-            "pupil auc at 8 % do not follow",
+            "pupil auc8 do not follow",
         ),
-        ("DELETE FROM scores WHERE evaluation = 2 AND metric = 'nme'", "scores", "ocular nme"),
-        ("UPDATE scores SET threshold = 0.07 WHERE threshold = 0.08", "scores", "ocular fr at 7 %"),
+        ("DELETE FROM scores WHERE evaluation = 2 AND score = 'nme'", "scores", "ocular nme"),
+        ("UPDATE scores SET score = 'fr7' WHERE score = 'fr8'", "scores", "ocular fr8"),
+        ("UPDATE scores SET value = NULL WHERE norm = 'box'", "scores", "box nme, box median"),
         (
-            "UPDATE image_errors SET ocular = ocular + 0.001 WHERE evaluation = 2",
-            "image errors",
+            "UPDATE error_vectors SET errors = zeroblob(length(errors))"
+            " WHERE evaluation = 2 AND norm = 'ocular'",
+            "error vectors",
             "6 ocular errors do not follow",
         ),
         (
-            "UPDATE image_errors SET prediction = (SELECT points FROM faces WHERE id = face)"
+            "UPDATE predictions SET prediction = (SELECT points FROM faces WHERE id = face)"
             " WHERE evaluation = 2 AND face = 1",
-            "image errors",
+            "error vectors",
             "1 pupil errors do not follow",
         ),
-        ("DELETE FROM error_vectors WHERE evaluation = 2", "error vectors", "ocular errors says"),
         (
-            "UPDATE error_vectors SET pupil = ocular WHERE evaluation = 2",
+            "DELETE FROM error_vectors WHERE evaluation = 2",
             "error vectors",
-            "pupil errors says",
+            "has no ocular errors yet",
         ),
-        ("DELETE FROM image_errors WHERE evaluation = 2 AND face = 1", "count", "says 6 faces"),
-        ("DELETE FROM image_errors WHERE evaluation = 2", "count", "but has 0"),
+        (
+            "UPDATE error_vectors SET errors = (SELECT v.errors FROM error_vectors AS v WHERE"
+            " v.evaluation = 2 AND v.norm = 'ocular') WHERE evaluation = 2 AND norm = 'pupil'",
+            "error vectors",
+            "6 pupil errors do not follow",
+        ),
+        ("DELETE FROM predictions WHERE evaluation = 2 AND face = 1", "count", "says 6 faces"),
+        ("DELETE FROM predictions WHERE evaluation = 2", "count", "but has 0"),
         ("UPDATE evaluations SET n = 7 WHERE id = 2", "count", "says 7 faces but has 6"),
+        ("UPDATE face_sets SET faces = zeroblob(48)", "face set", "is not that of its predictions"),
         ("DELETE FROM faces WHERE id = 1", "references", "a row of faces not there"),
         ("DELETE FROM runs WHERE name = 'mean-shape'", "references", "a row of runs not there"),
         ("UPDATE faces SET points = x'00' WHERE id = 1", "blobs", "points has 1 bytes"),
         (
-            "UPDATE image_errors SET prediction = x'0011' WHERE evaluation = 2 AND face = 1",
+            "UPDATE predictions SET prediction = x'0011' WHERE evaluation = 2 AND face = 1",
             "blobs",
             "prediction has 2 bytes",
         ),
@@ -78,7 +86,7 @@ def test_a_broken_page_is_found(filled: list[str], path: Path) -> None:
     content = bytearray(path.read_bytes())
     con = sqlite3.connect(path)
     (page,) = con.execute(
-        "SELECT rootpage FROM sqlite_master WHERE name = 'image_errors_face'"
+        "SELECT rootpage FROM sqlite_master WHERE name = 'predictions_face'"
     ).fetchone()
     con.close()
     content[(page - 1) * 4096 : (page - 1) * 4096 + 64] = b"\xff" * 64

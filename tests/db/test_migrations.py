@@ -5,13 +5,15 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlite_utils import Database
 
-from db import reads
+from db import backfill, predictions, reads
 from db.connection import open_as_it_is, open_reader, open_store
 from db.migrations import APPLICATION_ID, migrations
 from drf.errors import StoreError
+from drf.markup import IBUG68
 from tests.db import examples, processes
 
 STEPS = [
@@ -23,6 +25,7 @@ STEPS = [
     "m006_revisions",
     "m007_covariances",
     "m008_scores_in_order",
+    "m009_landmarks_and_scores",
 ]
 
 
@@ -53,9 +56,9 @@ def test_every_table_is_strict(db: Database) -> None:
     ours = {name: strict for name, strict in ours.items() if not name.startswith(("sqlite_", "_"))}
     assert set(ours) == {
         *("meta", "runs", "run_config", "epochs"),
-        *("faces", "evaluations", "scores", "image_errors"),
+        *("faces", "face_sets", "markups", "evaluations", "scores", "predictions"),
         *("epoch_predictions", "leaf_galleries", "leaves", "leaf_faces"),
-        *("views", "error_vectors"),
+        *("views", "error_vectors", "old_method_ids"),
     }
     assert all(ours.values())
 
@@ -162,13 +165,89 @@ def test_plain_sqlite3_reads_the_leaderboard(filled: list[str], path: Path) -> N
 
 
 def test_evaluations_of_an_older_store_get_their_error_vectors(path: Path) -> None:
+    run = examples.older_store(path)
+    old = Database(sqlite3.connect(path, isolation_level=None))
+    migrations.apply(old, stop_before="m005_error_vectors")
+    made = examples.evaluation()
+    errors = {norm: made.errors(norm) for norm in ("ocular", "pupil")}
+    old.execute(
+        "INSERT INTO evaluations (id, run, dataset, subset, points, n, box, flip_test, manifest,"
+        " ms_per_face, created_at) VALUES (7, ?, 'x', 'full', 'all', 6, 'gt', 1, '{}', 1.0, '')",
+        [run],
+    )
+    for i, name in enumerate(made.names):
+        truth, predicted = made.ground_truth[i].tobytes(), made.predictions[i].tobytes()
+        old.execute(
+            "INSERT INTO faces (id, dataset, name, points) VALUES (?, 'x', ?, ?)",
+            [20 - i, name, truth],
+        )
+        old.execute(
+            "INSERT INTO image_errors VALUES (7, ?, ?, ?, ?)",
+            [20 - i, float(errors["ocular"][i]), float(errors["pupil"][i]), predicted],
+        )
+    old.close()
+    open_store(path).close()
+    con = open_reader(path)
+    images = predictions.image_errors(con, 7)
+    assert images["face"].tolist() == [15, 16, 17, 18, 19, 20]
+    for norm in ("ocular", "pupil"):
+        assert images[norm].tolist() == errors[norm][::-1].tolist()
+    assert reads.leaderboard(con)["ocular_median"].iloc[0] == pytest.approx(
+        100 * float(np.median(errors["ocular"]))
+    )
+    con.close()
+
+
+def test_a_damaged_evaluation_does_not_keep_an_older_store_closed(path: Path) -> None:
     examples.filled_store(path)
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("DELETE FROM meta WHERE key = 'scores'")
+    db.execute("DELETE FROM error_vectors WHERE norm = 'box'")
+    db.execute("DELETE FROM predictions WHERE evaluation = 2")
+    db.close()
+    store = open_store(path)
+    assert backfill.lacking(store.conn) == [2]
+    norms = store.execute("SELECT evaluation FROM error_vectors WHERE norm = 'box'").fetchall()
+    assert norms == [(1,), (3,), (4,)]
+    store.close()
+
+
+def test_ids_that_were_given_out_before_the_step_are_not_given_out_again(path: Path) -> None:
+    run = examples.older_store(path)
+    old = sqlite3.connect(path, isolation_level=None)
+    migrations.apply(Database(old), stop_before="m009_landmarks_and_scores")
+    old.execute("INSERT INTO sqlite_sequence VALUES ('evaluations', 41)")
+    old.close()
     db = open_store(path)
-    before = db.execute("SELECT * FROM error_vectors").fetchall()
-    db.execute("DROP TABLE error_vectors")
-    db.execute("DROP INDEX evaluations_board")
-    db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm005_error_vectors'")
+    assert examples.evaluations.record_evaluation(db, run, examples.evaluation(), []) == 42
+    db.close()
+
+
+def test_the_step_refuses_to_drop_tables_that_others_refer_to(path: Path) -> None:
+    examples.older_store(path)
+    old = Database(sqlite3.connect(path, isolation_level=None))
+    old.execute("PRAGMA foreign_keys = ON")
+    with pytest.raises(RuntimeError, match="would delete"):
+        migrations.apply(old)
+    assert old.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+
+
+def test_the_step_knows_ibug68_as_the_code_does(db: Database) -> None:
+    assert reads.markup(db.conn, "ibug68") == IBUG68
+
+
+def test_views_are_made_anew_only_where_they_differ(path: Path) -> None:
+    version = "PRAGMA schema_version"
+    open_store(path).close()
+    db = open_store(path)
+    before = db.execute(version).fetchone()
     db.close()
     db = open_store(path)
-    assert db.execute("SELECT * FROM error_vectors").fetchall() == before != []
+    assert db.execute(version).fetchone() == before
+    db.execute("DROP VIEW leaderboard")
+    db.execute("CREATE VIEW leaderboard AS SELECT 1 AS rank")
+    db.close()
+    db = open_store(path)
+    columns = {name for _, name, *_ in db.execute("PRAGMA table_info(leaderboard)")}
+    assert {"rank", "ocular_nme", "box_median"} <= columns
     db.close()

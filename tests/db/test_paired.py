@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from db import evaluations, paired, reads, runs
+from db import evaluations, paired, predictions, runs
 from db.connection import open_reader, open_store
+from drf import scores
 from drf.errors import NotFoundError
 from drf.results import Evaluation
 from tests.db import examples
@@ -42,22 +43,22 @@ def test_errors_are_those_of_the_shared_faces_by_name_in_the_order_asked_for(rec
     found = paired.errors(con, [four, six, four])
     assert found.names == ("common/00002", "common/00003", "common/00004", "common/00005")
     for row, evaluation in enumerate((four, six, four)):
-        one = reads.image_errors(con, evaluation).set_index("name").loc[list(found.names)]
+        one = predictions.image_errors(con, evaluation).set_index("name").loc[list(found.names)]
         assert found.faces.tolist() == one["face"].tolist()
-        for norm in evaluations.STORED_NORMS:
+        for norm in scores.NORMALISER_KEYS:
             assert found[norm][row].tolist() == one[norm].tolist()
 
 
 def test_evaluations_without_a_face_in_common_pair_to_nothing(recorded) -> None:
     con, (_, four, two) = recorded
     found = paired.errors(con, [four, two])
-    assert (found.names, found.faces.shape, found.ocular.shape) == ((), (0,), (2, 0))
+    assert (found.names, found.faces.shape, found["ocular"].shape) == ((), (0,), (2, 0))
 
 
 def test_one_evaluation_pairs_with_itself(recorded) -> None:
     con, (six, *_) = recorded
     found = paired.errors(con, np.array([six]))
-    assert found.pupil.shape == (1, 6)
+    assert found["pupil"].shape == (1, 6)
     assert list(found.names) == sorted(found.names)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sqlite_utils import Database
 
-from db import comparison, entries, evaluations, reads, runs
+from db import configs, entries, evaluations, faces, predictions, reads, runs
 from db.connection import open_reader, open_store
 from drf.errors import NotFoundError
 from tests.db import examples
@@ -82,7 +82,7 @@ def test_the_board_agrees_with_the_view_that_plain_sqlite_reads(
     con: sqlite3.Connection,
 ) -> None:
     view = pd.read_sql_query("SELECT * FROM leaderboard", con).rename(columns={"state": "status"})
-    board = reads.leaderboard(con, points=None)
+    board = reads.leaderboard(con, landmarks=None)
     pd.testing.assert_frame_equal(
         board, view[list(board.columns)].astype(board.dtypes.to_dict()), check_exact=True
     )
@@ -90,26 +90,26 @@ def test_the_board_agrees_with_the_view_that_plain_sqlite_reads(
 
 @pytest.mark.parametrize(
     "filters",
-    [{"dataset": "300w"}, {"subset": "full"}, {"points": "eyes"}, {"box": "file"}],
+    [{"dataset": "300w"}, {"subset": "full"}, {"landmarks": "eyes"}, {"box": "file"}],
 )
 def test_filters_select(con: sqlite3.Connection, filters: dict[str, str]) -> None:
     nothing = reads.leaderboard(con, **filters)
     assert nothing.empty
     assert list(nothing.columns) == list(reads.leaderboard(con).columns)
-    same = {"dataset": "synthetic", "subset": "common", "points": "all", "box": "gt"}
+    same = {"dataset": "synthetic", "subset": "common", "landmarks": "all", "box": "gt"}
     assert len(reads.leaderboard(con, **{key: same[key] for key in filters})) == 4
-    assert len(reads.leaderboard(con, points=None)) == 4
+    assert len(reads.leaderboard(con, landmarks=None)) == 4
 
 
 def test_a_board_of_a_landmark_subset_is_a_board_of_its_own(filled: list[str], path: Path) -> None:
     db = open_store(path)
-    result = examples.evaluation(points="eyes")
+    result = examples.evaluation(landmarks="eyes")
     evaluations.record_evaluation(db, filled[1], result, [])
     db.close()
     con = open_reader(path)
-    assert reads.leaderboard(con, points="eyes")["run"].tolist() == [filled[1]]
+    assert reads.leaderboard(con, landmarks="eyes")["run"].tolist() == [filled[1]]
     assert len(reads.leaderboard(con)) == 4
-    assert len(reads.leaderboard(con, points=None)) == 5
+    assert len(reads.leaderboard(con, landmarks=None)) == 5
     con.close()
 
 
@@ -144,20 +144,20 @@ def test_a_near_miss_is_named(con: sqlite3.Connection) -> None:
 def test_what_is_not_there_is_told(con: sqlite3.Connection) -> None:
     for read in (
         lambda: reads.run(con, "0" * 32),
-        lambda: reads.prediction(con, 1, 10_000),
-        lambda: reads.predictions(con, 10_000),
+        lambda: predictions.prediction(con, 1, 10_000),
+        lambda: predictions.predictions(con, 10_000),
     ):
         with pytest.raises(NotFoundError):
             read()
-    assert reads.crop(con, 10_000) is None
-    assert reads.image_errors(con, 10_000).empty
+    assert faces.crop(con, 10_000) is None
+    assert predictions.image_errors(con, 10_000).empty
 
 
 def test_an_empty_store_reads_as_empty_frames(db: Database, path: Path) -> None:
     con = open_reader(path)
     for frame in (
         *(reads.leaderboard(con), reads.board_filters(con), reads.runs(con)),
-        *(reads.curves(con, "0"), reads.evaluations(con, "0"), reads.image_errors(con, 1)),
+        *(reads.curves(con, "0"), reads.evaluations(con, "0"), predictions.image_errors(con, 1)),
     ):
         assert frame.empty
         assert len(frame.columns) > 2
@@ -174,9 +174,10 @@ def test_an_entry_is_what_json_holds(con: sqlite3.Connection) -> None:
         assert {"run", "name", "family", "dataset", "subset", "n", "box", "params", "macs"} <= (
             entry.keys()
         )
-        for norm in ("ocular", "pupil"):
-            assert entry[norm] == {
-                score: row[f"{norm}_{score}"] for score in ("nme", "fr8", "auc8", "fr10", "auc10")
+        for norm in ("ocular", "pupil", "box"):
+            assert entry["scores"][norm] == {
+                score: row[f"{norm}_{score}"]
+                for score in ("nme", "median", "fr8", "auc8", "fr10", "auc10")
             }
     assert entries.entry(board.iloc[-1])["preset"] is None  # the mean shape was made from none
 
@@ -197,9 +198,9 @@ def test_a_comparison_shows_what_differs(db: Database, path: Path) -> None:
         db, error_px=2.0, seed=5, config=config, sources=dict.fromkeys(config, "--set")
     )
     con = open_reader(path)
-    differing = comparison.settings(con, one, other)
-    everything = comparison.settings(con, one, other, same=True)
-    scores = comparison.scores(con, one, other)
+    differing = configs.differences(con, one, other)
+    everything = configs.differences(con, one, other, same=True)
+    results = configs.results(con, one, other)
     con.close()
     assert {key: (a, b) for key, a, b, _ in differing.itertuples(index=False)} == {
         "seed": (0, 5),
@@ -207,7 +208,10 @@ def test_a_comparison_shows_what_differs(db: Database, path: Path) -> None:
         "model.stacks": (None, 2),
         "augment.flip": (True, None),
     }
-    assert set(everything["key"]) == {*comparison.FACTS, *examples.new_run().config, "model.stacks"}
+    described = ("preset", "dataset", "track", "landmarks", "markup", "seed", "params", "macs")
+    assert set(everything["key"]) == {
+        *(*configs.COMPARED, *described, *examples.new_run().config, "model.stacks"),
+    }
     assert everything["same"].sum() == len(everything) - 4
-    assert len(scores) == 1
-    assert scores["ocular_nme_a"].iloc[0] < scores["ocular_nme_b"].iloc[0]
+    assert len(results) == 1
+    assert results["ocular_nme_a"].iloc[0] < results["ocular_nme_b"].iloc[0]

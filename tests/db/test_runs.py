@@ -36,9 +36,9 @@ def test_what_a_run_may_lack_is_null(db: Database, path: Path) -> None:
     row = reads.run(con, run)
     listed = reads.runs(con)
     con.close()
-    assert (row["preset"], row["track"], row["epochs"], row["best_val_nme"]) == (None,) * 4
+    assert (row["preset"], row["track"], row["epochs"], row["kept_val_nme"]) == (None,) * 4
     assert str(listed["epochs"].dtype) == "Int64"
-    assert math.isnan(listed["best_val_nme"].iloc[0])
+    assert math.isnan(listed["kept_val_nme"].iloc[0])
 
 
 def test_every_key_must_say_where_it_came_from(db: Database) -> None:
@@ -54,7 +54,7 @@ def test_a_value_that_is_not_json_leaves_no_run(db: Database) -> None:
 
 def test_heartbeats_and_curves(db: Database, path: Path) -> None:
     run = runs.start_run(db, examples.new_run())
-    runs.beat(db, run, epoch=3, progress=0.25, faces_per_s=180.0)
+    runs.record_heartbeat(db, run, epoch=3, progress=0.25, faces_per_s=180.0)
     runs.record_epoch(db, run, 1, {"loss": 2.0, "val_nme": 0.05})
     runs.record_epoch(db, run, 2, {"loss": math.inf})
     runs.record_epoch(db, run, 1, {"loss": 1.0})  # resumed: the later value stands
@@ -73,7 +73,7 @@ def test_heartbeats_and_curves(db: Database, path: Path) -> None:
 def test_progress_is_a_share(db: Database, progress: float) -> None:
     run = runs.start_run(db, examples.new_run())
     with pytest.raises(sqlite3.IntegrityError):
-        runs.beat(db, run, epoch=1, progress=progress, faces_per_s=1.0)
+        runs.record_heartbeat(db, run, epoch=1, progress=progress, faces_per_s=1.0)
 
 
 @pytest.mark.parametrize("state", status.ENDED)
@@ -86,14 +86,14 @@ def test_a_run_ends_in_one_of_four_ways(db: Database, path: Path, state: str) ->
         reason="because",
         wall_s=12.5,
         faces_per_s=210.0,
-        best_epoch=4,
-        best_val_nme=0.031,
+        kept_epoch=4,
+        kept_val_nme=0.031,
     )
     con = open_reader(path)
     row = reads.run(con, run)
     con.close()
     assert (row["status"], row["reason"], row["wall_s"]) == (state, "because", 12.5)
-    assert (row["best_epoch"], row["best_val_nme"]) == (4, 0.031)
+    assert (row["kept_epoch"], row["kept_val_nme"]) == (4, 0.031)
     assert row["ended_at"] >= row["started_at"]
 
 
@@ -101,7 +101,7 @@ def test_there_is_no_fifth_way(db: Database) -> None:
     run = runs.start_run(db, examples.new_run())
     with pytest.raises(ValueError, match="not 'running'"):
         runs.end_run(
-            db, run, "running", wall_s=1, faces_per_s=1, best_epoch=None, best_val_nme=None
+            db, run, "running", wall_s=1, faces_per_s=1, kept_epoch=None, kept_val_nme=None
         )
 
 
@@ -109,7 +109,7 @@ def test_a_run_deleted_under_its_trainer_is_told(db: Database) -> None:
     gone = examples.add_finished_run(db)
     runs.delete_run(db, gone)
     for write in (
-        lambda: runs.beat(db, gone, epoch=1, progress=0, faces_per_s=1),
+        lambda: runs.record_heartbeat(db, gone, epoch=1, progress=0, faces_per_s=1),
         lambda: runs.record_epoch(db, gone, 1, {"loss": 1.0}),
         lambda: runs.delete_run(db, gone),
     ):

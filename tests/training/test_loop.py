@@ -154,7 +154,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(make: Make, tmp_path: Path, mon
     with pytest.raises(DrfError, match=r"No space left.*resume"):
         make(tiny(training__epochs=1), folder=folder).run()
     assert (folder / checkpoint.LAST).read_bytes() == before
-    assert not list(folder.glob("*.tmp"))
+    assert not list(folder.glob(".drf-unfinished-*"))
 
 
 def test_the_last_epoch_is_kept_where_the_configuration_says_so(make: Make, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from sqlite_utils import Database
 
 from db import evaluations, gallery, runs
-from db.connection import open_store, writing
+from db.connection import open_store
+from db.transactions import writing
 from drf import geometry, metrics, overlay
 from drf.data import boxes
 from drf.data.synthetic import render_face

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from db.configs import settings as settings_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from db import paired, reads
 from db.connection import open_reader
-from db.settings import settings as settings_of
 from drf import statistics
 from tests.webapp import ablation_examples
 from tests.webapp.ablation_examples import DEPTHS, TREES

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from db import clock
+from db import file
 from tests.webapp import boards, examples
 from tests.webapp.conftest import opened
 
@@ -23,7 +23,7 @@ def test_a_run_that_falls_silent_is_stale_at_once(own, monkeypatch):
         con.execute(
             "UPDATE runs SET state = 'running', host = 'elsewhere', heartbeat_at = ?"
             " WHERE family = 'mean-shape'",
-            [clock.now()],
+            [file.now()],
         )
     app = opened()
     assert set(app.dataframe[0].value["status"]) == {"✓ finished", "▶ running"}

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from db.connection import open_store
-from db.views import add_view
+from db.saved_links import add_view
 from tests.webapp.conftest import Shop, opened, texts
 from tests.webapp.examples import HOSTILE
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from db.configs import FACTS
 
-from db.methods import SEED
-from db.settings import FACTS
+from db.method_ids import SEED
 
 FACES, FLIP = "evaluated faces", "flip test"
 _NO_FACTORS = {*FACTS, FACES, FLIP}

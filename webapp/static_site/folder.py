@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from drf.errors import UsageError
+from drf.files import replacing_folder
 
 MARKER = "drf-export.json"
 """What the export is of, and the list of its files. A folder without it is not ours."""
@@ -25,17 +24,11 @@ def replaced(target: Path, facts: dict[str, Any]) -> Iterator[Path]:
     """
     target = target.resolve()
     _refuse_foreign(target)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        unfinished.mkdir()
+    with replacing_folder(target) as unfinished:
         yield unfinished
         marker = {**facts, "files": _files(unfinished)}
         (unfinished / MARKER).write_text(json.dumps(marker, indent=1, ensure_ascii=False) + "\n")
         _refuse_foreign(target)
-        _swap(unfinished, target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -64,18 +57,3 @@ def _files(folder: Path) -> list[str]:
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()
     )
-
-
-def _swap(finished: Path, target: Path) -> None:
-    """Put a folder in the place of another. Folders cannot be exchanged in one step: for a moment
-    there is none, but never half of one."""
-    former = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        target.rename(former)
-    try:
-        finished.rename(target)
-    except OSError:
-        if former.exists():
-            former.rename(target)
-        raise
-    shutil.rmtree(former, ignore_errors=True)

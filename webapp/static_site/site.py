@@ -17,7 +17,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import drf
-from db import clock, methods, reads
+from db import file, method_ids, reads
 from db.bundle import Selection, restricted
 from db.entries import records
 from drf import overlay
@@ -49,7 +49,7 @@ def write_site(
     images  whether faces have pictures; without, no face is drawn
     All is read as of one moment. Raises UsageError as `folder.replaced`, before anything is read.
     """
-    facts = {"format": "drf static export", "drf": drf.__version__, "created_at": clock.now()}
+    facts = {"format": "drf static export", "drf": drf.__version__, "created_at": file.now()}
     with replaced(target, facts) as folder:
         con.execute("BEGIN")
         try:
@@ -104,7 +104,7 @@ class _Writer:
         chosen, subset = self.selection.runs, self.selection.subset
         entries = reads.leaderboard(self.con, subset=subset, points=None)
         entries = entries[entries["run"].isin(chosen)]
-        of_runs = methods.method_of_runs(self.con)
+        of_runs = method_ids.method_of_runs(self.con)
         return entries.assign(method=entries["run"].map(of_runs), page=entries["run"].map(_page))
 
     def _run(self, run_id: str, main: str) -> None:
@@ -163,7 +163,7 @@ class _Writer:
             **variables,
             version=drf.__version__,
             revision=reads.revision(self.con),
-            made=text.moment(clock.now()),
+            made=text.moment(file.now()),
             restricted=restricted(self.site.pictures),
         )
         target.write_text(page, encoding="utf-8")

@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from db import reads, views
+from db import reads, saved_links
 from drf.errors import NotFoundError, UsageError
 
 LINK = "https://bench.example.org/drf/run?norm=Pupil&rev=7&run=3f2a9c1e"
 
 
 def test_a_view_keeps_page_and_parameters_and_forgets_the_host(db: Database) -> None:
-    views.add_view(db, "tall", LINK)
-    view = views.find_view(db.conn, "tall")
+    saved_links.add_view(db, "tall", LINK)
+    view = saved_links.find_view(db.conn, "tall")
     assert view.page == "run"
     assert view.parameters == (("norm", "Pupil"), ("rev", "7"), ("run", "3f2a9c1e"))
     assert view.link == "run?norm=Pupil&rev=7&run=3f2a9c1e"
@@ -23,7 +23,7 @@ def test_a_view_keeps_page_and_parameters_and_forgets_the_host(db: Database) -> 
     "link", ["https://a.org/?a=b", "http://a.org:8501/x/?a=b", "/?a=b", "?a=b"]
 )
 def test_a_link_of_the_board_has_an_empty_page(db: Database, link: str) -> None:
-    assert views.add_view(db, "board", link).page == ""
+    assert saved_links.add_view(db, "board", link).page == ""
 
 
 @given(
@@ -32,21 +32,21 @@ def test_a_link_of_the_board_has_an_empty_page(db: Database, link: str) -> None:
     )
 )
 def test_any_parameters_come_back_as_they_were(pairs: list[tuple[str, str]]) -> None:
-    view = views.View("any", "compare", tuple(pairs), created_at="")
-    assert views.parse_link(view.link) == ("compare", tuple(pairs))
+    view = saved_links.View("any", "compare", tuple(pairs), created_at="")
+    assert saved_links.parse_link(view.link) == ("compare", tuple(pairs))
 
 
 def test_a_name_never_changes_its_meaning(db: Database) -> None:
-    views.add_view(db, "tall", LINK)
+    saved_links.add_view(db, "tall", LINK)
     with pytest.raises(UsageError, match="drf views remove tall"):
-        views.add_view(db, "tall", "?norm=Ocular")
-    assert [view.name for view in views.views(db.conn)] == ["tall"]
+        saved_links.add_view(db, "tall", "?norm=Ocular")
+    assert [view.name for view in saved_links.views(db.conn)] == ["tall"]
 
 
 def test_a_removed_name_is_gone(db: Database) -> None:
-    views.add_view(db, "tall", LINK)
-    views.remove_view(db, "tall")
-    for lookup in (views.remove_view, lambda db, name: views.find_view(db.conn, name)):
+    saved_links.add_view(db, "tall", LINK)
+    saved_links.remove_view(db, "tall")
+    for lookup in (saved_links.remove_view, lambda db, name: saved_links.find_view(db.conn, name)):
         with pytest.raises(NotFoundError, match="no view 'tall'"):
             lookup(db, "tall")
 
@@ -54,7 +54,7 @@ def test_a_removed_name_is_gone(db: Database) -> None:
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "-x", "ä", "x" * 65, "a\n"])
 def test_a_name_must_be_a_word_of_a_link(db: Database, name: str) -> None:
     with pytest.raises(UsageError, match="cannot name a view"):
-        views.add_view(db, name, LINK)
+        saved_links.add_view(db, name, LINK)
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,11 @@ def test_a_name_must_be_a_word_of_a_link(db: Database, name: str) -> None:
 )
 def test_an_odd_link_is_refused(db: Database, link: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        views.add_view(db, "odd", link)
-    assert views.views(db.conn) == []
+        saved_links.add_view(db, "odd", link)
+    assert saved_links.views(db.conn) == []
 
 
 def test_naming_a_link_does_not_make_it_look_outdated(db: Database) -> None:
     before = reads.revision(db.conn)
-    views.add_view(db, "tall", LINK)
+    saved_links.add_view(db, "tall", LINK)
     assert reads.revision(db.conn) == before

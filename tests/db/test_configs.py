@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 
 from db import runs
+from db.configs import COMPARED, provenance, settings
 from db.connection import open_reader, open_store
-from db.settings import FACTS, circumstances, settings
 from tests.db.examples import new_run
 
 
@@ -25,9 +25,9 @@ def test_settings_are_configuration_and_what_it_leaves_open(tmp_path: Path) -> N
     two = runs.start_run(db, other)
     with contextlib.closing(open_reader(path)) as reader:
         frame = settings(reader, [two, one, "no such run"])
-        around = circumstances(reader, [one, two])
+        around = provenance(reader, [one, two])
     assert list(frame.index) == [two, one]
-    assert list(frame.columns[: len(FACTS)]) == list(FACTS)
+    assert list(frame.columns[: len(COMPARED)]) == list(COMPARED)
     assert frame.loc[two].to_dict() == {
         "family": '"hourglass"',
         "precision": '"bf16"',

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from sqlite_utils import Database
 
-from db import clock
-from db.connection import locked
+from db.file import now
+from db.transactions import locked
 from drf.errors import NotFoundError, UsageError
 
 VIEW_KEY = "view"
@@ -52,7 +52,7 @@ def add_view(db: Database, name: str, link: str) -> View:
             f"{name!r} cannot name a view; use up to 64 letters, digits, dots, dashes and "
             "underscores, the first a letter or digit"
         )
-    view = View(name, *parse_link(link), clock.now())
+    view = View(name, *parse_link(link), now())
     with locked(db):  # the revision stays: naming a link must not make it look outdated
         if db.execute("SELECT 1 FROM views WHERE name = ?", [name]).fetchone():
             raise UsageError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from db import methods, runs
+from db import method_ids, runs
 from db.connection import open_reader, open_store
 from tests.db import examples
 
@@ -26,7 +26,7 @@ def started(path: Path, *changes: dict[str, Any]) -> list[str]:
         ids.append(runs.start_run(db, new))
     db.close()
     con = open_reader(path)
-    method = methods.method_of_runs(con)
+    method = method_ids.method_of_runs(con)
     con.close()
     assert method.name == "method"
     assert method.index.name == "run"
@@ -71,5 +71,5 @@ def test_a_method_is_the_hash_that_its_docstring_says(path: Path) -> None:
 def test_an_empty_store_has_no_methods(path: Path) -> None:
     open_store(path).close()
     con: sqlite3.Connection = open_reader(path)
-    assert methods.method_of_runs(con).empty
+    assert method_ids.method_of_runs(con).empty
     con.close()

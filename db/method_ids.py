@@ -24,6 +24,18 @@ _MADE = """
 """
 
 
+def today(con: sqlite3.Connection, method: str) -> str | None:
+    """Return the method of today for an id that a link names: itself, or for an id from before
+    configuration keys were renamed that of its runs. None where no run of it is in the store.
+    """
+    methods = method_of_runs(con)
+    if method in set(methods):
+        return method
+    runs = con.execute("SELECT run FROM old_method_ids WHERE method = ? ORDER BY run", [method])
+    known = [methods[run] for (run,) in runs if run in methods.index]
+    return known[0] if known else None
+
+
 def method_of_runs(con: sqlite3.Connection) -> pd.Series:
     """Return the method of every run: index `run` (id), values of 12 hex digits, named `method`.
 
