@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from db.configs import settings as settings_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from db import paired, reads
+from db.configs import settings as settings_of
 from db.connection import open_reader
 from drf import statistics
 from tests.webapp import ablation_examples

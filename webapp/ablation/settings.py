@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from db.configs import FACTS
 
+from db.configs import FACTS
 from db.method_ids import SEED
 
 FACES, FLIP = "evaluated faces", "flip test"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from drf.landmarks import N_POINTS
 
 from drf import geometry, landmarks
-from drf.landmarks import N_POINTS
 
 VIEW = 256
 """Side of the drawing: crops of any size are shown as large, with lines as wide."""
