@@ -40,7 +40,9 @@ def literal_errors(evaluation: Evaluation, norm: str) -> list[float]:
     return errors
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     n=st.integers(1, 12), error_px=st.floats(0, 12), seed=st.integers(0, 2**31), flip=st.booleans()
 )
