@@ -84,7 +84,7 @@ class _Writer:
         for name in ("runs", "faces", "data"):
             (self.folder / name).mkdir()
         entries = self._entries()
-        boards = board.boards(entries)
+        boards = board.boards(entries, methods.method_of_runs(self.con))
         main = boards[0]["id"] if boards else ""
         for run_id in self.selection.runs:
             self._run(run_id, main)
@@ -104,8 +104,7 @@ class _Writer:
         chosen, subset = self.selection.runs, self.selection.subset
         entries = reads.leaderboard(self.con, subset=subset, points=None)
         entries = entries[entries["run"].isin(chosen)]
-        of_runs = methods.method_of_runs(self.con)
-        return entries.assign(method=entries["run"].map(of_runs), page=entries["run"].map(_page))
+        return entries.assign(page=entries["run"].map(_page))
 
     def _run(self, run_id: str, main: str) -> None:
         evaluations = reads.evaluations(self.con, run_id)
