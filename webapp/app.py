@@ -11,7 +11,7 @@ import streamlit as st
 
 from drf.errors import DrfError, NotFoundError
 from webapp import store
-from webapp.links import named, url_keys, widgets
+from webapp.links import named_views, url_keys, widgets
 from webapp.ui import error_pages
 from webapp.ui.text import plain
 
@@ -74,11 +74,11 @@ def main() -> None:
         _no_store()
         return
     except DrfError as error:
-        error_pages.unusable(error)
+        error_pages.show_store_error(error)
         return
     widgets.begin(page.url_path)
-    with error_pages.told():
-        named.open_wanted(st.session_state["store"], PAGES)
+    with error_pages.boundary():
+        named_views.open_named_view(st.session_state["store"], PAGES)
         page.run()
     with notices:
         widgets.show_notices()

@@ -12,7 +12,7 @@ from pandas.io.formats.style import Styler
 
 from webapp.ui import badges, theme
 from webapp.ui.charts import Chart, log_axis, spans_decades
-from webapp.ui.text import duration, moment
+from webapp.ui.text import duration, format_time
 
 WINDOWS = {"hour": 1, "6 hours": 6, "day": 24, "week": 24 * 7, "30 days": 24 * 30}
 """Name in the URL -> hours back from now in which a run counts as recent."""
@@ -33,7 +33,7 @@ class Shown:
     hidden: int
 
 
-def sort_out(runs: pd.DataFrame, now: datetime, window: timedelta) -> Shown:
+def group_runs(runs: pd.DataFrame, now: datetime, window: timedelta) -> Shown:
     """Sort runs into running; stale or crashed; and ended: the last two within the window."""
     heard = pd.to_datetime(runs["heartbeat_at"], utc=True, format="ISO8601")
     runs = runs.assign(heard=heard).sort_values("heard", ascending=False)
@@ -49,26 +49,26 @@ def sort_out(runs: pd.DataFrame, now: datetime, window: timedelta) -> Shown:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class ProgressSample:
     """A run's progress (0..1) at a time; the rest is reckoned from two of them."""
 
     at: datetime
     progress: float
 
 
-def sighting(run: dict[str, Any]) -> Sighting:
+def progress_sample(run: dict[str, Any]) -> ProgressSample:
     """Return how far a run was when it was last heard of."""
-    return Sighting(datetime.fromisoformat(run["heartbeat_at"]), float(run["progress"]))
+    return ProgressSample(datetime.fromisoformat(run["heartbeat_at"]), float(run["progress"]))
 
 
-def beginning(run: dict[str, Any]) -> Sighting | None:
+def start_of_progress(run: dict[str, Any]) -> ProgressSample | None:
     """Return the start of a run; None for one that was resumed, since its pause is no measure."""
     started = datetime.fromisoformat(run["started_at"])
     resumed = float(run["process_started"]) - started.timestamp() > _RESUMED_S
-    return None if resumed else Sighting(started, 0.0)
+    return None if resumed else ProgressSample(started, 0.0)
 
 
-def end(since: Sighting, last: Sighting) -> datetime | None:
+def end(since: ProgressSample, last: ProgressSample) -> datetime | None:
     """Return when a run will end at the pace between two sightings; None if it has not moved.
 
     t_end = t + (1 - p) (t - t_0) / (p - p_0)
@@ -79,17 +79,17 @@ def end(since: Sighting, last: Sighting) -> datetime | None:
     return last.at + (last.at - since.at) * ((1 - last.progress) / done)
 
 
-def sentence(run: dict[str, Any], since: Sighting | None, now: datetime) -> str:
+def sentence(run: dict[str, Any], since: ProgressSample | None, now: datetime) -> str:
     """Return where a run stands: epoch, speed, how much is done, and when it will end."""
     epochs = "" if pd.isna(run["epochs"]) else f" of {int(run['epochs'])}"
     parts = [f"{100 * run['progress']:.0f} % done", f"epoch {int(run['epoch'])}{epochs}"]
     if not pd.isna(run["faces_per_s"]):
         parts.append(f"{run['faces_per_s']:.0f} faces/s")
     if run["status"] != "running":
-        parts.append(f"last heard of {moment(run['heartbeat_at'])}")
+        parts.append(f"last heard of {format_time(run['heartbeat_at'])}")
     elif run["progress"] >= 1:
         parts.append("ending")
-    elif since is None or (over := end(since, sighting(run))) is None:
+    elif since is None or (over := end(since, progress_sample(run))) is None:
         parts.append("end not known yet")
     else:
         left = max((over - now).total_seconds(), 0.0)
@@ -133,7 +133,7 @@ def table(ended: pd.DataFrame) -> pd.DataFrame:
         {
             "name": ended["name"],
             "status": ended["status"].map(badges.label),
-            "ended": ended["heartbeat_at"].map(moment),
+            "ended": ended["heartbeat_at"].map(format_time),
             "best": 100 * ended["best_val_nme"],
             "epoch": ended["epoch"],
             "took": [duration(seconds) for seconds in ended["wall_s"]],
@@ -146,6 +146,6 @@ def table(ended: pd.DataFrame) -> pd.DataFrame:
 def styled(shown: pd.DataFrame) -> Styler:
     """Return the table with the colour of what went wrong beside its sign and word."""
     styler = shown.style.format("{:.2f}", subset=["best"], na_rep="–")
-    wrong = set(map(badges.label, badges.FAULTS))
+    wrong = set(map(badges.label, badges.FAILED_STATUSES))
     cells = pd.IndexSlice[shown.index[shown["status"].isin(wrong)], ["name", "status"]]
     return styler.map(lambda _: f"color: {theme.VERMILLION}", subset=cells)

@@ -47,7 +47,7 @@ SORTS: dict[str, tuple[str, bool]] = {
 """Name in the URL -> column, and whether its best end comes first in ascending order."""
 
 ORDERS = ("Best first", "Worst first")
-EVERY = "All"
+ALL = "All"
 """Choice of a filter that filters nothing."""
 
 _USUAL_ORDER = ("300w", "synthetic", "full", "common", "helen", "lfpw", "challenging", "all", "gt")
@@ -60,7 +60,7 @@ def usual_order(name: str) -> tuple[int, str]:
     return known, name
 
 
-def offer_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
+def filter_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
     """Return a sorting key for what a filter offers: most rows first, on a tie in the usual order;
     but train and val after all others, however many runs were chosen by them."""
     return name in _SEEN_IN_TRAINING, -rows, usual_order(name)

@@ -11,8 +11,8 @@ import streamlit as st
 from webapp import store
 from webapp.links import widgets
 from webapp.links.url_keys import UrlKey
-from webapp.scores import evaluation_label, offer_order
-from webapp.store import Store
+from webapp.scores import evaluation_label, filter_order
+from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
 SHORT = 8
@@ -31,7 +31,7 @@ class Board:
 
 
 @dataclass(frozen=True)
-class Contender:
+class SelectedRun:
     """A run that stands beside others.
 
     run         full id
@@ -51,13 +51,13 @@ class Contender:
         return self.run, self.evaluation
 
 
-def choose_board(current: Store, key: UrlKey) -> Board | None:
+def choose_board(current: StoreVersion, key: UrlKey) -> Board | None:
     """Show a choice of the boards that have rows; None if there is none."""
     boards = store.boards(current).assign(flip_test=True)
     if boards.empty:
         return None
     boards["label"] = boards.apply(evaluation_label, axis=1)
-    boards["order"] = list(map(offer_order, boards["subset"], boards["entries"]))
+    boards["order"] = list(map(filter_order, boards["subset"], boards["entries"]))
     boards = boards.sort_values("order")
     label = widgets.select(
         key, "Evaluation", list(boards["label"]), "Dataset, subset and box of the crops; see About."
@@ -66,7 +66,7 @@ def choose_board(current: Store, key: UrlKey) -> Board | None:
     return Board(label, row["dataset"], row["subset"], row["points"], row["box"])
 
 
-def entries(current: Store, chosen: Board) -> pd.DataFrame:
+def entries(current: StoreVersion, chosen: Board) -> pd.DataFrame:
     """Return one row per run on a board (index: its id), by ocular NME: the columns of
     `reads.leaderboard` of the newest evaluation, of those with the flip test where there are any.
     """
@@ -93,8 +93,13 @@ def best_of_methods(rows: pd.DataFrame, methods: pd.Series, n: int) -> list[str]
 
 
 def choose_runs(
-    current: Store, key: UrlKey, rows: pd.DataFrame, *, default: int, at_most: int | None = None
-) -> list[Contender]:
+    current: StoreVersion,
+    key: UrlKey,
+    rows: pd.DataFrame,
+    *,
+    default: int,
+    at_most: int | None = None,
+) -> list[SelectedRun]:
     """Show a choice of runs on a board; `?KEY=` holds the beginnings of their ids, in order.
 
     Without it the `default` best methods are chosen. What the link names and is not there is told.
@@ -123,10 +128,10 @@ def choose_runs(
         placeholder="Choose runs",
         help="In this order; the first is what the others are compared with.",
     )
-    return contenders(chosen, rows)
+    return selected_runs(chosen, rows)
 
 
-def choose_one(key: UrlKey, label: str, among: Sequence[Contender], default: int) -> int:
+def choose_one(key: UrlKey, label: str, among: Sequence[SelectedRun], default: int) -> int:
     """Show a choice of one of some runs; return its position. `?KEY=`: beginning of its id."""
     wanted = st.query_params.get(key.name)
     position = min(default, len(among) - 1)
@@ -154,7 +159,7 @@ def choose_one(key: UrlKey, label: str, among: Sequence[Contender], default: int
     return position
 
 
-def _found(current: Store, wanted: Sequence[str], rows: pd.DataFrame) -> list[str]:
+def _found(current: StoreVersion, wanted: Sequence[str], rows: pd.DataFrame) -> list[str]:
     """Return the full ids of runs by their beginnings, each once; tell of those that are not."""
     found: dict[str, None] = {}
     for text in wanted:
@@ -170,12 +175,12 @@ def _found(current: Store, wanted: Sequence[str], rows: pd.DataFrame) -> list[st
     return [*found]
 
 
-def contenders(chosen: Sequence[str], rows: pd.DataFrame) -> list[Contender]:
+def selected_runs(chosen: Sequence[str], rows: pd.DataFrame) -> list[SelectedRun]:
     """Return runs as they stand beside each other. chosen: ids in rows, which are as `entries`."""
     names = rows.loc[list(chosen), "name"]
     shared = names.duplicated(keep=False)
     return [
-        Contender(
+        SelectedRun(
             run=run,
             evaluation=int(rows.loc[run, "evaluation"]),
             flip_test=bool(rows.loc[run, "flip_test"]),

@@ -59,7 +59,7 @@ def test_runs_that_differ_only_in_their_seed_are_one_setting(filled, compared):
 
 
 def test_the_baseline_without_a_choice_has_most_neighbours(filled, compared):
-    assert settings.centre(compared) == base_of(compared, filled[1])
+    assert settings.natural_baseline(compared) == base_of(compared, filled[1])
 
 
 def test_factors_are_keys_that_alone_make_another_setting(filled, compared):

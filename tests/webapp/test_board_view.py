@@ -14,7 +14,7 @@ from webapp.leaderboard import columns
 from webapp.leaderboard.columns import DEFAULT
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import Comparison, View, best_of_view, build, styled
-from webapp.store import Store
+from webapp.store import StoreVersion
 
 WHERE = {"dataset": "300w", "subset": "full", "points": "all", "box": "gt"}
 
@@ -27,17 +27,17 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def current(path: Path) -> Store:
-    return Store(str(path), 1)
+def current(path: Path) -> StoreVersion:
+    return StoreVersion(str(path), 1)
 
 
-def ranked(current: Store, *, as_runs: bool = False) -> pd.DataFrame:
+def ranked(current: StoreVersion, *, as_runs: bool = False) -> pd.DataFrame:
     rows = load_rows(current, as_runs=as_runs, **WHERE)
     return arrange(rows, norm="Ocular", sort="NME", order="Best first")
 
 
 def built(
-    current: Store,
+    current: StoreVersion,
     *,
     names=DEFAULT,
     hide=False,

@@ -208,7 +208,7 @@ def test_runs_of_one_name_are_told_apart(shop):
     )
     from webapp import selection
 
-    labels = [one.label for one in selection.contenders(list(frames.index), frames)]
+    labels = [one.label for one in selection.selected_runs(list(frames.index), frames)]
     assert labels == ["a · 00000000", "a · 11111111", "b"]
 
 

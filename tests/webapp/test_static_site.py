@@ -27,7 +27,7 @@ from tests.webapp.conftest import Shop
 from webapp.leaderboard.rows import load_rows
 from webapp.static_site import face_svg, folder
 from webapp.static_site.site import Site, write_site
-from webapp.store import Store
+from webapp.store import StoreVersion
 
 FACES = 2
 
@@ -124,7 +124,9 @@ def test_seeds_of_a_method_are_one_row_with_their_spread(tmp_path):
     assert max(row["seeds"] for board in boards for row in board["methods"]) > 1
 
 
-def test_methods_are_the_rows_of_the_app_also_where_seeds_were_evaluated_on_different_faces(tmp_path):
+def test_methods_are_the_rows_of_the_app_where_seeds_were_evaluated_on_different_faces(
+    tmp_path,
+):
     path = tmp_path / "drf.db"
     runs = store_with_seeds(path)
     db = open_store(path)
@@ -134,7 +136,7 @@ def test_methods_are_the_rows_of_the_app_also_where_seeds_were_evaluated_on_diff
     ids = {run: run for of_method in runs.values() for run in of_method}
     export(Shop(path, ids), tmp_path / "board", images=False)
     (board,) = json.loads((tmp_path / "board/data/leaderboard.json").read_text())
-    current = Store(str(path), 0)
+    current = StoreVersion(str(path), 0)
     where = {key: board[key] for key in reads.BOARD}
     shown = load_rows(current, as_runs=False, **where).to_dict("records")
     of_forest = [row["seeds"] for row in shown if set(row["runs"]) <= set(runs["forest"])]

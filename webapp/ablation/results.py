@@ -112,7 +112,7 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     cells = pd.DataFrame(
         {key: frame[f"value_{place}"].map(shown) for place, key in enumerate(keys)}
     )
-    fallen = badges.LOOKS["collapsed"].sign
+    fallen = badges.STATUS_STYLES["collapsed"].sign
     for key in keys[:1]:
         cells[key] = cells[key].mask(frame["collapsed"] > 0, fallen + " " + cells[key])
     columns = ["nme", "sd", "seeds", "difference"]

@@ -80,7 +80,7 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     )
 
 
-def centre(settings: Settings) -> int:
+def natural_baseline(settings: Settings) -> int:
     """Return the setting that most others differ from in one key alone: the natural baseline.
 
     Among equals the one with most runs, then the newest. Raises ValueError where there is none.

@@ -113,7 +113,7 @@ def styled(table: pd.DataFrame) -> Styler:
 
 
 def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Return what the runs are and cost beside each other. rows: of `contenders.entries`."""
+    """Return what the runs are and cost beside each other. rows: of `selection.entries`."""
     shown = {
         "Family": rows["family"],
         "Preset": rows["preset"].fillna("–"),

@@ -13,7 +13,7 @@ from webapp import store
 from webapp.faces import figure
 from webapp.faces.figure import Shape
 from webapp.links import url_keys, widgets
-from webapp.selection import Contender
+from webapp.selection import SelectedRun
 from webapp.store import StoredFace
 from webapp.ui import error_pages, theme
 from webapp.ui.text import percent, plain
@@ -23,7 +23,7 @@ _CONFIG = theme.CHART_CONFIG | {"scrollZoom": True}
 
 
 @dataclass(frozen=True)
-class Album:
+class FaceDialogState:
     """What the dialog leafs through.
 
     path    of the store
@@ -36,7 +36,7 @@ class Album:
     path: str
     order: Sequence[str]
     ids: dict[str, int]
-    runs: Sequence[Contender]
+    runs: Sequence[SelectedRun]
     norm: metrics.Norm
 
 
@@ -45,13 +45,13 @@ def open_one(name: str) -> None:
     st.query_params[url_keys.IMAGES_FACE.name] = name
 
 
-def show_wanted(album: Album) -> None:
+def show_wanted(state: FaceDialogState) -> None:
     """Show the face that the link names, if it names one; tell of one that is not there."""
     wanted = st.query_params.get(url_keys.IMAGES_FACE.name)
     if wanted is None:
         return
-    if wanted in album.ids:
-        _dialog(album)
+    if wanted in state.ids:
+        _dialog(state)
     else:
         widgets.notify(f"The link asks for face “{plain(wanted)}”, which is not on this board.")
 
@@ -61,23 +61,23 @@ def _close() -> None:
 
 
 @st.dialog("Face", width="large", on_dismiss=_close)
-def _dialog(album: Album) -> None:
-    with error_pages.told():
-        _content(album)
+def _dialog(state: FaceDialogState) -> None:
+    with error_pages.boundary():
+        _content(state)
 
 
-def _content(album: Album) -> None:
+def _content(state: FaceDialogState) -> None:
     # Read again here: leafing through runs the dialog alone, and not the page below it.
     name = st.query_params.get(url_keys.IMAGES_FACE.name, "")
-    if name not in album.ids:
+    if name not in state.ids:
         return
     # The picture comes last: the room that a chart leaves below it on a phone then ends the page.
     side, picture = st.columns([2, 5], gap="medium")
     with side:
         st.subheader(plain(name))
-        _leaf_through(album, name)
+        _leaf_through(state, name)
         segments = widgets.toggle(url_keys.IMAGES_SEGMENTS, "Show the error of each point")
-    found = _read(album, name)
+    found = _read(state, name)
     with side:
         told = any(face.covariances is not None for face in found)
         ellipses = told and widgets.toggle(
@@ -86,61 +86,66 @@ def _content(album: Album) -> None:
             f"An ellipse of {figure.SIGMAS:g} standard deviations, where a model says how sure"
             " it is of a landmark.",
         )
-        _errors(album, found)
+        _errors(state, found)
         st.caption(
             "Point at a landmark: its name, and its share of this image's NME. Scroll to zoom, drag"
             " to move; an entry of the legend hides its run."
         )
     with picture:
-        _figure(album, name, found, segments=segments, ellipses=ellipses)
+        _figure(state, name, found, segments=segments, ellipses=ellipses)
 
 
-def _leaf_through(album: Album, name: str) -> None:
+def _leaf_through(state: FaceDialogState, name: str) -> None:
     """Show the ways to the faces beside this one in the page's order."""
-    place = album.order.index(name) if name in album.order else None
+    place = state.order.index(name) if name in state.order else None
     ways = (("Previous", ":material/arrow_back:", -1), ("Next", ":material/arrow_forward:", 1))
     with st.container(horizontal=True, gap="small"):
         for label, icon, step in ways:
             there = -1 if place is None else place + step
-            beyond = not 0 <= there < len(album.order)
-            goal = name if beyond else album.order[there]
+            beyond = not 0 <= there < len(state.order)
+            goal = name if beyond else state.order[there]
             st.button(label, icon=icon, disabled=beyond, on_click=open_one, args=(goal,))
     if place is None:
         st.caption("The filters of the page leave this face out.")
     else:
-        st.caption(f"{place + 1} of {len(album.order)} in the order of the page")
+        st.caption(f"{place + 1} of {len(state.order)} in the order of the page")
 
 
-def _read(album: Album, name: str) -> list[StoredFace]:
-    return store.faces(album.path, [(run.evaluation, album.ids[name]) for run in album.runs])
+def _read(state: FaceDialogState, name: str) -> list[StoredFace]:
+    return store.faces(state.path, [(run.evaluation, state.ids[name]) for run in state.runs])
 
 
-def _errors(album: Album, found: Sequence[StoredFace]) -> None:
+def _errors(state: FaceDialogState, found: Sequence[StoredFace]) -> None:
     """List the runs with their marker and their error on this face."""
     lines = []
-    for number, (run, face) in enumerate(zip(album.runs, found, strict=True)):
+    for number, (run, face) in enumerate(zip(state.runs, found, strict=True)):
         colour, marker = figure.look(number)
         swatch = f':color[{_GLYPHS[marker]}]{{foreground="{colour}"}}'
         known = np.flatnonzero(np.isfinite(face.prediction).all(axis=1))
         shapes = face.prediction[None], face.ground_truth[None]
-        (error,) = metrics.image_errors(*shapes, album.norm, known)
+        (error,) = metrics.image_errors(*shapes, state.norm, known)
         lines.append(f"{swatch} **{percent(100 * error)}** {plain(run.label)}")
     st.markdown("  \n".join(lines))
 
 
 def _figure(
-    album: Album, name: str, found: Sequence[StoredFace], *, segments: bool, ellipses: bool
+    state: FaceDialogState,
+    name: str,
+    found: Sequence[StoredFace],
+    *,
+    segments: bool,
+    ellipses: bool,
 ) -> None:
     shapes = [
         Shape(run.label, face.prediction, face.covariances if ellipses else None)
-        for run, face in zip(album.runs, found, strict=True)
+        for run, face in zip(state.runs, found, strict=True)
     ]
     chart = figure.draw(
         name,
         found[0].ground_truth,
         found[0].crop,
         shapes,
-        album.norm,
+        state.norm,
         error_segments=segments,
     )
     if found[0].crop is None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from drf import geometry, overlay
 from webapp import store
-from webapp.store import Store, StoredFace
+from webapp.store import StoredFace, StoreVersion
 from webapp.ui.text import percent, plain
 
 SHOWN = 12
@@ -48,7 +48,7 @@ def extremes(errors: pd.DataFrame, norm: str) -> dict[str, pd.DataFrame]:
 
 
 def grid(
-    current: Store,
+    current: StoreVersion,
     run_id: str,
     evaluation: int,
     faces: pd.DataFrame,

@@ -210,8 +210,8 @@ def _column(key: str) -> tuple[Column, str | None]:
 
 
 def _marked_names(rows: pd.DataFrame) -> pd.Series:
-    faults = map(badges.fault, rows["statuses"])
-    signs = [f"{badges.LOOKS[fault].sign} " if fault else "" for fault in faults]
+    faults = map(badges.worst_failure, rows["statuses"])
+    signs = [f"{badges.STATUS_STYLES[fault].sign} " if fault else "" for fault in faults]
     return pd.Series(signs, rows.index, dtype=object) + rows["name"]
 
 

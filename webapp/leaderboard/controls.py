@@ -16,7 +16,7 @@ from webapp.leaderboard import columns
 from webapp.leaderboard.rows import ROWS
 from webapp.leaderboard.table import Comparison
 from webapp.links import url_keys, widgets
-from webapp.scores import EVERY, NORMS, ORDERS, SORTS, offer_order
+from webapp.scores import ALL, NORMS, ORDERS, SORTS, filter_order
 
 ROWS_A_PAGE = 25
 """As many as stand below each other without a bar of their own to scroll by."""
@@ -24,7 +24,7 @@ ROWS_A_PAGE = 25
 
 def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str], bool]:
     """Show the filters of boards; return norm, values, and whether rows are runs; each filter
-    offers what the ones before it leave, see `offer_order`."""
+    offers what the ones before it leave, see `filter_order`."""
     chosen: dict[str, str] = {}
     filters = (
         (url_keys.BOARD_DATASET, "dataset", "Dataset", None),
@@ -33,7 +33,7 @@ def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str], bool]:
         (url_keys.BOARD_BOX, "box", "Box", "How faces were cropped; see About."),
     )
     with st.container(horizontal=True, gap="small"):
-        norm = widgets.switch(
+        norm = widgets.segmented_control(
             url_keys.NORM,
             "Normalised by",
             list(NORMS),
@@ -44,7 +44,7 @@ def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str], bool]:
             options = _offered(boards, column)
             chosen[column] = widgets.select(key, label, options, help_text, width=160)
             boards = boards[boards[column] == chosen[column]]
-        as_rows = widgets.switch(
+        as_rows = widgets.segmented_control(
             url_keys.BOARD_ROWS,
             "Rows",
             ROWS,
@@ -63,10 +63,10 @@ def choose_rows(families: Iterable[str]) -> dict[str, str]:
         icon=":material/search:",
         width=170,
     )
-    options = [EVERY, *sorted(families)]
+    options = [ALL, *sorted(families)]
     family = widgets.select(url_keys.BOARD_FAMILY, "Family", options, width=170)
     sort = widgets.select(url_keys.BOARD_SORT, "Sort by", list(SORTS), width=160)
-    order = widgets.switch(url_keys.BOARD_ORDER, "Order", ORDERS)
+    order = widgets.segmented_control(url_keys.BOARD_ORDER, "Order", ORDERS)
     return {"sort": sort, "order": order, "text": text, "family": family}
 
 
@@ -92,7 +92,7 @@ def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Compari
             "Only columns that vary",
             "What is the same in every row is said below the table.",
         )
-        names = widgets.several(
+        names = widgets.multiselect(
             url_keys.BOARD_COLUMNS,
             "Columns",
             [column.name for column in columns.COLUMNS],
@@ -111,7 +111,7 @@ def _baseline(rows: pd.DataFrame) -> pd.Series | None:
             yield from ((run, row) for run in runs)
         yield from zip(rows["method"], rows["id"], strict=True)
 
-    found = widgets.choose(
+    found = widgets.select_by_id(
         url_keys.BOARD_BASE,
         "Compare with",
         dict(zip(rows["id"], rows["name"], strict=True)),
@@ -127,4 +127,4 @@ def _offered(boards: pd.DataFrame, column: str) -> list[str]:
     counts: Counter[str] = Counter()
     for name, entries in zip(boards[column], boards["entries"], strict=True):
         counts[name] += entries
-    return sorted(counts, key=lambda name: offer_order(name, counts[name]))
+    return sorted(counts, key=lambda name: filter_order(name, counts[name]))

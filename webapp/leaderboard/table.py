@@ -14,7 +14,7 @@ from db.evaluations import StoredNorm
 from drf.literature import Figure
 from webapp.leaderboard import columns, intervals
 from webapp.scores import best_and_second
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import badges, theme
 
 Kind = Literal["method", "run", "published"]
@@ -49,7 +49,7 @@ class View:
 
 
 def build(
-    current: Store,
+    current: StoreVersion,
     rows: pd.DataFrame,
     how: Comparison,
     *,
@@ -87,7 +87,7 @@ def styled(view: View) -> Styler:
         best, second = best_of_view(view, key)
         styler = styler.map(lambda _: "font-weight: 700", subset=_cells(best, key))
         styler = styler.format(_underlined, subset=_cells(second, key))
-    wrong = [badges.fault(statuses) is not None for statuses in view.rows["statuses"]]
+    wrong = [badges.worst_failure(statuses) is not None for statuses in view.rows["statuses"]]
     marked = [key for key in ("name", "status") if key in view.table]
     styler = styler.map(lambda _: f"color: {theme.VERMILLION}", subset=pd.IndexSlice[wrong, marked])
     return styler.map(
@@ -106,7 +106,7 @@ def _without_intervals(names: Collection[str]) -> list[str]:
     return [name for name in names if name not in ("Interval", "Difference")]
 
 
-def _with_intervals(current: Store, rows: pd.DataFrame, how: Comparison) -> pd.DataFrame:
+def _with_intervals(current: StoreVersion, rows: pd.DataFrame, how: Comparison) -> pd.DataFrame:
     baseline = how.baseline if "Difference" in how.names else None
     if "Interval" not in how.names and baseline is None:
         return rows

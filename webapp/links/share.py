@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from webapp.links import url_keys, widgets
-from webapp.store import Store
+from webapp.store import StoreVersion
 
 
-def link(page: str, current: Store, at_revision: int | None = None) -> None:
+def link(page: str, current: StoreVersion, at_revision: int | None = None) -> None:
     """Show a button that opens the full link of this view, ready to copy.
 
     at_revision: that of the view, where it is not the store's.
@@ -19,7 +19,7 @@ def link(page: str, current: Store, at_revision: int | None = None) -> None:
         st.code(widgets.full_link(page, revision), language=None, wrap_lines=True)
 
 
-def moved_on(current: Store) -> None:
+def show_revision_notice(current: StoreVersion) -> None:
     """Say so if the link was made at another revision of the store."""
     pinned = widgets.pinned_revision()
     if pinned is not None and pinned != current.revision:
@@ -30,14 +30,14 @@ def moved_on(current: Store) -> None:
         )
 
 
-def as_it_was(current: Store) -> int | None:
+def choose_revision(current: StoreVersion) -> int | None:
     """Say so if the board has moved on since the link was made, and offer it as it was.
 
     Return the revision to show, None for the present one.
     """
     pinned = widgets.pinned_revision()
     if pinned is None or pinned >= current.revision:
-        moved_on(current)
+        show_revision_notice(current)
         return None
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         back = widgets.toggle(url_keys.PINNED, f"Show the board of revision {pinned}")

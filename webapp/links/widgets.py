@@ -50,7 +50,7 @@ def select(
     width: int | Literal["stretch"] = "stretch",
 ) -> str:
     """Show a selectbox bound to the URL; an unknown value in the link is told and replaced."""
-    check(key, label, options)
+    check_value(key, label, options)
     return st.selectbox(
         label,
         options,
@@ -63,9 +63,11 @@ def select(
     )
 
 
-def switch(key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None) -> str:
+def segmented_control(
+    key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None
+) -> str:
     """Show a segmented control bound to the URL, one option always chosen."""
-    check(key, label, options)
+    check_value(key, label, options)
     chosen = st.segmented_control(
         label,
         options,
@@ -78,7 +80,9 @@ def switch(key: UrlKey, label: str, options: Sequence[str], help_text: str | Non
     return chosen or options[_default(key, options)]
 
 
-def several(key: UrlKey, label: str, options: Sequence[str], default: Sequence[str]) -> list[str]:
+def multiselect(
+    key: UrlKey, label: str, options: Sequence[str], default: Sequence[str]
+) -> list[str]:
     """Show a choice of any number of options, bound to the URL as one parameter each; unknown
     values in the link are told and left out."""
     if key.name not in st.session_state:
@@ -94,7 +98,7 @@ def toggle(key: UrlKey, label: str, help_text: str | None = None) -> bool:
     return st.toggle(label, value, key=key.name, bind="query-params", help=help_text)
 
 
-def choose(
+def select_by_id(
     key: UrlKey,
     label: str,
     names: Mapping[str, str],
@@ -124,7 +128,7 @@ def choose(
         index=None,
         format_func=lambda name: f"{names[name]} · {name[:8]}",
         key=choice,
-        on_change=lambda: put(key, st.session_state[choice]),
+        on_change=lambda: set_parameter(key, st.session_state[choice]),
         filter_mode="contains",
         placeholder="None",
         help=help_text,
@@ -133,7 +137,7 @@ def choose(
     return found
 
 
-def put(key: UrlKey, identity: str | None) -> None:
+def set_parameter(key: UrlKey, identity: str | None) -> None:
     """Write the id of something into a parameter that no widget is bound to; None removes it."""
     if identity:
         st.query_params[key.name] = identity[:8]
@@ -143,7 +147,7 @@ def put(key: UrlKey, identity: str | None) -> None:
 
 def slider(key: UrlKey, label: str, options: Sequence[str]) -> str:
     """Show a slider over options, bound to the URL; an unknown value in the link is told."""
-    check(key, label, options)
+    check_value(key, label, options)
     return st.select_slider(
         label,
         options,
@@ -153,7 +157,7 @@ def slider(key: UrlKey, label: str, options: Sequence[str]) -> str:
     )
 
 
-def span(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, str]:
+def range_slider(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, str]:
     """Show a slider with two ends over ordered options, bound to the URL as two parameters of one
     name. The key's default is both ends. What is no range of the options is told; Streamlit then
     shows what it can of it, and the default where it can nothing."""
@@ -173,15 +177,15 @@ def span(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, str]:
     )
 
 
-def page(key: UrlKey, n_pages: int) -> int:
+def pagination(key: UrlKey, n_pages: int) -> int:
     """Show a choice of pages, 1-based, bound to the URL, where there is more than one."""
     if n_pages <= 1:
         return 1
-    check(key, "page", [str(number + 1) for number in range(n_pages)])
+    check_value(key, "page", [str(number + 1) for number in range(n_pages)])
     return st.pagination(n_pages, key=key.name, bind="query-params")
 
 
-def check(key: UrlKey, label: str, options: Sequence[str]) -> None:
+def check_value(key: UrlKey, label: str, options: Sequence[str]) -> None:
     """Tell of a value in the link that is not on offer; Streamlit then shows the default."""
     wanted = st.query_params.get(key.name)
     if key.name in st.session_state or wanted is None or wanted in options:

@@ -12,7 +12,7 @@ from webapp import store
 from webapp.links import url_keys, widgets
 from webapp.run import leaf_card
 from webapp.run.leaf_card import Portrait
-from webapp.store import Attracted, Store
+from webapp.store import LeafFace, StoreVersion
 from webapp.ui import theme
 from webapp.ui.text import percent, plain
 
@@ -22,7 +22,7 @@ _PORTRAIT_PX = 128
 _SHOWN = 0.7  # share of a crop's side: it has room around the face, for augmentation
 
 
-def show(current: Store, run_id: str) -> None:
+def show(current: StoreVersion, run_id: str) -> None:
     """Show the leaves of a run, a page at a time, by what they speak of and by tree."""
     leaves, _ = store.leaves(current, run_id)
     chosen = _choose(leaves)
@@ -30,7 +30,7 @@ def show(current: Store, run_id: str) -> None:
     if not chosen:
         st.info("No leaf of this tree was kept.", icon=":material/search_off:")
         return
-    page = widgets.page(url_keys.RUN_PAGE, -(-len(chosen) // PAGE))
+    page = widgets.pagination(url_keys.RUN_PAGE, -(-len(chosen) // PAGE))
     numbers = chosen[(page - 1) * PAGE : page * PAGE]
     cards = _cards(current, run_id, tuple(numbers))
     with st.grid(4, min_column_width=150, gap="medium") as grid:
@@ -91,18 +91,18 @@ def _alt(leaf: LeafPicture) -> str:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _cards(current: Store, run_id: str, numbers: tuple[int, ...]) -> list[str]:
+def _cards(current: StoreVersion, run_id: str, numbers: tuple[int, ...]) -> list[str]:
     leaves, mean_shape = store.leaves(current, run_id)
     assert mean_shape is not None  # stored in one transaction with the leaves
     shown = [leaves[number] for number in numbers]
-    found = store.attracted(current.path, {face for leaf in shown for face in leaf.faces})
+    found = store.leaf_faces(current.path, {face for leaf in shown for face in leaf.faces})
     portraits = {face: _portrait(stored) for face, stored in found.items()}
     return [
         leaf_card.card(leaf, mean_shape, [portraits[face] for face in leaf.faces]) for leaf in shown
     ]
 
 
-def _portrait(face: Attracted) -> Portrait | None:
+def _portrait(face: LeafFace) -> Portrait | None:
     """Cut the middle out of a crop, as small as it is shown."""
     if face.crop is None:
         return None

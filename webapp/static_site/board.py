@@ -11,7 +11,7 @@ from db import reads
 from db.board import SD, by_method
 from db.entries import records
 from db.evaluations import STORED_NORMS
-from webapp.scores import offer_order
+from webapp.scores import filter_order
 
 _OF_RUN = ("run", "name", "family", "preset", "track", "seed", "status", "method")
 _COST = ("params", "macs", "ms_per_face", "wall_s")
@@ -37,7 +37,7 @@ def boards(entries: pd.DataFrame, methods: pd.Series) -> list[dict[str, Any]]:
         (dict(zip(reads.BOARD, key, strict=True)), rows)
         for key, rows in entries.groupby(list(reads.BOARD), sort=True)
     ]
-    groups.sort(key=lambda group: offer_order(group[0]["subset"], len(group[1])))
+    groups.sort(key=lambda group: filter_order(group[0]["subset"], len(group[1])))
     return [_board(key, rows, methods) for key, rows in groups]
 
 

@@ -78,14 +78,14 @@ def gather(
     rows.sort(key=lambda labelled: labelled[0] != main)
     return {
         "run": run,
-        "look": badges.LOOKS[run["status"]],
+        "look": badges.STATUS_STYLES[run["status"]],
         "facts": facts.summary(run),
         "results": [
             _results(con, label, row, 0 if number else faces, keep_crop)
             for number, (label, row) in enumerate(rows)
         ],
         "curves": [
-            *charts.curves(diagnostics.unarranged(frame), best),
+            *charts.curves(diagnostics.other_curves(frame), best),
             *_readings(frame, best),
         ],
         "command": facts.command(run),

@@ -77,7 +77,7 @@ class _Writer:
         self.templates.filters |= {
             "figure": _figure,
             "percent": text.percent,
-            "moment": text.moment,
+            "format_time": text.format_time,
         }
 
     def write(self) -> Site:
@@ -162,7 +162,7 @@ class _Writer:
             **variables,
             version=drf.__version__,
             revision=reads.revision(self.con),
-            made=text.moment(clock.now()),
+            made=text.format_time(clock.now()),
             restricted=restricted(self.site.pictures),
         )
         target.write_text(page, encoding="utf-8")

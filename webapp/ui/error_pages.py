@@ -17,7 +17,7 @@ _LOG = logging.getLogger("drf.webapp")
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def boundary() -> Iterator[None]:
     """Say what went wrong in place of the rest of the page, or of a part of it that runs alone.
 
     Every fragment and dialog needs this for itself: Streamlit runs it outside of the page.
@@ -25,19 +25,19 @@ def told() -> Iterator[None]:
     try:
         yield
     except DrfError as error:  # the store went away, or broke, between two reads
-        unusable(error)
+        show_store_error(error)
     except Exception as error:  # whatever else it is
-        tell(error)
+        show_unexpected(error)
 
 
-def unusable(error: DrfError) -> None:
+def show_store_error(error: DrfError) -> None:
     """Show why the store cannot be read, without the folders of the machine."""
     st.title("This store cannot be shown")
     sentence = str(error).replace(store.path(), store.shown_path())
     st.error(plain(f"{sentence}."), icon=":material/database_off:")
 
 
-def tell(error: Exception) -> None:
+def show_unexpected(error: Exception) -> None:
     """Log an error in full under a fresh reference, and show the visitor a sentence with it."""
     reference = secrets.token_hex(4)
     _LOG.error("reference %s", reference, exc_info=error)

@@ -59,7 +59,7 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
-def moment(stored: str) -> str:
+def format_time(stored: str) -> str:
     """Return a stored time (ISO 8601) to the minute: 2026-11-23 18:50 UTC."""
     return datetime.fromisoformat(stored).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 

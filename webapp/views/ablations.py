@@ -10,10 +10,10 @@ import streamlit as st
 from drf.statistics import SeedSpread
 from webapp import store
 from webapp.ablation import figures, results
-from webapp.ablation.settings import Settings, centre, compare, factors, left_out
+from webapp.ablation.settings import Settings, compare, factors, left_out, natural_baseline
 from webapp.links import share, url_keys, widgets
 from webapp.scores import NORMS, evaluation_label, usual_order
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import plain
@@ -24,7 +24,7 @@ _CELLS = ("NME", "Difference")
 _TWO_LINES_PX = 54
 
 
-def page(current: Store) -> None:
+def page(current: StoreVersion) -> None:
     st.title("Ablations")
     boards = store.boards(current)
     if boards.empty:
@@ -32,14 +32,14 @@ def page(current: Store) -> None:
         st.code("drf eval RUN", language="bash")
         return
     with st.container(horizontal=True, gap="small"):
-        norm = widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))
+        norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))
         with st.container(width=240):
             evaluation, chosen = _choose_evaluation(boards)
         settings = _settings(current, *chosen)
         if not settings.runs.empty:
             with st.container(width=380):
                 base = _choose_baseline(settings)
-    share.moved_on(current)
+    share.show_revision_notice(current)
     if settings.runs.empty:
         st.info("No run on this board ran to its end.", icon=":material/hourglass_empty:")
         return
@@ -73,7 +73,7 @@ def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, 
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _settings(current: Store, dataset: str, subset: str, points: str, box: str) -> Settings:
+def _settings(current: StoreVersion, dataset: str, subset: str, points: str, box: str) -> Settings:
     rows = store.leaderboard(current, dataset=dataset, subset=subset, points=points, box=box)
     return compare(rows, store.settings_of(current, list(rows["run"])))
 
@@ -85,7 +85,7 @@ def _choose_baseline(settings: Settings) -> int:
     """
     key = url_keys.ABLATION_BASE.name
     wanted = st.query_params.get(key)
-    base = centre(settings)
+    base = natural_baseline(settings)
     if wanted is not None:
         matching = settings.runs.loc[settings.runs["run"].str.startswith(wanted.lower()), "setting"]
         if wanted and len(set(matching)) == 1:
@@ -133,7 +133,7 @@ def _choose_factors(settings: Settings, base: int) -> list[str]:
 
 
 def _no_factor(settings: Settings, base: int) -> None:
-    if base == centre(settings):
+    if base == natural_baseline(settings):
         said = "No two runs on this board differ in one key of the configuration alone."
     else:
         said = (
@@ -146,7 +146,7 @@ def _no_factor(settings: Settings, base: int) -> None:
 
 
 def _summary(
-    current: Store, rows: pd.DataFrame, frame: pd.DataFrame, n_faces: int, evaluation: str
+    current: StoreVersion, rows: pd.DataFrame, frame: pd.DataFrame, n_faces: int, evaluation: str
 ) -> None:
     st.caption(
         f"{len(frame)} settings, {len(rows)} runs, {n_faces} faces of {plain(evaluation)};"
@@ -164,7 +164,7 @@ def _summary(
 
 def _charts(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
     if len(keys) > 1:
-        cell = widgets.switch(url_keys.ABLATION_CELL, "Cells", _CELLS)
+        cell = widgets.segmented_control(url_keys.ABLATION_CELL, "Cells", _CELLS)
         _chart(figures.heat(frame, keys, norm, differences=cell == _CELLS[1]))
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         for make in (figures.nme, figures.difference):
@@ -237,7 +237,7 @@ def _left_out(settings: Settings, base: int, keys: Sequence[str]) -> None:
     )
 
 
-def _footer(current: Store, frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
+def _footer(current: StoreVersion, frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "CSV of this view",

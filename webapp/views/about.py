@@ -5,7 +5,7 @@ import streamlit as st
 import drf
 from drf import statistics
 from webapp.links import url_keys
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import badges
 
 WHAT_IS_WHAT = """
@@ -72,7 +72,7 @@ The **synthetic** faces are made by this project, depict nobody, and are as free
 """
 
 
-def page(current: Store) -> None:
+def page(current: StoreVersion) -> None:
     st.title("About")
     text, side = st.columns([3, 2], gap="large")
     with text:
@@ -90,7 +90,7 @@ def page(current: Store) -> None:
         st.markdown(TERMS)
     with side:
         st.header("Status of a run")
-        for status, look in badges.LOOKS.items():
+        for status, look in badges.STATUS_STYLES.items():
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.badge(status, icon=look.icon, color=look.colour)
                 st.caption(look.meaning)

@@ -13,8 +13,8 @@ from webapp.faces import landmark_errors
 from webapp.faces.table import IMPROVEMENT
 from webapp.links import share, url_keys, widgets
 from webapp.scores import NORMS
-from webapp.selection import Board, Contender
-from webapp.store import Store
+from webapp.selection import Board, SelectedRun
+from webapp.store import StoreVersion
 from webapp.ui import theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import plain
@@ -24,13 +24,13 @@ _SCORE_PX = 250
 _SCATTER, _SHOWN = "cmp_scatter", "cmp_shown"
 
 
-def page(current: Store) -> None:
+def page(current: StoreVersion) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title("Compare")
         st.space("stretch")
         link = st.container(width="content")
     with st.container(horizontal=True, gap="small"):
-        norm = NORMS[widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))]
+        norm = NORMS[widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))]
         with st.container(width=220):
             chosen = selection.choose_board(current, url_keys.COMPARE_EVALUATION)
         if chosen is None:
@@ -42,7 +42,7 @@ def page(current: Store) -> None:
             runs = selection.choose_runs(
                 current, url_keys.COMPARE_RUNS, rows, default=2, at_most=AT_MOST
             )
-    share.moved_on(current)
+    share.show_revision_notice(current)
     if len(runs) < 2:
         st.info(f"Choose two to {AT_MOST} runs.", icon=":material/checklist:")
         return
@@ -52,7 +52,7 @@ def page(current: Store) -> None:
 
 
 def _comparison(
-    current: Store, chosen: Board, runs: list[Contender], rows: pd.DataFrame, norm: Norm
+    current: StoreVersion, chosen: Board, runs: list[SelectedRun], rows: pd.DataFrame, norm: Norm
 ) -> None:
     paired = store.paired_errors(current, [run.key for run in runs])
     if not len(paired.faces):
@@ -82,12 +82,12 @@ def _comparison(
 @st.cache_data(max_entries=16, show_spinner=False)
 def _compared(path: str, evaluations: tuple[tuple[str, int], ...], norm: Norm) -> list[Comparison]:
     # Evaluations never change; the runs' ids guard against a replaced file (see store.py).
-    paired = store.paired_errors(Store(path, 0), evaluations)
+    paired = store.paired_errors(StoreVersion(path, 0), evaluations)
     return tables.compare(paired["pupil" if norm == "pupil" else "ocular"])
 
 
 def _scores(
-    found: list[Comparison], runs: list[Contender], rows: pd.DataFrame, n: int, norm: Norm
+    found: list[Comparison], runs: list[SelectedRun], rows: pd.DataFrame, n: int, norm: Norm
 ) -> None:
     labels = [run.label for run in runs]
     table = tables.score_table(found, labels)
@@ -122,7 +122,7 @@ def _table(
     )
 
 
-def _curves(current: Store, runs: list[Contender], norm: Norm) -> None:
+def _curves(current: StoreVersion, runs: list[SelectedRun], norm: Norm) -> None:
     frames = [store.curves(current, run.run) for run in runs]
     on_offer = tables.curves_on_offer(frames, norm)
     if not on_offer:
@@ -138,7 +138,7 @@ def _curves(current: Store, runs: list[Contender], norm: Norm) -> None:
 
 
 def _scatter(
-    chosen: Board, runs: list[Contender], paired: Paired, errors: np.ndarray, norm: Norm
+    chosen: Board, runs: list[SelectedRun], paired: Paired, errors: np.ndarray, norm: Norm
 ) -> None:
     """Show the errors of two runs face by face; a click on one opens it on the page Images."""
     heading = st.empty()
@@ -167,7 +167,7 @@ def _scatter(
     )
 
 
-def _images(chosen: Board, runs: list[Contender], x: int, y: int) -> dict[str, str]:
+def _images(chosen: Board, runs: list[SelectedRun], x: int, y: int) -> dict[str, str]:
     """Return the parameters of the page Images for these runs; improvement is y's over x."""
     return {
         url_keys.IMAGES_EVALUATION.name: chosen.label,
@@ -185,7 +185,7 @@ def _open_face() -> None:
         st.switch_page("views/images.py", query_params=st.session_state[_SHOWN] | face)
 
 
-def _settings(current: Store, runs: list[Contender]) -> None:
+def _settings(current: StoreVersion, runs: list[SelectedRun]) -> None:
     st.subheader("What differs in how they were made")
     everything = st.toggle(
         "Also what is the same",

@@ -15,7 +15,7 @@ from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import Comparison, View
 from webapp.links import share, url_keys, widgets
 from webapp.scores import NORMS, SCORES, evaluation_label
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import error_pages
 from webapp.ui.text import percent, plain
 
@@ -25,11 +25,11 @@ _GOAL = "lb_goal"
 _NAMING = ("kind", "runs", "id", "dataset", "subset", "box", "points", "flip_test")
 
 
-def page(current: Store) -> None:
+def page(current: StoreVersion) -> None:
     if goal := st.session_state.pop(_GOAL, None):
         st.switch_page("views/run.py", query_params=goal)
     st.title("Leaderboard")
-    at_revision = share.as_it_was(current)
+    at_revision = share.choose_revision(current)
     boards = store.boards(current, at_revision)
     if boards.empty:
         _nothing_evaluated(current)
@@ -44,7 +44,7 @@ def page(current: Store) -> None:
 @st.fragment
 def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int | None) -> None:
     """Show the rows. What is chosen among them runs this alone, and not the page around it."""
-    with error_pages.told():
+    with error_pages.boundary():
         if _GOAL in st.session_state:  # from here the norm, a control of both pages, would be lost
             st.rerun()
         current = store.current()
@@ -71,7 +71,7 @@ def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int |
             share.link(url_keys.LEADERBOARD, current, at_revision)
 
 
-def _nothing_evaluated(current: Store) -> None:
+def _nothing_evaluated(current: StoreVersion) -> None:
     st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
     if len(store.runs(current)):
         st.markdown("Evaluate a run that was trained:")
@@ -115,7 +115,7 @@ def _card(title: str, value: str, of: str, meaning: str | None = None) -> None:
 
 
 def _opened(
-    current: Store, entries: pd.DataFrame, rows: pd.DataFrame, as_runs: bool
+    current: StoreVersion, entries: pd.DataFrame, rows: pd.DataFrame, as_runs: bool
 ) -> pd.DataFrame | None:
     """Return the runs of the method that the link opens, best first."""
     wanted = st.query_params.get(url_keys.BOARD_OPEN.name, "").lower()
@@ -140,7 +140,7 @@ def _published(where: dict[str, str], how: Comparison) -> list[literature.Figure
 
 def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
     size = controls.ROWS_A_PAGE
-    number = widgets.page(url_keys.BOARD_PAGE, -(-n_rows // size))
+    number = widgets.pagination(url_keys.BOARD_PAGE, -(-n_rows // size))
     view = shown(page=slice((number - 1) * size, number * size))
     st.session_state[_SHOWN] = [_target(row) for row in view.rows[[*_NAMING]].to_dict("records")]
     opened = st.query_params.get(url_keys.BOARD_OPEN.name, "")
@@ -192,7 +192,7 @@ def _ticked(key: str) -> None:
     target = st.session_state[_SHOWN][picked[0]] if picked else {}
     if method := target.get(url_keys.BOARD_OPEN.name):
         is_open = method.startswith(st.query_params.get(url_keys.BOARD_OPEN.name, " "))
-        widgets.put(url_keys.BOARD_OPEN, None if is_open else method)
+        widgets.set_parameter(url_keys.BOARD_OPEN, None if is_open else method)
     elif target:
         st.session_state[_GOAL] = target
 
@@ -207,7 +207,7 @@ def _warn(rows: pd.DataFrame) -> None:
 
 
 def _facts(
-    current: Store,
+    current: StoreVersion,
     norm: str,
     where: dict[str, str],
     how: Comparison,

@@ -11,9 +11,9 @@ import streamlit as st
 
 from webapp import live, store
 from webapp.links import share, url_keys, widgets
-from webapp.live import Shown, Sighting
+from webapp.live import ProgressSample, Shown
 from webapp.scores import NORMS
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import badges, error_pages, theme
 from webapp.ui.text import plain
 
@@ -23,11 +23,11 @@ _SEEN, _TABLE, _SHOWN = "live_seen", "live_table", "live_shown"
 _CARDS = 12
 
 
-def page(current: Store) -> None:
+def page(current: StoreVersion) -> None:
     st.title("Live")
     with st.container(horizontal=True, gap="small"):
-        norm = widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))
-        curve = widgets.switch(url_keys.LIVE_CURVE, "Curve", list(_CURVES))
+        norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))
+        curve = widgets.segmented_control(url_keys.LIVE_CURVE, "Curve", list(_CURVES))
         window = widgets.select(
             url_keys.LIVE_WINDOW,
             "In the last",
@@ -44,9 +44,9 @@ def page(current: Store) -> None:
     share.link(url_keys.LIVE, current)
 
 
-def _look(current: Store, window: str) -> Shown:
+def _look(current: StoreVersion, window: str) -> Shown:
     hours = timedelta(hours=live.WINDOWS[window])
-    return live.sort_out(store.runs(current), datetime.now(UTC), hours)
+    return live.group_runs(store.runs(current), datetime.now(UTC), hours)
 
 
 def _standing(shown: Shown) -> frozenset[tuple[str, str]]:
@@ -61,7 +61,7 @@ def _strip(curve: str, metric: str, window: str, stood: frozenset[tuple[str, str
     """Show the runs under way as they are now. Runs again by itself and not with the page, so it
     reads the store for itself. Where a run began, fell silent or ended, the whole page runs again.
     """
-    with error_pages.told():
+    with error_pages.boundary():
         current = store.current()
         shown = _look(current, window)
         if _standing(shown) != stood:
@@ -71,7 +71,9 @@ def _strip(curve: str, metric: str, window: str, stood: frozenset[tuple[str, str
         _running(current, shown.running, curve, metric, now)
 
 
-def _running(current: Store, running: pd.DataFrame, curve: str, metric: str, now: datetime) -> None:
+def _running(
+    current: StoreVersion, running: pd.DataFrame, curve: str, metric: str, now: datetime
+) -> None:
     st.subheader(f"Under way: {len(running)}")
     if running.empty:
         st.info("No run is under way.", icon=":material/hourglass_empty:")
@@ -86,18 +88,18 @@ def _running(current: Store, running: pd.DataFrame, curve: str, metric: str, now
         st.caption(f"and {len(running) - _CARDS} more, which were heard of less lately.")
 
 
-def _since(run: dict[Any, Any]) -> Sighting | None:
+def _since(run: dict[Any, Any]) -> ProgressSample | None:
     """Return what the pace is reckoned from: the run's start, or if it was resumed the first time
     that this visitor saw it since."""
-    if begun := live.beginning(run):
+    if begun := live.start_of_progress(run):
         return begun
     seen = st.session_state.setdefault(_SEEN, {})
-    return seen.setdefault((run["id"], run["process_started"]), live.sighting(run))
+    return seen.setdefault((run["id"], run["process_started"]), live.progress_sample(run))
 
 
-def _head(run: dict[Any, Any], since: Sighting | None, now: datetime) -> None:
+def _head(run: dict[Any, Any], since: ProgressSample | None, now: datetime) -> None:
     """Show name, status in words, progress, and a sentence of where the run stands."""
-    look = badges.LOOKS[run["status"]]
+    look = badges.STATUS_STYLES[run["status"]]
     link = {url_keys.RUN_ID.name: run["id"][:8]}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.page_link("views/run.py", label=f"**{plain(run['name'])}**", query_params=link)
@@ -106,7 +108,7 @@ def _head(run: dict[Any, Any], since: Sighting | None, now: datetime) -> None:
     st.progress(float(run["progress"]), text=plain(live.sentence(run, since, now)))
 
 
-def _curve(current: Store, run: str, title: str, metric: str) -> None:
+def _curve(current: StoreVersion, run: str, title: str, metric: str) -> None:
     chart = live.curve(store.curves(current, run), metric, title)
     if chart is None:
         with st.container(height=live.HEIGHT_PX, border=False):
@@ -124,7 +126,7 @@ def _silent(shown: Shown, window: str) -> None:
         for run in shown.silent.head(_CARDS).to_dict("records"):
             with grid.cell(), st.container(border=True, height="stretch"):
                 _head(run, None, datetime.now(UTC))
-                look = badges.LOOKS[run["status"]]
+                look = badges.STATUS_STYLES[run["status"]]
                 say: Callable[..., Any] = st.error if look.colour == "red" else st.warning
                 say(look.meaning, icon=look.icon)
     more = max(len(shown.silent) - _CARDS, 0) + shown.hidden

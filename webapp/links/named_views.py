@@ -9,11 +9,11 @@ import streamlit as st
 from drf.errors import NotFoundError
 from webapp import store
 from webapp.links import url_keys, widgets
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
 
-def open_wanted(current: Store, pages: Sequence[st.Page]) -> None:
+def open_named_view(current: StoreVersion, pages: Sequence[st.Page]) -> None:
     """Go to the view that the link names, if it names one; tell of a name that nobody gave.
 
     The address then spells the view out, so that what the visitor changes is in it too.
