@@ -21,6 +21,7 @@ from tests.webapp.examples import HOSTILE
 from webapp.ablation import figures, settings
 from webapp.ablation import results as ablation_results
 from webapp.ui import theme
+from webapp.ui.text import json_as_written
 
 KEYS = ["model.trees", "model.depth"]
 
@@ -134,12 +135,12 @@ def test_a_collapsed_run_is_a_result_and_a_crashed_one_is_not():
 def test_values_come_in_their_order():
     values = ["10", "2", '"xy"', None, "2.5", '"map"', "true"]
     assert settings.in_order(values) == ["2", "2.5", "10", '"map"', '"xy"', "true", None]
-    assert [settings.shown(v) for v in ('"xy"', "0.5", "true", None)] == ["xy", "0.5", "true", "–"]
+    assert [json_as_written(v) for v in ('"xy"', "0.5", "true", None)] == ["xy", "0.5", "true", "–"]
 
 
 def test_differences_are_those_of_the_paired_errors(filled, compared):
     frame, rows, errors = results(filled, compared, ["model.trees"])
-    assert [settings.shown(value) for value in frame["value_0"]] == ["1", "2", "4"]
+    assert [json_as_written(value) for value in frame["value_0"]] == ["1", "2", "4"]
     percent = {
         number: 100 * errors[(rows["setting"] == number).to_numpy()] for number in frame["setting"]
     }

@@ -265,7 +265,7 @@ def test_paths_lead_through_the_predicted_points(places, unknown):
     if len(unknown) == 68:
         return
     to_picture = np.array([[2.0, 0, 10], [0, 2.0, 20]])
-    drawn = face_svg.shape(truth, predicted, to_picture, side_px=128)
+    drawn = face_svg.face_paths(truth, predicted, to_picture, side_px=128)
     starts = re.findall(r"M(\S+) (\S+?)h0", drawn.predicted_points)
     known = [k for k in range(68) if k not in unknown]
     crop = (predicted[known] - [10, 20]) / 2

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.webapp.examples import HOSTILE
-from webapp.ui.text import count, duration, moment, percent, plain
+from webapp.ui.text import count, duration, format_time, percent, plain
 
 ESCAPED = re.compile(r"(?:\\[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~])*", re.DOTALL)
 
@@ -58,4 +58,4 @@ def test_percent_has_the_two_decimals_of_papers():
 
 
 def test_moment_is_utc():
-    assert moment("2026-11-23T18:50:12.345Z") == "2026-11-23 18:50 UTC"
+    assert format_time("2026-11-23T18:50:12.345Z") == "2026-11-23 18:50 UTC"

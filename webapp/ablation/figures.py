@@ -20,7 +20,7 @@ from webapp.ablation import settings
 from webapp.ablation.results import BASELINE, OPEN
 from webapp.ui import theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import plain
+from webapp.ui.text import json_as_written, plain
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -152,7 +152,7 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
 
 def named(row: pd.Series | dict[Any, Any], keys: Sequence[str]) -> str:
     """Return what sets a row apart: model.trees 4, model.sigma 0.5."""
-    parts = [f"{key} {settings.shown(row[f'value_{place}'])}" for place, key in enumerate(keys)]
+    parts = [f"{key} {json_as_written(row[f'value_{place}'])}" for place, key in enumerate(keys)]
     return ", ".join(parts)
 
 
@@ -178,7 +178,7 @@ def _lines(frame: pd.DataFrame, keys: Sequence[str], dodge: float) -> Iterator[_
             mine = frame[same]
         shift = dodge * (number - (len(others) - 1) / 2) / len(others)
         yield _Line(
-            name=html.escape(settings.shown(other)),
+            name=html.escape(json_as_written(other)),
             rows=mine,
             x=np.array([order.index(value) for value in mine["value_0"]], dtype=float) + shift,
             colour=theme.LINES[number % len(theme.LINES)],
@@ -199,7 +199,7 @@ def _figure(frame: pd.DataFrame, keys: Sequence[str], y: str) -> go.Figure:
 
 
 def _ticks(update: Callable[..., Any], values: Sequence[str | None]) -> None:
-    texts = [html.escape(settings.shown(value)) for value in values]
+    texts = [html.escape(json_as_written(value)) for value in values]
     short = [text if len(text) <= 18 else f"{text[:17]}…" for text in texts]
     update(tickmode="array", tickvals=list(range(len(values))), ticktext=short)
 

@@ -15,9 +15,10 @@ from pandas.io.formats.style import Styler
 
 from drf import statistics
 from drf.statistics import SeedSpread
-from webapp.ablation.settings import Settings, chosen, in_order, shown
+from webapp.ablation.settings import Settings, chosen, in_order
 from webapp.scores import best_and_second
 from webapp.ui import badges, theme
+from webapp.ui.text import decimals, json_as_written, signed, underlined
 
 BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not told apart", "baseline"
 
@@ -110,7 +111,7 @@ def _ordered(frame: pd.DataFrame, n_keys: int) -> pd.DataFrame:
 def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Return the columns that the table shows, in its order; values as a person writes them."""
     cells = pd.DataFrame(
-        {key: frame[f"value_{place}"].map(shown) for place, key in enumerate(keys)}
+        {key: frame[f"value_{place}"].map(json_as_written) for place, key in enumerate(keys)}
     )
     fallen = badges.STATUS_STYLES["collapsed"].sign
     for key in keys[:1]:
@@ -131,12 +132,10 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 def styled(shown: pd.DataFrame) -> Styler:
     """Return the table with the best NME bold, the second underlined, and the colour of each
     verdict beside its sign and word."""
-    styler = shown.style.format(_decimals, subset=["nme", "sd"])
-    styler = styler.format(_signed, subset=["difference"])
+    styler = shown.style.format(decimals, subset=["nme", "sd"])
+    styler = styler.format(signed, subset=["difference"])
     best, second = best_and_second(shown["nme"], "lower")
     styler = styler.map(lambda _: "font-weight: 700", subset=pd.IndexSlice[best, ["nme"]])
-    # The table's canvas knows no underline: U+035F is a line below the two characters around it.
-    underlined: Callable[[float], str] = lambda value: "\u035f".join(_decimals(value))  # noqa: E731
     styler = styler.format(underlined, subset=pd.IndexSlice[second, ["nme"]])
     for verdict, colour in ((BETTER, theme.GREEN), (WORSE, theme.VERMILLION)):
         rows = shown.index[shown["verdict"] == verdict]
@@ -145,14 +144,6 @@ def styled(shown: pd.DataFrame) -> Styler:
             lambda _, look=look: look, subset=pd.IndexSlice[rows, ["difference", "verdict"]]
         )
     return styler
-
-
-def _decimals(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.2f}"
-
-
-def _signed(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:+.2f}"
 
 
 def column_config(keys: Sequence[str], norm: str) -> dict[str, Any]:

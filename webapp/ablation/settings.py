@@ -16,6 +16,7 @@ import pandas as pd
 
 from db.methods import SEED
 from db.settings import FACTS
+from webapp.ui.text import json_as_written
 
 FACES, FLIP = "evaluated faces", "flip test"
 _NO_FACTORS = {*FACTS, FACES, FLIP}
@@ -149,7 +150,7 @@ def _differences(
     """Return what differs but for `keys`, each as "key: mine → theirs"."""
     other_family = mine.get("family") != theirs.get("family")
     return [
-        f"{key}: {shown(value)} → {shown(theirs[key])}"
+        f"{key}: {json_as_written(value)} → {json_as_written(theirs[key])}"
         for key, value in mine.items()
         if key not in keys
         and value != theirs[key]
@@ -160,14 +161,6 @@ def _differences(
 def _listed(said: list[str]) -> str:
     more = len(said) - _MOST_SHOWN
     return "; ".join(said[:_MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-
-
-def shown(value: str | None) -> str:
-    """Return a stored value (JSON text) as a person writes it; – for a key that is not there."""
-    if value is None:
-        return "–"
-    held = json.loads(value)
-    return held if isinstance(held, str) else value
 
 
 def is_number(value: str | None) -> bool:

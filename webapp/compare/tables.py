@@ -3,7 +3,6 @@ were made."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from drf import statistics
 from drf.statistics import Interval
 from webapp.scores import SCORES, Score
 from webapp.ui import theme
-from webapp.ui.text import count, duration
+from webapp.ui.text import count, duration, json_as_written, signed
 
 BETTER, WORSE = "✓", "✗"
 IMPROVED = "Faces improved"
@@ -94,14 +93,9 @@ def _cell(score: Score, one: Comparison) -> str:
     if one.differences is None:
         return value
     difference = one.differences[score.key]
-    low, high = (_signed(100 * end) for end in (difference.low, difference.high))
-    said = f"{value}  ({_signed(100 * difference.estimate)}  [{low}, {high}])"
+    low, high = (signed(100 * end) for end in (difference.low, difference.high))
+    said = f"{value}  ({signed(100 * difference.estimate)}  [{low}, {high}])"
     return f"{said} {verdict(score, difference)}".rstrip()
-
-
-def _signed(value: float) -> str:
-    rounded = round(value, 2) + 0.0  # no minus before a zero
-    return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
 
 
 def styled(table: pd.DataFrame) -> Styler:
@@ -148,13 +142,6 @@ def settings_table(
 
     settings: a row per run, cells are JSON text or None where a run has no such key.
     """
-    shown = settings.map(_as_written).set_axis(list(labels)).T
+    shown = settings.map(json_as_written).set_axis(list(labels)).T
     differing = [len(set(settings[key])) > 1 for key in settings]
     return shown if everything else shown[differing]
-
-
-def _as_written(cell: str | None) -> str:
-    if cell is None:
-        return "–"
-    value = json.loads(cell)
-    return value if isinstance(value, str) else cell

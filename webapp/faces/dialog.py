@@ -11,7 +11,7 @@ import streamlit as st
 from drf import metrics
 from webapp import store
 from webapp.faces import figure
-from webapp.faces.figure import Shape
+from webapp.faces.figure import PredictedShape
 from webapp.links import url_keys, widgets
 from webapp.selection import SelectedRun
 from webapp.store import StoredFace
@@ -137,7 +137,7 @@ def _figure(
     ellipses: bool,
 ) -> None:
     shapes = [
-        Shape(run.label, face.prediction, face.covariances if ellipses else None)
+        PredictedShape(run.label, face.prediction, face.covariances if ellipses else None)
         for run, face in zip(state.runs, found, strict=True)
     ]
     chart = figure.draw(

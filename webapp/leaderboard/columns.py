@@ -14,6 +14,7 @@ import streamlit as st
 from db.evaluations import StoredNorm
 from webapp.scores import NORMS, SCORES
 from webapp.ui import badges
+from webapp.ui.text import signed
 
 MARK = "✱"
 """Stands by a difference whose interval excludes 0."""
@@ -180,11 +181,6 @@ def status_label(statuses: tuple[str, ...]) -> str:
     if len(counts) == 1:
         return badges.label(statuses[0])
     return " · ".join(f"{n} {badges.label(status)}" for status, n in counts.items())
-
-
-def signed(value: float) -> str:
-    """Return a difference with its sign, a true minus: −0.24."""
-    return f"{value:+.2f}".replace("-", "−")
 
 
 def _chosen(

@@ -16,6 +16,7 @@ from webapp.leaderboard import columns, intervals
 from webapp.scores import best_and_second
 from webapp.store import StoreVersion
 from webapp.ui import badges, theme
+from webapp.ui.text import decimals, underlined
 
 Kind = Literal["method", "run", "published"]
 OPENED = "↳ "
@@ -82,11 +83,11 @@ def styled(view: View) -> Styler:
     in the colour of a fault, and what is not ours in grey."""
     ranked = view.rows["kind"] == "method"
     scores = [key for key in view.table if columns.better(key)]
-    styler = view.table.style.format(_decimals, subset=scores)
+    styler = view.table.style.format(decimals, subset=scores)
     for key in scores:
         best, second = best_of_view(view, key)
         styler = styler.map(lambda _: "font-weight: 700", subset=_cells(best, key))
-        styler = styler.format(_underlined, subset=_cells(second, key))
+        styler = styler.format(underlined, subset=_cells(second, key))
     wrong = [badges.worst_failure(statuses) is not None for statuses in view.rows["statuses"]]
     marked = [key for key in ("name", "status") if key in view.table]
     styler = styler.map(lambda _: f"color: {theme.VERMILLION}", subset=pd.IndexSlice[wrong, marked])
@@ -152,13 +153,3 @@ def _with_published(
 
 def _cells(labels: Any, column: str) -> Any:
     return pd.IndexSlice[labels, [column]]
-
-
-def _decimals(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.2f}"
-
-
-def _underlined(value: float) -> str:
-    # The table is a canvas that knows no underline. U+035F is a line below two characters, so
-    # between every two it is one line below all; the app's font has it.
-    return "\u035f".join(_decimals(value))

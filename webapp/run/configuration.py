@@ -9,6 +9,7 @@ import streamlit as st
 
 from webapp.links import url_keys
 from webapp.run import facts
+from webapp.ui.text import as_written
 
 
 def command(run: dict[str, Any]) -> None:
@@ -23,7 +24,7 @@ def configuration(run: dict[str, Any]) -> None:
     """Show the configuration, by choice only what is not a default."""
     st.subheader("Configuration")
     frame = pd.DataFrame(run["config"], columns=["key", "value", "source"])
-    frame["value"] = frame["value"].map(facts.as_written)
+    frame["value"] = frame["value"].map(as_written)
     changed = frame[frame["source"] != "default"]
     only_changed = st.toggle(
         "Only what differs from the defaults",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from webapp.ui.text import count, duration, percent
+from webapp.ui.text import as_written, count, duration, percent
 
 DIFF = "git_diff"
 """Key of the provenance under which uncommitted changes stand."""
@@ -53,13 +52,6 @@ def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
 def training_data(run: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the manifest of the faces it was trained on as (key, value)."""
     return list(_flat(run["manifest"]))
-
-
-def as_written(value: Any) -> str:
-    """Return a value of a configuration as a user would write it; – for none."""
-    if value is None:
-        return "–"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _flat(held: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from drf import landmarks
 from drf.results import LeafPicture
+from webapp.faces.outlines import svg_path
 from webapp.ui import theme
 
 SIDE = 300
@@ -116,11 +117,8 @@ def _map(distribution: np.ndarray, corners: np.ndarray) -> str:
 
 def _outlines(points: np.ndarray, colour: str, width: float) -> Iterable[str]:
     """Draw the outlines of a (68, 2) shape whose points are all known."""
-    for outline in landmarks.outlines():
-        if np.isfinite(points[outline]).all():
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points[outline])
-            line = f'stroke="{colour}" stroke-width="{width}"'
-            yield f'<polyline points="{path}" fill="none" {line}/>'
+    if path := svg_path(points):
+        yield f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
 
 
 def _circles(points: np.ndarray, radius: float, *, fill: str, stroke: str) -> Iterable[str]:

@@ -110,7 +110,7 @@ class _Writer:
         evaluations = reads.evaluations(self.con, run_id)
         if self.selection.subset is not None:
             evaluations = evaluations[evaluations["subset"] == self.selection.subset]
-        shown = run_page.gather(
+        shown = run_page.page_variables(
             self.con, run_id, evaluations, main=main, faces=self.faces, keep_crop=self._keep_crop
         )
         self._render("run.html", self.folder / _page(run_id), root="../", side=VIEW, **shown)

@@ -8,6 +8,7 @@ written by anybody, so it passes through `plain` wherever Markdown is understood
 from __future__ import annotations
 
 import html
+import json
 import math
 import re
 from datetime import UTC, datetime
@@ -36,6 +37,40 @@ def in_chart(text: object, length: int = 40) -> str:
 def percent(value: float) -> str:
     """Return a value in percent with two decimals, as NMEs are published: 3.41 %."""
     return f"{value:.2f} %"
+
+
+def decimals(value: float) -> str:
+    """Return a value with two decimals, – for NaN: 3.41."""
+    return "–" if value != value else f"{value:.2f}"
+
+
+def signed(value: float) -> str:
+    """Return a difference with two decimals, its sign and a true minus, – for NaN: −0.24. A zero
+    has no sign."""
+    if value != value:
+        return "–"
+    rounded = round(value, 2) + 0.0  # no minus before a zero
+    return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
+
+
+def underlined(value: float) -> str:
+    """Return `decimals` with a line below it, for cells of `st.dataframe`, whose canvas has no
+    underline. U+035F is a line below two characters; the app's font has it."""
+    return "\u035f".join(decimals(value))
+
+
+def as_written(value: object) -> str:
+    """Return a value of a configuration as a user would write it, – for None."""
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def json_as_written(stored: str | None) -> str:
+    """Return `as_written` of a value that is stored as JSON text, numbers exactly as stored; – for
+    a key that is not there."""
+    value = None if stored is None else json.loads(stored)
+    return stored if stored is not None and not isinstance(value, str | None) else as_written(value)
 
 
 def count(value: float) -> str:
