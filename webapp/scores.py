@@ -24,19 +24,39 @@ class Score:
 
 
 SCORES = (
-    Score("nme", "NME ↓", "lower", "Normalised mean error, %. Lower is better."),
-    Score("fr8", "FR@8 ↓", "lower", "Faces with an error above 8 %, %. Lower is better."),
-    Score("auc8", "AUC@8 ↑", "higher", "Area under the CED up to 8 %, %. Higher is better."),
-    Score("fr10", "FR@10 ↓", "lower", "Faces with an error above 10 %, %. Lower is better."),
-    Score("auc10", "AUC@10 ↑", "higher", "Area under the CED up to 10 %, %. Higher is better."),
+    Score("nme", "NME ↓", "lower", "Normalised mean error, in %. Lower is better."),
+    Score(
+        "fr8",
+        "FR@8 ↓",
+        "lower",
+        "Failure rate: faces with an error above 8 %, in %. Lower is better.",
+    ),
+    Score(
+        "auc8",
+        "AUC@8 ↑",
+        "higher",
+        "Area under the cumulative error distribution up to 8 %, in %. Higher is better.",
+    ),
+    Score(
+        "fr10",
+        "FR@10 ↓",
+        "lower",
+        "Failure rate: faces with an error above 10 %, in %. Lower is better.",
+    ),
+    Score(
+        "auc10",
+        "AUC@10 ↑",
+        "higher",
+        "Area under the cumulative error distribution up to 10 %, in %. Higher is better.",
+    ),
 )
 
 SORTS: dict[str, tuple[str, bool]] = {
     "NME": ("nme", True),
-    "FR8": ("fr8", True),
-    "AUC8": ("auc8", False),
-    "FR10": ("fr10", True),
-    "AUC10": ("auc10", False),
+    "FR@8": ("fr8", True),
+    "AUC@8": ("auc8", False),
+    "FR@10": ("fr10", True),
+    "AUC@10": ("auc10", False),
     "Parameters": ("params", True),
     "MACs": ("macs", True),
     "Latency": ("ms_per_face", True),

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from db.evaluations import StoredNorm
 from webapp import store
-from webapp.links import widgets
+from webapp.links import share, url_keys, widgets
 from webapp.links.url_keys import UrlKey
-from webapp.scores import evaluation_label, filter_order
+from webapp.scores import NORMS, evaluation_label, filter_order
 from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
@@ -49,6 +51,55 @@ class SelectedRun:
     def key(self) -> tuple[str, int]:
         """What caches know its evaluation by, see `store.paired_errors`."""
         return self.run, self.evaluation
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is chosen at the head of a page that shows runs side by side.
+
+    norm   of the errors
+    board  on which the runs compare
+    rows   all runs of the board, as `entries`
+    runs   the chosen ones
+    """
+
+    norm: StoredNorm
+    board: Board
+    rows: pd.DataFrame
+    runs: list[SelectedRun]
+
+
+def page_head(
+    current: StoreVersion,
+    title: str,
+    evaluation: UrlKey,
+    runs: UrlKey,
+    *,
+    width: int,
+    at_most: int | None = None,
+) -> tuple[Choices | None, DeltaGenerator]:
+    """Show the title of a page and the choices of norm, board and runs.
+
+    evaluation, runs: URL keys of the choices; width: of the choice of runs, px; at_most: runs.
+    Return the choices, None before the first evaluation, and the place for the page's link.
+    """
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(title)
+        st.space("stretch")
+        link = st.container(width="content")
+    with st.container(horizontal=True, gap="small"):
+        norm = NORMS[widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))]
+        with st.container(width=220):
+            board = choose_board(current, evaluation)
+        if board is None:
+            st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
+            st.code("drf eval RUN", language="bash")
+            return None, link
+        rows = entries(current, board)
+        with st.container(width=width):
+            chosen = choose_runs(current, runs, rows, default=2, at_most=at_most)
+    share.show_revision_notice(current)
+    return Choices(norm, board, rows, chosen), link
 
 
 def choose_board(current: StoreVersion, key: UrlKey) -> Board | None:

@@ -41,8 +41,8 @@ def test_the_norm_decides_ranks(entries):
     ("sort", "first"),
     [
         ("NME", "beta"),
-        ("FR8", "beta"),
-        ("AUC8", "delta"),  # higher is better
+        ("FR@8", "beta"),
+        ("AUC@8", "delta"),  # higher is better
         ("Parameters", "delta"),
         ("Name", "Alpha"),  # whatever the case
         ("Newest", "delta"),

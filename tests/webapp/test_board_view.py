@@ -131,7 +131,7 @@ def test_both_norms_stand_side_by_side(current):
 
 
 def test_columns_are_those_chosen(current):
-    assert list(built(current, names=("NME", "Params")).table) == [
+    assert list(built(current, names=("NME", "Parameters")).table) == [
         *("rank", "name", "ocular_nme", "params_m")
     ]
 

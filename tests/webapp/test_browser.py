@@ -187,9 +187,9 @@ def test_nothing_is_asked_of_another_host(page, address, filled):
 def test_what_is_chosen_inside_a_run_goes_into_the_link(page, address, filled):
     run = filled.ids["forest"][:8]
     opened(page, f"{address}/run?run={run}&run_tab=Training", "heatmap-forest")
-    page.get_by_role("heading", name="The same faces in epoch 40 of 40").wait_for()
+    page.get_by_role("heading", name="Validation faces after epoch 40 of 40").wait_for()
     page.get_by_role("slider").press("ArrowLeft")
-    page.get_by_role("heading", name="The same faces in epoch 38 of 40").wait_for()
+    page.get_by_role("heading", name="Validation faces after epoch 38 of 40").wait_for()
     assert query(page)["run_epoch"] == ["38"]
     page.get_by_role("tab", name="Leaves").click()
     leaves = page.locator("img[alt^='Leaf ']")

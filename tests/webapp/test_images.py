@@ -74,7 +74,7 @@ def test_faces_are_sorted_by_disagreement_between_runs(shop):
     apart = metrics.disagreement(predicted, made[0].ground_truth, "ocular")
     expected = sorted(zip(-apart, made[0].names, strict=True))
     assert [f"common/{name}" for _, name in tiles(app)] == [name for _, name in expected[:24]]
-    assert tiles(app)[0][0] == f"**spread {-100 * expected[0][0]:.2f} %"
+    assert tiles(app)[0][0] == f"**disagreement {-100 * expected[0][0]:.2f} %"
 
 
 def test_one_run_has_no_disagreement_and_a_link_that_wants_it_is_told(shop):
@@ -95,7 +95,7 @@ def test_a_range_of_errors_filters_and_its_ends_are_in_the_link(shop):
 def test_a_range_that_is_none_is_told(shop, ends):
     app = images(shop, "wide", img_error=ends)
     assert not app.exception
-    assert "no range here" in app.warning[0].value
+    assert "not a valid range" in app.warning[0].value
     assert set(app.select_slider(key="img_error").value) <= set(table.LIMITS)
 
 

@@ -110,7 +110,7 @@ def test_a_link_compares_with_a_baseline_by_method_or_run(seeds):
     assert list(by_run.dataframe[0].value["ocular_difference"].isna()) == [False, True, False]
     runs = opened(lb_base=run, lb_rows="Runs").dataframe[0].value.set_index("short_id")
     assert runs.index[runs["ocular_difference"].isna()].tolist() == [run]
-    assert "not here" in opened(lb_base="ffffffff").warning[0].value
+    assert "does not exist here" in opened(lb_base="ffffffff").warning[0].value
 
 
 def test_a_baseline_that_is_chosen_goes_into_the_link(seeds):

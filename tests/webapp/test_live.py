@@ -62,7 +62,7 @@ def test_a_run_that_has_not_begun_to_move_has_no_end_yet():
 
 def test_a_silent_run_says_when_it_was_last_heard_of_and_promises_no_end():
     said = live.sentence(run(status="stale", epochs=None), live.start_of_progress(run()), NOW)
-    assert said.endswith("epoch 10 · 205 faces/s · last heard of 2026-11-24 11:50 UTC")
+    assert said.endswith("epoch 10 · 205 faces/s · last heartbeat 2026-11-24 11:50 UTC")
 
 
 def test_runs_are_sorted_by_how_they_stand_and_when_they_were_heard_of():
@@ -105,13 +105,13 @@ def heard(shop):
 
 
 def test_the_page_shows_running_silent_and_ended_runs(heard):
-    app = opened("views/live.py", live_last="30 days")
+    app = opened("views/live.py", live_window="30 days")
     assert not app.exception
     said = texts(app)
-    assert "Under way: 1" in said  # untested: this process
-    assert "Silent: 1" in said  # the buried one; the other machine's was heard of in January
-    assert "Its process died without a word." in said
-    assert "and 1 more; 1 of them not heard of in the last 30 days" in said
+    assert "Running: 1" in said  # untested: this process
+    assert "No heartbeat: 1" in said  # the buried one; the other machine's was heard of in January
+    assert "The process is gone: killed or out of memory." in said
+    assert "and 1 more; 1 of them without a heartbeat in the last 30 days" in said
     (table,) = app.dataframe
     assert set(table.value["status"]) == {
         *("✓ finished", "■ interrupted", "✗ failed", "↯ collapsed")
@@ -120,13 +120,13 @@ def test_the_page_shows_running_silent_and_ended_runs(heard):
 
 
 def test_hostile_names_are_text_on_the_live_page(heard):
-    app = opened("views/live.py", live_last=HOSTILE[1])
+    app = opened("views/live.py", live_window=HOSTILE[1])
     assert not app.exception
     labels = [link.proto.label for link in app.get("page_link")]
     bars = [bar.proto.text for bar in app.get("progress")]
     for name in HOSTILE:
         assert name not in "\n".join([texts(app), *labels, *bars])
-    assert "which is not here" in app.warning[-1].value
+    assert "which does not exist here" in app.warning[-1].value
 
 
 def test_the_page_follows_a_run_that_trains(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""What came of an ablation: one row per setting, with its difference to the baseline and its cost.
+"""Results of an ablation: one row per setting, with its difference to the baseline and its cost.
 
 NMEs and their differences are in percent here, as they are shown.
 """
@@ -20,7 +20,7 @@ from webapp.scores import best_and_second
 from webapp.ui import badges, theme
 from webapp.ui.text import decimals, json_as_written, signed, underlined
 
-BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not told apart", "baseline"
+BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not significant", "baseline"
 
 
 def results(
@@ -29,8 +29,8 @@ def results(
     keys: Sequence[str],
     errors: np.ndarray,
 ) -> tuple[pd.DataFrame, SeedSpread]:
-    """Return one row per setting that `keys` let vary, in the order of their values, and how far
-    seeds spread (percent, as everything here).
+    """Return one row per setting that `keys` let vary, in the order of their values, and the pooled
+    standard deviation over seeds (percent, as everything here).
 
     errors  (e, n) image errors as fractions of the runs of `compared`, in that order
     Columns: value_0 (value_1) as stored; seeds, nme, sd (NaN for one seed), each (list of the NMEs
@@ -157,7 +157,7 @@ def column_config(keys: Sequence[str], norm: str) -> dict[str, Any]:
         "seeds": number("Seeds", format="%d"),
         "difference": number("Δ", help="NME less that of the baseline, percentage points."),
         "interval": text("95 % interval of Δ", help="Over images, and over seeds where known."),
-        "verdict": text("Verdict", help="Whether the interval leaves zero out."),
+        "verdict": text("Verdict", help="Significant where the interval excludes zero."),
         "improved": number("Improved, %", format="%.0f", help="Faces with a smaller error."),
         "params_m": number("Params, M", format="%.2f", help="Trainable parameters, millions."),
         "macs_g": number("GMACs", format="%.3f", help="10⁹ multiply-accumulates for one face."),

@@ -32,7 +32,7 @@ class Settings:
               configuration keys, `db.settings.FACTS`, FACES, FLIP; JSON text, None for what is
               not there
     runs      rows of `reads.leaderboard` with `setting`: the newest run of each setting and seed
-    left_out  rows that are no result of a setting, with `reason`, a sentence's end
+    left_out  rows that are not the result of a setting, with `reason`
     """
 
     table: pd.DataFrame
@@ -68,7 +68,7 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     made = [tuple(row) for row in known.where(known.notna(), None).to_numpy()]
     rows = rows.assign(made=made)
     again = ended & rows[ended].duplicated(["made", "seed"]).reindex(rows.index, fill_value=False)
-    reason = np.where(ended, "a newer run has the same setting and seed", "it is " + rows["status"])
+    reason = np.where(ended, "a newer run has the same setting and seed", rows["status"])
     kept = rows[ended & ~again]
     distinct = list(dict.fromkeys(kept["made"]))
     numbers = {setting: number for number, setting in enumerate(distinct)}

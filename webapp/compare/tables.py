@@ -1,5 +1,4 @@
-"""Runs beside each other as tables: scores with paired intervals, and what differs in how they
-were made."""
+"""Tables of runs side by side: scores with paired intervals, cost, and configurations."""
 
 from __future__ import annotations
 
@@ -18,14 +17,14 @@ from webapp.ui.text import count, duration, json_as_written, signed
 
 BETTER, WORSE = "✓", "✗"
 IMPROVED = "Faces improved"
-VALIDATION = "Validation NME"
+VALIDATION, TRAINING = "Validation NME", "Training loss"
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Scores of one run, and how they differ from the first one's.
 
-    scores       by key of `board.SCORES`, as fractions
+    scores       by key of `scores.SCORES`, as fractions
     differences  likewise, this run's minus the first one's; None for the first run
     improved     share of the faces with a smaller error than the first run's; None for it
     """
@@ -36,7 +35,7 @@ class Comparison:
 
 
 def per_image(errors: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what each score of `board.SCORES` is the mean of. (..., n) fractions -> same shape.
+    """Return the values that each score of `scores.SCORES` is the mean of. (..., n) fractions -> same shape.
 
     nme: e_i; FR_t: 1 where e_i > t, else 0; AUC_t: max(0, 1 - e_i / t).
     """
@@ -99,7 +98,7 @@ def _cell(score: Score, one: Comparison) -> str:
 
 
 def styled(table: pd.DataFrame) -> Styler:
-    """Return the table with what is better or worse in colour too."""
+    """Return the table with better and worse cells in colour."""
     colours = {BETTER: theme.GREEN, WORSE: theme.VERMILLION}
     return table.style.map(
         lambda cell: f"color: {colours[cell[-1]]}" if str(cell)[-1:] in colours else ""
@@ -107,7 +106,7 @@ def styled(table: pd.DataFrame) -> Styler:
 
 
 def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Return what the runs are and cost beside each other. rows: of `selection.entries`."""
+    """Return family, size and cost of runs, a column each. rows: of `selection.entries`."""
     shown = {
         "Family": rows["family"],
         "Preset": rows["preset"].fillna("–"),
@@ -122,8 +121,8 @@ def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def curves_on_offer(frames: Sequence[pd.DataFrame], norm: str) -> dict[str, str]:
-    """Return the metrics that runs recorded, by what they are called: VALIDATION, under the page's
-    norm where that was recorded, then the training loss, then the others, those of most runs first.
+    """Return title -> metric of what runs recorded: VALIDATION (under the page's norm where that was
+    recorded), TRAINING, then the others under their own names, those of most runs first.
 
     frames: (epoch, metric, value) of each run.
     """
@@ -132,7 +131,7 @@ def curves_on_offer(frames: Sequence[pd.DataFrame], norm: str) -> dict[str, str]
     measured = [name for name in ordered if name.startswith("val_nme")]
     measured.sort(key=lambda name: name != f"val_nme_{norm}")
     validation = {VALIDATION: measured[0]} if measured else {}
-    return validation | {name: name for name in ordered}
+    return validation | {TRAINING if name == "loss" else name: name for name in ordered}
 
 
 def settings_table(

@@ -1,4 +1,4 @@
-"""One face, large, in a dialog over the page: every chosen run on it, and the way to the next."""
+"""Dialog with one large face and the predictions of all chosen runs; buttons for its neighbours."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _CONFIG = theme.CHART_CONFIG | {"scrollZoom": True}
 
 @dataclass(frozen=True)
 class FaceDialogState:
-    """What the dialog leafs through.
+    """The faces and runs of the dialog.
 
     path    of the store
-    order   names of the faces as the page shows them: what comes next, and what before
-    ids     of all faces by name, also of those that the page's filters leave out
-    runs    what is drawn
+    order   names of the faces in the order of the page, for Previous and Next
+    ids     of all faces by name, including those that the page's filters exclude
+    runs    whose predictions are drawn
     norm    of the errors
     """
 
@@ -46,7 +46,7 @@ def open_one(name: str) -> None:
 
 
 def show_wanted(state: FaceDialogState) -> None:
-    """Show the face that the link names, if it names one; tell of one that is not there."""
+    """Open the dialog if the link names a face; notify if it is not on this board."""
     wanted = st.query_params.get(url_keys.IMAGES_FACE.name)
     if wanted is None:
         return
@@ -75,28 +75,27 @@ def _content(state: FaceDialogState) -> None:
     side, picture = st.columns([2, 5], gap="medium")
     with side:
         st.subheader(plain(name))
-        _leaf_through(state, name)
-        segments = widgets.toggle(url_keys.IMAGES_SEGMENTS, "Show the error of each point")
+        _neighbours(state, name)
+        segments = widgets.toggle(url_keys.IMAGES_SEGMENTS, "Show the error of each landmark")
     found = _read(state, name)
     with side:
         told = any(face.covariances is not None for face in found)
         ellipses = told and widgets.toggle(
             url_keys.IMAGES_ELLIPSES,
-            "Show the error to expect",
-            f"An ellipse of {figure.SIGMAS:g} standard deviations, where a model says how sure"
-            " it is of a landmark.",
+            f"Show predicted uncertainty ({figure.SIGMAS:g}σ)",
+            f"Ellipses of {figure.SIGMAS:g} standard deviations, for models that predict them.",
         )
         _errors(state, found)
         st.caption(
-            "Point at a landmark: its name, and its share of this image's NME. Scroll to zoom, drag"
-            " to move; an entry of the legend hides its run."
+            "Hover over a landmark to see its name and its share of this image's NME. Scroll to"
+            " zoom, drag to move; click an entry of the legend to hide its run."
         )
     with picture:
         _figure(state, name, found, segments=segments, ellipses=ellipses)
 
 
-def _leaf_through(state: FaceDialogState, name: str) -> None:
-    """Show the ways to the faces beside this one in the page's order."""
+def _neighbours(state: FaceDialogState, name: str) -> None:
+    """Show the buttons Previous and Next, in the order of the page."""
     place = state.order.index(name) if name in state.order else None
     ways = (("Previous", ":material/arrow_back:", -1), ("Next", ":material/arrow_forward:", 1))
     with st.container(horizontal=True, gap="small"):
@@ -106,7 +105,7 @@ def _leaf_through(state: FaceDialogState, name: str) -> None:
             goal = name if beyond else state.order[there]
             st.button(label, icon=icon, disabled=beyond, on_click=open_one, args=(goal,))
     if place is None:
-        st.caption("The filters of the page leave this face out.")
+        st.caption("The filters of the page exclude this face.")
     else:
         st.caption(f"{place + 1} of {len(state.order)} in the order of the page")
 

@@ -29,7 +29,12 @@ def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str], bool]:
     filters = (
         (url_keys.BOARD_DATASET, "dataset", "Dataset", None),
         (url_keys.BOARD_SUBSET, "subset", "Subset", None),
-        (url_keys.BOARD_POINTS, "points", "Landmarks", "The points that errors average over."),
+        (
+            url_keys.BOARD_LANDMARKS,
+            "points",
+            "Landmarks",
+            "The landmarks that errors are averaged over.",
+        ),
         (url_keys.BOARD_BOX, "box", "Box", "How faces were cropped; see About."),
     )
     with st.container(horizontal=True, gap="small"):
@@ -48,7 +53,7 @@ def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str], bool]:
             url_keys.BOARD_ROWS,
             "Rows",
             ROWS,
-            "Runs that differ only in their seed are one method: mean and spread over them.",
+            "A method is the mean over runs that differ only in their seed.",
         )
     return norm, chosen, as_rows == ROWS[1]
 
@@ -80,17 +85,17 @@ def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Compari
         both = widgets.toggle(
             url_keys.BOARD_BOTH,
             "Both normalisations",
-            "Side by side; ranks stay by the one chosen.",
+            "Show both; the rows stay ranked by the chosen one.",
         )
         published = widgets.toggle(
             url_keys.BOARD_PUBLISHED,
             "Published figures",
-            "Of the same subset and normalisation, in grey below the rows: never ranked.",
+            "Show published results of the same subset and normalisation, in grey and not ranked.",
         )
         hide = widgets.toggle(
             url_keys.BOARD_VARY,
             "Only columns that vary",
-            "What is the same in every row is said below the table.",
+            "Columns with the same value in every row are listed below the table instead.",
         )
         names = widgets.multiselect(
             url_keys.BOARD_COLUMNS,
@@ -116,7 +121,7 @@ def _baseline(rows: pd.DataFrame) -> pd.Series | None:
         "Compare with",
         dict(zip(rows["id"], rows["name"], strict=True)),
         aliases(),
-        "Adds the difference of the NME to this row, with its paired interval.",
+        "Adds a column with the difference in NME to this row and its paired interval.",
         width=230,
     )
     return None if found is None else rows[rows["id"] == found].iloc[0]

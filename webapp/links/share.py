@@ -1,4 +1,4 @@
-"""What a shared link needs on the page: the link itself, and word of a store that has moved on."""
+"""The link to a view, and the notice for a link made at another revision of the store."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def link(page: str, current: StoreVersion, at_revision: int | None = None) -> No
     at_revision: that of the view, where it is not the store's.
     """
     with st.popover("Link to this view", icon=":material/link:"):
-        st.caption("Spells every setting out, with the store's revision. Copy it with the button.")
+        st.caption("Contains every setting and the revision of the store. Copy it with the button.")
         revision = current.revision if at_revision is None else at_revision
         st.code(widgets.full_link(page, revision), language=None, wrap_lines=True)
 
 
 def show_revision_notice(current: StoreVersion) -> None:
-    """Say so if the link was made at another revision of the store."""
+    """Show a notice if the link was made at another revision of the store."""
     pinned = widgets.pinned_revision()
     if pinned is not None and pinned != current.revision:
         st.info(
@@ -31,7 +31,7 @@ def show_revision_notice(current: StoreVersion) -> None:
 
 
 def choose_revision(current: StoreVersion) -> int | None:
-    """Say so if the board has moved on since the link was made, and offer it as it was.
+    """Show a notice if the store changed since the link was made, and offer the board as it was.
 
     Return the revision to show, None for the present one.
     """

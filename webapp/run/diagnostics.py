@@ -1,7 +1,7 @@
-"""Readings of a forest's inside as charts, each telling what a reader should see in it.
+"""Charts of the diagnostics that forests record, each with a sentence on how to read it.
 
-Models name their readings freely. Those that are known here have a place and a sentence of help;
-`other_curves` leaves all others to `charts.curves`.
+Models name their diagnostics freely. The known ones have a chart here; `other_curves` returns the
+rest, for `charts.curves`.
 """
 
 from __future__ import annotations
@@ -104,61 +104,62 @@ _DIAGNOSTICS = (
     ),
     Diagnostic(
         "Leaves in use",
-        "Leaves of a tree that all faces together use, and those that the picture tells apart;"
+        "Leaves of a tree that all faces together use, and leaves that the picture chooses between;"
         " where the latter stay at 1, the routing ignores the picture.",
         (
             Panel(
                 "effective leaves, e^H",
                 (
-                    Line("usage_entropy", "used", np.exp),
-                    Line("information", "told apart", np.exp),
+                    Line("usage_entropy", "leaves used", np.exp),
+                    Line("information", "leaves chosen by the picture", np.exp),
                 ),
             ),
         ),
     ),
     Diagnostic(
         "Largest leaf",
-        "Share of the faces that the fullest leaf of a tree takes; near 100 % the tree has stopped"
-        " asking.",
+        "Share of the faces that end in the most used leaf of a tree; near 100 % all faces end in"
+        " one leaf.",
         (Panel("share, %", (Line("largest_share", "largest leaf", lambda share: 100 * share),)),),
     ),
     Diagnostic(
         "Soft-hard gap",
-        "What the error rises by when every split decides instead of weighing; annealing should"
-        " close it.",
+        "Increase of the error when every split is a hard decision instead of a soft weight;"
+        " annealing should close it.",
         (Panel("gap, px", (Line("soft_hard_gap_px", "soft-hard gap"),)),),
     ),
     Diagnostic(
         "Distance between leaves",
-        "How far apart the leaves of a tree lie; at 0 they are identical, and no split can learn.",
+        "Mean distance between the leaves of a tree; at 0 they are identical and no split"
+        " can learn.",
         (Panel("distance, px", (Line("leaf_distance_px", "distance"),)),),
     ),
     Diagnostic(
         "Difference between leaves",
-        "Total variation between what two leaves of a tree hold; at 0 they are identical, and no"
-        " split can learn.",
+        "Total variation between the distributions of two leaves of a tree; at 0 they are identical"
+        " and no split can learn.",
         (Panel("total variation", (Line("leaf_distance", "difference"),)),),
     ),
     Diagnostic(
         "Peaks of a map",
-        "How many peaks a map has that should show every landmark as one.",
+        "Number of peaks of a heatmap that should have one peak per landmark.",
         (Panel("peaks", (Line("peaks", "peaks"),)),),
     ),
     Diagnostic(
         "Steepness of the splits",
-        "Factor of the splits before their sigmoid: the schedule of the annealing.",
+        "Factor inside the sigmoid of the splits: the annealing schedule.",
         (Panel("γ", (Line("steepness", "steepness"),), log=True),),
     ),
 )
 
 
 def of_forest(frame: pd.DataFrame) -> bool:
-    """Whether curves, (epoch, metric, value), hold readings that only forests have."""
+    """Whether curves, (epoch, metric, value), contain diagnostics that only forests record."""
     return any(diagnostic is not _SPREAD for diagnostic in _shown(frame))
 
 
 def charts(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
-    """Return the charts that the curves of a run have readings for.
+    """Return the charts of the diagnostics that a run recorded.
 
     A chart whose first panel has none is left out: coordinate errors alone explain nothing.
     """
@@ -166,7 +167,7 @@ def charts(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
 
 
 def spread(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
-    """Return the chart of the predictions' spread, which every family has; [] without readings."""
+    """Return the chart of the spread of predictions, which every family records; [] without it."""
     known = SPREAD in set(frame["metric"])
     return [_chart(_SPREAD, frame, best_epoch)] if known else []
 

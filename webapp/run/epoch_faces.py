@@ -1,4 +1,4 @@
-"""The same validation faces epoch by epoch: how a run learned, looked at."""
+"""The same validation faces as predicted after each epoch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def show(current: StoreVersion, run: dict[str, Any], norm: metrics.Norm) -> None
         return
     heading = st.empty()
     epoch = _choose(epochs)
-    heading.subheader(f"The same faces in epoch {epoch} of {epochs[-1]}")
+    heading.subheader(f"Validation faces after epoch {epoch} of {epochs[-1]}")
     legend(error_segments=False)
     tiles = _tiles(current.path, current.revision, run["id"], epoch, run["points"], norm)
     with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as grid:

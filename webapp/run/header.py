@@ -1,4 +1,4 @@
-"""Top of the run page: which run, how it stands, what it is."""
+"""Head of the run page: choice of the run and its evaluation, status, scores, facts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _chosen() -> None:
 
 
 def title(current: StoreVersion, run: dict[str, Any]) -> None:
-    """Show name, status in words and what became of it, and the link."""
+    """Show name, status and its reason, and the link."""
     look = badges.STATUS_STYLES[run["status"]]
     st.title(plain(run["name"]))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -66,14 +66,14 @@ def title(current: StoreVersion, run: dict[str, Any]) -> None:
         share.link(url_keys.RUN, current)
     if run["status"] in ("running", "stale", "crashed"):
         done = f"{100 * run['progress']:.0f} % done, epoch {run['epoch']}"
-        heard = f"last heard of {format_time(run['heartbeat_at'])}"
+        heard = f"last heartbeat {format_time(run['heartbeat_at'])}"
         st.progress(float(run["progress"]), text=plain(f"{done}; {heard}. {look.meaning}"))
     elif run["reason"]:
         _reason(run["status"], run["reason"])
 
 
 def _reason(status: str, reason: str) -> None:
-    """Say why a run ended; loudly where its model is not worth much."""
+    """Show why a run ended; as an error where the status is a failure."""
     look = badges.STATUS_STYLES[status]
     sentence = plain(reason[:1].upper() + reason[1:].rstrip(".") + ".")
     if look.colour == "red":
@@ -96,7 +96,7 @@ def scores(evaluation: pd.Series, norm: str) -> None:
 
 
 def facts(run: dict[str, Any]) -> None:
-    """Show what the run is, and what it cost."""
+    """Show the facts of the run and its cost."""
     with st.grid(7, min_column_width=120, gap="small"):
         for name, value in summary(run).items():
             text = "–" if value is None else plain(value)

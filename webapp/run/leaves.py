@@ -1,4 +1,4 @@
-"""Leaves of a run's forest: what each stores, and the faces that it attracts."""
+"""Leaves of a run's forest: their distributions and the faces with the largest weights."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _choose(leaves: list[LeafPicture]) -> list[int]:
     titles = [*dict.fromkeys(leaf.title for leaf in leaves)]
     trees = [str(tree) for tree in sorted({leaf.tree for leaf in leaves})]
     with st.container(horizontal=True, gap="small"):
-        title = widgets.select(url_keys.RUN_LEAVES, "Leaves of", [_ALL, *titles], width=220)
+        title = widgets.select(url_keys.RUN_LEAVES, "Landmarks", [_ALL, *titles], width=220)
         tree = widgets.select(url_keys.RUN_TREE, "Tree", [_ALL, *trees], width=140)
     return [
         number
@@ -58,9 +58,9 @@ def _legend(*, maps: bool) -> None:
     swatch = ':color[■]{{foreground="{}"}} {}'
     parts = (
         *([swatch.format(theme.BLUE, "distribution")] if maps else []),
-        swatch.format(theme.VERMILLION, "where it lies, with one standard deviation"),
+        swatch.format(theme.VERMILLION, "mean of the leaf, ± 1 standard deviation"),
         swatch.format("#888E94", "mean shape"),
-        swatch.format(theme.SKY, "ground truth of the validation faces that it attracts most"),
+        swatch.format(theme.SKY, "ground truth of the validation faces with the largest weights"),
     )
     st.caption("  ·  ".join(parts))
 

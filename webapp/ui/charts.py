@@ -198,7 +198,7 @@ def curves(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
 
 
 _LOSS, _VALIDATION = "Training loss", "Validation"
-_TITLES = {"lr": "Learning rate", "l1_px": "Error of the landmarks on val, px"}
+_TITLES = {"lr": "Learning rate", "l1_px": "Landmark error on the validation faces, px"}
 
 
 def _title(group: str, names: list[str]) -> str:

@@ -67,10 +67,12 @@ def as_written(value: object) -> str:
 
 
 def json_as_written(stored: str | None) -> str:
-    """Return `as_written` of a value that is stored as JSON text, numbers exactly as stored; – for
-    a key that is not there."""
-    value = None if stored is None else json.loads(stored)
-    return stored if stored is not None and not isinstance(value, str | None) else as_written(value)
+    """Return a value that is stored as JSON text as a user would write it, – for a key that a run
+    does not have."""
+    if stored is None:
+        return "–"
+    value = json.loads(stored)
+    return value if isinstance(value, str) else stored
 
 
 def count(value: float) -> str:

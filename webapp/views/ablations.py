@@ -1,4 +1,4 @@
-"""Ablations: what one or two keys of the configuration are worth, everything else the same."""
+"""Ablations: the effect of one or two configuration keys, all others being equal."""
 
 from __future__ import annotations
 
@@ -50,8 +50,7 @@ def page(current: StoreVersion) -> None:
         return
     rows = results.compared(settings, base, keys)
     paired = store.paired_errors(current, list(zip(rows["run"], rows["evaluation"], strict=True)))
-    errors = {"Ocular": paired.ocular, "Pupil": paired.pupil}[norm]
-    frame, spread = results.results(settings, base, keys, errors)
+    frame, spread = results.results(settings, base, keys, paired[NORMS[norm]])
     _summary(current, rows, frame, len(paired.faces), evaluation)
     _charts(frame, keys, norm)
     _table(frame, keys, norm, spread)
@@ -111,7 +110,7 @@ def _choose_baseline(settings: Settings) -> int:
         key=_CHOICE,
         on_change=_chosen,
         filter_mode="contains",
-        help="What everything is compared with; runs that differ only by seed are one.",
+        help="All other settings are compared with it. Runs of other seeds are the same one.",
     )
     return base
 
@@ -150,7 +149,7 @@ def _summary(
 ) -> None:
     st.caption(
         f"{len(frame)} settings, {len(rows)} runs, {n_faces} faces of {plain(evaluation)};"
-        " everything but the factors and the seed is the same."
+        " all other configuration keys are equal, except the seed."
     )
     around = store.circumstances(current, list(rows["run"]))
     several = [
@@ -204,9 +203,9 @@ def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str, spread: SeedSpre
     else:
         said = (
             "Intervals of 95 % are over images alone: no setting shown has a second seed, so even a"
-            " difference that is told apart may be the luck of one."
+            " significant difference may be due to one lucky seed."
         )
-    st.caption(f"**Bold**: best. Underlined: second. Tick a row to open its first run. {said}")
+    st.caption(f"**Bold**: best. Underlined: second. Select a row to open its first run. {said}")
 
 
 def _open_run() -> None:
@@ -220,8 +219,10 @@ def _left_out(settings: Settings, base: int, keys: Sequence[str]) -> None:
     if rows.empty:
         return
     one = "1 run is" if len(rows) == 1 else f"{len(rows)} runs are"
-    st.subheader("Left out")
-    st.caption(f"{one} on this board and not compared; what differs from the baseline is listed.")
+    st.subheader("Not comparable with the baseline")
+    st.caption(
+        f"{one} on this board but not compared. The table lists the differences to the baseline."
+    )
     text = st.column_config.TextColumn
     st.dataframe(
         rows.assign(run=rows["run"].str[:8]),

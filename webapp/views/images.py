@@ -3,13 +3,12 @@
 import pandas as pd
 import streamlit as st
 
+from db.evaluations import StoredNorm
 from db.paired import Paired
-from drf.metrics import Norm
 from webapp import selection, store
 from webapp.faces import dialog, table, tiles
 from webapp.faces.dialog import FaceDialogState
 from webapp.links import share, url_keys, widgets
-from webapp.scores import NORMS
 from webapp.selection import Board, SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import charts, error_pages
@@ -23,31 +22,22 @@ _STRIP = {"displayModeBar": False}
 
 
 def page(current: StoreVersion) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.title("Images")
-        st.space("stretch")
-        link = st.container(width="content")
-    with st.container(horizontal=True, gap="small"):
-        norm = NORMS[widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))]
-        with st.container(width=220):
-            chosen = selection.choose_board(current, url_keys.IMAGES_EVALUATION)
-        if chosen is None:
-            st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
-            st.code("drf eval RUN", language="bash")
-            return
-        rows = selection.entries(current, chosen)
-        with st.container(width=520):
-            runs = selection.choose_runs(current, url_keys.IMAGES_RUNS, rows, default=2)
-    share.show_revision_notice(current)
-    if not runs:
+    choices, link = selection.page_head(
+        current, "Images", url_keys.IMAGES_EVALUATION, url_keys.IMAGES_RUNS, width=520
+    )
+    if choices is None:
+        return
+    if not choices.runs:
         st.info("Choose at least one run.", icon=":material/checklist:")
         return
-    _gallery(current, chosen, runs, norm)
+    _gallery(current, choices.board, choices.runs, choices.norm)
     with link:
         share.link(url_keys.IMAGES, current)
 
 
-def _gallery(current: StoreVersion, chosen: Board, runs: list[SelectedRun], norm: Norm) -> None:
+def _gallery(
+    current: StoreVersion, chosen: Board, runs: list[SelectedRun], norm: StoredNorm
+) -> None:
     paired = store.paired_errors(current, [run.key for run in runs])
     if not len(paired.faces):
         st.info("These runs were evaluated on different faces.", icon=":material/difference:")
@@ -64,7 +54,7 @@ def _gallery(current: StoreVersion, chosen: Board, runs: list[SelectedRun], norm
 
 
 def _sorted(
-    current: StoreVersion, chosen: Board, runs: list[SelectedRun], paired: Paired, norm: Norm
+    current: StoreVersion, chosen: Board, runs: list[SelectedRun], paired: Paired, norm: StoredNorm
 ) -> tuple[pd.DataFrame, str, int]:
     """Show what the faces are sorted and filtered by; return them, the sort and the run of it."""
     sorts = [*table.SORTS] if len(runs) > 1 else [table.ERROR]
@@ -86,7 +76,7 @@ def _sorted(
         if sort == table.DISAGREEMENT:
             keys = tuple(run.key for run in runs)
             apart = table.disagreement(current.path, keys, chosen.points, norm)
-        errors = paired["pupil" if norm == "pupil" else "ocular"]
+        errors = paired[norm]
         frame = table.rows(paired, errors, a=a, b=b, disagreement=apart)
         parts = sorted(set(frame["part"]))
         part = _ALL
@@ -116,7 +106,7 @@ def _first_page_of_another_order(asked: object) -> None:
         st.session_state[url_keys.IMAGES_PAGE.name] = 1
 
 
-def _legend(frame: pd.DataFrame, runs: list[SelectedRun], a: int, norm: Norm) -> None:
+def _legend(frame: pd.DataFrame, runs: list[SelectedRun], a: int, norm: StoredNorm) -> None:
     tiles.legend(error_segments=False)
     if frame.empty:
         return

@@ -101,7 +101,7 @@ def _headline(rows: pd.DataFrame, norm: str, where: dict[str, str], as_runs: boo
 
 
 def _card(title: str, value: str, of: str, meaning: str | None = None) -> None:
-    """Show a number. of: what it is of, as it was given by anybody."""
+    """Show a score. of: name of the row that has it (untrusted text)."""
     st.metric(
         title,
         value,
@@ -160,8 +160,8 @@ def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
 
 
 def _legend(view: View, as_runs: bool) -> None:
-    tick = "Tick a row (with keys: Shift and Space) to open the run" + (
-        "." if as_runs else "; of a method with several runs, to see them."
+    tick = "Select a row (by keyboard: Shift+Space) to open its run." + (
+        "" if as_runs else " For a method with several runs, this lists them."
     )
     st.caption(f"**Bold**: best. Underlined: second. All scores in %. {tick}")
     if view.hidden:

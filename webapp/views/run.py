@@ -1,4 +1,4 @@
-"""Run: one run's scores, faces, curves, the inside of its forest, and how it was made."""
+"""Run: scores, faces, curves, forest diagnostics and configuration of one run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -136,7 +136,7 @@ def _faces(
         _not_evaluated(run)
         return
     segments = st.toggle(
-        "Show the error of each point",
+        "Show the error of each landmark",
         value=bool(url_keys.RUN_SEGMENTS.default),
         key=url_keys.RUN_SEGMENTS.name,
         bind="query-params",
@@ -155,7 +155,9 @@ def _faces(
 def _training(current: StoreVersion, run: dict[str, Any], norm: Norm) -> None:
     frame = store.curves(current, run["id"])
     if frame.empty:
-        st.info("No epoch was recorded; a model without epochs, as the mean shape, has no curves.")
+        st.info(
+            "No epoch was recorded. Models without epochs, such as the mean shape, have no curves."
+        )
         return
     best = _best_epoch(run)
     spread = [] if diagnostics.of_forest(frame) else diagnostics.spread(frame, best)
