@@ -1,4 +1,4 @@
-"""What the app calls normalisations, scores and evaluations, and which of several is best."""
+"""Names of normalisations, scores, sort orders and evaluations in the app."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NORMS: dict[str, StoredNorm] = {"Ocular": "ocular", "Pupil": "pupil"}
 
 @dataclass(frozen=True)
 class Score:
-    """A column of scores. better: which end of it is good."""
+    """A score. better: whether lower or higher values are better."""
 
     key: str
     title: str
@@ -68,7 +68,7 @@ SORTS: dict[str, tuple[str, bool]] = {
 
 ORDERS = ("Best first", "Worst first")
 ALL = "All"
-"""Choice of a filter that filters nothing."""
+"""Option of a filter that keeps every row."""
 
 _USUAL_ORDER = ("300w", "synthetic", "full", "common", "helen", "lfpw", "challenging", "all", "gt")
 _SEEN_IN_TRAINING = ("train", "val")
@@ -81,13 +81,13 @@ def usual_order(name: str) -> tuple[int, str]:
 
 
 def filter_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
-    """Return a sorting key for what a filter offers: most rows first, on a tie in the usual order;
-    but train and val after all others, however many runs were chosen by them."""
+    """Return a sorting key for the options of a filter: most rows first, ties in the usual order;
+    but train and val last, because runs were selected on them."""
     return name in _SEEN_IN_TRAINING, -rows, usual_order(name)
 
 
 def evaluation_label(row: pd.Series) -> str:
-    """Return what an evaluation is, as links spell it: dataset/subset/box, then what is unusual."""
+    """Return the label of an evaluation in links: dataset/subset/box, then what is unusual."""
     parts = [row["dataset"], row["subset"], row["box"]]
     if row["points"] != "all":
         parts.append(row["points"])

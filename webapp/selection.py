@@ -1,4 +1,4 @@
-"""Runs side by side on one board: which board, which runs, and what each is called."""
+"""Selection of a board and of runs on it, for the pages that show runs side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHORT = 8
 
 @dataclass(frozen=True)
 class Board:
-    """What runs compare on. label: dataset/subset/box, and the landmarks if these are not all."""
+    """What runs are compared on. label: dataset/subset/box, with the landmarks unless all."""
 
     label: str
     dataset: str
@@ -34,12 +34,12 @@ class Board:
 
 @dataclass(frozen=True)
 class SelectedRun:
-    """A run that stands beside others.
+    """A run that is shown beside others.
 
     run         full id
-    evaluation  the newest on the board; with the flip test, if any is
-    flip_test   whether it is
-    label       its name, and the beginning of its id if another one is called so; by anybody
+    evaluation  the newest on the board, of those with the flip test if there are any
+    flip_test   whether the evaluation used it
+    label       its name, with the beginning of its id if another run has the same name (untrusted)
     """
 
     run: str
@@ -49,7 +49,7 @@ class SelectedRun:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What caches know its evaluation by, see `store.paired_errors`."""
+        """The key of its evaluation in caches, see `store.paired_errors`."""
         return self.run, self.evaluation
 
 
@@ -103,7 +103,7 @@ def page_head(
 
 
 def choose_board(current: StoreVersion, key: UrlKey) -> Board | None:
-    """Show a choice of the boards that have rows; None if there is none."""
+    """Show a choice of the boards that have rows; return None if there is none."""
     boards = store.boards(current).assign(flip_test=True)
     if boards.empty:
         return None
@@ -153,8 +153,8 @@ def choose_runs(
 ) -> list[SelectedRun]:
     """Show a choice of runs on a board; `?KEY=` holds the beginnings of their ids, in order.
 
-    Without it the `default` best methods are chosen. What the link names and is not there is told.
-    The chooser writes the link itself, because a bound widget would spell its labels out there.
+    Without it the `default` best methods are chosen. Unknown runs in the link are reported. The
+    choice writes the link itself, because a bound widget would write its labels there.
     """
     wanted = st.query_params.get(key.name)
     if wanted is None:
@@ -211,7 +211,7 @@ def choose_one(key: UrlKey, label: str, among: Sequence[SelectedRun], default: i
 
 
 def _found(current: StoreVersion, wanted: Sequence[str], rows: pd.DataFrame) -> list[str]:
-    """Return the full ids of runs by their beginnings, each once; tell of those that are not."""
+    """Return the full ids of runs by their beginnings, each once; report unknown ones."""
     found: dict[str, None] = {}
     for text in wanted:
         matching = [run for run in rows.index if run.startswith(text.lower())]
@@ -227,7 +227,7 @@ def _found(current: StoreVersion, wanted: Sequence[str], rows: pd.DataFrame) -> 
 
 
 def selected_runs(chosen: Sequence[str], rows: pd.DataFrame) -> list[SelectedRun]:
-    """Return runs as they stand beside each other. chosen: ids in rows, which are as `entries`."""
+    """Return the chosen runs with their labels. chosen: ids in rows, which are as `entries`."""
     names = rows.loc[list(chosen), "name"]
     shared = names.duplicated(keep=False)
     return [

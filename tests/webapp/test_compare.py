@@ -161,7 +161,7 @@ def test_settings_are_shown_as_they_were_written():
 def test_fewer_than_two_runs_are_asked_for(shop, keys):
     app = compare(shop, *keys)
     assert not app.exception
-    assert "Choose two to 6 runs" in texts(app)
+    assert "Choose 2 to 6 runs" in texts(app)
 
 
 def test_more_than_six_runs_are_cut_to_six(shop):

@@ -80,7 +80,7 @@ def test_faces_are_sorted_by_disagreement_between_runs(shop):
 def test_one_run_has_no_disagreement_and_a_link_that_wants_it_is_told(shop):
     app = images(shop, "wide", img_sort="Disagreement")
     assert "Disagreement" in app.warning[0].value
-    assert "spread" not in tiles(app)[0][0]
+    assert "disagreement" not in tiles(app)[0][0]
 
 
 def test_a_range_of_errors_filters_and_its_ends_are_in_the_link(shop):
@@ -209,8 +209,8 @@ def test_equal_values_are_ordered_by_name_and_a_part_can_be_chosen():
     assert list(table.arrange(rows, **whole)["name"]) == ["a/1", "b/2", "a/3"]
     assert list(table.arrange(rows, **whole, part="a")["name"]) == ["a/1", "a/3"]
     assert list(rows["improvement"]) == pytest.approx([0.01, -0.01, 0])
-    assert table.caption(rows.iloc[0], "Improvement") == "−1.00 to 2.00 %"
-    assert table.caption(rows.iloc[1], "Improvement") == "+1.00 to 2.00 %"
+    assert table.caption(rows.iloc[0], "Improvement") == "2.00 % (−1.00)"
+    assert table.caption(rows.iloc[1], "Improvement") == "2.00 % (+1.00)"
 
 
 def test_ends_of_a_range_belong_to_it():

@@ -36,7 +36,7 @@ def test_the_estimated_end_follows_from_the_pace():
     """A quarter in 20 minutes: the other three quarters take an hour from the last heartbeat."""
     since = live.start_of_progress(run())
     assert since == ProgressSample(datetime(2026, 11, 24, 11, 30, tzinfo=UTC), 0.0)
-    assert live.end(since, live.progress_sample(run())) == datetime(
+    assert live.estimated_end(since, live.progress_sample(run())) == datetime(
         2026, 11, 24, 12, 50, tzinfo=UTC
     )
     said = live.sentence(run(), since, NOW)
@@ -49,13 +49,15 @@ def test_a_resumed_run_is_timed_from_when_it_was_first_seen_again():
     resumed = run(process_started=datetime(2026, 11, 24, 11, 45, tzinfo=UTC).timestamp())
     assert live.start_of_progress(resumed) is None
     first = live.progress_sample(resumed)
-    assert "end not known yet" in live.sentence(resumed, first, NOW)
+    assert "end time not known yet" in live.sentence(resumed, first, NOW)
     later = resumed | {"heartbeat_at": "2026-11-24T11:55:00.000Z", "progress": 0.5}
-    assert live.end(first, live.progress_sample(later)) == datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
+    assert live.estimated_end(first, live.progress_sample(later)) == datetime(
+        2026, 11, 24, 12, 5, tzinfo=UTC
+    )
 
 
 def test_a_run_that_has_not_begun_to_move_has_no_end_yet():
-    assert "end not known yet" in live.sentence(
+    assert "end time not known yet" in live.sentence(
         run(progress=0.0), live.start_of_progress(run()), NOW
     )
 

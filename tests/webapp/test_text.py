@@ -57,5 +57,5 @@ def test_percent_has_the_two_decimals_of_papers():
     assert percent(3.456) == "3.46 %"
 
 
-def test_moment_is_utc():
+def test_a_time_is_shown_in_utc():
     assert format_time("2026-11-23T18:50:12.345Z") == "2026-11-23 18:50 UTC"

@@ -1,7 +1,7 @@
-"""Charts of an ablation: NME and difference against the factor, and a heat table of two factors.
+"""Charts of an ablation: NME and difference against the factor, and a heat map of two factors.
 
-Values stand at even distances, in their order: an ablation doubles, halves or names them. What came
-out of the store is escaped, since Plotly reads some HTML in its texts.
+Values of a factor are ordered and evenly spaced, because ablations double, halve or name them. Text
+from the store is escaped, since Plotly interprets some HTML.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def nme(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
     """Return NME against the first factor: means over seeds as a line for each value of the second,
     every seed as a small mark, the baseline as a level.
 
-    frame: of `ablation_results.results`.
+    frame: of `results.results`.
     """
     figure = _figure(frame, keys, f"{norm} NME, %")
     numeric = frame["value_0"].map(settings.is_number).all()
@@ -98,9 +98,9 @@ def difference(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
     base = named(row, keys)
     _level(figure, 0.0, "baseline", _left(frame, row))
     counts = frame.loc[frame["verdict"] != BASELINE, "verdict"].value_counts()
-    told = ", ".join(f"{n} {verdict[2:]}" for verdict, n in counts.items())
-    alt = f"Difference of the {norm} NME to {base} with 95 % intervals: {told}."
-    help_text = f"To {plain(base)}. Below zero is better. Hollow marks: the interval holds zero."
+    verdicts = ", ".join(f"{n} {verdict[2:]}" for verdict, n in counts.items())
+    alt = f"Difference of the {norm} NME to {base} with 95 % intervals: {verdicts}."
+    help_text = f"To {plain(base)}. Below zero is better. Hollow marks: the interval includes zero."
     return Chart("Difference to the baseline", figure, alt, help_text)
 
 
@@ -151,7 +151,7 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
 
 
 def named(row: pd.Series | dict[Any, Any], keys: Sequence[str]) -> str:
-    """Return what sets a row apart: model.trees 4, model.sigma 0.5."""
+    """Return the factors of a row: model.trees 4, model.sigma 0.5."""
     parts = [f"{key} {json_as_written(row[f'value_{place}'])}" for place, key in enumerate(keys)]
     return ", ".join(parts)
 
@@ -205,7 +205,7 @@ def _ticks(update: Callable[..., Any], values: Sequence[str | None]) -> None:
 
 
 def _left(frame: pd.DataFrame, base: pd.Series) -> bool:
-    """Whether the word of the baseline's level stands on the left: away from its mark."""
+    """Return whether the label of the baseline's level is on the left, away from its mark."""
     values = settings.in_order(set(frame["value_0"]))
     return values.index(base["value_0"]) > (len(values) - 1) / 2
 
@@ -243,7 +243,7 @@ def _ring(figure: go.Figure, line: _Line, y: pd.Series) -> None:
 
 
 def _said(rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """Return what the hover of each row says."""
+    """Return the hover text of each row."""
     said = []
     for row in rows.to_dict("records"):
         spread = "" if np.isnan(row["sd"]) else f" ± {row['sd']:.2f} over {row['seeds']} seeds"

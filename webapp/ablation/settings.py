@@ -1,6 +1,6 @@
-"""Which runs of a board make an ablation: the same but for one or two keys of the configuration.
+"""Groups the runs of a board into settings that differ in one or two configuration keys.
 
-A setting is what runs share that differ in nothing but their seed. A key is a factor of a baseline
+A setting is shared by the runs that differ only in their seed. A key is a factor of a baseline
 if some setting differs from it in that key alone.
 """
 
@@ -26,7 +26,7 @@ _MOST_SHOWN = 6
 
 @dataclass(frozen=True)
 class Settings:
-    """What the evaluated runs of one board differ in.
+    """The differences between the evaluated runs of one board.
 
     table     a setting a row (index 0, 1, …), a column for everything that varies between them:
               configuration keys, `db.settings.FACTS`, FACES, FLIP; JSON text, None for what is
@@ -82,9 +82,10 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
 
 
 def natural_baseline(settings: Settings) -> int:
-    """Return the setting that most others differ from in one key alone: the natural baseline.
+    """Return the setting from which most others differ in exactly one key.
 
-    Among equals the one with most runs, then the newest. Raises ValueError where there is none.
+    Ties are broken by the number of runs, then by age, newest first. Raises ValueError without a
+    setting.
     """
     codes = np.stack(
         [pd.factorize(settings.table[key], use_na_sentinel=False)[0] for key in settings.table]
@@ -126,10 +127,10 @@ def chosen(settings: Settings, base: int, keys: Sequence[str]) -> list[int]:
 
 
 def left_out(settings: Settings, base: int, keys: Sequence[str]) -> pd.DataFrame:
-    """Return (name, run, why) of every run of the board that is not compared, nearest first.
+    """Return (name, run, why) of every run of the board that is not compared, most similar first.
 
-    why: what differs, from the baseline's value to the run's; of another family only what both
-    have, since its own keys compare with nothing.
+    why: the differences, as "baseline's value → run's value"; for another model family only the
+    keys that both have.
     """
     rows = settings.table.to_dict("index")
     said = {number: _differences(rows[base], row, keys) for number, row in rows.items()}

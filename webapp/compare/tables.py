@@ -35,7 +35,9 @@ class Comparison:
 
 
 def per_image(errors: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the values that each score of `scores.SCORES` is the mean of. (..., n) fractions -> same shape.
+    """Return the values that each score of `scores.SCORES` is the mean of.
+
+    errors: (..., n) fractions; the values have the same shape.
 
     nme: e_i; FR_t: 1 where e_i > t, else 0; AUC_t: max(0, 1 - e_i / t).
     """
@@ -121,7 +123,7 @@ def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def curves_on_offer(frames: Sequence[pd.DataFrame], norm: str) -> dict[str, str]:
-    """Return title -> metric of what runs recorded: VALIDATION (under the page's norm where that was
+    """Return title -> metric of what runs recorded: VALIDATION (under the page's norm if it was
     recorded), TRAINING, then the others under their own names, those of most runs first.
 
     frames: (epoch, metric, value) of each run.

@@ -79,8 +79,8 @@ def _content(state: FaceDialogState) -> None:
         segments = widgets.toggle(url_keys.IMAGES_SEGMENTS, "Show the error of each landmark")
     found = _read(state, name)
     with side:
-        told = any(face.covariances is not None for face in found)
-        ellipses = told and widgets.toggle(
+        predicted = any(face.covariances is not None for face in found)
+        ellipses = predicted and widgets.toggle(
             url_keys.IMAGES_ELLIPSES,
             f"Show predicted uncertainty ({figure.SIGMAS:g}σ)",
             f"Ellipses of {figure.SIGMAS:g} standard deviations, for models that predict them.",

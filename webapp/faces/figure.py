@@ -1,4 +1,4 @@
-"""One face, large: the picture with the shapes of any number of models on it, to hover over.
+"""Figure of one large face: the picture with ground truth and the predictions of the models.
 
 Ground truth and models differ in colour and in the form of their markers. Colours are Okabe and
 Ito's; on a picture the sky blue is the ground truth's and the yellow the first model's, as on the

@@ -1,4 +1,4 @@
-"""Where on the face a model errs: by landmark, drawn on the mean shape, and by region."""
+"""Errors of a model by landmark, drawn on the mean shape, and by region of the face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The controls of the leaderboard: which board, which rows, which columns, compared with what.
+"""The controls of the leaderboard: board, rows, columns and baseline.
 
 Widths are such that two controls stand beside each other on a phone.
 """
@@ -14,12 +14,12 @@ import streamlit as st
 from db.evaluations import StoredNorm
 from webapp.leaderboard import columns
 from webapp.leaderboard.rows import ROWS
-from webapp.leaderboard.table import Comparison
+from webapp.leaderboard.table import DisplayOptions
 from webapp.links import url_keys, widgets
 from webapp.scores import ALL, NORMS, ORDERS, SORTS, filter_order
 
 ROWS_A_PAGE = 25
-"""As many as stand below each other without a bar of their own to scroll by."""
+"""As many as fit without a scroll bar of the table."""
 
 
 def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str], bool]:
@@ -75,8 +75,8 @@ def choose_rows(families: Iterable[str]) -> dict[str, str]:
     return {"sort": sort, "order": order, "text": text, "family": family}
 
 
-def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Comparison, bool]:
-    """Show what stands in the columns; return that, and whether published figures are shown.
+def choose_display(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[DisplayOptions, bool]:
+    """Show the choices of columns and baseline; return them, and whether to show published results.
 
     all_rows: of the board, ranked, whatever is filtered: a baseline need not be in the view.
     """
@@ -89,7 +89,7 @@ def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Compari
         )
         published = widgets.toggle(
             url_keys.BOARD_PUBLISHED,
-            "Published figures",
+            "Published results",
             "Show published results of the same subset and normalisation, in grey and not ranked.",
         )
         hide = widgets.toggle(
@@ -104,7 +104,7 @@ def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Compari
             columns.DEFAULT,
         )
     others = tuple(other for other in NORMS.values() if both and other != norm)
-    return Comparison((norm, *others), tuple(names), hide, baseline), published
+    return DisplayOptions((norm, *others), tuple(names), hide, baseline), published
 
 
 def _baseline(rows: pd.DataFrame) -> pd.Series | None:

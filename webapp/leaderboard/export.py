@@ -1,4 +1,4 @@
-"""The view of a leaderboard as CSV and JSON: its rows and columns, and what each row comes from."""
+"""Export of the leaderboard as CSV and JSON: its rows and columns, with the runs of every row."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def records(view: View) -> list[dict[str, Any]]:
 
 
 def as_json(view: View, facts: dict[str, Any]) -> bytes:
-    """Return one document: `view` (facts: what was chosen), `rows` (see `records`)."""
+    """Return one document: `view` (facts: the choices of the page), `rows` (see `records`)."""
     document = {"view": facts, "rows": records(view)}
     return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 

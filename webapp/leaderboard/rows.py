@@ -1,4 +1,4 @@
-"""Which rows a leaderboard has, in which order, and which of them are best."""
+"""The rows of a leaderboard: loaded, filtered, sorted and ranked."""
 
 from __future__ import annotations
 

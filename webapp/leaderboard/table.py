@@ -1,5 +1,5 @@
-"""A leaderboard as it is shown: rows with intervals, the runs of an opened method, and figures from
-the literature, as one table and as its picture in the app."""
+"""The table of the leaderboard: rows with intervals, the runs of an opened method, and published
+results, with the style of the app."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ OPENED = "↳ "
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """How rows are shown, beside which and in which order.
+class DisplayOptions:
+    """What the table shows of its rows.
 
-    norms     those side by side; the first ranks
+    norms     shown side by side; rows are ranked by the first
     names     names of `columns.COLUMNS`
-    hide      whether columns that say the same in every row are left out
-    baseline  the row that others are compared with
+    hide      whether columns with the same value in every row are left out
+    baseline  row that the others are compared with
     """
 
     norms: tuple[StoredNorm, ...]
@@ -40,8 +40,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class View:
-    """rows: with intervals and `kind`; table: what is shown of each, in the same order; hidden:
-    titles of columns left out, with what they say in every row."""
+    """rows: with intervals and `kind`; table: their cells, in the same order; hidden:
+    title and value of the columns left out."""
 
     rows: pd.DataFrame
     table: pd.DataFrame
@@ -52,13 +52,13 @@ class View:
 def build(
     current: StoreVersion,
     rows: pd.DataFrame,
-    how: Comparison,
+    how: DisplayOptions,
     *,
     page: slice = slice(None),
     opened: pd.DataFrame | None = None,
     published: Sequence[Figure] = (),
 ) -> View:
-    """Return some of the rows of a board with everything that is shown of them.
+    """Return rows of a board with everything that the table shows of them.
 
     rows       of `board.arrange`, all of the view: what varies is judged over all
     page       which of them; intervals are worked out for these alone
@@ -107,7 +107,7 @@ def _without_intervals(names: Collection[str]) -> list[str]:
     return [name for name in names if name not in ("Interval", "Difference")]
 
 
-def _with_intervals(current: StoreVersion, rows: pd.DataFrame, how: Comparison) -> pd.DataFrame:
+def _with_intervals(current: StoreVersion, rows: pd.DataFrame, how: DisplayOptions) -> pd.DataFrame:
     baseline = how.baseline if "Difference" in how.names else None
     if "Interval" not in how.names and baseline is None:
         return rows

@@ -57,11 +57,13 @@ BOARD_ROWS = UrlKey("lb_rows", (LEADERBOARD,), "Methods", "what a row is: Method
 BOARD_OPEN = UrlKey("lb_open", (LEADERBOARD,), None, "method whose runs are shown below it")
 BOARD_FAMILY = UrlKey("lb_family", (LEADERBOARD,), "All", "family of models, or All")
 BOARD_BOTH = UrlKey("lb_both", (LEADERBOARD,), False, "whether both normalisations are shown")
-BOARD_BASE = UrlKey("lb_base", (LEADERBOARD,), None, "method or run that others are compared with")
+BOARD_BASE = UrlKey(
+    "lb_base", (LEADERBOARD,), None, "baseline: method or run that others are compared with"
+)
 BOARD_COLUMNS = UrlKey("lb_cols", (LEADERBOARD,), None, "columns, one parameter each")
 BOARD_VARY = UrlKey("lb_vary", (LEADERBOARD,), True, "whether only columns that vary are shown")
 BOARD_PUBLISHED = UrlKey(
-    "lb_published", (LEADERBOARD,), False, "whether published figures are shown"
+    "lb_published", (LEADERBOARD,), False, "whether published results are shown"
 )
 BOARD_PAGE = UrlKey("lb_page", (LEADERBOARD,), "1", "page of the rows")
 

@@ -1,4 +1,4 @@
-"""What is known of how a run was made, as words: for the app's page and the exported one."""
+"""Facts of a run as text: cost, command, provenance, training data; for the app and the export."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from webapp.ui.text import as_written, count, duration, percent
 
 DIFF = "git_diff"
-"""Key of the provenance under which uncommitted changes stand."""
+"""Key of the uncommitted changes in the provenance."""
 
-_ELSEWHERE = ("command", DIFF)  # keys of the provenance that have a place of their own
+_ELSEWHERE = ("command", DIFF)  # keys of the provenance that are shown separately
 
 
 def summary(run: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run (of `reads.run`) is and what it cost, by title; None: not known."""
+    """Return title -> fact of a run (of `reads.run`) and its cost; None where unknown."""
     made, speed, best = run["provenance"], run["faces_per_s"], run["best_val_nme"]
     return {
         "Family": run["family"],
@@ -36,7 +36,7 @@ def summary(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def command(run: dict[str, Any]) -> str | None:
-    """Return the command line that makes the run again, None if it was not kept."""
+    """Return the command line that reproduces the run, None if it was not stored."""
     made = run["provenance"].get("command")
     if not made:
         return None

@@ -1,7 +1,7 @@
-"""A leaf as one picture: what it holds over a faint mean shape, and the faces that it attracts.
+"""SVG card of a leaf: its distribution over the mean shape, and the faces with the largest weights.
 
-SVG, so that it is sharp on any screen and lies on the page's own surface, light or dark. It holds
-no text: what the store says stays text of the page.
+SVG is sharp on any screen and transparent on light and dark pages. The card contains no text, so
+nothing from the store needs escaping.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _ellipses(points: np.ndarray, spread: np.ndarray) -> Iterable[str]:
 
 
 def _portrait(position: int, face: Portrait | None, known: Sequence[int]) -> str:
-    """Draw a face with the ground truth of the landmarks that its leaf speaks of."""
+    """Draw a face with the ground truth of the landmarks of its leaf."""
     row, column = divmod(position, _COLUMNS)
     x, y = column * (_FACE + _GAP), SIDE + _GAP + row * (_FACE + _GAP)
     frame = f'x="{x:.1f}" y="{y:.1f}" width="{_FACE:.1f}" height="{_FACE:.1f}"'

@@ -23,7 +23,7 @@ _SHOWN = 0.7  # share of a crop's side: it has room around the face, for augment
 
 
 def show(current: StoreVersion, run_id: str) -> None:
-    """Show the leaves of a run, a page at a time, by what they speak of and by tree."""
+    """Show the leaves of a run, a page at a time, filtered by landmark and by tree."""
     leaves, _ = store.leaves(current, run_id)
     chosen = _choose(leaves)
     _legend(maps=any(leaves[number].distribution is not None for number in chosen))
@@ -71,12 +71,12 @@ def _caption(leaf: LeafPicture) -> str:
 
 
 def _of(leaf: LeafPicture) -> str:
-    """Return what a leaf speaks of, a lone landmark by its name."""
+    """Return the title of a leaf, for a single landmark its name."""
     return landmarks.name(leaf.landmarks[0]) if len(leaf.landmarks) == 1 else leaf.title
 
 
 def _alt(leaf: LeafPicture) -> str:
-    """Say what the card shows. Paths are shares of the face's box, spreads likewise."""
+    """Return the alt text of a card. Paths are shares of the face's box, spreads likewise."""
     x, y = leaf.points.mean(axis=0)
     spread = float(np.sqrt((leaf.spread.astype(float) ** 2).mean()))
     attracts = "attracts no face more than its siblings do"

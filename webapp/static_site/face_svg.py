@@ -1,4 +1,4 @@
-"""Landmarks of a face as SVG paths over its crop: sharp at any size, and each crop stored once."""
+"""SVG paths of the landmarks of a face over its crop: sharp at any size, each crop stored once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the folder: pages from templates, pictures, data, and what they need to be looked at."""
+"""Writes the exported folder: pages from templates, pictures, data and assets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from webapp.static_site.run_page import Crop
 from webapp.ui import text
 from webapp.ui.charts import Chart
 
-_PROCESS = ("host", "pid", "process_started")  # say whether it lives, and that is over
+_PROCESS = ("host", "pid", "process_started")  # identify a process, of no use in an export
 
 
 @dataclass

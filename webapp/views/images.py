@@ -1,4 +1,4 @@
-"""Images: the faces of a board by error, disagreement or improvement, and one of them large."""
+"""Images: the faces of a board sorted by error, disagreement or improvement; one in large."""
 
 import pandas as pd
 import streamlit as st
@@ -56,14 +56,14 @@ def _gallery(
 def _sorted(
     current: StoreVersion, chosen: Board, runs: list[SelectedRun], paired: Paired, norm: StoredNorm
 ) -> tuple[pd.DataFrame, str, int]:
-    """Show what the faces are sorted and filtered by; return them, the sort and the run of it."""
+    """Show the controls of sorting and filtering; return the faces, the sort and its run."""
     sorts = [*table.SORTS] if len(runs) > 1 else [table.ERROR]
     with st.container(horizontal=True, gap="small"):
         sort = widgets.segmented_control(
             url_keys.IMAGES_SORT,
             "Sort by",
             sorts,
-            "Error of one run, how far the chosen runs are apart, or what one gains over another.",
+            "Error of one run, disagreement of the chosen runs, or improvement over another.",
         )
         order = widgets.segmented_control(url_keys.IMAGES_ORDER, "Order", table.ORDERS)
         with st.container(width=180):

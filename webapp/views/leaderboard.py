@@ -12,7 +12,7 @@ from drf import literature, statistics
 from webapp import store
 from webapp.leaderboard import columns, controls, export, table, typeset
 from webapp.leaderboard.rows import arrange, load_rows
-from webapp.leaderboard.table import Comparison, View
+from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import share, url_keys, widgets
 from webapp.scores import NORMS, SCORES, evaluation_label
 from webapp.store import StoreVersion
@@ -43,7 +43,7 @@ def page(current: StoreVersion) -> None:
 
 @st.fragment
 def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int | None) -> None:
-    """Show the rows. What is chosen among them runs this alone, and not the page around it."""
+    """Show the rows. A choice among them reruns this fragment alone, without the page around it."""
     with error_pages.boundary():
         if _GOAL in st.session_state:  # from here the norm, a control of both pages, would be lost
             st.rerun()
@@ -52,7 +52,7 @@ def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int |
         all_rows = load_rows(current, as_runs=as_runs, at_revision=at_revision, **where)
         with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
             arranged = controls.choose_rows(entries["family"].unique())
-            how, published = controls.choose_comparison(all_rows, NORMS[norm])
+            how, published = controls.choose_display(all_rows, NORMS[norm])
         rows = arrange(all_rows, norm=norm, **arranged)
         if rows.empty:
             st.info("No row of this board matches.", icon=":material/search_off:")
@@ -130,11 +130,11 @@ def _opened(
     return rows_of.by_run(entries[mine], store.method_of_runs(current))
 
 
-def _published(where: dict[str, str], how: Comparison) -> list[literature.Figure]:
+def _published(where: dict[str, str], how: DisplayOptions) -> list[literature.Figure]:
     subset = {key: where[key] for key in ("dataset", "subset", "points")}
     found = literature.figures(**subset, norms=how.norms)
     if not found:
-        st.caption("No published figures are known for this subset and normalisation.")
+        st.caption("No published results are known for this subset and normalisation.")
     return found
 
 
@@ -176,7 +176,7 @@ def _legend(view: View, as_runs: bool) -> None:
 
 
 def _target(row: dict[str, Any]) -> dict[str, str]:
-    """What ticking a row does, as parameters: of a run its page, of more runs to show them."""
+    """Return the parameters that selecting a row sets: its run's page, or the method to open."""
     if row["kind"] == "published":
         return {}
     if len(row["runs"]) > 1:
@@ -186,8 +186,8 @@ def _target(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _ticked(key: str) -> None:
-    """Open what was ticked, looked up in the rows that the visitor saw: by the time of the next run
-    of the page another may stand in that place."""
+    """Open the selected row, looked up in the rows that the visitor saw: in the next run of the
+    page another row may be at its position."""
     picked = st.session_state[key].selection.rows
     target = st.session_state[_SHOWN][picked[0]] if picked else {}
     if method := target.get(url_keys.BOARD_OPEN.name):
@@ -201,7 +201,7 @@ def _warn(rows: pd.DataFrame) -> None:
     if len(set(rows["manifest_digest"])) > 1:
         st.warning(
             "These runs were evaluated on different sets of faces (their manifests differ), so "
-            "their scores compare only roughly.",
+            "their scores are only roughly comparable.",
             icon=":material/difference:",
         )
 
@@ -210,11 +210,11 @@ def _facts(
     current: StoreVersion,
     norm: str,
     where: dict[str, str],
-    how: Comparison,
+    how: DisplayOptions,
     arranged: dict[str, str],
     at_revision: int | None,
 ) -> dict[str, Any]:
-    """What was chosen, for the exports: with it and the store the view can be made again."""
+    """Return all choices, for the exports: with them and the store the view can be reproduced."""
     return {
         **where,
         "ranked_by": f"{NORMS[norm]}_nme",
