@@ -96,7 +96,7 @@ def test_every_run_of_the_board_is_compared_or_left_out_with_what_differs(filled
     assert why == {
         "leaf": f"model.leaf: xy → {HOSTILE[0]}",
         "two changes": "model.leaf: xy → map; training.lr: 0.001 → 0.003",
-        "interrupted": "it is interrupted",
+        "interrupted": "interrupted",
         "other faces": "evaluated faces: syntheti → others",
         "other family": "family: heatmap-forest → hourglass",
         "2-5-0": "a newer run has the same setting and seed",
@@ -129,7 +129,7 @@ def test_a_collapsed_run_is_a_result_and_a_crashed_one_is_not():
     table = pd.DataFrame({"k": ["1", "2", "3"]}, index=["a", "b", "c"], dtype=object)
     compared = settings.compare(rows, table)
     assert set(compared.runs["run"]) == {"a", "b"}
-    assert list(settings.left_out(compared, 0, ["k"])["why"]) == ["it is crashed"]
+    assert list(settings.left_out(compared, 0, ["k"])["why"]) == ["crashed"]
 
 
 def test_values_come_in_their_order():

@@ -153,7 +153,7 @@ def test_published_figures_are_shown_when_asked_for_with_their_source(seeds):
 
 
 def test_a_board_without_published_figures_says_so(shop):
-    assert "No published figures" in texts(shop.leaderboard(lb_published="true"))
+    assert "No published results" in texts(shop.leaderboard(lb_published="true"))
 
 
 def test_a_long_board_has_pages(seeds, monkeypatch):
