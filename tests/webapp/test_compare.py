@@ -104,10 +104,10 @@ def test_validation_is_what_the_page_measures_and_comes_first():
     frames = [pd.DataFrame({"metric": names}), pd.DataFrame({"metric": ["lr", "loss", "gate"]})]
     for norm in ("ocular", "pupil"):
         offered = tables.curves_on_offer(frames, norm)
-        assert list(offered)[:3] == ["Validation NME", "loss", "lr"]
+        assert list(offered)[:3] == ["Validation NME", "Training loss", "lr"]
         assert offered["Validation NME"] == f"val_nme_{norm}"
         assert offered["gate"] == "gate"
-    assert list(tables.curves_on_offer([frames[1]], "ocular")) == ["loss", "gate", "lr"]
+    assert list(tables.curves_on_offer([frames[1]], "ocular")) == ["Training loss", "gate", "lr"]
     older = tables.curves_on_offer([pd.DataFrame({"metric": ["val_nme"]})], "ocular")
     assert older["Validation NME"] == "val_nme"
     assert not tables.curves_on_offer([pd.DataFrame({"metric": []})], "ocular")
