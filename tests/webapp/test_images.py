@@ -169,7 +169,7 @@ def test_a_face_that_the_filters_leave_out_still_opens(shop):
     worst = tiles(images(shop, "wide"))[0][1]
     app = images(shop, "wide", img_face=f"common/{worst}", img_error=["0", "2"])
     assert large(app)
-    assert "leave this face out" in texts(app)
+    assert "exclude this face" in texts(app)
 
 
 def test_a_face_without_a_picture_is_drawn_alone(shop):

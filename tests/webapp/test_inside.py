@@ -163,7 +163,7 @@ def test_the_link_of_a_view_of_leaves_reopens_it(shop):
     ("tab", "key", "word"),
     [
         ("Training", "run_epoch", "epoch"),
-        ("Leaves", "run_leaves", "leaves of"),
+        ("Leaves", "run_leaves", "landmarks"),
         ("Leaves", "run_tree", "tree"),
         ("Leaves", "run_page", "page"),
     ],
