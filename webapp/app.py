@@ -1,7 +1,7 @@
 """Entry of the app: `streamlit run webapp/app.py`, with the store in DRF_DB (default runs/drf.db).
 
-Finds the store, says in one sentence what to do where there is none, and runs the chosen page.
-Pages are scripts in `views/`; what a page needs beyond this file it imports from `webapp`.
+Finds the store and runs the chosen page; without a store it shows how to make one. Pages are
+scripts in `views/`; they import the rest from `webapp`.
 """
 
 import gc
@@ -11,7 +11,7 @@ import streamlit as st
 
 from drf.errors import DrfError, NotFoundError
 from webapp import store
-from webapp.links import named, url_keys, widgets
+from webapp.links import named_views, url_keys, widgets
 from webapp.ui import error_pages
 from webapp.ui.text import plain
 
@@ -34,31 +34,31 @@ PAGES = [
         "views/images.py",
         title="Images",
         url_path=url_keys.IMAGES,
-        help="Faces by error, by disagreement between runs, or by what one run gains over another.",
+        help="Faces by error, disagreement between runs, or improvement of one run over another.",
     ),
     st.Page(
         "views/compare.py",
         title="Compare",
         url_path=url_keys.COMPARE,
-        help="Two to six runs beside each other: scores, curves, faces, and what differs.",
+        help="Two to six runs side by side: scores, curves, faces, and configuration differences.",
     ),
     st.Page(
         "views/ablations.py",
         title="Ablations",
         url_path=url_keys.ABLATIONS,
-        help="What one or two keys of the configuration are worth, everything else the same.",
+        help="The effect of one or two configuration keys, all others being equal.",
     ),
     st.Page(
         "views/live.py",
         title="Live",
         url_path=url_keys.LIVE,
-        help="Runs under way, with progress and curves that follow them, and those just over.",
+        help="Running runs with progress and live curves, and those that ended lately.",
     ),
     st.Page(
         "views/about.py",
         title="About",
         url_path=url_keys.ABOUT,
-        help="What the numbers mean, and the terms of the data.",
+        help="What the numbers mean, and the licence terms of the data.",
     ),
 ]
 
@@ -74,15 +74,23 @@ def main() -> None:
         _no_store()
         return
     except DrfError as error:
-        error_pages.unusable(error)
+        error_pages.show_store_error(error)
         return
+    _update_link(page)
     widgets.begin(page.url_path)
-    with error_pages.told():
-        named.open_wanted(st.session_state["store"], PAGES)
+    with error_pages.boundary():
+        named_views.open_named_view(st.session_state["store"], PAGES)
         page.run()
     with notices:
         widgets.show_notices()
     _settle(page.url_path)
+
+
+def _update_link(page: st.Page) -> None:
+    """Open a link of an earlier version by the keys and values of today."""
+    asked = {name: st.query_params.get_all(name) for name in st.query_params}
+    if (current := url_keys.up_to_date(asked)) != asked:
+        st.switch_page(page, query_params=current)
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,4 +1,4 @@
-"""What the live page shows of runs: which are under way, silent or just over, and when they end."""
+"""Content of the live page: runs grouped by status, their progress and estimated end."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from pandas.io.formats.style import Styler
 
 from webapp.ui import badges, theme
 from webapp.ui.charts import Chart, log_axis, spans_decades
-from webapp.ui.text import duration, moment
+from webapp.ui.text import duration, format_time
 
-WINDOWS = {"hour": 1, "6 hours": 6, "day": 24, "week": 24 * 7, "30 days": 24 * 30}
-"""Name in the URL -> hours back from now in which a run counts as recent."""
+WINDOWS = {"1 hour": 1, "6 hours": 6, "24 hours": 24, "7 days": 24 * 7, "30 days": 24 * 30}
+"""Name in the URL -> hours before now in which a run counts as recent."""
 
 _RESUMED_S = 30.0  # a process that began so long after its run was recorded went on with it
 HEIGHT_PX = 240
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Rows of `reads.runs` by how they stand: running ones by when they began, for cards that keep
-    their place; the others by when they were last heard of. hidden: silent ones that were heard of
-    before the window, which nobody can call live."""
+class RunGroups:
+    """Rows of `reads.runs` by status.
+
+    running  by start, newest first, so that cards keep their place
+    silent   stale or crashed, with a heartbeat within the window, the latest first
+    ended    within the window, the latest first
+    hidden   number of stale or crashed runs whose last heartbeat is before the window
+    """
 
     running: pd.DataFrame
     silent: pd.DataFrame
@@ -33,14 +37,14 @@ class Shown:
     hidden: int
 
 
-def sort_out(runs: pd.DataFrame, now: datetime, window: timedelta) -> Shown:
-    """Sort runs into running; stale or crashed; and ended: the last two within the window."""
+def group_runs(runs: pd.DataFrame, now: datetime, window: timedelta) -> RunGroups:
+    """Group runs by status; of those not running only the ones within the window."""
     heard = pd.to_datetime(runs["heartbeat_at"], utc=True, format="ISO8601")
     runs = runs.assign(heard=heard).sort_values("heard", ascending=False)
     recent = now - runs["heard"] <= window
     silent = runs["status"].isin(("stale", "crashed"))
     running = runs["status"] == "running"
-    return Shown(
+    return RunGroups(
         runs[running].sort_values(["started_at", "id"], ascending=False),
         runs[silent & recent],
         runs[recent & ~silent & ~running],
@@ -49,27 +53,28 @@ def sort_out(runs: pd.DataFrame, now: datetime, window: timedelta) -> Shown:
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """A run's progress (0..1) at a time; the rest is reckoned from two of them."""
+class ProgressSample:
+    """Progress of a run (0..1) at a time; two of them give the pace."""
 
     at: datetime
     progress: float
 
 
-def sighting(run: dict[str, Any]) -> Sighting:
-    """Return how far a run was when it was last heard of."""
-    return Sighting(datetime.fromisoformat(run["heartbeat_at"]), float(run["progress"]))
+def progress_sample(run: dict[str, Any]) -> ProgressSample:
+    """Return the progress of a run at its last heartbeat."""
+    return ProgressSample(datetime.fromisoformat(run["heartbeat_at"]), float(run["progress"]))
 
 
-def beginning(run: dict[str, Any]) -> Sighting | None:
-    """Return the start of a run; None for one that was resumed, since its pause is no measure."""
+def start_of_progress(run: dict[str, Any]) -> ProgressSample | None:
+    """Return the start of a run with progress 0; None for a resumed run, since its pause would
+    distort the pace."""
     started = datetime.fromisoformat(run["started_at"])
     resumed = float(run["process_started"]) - started.timestamp() > _RESUMED_S
-    return None if resumed else Sighting(started, 0.0)
+    return None if resumed else ProgressSample(started, 0.0)
 
 
-def end(since: Sighting, last: Sighting) -> datetime | None:
-    """Return when a run will end at the pace between two sightings; None if it has not moved.
+def estimated_end(since: ProgressSample, last: ProgressSample) -> datetime | None:
+    """Return when a run ends at the pace between two samples; None without progress.
 
     t_end = t + (1 - p) (t - t_0) / (p - p_0)
     """
@@ -79,18 +84,18 @@ def end(since: Sighting, last: Sighting) -> datetime | None:
     return last.at + (last.at - since.at) * ((1 - last.progress) / done)
 
 
-def sentence(run: dict[str, Any], since: Sighting | None, now: datetime) -> str:
-    """Return where a run stands: epoch, speed, how much is done, and when it will end."""
+def sentence(run: dict[str, Any], since: ProgressSample | None, now: datetime) -> str:
+    """Return progress, epoch, speed and estimated end of a run as one line."""
     epochs = "" if pd.isna(run["epochs"]) else f" of {int(run['epochs'])}"
     parts = [f"{100 * run['progress']:.0f} % done", f"epoch {int(run['epoch'])}{epochs}"]
     if not pd.isna(run["faces_per_s"]):
         parts.append(f"{run['faces_per_s']:.0f} faces/s")
     if run["status"] != "running":
-        parts.append(f"last heard of {moment(run['heartbeat_at'])}")
+        parts.append(f"last heartbeat {format_time(run['heartbeat_at'])}")
     elif run["progress"] >= 1:
-        parts.append("ending")
-    elif since is None or (over := end(since, sighting(run))) is None:
-        parts.append("end not known yet")
+        parts.append("finishing")
+    elif since is None or (over := estimated_end(since, progress_sample(run))) is None:
+        parts.append("end time not known yet")
     else:
         left = max((over - now).total_seconds(), 0.0)
         parts.append(f"ends in about {duration(left)}, at {over.astimezone(UTC):%H:%M} UTC")
@@ -128,12 +133,12 @@ def curve(frame: pd.DataFrame, metric: str, title: str) -> Chart | None:
 
 
 def table(ended: pd.DataFrame) -> pd.DataFrame:
-    """Return what is shown of runs that ended: how, when, and what they reached."""
+    """Return the table of runs that ended: status, time, best score, reason."""
     return pd.DataFrame(
         {
             "name": ended["name"],
             "status": ended["status"].map(badges.label),
-            "ended": ended["heartbeat_at"].map(moment),
+            "ended": ended["heartbeat_at"].map(format_time),
             "best": 100 * ended["best_val_nme"],
             "epoch": ended["epoch"],
             "took": [duration(seconds) for seconds in ended["wall_s"]],
@@ -144,8 +149,8 @@ def table(ended: pd.DataFrame) -> pd.DataFrame:
 
 
 def styled(shown: pd.DataFrame) -> Styler:
-    """Return the table with the colour of what went wrong beside its sign and word."""
+    """Return the table with failed statuses in colour."""
     styler = shown.style.format("{:.2f}", subset=["best"], na_rep="–")
-    wrong = set(map(badges.label, badges.FAULTS))
+    wrong = set(map(badges.label, badges.FAILED_STATUSES))
     cells = pd.IndexSlice[shown.index[shown["status"].isin(wrong)], ["name", "status"]]
     return styler.map(lambda _: f"color: {theme.VERMILLION}", subset=cells)

@@ -1,4 +1,4 @@
-"""What the app calls normalisations, scores and evaluations, and which of several is best."""
+"""Names of normalisations, scores, sort orders and evaluations in the app."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NORMS: dict[str, StoredNorm] = {"Ocular": "ocular", "Pupil": "pupil"}
 
 @dataclass(frozen=True)
 class Score:
-    """A column of scores. better: which end of it is good."""
+    """A score. better: whether lower or higher values are better."""
 
     key: str
     title: str
@@ -24,19 +24,39 @@ class Score:
 
 
 SCORES = (
-    Score("nme", "NME ↓", "lower", "Normalised mean error, %. Lower is better."),
-    Score("fr8", "FR@8 ↓", "lower", "Faces with an error above 8 %, %. Lower is better."),
-    Score("auc8", "AUC@8 ↑", "higher", "Area under the CED up to 8 %, %. Higher is better."),
-    Score("fr10", "FR@10 ↓", "lower", "Faces with an error above 10 %, %. Lower is better."),
-    Score("auc10", "AUC@10 ↑", "higher", "Area under the CED up to 10 %, %. Higher is better."),
+    Score("nme", "NME ↓", "lower", "Normalised mean error, in %. Lower is better."),
+    Score(
+        "fr8",
+        "FR@8 ↓",
+        "lower",
+        "Failure rate: faces with an error above 8 %, in %. Lower is better.",
+    ),
+    Score(
+        "auc8",
+        "AUC@8 ↑",
+        "higher",
+        "Area under the cumulative error distribution up to 8 %, in %. Higher is better.",
+    ),
+    Score(
+        "fr10",
+        "FR@10 ↓",
+        "lower",
+        "Failure rate: faces with an error above 10 %, in %. Lower is better.",
+    ),
+    Score(
+        "auc10",
+        "AUC@10 ↑",
+        "higher",
+        "Area under the cumulative error distribution up to 10 %, in %. Higher is better.",
+    ),
 )
 
 SORTS: dict[str, tuple[str, bool]] = {
     "NME": ("nme", True),
-    "FR8": ("fr8", True),
-    "AUC8": ("auc8", False),
-    "FR10": ("fr10", True),
-    "AUC10": ("auc10", False),
+    "FR@8": ("fr8", True),
+    "AUC@8": ("auc8", False),
+    "FR@10": ("fr10", True),
+    "AUC@10": ("auc10", False),
     "Parameters": ("params", True),
     "MACs": ("macs", True),
     "Latency": ("ms_per_face", True),
@@ -47,8 +67,8 @@ SORTS: dict[str, tuple[str, bool]] = {
 """Name in the URL -> column, and whether its best end comes first in ascending order."""
 
 ORDERS = ("Best first", "Worst first")
-EVERY = "All"
-"""Choice of a filter that filters nothing."""
+ALL = "All"
+"""Option of a filter that keeps every row."""
 
 _USUAL_ORDER = ("300w", "synthetic", "full", "common", "helen", "lfpw", "challenging", "all", "gt")
 _SEEN_IN_TRAINING = ("train", "val")
@@ -60,14 +80,14 @@ def usual_order(name: str) -> tuple[int, str]:
     return known, name
 
 
-def offer_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
-    """Return a sorting key for what a filter offers: most rows first, on a tie in the usual order;
-    but train and val after all others, however many runs were chosen by them."""
+def filter_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
+    """Return a sorting key for the options of a filter: most rows first, ties in the usual order;
+    but train and val last, because runs were selected on them."""
     return name in _SEEN_IN_TRAINING, -rows, usual_order(name)
 
 
 def evaluation_label(row: pd.Series) -> str:
-    """Return what an evaluation is, as links spell it: dataset/subset/box, then what is unusual."""
+    """Return the label of an evaluation in links: dataset/subset/box, then what is unusual."""
     parts = [row["dataset"], row["subset"], row["box"]]
     if row["points"] != "all":
         parts.append(row["points"])

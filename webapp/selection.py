@@ -1,4 +1,4 @@
-"""Runs side by side on one board: which board, which runs, and what each is called."""
+"""Selection of a board and of runs on it, for the pages that show runs side by side."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from db.evaluations import StoredNorm
 from webapp import store
-from webapp.links import widgets
+from webapp.links import share, url_keys, widgets
 from webapp.links.url_keys import UrlKey
-from webapp.scores import evaluation_label, offer_order
-from webapp.store import Store
+from webapp.scores import NORMS, evaluation_label, filter_order
+from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
 SHORT = 8
@@ -21,7 +23,7 @@ SHORT = 8
 
 @dataclass(frozen=True)
 class Board:
-    """What runs compare on. label: dataset/subset/box, and the landmarks if these are not all."""
+    """What runs are compared on. label: dataset/subset/box, with the landmarks unless all."""
 
     label: str
     dataset: str
@@ -31,13 +33,13 @@ class Board:
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A run that stands beside others.
+class SelectedRun:
+    """A run that is shown beside others.
 
     run         full id
-    evaluation  the newest on the board; with the flip test, if any is
-    flip_test   whether it is
-    label       its name, and the beginning of its id if another one is called so; by anybody
+    evaluation  the newest on the board, of those with the flip test if there are any
+    flip_test   whether the evaluation used it
+    label       its name, with the beginning of its id if another run has the same name (untrusted)
     """
 
     run: str
@@ -47,17 +49,66 @@ class Contender:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What caches know its evaluation by, see `store.paired_errors`."""
+        """The key of its evaluation in caches, see `store.paired_errors`."""
         return self.run, self.evaluation
 
 
-def choose_board(current: Store, key: UrlKey) -> Board | None:
-    """Show a choice of the boards that have rows; None if there is none."""
+@dataclass(frozen=True)
+class Choices:
+    """What is chosen at the head of a page that shows runs side by side.
+
+    norm   of the errors
+    board  on which the runs compare
+    rows   all runs of the board, as `entries`
+    runs   the chosen ones
+    """
+
+    norm: StoredNorm
+    board: Board
+    rows: pd.DataFrame
+    runs: list[SelectedRun]
+
+
+def page_head(
+    current: StoreVersion,
+    title: str,
+    evaluation: UrlKey,
+    runs: UrlKey,
+    *,
+    width: int,
+    at_most: int | None = None,
+) -> tuple[Choices | None, DeltaGenerator]:
+    """Show the title of a page and the choices of norm, board and runs.
+
+    evaluation, runs: URL keys of the choices; width: of the choice of runs, px; at_most: runs.
+    Return the choices, None before the first evaluation, and the place for the page's link.
+    """
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(title)
+        st.space("stretch")
+        link = st.container(width="content")
+    with st.container(horizontal=True, gap="small"):
+        norm = NORMS[widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))]
+        with st.container(width=220):
+            board = choose_board(current, evaluation)
+        if board is None:
+            st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
+            st.code("drf eval RUN", language="bash")
+            return None, link
+        rows = entries(current, board)
+        with st.container(width=width):
+            chosen = choose_runs(current, runs, rows, default=2, at_most=at_most)
+    share.show_revision_notice(current)
+    return Choices(norm, board, rows, chosen), link
+
+
+def choose_board(current: StoreVersion, key: UrlKey) -> Board | None:
+    """Show a choice of the boards that have rows; return None if there is none."""
     boards = store.boards(current).assign(flip_test=True)
     if boards.empty:
         return None
     boards["label"] = boards.apply(evaluation_label, axis=1)
-    boards["order"] = list(map(offer_order, boards["subset"], boards["entries"]))
+    boards["order"] = list(map(filter_order, boards["subset"], boards["entries"]))
     boards = boards.sort_values("order")
     label = widgets.select(
         key, "Evaluation", list(boards["label"]), "Dataset, subset and box of the crops; see About."
@@ -66,7 +117,7 @@ def choose_board(current: Store, key: UrlKey) -> Board | None:
     return Board(label, row["dataset"], row["subset"], row["points"], row["box"])
 
 
-def entries(current: Store, chosen: Board) -> pd.DataFrame:
+def entries(current: StoreVersion, chosen: Board) -> pd.DataFrame:
     """Return one row per run on a board (index: its id), by ocular NME: the columns of
     `reads.leaderboard` of the newest evaluation, of those with the flip test where there are any.
     """
@@ -93,12 +144,17 @@ def best_of_methods(rows: pd.DataFrame, methods: pd.Series, n: int) -> list[str]
 
 
 def choose_runs(
-    current: Store, key: UrlKey, rows: pd.DataFrame, *, default: int, at_most: int | None = None
-) -> list[Contender]:
+    current: StoreVersion,
+    key: UrlKey,
+    rows: pd.DataFrame,
+    *,
+    default: int,
+    at_most: int | None = None,
+) -> list[SelectedRun]:
     """Show a choice of runs on a board; `?KEY=` holds the beginnings of their ids, in order.
 
-    Without it the `default` best methods are chosen. What the link names and is not there is told.
-    The chooser writes the link itself, because a bound widget would spell its labels out there.
+    Without it the `default` best methods are chosen. Unknown runs in the link are reported. The
+    choice writes the link itself, because a bound widget would write its labels there.
     """
     wanted = st.query_params.get(key.name)
     if wanted is None:
@@ -123,10 +179,10 @@ def choose_runs(
         placeholder="Choose runs",
         help="In this order; the first is what the others are compared with.",
     )
-    return contenders(chosen, rows)
+    return selected_runs(chosen, rows)
 
 
-def choose_one(key: UrlKey, label: str, among: Sequence[Contender], default: int) -> int:
+def choose_one(key: UrlKey, label: str, among: Sequence[SelectedRun], default: int) -> int:
     """Show a choice of one of some runs; return its position. `?KEY=`: beginning of its id."""
     wanted = st.query_params.get(key.name)
     position = min(default, len(among) - 1)
@@ -154,8 +210,8 @@ def choose_one(key: UrlKey, label: str, among: Sequence[Contender], default: int
     return position
 
 
-def _found(current: Store, wanted: Sequence[str], rows: pd.DataFrame) -> list[str]:
-    """Return the full ids of runs by their beginnings, each once; tell of those that are not."""
+def _found(current: StoreVersion, wanted: Sequence[str], rows: pd.DataFrame) -> list[str]:
+    """Return the full ids of runs by their beginnings, each once; report unknown ones."""
     found: dict[str, None] = {}
     for text in wanted:
         matching = [run for run in rows.index if run.startswith(text.lower())]
@@ -170,12 +226,12 @@ def _found(current: Store, wanted: Sequence[str], rows: pd.DataFrame) -> list[st
     return [*found]
 
 
-def contenders(chosen: Sequence[str], rows: pd.DataFrame) -> list[Contender]:
-    """Return runs as they stand beside each other. chosen: ids in rows, which are as `entries`."""
+def selected_runs(chosen: Sequence[str], rows: pd.DataFrame) -> list[SelectedRun]:
+    """Return the chosen runs with their labels. chosen: ids in rows, which are as `entries`."""
     names = rows.loc[list(chosen), "name"]
     shared = names.duplicated(keep=False)
     return [
-        Contender(
+        SelectedRun(
             run=run,
             evaluation=int(rows.loc[run, "evaluation"]),
             flip_test=bool(rows.loc[run, "flip_test"]),

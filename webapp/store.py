@@ -1,4 +1,4 @@
-"""What the pages read, cached by the store as it is at one moment, and ids.
+"""What the pages read, cached by the version of the store and by ids.
 
 Tables of all runs are kept as they are and given out as lazy copies, a change to which stays the
 caller's own: to unpickle 2,000 rows at every click, as `st.cache_data` does, takes longer than what
@@ -7,7 +7,7 @@ is done with them.
 Every load opens its own read-only connection and closes it: Streamlit runs sessions in threads, and
 a connection belongs to one. `meta.revision` counts every write, so what was cached under it stays
 right, but for two things that no write tells: a run that dies, and another file put in place of
-this one. Those are the moment.
+this one. Those are in the fingerprint.
 """
 
 from __future__ import annotations
@@ -36,13 +36,18 @@ pd.set_option("mode.string_storage", "python")
 
 
 @dataclass(frozen=True)
-class Store:
-    """The store at one revision. path: as the user gave it; moment: which file it is, and what has
-    become of the runs that say they are running."""
+class StoreVersion:
+    """The store in one state: what caches are keyed by.
+
+    path         as the user gave it
+    revision     of the store; every write increments it
+    fingerprint  of the file (inode, time of the last change) and of the states of running runs:
+                 what changes without a write
+    """
 
     path: str
     revision: int
-    moment: str = ""
+    fingerprint: str = ""
 
 
 def path() -> str:
@@ -55,25 +60,25 @@ def shown_path() -> str:
     return Path(path()).name if Path(path()).is_absolute() else path()
 
 
-def current() -> Store:
+def current() -> StoreVersion:
     """Return the store as it is now.
 
     Raises NotFoundError if there is none and StoreError if it cannot be used.
     """
     with _reader(path()) as reader:
         file = Path(path()).stat()  # one made anew often gets the inode of the one that was deleted
-        moment = file.st_ino, file.st_mtime_ns, reads.claims(reader)
-        return Store(path(), reads.revision(reader), repr(moment))
+        fingerprint = file.st_ino, file.st_mtime_ns, reads.claims(reader)
+        return StoreVersion(path(), reads.revision(reader), repr(fingerprint))
 
 
-def view(store: Store, name: str) -> View:
+def view(store: StoreVersion, name: str) -> View:
     """Return a named view. Raises NotFoundError. Not cached: it is asked for once a link."""
     with _reader(store.path) as reader:
         return saved_links.find_view(reader, name)
 
 
 def leaderboard(
-    store: Store,
+    store: StoreVersion,
     *,
     dataset: str,
     subset: str,
@@ -87,7 +92,7 @@ def leaderboard(
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _leaderboard(
-    store: Store, dataset: str, subset: str, points: str, box: str, at_revision: int | None
+    store: StoreVersion, dataset: str, subset: str, points: str, box: str, at_revision: int | None
 ) -> pd.DataFrame:
     with _reader(store.path) as reader:
         return reads.leaderboard(
@@ -95,85 +100,85 @@ def _leaderboard(
         )
 
 
-def boards(store: Store, at_revision: int | None = None) -> pd.DataFrame:
+def boards(store: StoreVersion, at_revision: int | None = None) -> pd.DataFrame:
     """Return `reads.board_filters`, by choice as it was at a revision."""
     return _boards(store, at_revision).copy(deep=False)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _boards(store: Store, at_revision: int | None) -> pd.DataFrame:
+def _boards(store: StoreVersion, at_revision: int | None) -> pd.DataFrame:
     with _reader(store.path) as reader:
         return reads.board_filters(reader, at_revision=at_revision)
 
 
-def runs(store: Store) -> pd.DataFrame:
+def runs(store: StoreVersion) -> pd.DataFrame:
     """Return `reads.runs`, newest first."""
     return _runs(store).copy(deep=False)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _runs(store: Store) -> pd.DataFrame:
+def _runs(store: StoreVersion) -> pd.DataFrame:
     with _reader(store.path) as reader:
         return reads.runs(reader)
 
 
-def method_of_runs(store: Store) -> pd.Series:
+def method_of_runs(store: StoreVersion) -> pd.Series:
     """Return `db.methods.method_of_runs`: run id -> method; runs of one differ only in seed."""
     return _method_of_runs(store).copy(deep=False)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _method_of_runs(store: Store) -> pd.Series:
+def _method_of_runs(store: StoreVersion) -> pd.Series:
     with _reader(store.path) as reader:
         return method_ids.method_of_runs(reader)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def settings_of(store: Store, runs: Sequence[str]) -> pd.DataFrame:
+def settings_of(store: StoreVersion, runs: Sequence[str]) -> pd.DataFrame:
     """Return `db.settings.settings` of runs (full ids)."""
     with _reader(store.path) as reader:
         return configs.settings(reader, runs)
 
 
-def circumstances(store: Store, runs: Sequence[str]) -> pd.DataFrame:
+def circumstances(store: StoreVersion, runs: Sequence[str]) -> pd.DataFrame:
     """Return `db.settings.circumstances` of runs (full ids). Not cached: it is a few rows."""
     with _reader(store.path) as reader:
         return configs.provenance(reader, runs)
 
 
-def find_run(store: Store, text: str) -> str:
+def find_run(store: StoreVersion, text: str) -> str:
     """Return the full id. Raises NotFoundError for none or several."""
     with _reader(store.path) as reader:
         return reads.find_run(reader, text)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def run(store: Store, run_id: str) -> dict[str, Any]:
+def run(store: StoreVersion, run_id: str) -> dict[str, Any]:
     """Return `reads.run`. Raises NotFoundError."""
     with _reader(store.path) as reader:
         return reads.run(reader, run_id)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def curves(store: Store, run_id: str) -> pd.DataFrame:
+def curves(store: StoreVersion, run_id: str) -> pd.DataFrame:
     """Return (epoch, metric, value)."""
     with _reader(store.path) as reader:
         return reads.curves(reader, run_id)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def evaluations(store: Store, run_id: str) -> pd.DataFrame:
+def evaluations(store: StoreVersion, run_id: str) -> pd.DataFrame:
     """Return `reads.evaluations`, newest first."""
     with _reader(store.path) as reader:
         return reads.evaluations(reader, run_id)
 
 
-def image_errors(store: Store, run_id: str, evaluation: int) -> pd.DataFrame:
+def image_errors(store: StoreVersion, run_id: str, evaluation: int) -> pd.DataFrame:
     """Return (face, name, ocular, pupil) of one of a run's evaluations, errors as fractions."""
     return _image_errors(store.path, run_id, evaluation)
 
 
-def paired_errors(store: Store, evaluations: Sequence[tuple[str, int]]) -> Paired:
+def paired_errors(store: StoreVersion, evaluations: Sequence[tuple[str, int]]) -> Paired:
     """Return `db.paired.errors` of evaluations, each named by its run's full id and its own.
 
     Raises NotFoundError for one that is not there.
@@ -216,13 +221,13 @@ def faces(path: str, wanted: Iterable[tuple[int, int]]) -> list[StoredFace]:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def epochs(store: Store, run_id: str) -> list[int]:
+def epochs(store: StoreVersion, run_id: str) -> list[int]:
     """Return the epochs whose predictions of the watched faces are kept, ascending."""
     with _reader(store.path) as reader:
         return gallery.epochs(reader, run_id)
 
 
-def watched(path: str, run_id: str, epoch: int) -> list[tuple[str, StoredFace]]:
+def epoch_faces(path: str, run_id: str, epoch: int) -> list[tuple[str, StoredFace]]:
     """Return names and faces as a run predicted them in an epoch. Not cached, see `faces`."""
     with _reader(path) as reader:
         return [
@@ -235,14 +240,14 @@ def watched(path: str, run_id: str, epoch: int) -> list[tuple[str, StoredFace]]:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def leaves(store: Store, run_id: str) -> tuple[list[LeafPicture], np.ndarray | None]:
+def leaves(store: StoreVersion, run_id: str) -> tuple[list[LeafPicture], np.ndarray | None]:
     """Return `db.gallery.leaves`."""
     with _reader(store.path) as reader:
         return gallery.leaves(reader, run_id)
 
 
 @dataclass(frozen=True)
-class Attracted:
+class LeafFace:
     """A face that leaves attract. ground_truth: (68, 2) picture px; crop as `db.reads.crop`."""
 
     name: str
@@ -250,11 +255,11 @@ class Attracted:
     crop: tuple[bytes, np.ndarray] | None
 
 
-def attracted(path: str, ids: Iterable[int]) -> dict[int, Attracted]:
+def leaf_faces(path: str, ids: Iterable[int]) -> dict[int, LeafFace]:
     """Return faces by their id. Not cached, see `faces`."""
     with _reader(path) as reader:
         return {
-            face: Attracted(*gallery.face(reader, face), reads.crop(reader, face)) for face in ids
+            face: LeafFace(*gallery.face(reader, face), reads.crop(reader, face)) for face in ids
         }
 
 

@@ -29,7 +29,7 @@ from benchmarks.timing.latency import TimedModel
 from db.connection import open_store
 from db.evaluations import record_evaluation
 from db.file import run_folder
-from db.runs import NewRun, beat, end_run, record_epoch, start_run
+from db.runs import NewRun, end_run, record_epoch, record_heartbeat, start_run
 from drf.config import parse_assignments
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.sources import open_dataset
@@ -78,7 +78,7 @@ class ErtMethod:
             folder = run_folder(paths.db, run)
 
             def heartbeat() -> None:  # dlib does not say how far it is
-                beat(store, run, epoch=0, progress=0.0, faces_per_s=0.0)
+                record_heartbeat(store, run, epoch=0, progress=0.0, faces_per_s=0.0)
 
             with recorded_run(store, run):
                 began = time.monotonic()

@@ -12,7 +12,7 @@ from tests.webapp import examples
 from webapp.ui import error_pages
 
 APP = REPOSITORY / "webapp/app.py"
-TELL = error_pages.tell
+SHOW_UNEXPECTED = error_pages.show_unexpected
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def faults_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(error: Exception) -> None:
         raise error
 
-    monkeypatch.setattr(error_pages, "tell", fail)
+    monkeypatch.setattr(error_pages, "show_unexpected", fail)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from tests.webapp.examples import HOSTILE
 from webapp.ablation import figures, settings
 from webapp.ablation import results as ablation_results
 from webapp.ui import theme
+from webapp.ui.text import json_as_written
 
 KEYS = ["model.trees", "model.depth"]
 
@@ -59,7 +60,7 @@ def test_runs_that_differ_only_in_their_seed_are_one_setting(filled, compared):
 
 
 def test_the_baseline_without_a_choice_has_most_neighbours(filled, compared):
-    assert settings.centre(compared) == base_of(compared, filled[1])
+    assert settings.natural_baseline(compared) == base_of(compared, filled[1])
 
 
 def test_factors_are_keys_that_alone_make_another_setting(filled, compared):
@@ -95,7 +96,7 @@ def test_every_run_of_the_board_is_compared_or_left_out_with_what_differs(filled
     assert why == {
         "leaf": f"model.label_kind: xy → {HOSTILE[0]}",
         "two changes": "model.label_kind: xy → map; training.lr: 0.001 → 0.003",
-        "interrupted": "it is interrupted",
+        "interrupted": "interrupted",
         "other faces": "evaluated faces: syntheti → others",
         "other family": "family: heatmap-forest → hourglass",
         "2-5-0": "a newer run has the same setting and seed",
@@ -128,18 +129,18 @@ def test_a_collapsed_run_is_a_result_and_a_crashed_one_is_not():
     table = pd.DataFrame({"k": ["1", "2", "3"]}, index=["a", "b", "c"], dtype=object)
     compared = settings.compare(rows, table)
     assert set(compared.runs["run"]) == {"a", "b"}
-    assert list(settings.left_out(compared, 0, ["k"])["why"]) == ["it is crashed"]
+    assert list(settings.left_out(compared, 0, ["k"])["why"]) == ["crashed"]
 
 
 def test_values_come_in_their_order():
     values = ["10", "2", '"xy"', None, "2.5", '"map"', "true"]
     assert settings.in_order(values) == ["2", "2.5", "10", '"map"', '"xy"', "true", None]
-    assert [settings.shown(v) for v in ('"xy"', "0.5", "true", None)] == ["xy", "0.5", "true", "–"]
+    assert [json_as_written(v) for v in ('"xy"', "0.5", "true", None)] == ["xy", "0.5", "true", "–"]
 
 
 def test_differences_are_those_of_the_paired_errors(filled, compared):
     frame, rows, errors = results(filled, compared, ["model.trees"])
-    assert [settings.shown(value) for value in frame["value_0"]] == ["1", "2", "4"]
+    assert [json_as_written(value) for value in frame["value_0"]] == ["1", "2", "4"]
     percent = {
         number: 100 * errors[(rows["setting"] == number).to_numpy()] for number in frame["setting"]
     }

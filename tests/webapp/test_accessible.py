@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.webapp.conftest import APP
-from tests.webapp.test_browser import address, large_face, page, query
+from tests.webapp.test_browser import address, drawn, large_face, metric, page, query
 
 __all__ = ["address", "page"]  # fixtures
 
@@ -59,8 +59,7 @@ def test_every_picture_chart_and_table_has_an_alt_text():
 def test_the_keyboard_reaches_every_control(page, address, where):
     page.goto(f"{address}/{where}")
     page.get_by_role("heading", level=1).wait_for()
-    page.locator("[data-test-script-state=notRunning]").wait_for()
-    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
+    drawn(page)
     expected = page.evaluate(NUMBERED)
     assert expected > 10
     reached = set()
@@ -77,10 +76,15 @@ def test_the_keyboard_reaches_every_control(page, address, where):
 @pytest.mark.browser
 def test_keys_choose_what_a_page_shows_and_leaf_through_faces(page, address):
     page.goto(address)
-    page.get_by_role("radio", name="Ocular").focus()
-    page.keyboard.press("ArrowRight")
+    page.get_by_role("heading", level=1).wait_for()
+    drawn(page)
+    ocular = metric(page)
+    page.get_by_role("radio", name="Ocular").press("ArrowRight")
+    page.get_by_role("radio", name="Pupil").and_(page.locator(":focus")).wait_for()
     page.keyboard.press("Space")
     page.wait_for_function("() => location.search.includes('norm=Pupil')")
+    page.wait_for_function("seen => !document.body.innerText.includes(seen)", arg=ocular)
+    drawn(page)
     subset = page.get_by_role("combobox", name="Subset")
     subset.focus()
     page.keyboard.press("ArrowDown")
@@ -88,6 +92,7 @@ def test_keys_choose_what_a_page_shows_and_leaf_through_faces(page, address):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.get_by_text("26 faces of synthetic challenging").wait_for()
+    drawn(page)  # a key that selects a row of the table before would be lost with it
 
     table = page.get_by_test_id("stDataFrame").locator("canvas").first
     table.press("ArrowDown")
@@ -96,13 +101,18 @@ def test_keys_choose_what_a_page_shows_and_leaf_through_faces(page, address):
     page.wait_for_function("() => location.search.includes(`norm=Pupil`)")
 
     page.goto(f"{address}/images?img_eval=synthetic/common/gt")
+    page.get_by_role("heading", level=1).wait_for()
     tile = page.locator("[class*=st-key-img_open_] button").first
+    tile.wait_for()
+    drawn(page)
     tile.press("Enter")
     page.wait_for_function("() => location.search.includes('img_face')")
     first = query(page)["img_face"][0]
     large_face(page, first)
+    drawn(page)
     # Focus and key in one: on a slow machine the dialog is drawn again between the two.
     page.get_by_role("button", name="Next", exact=True).press("Enter")
     page.get_by_role("dialog").get_by_text("2 of 30 in the order of the page").wait_for()
+    drawn(page)
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")

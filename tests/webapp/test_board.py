@@ -9,12 +9,12 @@ from db import board as rows_of
 from tests.webapp.boards import NAMES, entries_of_a_board
 from webapp.leaderboard.rows import arrange
 from webapp.scores import (
-    EVERY,
+    ALL,
     ORDERS,
     SORTS,
     best_and_second,
     evaluation_label,
-    offer_order,
+    filter_order,
     usual_order,
 )
 
@@ -41,8 +41,8 @@ def test_the_norm_decides_ranks(entries):
     ("sort", "first"),
     [
         ("NME", "beta"),
-        ("FR8", "beta"),
-        ("AUC8", "delta"),  # higher is better
+        ("FR@8", "beta"),
+        ("AUC@8", "delta"),  # higher is better
         ("Parameters", "delta"),
         ("Name", "Alpha"),  # whatever the case
         ("Newest", "delta"),
@@ -73,7 +73,7 @@ def test_text_finds_name_preset_and_id_in_any_case_and_leaves_ranks(entries):
 def test_a_family_is_a_filter_and_leaves_ranks(entries):
     entries.loc[2, "family"] = "mean-shape"
     assert list(shown(entries, family="mean-shape")["rank"]) == [3]
-    assert len(shown(entries, family=EVERY)) == 4
+    assert len(shown(entries, family=ALL)) == 4
 
 
 def test_equal_errors_share_a_rank(entries):
@@ -103,7 +103,7 @@ def test_usual_order_lists_common_before_challenging_and_strangers_last():
 
 def test_a_filter_offers_the_fullest_first_but_never_what_runs_were_chosen_by():
     rows = {"val": 40, "lfpw": 3, "common": 3, "helen": 5, "train": 9}
-    offered = sorted(rows, key=lambda name: offer_order(name, rows[name]))
+    offered = sorted(rows, key=lambda name: filter_order(name, rows[name]))
     assert offered == ["helen", "common", "lfpw", "val", "train"]
 
 

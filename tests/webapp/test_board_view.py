@@ -13,8 +13,8 @@ from tests.webapp.boards import store_with_seeds
 from webapp.leaderboard import columns
 from webapp.leaderboard.columns import DEFAULT
 from webapp.leaderboard.rows import arrange, load_rows
-from webapp.leaderboard.table import Comparison, View, best_of_view, build, styled
-from webapp.store import Store
+from webapp.leaderboard.table import DisplayOptions, View, best_of_view, build, styled
+from webapp.store import StoreVersion
 
 WHERE = {"dataset": "300w", "subset": "full", "points": "all", "box": "gt"}
 
@@ -27,17 +27,17 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def current(path: Path) -> Store:
-    return Store(str(path), 1)
+def current(path: Path) -> StoreVersion:
+    return StoreVersion(str(path), 1)
 
 
-def ranked(current: Store, *, as_runs: bool = False) -> pd.DataFrame:
+def ranked(current: StoreVersion, *, as_runs: bool = False) -> pd.DataFrame:
     rows = load_rows(current, as_runs=as_runs, **WHERE)
     return arrange(rows, norm="Ocular", sort="NME", order="Best first")
 
 
 def built(
-    current: Store,
+    current: StoreVersion,
     *,
     names=DEFAULT,
     hide=False,
@@ -49,7 +49,7 @@ def built(
     rows = ranked(current, as_runs=as_runs)
     base = None if baseline is None else rows[rows["name"] == baseline].iloc[0]
     norms = ("ocular", "pupil") if both else ("ocular",)
-    return build(current, rows, Comparison(norms, tuple(names), hide, base), **more)
+    return build(current, rows, DisplayOptions(norms, tuple(names), hide, base), **more)
 
 
 def errors(path: Path, row: pd.Series, norm: str) -> np.ndarray:
@@ -119,7 +119,7 @@ def test_only_columns_that_vary_are_shown_and_the_others_said(current):
 
 def test_of_a_single_row_nothing_is_hidden(current):
     rows = ranked(current).iloc[:1]
-    how = Comparison(("ocular",), DEFAULT, True)
+    how = DisplayOptions(("ocular",), DEFAULT, True)
     assert "flip_test" in build(current, rows, how).table
 
 
@@ -131,7 +131,7 @@ def test_both_norms_stand_side_by_side(current):
 
 
 def test_columns_are_those_chosen(current):
-    assert list(built(current, names=("NME", "Params")).table) == [
+    assert list(built(current, names=("NME", "Parameters")).table) == [
         *("rank", "name", "ocular_nme", "params_m")
     ]
 
@@ -187,7 +187,7 @@ def test_best_is_bold_and_second_underlined(current):
 def test_a_run_that_went_wrong_has_its_sign_before_its_name_and_the_colour_of_a_fault(current):
     rows = ranked(current)
     rows["statuses"] = [("finished", "collapsed"), ("failed",), ("finished",)]
-    view = build(current, rows, Comparison(("ocular",), DEFAULT, False))
+    view = build(current, rows, DisplayOptions(("ocular",), DEFAULT, False))
     assert list(view.table["name"])[:2] == ["↯ forest", "✗ wide"]
     assert view.table["status"].iloc[0] == "1 ✓ finished · 1 ↯ collapsed"
     styles = styled(view)._compute().ctx

@@ -98,6 +98,15 @@ def opened(page, url: str, title: str) -> None:
     page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
 
 
+def drawn(page) -> None:
+    """Wait until all of the page is there. Streamlit loads the code of a kind of widget when the
+    first one comes and fills the places of those that came meanwhile at the end of the run: until
+    then the first tile with a button need not be the first tile of the page."""
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    waiting = "[data-testid=stSkeleton], [class*=st-key-img_open_]:not(:has(button))"
+    page.wait_for_function("waiting => !document.querySelector(waiting)", arg=waiting)
+
+
 def metric(page) -> str:
     return page.get_by_test_id("stMetricValue").first.inner_text()
 
@@ -117,6 +126,7 @@ def test_a_visitor_filters_shares_downloads_and_opens_a_run(page, address, fille
     page.get_by_role("option", name="challenging").click()
     page.get_by_text("26 faces of synthetic challenging").wait_for()
     assert query(page) == {"norm": ["Pupil"], "lb_subset": ["challenging"]}
+    drawn(page)  # the headline comes before the link
     shown = metric(page)
 
     page.get_by_role("button", name="Link to this view").click()
@@ -177,9 +187,9 @@ def test_nothing_is_asked_of_another_host(page, address, filled):
 def test_what_is_chosen_inside_a_run_goes_into_the_link(page, address, filled):
     run = filled.ids["forest"][:8]
     opened(page, f"{address}/run?run={run}&run_tab=Training", "heatmap-forest")
-    page.get_by_role("heading", name="The same faces in epoch 40 of 40").wait_for()
+    page.get_by_role("heading", name="Validation faces after epoch 40 of 40").wait_for()
     page.get_by_role("slider").press("ArrowLeft")
-    page.get_by_role("heading", name="The same faces in epoch 38 of 40").wait_for()
+    page.get_by_role("heading", name="Validation faces after epoch 38 of 40").wait_for()
     assert query(page)["run_epoch"] == ["38"]
     page.get_by_role("tab", name="Leaves").click()
     leaves = page.locator("img[alt^='Leaf ']")
@@ -213,7 +223,7 @@ def test_a_face_is_opened_looked_at_leafed_through_and_closed(page, address, fil
     opened(page, f"{address}/images?img_runs={runs}&img_eval=synthetic/common/gt", "Images")
     page.locator("label, button").get_by_text("Improvement", exact=True).click()
     page.get_by_role("combobox", name="Improvement over").wait_for()
-    page.locator("[data-test-script-state=notRunning]").wait_for()  # tiles are in the new order
+    drawn(page)  # tiles are in the new order
     assert query(page)["img_sort"] == ["Improvement"]
     tiles = page.locator("[class*=st-key-img_open_] button")
     name = f"common/{tiles.first.inner_text().split()[-1]}"

@@ -36,8 +36,8 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Da
 def test_the_live_page_follows_a_run_without_a_click(page, training):
     address, store, run = training
     beat(store, run, epoch=0, progress=0.0, faces_per_s=300.0)  # the server took its time to start
-    opened(page, f"{address}/live?live_every=2+s", "Live")
-    page.get_by_text("Validation NME: nothing yet").wait_for()
+    opened(page, f"{address}/live?live_refresh=2+s", "Live")
+    page.get_by_text("Validation NME: no value yet").wait_for()
     beat(store, run, epoch=1, progress=0.1, faces_per_s=300.0)
     record_epoch(store, run, 1, {"val_nme_ocular": 0.08})
     page.get_by_text("10 % done · epoch 1 of 40").wait_for()
@@ -46,7 +46,7 @@ def test_the_live_page_follows_a_run_without_a_click(page, training):
     record_epoch(store, run, 2, {"val_nme_ocular": 0.05})
     page.get_by_text("20 % done · epoch 2 of 40").wait_for()
     page.locator("[aria-label*='now 5, lowest 5']").wait_for()
-    assert query(page) == {"live_every": ["2 s"]}
+    assert query(page) == {"live_refresh": ["2 s"]}
     assert page.locator("img[src=x]").count() == 0
     page.get_by_role("link", name=HOSTILE[0]).click()
     page.get_by_role("heading", name=HOSTILE[0], exact=True, level=1).wait_for()

@@ -104,10 +104,10 @@ def test_validation_is_what_the_page_measures_and_comes_first():
     frames = [pd.DataFrame({"metric": names}), pd.DataFrame({"metric": ["lr", "loss", "gate"]})]
     for norm in ("ocular", "pupil"):
         offered = tables.curves_on_offer(frames, norm)
-        assert list(offered)[:3] == ["Validation NME", "loss", "lr"]
+        assert list(offered)[:3] == ["Validation NME", "Training loss", "lr"]
         assert offered["Validation NME"] == f"val_nme_{norm}"
         assert offered["gate"] == "gate"
-    assert list(tables.curves_on_offer([frames[1]], "ocular")) == ["loss", "gate", "lr"]
+    assert list(tables.curves_on_offer([frames[1]], "ocular")) == ["Training loss", "gate", "lr"]
     older = tables.curves_on_offer([pd.DataFrame({"metric": ["val_nme"]})], "ocular")
     assert older["Validation NME"] == "val_nme"
     assert not tables.curves_on_offer([pd.DataFrame({"metric": []})], "ocular")
@@ -161,7 +161,7 @@ def test_settings_are_shown_as_they_were_written():
 def test_fewer_than_two_runs_are_asked_for(shop, keys):
     app = compare(shop, *keys)
     assert not app.exception
-    assert "Choose two to 6 runs" in texts(app)
+    assert "Choose 2 to 6 runs" in texts(app)
 
 
 def test_more_than_six_runs_are_cut_to_six(shop):
@@ -208,7 +208,7 @@ def test_runs_of_one_name_are_told_apart(shop):
     )
     from webapp import selection
 
-    labels = [one.label for one in selection.contenders(list(frames.index), frames)]
+    labels = [one.label for one in selection.selected_runs(list(frames.index), frames)]
     assert labels == ["a · 00000000", "a · 11111111", "b"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from drf import geometry, metrics
 from drf.overlay import decode_jpeg
 from tests.webapp import examples
-from webapp.faces.figure import Shape, draw, look, shares
+from webapp.faces.figure import PredictedShape, draw, look, shares
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def face():
 
 
 def shape(truth, name="hourglass", seed=0, **more):
-    return Shape(name, truth + np.random.default_rng(seed).normal(size=(68, 2)), **more)
+    return PredictedShape(name, truth + np.random.default_rng(seed).normal(size=(68, 2)), **more)
 
 
 def drawn(face, shapes, **more):

@@ -74,13 +74,13 @@ def test_faces_are_sorted_by_disagreement_between_runs(shop):
     apart = metrics.disagreement(predicted, made[0].ground_truth, "ocular")
     expected = sorted(zip(-apart, made[0].names, strict=True))
     assert [f"common/{name}" for _, name in tiles(app)] == [name for _, name in expected[:24]]
-    assert tiles(app)[0][0] == f"**spread {-100 * expected[0][0]:.2f} %"
+    assert tiles(app)[0][0] == f"**disagreement {-100 * expected[0][0]:.2f} %"
 
 
 def test_one_run_has_no_disagreement_and_a_link_that_wants_it_is_told(shop):
     app = images(shop, "wide", img_sort="Disagreement")
     assert "Disagreement" in app.warning[0].value
-    assert "spread" not in tiles(app)[0][0]
+    assert "disagreement" not in tiles(app)[0][0]
 
 
 def test_a_range_of_errors_filters_and_its_ends_are_in_the_link(shop):
@@ -95,7 +95,7 @@ def test_a_range_of_errors_filters_and_its_ends_are_in_the_link(shop):
 def test_a_range_that_is_none_is_told(shop, ends):
     app = images(shop, "wide", img_error=ends)
     assert not app.exception
-    assert "no range here" in app.warning[0].value
+    assert "not a valid range" in app.warning[0].value
     assert set(app.select_slider(key="img_error").value) <= set(table.LIMITS)
 
 
@@ -169,7 +169,7 @@ def test_a_face_that_the_filters_leave_out_still_opens(shop):
     worst = tiles(images(shop, "wide"))[0][1]
     app = images(shop, "wide", img_face=f"common/{worst}", img_error=["0", "2"])
     assert large(app)
-    assert "leave this face out" in texts(app)
+    assert "exclude this face" in texts(app)
 
 
 def test_a_face_without_a_picture_is_drawn_alone(shop):
@@ -209,8 +209,8 @@ def test_equal_values_are_ordered_by_name_and_a_part_can_be_chosen():
     assert list(table.arrange(rows, **whole)["name"]) == ["a/1", "b/2", "a/3"]
     assert list(table.arrange(rows, **whole, part="a")["name"]) == ["a/1", "a/3"]
     assert list(rows["improvement"]) == pytest.approx([0.01, -0.01, 0])
-    assert table.caption(rows.iloc[0], "Improvement") == "−1.00 to 2.00 %"
-    assert table.caption(rows.iloc[1], "Improvement") == "+1.00 to 2.00 %"
+    assert table.caption(rows.iloc[0], "Improvement") == "2.00 % (−1.00)"
+    assert table.caption(rows.iloc[1], "Improvement") == "2.00 % (+1.00)"
 
 
 def test_ends_of_a_range_belong_to_it():

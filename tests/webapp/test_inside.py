@@ -31,7 +31,10 @@ def test_forest_and_leaves_are_there_for_forests_alone(shop):
 def test_a_link_to_a_section_that_a_run_lacks_is_told(shop):
     app = shop.run("wide", run_tab="Leaves")
     assert not app.exception
-    assert "section “Leaves”, which is not here; this is “Results”" in app.warning[0].value
+    assert (
+        "section “Leaves”, which does not exist here; “Results” is shown instead"
+        in app.warning[0].value
+    )
 
 
 def test_readings_have_titles_help_and_alt_texts(shop):
@@ -54,7 +57,7 @@ def test_what_has_no_place_there_stays_with_the_curves(shop):
             "Validation",
             "gate_drift",
             "Learning rate",
-            "The same faces in epoch 40 of 40",
+            "Validation faces after epoch 40 of 40",
         )
     ]
 
@@ -160,7 +163,7 @@ def test_the_link_of_a_view_of_leaves_reopens_it(shop):
     ("tab", "key", "word"),
     [
         ("Training", "run_epoch", "epoch"),
-        ("Leaves", "run_leaves", "leaves of"),
+        ("Leaves", "run_leaves", "landmarks"),
         ("Leaves", "run_tree", "tree"),
         ("Leaves", "run_page", "page"),
     ],

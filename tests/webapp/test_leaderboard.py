@@ -110,7 +110,7 @@ def test_a_link_compares_with_a_baseline_by_method_or_run(seeds):
     assert list(by_run.dataframe[0].value["ocular_difference"].isna()) == [False, True, False]
     runs = opened(lb_base=run, lb_rows="Runs").dataframe[0].value.set_index("short_id")
     assert runs.index[runs["ocular_difference"].isna()].tolist() == [run]
-    assert "not here" in opened(lb_base="ffffffff").warning[0].value
+    assert "does not exist here" in opened(lb_base="ffffffff").warning[0].value
 
 
 def test_a_baseline_that_is_chosen_goes_into_the_link(seeds):
@@ -153,7 +153,7 @@ def test_published_figures_are_shown_when_asked_for_with_their_source(seeds):
 
 
 def test_a_board_without_published_figures_says_so(shop):
-    assert "No published figures" in texts(shop.leaderboard(lb_published="true"))
+    assert "No published results" in texts(shop.leaderboard(lb_published="true"))
 
 
 def test_a_long_board_has_pages(seeds, monkeypatch):

@@ -153,3 +153,18 @@ def test_a_revision_that_is_no_number_is_ignored(shop, rev):
     app = shop.leaderboard(rev=rev)
     assert not app.exception
     assert "made at revision" not in texts(app)
+
+
+def test_a_key_of_today_wins_over_the_old_one_beside_it():
+    asked = {"lb_points": ["eyes"], "lb_landmarks": ["mouth"], "lb_sort": ["FR8"], "other": ["1"]}
+    found = url_keys.up_to_date(asked)
+    assert found == {"lb_landmarks": ["mouth"], "lb_sort": ["FR@8"], "other": ["1"]}
+    assert url_keys.up_to_date(found) == found
+
+
+def test_what_an_old_name_stands_for_is_a_name_of_today():
+    today = {key.name for key in url_keys.KEYS}
+    assert not today & set(url_keys.OLD_KEYS)
+    assert {*url_keys.OLD_KEYS.values(), *url_keys.OLD_VALUES} <= today
+    for values in url_keys.OLD_VALUES.values():
+        assert not set(values) & set(values.values())

@@ -12,7 +12,7 @@ from db.runs import beat
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
 from webapp import live
-from webapp.live import Sighting
+from webapp.live import ProgressSample
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -34,9 +34,11 @@ def run(**changes):
 
 def test_the_estimated_end_follows_from_the_pace():
     """A quarter in 20 minutes: the other three quarters take an hour from the last heartbeat."""
-    since = live.beginning(run())
-    assert since == Sighting(datetime(2026, 11, 24, 11, 30, tzinfo=UTC), 0.0)
-    assert live.end(since, live.sighting(run())) == datetime(2026, 11, 24, 12, 50, tzinfo=UTC)
+    since = live.start_of_progress(run())
+    assert since == ProgressSample(datetime(2026, 11, 24, 11, 30, tzinfo=UTC), 0.0)
+    assert live.estimated_end(since, live.progress_sample(run())) == datetime(
+        2026, 11, 24, 12, 50, tzinfo=UTC
+    )
     said = live.sentence(run(), since, NOW)
     assert said == (
         "25 % done · epoch 10 of 40 · 205 faces/s · ends in about 50 min 0 s, at 12:50 UTC"
@@ -45,20 +47,24 @@ def test_the_estimated_end_follows_from_the_pace():
 
 def test_a_resumed_run_is_timed_from_when_it_was_first_seen_again():
     resumed = run(process_started=datetime(2026, 11, 24, 11, 45, tzinfo=UTC).timestamp())
-    assert live.beginning(resumed) is None
-    first = live.sighting(resumed)
-    assert "end not known yet" in live.sentence(resumed, first, NOW)
+    assert live.start_of_progress(resumed) is None
+    first = live.progress_sample(resumed)
+    assert "end time not known yet" in live.sentence(resumed, first, NOW)
     later = resumed | {"heartbeat_at": "2026-11-24T11:55:00.000Z", "progress": 0.5}
-    assert live.end(first, live.sighting(later)) == datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
+    assert live.estimated_end(first, live.progress_sample(later)) == datetime(
+        2026, 11, 24, 12, 5, tzinfo=UTC
+    )
 
 
 def test_a_run_that_has_not_begun_to_move_has_no_end_yet():
-    assert "end not known yet" in live.sentence(run(progress=0.0), live.beginning(run()), NOW)
+    assert "end time not known yet" in live.sentence(
+        run(progress=0.0), live.start_of_progress(run()), NOW
+    )
 
 
 def test_a_silent_run_says_when_it_was_last_heard_of_and_promises_no_end():
-    said = live.sentence(run(status="stale", epochs=None), live.beginning(run()), NOW)
-    assert said.endswith("epoch 10 · 205 faces/s · last heard of 2026-11-24 11:50 UTC")
+    said = live.sentence(run(status="stale", epochs=None), live.start_of_progress(run()), NOW)
+    assert said.endswith("epoch 10 · 205 faces/s · last heartbeat 2026-11-24 11:50 UTC")
 
 
 def test_runs_are_sorted_by_how_they_stand_and_when_they_were_heard_of():
@@ -70,7 +76,7 @@ def test_runs_are_sorted_by_how_they_stand_and_when_they_were_heard_of():
         run(id="finished", status="finished"),
         run(id="old finished", status="finished", heartbeat_at="2026-11-22T00:00:00.000Z"),
     ]
-    shown = live.sort_out(pd.DataFrame(rows), NOW, timedelta(days=1))
+    shown = live.group_runs(pd.DataFrame(rows), NOW, timedelta(days=1))
     assert list(shown.running["id"]) == ["running long ago"]
     assert list(shown.silent["id"]) == ["crashed", "stale"]
     assert list(shown.ended["id"]) == ["finished"]
@@ -101,13 +107,13 @@ def heard(shop):
 
 
 def test_the_page_shows_running_silent_and_ended_runs(heard):
-    app = opened("views/live.py", live_last="30 days")
+    app = opened("views/live.py", live_window="30 days")
     assert not app.exception
     said = texts(app)
-    assert "Under way: 1" in said  # untested: this process
-    assert "Silent: 1" in said  # the buried one; the other machine's was heard of in January
-    assert "Its process died without a word." in said
-    assert "and 1 more; 1 of them not heard of in the last 30 days" in said
+    assert "Running: 1" in said  # untested: this process
+    assert "No heartbeat: 1" in said  # the buried one; the other machine's was heard of in January
+    assert "The process is gone: killed or out of memory." in said
+    assert "and 1 more; 1 of them without a heartbeat in the last 30 days" in said
     (table,) = app.dataframe
     assert set(table.value["status"]) == {
         *("✓ finished", "■ interrupted", "✗ failed", "↯ collapsed")
@@ -116,13 +122,13 @@ def test_the_page_shows_running_silent_and_ended_runs(heard):
 
 
 def test_hostile_names_are_text_on_the_live_page(heard):
-    app = opened("views/live.py", live_last=HOSTILE[1])
+    app = opened("views/live.py", live_window=HOSTILE[1])
     assert not app.exception
     labels = [link.proto.label for link in app.get("page_link")]
     bars = [bar.proto.text for bar in app.get("progress")]
     for name in HOSTILE:
         assert name not in "\n".join([texts(app), *labels, *bars])
-    assert "which is not here" in app.warning[-1].value
+    assert "which does not exist here" in app.warning[-1].value
 
 
 def test_the_page_follows_a_run_that_trains(tmp_path, monkeypatch):

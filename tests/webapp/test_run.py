@@ -116,7 +116,7 @@ def test_curves_mark_the_best_epoch(shop):
 def test_a_model_without_epochs_has_no_curves(shop):
     app = shop.run("floor", run_tab="Training")
     assert not app.get("plotly_chart")
-    assert "has no curves" in texts(app)
+    assert "have no curves" in texts(app)
 
 
 def test_configuration_lists_what_is_not_a_default_then_all(shop):
@@ -158,7 +158,7 @@ def test_a_crashed_run_tells_how_far_it_came(shop):
     progress = shop.run("script").progress[0]
     assert progress.value == 30
     assert "epoch 12" in progress.text
-    assert "process died" in progress.text
+    assert "process is gone" in progress.text
 
 
 def test_a_run_without_evaluation_says_how_to_get_one(shop):

@@ -9,7 +9,7 @@ import streamlit.config
 
 from db.connection import open_store
 from db.runs import record_epoch
-from tests.webapp.conftest import APP, TELL, opened, texts
+from tests.webapp.conftest import APP, SHOW_UNEXPECTED, opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
 from webapp import store
 from webapp.faces import figure
@@ -99,7 +99,7 @@ def test_a_fault_is_a_sentence_and_a_reference_to_the_log(
         raise ValueError("/srv/secret")
 
     monkeypatch.setattr(module, name, broken)
-    monkeypatch.setattr(error_pages, "tell", TELL)
+    monkeypatch.setattr(error_pages, "show_unexpected", SHOW_UNEXPECTED)
     app = opened(page, img_face="common/00000")
     assert not app.exception
     (sentence,) = (element.value for element in app.error)

@@ -121,7 +121,7 @@ def test_a_run_page_draws_its_charts_and_faces(page, site):
     page.get_by_text("% of the pupil distance").first.wait_for()
     errors = page.locator("svg path.errors").first
     assert not errors.is_visible()
-    page.get_by_label("error of each point").check()
+    page.get_by_label("error of each landmark").check()
     assert errors.is_visible()
 
 

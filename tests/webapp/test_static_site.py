@@ -17,12 +17,16 @@ from hypothesis import strategies as st
 
 from benchmarks.app_load import fill
 from db import bundle, reads
-from db.connection import open_reader
+from db.connection import open_reader, open_store
+from db.evaluations import record_evaluation
 from drf.errors import UsageError
+from tests.db import examples
 from tests.webapp.boards import store_with_seeds
 from tests.webapp.conftest import Shop
+from webapp.leaderboard.rows import load_rows
 from webapp.static_site import face_svg, folder
 from webapp.static_site.site import Site, write_site
+from webapp.store import StoreVersion
 
 FACES = 2
 
@@ -117,6 +121,34 @@ def test_seeds_of_a_method_are_one_row_with_their_spread(tmp_path):
             else:
                 assert row["sd"]["ocular"] is None
     assert max(row["seeds"] for board in boards for row in board["methods"]) > 1
+
+
+def test_methods_are_the_rows_of_the_app_where_seeds_were_evaluated_on_different_faces(
+    tmp_path,
+):
+    path = tmp_path / "drf.db"
+    runs = store_with_seeds(path)
+    db = open_store(path)
+    fewer = examples.evaluation(30, 1.0, seed=7, dataset="300w", subset="full")
+    record_evaluation(db, runs["forest"][1], fewer, [], checkpoint="best.safetensors")
+    db.close()
+    ids = {run: run for of_method in runs.values() for run in of_method}
+    export(Shop(path, ids), tmp_path / "board", images=False)
+    (board,) = json.loads((tmp_path / "board/data/leaderboard.json").read_text())
+    current = StoreVersion(str(path), 0)
+    where = {key: board[key] for key in reads.BOARD}
+    shown = load_rows(current, as_runs=False, **where).to_dict("records")
+    of_forest = [row["seeds"] for row in shown if set(row["runs"]) <= set(runs["forest"])]
+    assert sorted(map(sorted, of_forest)) == [[0, 2], [1]]
+    assert len(board["methods"]) == len(shown) == 4
+    for ours, row in zip(board["methods"], shown, strict=True):
+        for key in ("name", "n", "manifest_digest", "params", "macs", "ms_per_face", *reads.SCORES):
+            assert ours[key] == row[key], key
+        for norm in ("ocular", "pupil"):
+            sd = row[f"{norm}_nme_sd"]
+            assert ours["sd"][norm] == (None if len(row["seeds"]) == 1 else sd)
+        assert ours["seeds"] == len(row["seeds"])
+        assert ours["run"] in row["runs"]
 
 
 def test_a_run_page_holds_scores_config_provenance_curves_and_faces(exported, filled):
@@ -232,7 +264,7 @@ def test_paths_lead_through_the_predicted_points(places, unknown):
     if len(unknown) == 68:
         return
     to_picture = np.array([[2.0, 0, 10], [0, 2.0, 20]])
-    drawn = face_svg.shape(truth, predicted, to_picture, side_px=128)
+    drawn = face_svg.face_paths(truth, predicted, to_picture, side_px=128)
     starts = re.findall(r"M(\S+) (\S+?)h0", drawn.predicted_points)
     known = [k for k in range(68) if k not in unknown]
     crop = (predicted[known] - [10, 20]) / 2

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.webapp.examples import HOSTILE
-from webapp.ui.text import count, duration, moment, percent, plain
+from webapp.ui.text import count, duration, format_time, percent, plain
 
 ESCAPED = re.compile(r"(?:\\[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~])*", re.DOTALL)
 
@@ -57,5 +57,5 @@ def test_percent_has_the_two_decimals_of_papers():
     assert percent(3.456) == "3.46 %"
 
 
-def test_moment_is_utc():
-    assert moment("2026-11-23T18:50:12.345Z") == "2026-11-23 18:50 UTC"
+def test_a_time_is_shown_in_utc():
+    assert format_time("2026-11-23T18:50:12.345Z") == "2026-11-23 18:50 UTC"

@@ -1,7 +1,7 @@
-"""Charts of an ablation: NME and difference against the factor, and a heat table of two factors.
+"""Charts of an ablation: NME and difference against the factor, and a heat map of two factors.
 
-Values stand at even distances, in their order: an ablation doubles, halves or names them. What came
-out of the store is escaped, since Plotly reads some HTML in its texts.
+Values of a factor are ordered and evenly spaced, because ablations double, halve or name them. Text
+from the store is escaped, since Plotly interprets some HTML.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from webapp.ablation import settings
 from webapp.ablation.results import BASELINE, OPEN
 from webapp.ui import theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import plain
+from webapp.ui.text import json_as_written, plain
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -32,7 +32,7 @@ def nme(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
     """Return NME against the first factor: means over seeds as a line for each value of the second,
     every seed as a small mark, the baseline as a level.
 
-    frame: of `ablation_results.results`.
+    frame: of `results.results`.
     """
     figure = _figure(frame, keys, f"{norm} NME, %")
     numeric = frame["value_0"].map(settings.is_number).all()
@@ -98,9 +98,9 @@ def difference(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
     base = named(row, keys)
     _level(figure, 0.0, "baseline", _left(frame, row))
     counts = frame.loc[frame["verdict"] != BASELINE, "verdict"].value_counts()
-    told = ", ".join(f"{n} {verdict[2:]}" for verdict, n in counts.items())
-    alt = f"Difference of the {norm} NME to {base} with 95 % intervals: {told}."
-    help_text = f"To {plain(base)}. Below zero is better. Hollow marks: the interval holds zero."
+    verdicts = ", ".join(f"{n} {verdict[2:]}" for verdict, n in counts.items())
+    alt = f"Difference of the {norm} NME to {base} with 95 % intervals: {verdicts}."
+    help_text = f"To {plain(base)}. Below zero is better. Hollow marks: the interval includes zero."
     return Chart("Difference to the baseline", figure, alt, help_text)
 
 
@@ -151,8 +151,8 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
 
 
 def named(row: pd.Series | dict[Any, Any], keys: Sequence[str]) -> str:
-    """Return what sets a row apart: model.trees 4, model.label_sigma 0.5."""
-    parts = [f"{key} {settings.shown(row[f'value_{place}'])}" for place, key in enumerate(keys)]
+    """Return the factors of a row: model.trees 4, model.label_sigma 0.5."""
+    parts = [f"{key} {json_as_written(row[f'value_{place}'])}" for place, key in enumerate(keys)]
     return ", ".join(parts)
 
 
@@ -178,7 +178,7 @@ def _lines(frame: pd.DataFrame, keys: Sequence[str], dodge: float) -> Iterator[_
             mine = frame[same]
         shift = dodge * (number - (len(others) - 1) / 2) / len(others)
         yield _Line(
-            name=html.escape(settings.shown(other)),
+            name=html.escape(json_as_written(other)),
             rows=mine,
             x=np.array([order.index(value) for value in mine["value_0"]], dtype=float) + shift,
             colour=theme.LINES[number % len(theme.LINES)],
@@ -199,13 +199,13 @@ def _figure(frame: pd.DataFrame, keys: Sequence[str], y: str) -> go.Figure:
 
 
 def _ticks(update: Callable[..., Any], values: Sequence[str | None]) -> None:
-    texts = [html.escape(settings.shown(value)) for value in values]
+    texts = [html.escape(json_as_written(value)) for value in values]
     short = [text if len(text) <= 18 else f"{text[:17]}…" for text in texts]
     update(tickmode="array", tickvals=list(range(len(values))), ticktext=short)
 
 
 def _left(frame: pd.DataFrame, base: pd.Series) -> bool:
-    """Whether the word of the baseline's level stands on the left: away from its mark."""
+    """Return whether the label of the baseline's level is on the left, away from its mark."""
     values = settings.in_order(set(frame["value_0"]))
     return values.index(base["value_0"]) > (len(values) - 1) / 2
 
@@ -243,7 +243,7 @@ def _ring(figure: go.Figure, line: _Line, y: pd.Series) -> None:
 
 
 def _said(rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """Return what the hover of each row says."""
+    """Return the hover text of each row."""
     said = []
     for row in rows.to_dict("records"):
         spread = "" if np.isnan(row["sd"]) else f" ± {row['sd']:.2f} over {row['seeds']} seeds"

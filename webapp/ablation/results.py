@@ -1,4 +1,4 @@
-"""What came of an ablation: one row per setting, with its difference to the baseline and its cost.
+"""Results of an ablation: one row per setting, with its difference to the baseline and its cost.
 
 NMEs and their differences are in percent here, as they are shown.
 """
@@ -15,11 +15,12 @@ from pandas.io.formats.style import Styler
 
 from drf import statistics
 from drf.statistics import SeedSpread
-from webapp.ablation.settings import Settings, chosen, in_order, shown
+from webapp.ablation.settings import Settings, chosen, in_order
 from webapp.scores import best_and_second
 from webapp.ui import badges, theme
+from webapp.ui.text import decimals, json_as_written, signed, underlined
 
-BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not told apart", "baseline"
+BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not significant", "baseline"
 
 
 def results(
@@ -28,8 +29,8 @@ def results(
     keys: Sequence[str],
     errors: np.ndarray,
 ) -> tuple[pd.DataFrame, SeedSpread]:
-    """Return one row per setting that `keys` let vary, in the order of their values, and how far
-    seeds spread (percent, as everything here).
+    """Return one row per setting that `keys` let vary, in the order of their values, and the pooled
+    standard deviation over seeds (percent, as everything here).
 
     errors  (e, n) image errors as fractions of the runs of `compared`, in that order
     Columns: value_0 (value_1) as stored; seeds, nme, sd (NaN for one seed), each (list of the NMEs
@@ -110,9 +111,9 @@ def _ordered(frame: pd.DataFrame, n_keys: int) -> pd.DataFrame:
 def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Return the columns that the table shows, in its order; values as a person writes them."""
     cells = pd.DataFrame(
-        {key: frame[f"value_{place}"].map(shown) for place, key in enumerate(keys)}
+        {key: frame[f"value_{place}"].map(json_as_written) for place, key in enumerate(keys)}
     )
-    fallen = badges.LOOKS["collapsed"].sign
+    fallen = badges.STATUS_STYLES["collapsed"].sign
     for key in keys[:1]:
         cells[key] = cells[key].mask(frame["collapsed"] > 0, fallen + " " + cells[key])
     columns = ["nme", "sd", "seeds", "difference"]
@@ -131,12 +132,10 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 def styled(shown: pd.DataFrame) -> Styler:
     """Return the table with the best NME bold, the second underlined, and the colour of each
     verdict beside its sign and word."""
-    styler = shown.style.format(_decimals, subset=["nme", "sd"])
-    styler = styler.format(_signed, subset=["difference"])
+    styler = shown.style.format(decimals, subset=["nme", "sd"])
+    styler = styler.format(signed, subset=["difference"])
     best, second = best_and_second(shown["nme"], "lower")
     styler = styler.map(lambda _: "font-weight: 700", subset=pd.IndexSlice[best, ["nme"]])
-    # The table's canvas knows no underline: U+035F is a line below the two characters around it.
-    underlined: Callable[[float], str] = lambda value: "\u035f".join(_decimals(value))  # noqa: E731
     styler = styler.format(underlined, subset=pd.IndexSlice[second, ["nme"]])
     for verdict, colour in ((BETTER, theme.GREEN), (WORSE, theme.VERMILLION)):
         rows = shown.index[shown["verdict"] == verdict]
@@ -145,14 +144,6 @@ def styled(shown: pd.DataFrame) -> Styler:
             lambda _, look=look: look, subset=pd.IndexSlice[rows, ["difference", "verdict"]]
         )
     return styler
-
-
-def _decimals(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.2f}"
-
-
-def _signed(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:+.2f}"
 
 
 def column_config(keys: Sequence[str], norm: str) -> dict[str, Any]:
@@ -166,7 +157,7 @@ def column_config(keys: Sequence[str], norm: str) -> dict[str, Any]:
         "seeds": number("Seeds", format="%d"),
         "difference": number("Δ", help="NME less that of the baseline, percentage points."),
         "interval": text("95 % interval of Δ", help="Over images, and over seeds where known."),
-        "verdict": text("Verdict", help="Whether the interval leaves zero out."),
+        "verdict": text("Verdict", help="Significant where the interval excludes zero."),
         "improved": number("Improved, %", format="%.0f", help="Faces with a smaller error."),
         "params_m": number("Params, M", format="%.2f", help="Trainable parameters, millions."),
         "macs_g": number("GMACs", format="%.3f", help="10⁹ multiply-accumulates for one face."),

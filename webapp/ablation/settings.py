@@ -1,6 +1,6 @@
-"""Which runs of a board make an ablation: the same but for one or two keys of the configuration.
+"""Groups the runs of a board into settings that differ in one or two configuration keys.
 
-A setting is what runs share that differ in nothing but their seed. A key is a factor of a baseline
+A setting is shared by the runs that differ only in their seed. A key is a factor of a baseline
 if some setting differs from it in that key alone.
 """
 
@@ -14,24 +14,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db.configs import FACTS
+from db.configs import COMPARED
 from db.method_ids import SEED
+from webapp.ui.text import json_as_written
 
 FACES, FLIP = "evaluated faces", "flip test"
-_NO_FACTORS = {*FACTS, FACES, FLIP}
+_NO_FACTORS = {*COMPARED, FACES, FLIP}
 _RESULTS = ("finished", "collapsed")  # a collapse is what came of the setting; a crash is not
 _MOST_SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the evaluated runs of one board differ in.
+    """The differences between the evaluated runs of one board.
 
     table     a setting a row (index 0, 1, …), a column for everything that varies between them:
-              configuration keys, `db.settings.FACTS`, FACES, FLIP; JSON text, None for what is
+              configuration keys, `db.settings.COMPARED`, FACES, FLIP; JSON text, None for what is
               not there
     runs      rows of `reads.leaderboard` with `setting`: the newest run of each setting and seed
-    left_out  rows that are no result of a setting, with `reason`, a sentence's end
+    left_out  rows that are not the result of a setting, with `reason`
     """
 
     table: pd.DataFrame
@@ -67,7 +68,7 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     made = [tuple(row) for row in known.where(known.notna(), None).to_numpy()]
     rows = rows.assign(made=made)
     again = ended & rows[ended].duplicated(["made", "seed"]).reindex(rows.index, fill_value=False)
-    reason = np.where(ended, "a newer run has the same setting and seed", "it is " + rows["status"])
+    reason = np.where(ended, "a newer run has the same setting and seed", rows["status"])
     kept = rows[ended & ~again]
     distinct = list(dict.fromkeys(kept["made"]))
     numbers = {setting: number for number, setting in enumerate(distinct)}
@@ -80,10 +81,11 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     )
 
 
-def centre(settings: Settings) -> int:
-    """Return the setting that most others differ from in one key alone: the natural baseline.
+def natural_baseline(settings: Settings) -> int:
+    """Return the setting from which most others differ in exactly one key.
 
-    Among equals the one with most runs, then the newest. Raises ValueError where there is none.
+    Ties are broken by the number of runs, then by age, newest first. Raises ValueError without a
+    setting.
     """
     codes = np.stack(
         [pd.factorize(settings.table[key], use_na_sentinel=False)[0] for key in settings.table]
@@ -125,10 +127,10 @@ def chosen(settings: Settings, base: int, keys: Sequence[str]) -> list[int]:
 
 
 def left_out(settings: Settings, base: int, keys: Sequence[str]) -> pd.DataFrame:
-    """Return (name, run, why) of every run of the board that is not compared, nearest first.
+    """Return (name, run, why) of every run of the board that is not compared, most similar first.
 
-    why: what differs, from the baseline's value to the run's; of another family only what both
-    have, since its own keys compare with nothing.
+    why: the differences, as "baseline's value → run's value"; for another model family only the
+    keys that both have.
     """
     rows = settings.table.to_dict("index")
     said = {number: _differences(rows[base], row, keys) for number, row in rows.items()}
@@ -149,7 +151,7 @@ def _differences(
     """Return what differs but for `keys`, each as "key: mine → theirs"."""
     other_family = mine.get("family") != theirs.get("family")
     return [
-        f"{key}: {shown(value)} → {shown(theirs[key])}"
+        f"{key}: {json_as_written(value)} → {json_as_written(theirs[key])}"
         for key, value in mine.items()
         if key not in keys
         and value != theirs[key]
@@ -160,14 +162,6 @@ def _differences(
 def _listed(said: list[str]) -> str:
     more = len(said) - _MOST_SHOWN
     return "; ".join(said[:_MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-
-
-def shown(value: str | None) -> str:
-    """Return a stored value (JSON text) as a person writes it; – for a key that is not there."""
-    if value is None:
-        return "–"
-    held = json.loads(value)
-    return held if isinstance(held, str) else value
 
 
 def is_number(value: str | None) -> bool:

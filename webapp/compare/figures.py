@@ -198,7 +198,7 @@ def scatter(
     figure.update_xaxes(**ticks)
     figure.update_yaxes(**ticks)
     alt = (
-        f"Errors of {len(x)} faces under {labels[0]} (across) and {labels[1]} (up);"
+        f"Errors of {len(x)} faces under {labels[0]} (x axis) and {labels[1]} (y axis);"
         f" {labels[1]} is better on {np.mean(y < x):.0%} of them."
     )
     return Chart("Face by face", figure, alt, "A click on a face opens it on the page Images.")

@@ -1,9 +1,7 @@
-"""Runs beside each other as tables: scores with paired intervals, and what differs in how they
-were made."""
+"""Tables of runs side by side: scores with paired intervals, cost, and configurations."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,18 +13,18 @@ from drf import statistics
 from drf.statistics import Interval
 from webapp.scores import SCORES, Score
 from webapp.ui import theme
-from webapp.ui.text import count, duration
+from webapp.ui.text import count, duration, json_as_written, signed
 
 BETTER, WORSE = "✓", "✗"
 IMPROVED = "Faces improved"
-VALIDATION = "Validation NME"
+VALIDATION, TRAINING = "Validation NME", "Training loss"
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Scores of one run, and how they differ from the first one's.
 
-    scores       by key of `board.SCORES`, as fractions
+    scores       by key of `scores.SCORES`, as fractions
     differences  likewise, this run's minus the first one's; None for the first run
     improved     share of the faces with a smaller error than the first run's; None for it
     """
@@ -37,7 +35,9 @@ class Comparison:
 
 
 def per_image(errors: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what each score of `board.SCORES` is the mean of. (..., n) fractions -> same shape.
+    """Return the values that each score of `scores.SCORES` is the mean of.
+
+    errors: (..., n) fractions; the values have the same shape.
 
     nme: e_i; FR_t: 1 where e_i > t, else 0; AUC_t: max(0, 1 - e_i / t).
     """
@@ -94,18 +94,13 @@ def _cell(score: Score, one: Comparison) -> str:
     if one.differences is None:
         return value
     difference = one.differences[score.key]
-    low, high = (_signed(100 * end) for end in (difference.low, difference.high))
-    said = f"{value}  ({_signed(100 * difference.estimate)}  [{low}, {high}])"
+    low, high = (signed(100 * end) for end in (difference.low, difference.high))
+    said = f"{value}  ({signed(100 * difference.estimate)}  [{low}, {high}])"
     return f"{said} {verdict(score, difference)}".rstrip()
 
 
-def _signed(value: float) -> str:
-    rounded = round(value, 2) + 0.0  # no minus before a zero
-    return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
-
-
 def styled(table: pd.DataFrame) -> Styler:
-    """Return the table with what is better or worse in colour too."""
+    """Return the table with better and worse cells in colour."""
     colours = {BETTER: theme.GREEN, WORSE: theme.VERMILLION}
     return table.style.map(
         lambda cell: f"color: {colours[cell[-1]]}" if str(cell)[-1:] in colours else ""
@@ -113,7 +108,7 @@ def styled(table: pd.DataFrame) -> Styler:
 
 
 def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Return what the runs are and cost beside each other. rows: of `contenders.entries`."""
+    """Return family, size and cost of runs, a column each. rows: of `selection.entries`."""
     shown = {
         "Family": rows["family"],
         "Preset": rows["preset"].fillna("–"),
@@ -128,8 +123,8 @@ def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def curves_on_offer(frames: Sequence[pd.DataFrame], norm: str) -> dict[str, str]:
-    """Return the metrics that runs recorded, by what they are called: VALIDATION, under the page's
-    norm where that was recorded, then the training loss, then the others, those of most runs first.
+    """Return title -> metric of what runs recorded: VALIDATION (under the page's norm if it was
+    recorded), TRAINING, then the others under their own names, those of most runs first.
 
     frames: (epoch, metric, value) of each run.
     """
@@ -138,7 +133,7 @@ def curves_on_offer(frames: Sequence[pd.DataFrame], norm: str) -> dict[str, str]
     measured = [name for name in ordered if name.startswith("val_nme")]
     measured.sort(key=lambda name: name != f"val_nme_{norm}")
     validation = {VALIDATION: measured[0]} if measured else {}
-    return validation | {name: name for name in ordered}
+    return validation | {TRAINING if name == "loss" else name: name for name in ordered}
 
 
 def settings_table(
@@ -148,13 +143,6 @@ def settings_table(
 
     settings: a row per run, cells are JSON text or None where a run has no such key.
     """
-    shown = settings.map(_as_written).set_axis(list(labels)).T
+    shown = settings.map(json_as_written).set_axis(list(labels)).T
     differing = [len(set(settings[key])) > 1 for key in settings]
     return shown if everything else shown[differing]
-
-
-def _as_written(cell: str | None) -> str:
-    if cell is None:
-        return "–"
-    value = json.loads(cell)
-    return value if isinstance(value, str) else cell

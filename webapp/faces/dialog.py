@@ -1,4 +1,4 @@
-"""One face, large, in a dialog over the page: every chosen run on it, and the way to the next."""
+"""Dialog with one large face and the predictions of all chosen runs; buttons for its neighbours."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import streamlit as st
 from drf import metrics
 from webapp import store
 from webapp.faces import figure
-from webapp.faces.figure import Shape
+from webapp.faces.figure import PredictedShape
 from webapp.links import url_keys, widgets
-from webapp.selection import Contender
+from webapp.selection import SelectedRun
 from webapp.store import StoredFace
 from webapp.ui import error_pages, theme
 from webapp.ui.text import percent, plain
@@ -23,20 +23,20 @@ _CONFIG = theme.CHART_CONFIG | {"scrollZoom": True}
 
 
 @dataclass(frozen=True)
-class Album:
-    """What the dialog leafs through.
+class FaceDialogState:
+    """The faces and runs of the dialog.
 
     path    of the store
-    order   names of the faces as the page shows them: what comes next, and what before
-    ids     of all faces by name, also of those that the page's filters leave out
-    runs    what is drawn
+    order   names of the faces in the order of the page, for Previous and Next
+    ids     of all faces by name, including those that the page's filters exclude
+    runs    whose predictions are drawn
     norm    of the errors
     """
 
     path: str
     order: Sequence[str]
     ids: dict[str, int]
-    runs: Sequence[Contender]
+    runs: Sequence[SelectedRun]
     norm: metrics.Norm
 
 
@@ -45,13 +45,13 @@ def open_one(name: str) -> None:
     st.query_params[url_keys.IMAGES_FACE.name] = name
 
 
-def show_wanted(album: Album) -> None:
-    """Show the face that the link names, if it names one; tell of one that is not there."""
+def show_wanted(state: FaceDialogState) -> None:
+    """Open the dialog if the link names a face; notify if it is not on this board."""
     wanted = st.query_params.get(url_keys.IMAGES_FACE.name)
     if wanted is None:
         return
-    if wanted in album.ids:
-        _dialog(album)
+    if wanted in state.ids:
+        _dialog(state)
     else:
         widgets.notify(f"The link asks for face “{plain(wanted)}”, which is not on this board.")
 
@@ -61,86 +61,90 @@ def _close() -> None:
 
 
 @st.dialog("Face", width="large", on_dismiss=_close)
-def _dialog(album: Album) -> None:
-    with error_pages.told():
-        _content(album)
+def _dialog(state: FaceDialogState) -> None:
+    with error_pages.boundary():
+        _content(state)
 
 
-def _content(album: Album) -> None:
+def _content(state: FaceDialogState) -> None:
     # Read again here: leafing through runs the dialog alone, and not the page below it.
     name = st.query_params.get(url_keys.IMAGES_FACE.name, "")
-    if name not in album.ids:
+    if name not in state.ids:
         return
     # The picture comes last: the room that a chart leaves below it on a phone then ends the page.
     side, picture = st.columns([2, 5], gap="medium")
     with side:
         st.subheader(plain(name))
-        _leaf_through(album, name)
-        segments = widgets.toggle(url_keys.IMAGES_SEGMENTS, "Show the error of each point")
-    found = _read(album, name)
+        _neighbours(state, name)
+        segments = widgets.toggle(url_keys.IMAGES_SEGMENTS, "Show the error of each landmark")
+    found = _read(state, name)
     with side:
-        told = any(face.covariances is not None for face in found)
-        ellipses = told and widgets.toggle(
+        predicted = any(face.covariances is not None for face in found)
+        ellipses = predicted and widgets.toggle(
             url_keys.IMAGES_ELLIPSES,
-            "Show the error to expect",
-            f"An ellipse of {figure.SIGMAS:g} standard deviations, where a model says how sure"
-            " it is of a landmark.",
+            f"Show predicted uncertainty ({figure.SIGMAS:g}σ)",
+            f"Ellipses of {figure.SIGMAS:g} standard deviations, for models that predict them.",
         )
-        _errors(album, found)
+        _errors(state, found)
         st.caption(
-            "Point at a landmark: its name, and its share of this image's NME. Scroll to zoom, drag"
-            " to move; an entry of the legend hides its run."
+            "Hover over a landmark to see its name and its share of this image's NME. Scroll to"
+            " zoom, drag to move; click an entry of the legend to hide its run."
         )
     with picture:
-        _figure(album, name, found, segments=segments, ellipses=ellipses)
+        _figure(state, name, found, segments=segments, ellipses=ellipses)
 
 
-def _leaf_through(album: Album, name: str) -> None:
-    """Show the ways to the faces beside this one in the page's order."""
-    place = album.order.index(name) if name in album.order else None
+def _neighbours(state: FaceDialogState, name: str) -> None:
+    """Show the buttons Previous and Next, in the order of the page."""
+    place = state.order.index(name) if name in state.order else None
     ways = (("Previous", ":material/arrow_back:", -1), ("Next", ":material/arrow_forward:", 1))
     with st.container(horizontal=True, gap="small"):
         for label, icon, step in ways:
             there = -1 if place is None else place + step
-            beyond = not 0 <= there < len(album.order)
-            goal = name if beyond else album.order[there]
+            beyond = not 0 <= there < len(state.order)
+            goal = name if beyond else state.order[there]
             st.button(label, icon=icon, disabled=beyond, on_click=open_one, args=(goal,))
     if place is None:
-        st.caption("The filters of the page leave this face out.")
+        st.caption("The filters of the page exclude this face.")
     else:
-        st.caption(f"{place + 1} of {len(album.order)} in the order of the page")
+        st.caption(f"{place + 1} of {len(state.order)} in the order of the page")
 
 
-def _read(album: Album, name: str) -> list[StoredFace]:
-    return store.faces(album.path, [(run.evaluation, album.ids[name]) for run in album.runs])
+def _read(state: FaceDialogState, name: str) -> list[StoredFace]:
+    return store.faces(state.path, [(run.evaluation, state.ids[name]) for run in state.runs])
 
 
-def _errors(album: Album, found: Sequence[StoredFace]) -> None:
+def _errors(state: FaceDialogState, found: Sequence[StoredFace]) -> None:
     """List the runs with their marker and their error on this face."""
     lines = []
-    for number, (run, face) in enumerate(zip(album.runs, found, strict=True)):
+    for number, (run, face) in enumerate(zip(state.runs, found, strict=True)):
         colour, marker = figure.look(number)
         swatch = f':color[{_GLYPHS[marker]}]{{foreground="{colour}"}}'
         known = np.flatnonzero(np.isfinite(face.prediction).all(axis=1))
         shapes = face.prediction[None], face.ground_truth[None]
-        (error,) = metrics.image_errors(*shapes, album.norm, known)
+        (error,) = metrics.image_errors(*shapes, state.norm, known)
         lines.append(f"{swatch} **{percent(100 * error)}** {plain(run.label)}")
     st.markdown("  \n".join(lines))
 
 
 def _figure(
-    album: Album, name: str, found: Sequence[StoredFace], *, segments: bool, ellipses: bool
+    state: FaceDialogState,
+    name: str,
+    found: Sequence[StoredFace],
+    *,
+    segments: bool,
+    ellipses: bool,
 ) -> None:
     shapes = [
-        Shape(run.label, face.prediction, face.covariances if ellipses else None)
-        for run, face in zip(album.runs, found, strict=True)
+        PredictedShape(run.label, face.prediction, face.covariances if ellipses else None)
+        for run, face in zip(state.runs, found, strict=True)
     ]
     chart = figure.draw(
         name,
         found[0].ground_truth,
         found[0].crop,
         shapes,
-        album.norm,
+        state.norm,
         error_segments=segments,
     )
     if found[0].crop is None:

@@ -1,4 +1,4 @@
-"""One face, large: the picture with the shapes of any number of models on it, to hover over.
+"""Figure of one large face: the picture with ground truth and the predictions of the models.
 
 Ground truth and models differ in colour and in the form of their markers. Colours are Okabe and
 Ito's; on a picture the sky blue is the ground truth's and the yellow the first model's, as on the
@@ -16,6 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from drf import geometry, landmarks, metrics, overlay
+from webapp.faces.outlines import nan_separated
 from webapp.ui import theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import in_chart, percent
@@ -30,12 +31,11 @@ _TRUTH = f"rgb{overlay.GROUND_TRUTH}"
 _EDGE = "rgba(0, 0, 0, 0.7)"
 _HEIGHT_PX = 620
 _ROOM = 0.1  # around the outermost points, as a share of the longer side
-_PENS = [pen for outline in landmarks.outlines() for pen in (*outline, -1)]
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What one model predicts of a face.
+class PredictedShape:
+    """The prediction of one model for a face.
 
     name         as it was given by anybody
     prediction   (68, 2) picture px; NaN where the model does not know a landmark
@@ -68,7 +68,7 @@ def draw(
     name: str,
     ground_truth: np.ndarray,
     crop: tuple[bytes, np.ndarray] | None,
-    shapes: Sequence[Shape],
+    shapes: Sequence[PredictedShape],
     norm: metrics.Norm,
     *,
     error_segments: bool = True,
@@ -119,7 +119,7 @@ def _layout(x: list[float], y: list[float], pictures: list[dict[str, Any]]) -> d
 
 def _model(
     number: int,
-    shape: Shape,
+    shape: PredictedShape,
     segments: np.ndarray,
     guess: np.ndarray,
     ground_truth: np.ndarray,
@@ -142,7 +142,9 @@ def _model(
         f"{norm} distance<br>%{{customdata[1]:.1f}} % of this image's NME"
         "<extra>%{fullData.name}</extra>",
     }
-    faint = _lines(outlines(guess), {"color": colour, "width": 1}, str(number)) | {"opacity": 0.6}
+    faint = _lines(nan_separated(guess), {"color": colour, "width": 1}, str(number)) | {
+        "opacity": 0.6
+    }
     return [faint, _lines(segments, {"color": colour, "width": 1.8}, str(number)), markers]
 
 
@@ -150,7 +152,7 @@ def _ground_truth(truth: np.ndarray) -> list[dict[str, Any]]:
     name, group = "ground truth", "truth"
     rings = {"color": _TRUTH, "symbol": "circle-open", "size": 9, "line": {"width": 2}}
     hover = {"marker": rings, "hovertemplate": f"<b>%{{text}}</b><extra>{name}</extra>"}
-    lines = _lines(outlines(truth), {"color": _TRUTH, "width": 1.5}, group)
+    lines = _lines(nan_separated(truth), {"color": _TRUTH, "width": 1.5}, group)
     return [lines, _markers(truth, name, group) | hover]
 
 
@@ -168,17 +170,12 @@ def _lines(path: np.ndarray, pen: dict[str, Any], group: str) -> dict[str, Any]:
     return trace | {"legendgroup": group, "showlegend": False, "hoverinfo": "skip"}
 
 
-def outlines(points: np.ndarray) -> np.ndarray:
-    """Return (m, 2) a path over all outlines of (68, 2) points, NaN between them."""
-    return np.concatenate([points, np.full((1, 2), np.nan)])[_PENS]
-
-
 def _joined(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
     """Return (3 * 68, 2) a path from every true place to the predicted one, NaN between them."""
     return np.stack([truth, guess, np.full_like(truth, np.nan)], axis=1).reshape(-1, 2)
 
 
-def _ellipses(shape: Shape, to_frame: np.ndarray) -> np.ndarray:
+def _ellipses(shape: PredictedShape, to_frame: np.ndarray) -> np.ndarray:
     """Return (m, 2) a path over the ellipses of the landmarks that have one, NaN between them."""
     assert shape.covariances is not None
     known = np.isfinite(shape.covariances).all(axis=(1, 2)) & np.isfinite(shape.prediction).all(1)
@@ -213,7 +210,9 @@ def _frame(
     return [x - half, x + half], [y + half, y - half], pictures
 
 
-def _alt(name: str, ground_truth: np.ndarray, shapes: Sequence[Shape], norm: metrics.Norm) -> str:
+def _alt(
+    name: str, ground_truth: np.ndarray, shapes: Sequence[PredictedShape], norm: metrics.Norm
+) -> str:
     said = [f"Face {name} with its ground truth"]
     distance = metrics.normaliser(ground_truth[None], norm)[0]
     for shape in shapes:

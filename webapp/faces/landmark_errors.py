@@ -1,4 +1,4 @@
-"""Where on the face a model errs: by landmark, drawn on the mean shape, and by region."""
+"""Errors of a model by landmark, drawn on the mean shape, and by region of the face."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import streamlit as st
 from drf import landmarks, metrics
 from drf.data import boxes
 from webapp import store
-from webapp.faces.figure import outlines
+from webapp.faces.outlines import nan_separated
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import percent
@@ -58,7 +58,7 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
     percents = 100 * found.errors
     x, y = found.mean_shape[found.points].T
     figure = go.Figure(layout=theme.layout(x="", y="", height=_HEIGHT_PX))
-    drawn = outlines(found.mean_shape)
+    drawn = nan_separated(found.mean_shape)
     figure.add_scatter(
         x=drawn[:, 0],
         y=drawn[:, 1],

@@ -1,4 +1,4 @@
-"""The faces of a board as rows: their errors under one run or two, in order, filtered."""
+"""Table of the faces of a board: errors of one or two runs, filtered and sorted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import streamlit as st
 from db.paired import Paired
 from drf import landmarks, metrics
 from webapp import store
-from webapp.ui.text import percent
+from webapp.ui.text import percent, signed
 
 ERROR, DISAGREEMENT, IMPROVEMENT = "Error", "Disagreement", "Improvement"
 SORTS = {ERROR: "error", DISAGREEMENT: "disagreement", IMPROVEMENT: "improvement"}
@@ -65,12 +65,12 @@ def arrange(
 
 
 def caption(row: pd.Series, sort: str) -> str:
-    """Return what the faces are sorted by, for one of them: plain text."""
+    """Return the value that the faces are sorted by, for one of them, as plain text."""
     error = percent(100 * row["error"])
     if sort == DISAGREEMENT:
-        return f"spread {percent(100 * row['disagreement'])}"
+        return f"disagreement {percent(100 * row['disagreement'])}"
     if sort == IMPROVEMENT:
-        return f"{-100 * row['improvement']:+.2f} to {error}".replace("-", "−")
+        return f"{error} ({signed(-100 * row['improvement'])})"
     return error
 
 

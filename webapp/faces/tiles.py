@@ -1,4 +1,4 @@
-"""Faces of one evaluation with both shapes drawn on them, as JPEG tiles."""
+"""Faces of one evaluation with ground truth and prediction drawn on them, as JPEG tiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import streamlit as st
 
 from drf import geometry, overlay
 from webapp import store
-from webapp.store import Store, StoredFace
+from webapp.store import StoredFace, StoreVersion
 from webapp.ui.text import percent, plain
 
 SHOWN = 12
@@ -48,7 +48,7 @@ def extremes(errors: pd.DataFrame, norm: str) -> dict[str, pd.DataFrame]:
 
 
 def grid(
-    current: Store,
+    current: StoreVersion,
     run_id: str,
     evaluation: int,
     faces: pd.DataFrame,
@@ -111,10 +111,10 @@ def draw(face: StoredFace, error_segments: bool = False) -> bytes | None:
 
 
 def legend(error_segments: bool) -> None:
-    """Say which line is which, in words and in the colours of the overlay."""
+    """Show the legend of the overlay in its colours."""
     parts = [("ground truth, rings", overlay.GROUND_TRUTH)]
     parts.append(("prediction, discs", overlay.PREDICTION))
     if error_segments:
-        parts.append(("error of each point", overlay.ERROR))
+        parts.append(("error of each landmark", overlay.ERROR))
     swatch = ':color[■]{{foreground="#{:02X}{:02X}{:02X}"}} {}'
     st.caption("  ·  ".join(swatch.format(*colour, name) for name, colour in parts))

@@ -1,4 +1,4 @@
-"""The columns that a leaderboard can show: what is in them, what they are called, how they look."""
+"""The columns of the leaderboard: content, title, tooltip and format."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import streamlit as st
 from db.evaluations import StoredNorm
 from webapp.scores import NORMS, SCORES
 from webapp.ui import badges
+from webapp.ui.text import signed
 
 MARK = "✱"
-"""Stands by a difference whose interval excludes 0."""
+"""Marks a difference whose interval excludes 0."""
 
 
 @dataclass(frozen=True)
@@ -40,35 +41,35 @@ class Column:
 
 _NME, *_OTHER_SCORES = (
     Column(name, score.key, score.title, score.meaning, True, "number", better=score.better)
-    for name, score in zip(("NME", "FR8", "AUC8", "FR10", "AUC10"), SCORES, strict=True)
+    for name, score in zip(("NME", "FR@8", "AUC@8", "FR@10", "AUC@10"), SCORES, strict=True)
 )
 COLUMNS = (
     _NME,
-    Column("SD", "nme_sd", "± sd", "Of the NME over seeds, n - 1.", True, "number"),
-    Column("Interval", "interval", "95 % interval", "Of the NME, bootstrap over faces.", True),
+    Column("SD", "nme_sd", "± sd", "Standard deviation of the NME over seeds.", True, "number"),
+    Column("Interval", "interval", "95 % interval", "Of the NME: bootstrap over faces.", True),
     Column(
         "Difference",
         "difference",
         "Δ NME",
-        "To the baseline, with its paired 95 % interval over the faces that both have; negative is "
-        f"better. {MARK}: the interval excludes 0.",
+        "Difference to the baseline, with its paired 95 % interval over the common faces; negative "
+        f"is better. {MARK}: the interval excludes 0.",
         True,
     ),
     *_OTHER_SCORES,
-    Column("Family", "family", "Family", "Kind of model."),
-    Column("Params", "params_m", "Params, M", "Trainable parameters, millions.", kind="number"),
+    Column("Family", "family", "Family", "Model family."),
+    Column("Parameters", "params_m", "Params, M", "Trainable parameters, millions.", kind="number"),
     Column("MACs", "macs_g", "GMACs", "10⁹ multiply-accumulates for one face.",
            kind="number", format="%.3f"),
     Column("Latency", "ms_per_face", "ms/face", "Time of the model alone, batched.", False,
            "number", "%.1f"),
-    Column("Training", "wall_min", "Train, min", "Wall time of the training, minutes.", False,
+    Column("Training time", "wall_min", "Train, min", "Wall time of the training, minutes.", False,
            "number", "%.1f"),
-    Column("Seeds", "seeds", "Seeds", "Of the runs that the row averages over."),
-    Column("Flip", "flip_test", "Flip", "Averaged with its mirror image.", kind="check"),
-    Column("Faces", "n", "Faces", "Faces evaluated on.", kind="number", format="%d"),
-    Column("Preset", "preset", "Preset", "What the configuration started from."),
-    Column("Track", "track", "Track", "Rules that the training kept."),
-    Column("Precision", "precision", "Precision", "Of the training."),
+    Column("Seeds", "seeds", "Seeds", "Seeds of the runs that the row averages over."),
+    Column("Flip", "flip_test", "Flip", "Averaged with the mirror image.", kind="check"),
+    Column("Faces", "n", "Faces", "Number of faces evaluated on.", kind="number", format="%d"),
+    Column("Preset", "preset", "Preset", "Preset that the configuration is based on."),
+    Column("Track", "track", "Track", "Training rules (competition track)."),
+    Column("Precision", "precision", "Precision", "Numeric precision of the training."),
     Column("Status", "status", "Status", "Whether the training ran to its end."),
     Column("Evaluated", "evaluated", "Evaluated", "Day of the newest evaluation."),
     Column("Id", "short_id", "Id", "First 8 characters of the method's or run's id."),
@@ -182,11 +183,6 @@ def status_label(statuses: tuple[str, ...]) -> str:
     return " · ".join(f"{n} {badges.label(status)}" for status, n in counts.items())
 
 
-def signed(value: float) -> str:
-    """Return a difference with its sign, a true minus: −0.24."""
-    return f"{value:+.2f}".replace("-", "−")
-
-
 def _chosen(
     norms: Sequence[StoredNorm], names: Collection[str]
 ) -> list[tuple[Column, StoredNorm | None, str]]:
@@ -210,8 +206,8 @@ def _column(key: str) -> tuple[Column, str | None]:
 
 
 def _marked_names(rows: pd.DataFrame) -> pd.Series:
-    faults = map(badges.fault, rows["statuses"])
-    signs = [f"{badges.LOOKS[fault].sign} " if fault else "" for fault in faults]
+    faults = map(badges.worst_failure, rows["statuses"])
+    signs = [f"{badges.STATUS_STYLES[fault].sign} " if fault else "" for fault in faults]
     return pd.Series(signs, rows.index, dtype=object) + rows["name"]
 
 

@@ -1,4 +1,4 @@
-"""The controls of the leaderboard: which board, which rows, which columns, compared with what.
+"""The controls of the leaderboard: board, rows, columns and baseline.
 
 Widths are such that two controls stand beside each other on a phone.
 """
@@ -14,26 +14,31 @@ import streamlit as st
 from db.evaluations import StoredNorm
 from webapp.leaderboard import columns
 from webapp.leaderboard.rows import ROWS
-from webapp.leaderboard.table import Comparison
+from webapp.leaderboard.table import DisplayOptions
 from webapp.links import url_keys, widgets
-from webapp.scores import EVERY, NORMS, ORDERS, SORTS, offer_order
+from webapp.scores import ALL, NORMS, ORDERS, SORTS, filter_order
 
 ROWS_A_PAGE = 25
-"""As many as stand below each other without a bar of their own to scroll by."""
+"""As many as fit without a scroll bar of the table."""
 
 
 def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str], bool]:
     """Show the filters of boards; return norm, values, and whether rows are runs; each filter
-    offers what the ones before it leave, see `offer_order`."""
+    offers what the ones before it leave, see `filter_order`."""
     chosen: dict[str, str] = {}
     filters = (
         (url_keys.BOARD_DATASET, "dataset", "Dataset", None),
         (url_keys.BOARD_SUBSET, "subset", "Subset", None),
-        (url_keys.BOARD_POINTS, "points", "Landmarks", "The points that errors average over."),
+        (
+            url_keys.BOARD_LANDMARKS,
+            "points",
+            "Landmarks",
+            "The landmarks that errors are averaged over.",
+        ),
         (url_keys.BOARD_BOX, "box", "Box", "How faces were cropped; see About."),
     )
     with st.container(horizontal=True, gap="small"):
-        norm = widgets.switch(
+        norm = widgets.segmented_control(
             url_keys.NORM,
             "Normalised by",
             list(NORMS),
@@ -44,11 +49,11 @@ def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str], bool]:
             options = _offered(boards, column)
             chosen[column] = widgets.select(key, label, options, help_text, width=160)
             boards = boards[boards[column] == chosen[column]]
-        as_rows = widgets.switch(
+        as_rows = widgets.segmented_control(
             url_keys.BOARD_ROWS,
             "Rows",
             ROWS,
-            "Runs that differ only in their seed are one method: mean and spread over them.",
+            "A method is the mean over runs that differ only in their seed.",
         )
     return norm, chosen, as_rows == ROWS[1]
 
@@ -63,15 +68,15 @@ def choose_rows(families: Iterable[str]) -> dict[str, str]:
         icon=":material/search:",
         width=170,
     )
-    options = [EVERY, *sorted(families)]
+    options = [ALL, *sorted(families)]
     family = widgets.select(url_keys.BOARD_FAMILY, "Family", options, width=170)
     sort = widgets.select(url_keys.BOARD_SORT, "Sort by", list(SORTS), width=160)
-    order = widgets.switch(url_keys.BOARD_ORDER, "Order", ORDERS)
+    order = widgets.segmented_control(url_keys.BOARD_ORDER, "Order", ORDERS)
     return {"sort": sort, "order": order, "text": text, "family": family}
 
 
-def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Comparison, bool]:
-    """Show what stands in the columns; return that, and whether published figures are shown.
+def choose_display(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[DisplayOptions, bool]:
+    """Show the choices of columns and baseline; return them, and whether to show published results.
 
     all_rows: of the board, ranked, whatever is filtered: a baseline need not be in the view.
     """
@@ -80,26 +85,26 @@ def choose_comparison(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[Compari
         both = widgets.toggle(
             url_keys.BOARD_BOTH,
             "Both normalisations",
-            "Side by side; ranks stay by the one chosen.",
+            "Show both; the rows stay ranked by the chosen one.",
         )
         published = widgets.toggle(
             url_keys.BOARD_PUBLISHED,
-            "Published figures",
-            "Of the same subset and normalisation, in grey below the rows: never ranked.",
+            "Published results",
+            "Show published results of the same subset and normalisation, in grey and not ranked.",
         )
         hide = widgets.toggle(
             url_keys.BOARD_VARY,
             "Only columns that vary",
-            "What is the same in every row is said below the table.",
+            "Columns with the same value in every row are listed below the table instead.",
         )
-        names = widgets.several(
+        names = widgets.multiselect(
             url_keys.BOARD_COLUMNS,
             "Columns",
             [column.name for column in columns.COLUMNS],
             columns.DEFAULT,
         )
     others = tuple(other for other in NORMS.values() if both and other != norm)
-    return Comparison((norm, *others), tuple(names), hide, baseline), published
+    return DisplayOptions((norm, *others), tuple(names), hide, baseline), published
 
 
 def _baseline(rows: pd.DataFrame) -> pd.Series | None:
@@ -111,12 +116,12 @@ def _baseline(rows: pd.DataFrame) -> pd.Series | None:
             yield from ((run, row) for run in runs)
         yield from zip(rows["method"], rows["id"], strict=True)
 
-    found = widgets.choose(
+    found = widgets.select_by_id(
         url_keys.BOARD_BASE,
         "Compare with",
         dict(zip(rows["id"], rows["name"], strict=True)),
         aliases(),
-        "Adds the difference of the NME to this row, with its paired interval.",
+        "Adds a column with the difference in NME to this row and its paired interval.",
         width=230,
     )
     return None if found is None else rows[rows["id"] == found].iloc[0]
@@ -127,4 +132,4 @@ def _offered(boards: pd.DataFrame, column: str) -> list[str]:
     counts: Counter[str] = Counter()
     for name, entries in zip(boards[column], boards["entries"], strict=True):
         counts[name] += entries
-    return sorted(counts, key=lambda name: offer_order(name, counts[name]))
+    return sorted(counts, key=lambda name: filter_order(name, counts[name]))

@@ -1,14 +1,15 @@
-"""The view of a leaderboard as CSV and JSON: its rows and columns, and what each row comes from."""
+"""Export of the leaderboard as CSV and JSON: its rows and columns, with the runs of every row."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
+from db import entries
 from webapp.leaderboard.table import View
 from webapp.ui.text import no_formula
 
@@ -35,15 +36,14 @@ def records(view: View) -> list[dict[str, Any]]:
 
     Published figures have kind "published", their scores, paper, source and protocol.
     """
-    shown = zip(view.rows.to_dict("records"), view.table.to_dict("records"), strict=True)
     return [
-        _published(row) if row["kind"] == "published" else _row(row, list(cells), view)
-        for row, cells in shown
+        _published(row) if row["kind"] == "published" else _row(row, list(view.table), view)
+        for row in entries.records(view.rows)
     ]
 
 
 def as_json(view: View, facts: dict[str, Any]) -> bytes:
-    """Return one document: `view` (facts: what was chosen), `rows` (see `records`)."""
+    """Return one document: `view` (facts: the choices of the page), `rows` (see `records`)."""
     document = {"view": facts, "rows": records(view)}
     return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
@@ -57,16 +57,18 @@ def as_csv(view: View) -> bytes:
     return pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode()
 
 
-def _row(row: dict[str, Any], shown: Iterable[str], view: View) -> dict[str, Any]:
-    record: dict[str, Any] = {key: _plain(row[key]) for key in ("kind", "rank", "name")}
+def _row(row: dict[Hashable, Any], shown: Iterable[str], view: View) -> dict[str, Any]:
+    record: dict[str, Any] = {key: row[key] for key in ("kind", "rank", "name")}
     for key in shown:
         norm, _, score = key.partition("_")
         if norm in view.norms:
-            record |= {f"{norm}_{field}_percent": _plain(row[source])
+            record |= {f"{norm}_{field}_percent": row[source]
                        for field, source in _score_fields(norm, score)}  # fmt: skip
-        record |= {field: _plain(row[field]) for field in _FACTS.get(key, ())}
-    record |= {key: _plain(row[key]) for key in _TRACE}
-    return record | {key: [_plain(value) for value in row[key]] for key in _LISTS}
+        record |= {field: row[field] for field in _FACTS.get(key, ())}
+    record |= {key: row[key] for key in _TRACE}
+    return record | {
+        key: [None if pd.isna(value) else value for value in row[key]] for key in _LISTS
+    }
 
 
 def _score_fields(norm: str, score: str) -> list[tuple[str, str]]:
@@ -80,7 +82,7 @@ def _score_fields(norm: str, score: str) -> list[tuple[str, str]]:
     return [(names.get(field, field), f"{norm}_{field}") for field in fields]
 
 
-def _published(row: dict[str, Any]) -> dict[str, Any]:
+def _published(row: dict[Hashable, Any]) -> dict[str, Any]:
     figures = row["figures"]
     record: dict[str, Any] = {"kind": "published", "name": figures[0].method}
     for figure in figures:
@@ -97,10 +99,3 @@ def _joined(value: Any) -> Any:
     return (
         " ".join("" if v is None else str(v) for v in value) if isinstance(value, list) else value
     )
-
-
-def _plain(value: Any) -> Any:
-    if value is None or value is pd.NA or value != value:  # NaN alone differs from itself
-        return None
-    item: Callable[[], Any] | None = getattr(value, "item", None)
-    return item() if item else value

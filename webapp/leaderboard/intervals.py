@@ -16,7 +16,7 @@ import streamlit as st
 from db.evaluations import StoredNorm
 from drf import statistics
 from webapp import store
-from webapp.store import Store
+from webapp.store import StoreVersion
 
 CHUNK = 25
 """Rows worked out at once: a page of the board."""
@@ -26,7 +26,10 @@ Evaluations = tuple[tuple[str, int], ...]
 
 
 def with_intervals(
-    current: Store, rows: pd.DataFrame, norms: Sequence[StoredNorm], baseline: pd.Series | None
+    current: StoreVersion,
+    rows: pd.DataFrame,
+    norms: Sequence[StoredNorm],
+    baseline: pd.Series | None,
 ) -> pd.DataFrame:
     """Return rows of `db.board` with NORM_low and NORM_high of every norm, percent.
 
@@ -53,7 +56,7 @@ def _evaluations(runs: Sequence[str], evaluations: Sequence[int]) -> Evaluations
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _intervals(
-    _current: Store,
+    _current: StoreVersion,
     path: str,
     named: str,
     _rows: Sequence[Evaluations],
@@ -69,7 +72,7 @@ def _intervals(
     return 100 * pd.DataFrame(columns).add_prefix(f"{norm}_")
 
 
-def _errors(current: Store, rows: Sequence[Evaluations], norm: StoredNorm) -> np.ndarray:
+def _errors(current: StoreVersion, rows: Sequence[Evaluations], norm: StoredNorm) -> np.ndarray:
     """Return (rows, faces) errors on the faces that all have, means over the runs of each row."""
     flat = [pair for row in rows for pair in row]
     errors = store.paired_errors(current, flat)[norm]

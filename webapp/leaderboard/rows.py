@@ -1,4 +1,4 @@
-"""Which rows a leaderboard has, in which order, and which of them are best."""
+"""The rows of a leaderboard: loaded, filtered, sorted and ranked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import streamlit as st
 
 from db import board
 from webapp import store
-from webapp.scores import EVERY, NORMS, ORDERS, SCORES, SORTS
-from webapp.store import Store
+from webapp.scores import ALL, NORMS, ORDERS, SCORES, SORTS
+from webapp.store import StoreVersion
 
 _SCORED = tuple(score.key for score in SCORES)
 
@@ -18,7 +18,7 @@ ROWS = ("Methods", "Runs")
 
 
 def arrange(
-    rows: pd.DataFrame, *, norm: str, sort: str, order: str, text: str = "", family: str = EVERY
+    rows: pd.DataFrame, *, norm: str, sort: str, order: str, text: str = "", family: str = ALL
 ) -> pd.DataFrame:
     """Return the rows of the view in its order, with their `rank`.
 
@@ -28,7 +28,7 @@ def arrange(
     """
     nme = f"{NORMS[norm]}_nme"
     rows = rows.assign(rank=rows[nme].rank(method="min").astype("Int64"))
-    if family != EVERY:
+    if family != ALL:
         rows = rows[rows["family"] == family]
     if wanted := text.strip().casefold():
         rows = rows[[wanted in words for words in _words(rows)]]
@@ -50,7 +50,7 @@ def _words(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def load_rows(
-    current: Store, *, as_runs: bool, at_revision: int | None = None, **where: str
+    current: StoreVersion, *, as_runs: bool, at_revision: int | None = None, **where: str
 ) -> pd.DataFrame:
     """Return the rows of `db.board` of one board, one a method or one a run.
 
@@ -61,7 +61,10 @@ def load_rows(
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _rows(
-    current: Store, where: tuple[tuple[str, str], ...], at_revision: int | None, as_runs: bool
+    current: StoreVersion,
+    where: tuple[tuple[str, str], ...],
+    at_revision: int | None,
+    as_runs: bool,
 ) -> pd.DataFrame:
     entries = store.leaderboard(current, **dict(where), at_revision=at_revision)
     return (board.by_run if as_runs else board.by_method)(entries, store.method_of_runs(current))

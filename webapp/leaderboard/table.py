@@ -1,5 +1,5 @@
-"""A leaderboard as it is shown: rows with intervals, the runs of an opened method, and figures from
-the literature, as one table and as its picture in the app."""
+"""The table of the leaderboard: rows with intervals, the runs of an opened method, and published
+results, with the style of the app."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from db.evaluations import StoredNorm
 from drf.literature import Figure
 from webapp.leaderboard import columns, intervals
 from webapp.scores import best_and_second
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import badges, theme
+from webapp.ui.text import decimals, underlined
 
 Kind = Literal["method", "run", "published"]
 OPENED = "↳ "
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """How rows are shown, beside which and in which order.
+class DisplayOptions:
+    """What the table shows of its rows.
 
-    norms     those side by side; the first ranks
+    norms     shown side by side; rows are ranked by the first
     names     names of `columns.COLUMNS`
-    hide      whether columns that say the same in every row are left out
-    baseline  the row that others are compared with
+    hide      whether columns with the same value in every row are left out
+    baseline  row that the others are compared with
     """
 
     norms: tuple[StoredNorm, ...]
@@ -39,8 +40,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class View:
-    """rows: with intervals and `kind`; table: what is shown of each, in the same order; hidden:
-    titles of columns left out, with what they say in every row."""
+    """rows: with intervals and `kind`; table: their cells, in the same order; hidden:
+    title and value of the columns left out."""
 
     rows: pd.DataFrame
     table: pd.DataFrame
@@ -49,15 +50,15 @@ class View:
 
 
 def build(
-    current: Store,
+    current: StoreVersion,
     rows: pd.DataFrame,
-    how: Comparison,
+    how: DisplayOptions,
     *,
     page: slice = slice(None),
     opened: pd.DataFrame | None = None,
     published: Sequence[Figure] = (),
 ) -> View:
-    """Return some of the rows of a board with everything that is shown of them.
+    """Return rows of a board with everything that the table shows of them.
 
     rows       of `board.arrange`, all of the view: what varies is judged over all
     page       which of them; intervals are worked out for these alone
@@ -82,12 +83,12 @@ def styled(view: View) -> Styler:
     in the colour of a fault, and what is not ours in grey."""
     ranked = view.rows["kind"] == "method"
     scores = [key for key in view.table if columns.better(key)]
-    styler = view.table.style.format(_decimals, subset=scores)
+    styler = view.table.style.format(decimals, subset=scores)
     for key in scores:
         best, second = best_of_view(view, key)
         styler = styler.map(lambda _: "font-weight: 700", subset=_cells(best, key))
-        styler = styler.format(_underlined, subset=_cells(second, key))
-    wrong = [badges.fault(statuses) is not None for statuses in view.rows["statuses"]]
+        styler = styler.format(underlined, subset=_cells(second, key))
+    wrong = [badges.worst_failure(statuses) is not None for statuses in view.rows["statuses"]]
     marked = [key for key in ("name", "status") if key in view.table]
     styler = styler.map(lambda _: f"color: {theme.VERMILLION}", subset=pd.IndexSlice[wrong, marked])
     return styler.map(
@@ -106,7 +107,7 @@ def _without_intervals(names: Collection[str]) -> list[str]:
     return [name for name in names if name not in ("Interval", "Difference")]
 
 
-def _with_intervals(current: Store, rows: pd.DataFrame, how: Comparison) -> pd.DataFrame:
+def _with_intervals(current: StoreVersion, rows: pd.DataFrame, how: DisplayOptions) -> pd.DataFrame:
     baseline = how.baseline if "Difference" in how.names else None
     if "Interval" not in how.names and baseline is None:
         return rows
@@ -152,13 +153,3 @@ def _with_published(
 
 def _cells(labels: Any, column: str) -> Any:
     return pd.IndexSlice[labels, [column]]
-
-
-def _decimals(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.2f}"
-
-
-def _underlined(value: float) -> str:
-    # The table is a canvas that knows no underline. U+035F is a line below two characters, so
-    # between every two it is one line below all; the app's font has it.
-    return "\u035f".join(_decimals(value))

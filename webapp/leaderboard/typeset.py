@@ -1,4 +1,4 @@
-"""The view of a leaderboard for a paper: Markdown, LaTeX with booktabs, and BibTeX."""
+"""Export of the leaderboard for a paper: Markdown, LaTeX with booktabs, and BibTeX."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def as_latex(view: View, caption: str) -> bytes:
 
 
 def as_bibtex(view: View) -> bytes:
-    """Return the entries of what the rows build on, and of the published figures shown; comments
-    name the rows that each is for."""
+    """Return the entries of the papers behind the rows and the published results shown; comments
+    name the rows of each."""
     rows = view.rows.to_dict("records")
     families = {str(row["family"]) for row in rows if row["kind"] != "published"}
     keys = {f.paper for row in rows if row["kind"] == "published" for f in row["figures"]}

@@ -2,11 +2,14 @@
 
 A widget bound to the URL takes its key as the parameter's name, one name space for the whole app,
 so what belongs to one page carries its prefix. Streamlit drops a value that equals the default:
-defaults are constants here, and a full link (`url_state.full_link`) spells every value out.
+defaults are constants here, and a full link (`widgets.full_link`) contains every value.
+
+Old links: a key or a value that was renamed stays in `OLD_KEYS` or `OLD_VALUES`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 LEADERBOARD = ""
@@ -43,7 +46,9 @@ PINNED = UrlKey("pinned", (LEADERBOARD,), False, "whether the board is shown as 
 
 BOARD_DATASET = UrlKey("lb_dataset", (LEADERBOARD,), None, "dataset")
 BOARD_SUBSET = UrlKey("lb_subset", (LEADERBOARD,), None, "subset of the dataset")
-BOARD_POINTS = UrlKey("lb_points", (LEADERBOARD,), None, "landmark subset that errors average over")
+BOARD_LANDMARKS = UrlKey(
+    "lb_landmarks", (LEADERBOARD,), None, "landmark subset that errors are averaged over"
+)
 BOARD_BOX = UrlKey("lb_box", (LEADERBOARD,), None, "box protocol of the crops")
 BOARD_TEXT = UrlKey("lb_text", (LEADERBOARD,), "", "text that a run's name, family or id contains")
 BOARD_SORT = UrlKey("lb_sort", (LEADERBOARD,), "NME", "column that orders the rows")
@@ -52,20 +57,24 @@ BOARD_ROWS = UrlKey("lb_rows", (LEADERBOARD,), "Methods", "what a row is: Method
 BOARD_OPEN = UrlKey("lb_open", (LEADERBOARD,), None, "method whose runs are shown below it")
 BOARD_FAMILY = UrlKey("lb_family", (LEADERBOARD,), "All", "family of models, or All")
 BOARD_BOTH = UrlKey("lb_both", (LEADERBOARD,), False, "whether both normalisations are shown")
-BOARD_BASE = UrlKey("lb_base", (LEADERBOARD,), None, "method or run that others are compared with")
+BOARD_BASE = UrlKey(
+    "lb_base", (LEADERBOARD,), None, "baseline: method or run that others are compared with"
+)
 BOARD_COLUMNS = UrlKey("lb_cols", (LEADERBOARD,), None, "columns, one parameter each")
 BOARD_VARY = UrlKey("lb_vary", (LEADERBOARD,), True, "whether only columns that vary are shown")
 BOARD_PUBLISHED = UrlKey(
-    "lb_published", (LEADERBOARD,), False, "whether published figures are shown"
+    "lb_published", (LEADERBOARD,), False, "whether published results are shown"
 )
 BOARD_PAGE = UrlKey("lb_page", (LEADERBOARD,), "1", "page of the rows")
 
 RUN_ID = UrlKey("run", (RUN,), None, "run: the beginning of its id, or its name")
 RUN_EVALUATION = UrlKey("run_eval", (RUN,), None, "evaluation: dataset/subset/box")
 RUN_TAB = UrlKey("run_tab", (RUN,), "Results", "section of the page")
-RUN_SEGMENTS = UrlKey("run_segments", (RUN,), False, "whether faces show the error of each point")
+RUN_SEGMENTS = UrlKey(
+    "run_segments", (RUN,), False, "whether faces show the error of each landmark"
+)
 RUN_EPOCH = UrlKey("run_epoch", (RUN,), "Last", "epoch whose predictions are shown, or Last")
-RUN_LEAVES = UrlKey("run_leaves", (RUN,), "All", "what the leaves shown speak of, or All")
+RUN_LEAVES = UrlKey("run_leaves", (RUN,), "All", "landmarks of the leaves shown, or All")
 RUN_TREE = UrlKey("run_tree", (RUN,), "All", "tree of the leaves shown, or All")
 RUN_PAGE = UrlKey("run_page", (RUN,), "1", "page of the leaves")
 RUN_CHANGED = UrlKey("run_changed", (RUN,), True, "whether the configuration hides defaults")
@@ -76,7 +85,7 @@ IMAGES_SORT = UrlKey(
     "img_sort", (IMAGES,), "Error", "what orders the faces: Error, Disagreement or Improvement"
 )
 IMAGES_ORDER = UrlKey("img_order", (IMAGES,), "Largest first", "Largest first or Smallest first")
-IMAGES_A = UrlKey("img_a", (IMAGES,), None, "run whose error is meant, of those chosen")
+IMAGES_A = UrlKey("img_a", (IMAGES,), None, "run whose errors are shown, of those chosen")
 IMAGES_B = UrlKey("img_b", (IMAGES,), None, "run over which the other improves")
 IMAGES_PART = UrlKey("img_part", (IMAGES,), "All", "part of the subset, or All")
 IMAGES_ERROR = UrlKey(
@@ -85,18 +94,18 @@ IMAGES_ERROR = UrlKey(
 IMAGES_PAGE = UrlKey("img_page", (IMAGES,), "1", "page of the faces")
 IMAGES_FACE = UrlKey("img_face", (IMAGES,), None, "name of the face that is shown large")
 IMAGES_SEGMENTS = UrlKey(
-    "img_segments", (IMAGES,), True, "whether the large face shows the error of each point"
+    "img_segments", (IMAGES,), True, "whether the large face shows the error of each landmark"
 )
 IMAGES_ELLIPSES = UrlKey(
-    "img_ellipses", (IMAGES,), True, "whether the large face shows what error models expect"
+    "img_ellipses", (IMAGES,), True, "whether the large face shows the predicted uncertainty"
 )
 
 COMPARE_EVALUATION = UrlKey("cmp_eval", (COMPARE,), None, "evaluation: dataset/subset/box")
 COMPARE_RUNS = UrlKey("cmp_runs", (COMPARE,), None, "2 to 6 runs: beginnings of their ids")
 COMPARE_CURVE = UrlKey("cmp_curve", (COMPARE,), "Validation NME", "what the curves show")
-COMPARE_X = UrlKey("cmp_x", (COMPARE,), None, "run across the errors face by face")
-COMPARE_Y = UrlKey("cmp_y", (COMPARE,), None, "run up the errors face by face")
-COMPARE_ALL = UrlKey("cmp_all", (COMPARE,), False, "whether settings that agree are listed too")
+COMPARE_X = UrlKey("cmp_x", (COMPARE,), None, "run on the x axis of the errors face by face")
+COMPARE_Y = UrlKey("cmp_y", (COMPARE,), None, "run on the y axis of the errors face by face")
+COMPARE_ALL = UrlKey("cmp_all", (COMPARE,), False, "whether identical settings are listed too")
 
 ABLATION_EVALUATION = UrlKey("abl_eval", (ABLATIONS,), None, "evaluation: dataset/subset/box")
 ABLATION_BASE = UrlKey("abl_base", (ABLATIONS,), None, "run of the baseline: beginning of its id")
@@ -105,8 +114,8 @@ ABLATION_BY = UrlKey("abl_by", (ABLATIONS,), "None", "second key that varies, or
 ABLATION_CELL = UrlKey("abl_cell", (ABLATIONS,), "NME", "cells of the pivot: NME or Difference")
 
 LIVE_CURVE = UrlKey("live_curve", (LIVE,), "Validation NME", "curve: Validation NME, Training loss")
-LIVE_WINDOW = UrlKey("live_last", (LIVE,), "day", "how far back runs that ended are shown")
-LIVE_EVERY = UrlKey("live_every", (LIVE,), "5 s", "how often the page looks again")
+LIVE_WINDOW = UrlKey("live_window", (LIVE,), "24 hours", "how far back runs that ended are shown")
+LIVE_REFRESH = UrlKey("live_refresh", (LIVE,), "5 s", "how often the page refreshes")
 
 KEYS = tuple(value for value in list(globals().values()) if isinstance(value, UrlKey))
 
@@ -114,3 +123,34 @@ KEYS = tuple(value for value in list(globals().values()) if isinstance(value, Ur
 def of_page(page: str) -> tuple[UrlKey, ...]:
     """Return the parameters that a page reads, in the order of a full link."""
     return tuple(key for key in KEYS if page in key.pages)
+
+
+OLD_KEYS = {
+    "lb_points": BOARD_LANDMARKS.name,
+    "live_last": LIVE_WINDOW.name,
+    "live_every": LIVE_REFRESH.name,
+}
+"""Key of a link made by an earlier version -> key of today."""
+
+_SCORE_NAMES = {f"{score}{t}": f"{score}@{t}" for score in ("FR", "AUC") for t in (8, 10)}
+OLD_VALUES: dict[str, dict[str, str]] = {
+    BOARD_SORT.name: _SCORE_NAMES,
+    BOARD_COLUMNS.name: _SCORE_NAMES | {"Params": "Parameters", "Training": "Training time"},
+    RUN_TAB.name: {"Curves": "Training"},
+    COMPARE_CURVE.name: {"loss": "Training loss"},
+    LIVE_WINDOW.name: {"hour": "1 hour", "day": "24 hours", "week": "7 days"},
+}
+"""Key of today -> value of a link made by an earlier version -> value of today."""
+
+
+def up_to_date(parameters: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the parameters of a link with the keys and values of today. A key of today wins over
+    an old one beside it."""
+    renamed: dict[str, list[str]] = {}
+    for name, values in parameters.items():
+        key = OLD_KEYS.get(name, name)
+        if key != name and key in parameters:
+            continue
+        of_key = OLD_VALUES.get(key, {})
+        renamed[key] = [of_key.get(value, value) for value in values]
+    return renamed

@@ -1,4 +1,4 @@
-"""Widgets that live in the URL, links that carry the whole view, and notices about odd links."""
+"""Widgets bound to the URL, links that contain the whole view, and notices about invalid links."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAGE = "page"
 
 
 def begin(page: str) -> None:
-    """Start the run of a page: forget what was said on another one, and check the link's keys."""
+    """Start the run of a page: drop the notices of another page and check the keys of the link."""
     if st.session_state.get(_PAGE) != page:
         st.session_state[_PAGE] = page
         st.session_state[_NOTICES] = []
@@ -29,7 +29,7 @@ def begin(page: str) -> None:
 
 
 def notify(sentence: str) -> None:
-    """Tell the visitor (Markdown), once, for as long as the page is open."""
+    """Show a notice (Markdown), once, for as long as the page is open."""
     notices = st.session_state.setdefault(_NOTICES, [])
     if sentence not in notices:
         notices.append(sentence)
@@ -49,8 +49,8 @@ def select(
     *,
     width: int | Literal["stretch"] = "stretch",
 ) -> str:
-    """Show a selectbox bound to the URL; an unknown value in the link is told and replaced."""
-    check(key, label, options)
+    """Show a selectbox bound to the URL; an unknown value in the link is reported and replaced."""
+    check_value(key, label, options)
     return st.selectbox(
         label,
         options,
@@ -63,9 +63,11 @@ def select(
     )
 
 
-def switch(key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None) -> str:
+def segmented_control(
+    key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None
+) -> str:
     """Show a segmented control bound to the URL, one option always chosen."""
-    check(key, label, options)
+    check_value(key, label, options)
     chosen = st.segmented_control(
         label,
         options,
@@ -78,13 +80,15 @@ def switch(key: UrlKey, label: str, options: Sequence[str], help_text: str | Non
     return chosen or options[_default(key, options)]
 
 
-def several(key: UrlKey, label: str, options: Sequence[str], default: Sequence[str]) -> list[str]:
+def multiselect(
+    key: UrlKey, label: str, options: Sequence[str], default: Sequence[str]
+) -> list[str]:
     """Show a choice of any number of options, bound to the URL as one parameter each; unknown
-    values in the link are told and left out."""
+    values in the link are reported and left out."""
     if key.name not in st.session_state:
         for wanted in st.query_params.get_all(key.name):
             if wanted and wanted not in options:
-                notify(f"The link asks for {plain(label.lower())} “{plain(wanted)}”, not here.")
+                _report_unknown(label, wanted)
     return st.multiselect(label, options, default, key=key.name, bind="query-params")
 
 
@@ -94,7 +98,7 @@ def toggle(key: UrlKey, label: str, help_text: str | None = None) -> bool:
     return st.toggle(label, value, key=key.name, bind="query-params", help=help_text)
 
 
-def choose(
+def select_by_id(
     key: UrlKey,
     label: str,
     names: Mapping[str, str],
@@ -106,8 +110,8 @@ def choose(
     """Show a choice of one of many things that have an id, or of none; return its id.
 
     names: what each id is called; aliases: (other id, id) that a link may name it by as well.
-    The parameter is the first 8 characters: a bound widget would spell the name out instead. An
-    unknown one is told.
+    The parameter is the first 8 characters of the id: a bound widget would write the name instead.
+    An unknown id is reported.
     """
     wanted = st.query_params.get(key.name, "").lower()
     found = None
@@ -115,7 +119,7 @@ def choose(
         pairs = itertools.chain(((name, name) for name in names), aliases)
         found = next((to for alias, to in pairs if alias.startswith(wanted)), None)
     if wanted and found is None:
-        notify(f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which is not here.")
+        _report_unknown(label, wanted)
     choice = f"{key.name}_choice"
     st.session_state[choice] = found
     st.selectbox(
@@ -124,7 +128,7 @@ def choose(
         index=None,
         format_func=lambda name: f"{names[name]} · {name[:8]}",
         key=choice,
-        on_change=lambda: put(key, st.session_state[choice]),
+        on_change=lambda: set_parameter(key, st.session_state[choice]),
         filter_mode="contains",
         placeholder="None",
         help=help_text,
@@ -133,7 +137,7 @@ def choose(
     return found
 
 
-def put(key: UrlKey, identity: str | None) -> None:
+def set_parameter(key: UrlKey, identity: str | None) -> None:
     """Write the id of something into a parameter that no widget is bound to; None removes it."""
     if identity:
         st.query_params[key.name] = identity[:8]
@@ -142,8 +146,8 @@ def put(key: UrlKey, identity: str | None) -> None:
 
 
 def slider(key: UrlKey, label: str, options: Sequence[str]) -> str:
-    """Show a slider over options, bound to the URL; an unknown value in the link is told."""
-    check(key, label, options)
+    """Show a slider over options, bound to the URL; an unknown value in the link is reported."""
+    check_value(key, label, options)
     return st.select_slider(
         label,
         options,
@@ -153,15 +157,15 @@ def slider(key: UrlKey, label: str, options: Sequence[str]) -> str:
     )
 
 
-def span(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, str]:
+def range_slider(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, str]:
     """Show a slider with two ends over ordered options, bound to the URL as two parameters of one
-    name. The key's default is both ends. What is no range of the options is told; Streamlit then
-    shows what it can of it, and the default where it can nothing."""
+    name. The key's default is both ends. A value that is not a range of the options is reported;
+    Streamlit then shows the valid part of it, or the default."""
     wanted = st.query_params.get_all(key.name)
     known = len(wanted) == 2 and set(wanted) <= set(options)
     if key.name not in st.session_state and wanted and not known:
         asked = plain(" to ".join(wanted))
-        notify(f"The link asks for {plain(label.lower())} “{asked}”, which is no range here.")
+        notify(f"The link asks for {plain(label.lower())} “{asked}”, which is not a valid range.")
     assert isinstance(key.default, tuple)
     first, last = key.default
     return st.select_slider(
@@ -173,24 +177,29 @@ def span(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, str]:
     )
 
 
-def page(key: UrlKey, n_pages: int) -> int:
+def pagination(key: UrlKey, n_pages: int) -> int:
     """Show a choice of pages, 1-based, bound to the URL, where there is more than one."""
     if n_pages <= 1:
         return 1
-    check(key, "page", [str(number + 1) for number in range(n_pages)])
+    check_value(key, "page", [str(number + 1) for number in range(n_pages)])
     return st.pagination(n_pages, key=key.name, bind="query-params")
 
 
-def check(key: UrlKey, label: str, options: Sequence[str]) -> None:
-    """Tell of a value in the link that is not on offer; Streamlit then shows the default."""
+def check_value(key: UrlKey, label: str, options: Sequence[str]) -> None:
+    """Report a value in the link that is not an option; Streamlit then shows the default."""
     wanted = st.query_params.get(key.name)
     if key.name in st.session_state or wanted is None or wanted in options:
         return
     shown = options[_default(key, options)]
     notify(
-        f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which is not here; "
-        f"this is “{plain(shown)}”."
+        f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which does not exist here; "
+        f"“{plain(shown)}” is shown instead."
     )
+
+
+def _report_unknown(label: str, wanted: str) -> None:
+    asked = f"{plain(label.lower())} “{plain(wanted)}”"
+    notify(f"The link asks for {asked}, which does not exist here.")
 
 
 def full_link(page: str, revision: int) -> str:

@@ -1,4 +1,4 @@
-"""How a run was made: command, configuration and its sources, provenance, training data."""
+"""Configuration tab: command, configuration with its sources, provenance, training data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import streamlit as st
 
 from webapp.links import url_keys
 from webapp.run import facts
+from webapp.ui.text import as_written
 
 
 def command(run: dict[str, Any]) -> None:
-    """Show the command that makes this run again."""
+    """Show the command that reproduces this run."""
     line = facts.command(run)
     if line:
         st.subheader("Command to reproduce")
@@ -20,13 +21,13 @@ def command(run: dict[str, Any]) -> None:
 
 
 def configuration(run: dict[str, Any]) -> None:
-    """Show the configuration, by choice only what is not a default."""
+    """Show the configuration, optionally only the values that differ from the defaults."""
     st.subheader("Configuration")
     frame = pd.DataFrame(run["config"], columns=["key", "value", "source"])
-    frame["value"] = frame["value"].map(facts.as_written)
+    frame["value"] = frame["value"].map(as_written)
     changed = frame[frame["source"] != "default"]
     only_changed = st.toggle(
-        "Only what differs from the defaults",
+        "Show only values that differ from the defaults",
         value=bool(url_keys.RUN_CHANGED.default),
         key=url_keys.RUN_CHANGED.name,
         bind="query-params",
@@ -38,7 +39,7 @@ def configuration(run: dict[str, Any]) -> None:
 
 
 def provenance(run: dict[str, Any]) -> None:
-    """Show code, versions and hardware, and what was changed in the code since the commit."""
+    """Show code, versions and hardware, and the uncommitted changes to the code."""
     st.subheader("Provenance")
     rows = facts.provenance(run)
     _table(pd.DataFrame(rows, columns=["key", "value"]), "Code, versions and hardware of the run")

@@ -1,7 +1,7 @@
-"""Readings of a forest's inside as charts, each telling what a reader should see in it.
+"""Charts of the diagnostics that forests record, each with a sentence on how to read it.
 
-Models name their readings freely. Those that are known here have a place and a sentence of help;
-`unarranged` leaves all others to `charts.curves`.
+Models name their diagnostics freely. The known ones have a chart here; `other_curves` returns the
+rest, for `charts.curves`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Instrument:
+class Diagnostic:
     """A chart of one panel or two, one above the other over the same epochs."""
 
     title: str
@@ -54,7 +54,7 @@ class Instrument:
 
 
 _ERROR = Panel("error, px", (Line("l1_px", "coordinate error"),))
-_SPREAD = Instrument(
+_SPREAD = Diagnostic(
     "Spread of predictions over labels",
     f"1: as wide as the labels. Below {COLLAPSED_STD_RATIO} every face gets nearly the same shape:"
     " the model has collapsed.",
@@ -67,21 +67,21 @@ _SPREAD = Instrument(
         ),
     ),
 )
-_INSTRUMENTS = (
-    Instrument(
+_DIAGNOSTICS = (
+    Diagnostic(
         "KL beside coordinate error",
         "Both should fall. Where KL falls while the error rises, leaves with far-apart peaks pass"
         " as a fit.",
         (Panel("KL, nats", (Line("excess_ce", "KL"),), log=True), _ERROR),
     ),
-    Instrument(
+    Diagnostic(
         "Likelihood beside coordinate error",
         "Both should fall. Where the likelihood gains while the error rises, leaves only grow"
         " narrower.",
         (Panel("−log likelihood", (Line("nll", "negative log-likelihood"),)), _ERROR),
     ),
     _SPREAD,
-    Instrument(
+    Diagnostic(
         "Stage by stage",
         "Error of the coarse maps and after each correction; where a line does not fall below the"
         " one before, its stage only costs time.",
@@ -96,96 +96,97 @@ _INSTRUMENTS = (
             ),
         ),
     ),
-    Instrument(
+    Diagnostic(
         "Equivalent spread",
         "Width of the one Gaussian that costs as much: it starts at the spread of the average face"
         " and should fall to that of the labels.",
         (Panel("σ, px", (Line("spread_px", "equivalent spread"),), log=True),),
     ),
-    Instrument(
+    Diagnostic(
         "Leaves in use",
-        "Leaves of a tree that all faces together use, and those that the picture tells apart;"
+        "Leaves of a tree that all faces together use, and leaves that the picture chooses between;"
         " where the latter stay at 1, the routing ignores the picture.",
         (
             Panel(
                 "effective leaves, e^H",
                 (
-                    Line("usage_entropy", "used", np.exp),
-                    Line("information", "told apart", np.exp),
+                    Line("usage_entropy", "leaves used", np.exp),
+                    Line("information", "leaves chosen by the picture", np.exp),
                 ),
             ),
         ),
     ),
-    Instrument(
+    Diagnostic(
         "Largest leaf",
-        "Share of the faces that the fullest leaf of a tree takes; near 100 % the tree has stopped"
-        " asking.",
+        "Share of the faces that end in the most used leaf of a tree; near 100 % all faces end in"
+        " one leaf.",
         (Panel("share, %", (Line("largest_share", "largest leaf", lambda share: 100 * share),)),),
     ),
-    Instrument(
+    Diagnostic(
         "Soft-hard gap",
-        "What the error rises by when every split decides instead of weighing; annealing should"
-        " close it.",
+        "Increase of the error when every split is a hard decision instead of a soft weight;"
+        " annealing should close it.",
         (Panel("gap, px", (Line("soft_hard_gap_px", "soft-hard gap"),)),),
     ),
-    Instrument(
+    Diagnostic(
         "Distance between leaves",
-        "How far apart the leaves of a tree lie; at 0 they are identical, and no split can learn.",
+        "Mean distance between the leaves of a tree; at 0 they are identical and no split"
+        " can learn.",
         (Panel("distance, px", (Line("leaf_distance_px", "distance"),)),),
     ),
-    Instrument(
+    Diagnostic(
         "Difference between leaves",
-        "Total variation between what two leaves of a tree hold; at 0 they are identical, and no"
-        " split can learn.",
+        "Total variation between the distributions of two leaves of a tree; at 0 they are identical"
+        " and no split can learn.",
         (Panel("total variation", (Line("leaf_distance", "difference"),)),),
     ),
-    Instrument(
+    Diagnostic(
         "Peaks of a map",
-        "How many peaks a map has that should show every landmark as one.",
+        "Number of peaks of a heatmap that should have one peak per landmark.",
         (Panel("peaks", (Line("peaks", "peaks"),)),),
     ),
-    Instrument(
+    Diagnostic(
         "Steepness of the splits",
-        "Factor of the splits before their sigmoid: the schedule of the annealing.",
+        "Factor inside the sigmoid of the splits: the annealing schedule.",
         (Panel("γ", (Line("steepness", "steepness"),), log=True),),
     ),
 )
 
 
 def of_forest(frame: pd.DataFrame) -> bool:
-    """Whether curves, (epoch, metric, value), hold readings that only forests have."""
-    return any(instrument is not _SPREAD for instrument in _shown(frame))
+    """Whether curves, (epoch, metric, value), contain diagnostics that only forests record."""
+    return any(diagnostic is not _SPREAD for diagnostic in _shown(frame))
 
 
 def charts(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
-    """Return the charts that the curves of a run have readings for.
+    """Return the charts of the diagnostics that a run recorded.
 
     A chart whose first panel has none is left out: coordinate errors alone explain nothing.
     """
-    return [_chart(instrument, frame, best_epoch) for instrument in _shown(frame)]
+    return [_chart(diagnostic, frame, best_epoch) for diagnostic in _shown(frame)]
 
 
 def spread(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
-    """Return the chart of the predictions' spread, which every family has; [] without readings."""
+    """Return the chart of the spread of predictions, which every family records; [] without it."""
     known = SPREAD in set(frame["metric"])
     return [_chart(_SPREAD, frame, best_epoch)] if known else []
 
 
-def unarranged(frame: pd.DataFrame) -> pd.DataFrame:
+def other_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the curves that none of `charts` or `spread` draws."""
     shown = (*(_shown(frame) if of_forest(frame) else ()), _SPREAD)
     drawn = {line.metric for i in shown for panel in i.panels for line in panel.lines}
     return frame[~frame["metric"].isin(drawn)]
 
 
-def _shown(frame: pd.DataFrame) -> list[Instrument]:
+def _shown(frame: pd.DataFrame) -> list[Diagnostic]:
     there = set(frame["metric"])
-    return [i for i in _INSTRUMENTS if any(line.metric in there for line in i.panels[0].lines)]
+    return [i for i in _DIAGNOSTICS if any(line.metric in there for line in i.panels[0].lines)]
 
 
-def _chart(instrument: Instrument, frame: pd.DataFrame, best_epoch: int | None) -> Chart:
+def _chart(diagnostic: Diagnostic, frame: pd.DataFrame, best_epoch: int | None) -> Chart:
     there = set(frame["metric"])
-    panels = [p for p in instrument.panels if any(line.metric in there for line in p.lines)]
+    panels = [p for p in diagnostic.panels if any(line.metric in there for line in p.lines)]
     figure = make_subplots(rows=len(panels), shared_xaxes=True, vertical_spacing=0.09)
     layout = theme.layout(x="", y="", height=_HEIGHT)
     figure.update_xaxes(layout.pop("xaxis"))
@@ -202,10 +203,10 @@ def _chart(instrument: Instrument, frame: pd.DataFrame, best_epoch: int | None) 
         mark(figure, best_epoch, frame["epoch"].max(), f"best: epoch {best_epoch}")
     summary = "; ".join(said) or "no finite value"
     return Chart(
-        instrument.title,
+        diagnostic.title,
         figure,
-        f"{instrument.title} against the epoch: {summary}.",
-        instrument.help,
+        f"{diagnostic.title} against the epoch: {summary}.",
+        diagnostic.help,
     )
 
 

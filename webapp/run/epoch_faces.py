@@ -1,4 +1,4 @@
-"""The same validation faces epoch by epoch: how a run learned, looked at."""
+"""The same validation faces as predicted after each epoch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from drf import landmarks, metrics
 from webapp import store
 from webapp.faces.tiles import Tile, draw, legend, show_tile
 from webapp.links import url_keys, widgets
-from webapp.store import Store
+from webapp.store import StoreVersion
 
 _LAST = str(url_keys.RUN_EPOCH.default)
 _COLUMN_PX = 110
 
 
-def show(current: Store, run: dict[str, Any], norm: metrics.Norm) -> None:
+def show(current: StoreVersion, run: dict[str, Any], norm: metrics.Norm) -> None:
     """Show the watched faces of a run as predicted in the epoch of a slider; nothing if there are
     none. norm: of the error under each."""
     epochs = store.epochs(current, run["id"])
@@ -25,7 +25,7 @@ def show(current: Store, run: dict[str, Any], norm: metrics.Norm) -> None:
         return
     heading = st.empty()
     epoch = _choose(epochs)
-    heading.subheader(f"The same faces in epoch {epoch} of {epochs[-1]}")
+    heading.subheader(f"Validation faces after epoch {epoch} of {epochs[-1]}")
     legend(error_segments=False)
     tiles = _tiles(current.path, current.revision, run["id"], epoch, run["points"], norm)
     with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as grid:
@@ -50,7 +50,7 @@ def _tiles(
 ) -> list[Tile]:
     known = landmarks.indices(points)
     tiles = []
-    for name, face in store.watched(path, run_id, epoch):
+    for name, face in store.epoch_faces(path, run_id, epoch):
         shapes = np.stack([face.prediction]), np.stack([face.ground_truth])
         (error,) = metrics.image_errors(*shapes, norm, known)
         tiles.append(Tile(name, float(error), draw(face)))

@@ -1,22 +1,21 @@
-"""What is known of how a run was made, as words: for the app's page and the exported one."""
+"""Facts of a run as text: cost, command, provenance, training data; for the app and the export."""
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from webapp.ui.text import count, duration, percent
+from webapp.ui.text import as_written, count, duration, percent
 
 DIFF = "git_diff"
-"""Key of the provenance under which uncommitted changes stand."""
+"""Key of the uncommitted changes in the provenance."""
 
-_ELSEWHERE = ("command", DIFF)  # keys of the provenance that have a place of their own
+_ELSEWHERE = ("command", DIFF)  # keys of the provenance that are shown separately
 
 
 def summary(run: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run (of `reads.run`) is and what it cost, by title; None: not known."""
+    """Return title -> fact of a run (of `reads.run`) and its cost; None where unknown."""
     made, speed, best = run["provenance"], run["faces_per_s"], run["best_val_nme"]
     return {
         "Family": run["family"],
@@ -37,7 +36,7 @@ def summary(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def command(run: dict[str, Any]) -> str | None:
-    """Return the command line that makes the run again, None if it was not kept."""
+    """Return the command line that reproduces the run, None if it was not stored."""
     made = run["provenance"].get("command")
     if not made:
         return None
@@ -53,13 +52,6 @@ def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
 def training_data(run: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the manifest of the faces it was trained on as (key, value)."""
     return list(_flat(run["manifest"]))
-
-
-def as_written(value: Any) -> str:
-    """Return a value of a configuration as a user would write it; – for none."""
-    if value is None:
-        return "–"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _flat(held: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

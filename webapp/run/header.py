@@ -1,4 +1,4 @@
-"""Top of the run page: which run, how it stands, what it is."""
+"""Head of the run page: choice of the run and its evaluation, status, scores, facts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from webapp import store
 from webapp.links import share, url_keys, widgets
 from webapp.run.facts import summary
 from webapp.scores import evaluation_label, usual_order
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import badges
-from webapp.ui.text import moment, percent, plain
+from webapp.ui.text import format_time, percent, plain
 
 _CHOICE = "run_choice"
 
 
-def choose(current: Store, runs: pd.DataFrame) -> str | None:
+def choose(current: StoreVersion, runs: pd.DataFrame) -> str | None:
     """Return the full id of the run that the link names, the newest without one, None if unknown.
 
     The chooser writes `?run=` itself, because a bound widget would spell its label out there and
@@ -54,27 +54,27 @@ def _chosen() -> None:
         st.query_params[url_keys.RUN_ID.name] = run_id[:8]
 
 
-def title(current: Store, run: dict[str, Any]) -> None:
-    """Show name, status in words and what became of it, and the link."""
-    look = badges.LOOKS[run["status"]]
+def title(current: StoreVersion, run: dict[str, Any]) -> None:
+    """Show name, status and its reason, and the link."""
+    look = badges.STATUS_STYLES[run["status"]]
     st.title(plain(run["name"]))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(run["status"], icon=look.icon, color=look.colour, help=look.meaning)
-        started = moment(run["started_at"])
+        started = format_time(run["started_at"])
         st.caption(f"`{run['id'][:8]}` · {plain(run['family'])} · started {plain(started)}")
         st.space("stretch")
         share.link(url_keys.RUN, current)
     if run["status"] in ("running", "stale", "crashed"):
         done = f"{100 * run['progress']:.0f} % done, epoch {run['epoch']}"
-        heard = f"last heard of {moment(run['heartbeat_at'])}"
+        heard = f"last heartbeat {format_time(run['heartbeat_at'])}"
         st.progress(float(run["progress"]), text=plain(f"{done}; {heard}. {look.meaning}"))
     elif run["reason"]:
         _reason(run["status"], run["reason"])
 
 
 def _reason(status: str, reason: str) -> None:
-    """Say why a run ended; loudly where its model is not worth much."""
-    look = badges.LOOKS[status]
+    """Show why a run ended; as an error where the status is a failure."""
+    look = badges.STATUS_STYLES[status]
     sentence = plain(reason[:1].upper() + reason[1:].rstrip(".") + ".")
     if look.colour == "red":
         st.error(sentence, icon=look.icon)
@@ -96,14 +96,14 @@ def scores(evaluation: pd.Series, norm: str) -> None:
 
 
 def facts(run: dict[str, Any]) -> None:
-    """Show what the run is, and what it cost."""
+    """Show the facts of the run and its cost."""
     with st.grid(7, min_column_width=120, gap="small"):
         for name, value in summary(run).items():
             text = "–" if value is None else plain(value)
             st.markdown(f":small[:gray[{name}]]  \n{text}")
 
 
-def choose_evaluation(current: Store, run_id: str) -> tuple[pd.DataFrame, pd.Series | None]:
+def choose_evaluation(current: StoreVersion, run_id: str) -> tuple[pd.DataFrame, pd.Series | None]:
     """Return all evaluations of the run and the one that the page shows; None if there is none.
 
     The link names an evaluation by what it is (dataset/subset/box), not by its number, so that the

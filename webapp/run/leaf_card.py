@@ -1,7 +1,7 @@
-"""A leaf as one picture: what it holds over a faint mean shape, and the faces that it attracts.
+"""SVG card of a leaf: its distribution over the mean shape, and the faces with the largest weights.
 
-SVG, so that it is sharp on any screen and lies on the page's own surface, light or dark. It holds
-no text: what the store says stays text of the page.
+SVG is sharp on any screen and transparent on light and dark pages. The card contains no text, so
+nothing from the store needs escaping.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from drf import landmarks
 from drf.pictures import LeafPicture
+from webapp.faces.outlines import svg_path
 from webapp.ui import theme
 
 SIDE = 300
@@ -116,11 +117,8 @@ def _map(distribution: np.ndarray, corners: np.ndarray) -> str:
 
 def _outlines(points: np.ndarray, colour: str, width: float) -> Iterable[str]:
     """Draw the outlines of a (68, 2) shape whose points are all known."""
-    for outline in landmarks.outlines():
-        if np.isfinite(points[outline]).all():
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points[outline])
-            line = f'stroke="{colour}" stroke-width="{width}"'
-            yield f'<polyline points="{path}" fill="none" {line}/>'
+    if path := svg_path(points):
+        yield f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
 
 
 def _circles(points: np.ndarray, radius: float, *, fill: str, stroke: str) -> Iterable[str]:
@@ -140,7 +138,7 @@ def _ellipses(points: np.ndarray, spread: np.ndarray) -> Iterable[str]:
 
 
 def _portrait(position: int, face: Portrait | None, known: Sequence[int]) -> str:
-    """Draw a face with the ground truth of the landmarks that its leaf speaks of."""
+    """Draw a face with the ground truth of the landmarks of its leaf."""
     row, column = divmod(position, _COLUMNS)
     x, y = column * (_FACE + _GAP), SIDE + _GAP + row * (_FACE + _GAP)
     frame = f'x="{x:.1f}" y="{y:.1f}" width="{_FACE:.1f}" height="{_FACE:.1f}"'

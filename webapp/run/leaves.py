@@ -1,4 +1,4 @@
-"""Leaves of a run's forest: what each stores, and the faces that it attracts."""
+"""Leaves of a run's forest: their distributions and the faces with the largest weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webapp import store
 from webapp.links import url_keys, widgets
 from webapp.run import leaf_card
 from webapp.run.leaf_card import Portrait
-from webapp.store import Attracted, Store
+from webapp.store import LeafFace, StoreVersion
 from webapp.ui import theme
 from webapp.ui.text import percent, plain
 
@@ -22,15 +22,15 @@ _PORTRAIT_PX = 128
 _SHOWN = 0.7  # share of a crop's side: it has room around the face, for augmentation
 
 
-def show(current: Store, run_id: str) -> None:
-    """Show the leaves of a run, a page at a time, by what they speak of and by tree."""
+def show(current: StoreVersion, run_id: str) -> None:
+    """Show the leaves of a run, a page at a time, filtered by landmark and by tree."""
     leaves, _ = store.leaves(current, run_id)
     chosen = _choose(leaves)
     _legend(maps=any(leaves[number].distribution is not None for number in chosen))
     if not chosen:
         st.info("No leaf of this tree was kept.", icon=":material/search_off:")
         return
-    page = widgets.page(url_keys.RUN_PAGE, -(-len(chosen) // PAGE))
+    page = widgets.pagination(url_keys.RUN_PAGE, -(-len(chosen) // PAGE))
     numbers = chosen[(page - 1) * PAGE : page * PAGE]
     cards = _cards(current, run_id, tuple(numbers))
     with st.grid(4, min_column_width=150, gap="medium") as grid:
@@ -45,7 +45,7 @@ def _choose(leaves: list[LeafPicture]) -> list[int]:
     titles = [*dict.fromkeys(leaf.title for leaf in leaves)]
     trees = [str(tree) for tree in sorted({leaf.tree for leaf in leaves})]
     with st.container(horizontal=True, gap="small"):
-        title = widgets.select(url_keys.RUN_LEAVES, "Leaves of", [_ALL, *titles], width=220)
+        title = widgets.select(url_keys.RUN_LEAVES, "Landmarks", [_ALL, *titles], width=220)
         tree = widgets.select(url_keys.RUN_TREE, "Tree", [_ALL, *trees], width=140)
     return [
         number
@@ -58,9 +58,9 @@ def _legend(*, maps: bool) -> None:
     swatch = ':color[■]{{foreground="{}"}} {}'
     parts = (
         *([swatch.format(theme.BLUE, "distribution")] if maps else []),
-        swatch.format(theme.VERMILLION, "where it lies, with one standard deviation"),
+        swatch.format(theme.VERMILLION, "mean of the leaf, ± 1 standard deviation"),
         swatch.format("#888E94", "mean shape"),
-        swatch.format(theme.SKY, "ground truth of the validation faces that it attracts most"),
+        swatch.format(theme.SKY, "ground truth of the validation faces with the largest weights"),
     )
     st.caption("  ·  ".join(parts))
 
@@ -71,12 +71,12 @@ def _caption(leaf: LeafPicture) -> str:
 
 
 def _of(leaf: LeafPicture) -> str:
-    """Return what a leaf speaks of, a lone landmark by its name."""
+    """Return the title of a leaf, for a single landmark its name."""
     return landmarks.name(leaf.landmarks[0]) if len(leaf.landmarks) == 1 else leaf.title
 
 
 def _alt(leaf: LeafPicture) -> str:
-    """Say what the card shows. Paths are shares of the face's box, spreads likewise."""
+    """Return the alt text of a card. Paths are shares of the face's box, spreads likewise."""
     x, y = leaf.points.mean(axis=0)
     spread = float(np.sqrt((leaf.spread.astype(float) ** 2).mean()))
     attracts = "attracts no face more than its siblings do"
@@ -91,18 +91,18 @@ def _alt(leaf: LeafPicture) -> str:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _cards(current: Store, run_id: str, numbers: tuple[int, ...]) -> list[str]:
+def _cards(current: StoreVersion, run_id: str, numbers: tuple[int, ...]) -> list[str]:
     leaves, mean_shape = store.leaves(current, run_id)
     assert mean_shape is not None  # stored in one transaction with the leaves
     shown = [leaves[number] for number in numbers]
-    found = store.attracted(current.path, {face for leaf in shown for face in leaf.faces})
+    found = store.leaf_faces(current.path, {face for leaf in shown for face in leaf.faces})
     portraits = {face: _portrait(stored) for face, stored in found.items()}
     return [
         leaf_card.card(leaf, mean_shape, [portraits[face] for face in leaf.faces]) for leaf in shown
     ]
 
 
-def _portrait(face: Attracted) -> Portrait | None:
+def _portrait(face: LeafFace) -> Portrait | None:
     """Cut the middle out of a crop, as small as it is shown."""
     if face.crop is None:
         return None

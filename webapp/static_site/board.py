@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
 
 from db import reads
+from db.board import SD, by_method
 from db.entries import records
-from drf import statistics
-from webapp.scores import offer_order
+from db.evaluations import STORED_NORMS
+from webapp.scores import filter_order
 
 _OF_RUN = ("run", "name", "family", "preset", "track", "seed", "status", "method")
 _COST = ("params", "macs", "ms_per_face", "wall_s")
+_SHARED = (
+    *("name", "family", "preset", "track", "method", "manifest_digest", "flip_test", "n"),
+    *_COST,
+)
 _TRACE = ("evaluation", "checkpoint", "manifest_digest", "created_at")
 
 
-def boards(entries: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the boards of `entries` (columns of `reads.leaderboard` and `method`, `page`), in
-    the order in which the app offers them.
+def boards(entries: pd.DataFrame, methods: pd.Series) -> list[dict[str, Any]]:
+    """Return the boards in the order in which the app offers them.
 
-    Each: id and title, `runs`, one row an evaluation, and `methods`, one row a group of runs that
-    differ only in their seed: means, and `sd` of both NMEs; scores in percent. Rows are worst last.
+    entries  columns of `reads.leaderboard`, of any number of boards, and `page`: the address of the
+             run's page
+    methods  `db.methods.method_of_runs`
+
+    Each board has an id, a title, `runs` (one row per evaluation) and `methods` (one row per row of
+    `db.board.by_method`, with means and, in `sd`, the standard deviation of each NME; None for one
+    run). Scores are in percent; the best ocular NME comes first.
     """
     groups = [
         (dict(zip(reads.BOARD, key, strict=True)), rows)
         for key, rows in entries.groupby(list(reads.BOARD), sort=True)
     ]
-    groups.sort(key=lambda group: offer_order(group[0]["subset"], len(group[1])))
-    return [_board(key, rows) for key, rows in groups]
+    groups.sort(key=lambda group: filter_order(group[0]["subset"], len(group[1])))
+    return [_board(key, rows, methods) for key, rows in groups]
 
 
 def label(row: Any) -> str:
@@ -37,34 +47,31 @@ def label(row: Any) -> str:
     return "/".join(parts if row["points"] == "all" else [*parts, row["points"]])
 
 
-def _board(key: dict[str, str], rows: pd.DataFrame) -> dict[str, Any]:
-    faces = " or ".join(str(n) for n in sorted(set(rows["n"])))
+def _board(key: dict[str, str], entries: pd.DataFrame, methods: pd.Series) -> dict[str, Any]:
+    faces = " or ".join(str(n) for n in sorted(set(entries["n"])))
     points = "" if key["points"] == "all" else f", {key['points']} only"
+    runs = entries.assign(method=entries["run"].map(methods)).sort_values("ocular_nme")
     columns = [*_OF_RUN, *reads.SCORES, *_COST, *_TRACE, "flip_test", "n", "page"]
     return {
         "id": label(key),
         "title": f"{key['dataset']} {key['subset']}{points}, box {key['box']}: {faces} faces",
         **key,
-        "runs": records(rows.sort_values("ocular_nme")[columns]),
-        "methods": [_method(group) for _, group in rows.groupby(["method", "flip_test"])],
+        "runs": records(runs[columns]),
+        "methods": [_method(row, runs) for row in records(by_method(entries, methods))],
     }
 
 
-def _method(rows: pd.DataFrame) -> dict[str, Any]:
-    """Return the mean of a method's runs; what cannot be averaged is the best run's."""
-    best = records(rows.sort_values("ocular_nme"))[0]
-    spread = {norm: statistics.over_seeds(rows[f"{norm}_nme"].to_numpy()) for norm in _NORMS}
-    means = {column: float(rows[column].mean()) for column in (*reads.SCORES, *_COST)}
-    seeds = ", ".join(str(seed) for seed in sorted(rows["seed"]))
+def _method(row: dict[Hashable, Any], runs: pd.DataFrame) -> dict[str, Any]:
+    """Return a row of `by_method` as the page reads it. It links to the best of its runs, which are
+    among `runs`, best first."""
+    best = runs[runs["evaluation"].isin(row["evaluations"])].iloc[0]
+    sd = {norm: row[f"{norm}_nme{SD}"] for norm in STORED_NORMS}
     return {
-        **{key: best[key] for key in ("run", "name", "family", "preset", "track", "method")},
-        **{key: best[key] for key in ("flip_test", "n", "page")},
-        **{key: None if pd.isna(value) else value for key, value in means.items()},
-        "seed": seeds,
-        "status": best["status"] if len(set(rows["status"])) == 1 else "mixed",
-        "seeds": len(rows),
-        "sd": {norm: None if len(rows) == 1 else spread[norm].sd for norm in _NORMS},
+        **{key: best[key] for key in ("run", "page")},
+        **{key: row[key] for key in _SHARED},
+        **{score: row[score] for score in reads.SCORES},
+        "seed": ", ".join(str(seed) for seed in sorted(row["seeds"])),
+        "status": row["statuses"][0] if len(set(row["statuses"])) == 1 else "mixed",
+        "seeds": len(row["seeds"]),
+        "sd": sd,
     }
-
-
-_NORMS = ("ocular", "pupil")

@@ -1,4 +1,4 @@
-"""What an exported run page shows: scores, charts, faces, configuration and provenance."""
+"""The variables of an exported run page: scores, charts, faces, configuration, provenance."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from db.entries import records
 from db.evaluations import STORED_NORMS, StoredNorm
 from webapp.run import diagnostics, facts
 from webapp.static_site import board, face_svg
-from webapp.static_site.face_svg import Shape
+from webapp.static_site.face_svg import FacePaths
 from webapp.ui import badges, charts
 from webapp.ui.charts import Chart
+from webapp.ui.text import as_written
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Face:
     name: str
     error: dict[StoredNorm, float]
     picture: str | None
-    shape: Shape | None
+    shape: FacePaths | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Results:
     best: list[Face]
 
 
-def gather(
+def page_variables(
     con: sqlite3.Connection,
     run_id: str,
     evaluations: pd.DataFrame,
@@ -78,18 +79,18 @@ def gather(
     rows.sort(key=lambda labelled: labelled[0] != main)
     return {
         "run": run,
-        "look": badges.LOOKS[run["status"]],
+        "look": badges.STATUS_STYLES[run["status"]],
         "facts": facts.summary(run),
         "results": [
             _results(con, label, row, 0 if number else faces, keep_crop)
             for number, (label, row) in enumerate(rows)
         ],
         "curves": [
-            *charts.curves(diagnostics.unarranged(frame), best),
+            *charts.curves(diagnostics.other_curves(frame), best),
             *_readings(frame, best),
         ],
         "command": facts.command(run),
-        "config": [(key, facts.as_written(value), source) for key, value, source in run["config"]],
+        "config": [(key, as_written(value), source) for key, value, source in run["config"]],
         "provenance": facts.provenance(run),
         "diff": run["provenance"].get(facts.DIFF),
         "training_data": facts.training_data(run),
@@ -129,5 +130,5 @@ def _face(
     if crop is None:
         return Face(row["name"], error, None, None)
     shapes = reads.prediction(con, evaluation, row["face"])
-    drawn = face_svg.shape(*shapes, crop.to_picture, crop.side_px)
+    drawn = face_svg.face_paths(*shapes, crop.to_picture, crop.side_px)
     return Face(row["name"], error, crop.address, drawn)

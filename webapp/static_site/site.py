@@ -1,4 +1,4 @@
-"""Writes the folder: pages from templates, pictures, data, and what they need to be looked at."""
+"""Writes the exported folder: pages from templates, pictures, data and assets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import drf
-from db import file, method_ids, reads
+from db import file, reads
 from db.bundle import Selection, restricted
 from db.entries import records
 from drf import overlay
@@ -28,7 +28,7 @@ from webapp.static_site.run_page import Crop
 from webapp.ui import text
 from webapp.ui.charts import Chart
 
-_PROCESS = ("host", "pid", "process_started")  # say whether it lives, and that is over
+_PROCESS = ("host", "pid", "process_started")  # identify a process, of no use in an export
 
 
 @dataclass
@@ -77,14 +77,14 @@ class _Writer:
         self.templates.filters |= {
             "figure": _figure,
             "percent": text.percent,
-            "moment": text.moment,
+            "format_time": text.format_time,
         }
 
     def write(self) -> Site:
         for name in ("runs", "faces", "data"):
             (self.folder / name).mkdir()
         entries = self._entries()
-        boards = board.boards(entries)
+        boards = board.boards(entries, methods.method_of_runs(self.con))
         main = boards[0]["id"] if boards else ""
         for run_id in self.selection.runs:
             self._run(run_id, main)
@@ -104,14 +104,13 @@ class _Writer:
         chosen, subset = self.selection.runs, self.selection.subset
         entries = reads.leaderboard(self.con, subset=subset, points=None)
         entries = entries[entries["run"].isin(chosen)]
-        of_runs = method_ids.method_of_runs(self.con)
-        return entries.assign(method=entries["run"].map(of_runs), page=entries["run"].map(_page))
+        return entries.assign(page=entries["run"].map(_page))
 
     def _run(self, run_id: str, main: str) -> None:
         evaluations = reads.evaluations(self.con, run_id)
         if self.selection.subset is not None:
             evaluations = evaluations[evaluations["subset"] == self.selection.subset]
-        shown = run_page.gather(
+        shown = run_page.page_variables(
             self.con, run_id, evaluations, main=main, faces=self.faces, keep_crop=self._keep_crop
         )
         self._render("run.html", self.folder / _page(run_id), root="../", side=VIEW, **shown)
@@ -163,7 +162,7 @@ class _Writer:
             **variables,
             version=drf.__version__,
             revision=reads.revision(self.con),
-            made=text.moment(file.now()),
+            made=text.format_time(file.now()),
             restricted=restricted(self.site.pictures),
         )
         target.write_text(page, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How the status of a run looks: always words and a sign, the colour only helps."""
+"""Signs, icons and colours of the statuses of a run. The word is always shown with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 
-class Look(NamedTuple):
+class StatusStyle(NamedTuple):
     """sign: one character for tables; icon: Material symbol; meaning: one sentence."""
 
     sign: str
@@ -15,25 +15,38 @@ class Look(NamedTuple):
     meaning: str
 
 
-LOOKS: dict[str, Look] = {
-    "finished": Look("✓", ":material/check_circle:", "green", "Ran to its end."),
-    "running": Look("▶", ":material/play_circle:", "blue", "Heard of within the last minute."),
-    "interrupted": Look("■", ":material/pause_circle:", "orange", "Stopped in order, too early."),
-    "stale": Look("?", ":material/help:", "orange", "Silent for a minute or longer."),
-    "collapsed": Look("↯", ":material/trending_flat:", "red", "Ended: every face got one shape."),
-    "failed": Look("✗", ":material/error:", "red", "Ended by an error."),
-    "crashed": Look("✗", ":material/dangerous:", "red", "Its process died without a word."),
+STATUS_STYLES: dict[str, StatusStyle] = {
+    "finished": StatusStyle(
+        "✓", ":material/check_circle:", "green", "The training ran to its end."
+    ),
+    "running": StatusStyle(
+        "▶",
+        ":material/play_circle:",
+        "blue",
+        "Training; the last heartbeat is less than a minute old.",
+    ),
+    "interrupted": StatusStyle(
+        "■", ":material/pause_circle:", "orange", "Stopped by the user before its budget was used."
+    ),
+    "stale": StatusStyle("?", ":material/help:", "orange", "No heartbeat for a minute or longer."),
+    "collapsed": StatusStyle(
+        "↯", ":material/trending_flat:", "red", "The model predicts one shape for every face."
+    ),
+    "failed": StatusStyle("✗", ":material/error:", "red", "The training ended with an error."),
+    "crashed": StatusStyle(
+        "✗", ":material/dangerous:", "red", "The process is gone: killed or out of memory."
+    ),
 }
 
 
-FAULTS = tuple(status for status, look in LOOKS.items() if look.colour == "red")
+FAILED_STATUSES = tuple(status for status, style in STATUS_STYLES.items() if style.colour == "red")
 
 
-def fault(statuses: Iterable[str]) -> str | None:
-    """Return which state among some is the worst fault, None if none is one."""
-    return max(set(FAULTS) & set(statuses), key=FAULTS.index, default=None)
+def worst_failure(statuses: Iterable[str]) -> str | None:
+    """Return the worst failure among some statuses, None if none of them is a failure."""
+    return max(set(FAILED_STATUSES) & set(statuses), key=FAILED_STATUSES.index, default=None)
 
 
 def label(status: str) -> str:
-    """Return the words of a table cell: ✓ finished."""
-    return f"{LOOKS[status].sign} {status}"
+    """Return the text of a table cell: ✓ finished."""
+    return f"{STATUS_STYLES[status].sign} {status}"

@@ -1,4 +1,4 @@
-"""Plotly figures from arrays. Nothing here knows of Streamlit or of the store."""
+"""Plotly figures from arrays, independent of Streamlit and of the store."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from webapp.ui.text import percent
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure with what it is called and what a reader who cannot see it should hear.
+    """A figure with its title and its alt text for screen readers.
 
-    help: a sentence on what to look for, if it does not speak for itself
+    help: a sentence on how to read it, where that is not obvious
     """
 
     title: str
@@ -198,7 +198,7 @@ def curves(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
 
 
 _LOSS, _VALIDATION = "Training loss", "Validation"
-_TITLES = {"lr": "Learning rate", "l1_px": "Error of the landmarks on val, px"}
+_TITLES = {"lr": "Learning rate", "l1_px": "Landmark error on the validation faces, px"}
 
 
 def _title(group: str, names: list[str]) -> str:

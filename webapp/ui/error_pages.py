@@ -1,4 +1,4 @@
-"""What visitors read where something went wrong: a sentence, never a traceback."""
+"""Error messages for visitors: a sentence, never a traceback."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ _LOG = logging.getLogger("drf.webapp")
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Say what went wrong in place of the rest of the page, or of a part of it that runs alone.
+def boundary() -> Iterator[None]:
+    """Show an error in place of the rest of the page, or of a fragment.
 
     Every fragment and dialog needs this for itself: Streamlit runs it outside of the page.
     """
     try:
         yield
     except DrfError as error:  # the store went away, or broke, between two reads
-        unusable(error)
+        show_store_error(error)
     except Exception as error:  # whatever else it is
-        tell(error)
+        show_unexpected(error)
 
 
-def unusable(error: DrfError) -> None:
+def show_store_error(error: DrfError) -> None:
     """Show why the store cannot be read, without the folders of the machine."""
     st.title("This store cannot be shown")
     sentence = str(error).replace(store.path(), store.shown_path())
     st.error(plain(f"{sentence}."), icon=":material/database_off:")
 
 
-def tell(error: Exception) -> None:
-    """Log an error in full under a fresh reference, and show the visitor a sentence with it."""
+def show_unexpected(error: Exception) -> None:
+    """Log an error with its traceback under a new reference, and show a sentence with this."""
     reference = secrets.token_hex(4)
     _LOG.error("reference %s", reference, exc_info=error)
     st.error(
-        "This page could not be shown. Whoever runs the app finds the fault in its log, under"
+        "This page could not be shown. The traceback is in the server's log, under"
         f" reference {reference}.",
         icon=":material/error:",
     )

@@ -8,6 +8,7 @@ written by anybody, so it passes through `plain` wherever Markdown is understood
 from __future__ import annotations
 
 import html
+import json
 import math
 import re
 from datetime import UTC, datetime
@@ -38,6 +39,42 @@ def percent(value: float) -> str:
     return f"{value:.2f} %"
 
 
+def decimals(value: float) -> str:
+    """Return a value with two decimals, – for NaN: 3.41."""
+    return "–" if value != value else f"{value:.2f}"
+
+
+def signed(value: float) -> str:
+    """Return a difference with two decimals, its sign and a true minus, – for NaN: −0.24. A zero
+    has no sign."""
+    if value != value:
+        return "–"
+    rounded = round(value, 2) + 0.0  # no minus before a zero
+    return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
+
+
+def underlined(value: float) -> str:
+    """Return `decimals` with a line below it, for cells of `st.dataframe`, whose canvas has no
+    underline. U+035F is a line below two characters; the app's font has it."""
+    return "\u035f".join(decimals(value))
+
+
+def as_written(value: object) -> str:
+    """Return a value of a configuration as a user would write it, – for None."""
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def json_as_written(stored: str | None) -> str:
+    """Return a value that is stored as JSON text as a user would write it, – for a key that a run
+    does not have."""
+    if stored is None:
+        return "–"
+    value = json.loads(stored)
+    return value if isinstance(value, str) else stored
+
+
 def count(value: float) -> str:
     """Return a large number in three digits: 1.23 M."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -59,7 +96,7 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
-def moment(stored: str) -> str:
+def format_time(stored: str) -> str:
     """Return a stored time (ISO 8601) to the minute: 2026-11-23 18:50 UTC."""
     return datetime.fromisoformat(stored).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 

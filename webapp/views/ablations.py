@@ -1,4 +1,4 @@
-"""Ablations: what one or two keys of the configuration are worth, everything else the same."""
+"""Ablations: the effect of one or two configuration keys, all others being equal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import streamlit as st
 from drf.statistics import SeedSpread
 from webapp import store
 from webapp.ablation import figures, results
-from webapp.ablation.settings import Settings, centre, compare, factors, left_out
+from webapp.ablation.settings import Settings, compare, factors, left_out, natural_baseline
 from webapp.links import share, url_keys, widgets
 from webapp.scores import NORMS, evaluation_label, usual_order
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import plain
@@ -24,7 +24,7 @@ _CELLS = ("NME", "Difference")
 _TWO_LINES_PX = 54
 
 
-def page(current: Store) -> None:
+def page(current: StoreVersion) -> None:
     st.title("Ablations")
     boards = store.boards(current)
     if boards.empty:
@@ -32,14 +32,14 @@ def page(current: Store) -> None:
         st.code("drf eval RUN", language="bash")
         return
     with st.container(horizontal=True, gap="small"):
-        norm = widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))
+        norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))
         with st.container(width=240):
             evaluation, chosen = _choose_evaluation(boards)
         settings = _settings(current, *chosen)
         if not settings.runs.empty:
             with st.container(width=380):
                 base = _choose_baseline(settings)
-    share.moved_on(current)
+    share.show_revision_notice(current)
     if settings.runs.empty:
         st.info("No run on this board ran to its end.", icon=":material/hourglass_empty:")
         return
@@ -50,8 +50,7 @@ def page(current: Store) -> None:
         return
     rows = results.compared(settings, base, keys)
     paired = store.paired_errors(current, list(zip(rows["run"], rows["evaluation"], strict=True)))
-    errors = {"Ocular": paired.ocular, "Pupil": paired.pupil}[norm]
-    frame, spread = results.results(settings, base, keys, errors)
+    frame, spread = results.results(settings, base, keys, paired[NORMS[norm]])
     _summary(current, rows, frame, len(paired.faces), evaluation)
     _charts(frame, keys, norm)
     _table(frame, keys, norm, spread)
@@ -73,7 +72,7 @@ def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, 
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _settings(current: Store, dataset: str, subset: str, points: str, box: str) -> Settings:
+def _settings(current: StoreVersion, dataset: str, subset: str, points: str, box: str) -> Settings:
     rows = store.leaderboard(current, dataset=dataset, subset=subset, points=points, box=box)
     return compare(rows, store.settings_of(current, list(rows["run"])))
 
@@ -85,7 +84,7 @@ def _choose_baseline(settings: Settings) -> int:
     """
     key = url_keys.ABLATION_BASE.name
     wanted = st.query_params.get(key)
-    base = centre(settings)
+    base = natural_baseline(settings)
     if wanted is not None:
         matching = settings.runs.loc[settings.runs["run"].str.startswith(wanted.lower()), "setting"]
         if wanted and len(set(matching)) == 1:
@@ -111,7 +110,7 @@ def _choose_baseline(settings: Settings) -> int:
         key=_CHOICE,
         on_change=_chosen,
         filter_mode="contains",
-        help="What everything is compared with; runs that differ only by seed are one.",
+        help="All other settings are compared with it. Runs of other seeds are the same one.",
     )
     return base
 
@@ -133,7 +132,7 @@ def _choose_factors(settings: Settings, base: int) -> list[str]:
 
 
 def _no_factor(settings: Settings, base: int) -> None:
-    if base == centre(settings):
+    if base == natural_baseline(settings):
         said = "No two runs on this board differ in one key of the configuration alone."
     else:
         said = (
@@ -146,11 +145,11 @@ def _no_factor(settings: Settings, base: int) -> None:
 
 
 def _summary(
-    current: Store, rows: pd.DataFrame, frame: pd.DataFrame, n_faces: int, evaluation: str
+    current: StoreVersion, rows: pd.DataFrame, frame: pd.DataFrame, n_faces: int, evaluation: str
 ) -> None:
     st.caption(
         f"{len(frame)} settings, {len(rows)} runs, {n_faces} faces of {plain(evaluation)};"
-        " everything but the factors and the seed is the same."
+        " all other configuration keys are equal, except the seed."
     )
     around = store.circumstances(current, list(rows["run"]))
     several = [
@@ -164,7 +163,7 @@ def _summary(
 
 def _charts(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
     if len(keys) > 1:
-        cell = widgets.switch(url_keys.ABLATION_CELL, "Cells", _CELLS)
+        cell = widgets.segmented_control(url_keys.ABLATION_CELL, "Cells", _CELLS)
         _chart(figures.heat(frame, keys, norm, differences=cell == _CELLS[1]))
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         for make in (figures.nme, figures.difference):
@@ -204,9 +203,9 @@ def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str, spread: SeedSpre
     else:
         said = (
             "Intervals of 95 % are over images alone: no setting shown has a second seed, so even a"
-            " difference that is told apart may be the luck of one."
+            " significant difference may be due to one lucky seed."
         )
-    st.caption(f"**Bold**: best. Underlined: second. Tick a row to open its first run. {said}")
+    st.caption(f"**Bold**: best. Underlined: second. Select a row to open its first run. {said}")
 
 
 def _open_run() -> None:
@@ -220,8 +219,10 @@ def _left_out(settings: Settings, base: int, keys: Sequence[str]) -> None:
     if rows.empty:
         return
     one = "1 run is" if len(rows) == 1 else f"{len(rows)} runs are"
-    st.subheader("Left out")
-    st.caption(f"{one} on this board and not compared; what differs from the baseline is listed.")
+    st.subheader("Not comparable with the baseline")
+    st.caption(
+        f"{one} on this board but not compared. The table lists the differences to the baseline."
+    )
     text = st.column_config.TextColumn
     st.dataframe(
         rows.assign(run=rows["run"].str[:8]),
@@ -237,7 +238,7 @@ def _left_out(settings: Settings, base: int, keys: Sequence[str]) -> None:
     )
 
 
-def _footer(current: Store, frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
+def _footer(current: StoreVersion, frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "CSV of this view",

@@ -1,18 +1,18 @@
-"""About: what the numbers mean, the terms of the data, the version, and every URL parameter."""
+"""About: definitions of the scores, terms of the data, version, and all URL parameters."""
 
 import streamlit as st
 
 import drf
 from drf import statistics
 from webapp.links import url_keys
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import badges
 
 WHAT_IS_WHAT = """
 $G$ is the ground truth and $P$ the prediction, 68 points each, in picture pixels; $n$ faces.
 """
 
-METRICS = (  # name, formula no wider than a phone, what it says
+METRICS = (  # name, formula no wider than a phone, explanation
     (
         "Image error",
         r"e_i = \frac{1}{68} \sum_{j=1}^{68} \frac{\lVert P_{ij} - G_{ij} \rVert_2}{d_i}",
@@ -41,7 +41,7 @@ METRICS = (  # name, formula no wider than a phone, what it says
         r" d^{\mathrm{pupil}} &= \Bigl\lVert \tfrac16 \sum_{j=36}^{41} G_j"
         r" - \tfrac16 \sum_{j=42}^{47} G_j \Bigr\rVert_2 \end{aligned}",
         "Outer eye corners, or eye centres; always of the ground truth. The second is shorter, so "
-        "every error is larger under it: never compare across the two.",
+        "every error is larger under it: never compare errors across the two.",
     ),
 )
 
@@ -51,9 +51,9 @@ STATISTICS = f"""
 - **95 % interval**: percentile bootstrap over faces, {statistics.DRAWS:,} draws, seed fixed, so
   the same store gives the same digits. A method's error on a face is the mean over its seeds.
 - **Δ NME**: difference to the baseline, resampling the faces that both have with their pairs kept.
-  **✱**: the interval excludes 0. It is over faces and says nothing of other seeds: look at ± sd.
-- **Published figures** are of the same subset and normalisation but of other boxes and training
-  sets. They are shown in grey and never ranked.
+  **✱**: the interval excludes 0. It covers the choice of faces, not of seeds; for these see ± sd.
+- **Published results** use the same subset and normalisation but other boxes and training sets.
+  They are shown in grey and not ranked.
 """
 
 PROTOCOLS = """
@@ -61,7 +61,7 @@ PROTOCOLS = """
 - **gt_jitter**: the same, its centre off by 5 % of the side and its side by 10 % (normal, seeded).
 - **file**: boxes of a detector, read from a file.
 
-Scores under different boxes do not compare: jitter alone costs the mean shape
+Scores under different boxes are not comparable: jitter alone raises the error of the mean shape by
 a third.
 """
 
@@ -72,7 +72,7 @@ The **synthetic** faces are made by this project, depict nobody, and are as free
 """
 
 
-def page(current: Store) -> None:
+def page(current: StoreVersion) -> None:
     st.title("About")
     text, side = st.columns([3, 2], gap="large")
     with text:
@@ -90,7 +90,7 @@ def page(current: Store) -> None:
         st.markdown(TERMS)
     with side:
         st.header("Status of a run")
-        for status, look in badges.LOOKS.items():
+        for status, look in badges.STATUS_STYLES.items():
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.badge(status, icon=look.icon, color=look.colour)
                 st.caption(look.meaning)

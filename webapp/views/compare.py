@@ -1,20 +1,19 @@
-"""Compare: two to six runs, their scores with paired intervals, their curves, faces, settings."""
+"""Compare: two to six runs side by side, with scores, paired intervals, curves, faces, settings."""
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from db.evaluations import StoredNorm
 from db.paired import Paired
-from drf.metrics import Norm
 from webapp import selection, store
 from webapp.compare import figures, tables
 from webapp.compare.tables import Comparison
 from webapp.faces import landmark_errors
 from webapp.faces.table import IMPROVEMENT
 from webapp.links import share, url_keys, widgets
-from webapp.scores import NORMS
-from webapp.selection import Board, Contender
-from webapp.store import Store
+from webapp.selection import Board, SelectedRun
+from webapp.store import StoreVersion
 from webapp.ui import theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import plain
@@ -24,42 +23,39 @@ _SCORE_PX = 250
 _SCATTER, _SHOWN = "cmp_scatter", "cmp_shown"
 
 
-def page(current: Store) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.title("Compare")
-        st.space("stretch")
-        link = st.container(width="content")
-    with st.container(horizontal=True, gap="small"):
-        norm = NORMS[widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))]
-        with st.container(width=220):
-            chosen = selection.choose_board(current, url_keys.COMPARE_EVALUATION)
-        if chosen is None:
-            st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
-            st.code("drf eval RUN", language="bash")
-            return
-        rows = selection.entries(current, chosen)
-        with st.container(width=720):
-            runs = selection.choose_runs(
-                current, url_keys.COMPARE_RUNS, rows, default=2, at_most=AT_MOST
-            )
-    share.moved_on(current)
-    if len(runs) < 2:
-        st.info(f"Choose two to {AT_MOST} runs.", icon=":material/checklist:")
+def page(current: StoreVersion) -> None:
+    choices, link = selection.page_head(
+        current,
+        "Compare",
+        url_keys.COMPARE_EVALUATION,
+        url_keys.COMPARE_RUNS,
+        width=720,
+        at_most=AT_MOST,
+    )
+    if choices is None:
         return
-    _comparison(current, chosen, runs, rows.loc[[run.run for run in runs]], norm)
+    if len(choices.runs) < 2:
+        st.info(f"Choose 2 to {AT_MOST} runs.", icon=":material/checklist:")
+        return
+    rows = choices.rows.loc[[run.run for run in choices.runs]]
+    _comparison(current, choices.board, choices.runs, rows, choices.norm)
     with link:
         share.link(url_keys.COMPARE, current)
 
 
 def _comparison(
-    current: Store, chosen: Board, runs: list[Contender], rows: pd.DataFrame, norm: Norm
+    current: StoreVersion,
+    chosen: Board,
+    runs: list[SelectedRun],
+    rows: pd.DataFrame,
+    norm: StoredNorm,
 ) -> None:
     paired = store.paired_errors(current, [run.key for run in runs])
     if not len(paired.faces):
         st.info("These runs were evaluated on different faces.", icon=":material/difference:")
         return
     labels = [run.label for run in runs]
-    errors = paired["pupil" if norm == "pupil" else "ocular"]
+    errors = paired[norm]
     found = _compared(current.path, tuple(run.key for run in runs), norm)
     _scores(found, runs, rows, len(paired.faces), norm)
     with st.grid(2, min_column_width=340, gap="medium") as grid:
@@ -80,32 +76,36 @@ def _comparison(
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _compared(path: str, evaluations: tuple[tuple[str, int], ...], norm: Norm) -> list[Comparison]:
+def _compared(
+    path: str, evaluations: tuple[tuple[str, int], ...], norm: StoredNorm
+) -> list[Comparison]:
     # Evaluations never change; the runs' ids guard against a replaced file (see store.py).
-    paired = store.paired_errors(Store(path, 0), evaluations)
-    return tables.compare(paired["pupil" if norm == "pupil" else "ocular"])
+    paired = store.paired_errors(StoreVersion(path, 0), evaluations)
+    return tables.compare(paired[norm])
 
 
 def _scores(
-    found: list[Comparison], runs: list[Contender], rows: pd.DataFrame, n: int, norm: Norm
+    found: list[Comparison], runs: list[SelectedRun], rows: pd.DataFrame, n: int, norm: StoredNorm
 ) -> None:
     labels = [run.label for run in runs]
     table = tables.score_table(found, labels)
     alt = f"Scores of {len(runs)} runs with their intervals"
     _table(tables.styled(table), labels, "Score", alt, width=_SCORE_PX)
     st.caption(
-        f"{n} faces that all runs have, % of the {norm} distance. In brackets the difference to"
-        " the first run with its 95 % interval, over faces drawn with replacement, pairs kept."
+        f"{n} faces common to all runs, in % of the {norm} distance. In brackets: difference to the"
+        " first run with its 95 % interval (paired bootstrap over faces)."
         f" {tables.BETTER} better, {tables.WORSE} worse: the interval excludes 0."
     )
     if not all(run.flip_test for run in runs) and any(run.flip_test for run in runs):
         st.warning(
-            "Some of these evaluations average every picture with its mirror image and some do"
-            " not, so a part of the difference is the flip test's.",
+            "Some of these evaluations use the flip test (average over a picture and its mirror"
+            " image) and some do not; a part of the difference comes from it.",
             icon=":material/difference:",
         )
-    with st.expander("What they are and cost", icon=":material/speed:"):
-        _table(tables.cost_table(rows, labels), labels, "Fact", "Family, size and cost of the runs")
+    with st.expander("Size and cost", icon=":material/speed:"):
+        _table(
+            tables.cost_table(rows, labels), labels, "Property", "Family, size and cost of the runs"
+        )
 
 
 def _table(
@@ -122,7 +122,7 @@ def _table(
     )
 
 
-def _curves(current: Store, runs: list[Contender], norm: Norm) -> None:
+def _curves(current: StoreVersion, runs: list[SelectedRun], norm: StoredNorm) -> None:
     frames = [store.curves(current, run.run) for run in runs]
     on_offer = tables.curves_on_offer(frames, norm)
     if not on_offer:
@@ -138,18 +138,18 @@ def _curves(current: Store, runs: list[Contender], norm: Norm) -> None:
 
 
 def _scatter(
-    chosen: Board, runs: list[Contender], paired: Paired, errors: np.ndarray, norm: Norm
+    chosen: Board, runs: list[SelectedRun], paired: Paired, errors: np.ndarray, norm: StoredNorm
 ) -> None:
     """Show the errors of two runs face by face; a click on one opens it on the page Images."""
     heading = st.empty()
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         with st.container(width=200):
-            x = selection.choose_one(url_keys.COMPARE_X, "Across", runs, 0)
+            x = selection.choose_one(url_keys.COMPARE_X, "x axis", runs, 0)
         with st.container(width=200):
-            y = selection.choose_one(url_keys.COMPARE_Y, "Up", runs, 1)
+            y = selection.choose_one(url_keys.COMPARE_Y, "y axis", runs, 1)
         st.page_link(
             "views/images.py",
-            label="The faces as pictures",
+            label="Show these faces on Images",
             icon=":material/photo_library:",
             query_params=_images(chosen, runs, x, y) | {url_keys.IMAGES_SORT.name: IMPROVEMENT},
         )
@@ -167,7 +167,7 @@ def _scatter(
     )
 
 
-def _images(chosen: Board, runs: list[Contender], x: int, y: int) -> dict[str, str]:
+def _images(chosen: Board, runs: list[SelectedRun], x: int, y: int) -> dict[str, str]:
     """Return the parameters of the page Images for these runs; improvement is y's over x."""
     return {
         url_keys.IMAGES_EVALUATION.name: chosen.label,
@@ -185,10 +185,10 @@ def _open_face() -> None:
         st.switch_page("views/images.py", query_params=st.session_state[_SHOWN] | face)
 
 
-def _settings(current: Store, runs: list[Contender]) -> None:
-    st.subheader("What differs in how they were made")
+def _settings(current: StoreVersion, runs: list[SelectedRun]) -> None:
+    st.subheader("Configuration differences")
     everything = st.toggle(
-        "Also what is the same",
+        "Show identical settings",
         value=bool(url_keys.COMPARE_ALL.default),
         key=url_keys.COMPARE_ALL.name,
         bind="query-params",

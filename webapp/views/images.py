@@ -1,17 +1,16 @@
-"""Images: the faces of a board by error, disagreement or improvement, and one of them large."""
+"""Images: the faces of a board sorted by error, disagreement or improvement; one in large."""
 
 import pandas as pd
 import streamlit as st
 
+from db.evaluations import StoredNorm
 from db.paired import Paired
-from drf.metrics import Norm
 from webapp import selection, store
 from webapp.faces import dialog, table, tiles
-from webapp.faces.dialog import Album
+from webapp.faces.dialog import FaceDialogState
 from webapp.links import share, url_keys, widgets
-from webapp.scores import NORMS
-from webapp.selection import Board, Contender
-from webapp.store import Store
+from webapp.selection import Board, SelectedRun
+from webapp.store import StoreVersion
 from webapp.ui import charts, error_pages
 from webapp.ui.text import percent, plain
 
@@ -22,32 +21,23 @@ _SEEN = "img_seen"
 _STRIP = {"displayModeBar": False}
 
 
-def page(current: Store) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.title("Images")
-        st.space("stretch")
-        link = st.container(width="content")
-    with st.container(horizontal=True, gap="small"):
-        norm = NORMS[widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))]
-        with st.container(width=220):
-            chosen = selection.choose_board(current, url_keys.IMAGES_EVALUATION)
-        if chosen is None:
-            st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
-            st.code("drf eval RUN", language="bash")
-            return
-        rows = selection.entries(current, chosen)
-        with st.container(width=520):
-            runs = selection.choose_runs(current, url_keys.IMAGES_RUNS, rows, default=2)
-    share.moved_on(current)
-    if not runs:
+def page(current: StoreVersion) -> None:
+    choices, link = selection.page_head(
+        current, "Images", url_keys.IMAGES_EVALUATION, url_keys.IMAGES_RUNS, width=520
+    )
+    if choices is None:
+        return
+    if not choices.runs:
         st.info("Choose at least one run.", icon=":material/checklist:")
         return
-    _gallery(current, chosen, runs, norm)
+    _gallery(current, choices.board, choices.runs, choices.norm)
     with link:
         share.link(url_keys.IMAGES, current)
 
 
-def _gallery(current: Store, chosen: Board, runs: list[Contender], norm: Norm) -> None:
+def _gallery(
+    current: StoreVersion, chosen: Board, runs: list[SelectedRun], norm: StoredNorm
+) -> None:
     paired = store.paired_errors(current, [run.key for run in runs])
     if not len(paired.faces):
         st.info("These runs were evaluated on different faces.", icon=":material/difference:")
@@ -58,24 +48,24 @@ def _gallery(current: Store, chosen: Board, runs: list[Contender], norm: Norm) -
     if shown.empty:
         st.info("No face has an error in this range.", icon=":material/search_off:")
     ids = dict(zip(paired.names, paired.faces.tolist(), strict=True))
-    album = Album(current.path, list(frame["name"]), ids, runs, norm)
-    if not _grid(album, shown, runs[a], sort):
-        dialog.show_wanted(album)
+    state = FaceDialogState(current.path, list(frame["name"]), ids, runs, norm)
+    if not _grid(state, shown, runs[a], sort):
+        dialog.show_wanted(state)
 
 
 def _sorted(
-    current: Store, chosen: Board, runs: list[Contender], paired: Paired, norm: Norm
+    current: StoreVersion, chosen: Board, runs: list[SelectedRun], paired: Paired, norm: StoredNorm
 ) -> tuple[pd.DataFrame, str, int]:
-    """Show what the faces are sorted and filtered by; return them, the sort and the run of it."""
+    """Show the controls of sorting and filtering; return the faces, the sort and its run."""
     sorts = [*table.SORTS] if len(runs) > 1 else [table.ERROR]
     with st.container(horizontal=True, gap="small"):
-        sort = widgets.switch(
+        sort = widgets.segmented_control(
             url_keys.IMAGES_SORT,
             "Sort by",
             sorts,
-            "Error of one run, how far the chosen runs are apart, or what one gains over another.",
+            "Error of one run, disagreement of the chosen runs, or improvement over another.",
         )
-        order = widgets.switch(url_keys.IMAGES_ORDER, "Order", table.ORDERS)
+        order = widgets.segmented_control(url_keys.IMAGES_ORDER, "Order", table.ORDERS)
         with st.container(width=180):
             a = selection.choose_one(url_keys.IMAGES_A, "Error of", runs, 0)
         b = None
@@ -86,14 +76,14 @@ def _sorted(
         if sort == table.DISAGREEMENT:
             keys = tuple(run.key for run in runs)
             apart = table.disagreement(current.path, keys, chosen.points, norm)
-        errors = paired["pupil" if norm == "pupil" else "ocular"]
+        errors = paired[norm]
         frame = table.rows(paired, errors, a=a, b=b, disagreement=apart)
         parts = sorted(set(frame["part"]))
         part = _ALL
         if len(parts) > 1:
             part = widgets.select(url_keys.IMAGES_PART, "Subset", [_ALL, *parts], width=180)
         with st.container(width=260):
-            limits = widgets.span(url_keys.IMAGES_ERROR, "Error between, %", table.LIMITS)
+            limits = widgets.range_slider(url_keys.IMAGES_ERROR, "Error between, %", table.LIMITS)
     wanted = None if part == _ALL else part
     kept = table.arrange(frame, sort=sort, order=order, limits=limits, part=wanted)
     _strip(frame, kept)
@@ -116,7 +106,7 @@ def _first_page_of_another_order(asked: object) -> None:
         st.session_state[url_keys.IMAGES_PAGE.name] = 1
 
 
-def _legend(frame: pd.DataFrame, runs: list[Contender], a: int, norm: Norm) -> None:
+def _legend(frame: pd.DataFrame, runs: list[SelectedRun], a: int, norm: StoredNorm) -> None:
     tiles.legend(error_segments=False)
     if frame.empty:
         return
@@ -126,34 +116,34 @@ def _legend(frame: pd.DataFrame, runs: list[Contender], a: int, norm: Norm) -> N
 
 
 def _page_of(frame: pd.DataFrame) -> pd.DataFrame:
-    number = widgets.page(url_keys.IMAGES_PAGE, -(-len(frame) // PAGE))
+    number = widgets.pagination(url_keys.IMAGES_PAGE, -(-len(frame) // PAGE))
     return frame.iloc[(number - 1) * PAGE : number * PAGE]
 
 
-def _grid(album: Album, shown: pd.DataFrame, run: Contender, sort: str) -> bool:
+def _grid(state: FaceDialogState, shown: pd.DataFrame, run: SelectedRun, sort: str) -> bool:
     """Show faces as one run predicts them; a click on the line below one opens it, large. Return
     whether one was opened so in this run of the page."""
     ids = tuple(int(face) for face in shown["face"])
-    pictures = tiles.pictures(album.path, run.run, run.evaluation, ids, error_segments=False)
+    pictures = tiles.pictures(state.path, run.run, run.evaluation, ids, error_segments=False)
     opened = []
     with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as grid:
         for (_, row), picture in zip(shown.iterrows(), pictures, strict=True):
             with grid.cell(), st.container(gap="xxsmall"):
                 said = table.caption(row, sort)
                 _picture(picture, f"{row['name']}: {said}, ground truth and prediction drawn on it")
-                opened.append(_opener(album, row["name"], said))
+                opened.append(_opener(state, row["name"], said))
     return any(opened)
 
 
 @st.fragment
-def _opener(album: Album, name: str, said: str) -> bool:
+def _opener(state: FaceDialogState, name: str, said: str) -> bool:
     """Show the line below a face; return whether it was clicked. A click runs this alone, and not
     the page with all its faces."""
     clicked = False
-    with error_pages.told():
+    with error_pages.boundary():
         clicked = st.button(
             f"**{plain(said)}** {plain(name.rpartition('/')[2])}",
-            key=f"img_open_{album.ids[name]}",
+            key=f"img_open_{state.ids[name]}",
             type="tertiary",
             width="stretch",
             help=f"Open {plain(name)}",
@@ -161,7 +151,7 @@ def _opener(album: Album, name: str, said: str) -> bool:
             args=(name,),
         )
         if clicked:
-            dialog.show_wanted(album)
+            dialog.show_wanted(state)
     return clicked
 
 

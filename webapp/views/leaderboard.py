@@ -12,10 +12,10 @@ from drf import literature, statistics
 from webapp import store
 from webapp.leaderboard import columns, controls, export, table, typeset
 from webapp.leaderboard.rows import arrange, load_rows
-from webapp.leaderboard.table import Comparison, View
+from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import share, url_keys, widgets
 from webapp.scores import NORMS, SCORES, evaluation_label
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import error_pages
 from webapp.ui.text import percent, plain
 
@@ -25,11 +25,11 @@ _GOAL = "lb_goal"
 _NAMING = ("kind", "runs", "id", "dataset", "subset", "box", "points", "flip_test")
 
 
-def page(current: Store) -> None:
+def page(current: StoreVersion) -> None:
     if goal := st.session_state.pop(_GOAL, None):
         st.switch_page("views/run.py", query_params=goal)
     st.title("Leaderboard")
-    at_revision = share.as_it_was(current)
+    at_revision = share.choose_revision(current)
     boards = store.boards(current, at_revision)
     if boards.empty:
         _nothing_evaluated(current)
@@ -43,8 +43,8 @@ def page(current: Store) -> None:
 
 @st.fragment
 def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int | None) -> None:
-    """Show the rows. What is chosen among them runs this alone, and not the page around it."""
-    with error_pages.told():
+    """Show the rows. A choice among them reruns this fragment alone, without the page around it."""
+    with error_pages.boundary():
         if _GOAL in st.session_state:  # from here the norm, a control of both pages, would be lost
             st.rerun()
         current = store.current()
@@ -52,7 +52,7 @@ def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int |
         all_rows = load_rows(current, as_runs=as_runs, at_revision=at_revision, **where)
         with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
             arranged = controls.choose_rows(entries["family"].unique())
-            how, published = controls.choose_comparison(all_rows, NORMS[norm])
+            how, published = controls.choose_display(all_rows, NORMS[norm])
         rows = arrange(all_rows, norm=norm, **arranged)
         if rows.empty:
             st.info("No row of this board matches.", icon=":material/search_off:")
@@ -71,7 +71,7 @@ def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int |
             share.link(url_keys.LEADERBOARD, current, at_revision)
 
 
-def _nothing_evaluated(current: Store) -> None:
+def _nothing_evaluated(current: StoreVersion) -> None:
     st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")
     if len(store.runs(current)):
         st.markdown("Evaluate a run that was trained:")
@@ -101,7 +101,7 @@ def _headline(rows: pd.DataFrame, norm: str, where: dict[str, str], as_runs: boo
 
 
 def _card(title: str, value: str, of: str, meaning: str | None = None) -> None:
-    """Show a number. of: what it is of, as it was given by anybody."""
+    """Show a score. of: name of the row that has it (untrusted text)."""
     st.metric(
         title,
         value,
@@ -115,7 +115,7 @@ def _card(title: str, value: str, of: str, meaning: str | None = None) -> None:
 
 
 def _opened(
-    current: Store, entries: pd.DataFrame, rows: pd.DataFrame, as_runs: bool
+    current: StoreVersion, entries: pd.DataFrame, rows: pd.DataFrame, as_runs: bool
 ) -> pd.DataFrame | None:
     """Return the runs of the method that the link opens, best first."""
     wanted = st.query_params.get(url_keys.BOARD_OPEN.name, "").lower()
@@ -130,17 +130,17 @@ def _opened(
     return rows_of.by_run(entries[mine], store.method_of_runs(current))
 
 
-def _published(where: dict[str, str], how: Comparison) -> list[literature.Figure]:
+def _published(where: dict[str, str], how: DisplayOptions) -> list[literature.Figure]:
     subset = {key: where[key] for key in ("dataset", "subset", "points")}
     found = literature.figures(**subset, norms=how.norms)
     if not found:
-        st.caption("No published figures are known for this subset and normalisation.")
+        st.caption("No published results are known for this subset and normalisation.")
     return found
 
 
 def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
     size = controls.ROWS_A_PAGE
-    number = widgets.page(url_keys.BOARD_PAGE, -(-n_rows // size))
+    number = widgets.pagination(url_keys.BOARD_PAGE, -(-n_rows // size))
     view = shown(page=slice((number - 1) * size, number * size))
     st.session_state[_SHOWN] = [_target(row) for row in view.rows[[*_NAMING]].to_dict("records")]
     opened = st.query_params.get(url_keys.BOARD_OPEN.name, "")
@@ -160,8 +160,8 @@ def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
 
 
 def _legend(view: View, as_runs: bool) -> None:
-    tick = "Tick a row (with keys: Shift and Space) to open the run" + (
-        "." if as_runs else "; of a method with several runs, to see them."
+    tick = "Select a row (by keyboard: Shift+Space) to open its run." + (
+        "" if as_runs else " For a method with several runs, this lists them."
     )
     st.caption(f"**Bold**: best. Underlined: second. All scores in %. {tick}")
     if view.hidden:
@@ -176,7 +176,7 @@ def _legend(view: View, as_runs: bool) -> None:
 
 
 def _target(row: dict[str, Any]) -> dict[str, str]:
-    """What ticking a row does, as parameters: of a run its page, of more runs to show them."""
+    """Return the parameters that selecting a row sets: its run's page, or the method to open."""
     if row["kind"] == "published":
         return {}
     if len(row["runs"]) > 1:
@@ -186,13 +186,13 @@ def _target(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _ticked(key: str) -> None:
-    """Open what was ticked, looked up in the rows that the visitor saw: by the time of the next run
-    of the page another may stand in that place."""
+    """Open the selected row, looked up in the rows that the visitor saw: in the next run of the
+    page another row may be at its position."""
     picked = st.session_state[key].selection.rows
     target = st.session_state[_SHOWN][picked[0]] if picked else {}
     if method := target.get(url_keys.BOARD_OPEN.name):
         is_open = method.startswith(st.query_params.get(url_keys.BOARD_OPEN.name, " "))
-        widgets.put(url_keys.BOARD_OPEN, None if is_open else method)
+        widgets.set_parameter(url_keys.BOARD_OPEN, None if is_open else method)
     elif target:
         st.session_state[_GOAL] = target
 
@@ -201,20 +201,20 @@ def _warn(rows: pd.DataFrame) -> None:
     if len(set(rows["manifest_digest"])) > 1:
         st.warning(
             "These runs were evaluated on different sets of faces (their manifests differ), so "
-            "their scores compare only roughly.",
+            "their scores are only roughly comparable.",
             icon=":material/difference:",
         )
 
 
 def _facts(
-    current: Store,
+    current: StoreVersion,
     norm: str,
     where: dict[str, str],
-    how: Comparison,
+    how: DisplayOptions,
     arranged: dict[str, str],
     at_revision: int | None,
 ) -> dict[str, Any]:
-    """What was chosen, for the exports: with it and the store the view can be made again."""
+    """Return all choices, for the exports: with them and the store the view can be reproduced."""
     return {
         **where,
         "ranked_by": f"{NORMS[norm]}_nme",

@@ -1,4 +1,5 @@
-"""Live: runs under way with progress, curves and estimated end; silent ones; those just over."""
+"""Live: running runs with progress, curves and estimated end; runs without a heartbeat; runs that
+ended lately."""
 
 from __future__ import annotations
 
@@ -11,31 +12,31 @@ import streamlit as st
 
 from webapp import live, store
 from webapp.links import share, url_keys, widgets
-from webapp.live import Shown, Sighting
+from webapp.live import ProgressSample, RunGroups
 from webapp.scores import NORMS
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import badges, error_pages, theme
 from webapp.ui.text import plain
 
-_EVERY_S = {"2 s": 2, "5 s": 5, "15 s": 15, "1 min": 60}
+_EVERY_S = {"2 s": 2, "5 s": 5, "15 s": 15, "30 s": 30, "1 min": 60}
 _CURVES = {"Validation NME": "val_nme_{norm}", "Training loss": "loss"}
 _SEEN, _TABLE, _SHOWN = "live_seen", "live_table", "live_shown"
 _CARDS = 12
 
 
-def page(current: Store) -> None:
+def page(current: StoreVersion) -> None:
     st.title("Live")
     with st.container(horizontal=True, gap="small"):
-        norm = widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))
-        curve = widgets.switch(url_keys.LIVE_CURVE, "Curve", list(_CURVES))
+        norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))
+        curve = widgets.segmented_control(url_keys.LIVE_CURVE, "Curve", list(_CURVES))
         window = widgets.select(
             url_keys.LIVE_WINDOW,
-            "In the last",
+            "Time window",
             list(live.WINDOWS),
-            "How far back runs are shown.",
+            "How far back runs that ended are shown.",
             width=150,
         )
-        every = widgets.select(url_keys.LIVE_EVERY, "Look again every", list(_EVERY_S), width=150)
+        every = widgets.select(url_keys.LIVE_REFRESH, "Refresh every", list(_EVERY_S), width=150)
     metric = _CURVES[curve].format(norm=NORMS[norm])
     shown = _look(current, window)
     st.fragment(_strip, run_every=_EVERY_S[every])(curve, metric, window, _standing(shown))
@@ -44,13 +45,13 @@ def page(current: Store) -> None:
     share.link(url_keys.LIVE, current)
 
 
-def _look(current: Store, window: str) -> Shown:
+def _look(current: StoreVersion, window: str) -> RunGroups:
     hours = timedelta(hours=live.WINDOWS[window])
-    return live.sort_out(store.runs(current), datetime.now(UTC), hours)
+    return live.group_runs(store.runs(current), datetime.now(UTC), hours)
 
 
-def _standing(shown: Shown) -> frozenset[tuple[str, str]]:
-    """Return which runs stand how: what decides where on the page a run is."""
+def _standing(shown: RunGroups) -> frozenset[tuple[str, str]]:
+    """Return (id, status) of all runs shown: they decide where on the page a run is."""
     frames = (shown.running, shown.silent, shown.ended)
     return frozenset(
         pair for frame in frames for pair in zip(frame["id"], frame["status"], strict=True)
@@ -58,10 +59,9 @@ def _standing(shown: Shown) -> frozenset[tuple[str, str]]:
 
 
 def _strip(curve: str, metric: str, window: str, stood: frozenset[tuple[str, str]]) -> None:
-    """Show the runs under way as they are now. Runs again by itself and not with the page, so it
-    reads the store for itself. Where a run began, fell silent or ended, the whole page runs again.
-    """
-    with error_pages.told():
+    """Show the running runs as they are now. This part reruns by itself, without the page, so it
+    reads the store itself. Where a status changed, the whole page reruns."""
+    with error_pages.boundary():
         current = store.current()
         shown = _look(current, window)
         if _standing(shown) != stood:
@@ -71,10 +71,12 @@ def _strip(curve: str, metric: str, window: str, stood: frozenset[tuple[str, str
         _running(current, shown.running, curve, metric, now)
 
 
-def _running(current: Store, running: pd.DataFrame, curve: str, metric: str, now: datetime) -> None:
-    st.subheader(f"Under way: {len(running)}")
+def _running(
+    current: StoreVersion, running: pd.DataFrame, curve: str, metric: str, now: datetime
+) -> None:
+    st.subheader(f"Running: {len(running)}")
     if running.empty:
-        st.info("No run is under way.", icon=":material/hourglass_empty:")
+        st.info("No run is training.", icon=":material/hourglass_empty:")
         st.code("drf train", language="bash")
         return
     with st.grid(2, min_column_width=340, gap="medium") as grid:
@@ -83,21 +85,21 @@ def _running(current: Store, running: pd.DataFrame, curve: str, metric: str, now
                 _head(run, _since(run), now)
                 _curve(current, run["id"], curve, metric)
     if len(running) > _CARDS:
-        st.caption(f"and {len(running) - _CARDS} more, which were heard of less lately.")
+        st.caption(f"and {len(running) - _CARDS} more, which started earlier.")
 
 
-def _since(run: dict[Any, Any]) -> Sighting | None:
-    """Return what the pace is reckoned from: the run's start, or if it was resumed the first time
-    that this visitor saw it since."""
-    if begun := live.beginning(run):
+def _since(run: dict[Any, Any]) -> ProgressSample | None:
+    """Return the sample that the pace is computed from: the run's start or, for a resumed run, the
+    first time that this visitor saw it."""
+    if begun := live.start_of_progress(run):
         return begun
     seen = st.session_state.setdefault(_SEEN, {})
-    return seen.setdefault((run["id"], run["process_started"]), live.sighting(run))
+    return seen.setdefault((run["id"], run["process_started"]), live.progress_sample(run))
 
 
-def _head(run: dict[Any, Any], since: Sighting | None, now: datetime) -> None:
-    """Show name, status in words, progress, and a sentence of where the run stands."""
-    look = badges.LOOKS[run["status"]]
+def _head(run: dict[Any, Any], since: ProgressSample | None, now: datetime) -> None:
+    """Show name, status, progress bar, and a sentence on progress and estimated end."""
+    look = badges.STATUS_STYLES[run["status"]]
     link = {url_keys.RUN_ID.name: run["id"][:8]}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.page_link("views/run.py", label=f"**{plain(run['name'])}**", query_params=link)
@@ -106,30 +108,32 @@ def _head(run: dict[Any, Any], since: Sighting | None, now: datetime) -> None:
     st.progress(float(run["progress"]), text=plain(live.sentence(run, since, now)))
 
 
-def _curve(current: Store, run: str, title: str, metric: str) -> None:
+def _curve(current: StoreVersion, run: str, title: str, metric: str) -> None:
     chart = live.curve(store.curves(current, run), metric, title)
     if chart is None:
         with st.container(height=live.HEIGHT_PX, border=False):
-            st.caption(f"{title}: nothing yet; the first value comes with the first epoch.")
+            st.caption(f"{title}: no value yet; the first epoch records one.")
         return
     key, config = f"live-{run}-{metric}", theme.CHART_CONFIG
     st.plotly_chart(chart.figure, key=key, config=config, alt=chart.alt)
 
 
-def _silent(shown: Shown, window: str) -> None:
+def _silent(shown: RunGroups, window: str) -> None:
     if shown.silent.empty and not shown.hidden:
         return
-    st.subheader(f"Silent: {len(shown.silent)}")
+    st.subheader(f"No heartbeat: {len(shown.silent)}")
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         for run in shown.silent.head(_CARDS).to_dict("records"):
             with grid.cell(), st.container(border=True, height="stretch"):
                 _head(run, None, datetime.now(UTC))
-                look = badges.LOOKS[run["status"]]
+                look = badges.STATUS_STYLES[run["status"]]
                 say: Callable[..., Any] = st.error if look.colour == "red" else st.warning
                 say(look.meaning, icon=look.icon)
     more = max(len(shown.silent) - _CARDS, 0) + shown.hidden
     if more:
-        st.caption(f"and {more} more; {shown.hidden} of them not heard of in the last {window}.")
+        st.caption(
+            f"and {more} more; {shown.hidden} of them without a heartbeat in the last {window}."
+        )
 
 
 def _ended(ended: pd.DataFrame, window: str) -> None:
@@ -150,8 +154,8 @@ def _ended(ended: pd.DataFrame, window: str) -> None:
             "ended": text("Ended"),
             "best": number("Best val NME, %", format="%.2f", help="Ocular, of the best epoch."),
             "epoch": number("Epochs", format="%d"),
-            "took": text("Took"),
-            "reason": text("Why it ended", width="large"),
+            "took": text("Training time"),
+            "reason": text("Reason", width="large"),
             "id": text("Id", width="small"),
         },
         key=_TABLE,
@@ -160,7 +164,7 @@ def _ended(ended: pd.DataFrame, window: str) -> None:
         placeholder="–",
         alt=f"{len(shown)} runs that ended in the last {window}, the latest first",
     )
-    st.caption("Tick a row to open the run.")
+    st.caption("Select a row to open the run.")
 
 
 def _open_run() -> None:

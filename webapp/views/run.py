@@ -1,4 +1,4 @@
-"""Run: one run's scores, faces, curves, the inside of its forest, and how it was made."""
+"""Run: scores, faces, curves, forest diagnostics and configuration of one run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ from webapp.faces import landmark_errors, tiles
 from webapp.links import share, url_keys, widgets
 from webapp.run import configuration, diagnostics, epoch_faces, header, leaves
 from webapp.scores import NORMS, SCORES
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
 
 
-def page(current: Store) -> None:
+def page(current: StoreVersion) -> None:
     runs = store.runs(current)
     if runs.empty:
         st.title("Run")
@@ -31,8 +31,8 @@ def page(current: Store) -> None:
             return
         with st.container(width=280):
             evaluations, evaluation = header.choose_evaluation(current, run_id)
-        title = widgets.switch(url_keys.NORM, "Normalised by", list(NORMS))
-    share.moved_on(current)
+        title = widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))
+    share.show_revision_notice(current)
     run = store.run(current, run_id)
     header.title(current, run)
     norm = NORMS[title]
@@ -44,7 +44,7 @@ def page(current: Store) -> None:
 
 
 def _sections(
-    current: Store,
+    current: StoreVersion,
     run: dict[str, Any],
     evaluations: pd.DataFrame,
     evaluation: pd.Series | None,
@@ -61,7 +61,7 @@ def _sections(
     if store.leaves(current, run["id"])[0]:
         sections["Leaves"] = lambda: leaves.show(current, run["id"])
     sections["Configuration"] = lambda: _configuration(run)
-    widgets.check(url_keys.RUN_TAB, "section", list(sections))
+    widgets.check_value(url_keys.RUN_TAB, "section", list(sections))
     tabs = st.tabs(list(sections), key=url_keys.RUN_TAB.name, bind="query-params")
     for tab, fill in zip(tabs, sections.values(), strict=True):
         if tab.open:
@@ -70,7 +70,7 @@ def _sections(
 
 
 def _results(
-    current: Store,
+    current: StoreVersion,
     run: dict[str, Any],
     evaluations: pd.DataFrame,
     evaluation: pd.Series | None,
@@ -129,12 +129,14 @@ def _evaluations(evaluations: pd.DataFrame, norm: Norm) -> None:
     )
 
 
-def _faces(current: Store, run: dict[str, Any], evaluation: pd.Series | None, norm: Norm) -> None:
+def _faces(
+    current: StoreVersion, run: dict[str, Any], evaluation: pd.Series | None, norm: Norm
+) -> None:
     if evaluation is None:
         _not_evaluated(run)
         return
     segments = st.toggle(
-        "Show the error of each point",
+        "Show the error of each landmark",
         value=bool(url_keys.RUN_SEGMENTS.default),
         key=url_keys.RUN_SEGMENTS.name,
         bind="query-params",
@@ -150,18 +152,20 @@ def _faces(current: Store, run: dict[str, Any], evaluation: pd.Series | None, no
             )
 
 
-def _training(current: Store, run: dict[str, Any], norm: Norm) -> None:
+def _training(current: StoreVersion, run: dict[str, Any], norm: Norm) -> None:
     frame = store.curves(current, run["id"])
     if frame.empty:
-        st.info("No epoch was recorded; a model without epochs, as the mean shape, has no curves.")
+        st.info(
+            "No epoch was recorded. Models without epochs, such as the mean shape, have no curves."
+        )
         return
     best = _best_epoch(run)
     spread = [] if diagnostics.of_forest(frame) else diagnostics.spread(frame, best)
-    _charts([*charts.curves(diagnostics.unarranged(frame), best), *spread])
+    _charts([*charts.curves(diagnostics.other_curves(frame), best), *spread])
     epoch_faces.show(current, run, norm)
 
 
-def _forest(current: Store, run: dict[str, Any]) -> None:
+def _forest(current: StoreVersion, run: dict[str, Any]) -> None:
     _charts(diagnostics.charts(store.curves(current, run["id"]), _best_epoch(run)))
 
 

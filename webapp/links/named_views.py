@@ -1,4 +1,4 @@
-"""Opens `?view=NAME`: the page and parameters of a link that `drf views add` stored."""
+"""Opens `?view=NAME`: the link that `drf views add` stored under this name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import streamlit as st
 from drf.errors import NotFoundError
 from webapp import store
 from webapp.links import url_keys, widgets
-from webapp.store import Store
+from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
 
-def open_wanted(current: Store, pages: Sequence[st.Page]) -> None:
-    """Go to the view that the link names, if it names one; tell of a name that nobody gave.
+def open_named_view(current: StoreVersion, pages: Sequence[st.Page]) -> None:
+    """Go to the named view of the link, if there is one; report an unknown name.
 
-    The address then spells the view out, so that what the visitor changes is in it too.
+    The address then contains all parameters of the view, so that later changes are in it too.
     """
     name = st.query_params.get(url_keys.VIEW.name)
     if name is None:
@@ -28,7 +28,7 @@ def open_wanted(current: Store, pages: Sequence[st.Page]) -> None:
         return
     page = next((page for page in pages if page.url_path == view.page), None)
     if page is None:
-        widgets.notify(f"The view “{plain(name)}” is of a page that this version does not have.")
+        widgets.notify(f"The view “{plain(name)}” is on a page that this version does not have.")
         return
     parameters: dict[str, list[str]] = {}
     for key, value in view.parameters:

@@ -44,7 +44,7 @@ def test_every_known_reading_has_a_chart_with_help_and_alt_text():
         assert "from" in chart.alt
         assert chart.alt.startswith(chart.title)
         assert [a.text for a in chart.figure.layout.annotations][-1] == "best: epoch 1"
-    assert diagnostics.unarranged(frame).empty
+    assert diagnostics.other_curves(frame).empty
 
 
 def test_kl_stands_above_the_coordinate_error_over_the_same_epochs():
@@ -65,7 +65,7 @@ def test_kl_alone_is_one_panel_and_an_error_alone_is_left_to_the_curves():
     frame = readings(l1_px=[8.0, 3.0])
     assert titles(frame) == []
     assert not diagnostics.of_forest(frame)
-    assert set(diagnostics.unarranged(frame)["metric"]) == {"l1_px"}
+    assert set(diagnostics.other_curves(frame)["metric"]) == {"l1_px"}
 
 
 def test_a_gaussian_forest_has_its_likelihood_in_that_place():
@@ -103,13 +103,13 @@ def test_spread_alone_makes_no_forest_but_has_its_chart():
     assert [chart.title for chart in diagnostics.spread(frame, None)] == [
         "Spread of predictions over labels"
     ]
-    assert set(diagnostics.unarranged(frame)["metric"]) == {"loss"}
+    assert set(diagnostics.other_curves(frame)["metric"]) == {"loss"}
     assert diagnostics.spread(readings(loss=[1.0]), None) == []
 
 
 def test_a_reading_that_nobody_knows_is_left_to_the_curves():
     frame = readings(excess_ce=[2.0, 1.0], gate_drift=[1.0, 0.5], information_per_px=[1.0, 2.0])
-    left = diagnostics.unarranged(frame)
+    left = diagnostics.other_curves(frame)
     assert set(left["metric"]) == {"gate_drift", "information_per_px"}
     assert [chart.title for chart in charts.curves(left, None)] == [
         "gate_drift",
