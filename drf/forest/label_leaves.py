@@ -90,7 +90,8 @@ def entropy(labels: Tensor) -> Tensor:
 
 def without_near_empty(labels: Tensor, share: float) -> Tensor:
     """Drop the cells below `share` of their distribution's peak: (..., C) -> (..., C), still
-    summing to 1. Earlier designs used 0.3; those cells then weigh neither in the loss nor in the leaves.
+    summing to 1. Earlier designs used 0.3; those cells then weigh neither in the loss nor in the
+    leaves.
     """
     kept = labels * (labels >= share * labels.amax(dim=-1, keepdim=True))
     return F.normalize(kept, p=1.0, dim=-1)

@@ -1,7 +1,7 @@
 """A plain network whose dense layer emits every landmark's map: no way back up, no shared cells.
 
-Earlier designs made maps this way before they had an hourglass. Each cell of each map has weights of
-its own over one vector per face, so nothing ties a landmark in one place to the same landmark in
+Earlier designs made maps this way before they had an hourglass. Each cell of each map has weights
+of its own over one vector per face, so nothing ties a landmark in one place to the same landmark in
 another; the gain of a forest of heatmap leaves on the same backbone is the forest's own.
 """
 
