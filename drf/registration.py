@@ -119,14 +119,14 @@ class ShapeRegistration(nn.Module):
         profiles = torch.stack([g.sum(dim=1), g.sum(dim=2)], dim=1)  # (B, 2, n): along x, along y
         centre = profiles @ axis  # (B, 2)
         variance = (profiles * (axis - centre[..., None]).square()).sum(dim=(1, 2))
-        scale = (variance.sqrt() / self._spread())[:, None, None]
+        scale = (variance.sqrt() / self._radius())[:, None, None]
         linear = scale * torch.eye(2, device=g.device)
         return Similarity(linear, (centre - scale[:, 0] * self.mean.mean(dim=0))[:, None])
 
     @torch.no_grad()
-    def spread(self, maps: Tensor, shape: Tensor) -> Tensor:
-        """Return how wide the mass lies that goes to each landmark of shapes, (B, K, 2), at the
-        narrowest width: standard deviations in x and y about the landmark, unit box."""
+    def std(self, maps: Tensor, shape: Tensor) -> Tensor:
+        """Return the standard deviations in x and y, about the landmark, of the mass that goes to
+        each landmark of shapes at the narrowest width: (B, K, 2) -> (B, K, 2), unit box."""
         axis, width = _middles(maps), self._widths(maps.shape[-1])[-1]
         along = _shares(_normalised(maps), axis, shape, width)  # (B, K, 2, n)
         variance = (along * (axis - shape[..., None]).square()).sum(dim=-1)
@@ -136,11 +136,11 @@ class ShapeRegistration(nn.Module):
         """(B, D) -> (B, K, 2), in the frame of the mean."""
         return self.mean + (b @ self.components.flatten(1)).unflatten(1, (-1, 2))
 
-    def _spread(self) -> Tensor:
+    def _radius(self) -> Tensor:
         return (self.mean - self.mean.mean(dim=0)).square().sum(dim=1).mean().sqrt()
 
     def _widths(self, n: int) -> Tensor:
-        spread = self._spread()
+        spread = self._radius()
         last = torch.clamp(NARROWEST * spread, min=CELLS / n)
         share = torch.linspace(0, 1, STEPS, device=last.device)
         return WIDEST * spread * (last / (WIDEST * spread)) ** share

@@ -3,7 +3,7 @@
 Shapes are arrays (n, K, 2) float64, in any one frame; K landmarks as (x, y). Principal components
 are taken of the shapes as they are, not of aligned ones, unless the caller aligned them: what a
 model predicts must go back into the picture, and Procrustes analysis would lose scale, rotation
-and shift (the notes found out).
+and shift.
 """
 
 from __future__ import annotations

@@ -144,12 +144,12 @@ def test_a_shifted_or_rescaled_map_gives_the_shifted_shape(
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.0])
-def test_the_spread_of_landmarks_that_stand_apart_is_that_of_their_gaussians(
+def test_the_std_of_landmarks_that_stand_apart_is_that_of_their_gaussians(
     registered: ShapeRegistration, sigma: float
 ) -> None:
     shape = faces(1, seed=3)
     maps = HeatmapCodec(64, sigma).encode_together(shape)
-    spread = 64 * registered.spread(maps, shape)
+    spread = 64 * registered.std(maps, shape)
     assert float(spread.median()) == pytest.approx(sigma, rel=0.1)
 
 

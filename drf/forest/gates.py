@@ -36,7 +36,7 @@ def steepness(share: float, first: float, last: float, annealing: Annealing) -> 
 
 
 class FeatureNorm(nn.BatchNorm1d):
-    """Batch norm of rows (N, F). A single row has no spread of its own, and takes the running one:
+    """Batch norm of rows (N, F). A single row has no variance of its own, and takes the running one:
     so a batch of one face can be learned from."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -171,7 +171,7 @@ def _between(z: Tensor, here: Tensor, right: Tensor) -> Tensor:
 
 
 class RawGates(nn.Module):
-    """A dense layer as the notes had it: no normalisation, no unit norm, no thresholds from data.
+    """A dense layer as in earlier designs: no normalisation, no unit norm, no thresholds from data.
 
     Here to be compared: `gamma` is a factor that the optimiser can undo.
     """

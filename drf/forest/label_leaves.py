@@ -90,7 +90,8 @@ def entropy(labels: Tensor) -> Tensor:
 
 def without_near_empty(labels: Tensor, share: float) -> Tensor:
     """Drop the cells below `share` of their distribution's peak: (..., C) -> (..., C), still
-    summing to 1. The notes used 0.3; those cells then weigh neither in the loss nor in the leaves.
+    summing to 1. Earlier designs used 0.3; those cells then weigh neither in the loss nor in the
+    leaves.
     """
     kept = labels * (labels >= share * labels.amax(dim=-1, keepdim=True))
     return F.normalize(kept, p=1.0, dim=-1)
@@ -202,7 +203,8 @@ class LabelLeaves(nn.Module):
         *,
         averaged: bool = False,
     ) -> None:
-        """The notes' leaf step: start again on every batch, then average. Here to be compared."""
+        """The leaf step of earlier designs, for comparison: start again on every batch, then
+        average."""
         total = torch.zeros_like(self.q)
         for routing, labels in batches:
             q = torch.full_like(self.q, 1 / self.q.shape[-1])

@@ -26,7 +26,7 @@ LeafKind = Literal["xy", "map"]
 class LabelGrid:
     """The window and its cells; heads and cells are what `label_leaves` calls H and C.
 
-    mask: cells below this share of a label's peak are left out of it, 0 for none (the notes: 0.3).
+    mask: cells below this share of a label's peak are left out of it, 0 for none.
     """
 
     kind: LeafKind

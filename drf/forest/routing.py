@@ -17,9 +17,8 @@ concatenating level by level 11, doubling in place, below, 11 with leaves innerm
 with rows innermost, since the blocks of the first levels are short. So the result takes the layout
 of the gates, and `gates.SplitGates` returns them with rows innermost.
 
-
-At the end stands what all kinds of leaves share: which of them are used most, the rate at which
-they learn from batches, and whether they fit into memory.
+The end of the file is what all kinds of leaves share: which of them are used most, the rate at
+which they learn from batches, and whether they fit into memory.
 """
 
 from __future__ import annotations

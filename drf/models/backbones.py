@@ -18,7 +18,8 @@ from drf.errors import UsageError
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Bring RGB in 0..1 to about zero mean and unit spread; raw 0..255 would saturate the gates."""
+    """Bring RGB in 0..1 to about zero mean and unit variance: raw 0..255 would saturate the
+    gates."""
     return (images - 0.45) / 0.25
 
 
@@ -184,7 +185,7 @@ class HourglassEncoder(Backbone):
 
 
 class SmallCnn(Backbone):
-    """The notes' plain network: 5 to 28 channels, each step halving; no way back up."""
+    """The plain network of earlier designs: 5 to 28 channels, each step halving; no way back up."""
 
     def __init__(self, width: int, input_size: int) -> None:
         super().__init__()

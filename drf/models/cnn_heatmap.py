@@ -1,8 +1,8 @@
 """A plain network whose dense layer emits every landmark's map: no way back up, no shared cells.
 
-The notes' way to maps before their hourglass. Each cell of each map has weights of its own over one
-vector per face, so nothing ties a landmark in one place to the same landmark in another; what a
-forest of heatmap leaves gains over it, with the same backbone, the forest gains.
+Earlier designs made maps this way before they had an hourglass. Each cell of each map has weights
+of its own over one vector per face, so nothing ties a landmark in one place to the same landmark in
+another; the gain of a forest of heatmap leaves on the same backbone is the forest's own.
 """
 
 from __future__ import annotations

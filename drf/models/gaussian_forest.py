@@ -4,7 +4,7 @@ over the principal components of the whole shape.
 A vector of the face is what the splits see, and a leaf holds a mean shape and a covariance. The
 prediction is the mean over trees of sum_l P(l|x) mu_l, mapped back to the picture exactly.
 
-    absolute  the shape itself, from the encoder's deep map: what the notes did. Where routing is
+    absolute  the shape itself, from the encoder's deep map, as in earlier designs. Where routing is
               hard, averaged whole-shape leaves cannot beat some 7 % NME; soft routing lies between
               leaves, and the L1 distance of the predicted points teaches it where.
     current   what is left to the shape that coarse maps of the same network find, from features

@@ -1,7 +1,7 @@
 """The heatmap forest (Shen et al. 2017, LDLF, arXiv 1702.06086): leaves are label distributions of
 where landmarks lie, over a window around a centre.
 
-    absolute  the centre is that of the box: what the notes did
+    absolute  the centre is that of the box, as in earlier designs
     mean      the mean shape
     current   the landmarks that coarse maps of the same network find; the forest sees features
               sampled there, and says what is left (as cascades do)

@@ -1,8 +1,8 @@
 """What families put on top of a backbone, landmark by landmark.
 
-CoarseMaps     a first guess of the landmarks: maps over the context, and where they peak
-LocalFeatures  what a backbone shows around given landmarks
-Exchange       what landmarks tell each other: one vector of the whole face, made of all
+CoarseMaps     a first estimate of the landmarks: maps over the context, and where they peak
+LocalFeatures  features that are sampled from the backbone's maps around given landmarks
+Exchange       one vector of the whole face, made of all landmarks and added to each
 LocalMlp       the control of the cascade: a plain network in the place of each forest
 """
 

@@ -1,10 +1,11 @@
 """The single-map forest: one map per face shows all landmarks, and nothing says which is which.
 
-The notes' first attempt. Each leaf holds one distribution over n x n cells, the mean over its faces
-of all their landmarks' Gaussians; the forest routes a face once. Landmarks get their names back
-from the shapes of the training faces: a shape model is laid over the map (`drf.registration`),
-then landmarks go to the peaks near them (`drf.peaks`). What that cannot give back: landmarks closer
-than two sigma share a peak, and a map averaged over faces has peaks that belong to none of them.
+The first of the earlier designs. Each leaf holds one distribution over n x n cells, the mean over
+its faces of all their landmarks' Gaussians; the forest routes a face once. Landmarks get their
+names back from the shapes of the training faces: a shape model is laid over the map
+(`drf.registration`), then landmarks go to the peaks near them (`drf.peaks`). What that cannot give
+back: landmarks closer than two sigma share a peak, and a map averaged over faces has peaks that
+belong to none of them.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ class SingleMapForest(LandmarkModel):
                 title="whole face",
                 share=shown.share,
                 points=shape[0].cpu().numpy(),
-                std=self.shape.spread(maps, shape)[0].cpu().numpy(),
+                std=self.shape.std(maps, shape)[0].cpu().numpy(),
                 landmarks=tuple(self.spec.indices.tolist()),
                 faces=shown.faces,
                 weights=shown.weights,

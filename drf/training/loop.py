@@ -228,7 +228,7 @@ class Trainer:
         return values
 
     def _finalise_best(self) -> None:
-        """Calibrate what the best weights say of their errors, and hand over what their leaves
+        """Calibrate the covariances that the best weights predict, and hand over what their leaves
         hold, while the run's clock stands still: a time budget is for training."""
         if not math.isfinite(self.state.best_val_nme):
             return

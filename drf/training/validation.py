@@ -78,7 +78,7 @@ def watched(n: int) -> np.ndarray:
 
 
 def _unit_points(pack: Pack, device: torch.device) -> Tensor:
-    """Return all labels of a pack, (n, 68, 2) unit box."""
+    """Return all labels of a pack, (n, K, 2) unit box."""
     unit = torch.from_numpy(geometry.to_unit(pack.points, PACK_SIZE)).to(device)
     return warp_points(unit, identity_affines(len(unit), device))
 

@@ -1,15 +1,16 @@
 """What the loop promises: it learns, repeats itself, resumes to the digit, and ends in order."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from drf import checkpoint, metrics, scores
+from drf import checkpoint, metrics, registry, scores
 from drf.errors import DrfError
-from drf.markup import IBUG68
+from drf.markup import IBUG68, MISSING, VISIBLE
 from drf.prediction import Predictor, predict
 from drf.training.loop import Trainer
 from tests.training.conftest import Listener, Make, tiny
@@ -168,3 +169,26 @@ def test_the_last_epoch_is_kept_where_the_configuration_says_so(make: Make, tmp_
         assert outcome.best_val_nme == (errors[-1] if keep == "last" else min(errors))
         saved = checkpoint.load(tmp_path / keep / checkpoint.BEST)
         assert saved.header["epoch"] == (2 if keep == "last" else errors.index(min(errors)))
+
+
+def test_a_run_on_faces_with_missing_landmarks_learns(make: Make, tmp_path: Path) -> None:
+    """A fifth of all landmarks is missing, one of them in every face, and one face has none."""
+    trainer = make(tiny(training__epochs=30), listener := Listener())
+    packs = []
+    for pack in (trainer.val, trainer.val):
+        points, picture = pack.points.copy(), pack.picture_points.copy()
+        gone = np.random.default_rng(0).random(points.shape[:2]) < 0.2
+        gone[:, [36, 45]] = False  # the ends of the normaliser, or there is no error
+        gone[:, 5] = True
+        gone[3] = True
+        points[gone] = picture[gone] = np.nan
+        visibility = np.where(gone, MISSING, VISIBLE).astype(np.uint8)
+        packs.append(replace(pack, points=points, picture_points=picture, visibility=visibility))
+    config = tiny(training__epochs=30, training__batch_size=8)
+    trainer = Trainer(config, registry.build(config, IBUG68), *packs, tmp_path / "run", listener)
+    outcome = trainer.run()
+    assert outcome.state == "finished"
+    values = curve(listener)
+    assert all(math.isfinite(v) for epoch in values for v in epoch.values())
+    assert outcome.best_val_nme is not None
+    assert outcome.best_val_nme < 0.7 * values[0]["val_nme_ocular"]
