@@ -12,6 +12,9 @@ import numpy as np
 
 from drf.markup import Markup
 
+THRESHOLDS = (0.08, 0.10)
+"""The usual thresholds of failure rate and AUC on 300-W, as fractions."""
+
 
 def centre_distance(gt: np.ndarray, markup: Markup, key: str) -> np.ndarray:
     """d = ||mean(G_a, a in A) - mean(G_b, b in B)||, (A, B) = markup.normalisers[key].

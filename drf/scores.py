@@ -190,6 +190,15 @@ def image_errors(
     return _mean_over_landmarks(point_errors(pred, gt, norm, markup, landmarks))
 
 
+def known_errors(pred: np.ndarray, gt: np.ndarray, norm: str, markup: Markup) -> np.ndarray:
+    """Return `image_errors` over the landmarks that are predicted (not NaN) in each face, whichever
+    subset of the markup these are. Two (n, K, 2) -> (n,) fractions."""
+    truth = np.where(np.isfinite(pred), gt, np.nan)
+    offsets = _offsets(pred, truth, markup, ALL)
+    errors = np.linalg.norm(offsets, axis=-1) / distances(gt, norm, markup)[:, None]
+    return _mean_over_landmarks(errors)
+
+
 def disagreement(
     predictions: np.ndarray, gt: np.ndarray, norm: str, markup: Markup, landmarks: str = ALL
 ) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from db.evaluations import StoredNorm
+from db import reads
 from webapp import store
 from webapp.links import share, url_keys, widgets
 from webapp.links.url_keys import UrlKey
@@ -28,7 +28,7 @@ class Board:
     label: str
     dataset: str
     subset: str
-    points: str
+    landmarks: str
     box: str
 
 
@@ -63,10 +63,15 @@ class Choices:
     runs   the chosen ones
     """
 
-    norm: StoredNorm
+    norm: str
     board: Board
     rows: pd.DataFrame
     runs: list[SelectedRun]
+
+    @property
+    def markup(self) -> str:
+        """The name of the markup that the runs of the board have in common."""
+        return str(self.rows["markup"].iloc[0])
 
 
 def page_head(
@@ -114,22 +119,22 @@ def choose_board(current: StoreVersion, key: UrlKey) -> Board | None:
         key, "Evaluation", list(boards["label"]), "Dataset, subset and box of the crops; see About."
     )
     row = boards[boards["label"] == label].iloc[0]
-    return Board(label, row["dataset"], row["subset"], row["points"], row["box"])
+    return Board(label, row["dataset"], row["subset"], row["landmarks"], row["box"])
 
 
 def entries(current: StoreVersion, chosen: Board) -> pd.DataFrame:
-    """Return one row per run on a board (index: its id), by ocular NME: the columns of
+    """Return one row per run on a board (index: its id), by its NME: the columns of
     `reads.leaderboard` of the newest evaluation, of those with the flip test where there are any.
     """
     rows = store.leaderboard(
         current,
         dataset=chosen.dataset,
         subset=chosen.subset,
-        points=chosen.points,
+        landmarks=chosen.landmarks,
         box=chosen.box,
     )
     newest = rows.sort_values(["flip_test", "evaluation"], ascending=False).drop_duplicates("run")
-    return newest.set_index("run").sort_values(["ocular_nme", "evaluation"])
+    return newest.set_index("run").sort_values([reads.ranked_by(newest), "evaluation"])
 
 
 def best_of_methods(rows: pd.DataFrame, methods: pd.Series, n: int) -> list[str]:

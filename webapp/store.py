@@ -24,10 +24,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import configs, connection, gallery, method_ids, paired, predictions, reads, saved_links
+from db import configs, connection, gallery, method_ids, paired, reads, saved_links
+from db import faces as stored_faces
+from db import predictions as stored_predictions
+from db.file import DEFAULT_PATH
 from db.paired import Paired
 from db.saved_links import View
 from db.sqlite_errors import as_drf_error
+from drf.markup import Markup
 from drf.pictures import LeafPicture
 
 # Tables here are small and looked at value by value, which takes pandas a tenth of the time where
@@ -52,7 +56,7 @@ class StoreVersion:
 
 def path() -> str:
     """Return the path that DRF_DB names, or the default, runs/drf.db."""
-    return os.environ.get("DRF_DB") or str(connection.DEFAULT_PATH)
+    return os.environ.get("DRF_DB") or str(DEFAULT_PATH)
 
 
 def shown_path() -> str:
@@ -67,7 +71,7 @@ def current() -> StoreVersion:
     """
     with _reader(path()) as reader:
         file = Path(path()).stat()  # one made anew often gets the inode of the one that was deleted
-        fingerprint = file.st_ino, file.st_mtime_ns, reads.claims(reader)
+        fingerprint = file.st_ino, file.st_mtime_ns, reads.running_runs(reader)
         return StoreVersion(path(), reads.revision(reader), repr(fingerprint))
 
 
@@ -82,21 +86,31 @@ def leaderboard(
     *,
     dataset: str,
     subset: str,
-    points: str,
+    landmarks: str,
     box: str,
     at_revision: int | None = None,
 ) -> pd.DataFrame:
     """Return `reads.leaderboard` of one board, scores in percent; as it was at a revision."""
-    return _leaderboard(store, dataset, subset, points, box, at_revision).copy(deep=False)
+    return _leaderboard(store, dataset, subset, landmarks, box, at_revision).copy(deep=False)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _leaderboard(
-    store: StoreVersion, dataset: str, subset: str, points: str, box: str, at_revision: int | None
+    store: StoreVersion,
+    dataset: str,
+    subset: str,
+    landmarks: str,
+    box: str,
+    at_revision: int | None,
 ) -> pd.DataFrame:
     with _reader(store.path) as reader:
         return reads.leaderboard(
-            reader, dataset=dataset, subset=subset, points=points, box=box, at_revision=at_revision
+            reader,
+            dataset=dataset,
+            subset=subset,
+            landmarks=landmarks,
+            box=box,
+            at_revision=at_revision,
         )
 
 
@@ -174,32 +188,50 @@ def evaluations(store: StoreVersion, run_id: str) -> pd.DataFrame:
 
 
 def image_errors(store: StoreVersion, run_id: str, evaluation: int) -> pd.DataFrame:
-    """Return (face, name, ocular, pupil) of one of a run's evaluations, errors as fractions."""
-    return _image_errors(store.path, run_id, evaluation)
+    """Return face, name and the error under every normaliser (fractions) of one of a run's
+    evaluations."""
+    return _image_errors(store.path, run_id, evaluation, store.revision)
 
 
-def paired_errors(store: StoreVersion, evaluations: Sequence[tuple[str, int]]) -> Paired:
-    """Return `db.paired.errors` of evaluations, each named by its run's full id and its own.
+def paired_errors(store: StoreVersion, evaluations: Sequence[tuple[str, int]], norm: str) -> Paired:
+    """Return `db.paired.errors` of evaluations under a normaliser, on the faces that all of them
+    have an error of. Each is named by its run's full id and its own.
 
     Raises NotFoundError for one that is not there.
     """
     chosen = [(run, int(number)) for run, number in evaluations]
-    return _paired_errors(store.path, repr(chosen), [number for _, number in chosen])
+    numbers = [number for _, number in chosen]
+    return _paired_errors(store.path, store.revision, repr((chosen, norm)), numbers, norm)
 
 
 def predictions(path: str, evaluation: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return `reads.predictions`: ids, ground truth, predictions of every face. Not cached."""
+    """Return `db.predictions.predictions`: ids, ground truth, predictions of every face. Not
+    cached."""
     with _reader(path) as reader:
-        return reads.predictions(reader, evaluation)
+        return stored_predictions.predictions(reader, evaluation)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def markup(path: str, name: str) -> Markup:
+    """Return a markup of the store by its name. A markup never changes."""
+    with _reader(path) as reader:
+        return reads.markup(reader, name)
+
+
+def method_today(store: StoreVersion, method: str) -> str | None:
+    """Return today's id of a method that an older drf gave another one, None if unknown."""
+    with _reader(store.path) as reader:
+        return method_ids.today(reader, method)
 
 
 @dataclass(frozen=True)
 class StoredFace:
-    """A face with its prediction. Points are (68, 2) picture px; see `drf.results.FaceCrop`.
+    """A face with its prediction. Points are (K, 2) picture px; see `drf.pictures.FaceCrop`.
 
-    covariances: the errors that the model expects, (68, 2, 2) squared picture px, or None
+    covariances: of the error that the model predicts, (K, 2, 2) squared picture px, or None
     """
 
+    markup: Markup
     ground_truth: np.ndarray
     prediction: np.ndarray
     crop: tuple[bytes, np.ndarray] | None
@@ -212,9 +244,10 @@ def faces(path: str, wanted: Iterable[tuple[int, int]]) -> list[StoredFace]:
     with _reader(path) as reader:
         return [
             StoredFace(
-                *reads.prediction(reader, evaluation, face),
-                reads.crop(reader, face),
-                predictions.covariances_of_face(reader, evaluation, face),
+                stored_faces.read_face(reader, face).markup,
+                *stored_predictions.prediction(reader, evaluation, face),
+                stored_faces.crop(reader, face),
+                stored_predictions.covariances_of_face(reader, evaluation, face),
             )
             for evaluation, face in wanted
         ]
@@ -233,7 +266,12 @@ def epoch_faces(path: str, run_id: str, epoch: int) -> list[tuple[str, StoredFac
         return [
             (
                 face.name,
-                StoredFace(face.ground_truth, face.prediction, reads.crop(reader, face.face)),
+                StoredFace(
+                    face.markup,
+                    face.ground_truth,
+                    face.prediction,
+                    stored_faces.crop(reader, face.face),
+                ),
             )
             for face in gallery.predictions(reader, run_id, epoch)
         ]
@@ -248,9 +286,10 @@ def leaves(store: StoreVersion, run_id: str) -> tuple[list[LeafPicture], np.ndar
 
 @dataclass(frozen=True)
 class LeafFace:
-    """A face that leaves attract. ground_truth: (68, 2) picture px; crop as `db.reads.crop`."""
+    """A face that leaves attract. ground_truth: (K, 2) picture px; crop as `db.faces.crop`."""
 
     name: str
+    markup: Markup
     ground_truth: np.ndarray
     crop: tuple[bytes, np.ndarray] | None
 
@@ -258,8 +297,10 @@ class LeafFace:
 def leaf_faces(path: str, ids: Iterable[int]) -> dict[int, LeafFace]:
     """Return faces by their id. Not cached, see `faces`."""
     with _reader(path) as reader:
+        found = {number: stored_faces.read_face(reader, number) for number in ids}
         return {
-            face: LeafFace(*gallery.face(reader, face), reads.crop(reader, face)) for face in ids
+            number: LeafFace(face.name, face.markup, face.points, stored_faces.crop(reader, number))
+            for number, face in found.items()
         }
 
 
@@ -275,16 +316,18 @@ def _reader(path: str) -> Iterator[sqlite3.Connection]:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _image_errors(path: str, run_id: str, evaluation: int) -> pd.DataFrame:
-    # No revision in the key: an evaluation never changes. The run's random id is in it because
-    # evaluations are counted from 1 again where somebody replaces the file.
+def _image_errors(path: str, run_id: str, evaluation: int, revision: int) -> pd.DataFrame:
+    # The revision is in the key because `drf db migrate` adds errors under new normalisers; the
+    # run's random id because evaluations are counted from 1 again where a file is replaced.
     with _reader(path) as reader:
-        return reads.image_errors(reader, evaluation)
+        return stored_predictions.image_errors(reader, evaluation)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _paired_errors(path: str, chosen: str, _evaluations: list[int]) -> Paired:
-    # Keyed by the runs and not by the revision, as _image_errors; and by a text, because Streamlit
-    # takes 15 ms to hash the evaluations of a page of the board one by one.
+def _paired_errors(
+    path: str, revision: int, chosen: str, _evaluations: list[int], norm: str
+) -> Paired:
+    # Keyed as _image_errors, and by a text, because Streamlit takes 15 ms to hash the evaluations
+    # of a page of the board one by one.
     with _reader(path) as reader:
-        return paired.errors(reader, _evaluations)
+        return paired.errors(reader, _evaluations, [norm]).under(norm)

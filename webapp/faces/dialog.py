@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import streamlit as st
 
-from drf import metrics
+from drf import scores
 from webapp import store
 from webapp.faces import figure
 from webapp.faces.figure import PredictedShape
@@ -37,7 +36,7 @@ class FaceDialogState:
     order: Sequence[str]
     ids: dict[str, int]
     runs: Sequence[SelectedRun]
-    norm: metrics.Norm
+    norm: str
 
 
 def open_one(name: str) -> None:
@@ -120,9 +119,9 @@ def _errors(state: FaceDialogState, found: Sequence[StoredFace]) -> None:
     for number, (run, face) in enumerate(zip(state.runs, found, strict=True)):
         colour, marker = figure.look(number)
         swatch = f':color[{_GLYPHS[marker]}]{{foreground="{colour}"}}'
-        known = np.flatnonzero(np.isfinite(face.prediction).all(axis=1))
-        shapes = face.prediction[None], face.ground_truth[None]
-        (error,) = metrics.image_errors(*shapes, state.norm, known)
+        (error,) = scores.known_errors(
+            face.prediction[None], face.ground_truth[None], state.norm, face.markup
+        )
         lines.append(f"{swatch} **{percent(100 * error)}** {plain(run.label)}")
     st.markdown("  \n".join(lines))
 
@@ -145,6 +144,7 @@ def _figure(
         found[0].crop,
         shapes,
         state.norm,
+        found[0].markup,
         error_segments=segments,
     )
     if found[0].crop is None:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from drf import geometry, landmarks, metrics, overlay
+from drf import geometry, overlay, scores
+from drf.markup import Markup
 from webapp.faces.outlines import nan_separated
 from webapp.ui import theme
 from webapp.ui.charts import Chart
@@ -38,8 +39,8 @@ class PredictedShape:
     """The prediction of one model for a face.
 
     name         as it was given by anybody
-    prediction   (68, 2) picture px; NaN where the model does not know a landmark
-    covariances  (68, 2, 2) squared picture px: how sure it is of each, symmetric; NaN where it does
+    prediction   (K, 2) picture px; NaN where the model does not know a landmark
+    covariances  (K, 2, 2) squared picture px: how sure it is of each, symmetric; NaN where it does
                  not say; or None
     """
 
@@ -56,7 +57,7 @@ def look(number: int) -> tuple[str, str]:
 def shares(prediction: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
     """Return what each landmark adds to the image's error, ||P_j - G_j|| / sum_k ||P_k - G_k||.
 
-    Two (68, 2) -> (68,) fractions that add up to 1; NaN where the prediction is. The norm does not
+    Two (K, 2) -> (K,) fractions that add up to 1; NaN where the prediction is. The norm does not
     matter to them. 0 for a prediction without any error.
     """
     distances = np.linalg.norm(prediction - ground_truth, axis=-1)
@@ -69,18 +70,20 @@ def draw(
     ground_truth: np.ndarray,
     crop: tuple[bytes, np.ndarray] | None,
     shapes: Sequence[PredictedShape],
-    norm: metrics.Norm,
+    norm: str,
+    markup: Markup,
     *,
     error_segments: bool = True,
 ) -> Chart:
     """Return the figure of a face with the shapes of any number of models.
 
-    ground_truth    (68, 2) picture px
+    ground_truth    (K, 2) picture px
     crop            JPEG bytes and the (2, 3) map from crop px to picture px; None draws the shapes
                     on an empty canvas
     shapes          in the order of their colours and markers; covariances become ellipses of
                     SIGMAS standard deviations
     norm            of the errors in the hovers
+    markup          of the landmarks
     error_segments  whether a line joins every predicted landmark to its true place
 
     Of the ground truth, what no model predicts is drawn too: it is there.
@@ -88,17 +91,20 @@ def draw(
     to_frame = np.eye(2, 3) if crop is None else geometry.invert(crop[1])
     truth = geometry.apply(to_frame, ground_truth.astype(np.float64))
     traces, seen = [], [truth]
+    (distance,) = scores.distances(ground_truth[None], norm, markup)
     for number, shape in enumerate(shapes):
         guess = geometry.apply(to_frame, shape.prediction.astype(np.float64))
         seen.append(guess)
         segments = _joined(truth, guess) if error_segments else guess[:0]
-        traces += _model(number, shape, segments, guess, ground_truth, norm)
+        traces += _model(
+            number, shape, segments, guess, ground_truth, norm, float(distance), markup
+        )
         if shape.covariances is not None:
             pen = {"color": look(number)[0], "width": 1}
             traces.append(_lines(_ellipses(shape, to_frame), pen, str(number)) | {"opacity": 0.7})
     layout = _layout(*_frame(np.concatenate(seen), crop))
-    figure = go.Figure([*traces, *_ground_truth(truth)], layout)
-    return Chart(name, figure, _alt(name, ground_truth, shapes, norm))
+    figure = go.Figure([*traces, *_ground_truth(truth, markup)], layout)
+    return Chart(name, figure, _alt(name, ground_truth, shapes, float(distance), markup))
 
 
 def _layout(x: list[float], y: list[float], pictures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -123,14 +129,16 @@ def _model(
     segments: np.ndarray,
     guess: np.ndarray,
     ground_truth: np.ndarray,
-    norm: metrics.Norm,
+    norm: str,
+    distance: float,
+    markup: Markup,
 ) -> list[dict[str, Any]]:
     """Return the traces of a model: its outlines, its lines, its landmarks with what they say."""
     colour, marker = look(number)
     error = np.linalg.norm(shape.prediction - ground_truth, axis=-1)
-    error = 100 * error / metrics.normaliser(ground_truth[None], norm)[0]
+    error = 100 * error / distance
     share = 100 * shares(shape.prediction, ground_truth)
-    markers = _markers(guess, in_chart(shape.name), str(number)) | {
+    markers = _markers(guess, in_chart(shape.name), str(number), markup) | {
         "marker": {
             "color": colour,
             "symbol": marker,
@@ -142,23 +150,23 @@ def _model(
         f"{norm} distance<br>%{{customdata[1]:.1f}} % of this image's NME"
         "<extra>%{fullData.name}</extra>",
     }
-    faint = _lines(nan_separated(guess), {"color": colour, "width": 1}, str(number)) | {
+    faint = _lines(nan_separated(guess, markup), {"color": colour, "width": 1}, str(number)) | {
         "opacity": 0.6
     }
     return [faint, _lines(segments, {"color": colour, "width": 1.8}, str(number)), markers]
 
 
-def _ground_truth(truth: np.ndarray) -> list[dict[str, Any]]:
+def _ground_truth(truth: np.ndarray, markup: Markup) -> list[dict[str, Any]]:
     name, group = "ground truth", "truth"
     rings = {"color": _TRUTH, "symbol": "circle-open", "size": 9, "line": {"width": 2}}
     hover = {"marker": rings, "hovertemplate": f"<b>%{{text}}</b><extra>{name}</extra>"}
-    lines = _lines(nan_separated(truth), {"color": _TRUTH, "width": 1.5}, group)
-    return [lines, _markers(truth, name, group) | hover]
+    lines = _lines(nan_separated(truth, markup), {"color": _TRUTH, "width": 1.5}, group)
+    return [lines, _markers(truth, name, group, markup) | hover]
 
 
-def _markers(points: np.ndarray, name: str, group: str) -> dict[str, Any]:
+def _markers(points: np.ndarray, name: str, group: str, markup: Markup) -> dict[str, Any]:
     x, y = points.T.astype(np.float32)
-    titles = [landmarks.name(index) for index in range(landmarks.N_POINTS)]
+    titles = [markup.title(index) for index in range(markup.n_points)]
     trace = {"type": "scatter", "mode": "markers", "x": x, "y": y, "text": titles}
     return trace | {"name": name, "legendgroup": group}
 
@@ -171,7 +179,7 @@ def _lines(path: np.ndarray, pen: dict[str, Any], group: str) -> dict[str, Any]:
 
 
 def _joined(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """Return (3 * 68, 2) a path from every true place to the predicted one, NaN between them."""
+    """Return (3 K, 2) a path from every true place to the predicted one, NaN between them."""
     return np.stack([truth, guess, np.full_like(truth, np.nan)], axis=1).reshape(-1, 2)
 
 
@@ -211,16 +219,19 @@ def _frame(
 
 
 def _alt(
-    name: str, ground_truth: np.ndarray, shapes: Sequence[PredictedShape], norm: metrics.Norm
+    name: str,
+    ground_truth: np.ndarray,
+    shapes: Sequence[PredictedShape],
+    distance: float,
+    markup: Markup,
 ) -> str:
     said = [f"Face {name} with its ground truth"]
-    distance = metrics.normaliser(ground_truth[None], norm)[0]
     for shape in shapes:
         error = np.nanmean(np.linalg.norm(shape.prediction - ground_truth, axis=-1)) / distance
         share = shares(shape.prediction, ground_truth)
         worst = int(np.nanargmax(share))
         said.append(
             f"{shape.name}: error {percent(100 * error)}, most of it ({share[worst]:.0%}) at"
-            f" {landmarks.name(worst)}"
+            f" {markup.title(worst)}"
         )
     return "; ".join(said) + "."

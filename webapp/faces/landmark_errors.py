@@ -8,8 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from drf import landmarks, metrics
+from drf import scores
 from drf.data import boxes
+from drf.markup import Markup
 from webapp import store
 from webapp.faces.outlines import nan_separated
 from webapp.ui import charts, theme
@@ -24,33 +25,47 @@ _SMALLEST_PX, _LARGEST_PX = 5, 21
 class LandmarkErrors:
     """Mean errors of the landmarks of an evaluation over its faces.
 
-    points      (k,) int: which of the 68, ascending
-    errors      (k,) fractions of the norm's distance; their mean is the NME
-    mean_shape  (68, 2): mean of the ground truths in their `gt` boxes, 0..1 over the box
+    markup      of the landmarks
+    points      (k,) int: which of the markup's landmarks, ascending
+    errors      (k,) fractions of the norm's distance; their mean is the NME where none is missing
+    mean_shape  (K, 2): mean of the ground truths in their `gt` boxes, 0..1 over the box
     """
 
+    markup: Markup
     points: np.ndarray
     errors: np.ndarray
     mean_shape: np.ndarray
 
 
 def mean_shape(ground_truth: np.ndarray) -> np.ndarray:
-    """Return the mean of faces in their `gt` boxes. (n, 68, 2) picture px -> (68, 2) unit box."""
+    """Return the mean of faces in their `gt` boxes. (n, K, 2) picture px -> (K, 2) unit box.
+
+    Missing landmarks count in no mean."""
     centre_x, centre_y, side = boxes.gt_boxes(ground_truth).T
     corner = np.stack([centre_x - side / 2, centre_y - side / 2], axis=1)
-    return ((ground_truth - corner[:, None]) / side[:, None, None]).mean(axis=0)
+    return _mean_of_known((ground_truth - corner[:, None]) / side[:, None, None])
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def of_evaluation(
-    path: str, run_id: str, evaluation: int, points: str, norm: metrics.Norm
+    path: str, run_id: str, evaluation: int, markup: str, landmarks: str, norm: str
 ) -> LandmarkErrors:
-    """Return the errors of a stored evaluation. points: its landmark subset."""
+    """Return the errors of a stored evaluation. markup: its name; landmarks: subset of it."""
     # An evaluation never changes; run_id guards against a file that was replaced (see store.py).
     _, truth, predicted = store.predictions(path, evaluation)
-    known = landmarks.indices(points)
-    errors = metrics.point_errors(predicted, truth, norm, known).mean(axis=0)
-    return LandmarkErrors(known, errors, mean_shape(truth.astype(np.float64)))
+    of = store.markup(path, markup)
+    errors = scores.point_errors(predicted, truth, norm, of, landmarks)
+    means = _mean_of_known(errors)
+    return LandmarkErrors(of, of.indices(landmarks), means, mean_shape(truth.astype(np.float64)))
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the first axis of what is not NaN; NaN where nothing is."""
+    known = np.isfinite(values)
+    if known.all():
+        return values.mean(axis=0)
+    total, counts = np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
 
 
 def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
@@ -58,7 +73,7 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
     percents = 100 * found.errors
     x, y = found.mean_shape[found.points].T
     figure = go.Figure(layout=theme.layout(x="", y="", height=_HEIGHT_PX))
-    drawn = nan_separated(found.mean_shape)
+    drawn = nan_separated(found.mean_shape, found.markup)
     figure.add_scatter(
         x=drawn[:, 0],
         y=drawn[:, 1],
@@ -72,7 +87,7 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
         y=y,
         mode="markers",
         showlegend=False,
-        text=[landmarks.name(index) for index in found.points],
+        text=[found.markup.title(index) for index in found.points],
         customdata=percents,
         hovertemplate="<b>%{text}</b><br>error %{customdata:.2f} %<extra></extra>",
         marker={
@@ -113,8 +128,8 @@ def region_means(found: LandmarkErrors) -> dict[str, float]:
     error_of = dict(zip(found.points.tolist(), found.errors, strict=True))
     return {
         region: float(np.mean([error_of[j] for j in known]))
-        for region in landmarks.REGIONS
-        if (known := [j for j in landmarks.indices(region).tolist() if j in error_of])
+        for region in found.markup.subsets
+        if (known := [j for j in found.markup.indices(region).tolist() if j in error_of])
     }
 
 
@@ -155,5 +170,5 @@ def _sizes(percents: np.ndarray) -> np.ndarray:
 
 
 def _said(found: LandmarkErrors, position: int) -> str:
-    name = landmarks.name(int(found.points[position]))
+    name = found.markup.title(int(found.points[position]))
     return f"{name} ({percent(100 * found.errors[position])})"

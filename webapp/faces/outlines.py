@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
-from drf import landmarks
-
-_OUTLINES = landmarks.outlines()
-_PENS = [pen for outline in _OUTLINES for pen in (*outline, -1)]
+from drf.markup import Markup
 
 
-def nan_separated(points: np.ndarray) -> np.ndarray:
-    """Return the path over all outlines of (68, 2) points, shape (m, 2), with NaN between them."""
-    return np.concatenate([points, np.full((1, 2), np.nan)])[_PENS]
+@functools.lru_cache(maxsize=16)
+def _pens(markup: Markup) -> np.ndarray:
+    """Return the landmarks in the order of the pen, -1 where it is lifted."""
+    return np.array([pen for outline in markup.outlines() for pen in (*outline, -1)])
 
 
-def svg_path(points: np.ndarray) -> str:
-    """Return the outlines of (68, 2) points as attribute `d` of an SVG path, in the points' unit
+def nan_separated(points: np.ndarray, markup: Markup) -> np.ndarray:
+    """Return the path over all outlines of (K, 2) points, shape (m, 2), with NaN between them."""
+    return np.concatenate([points, np.full((1, 2), np.nan)])[_pens(markup)]
+
+
+def svg_path(points: np.ndarray, markup: Markup) -> str:
+    """Return the outlines of (K, 2) points as attribute `d` of an SVG path, in the points' unit
     with one decimal. Outlines with an unknown (NaN) landmark are left out."""
-    known = [points[line] for line in _OUTLINES if np.isfinite(points[line]).all()]
+    known = [points[line] for line in markup.outlines() if np.isfinite(points[line]).all()]
     return "".join("M" + "L".join(map(coordinates, line)) for line in known)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from db.paired import Paired
-from drf import landmarks, metrics
+from drf import scores
 from webapp import store
 from webapp.ui.text import percent, signed
 
@@ -76,11 +76,12 @@ def caption(row: pd.Series, sort: str) -> str:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def disagreement(
-    path: str, evaluations: tuple[tuple[str, int], ...], points: str, norm: metrics.Norm
+    path: str, evaluations: tuple[tuple[str, int], ...], markup: str, landmarks: str, norm: str
 ) -> pd.Series:
-    """Return `metrics.disagreement` of the faces that evaluations share, by face id.
+    """Return `scores.disagreement` of the faces that evaluations share, by face id.
 
-    evaluations: (run, evaluation) of each, see `store.paired_errors`. points: landmark subset.
+    evaluations: (run, evaluation) of each, see `store.paired_errors`. markup: its
+    name in the store; landmarks: subset of it.
     """
     found = [store.predictions(path, number) for _, number in evaluations]
     shared = found[0][0]
@@ -88,5 +89,5 @@ def disagreement(
         shared = np.intersect1d(shared, ids)
     predicted = np.stack([guess[np.searchsorted(ids, shared)] for ids, _, guess in found])
     truth = found[0][1][np.searchsorted(found[0][0], shared)]
-    apart = metrics.disagreement(predicted, truth, norm, landmarks.indices(points))
+    apart = scores.disagreement(predicted, truth, norm, store.markup(path, markup), landmarks)
     return pd.Series(apart, index=shared)

@@ -106,7 +106,14 @@ def draw(face: StoredFace, error_segments: bool = False) -> bytes | None:
     truth, predicted = geometry.apply(to_crop, np.stack([face.ground_truth, face.prediction]))
     truth[np.isnan(predicted)] = np.nan
     scale = max(1.0, _TILE_PX / max(picture.shape[:2]))
-    drawn = overlay.draw(picture, truth, predicted, scale=scale, error_segments=error_segments)
+    drawn = overlay.draw(
+        picture,
+        truth,
+        predicted,
+        markup=face.markup,
+        scale=scale,
+        error_segments=error_segments,
+    )
     return overlay.encode_jpeg(drawn)
 
 

@@ -18,7 +18,7 @@ from drf.results import COLLAPSED_STD_RATIO
 from webapp.ui import theme
 from webapp.ui.charts import Chart, log_axis, mark, spans_decades
 
-SPREAD = "prediction_spread"
+STD_RATIO = "prediction_std_ratio"
 _HEIGHT = 320
 
 
@@ -54,14 +54,15 @@ class Diagnostic:
 
 
 _ERROR = Panel("error, px", (Line("l1_px", "coordinate error"),))
-_SPREAD = Diagnostic(
-    "Spread of predictions over labels",
-    f"1: as wide as the labels. Below {COLLAPSED_STD_RATIO} every face gets nearly the same shape:"
+_STD_RATIO = Diagnostic(
+    "Standard deviation of predictions over labels",
+    f"1: they vary as much as the labels. Below {COLLAPSED_STD_RATIO} every face gets nearly the"
+    " same shape:"
     " the model has collapsed.",
     (
         Panel(
             "ratio",
-            (Line(SPREAD, "spread"),),
+            (Line(STD_RATIO, "ratio"),),
             level=(COLLAPSED_STD_RATIO, f"collapse: {COLLAPSED_STD_RATIO}"),
             reach=1.0,
         ),
@@ -80,7 +81,7 @@ _DIAGNOSTICS = (
         " narrower.",
         (Panel("−log likelihood", (Line("nll", "negative log-likelihood"),)), _ERROR),
     ),
-    _SPREAD,
+    _STD_RATIO,
     Diagnostic(
         "Stage by stage",
         "Error of the coarse maps and after each correction; where a line does not fall below the"
@@ -97,10 +98,10 @@ _DIAGNOSTICS = (
         ),
     ),
     Diagnostic(
-        "Equivalent spread",
-        "Width of the one Gaussian that costs as much: it starts at the spread of the average face"
+        "Equivalent standard deviation",
+        "Width of the Gaussian with the same cost: it starts at the standard deviation of the faces"
         " and should fall to that of the labels.",
-        (Panel("σ, px", (Line("spread_px", "equivalent spread"),), log=True),),
+        (Panel("σ, px", (Line("std_px", "equivalent standard deviation"),), log=True),),
     ),
     Diagnostic(
         "Leaves in use",
@@ -155,26 +156,26 @@ _DIAGNOSTICS = (
 
 def of_forest(frame: pd.DataFrame) -> bool:
     """Whether curves, (epoch, metric, value), contain diagnostics that only forests record."""
-    return any(diagnostic is not _SPREAD for diagnostic in _shown(frame))
+    return any(diagnostic is not _STD_RATIO for diagnostic in _shown(frame))
 
 
-def charts(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
+def charts(frame: pd.DataFrame, kept_epoch: int | None) -> list[Chart]:
     """Return the charts of the diagnostics that a run recorded.
 
     A chart whose first panel has none is left out: coordinate errors alone explain nothing.
     """
-    return [_chart(diagnostic, frame, best_epoch) for diagnostic in _shown(frame)]
+    return [_chart(diagnostic, frame, kept_epoch) for diagnostic in _shown(frame)]
 
 
-def spread(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
+def std_ratio(frame: pd.DataFrame, kept_epoch: int | None) -> list[Chart]:
     """Return the chart of the spread of predictions, which every family records; [] without it."""
-    known = SPREAD in set(frame["metric"])
-    return [_chart(_SPREAD, frame, best_epoch)] if known else []
+    known = STD_RATIO in set(frame["metric"])
+    return [_chart(_STD_RATIO, frame, kept_epoch)] if known else []
 
 
 def other_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the curves that none of `charts` or `spread` draws."""
-    shown = (*(_shown(frame) if of_forest(frame) else ()), _SPREAD)
+    shown = (*(_shown(frame) if of_forest(frame) else ()), _STD_RATIO)
     drawn = {line.metric for i in shown for panel in i.panels for line in panel.lines}
     return frame[~frame["metric"].isin(drawn)]
 
@@ -184,7 +185,7 @@ def _shown(frame: pd.DataFrame) -> list[Diagnostic]:
     return [i for i in _DIAGNOSTICS if any(line.metric in there for line in i.panels[0].lines)]
 
 
-def _chart(diagnostic: Diagnostic, frame: pd.DataFrame, best_epoch: int | None) -> Chart:
+def _chart(diagnostic: Diagnostic, frame: pd.DataFrame, kept_epoch: int | None) -> Chart:
     there = set(frame["metric"])
     panels = [p for p in diagnostic.panels if any(line.metric in there for line in p.lines)]
     figure = make_subplots(rows=len(panels), shared_xaxes=True, vertical_spacing=0.09)
@@ -199,8 +200,8 @@ def _chart(diagnostic: Diagnostic, frame: pd.DataFrame, best_epoch: int | None) 
     figure.update_layout(showlegend=any(len(panel.lines) > 1 for panel in panels))
     if frame["epoch"].max() <= 10:
         figure.update_xaxes(dtick=1)
-    if best_epoch is not None:
-        mark(figure, best_epoch, frame["epoch"].max(), f"best: epoch {best_epoch}")
+    if kept_epoch is not None:
+        mark(figure, kept_epoch, frame["epoch"].max(), f"kept: epoch {kept_epoch}")
     summary = "; ".join(said) or "no finite value"
     return Chart(
         diagnostic.title,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from drf import landmarks, metrics
+from drf import scores
 from webapp import store
 from webapp.faces.tiles import Tile, draw, legend, show_tile
 from webapp.links import url_keys, widgets
@@ -17,7 +17,7 @@ _LAST = str(url_keys.RUN_EPOCH.default)
 _COLUMN_PX = 110
 
 
-def show(current: StoreVersion, run: dict[str, Any], norm: metrics.Norm) -> None:
+def show(current: StoreVersion, run: dict[str, Any], norm: str) -> None:
     """Show the watched faces of a run as predicted in the epoch of a slider; nothing if there are
     none. norm: of the error under each."""
     epochs = store.epochs(current, run["id"])
@@ -27,7 +27,7 @@ def show(current: StoreVersion, run: dict[str, Any], norm: metrics.Norm) -> None
     epoch = _choose(epochs)
     heading.subheader(f"Validation faces after epoch {epoch} of {epochs[-1]}")
     legend(error_segments=False)
-    tiles = _tiles(current.path, current.revision, run["id"], epoch, run["points"], norm)
+    tiles = _tiles(current.path, current.revision, run["id"], epoch, run["landmarks"], norm)
     with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as grid:
         for tile in tiles:
             with grid.cell():
@@ -46,12 +46,11 @@ def _choose(epochs: list[int]) -> int:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _tiles(
-    path: str, revision: int, run_id: str, epoch: int, points: str, norm: metrics.Norm
+    path: str, revision: int, run_id: str, epoch: int, landmarks: str, norm: str
 ) -> list[Tile]:
-    known = landmarks.indices(points)
     tiles = []
     for name, face in store.epoch_faces(path, run_id, epoch):
         shapes = np.stack([face.prediction]), np.stack([face.ground_truth])
-        (error,) = metrics.image_errors(*shapes, norm, known)
+        (error,) = scores.image_errors(*shapes, norm, face.markup, landmarks)
         tiles.append(Tile(name, float(error), draw(face)))
     return tiles

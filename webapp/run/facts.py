@@ -16,12 +16,12 @@ _ELSEWHERE = ("command", DIFF)  # keys of the provenance that are shown separate
 
 def summary(run: dict[str, Any]) -> dict[str, Any]:
     """Return title -> fact of a run (of `reads.run`) and its cost; None where unknown."""
-    made, speed, best = run["provenance"], run["faces_per_s"], run["best_val_nme"]
+    made, speed, best = run["provenance"], run["faces_per_s"], run["kept_val_nme"]
     return {
         "Family": run["family"],
         "Preset": run["preset"],
         "Dataset": run["dataset"],
-        "Landmarks": run["points"],
+        "Landmarks": run["landmarks"],
         "Track": run["track"],
         "Seed": run["seed"],
         "Device": made.get("device"),
@@ -30,8 +30,8 @@ def summary(run: dict[str, Any]) -> dict[str, Any]:
         "Speed": None if speed is None else f"{speed:.0f} faces/s",
         "Parameters": count(run["params"]),
         "MACs": count(run["macs"]),
-        "Best epoch": run["best_epoch"],
-        "Best val NME": None if best is None else percent(100 * best),
+        "Kept epoch": run["kept_epoch"],
+        "Validation NME of it": None if best is None else percent(100 * best),
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from drf import landmarks
+from drf.markup import Markup
 from drf.pictures import LeafPicture
 from webapp.faces.outlines import svg_path
 from webapp.ui import theme
@@ -29,25 +29,28 @@ _AROUND = 0.3  # side of what is shown around a lone landmark, as a share of the
 
 @dataclass(frozen=True)
 class Portrait:
-    """jpeg: a square picture · points: (68, 2) ground truth, 0..1 over the picture"""
+    """jpeg: a square picture · points: (K, 2) ground truth, 0..1 over the picture"""
 
     jpeg: bytes
     points: np.ndarray
 
 
-def card(leaf: LeafPicture, mean_shape: np.ndarray, faces: Sequence[Portrait | None]) -> str:
+def card(
+    leaf: LeafPicture, mean_shape: np.ndarray, markup: Markup, faces: Sequence[Portrait | None]
+) -> str:
     """Return the SVG of a leaf.
 
-    mean_shape: (68, 2) unit box · faces: None for one whose picture the store does not hold
+    mean_shape: (K, 2) unit box · markup: of its landmarks
+    faces: None for one without a picture in the store
     """
     rows = -(-len(faces) // _COLUMNS)
     height = SIDE + rows * (_FACE + _GAP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {height:.1f}">',
         f'<svg width="{SIDE}" height="{SIDE}">',
-        *_content(leaf, mean_shape),
+        *_content(leaf, mean_shape, markup),
         "</svg>",
-        *(_portrait(i, face, leaf.landmarks) for i, face in enumerate(faces)),
+        *(_portrait(i, face, leaf.landmarks, markup) for i, face in enumerate(faces)),
         "</svg>",
     ]
     return "".join(parts)
@@ -61,7 +64,7 @@ def view(leaf: LeafPicture, mean_shape: np.ndarray) -> tuple[float, float, float
         side = _ZOOM_OUT * max(right - left, bottom - top)
     elif len(leaf.landmarks) == 1:
         left, top = right, bottom = mean_shape[leaf.landmarks[0]]
-        reach = np.abs(leaf.points[0] - (left, top)) + leaf.spread[0]
+        reach = np.abs(leaf.points[0] - (left, top)) + leaf.std[0]
         side = max(_AROUND, 2 * _ZOOM_OUT * float(reach.max()))
     else:
         return 0.0, 0.0, 1.0
@@ -70,7 +73,7 @@ def view(leaf: LeafPicture, mean_shape: np.ndarray) -> tuple[float, float, float
     return (left + right - side) / 2, (top + bottom - side) / 2, side
 
 
-def _content(leaf: LeafPicture, mean_shape: np.ndarray) -> Iterable[str]:
+def _content(leaf: LeafPicture, mean_shape: np.ndarray, markup: Markup) -> Iterable[str]:
     left, top, side = view(leaf, mean_shape)
     scale = SIDE / side
 
@@ -80,20 +83,20 @@ def _content(leaf: LeafPicture, mean_shape: np.ndarray) -> Iterable[str]:
     if leaf.distribution is not None and leaf.extent is not None:
         corners = px(np.reshape(leaf.extent, (2, 2)))
         yield _map(leaf.distribution, corners)
-    yield from _outlines(px(mean_shape), theme.QUIET, 1.5)
+    yield from _outlines(px(mean_shape), markup, theme.QUIET, 1.5)
     known = [*leaf.landmarks]
-    if len(known) < landmarks.N_POINTS:
+    if len(known) < markup.n_points:
         yield from _circles(px(mean_shape[known]), 4, fill="none", stroke=theme.QUIET)
-    yield from _ellipses(px(leaf.points), leaf.spread * scale)
+    yield from _ellipses(px(leaf.points), leaf.std * scale)
     if known:
-        yield from _outlines(_full(px(leaf.points), known), theme.VERMILLION, 1.5)
+        yield from _outlines(_full(px(leaf.points), known, markup), markup, theme.VERMILLION, 1.5)
     radius = 5 if len(leaf.points) == 1 else 2
     yield from _circles(px(leaf.points), radius, fill=theme.VERMILLION, stroke="none")
 
 
-def _full(points: np.ndarray, known: Sequence[int]) -> np.ndarray:
-    """Return a (68, 2) shape that is NaN but at the known landmarks."""
-    shape = np.full((landmarks.N_POINTS, 2), np.nan)
+def _full(points: np.ndarray, known: Sequence[int], markup: Markup) -> np.ndarray:
+    """Return a (K, 2) shape that is NaN but at the known landmarks."""
+    shape = np.full((markup.n_points, 2), np.nan)
     shape[[*known]] = points
     return shape
 
@@ -115,9 +118,9 @@ def _map(distribution: np.ndarray, corners: np.ndarray) -> str:
     )
 
 
-def _outlines(points: np.ndarray, colour: str, width: float) -> Iterable[str]:
-    """Draw the outlines of a (68, 2) shape whose points are all known."""
-    if path := svg_path(points):
+def _outlines(points: np.ndarray, markup: Markup, colour: str, width: float) -> Iterable[str]:
+    """Draw the outlines of a (K, 2) shape whose points are all known."""
+    if path := svg_path(points, markup):
         yield f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
 
 
@@ -127,9 +130,9 @@ def _circles(points: np.ndarray, radius: float, *, fill: str, stroke: str) -> It
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" {look}/>'
 
 
-def _ellipses(points: np.ndarray, spread: np.ndarray) -> Iterable[str]:
+def _ellipses(points: np.ndarray, std: np.ndarray) -> Iterable[str]:
     """Draw one standard deviation about each point."""
-    for (x, y), (rx, ry) in zip(points, spread, strict=True):
+    for (x, y), (rx, ry) in zip(points, std, strict=True):
         yield (
             f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{rx:.1f}" ry="{ry:.1f}"'
             f' fill="{theme.VERMILLION}" fill-opacity="0.18" stroke="{theme.VERMILLION}"'
@@ -137,7 +140,7 @@ def _ellipses(points: np.ndarray, spread: np.ndarray) -> Iterable[str]:
         )
 
 
-def _portrait(position: int, face: Portrait | None, known: Sequence[int]) -> str:
+def _portrait(position: int, face: Portrait | None, known: Sequence[int], markup: Markup) -> str:
     """Draw a face with the ground truth of the landmarks of its leaf."""
     row, column = divmod(position, _COLUMNS)
     x, y = column * (_FACE + _GAP), SIDE + _GAP + row * (_FACE + _GAP)
@@ -148,7 +151,7 @@ def _portrait(position: int, face: Portrait | None, known: Sequence[int]) -> str
     points = face.points[[*known]] * _FACE
     lone = points if len(points) == 1 else points[:0]
     marks = [
-        *_outlines(_full(points, known), theme.SKY, 1),
+        *_outlines(_full(points, known, markup), markup, theme.SKY, 1),
         *_circles(lone, 3.5, fill="none", stroke=theme.SKY),
     ]
     size = f'width="{_FACE:.1f}" height="{_FACE:.1f}"'

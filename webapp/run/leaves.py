@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import streamlit as st
 
-from drf import geometry, landmarks, overlay
+from drf import geometry, overlay
+from drf.markup import Markup
 from drf.pictures import LeafPicture
 from webapp import store
 from webapp.links import url_keys, widgets
@@ -22,8 +25,9 @@ _PORTRAIT_PX = 128
 _SHOWN = 0.7  # share of a crop's side: it has room around the face, for augmentation
 
 
-def show(current: StoreVersion, run_id: str) -> None:
+def show(current: StoreVersion, run: dict[str, Any]) -> None:
     """Show the leaves of a run, a page at a time, filtered by landmark and by tree."""
+    run_id, markup = run["id"], store.markup(current.path, run["markup"])
     leaves, _ = store.leaves(current, run_id)
     chosen = _choose(leaves)
     _legend(maps=any(leaves[number].distribution is not None for number in chosen))
@@ -32,12 +36,14 @@ def show(current: StoreVersion, run_id: str) -> None:
         return
     page = widgets.pagination(url_keys.RUN_PAGE, -(-len(chosen) // PAGE))
     numbers = chosen[(page - 1) * PAGE : page * PAGE]
-    cards = _cards(current, run_id, tuple(numbers))
+    cards = _cards(current, run_id, run["markup"], tuple(numbers))
     with st.grid(4, min_column_width=150, gap="medium") as grid:
         for number, card in zip(numbers, cards, strict=True):
             with grid.cell():
                 leaf = leaves[number]
-                st.image(card, caption=_caption(leaf), width="stretch", alt=_alt(leaf))
+                st.image(
+                    card, caption=_caption(leaf, markup), width="stretch", alt=_alt(leaf, markup)
+                )
 
 
 def _choose(leaves: list[LeafPicture]) -> list[int]:
@@ -65,40 +71,42 @@ def _legend(*, maps: bool) -> None:
     st.caption("  ·  ".join(parts))
 
 
-def _caption(leaf: LeafPicture) -> str:
+def _caption(leaf: LeafPicture, markup: Markup) -> str:
     place = f"leaf {leaf.leaf} of tree {leaf.tree}"
-    return f"**{plain(percent(100 * leaf.share))}** · {place}  \n{plain(_of(leaf))}"
+    return f"**{plain(percent(100 * leaf.share))}** · {place}  \n{plain(_of(leaf, markup))}"
 
 
-def _of(leaf: LeafPicture) -> str:
+def _of(leaf: LeafPicture, markup: Markup) -> str:
     """Return the title of a leaf, for a single landmark its name."""
-    return landmarks.name(leaf.landmarks[0]) if len(leaf.landmarks) == 1 else leaf.title
+    return markup.title(leaf.landmarks[0]) if len(leaf.landmarks) == 1 else leaf.title
 
 
-def _alt(leaf: LeafPicture) -> str:
+def _alt(leaf: LeafPicture, markup: Markup) -> str:
     """Return the alt text of a card. Paths are shares of the face's box, spreads likewise."""
     x, y = leaf.points.mean(axis=0)
-    spread = float(np.sqrt((leaf.spread.astype(float) ** 2).mean()))
+    std = float(np.sqrt((leaf.std.astype(float) ** 2).mean()))
     attracts = "attracts no face more than its siblings do"
     if leaf.faces:
         strongest, weakest = leaf.weights[0], leaf.weights[-1]
         attracts = f"attracts {len(leaf.faces)} faces, weights {strongest:.2f} to {weakest:.2f}"
     return (
-        f"Leaf {leaf.leaf} of tree {leaf.tree}, {_of(leaf)}: {percent(100 * leaf.share)} of the"
-        f" routing; lies at {x:.2f} across and {y:.2f} down, standard deviation {spread:.3f};"
+        f"Leaf {leaf.leaf} of tree {leaf.tree}, {_of(leaf, markup)}: {percent(100 * leaf.share)} of"
+        f" the routing; lies at {x:.2f} across and {y:.2f} down, standard deviation {std:.3f};"
         f" {attracts}"
     )
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _cards(current: StoreVersion, run_id: str, numbers: tuple[int, ...]) -> list[str]:
+def _cards(current: StoreVersion, run_id: str, markup: str, numbers: tuple[int, ...]) -> list[str]:
     leaves, mean_shape = store.leaves(current, run_id)
     assert mean_shape is not None  # stored in one transaction with the leaves
     shown = [leaves[number] for number in numbers]
     found = store.leaf_faces(current.path, {face for leaf in shown for face in leaf.faces})
     portraits = {face: _portrait(stored) for face, stored in found.items()}
+    of = store.markup(current.path, markup)
     return [
-        leaf_card.card(leaf, mean_shape, [portraits[face] for face in leaf.faces]) for leaf in shown
+        leaf_card.card(leaf, mean_shape, of, [portraits[face] for face in leaf.faces])
+        for leaf in shown
     ]
 
 

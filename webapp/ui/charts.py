@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from drf import metrics
+from drf import metrics, scores
 from webapp.ui import theme
 from webapp.ui.text import percent
 
@@ -184,17 +184,17 @@ def log_axis(values: pd.Series) -> dict[str, Any]:
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
-def curves(frame: pd.DataFrame, best_epoch: int | None) -> list[Chart]:
+def curves(frame: pd.DataFrame, kept_epoch: int | None) -> list[Chart]:
     """Return one chart per group of metrics: losses, validation, then everything else.
 
-    frame: (epoch, metric, value). Metrics are free: whatever a trainer records has its place. NMEs
-    are shown in percent. best_epoch is marked in each.
+    frame: (epoch, metric, value). Metrics are free: whatever a trainer records has its place.
+    Scores are shown in percent. kept_epoch is marked in each.
     """
     groups: dict[str, list[str]] = {}
     for metric in frame["metric"].unique():
         groups.setdefault(_group(metric), []).append(metric)
     ordered = sorted(groups, key=lambda name: (name != _LOSS, name != _VALIDATION, name))
-    return [_curve(_title(name, groups[name]), groups[name], frame, best_epoch) for name in ordered]
+    return [_curve(_title(name, groups[name]), groups[name], frame, kept_epoch) for name in ordered]
 
 
 _LOSS, _VALIDATION = "Training loss", "Validation"
@@ -210,17 +210,20 @@ def _title(group: str, names: list[str]) -> str:
 def _group(metric: str) -> str:
     if metric.startswith(("loss", "train_loss")):
         return _LOSS
-    if metric.startswith("val"):
+    if metric.startswith("val_nme"):
         return _VALIDATION
+    for score in scores.SCORES:
+        if metric.startswith(f"val_{score.key}_"):
+            return f"{_VALIDATION} {score.title}"
     # Others differ in unit, so each family of names (gate_entropy, gate_max) has its own axes.
     return metric.split("_")[0].split(".")[0]
 
 
-def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | None) -> Chart:
-    in_percent = all("nme" in name for name in names)
+def _curve(title: str, names: list[str], frame: pd.DataFrame, kept_epoch: int | None) -> Chart:
+    in_percent = all(name.startswith("val_") for name in names)
     shown = frame.loc[frame["metric"].isin(names), "value"] * (100 if in_percent else 1)
     axis = names[0] if len(names) == 1 else "loss" if title == _LOSS else "value"
-    axis = "NME, %" if in_percent else axis
+    axis = f"{title.removeprefix(_VALIDATION).strip() or 'NME'}, %" if in_percent else axis
     figure = go.Figure(layout=theme.layout(x="epoch", y=axis, height=300))
     said = []
     for name, colour in zip(names, theme.LINES * len(names), strict=False):
@@ -241,7 +244,7 @@ def _curve(title: str, names: list[str], frame: pd.DataFrame, best_epoch: int | 
         figure.update_yaxes(log_axis(shown))
     if frame["epoch"].max() <= 10:
         figure.update_xaxes(dtick=1)
-    if best_epoch is not None:
-        mark(figure, best_epoch, frame["epoch"].max(), f"best: epoch {best_epoch}")
+    if kept_epoch is not None:
+        mark(figure, kept_epoch, frame["epoch"].max(), f"kept: epoch {kept_epoch}")
     summary = "; ".join(said) or "no finite value"
     return Chart(title, figure, f"{title} against the epoch: {summary}.")

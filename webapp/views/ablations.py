@@ -49,7 +49,8 @@ def page(current: StoreVersion) -> None:
         share.link(url_keys.ABLATIONS, current)
         return
     rows = results.compared(settings, base, keys)
-    paired = store.paired_errors(current, list(zip(rows["run"], rows["evaluation"], strict=True)))
+    evaluations = list(zip(rows["run"], rows["evaluation"], strict=True))
+    paired = store.paired_errors(current, evaluations, NORMS[norm])
     frame, spread = results.results(settings, base, keys, paired[NORMS[norm]])
     _summary(current, rows, frame, len(paired.faces), evaluation)
     _charts(frame, keys, norm)
@@ -68,12 +69,14 @@ def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, 
         url_keys.ABLATION_EVALUATION, "Evaluation", list(boards["label"]), "dataset/subset/box"
     )
     row = boards[boards["label"] == label].iloc[0]
-    return label, (row["dataset"], row["subset"], row["points"], row["box"])
+    return label, (row["dataset"], row["subset"], row["landmarks"], row["box"])
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _settings(current: StoreVersion, dataset: str, subset: str, points: str, box: str) -> Settings:
-    rows = store.leaderboard(current, dataset=dataset, subset=subset, points=points, box=box)
+def _settings(
+    current: StoreVersion, dataset: str, subset: str, landmarks: str, box: str
+) -> Settings:
+    rows = store.leaderboard(current, dataset=dataset, subset=subset, landmarks=landmarks, box=box)
     return compare(rows, store.settings_of(current, list(rows["run"])))
 
 

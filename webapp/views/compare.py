@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db.evaluations import StoredNorm
 from db.paired import Paired
 from webapp import selection, store
 from webapp.compare import figures, tables
@@ -12,7 +11,7 @@ from webapp.compare.tables import Comparison
 from webapp.faces import landmark_errors
 from webapp.faces.table import IMPROVEMENT
 from webapp.links import share, url_keys, widgets
-from webapp.selection import Board, SelectedRun
+from webapp.selection import Board, Choices, SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import theme
 from webapp.ui.charts import Chart
@@ -37,26 +36,21 @@ def page(current: StoreVersion) -> None:
     if len(choices.runs) < 2:
         st.info(f"Choose 2 to {AT_MOST} runs.", icon=":material/checklist:")
         return
-    rows = choices.rows.loc[[run.run for run in choices.runs]]
-    _comparison(current, choices.board, choices.runs, rows, choices.norm)
+    _comparison(current, choices)
     with link:
         share.link(url_keys.COMPARE, current)
 
 
-def _comparison(
-    current: StoreVersion,
-    chosen: Board,
-    runs: list[SelectedRun],
-    rows: pd.DataFrame,
-    norm: StoredNorm,
-) -> None:
-    paired = store.paired_errors(current, [run.key for run in runs])
+def _comparison(current: StoreVersion, choices: Choices) -> None:
+    chosen, runs, norm = choices.board, choices.runs, choices.norm
+    rows = choices.rows.loc[[run.run for run in runs]]
+    paired = store.paired_errors(current, [run.key for run in runs], norm)
     if not len(paired.faces):
         st.info("These runs were evaluated on different faces.", icon=":material/difference:")
         return
     labels = [run.label for run in runs]
     errors = paired[norm]
-    found = _compared(current.path, tuple(run.key for run in runs), norm)
+    found = _compared(current.path, current.revision, tuple(run.key for run in runs), norm)
     _scores(found, runs, rows, len(paired.faces), norm)
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         with grid.cell():
@@ -68,7 +62,9 @@ def _comparison(
         with grid.cell():
             _chart(figures.differences(found, labels, norm), "cmp_differences")
             parts = [
-                landmark_errors.of_evaluation(current.path, *run.key, chosen.points, norm)
+                landmark_errors.of_evaluation(
+                    current.path, *run.key, choices.markup, chosen.landmarks, norm
+                )
                 for run in runs
             ]
             _chart(figures.regions(parts, labels, norm), "cmp_regions")
@@ -77,15 +73,15 @@ def _comparison(
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _compared(
-    path: str, evaluations: tuple[tuple[str, int], ...], norm: StoredNorm
+    path: str, revision: int, evaluations: tuple[tuple[str, int], ...], norm: str
 ) -> list[Comparison]:
-    # Evaluations never change; the runs' ids guard against a replaced file (see store.py).
-    paired = store.paired_errors(StoreVersion(path, 0), evaluations)
+    # The runs' ids guard against a replaced file (see store.py).
+    paired = store.paired_errors(StoreVersion(path, revision), evaluations, norm)
     return tables.compare(paired[norm])
 
 
 def _scores(
-    found: list[Comparison], runs: list[SelectedRun], rows: pd.DataFrame, n: int, norm: StoredNorm
+    found: list[Comparison], runs: list[SelectedRun], rows: pd.DataFrame, n: int, norm: str
 ) -> None:
     labels = [run.label for run in runs]
     table = tables.score_table(found, labels)
@@ -122,7 +118,7 @@ def _table(
     )
 
 
-def _curves(current: StoreVersion, runs: list[SelectedRun], norm: StoredNorm) -> None:
+def _curves(current: StoreVersion, runs: list[SelectedRun], norm: str) -> None:
     frames = [store.curves(current, run.run) for run in runs]
     on_offer = tables.curves_on_offer(frames, norm)
     if not on_offer:
@@ -138,7 +134,7 @@ def _curves(current: StoreVersion, runs: list[SelectedRun], norm: StoredNorm) ->
 
 
 def _scatter(
-    chosen: Board, runs: list[SelectedRun], paired: Paired, errors: np.ndarray, norm: StoredNorm
+    chosen: Board, runs: list[SelectedRun], paired: Paired, errors: np.ndarray, norm: str
 ) -> None:
     """Show the errors of two runs face by face; a click on one opens it on the page Images."""
     heading = st.empty()

@@ -3,13 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from db.evaluations import StoredNorm
 from db.paired import Paired
 from webapp import selection, store
 from webapp.faces import dialog, table, tiles
 from webapp.faces.dialog import FaceDialogState
 from webapp.links import share, url_keys, widgets
-from webapp.selection import Board, SelectedRun
+from webapp.selection import Choices, SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import charts, error_pages
 from webapp.ui.text import percent, plain
@@ -30,19 +29,18 @@ def page(current: StoreVersion) -> None:
     if not choices.runs:
         st.info("Choose at least one run.", icon=":material/checklist:")
         return
-    _gallery(current, choices.board, choices.runs, choices.norm)
+    _gallery(current, choices)
     with link:
         share.link(url_keys.IMAGES, current)
 
 
-def _gallery(
-    current: StoreVersion, chosen: Board, runs: list[SelectedRun], norm: StoredNorm
-) -> None:
-    paired = store.paired_errors(current, [run.key for run in runs])
+def _gallery(current: StoreVersion, choices: Choices) -> None:
+    runs, norm = choices.runs, choices.norm
+    paired = store.paired_errors(current, [run.key for run in runs], norm)
     if not len(paired.faces):
         st.info("These runs were evaluated on different faces.", icon=":material/difference:")
         return
-    frame, sort, a = _sorted(current, chosen, runs, paired, norm)
+    frame, sort, a = _sorted(current, choices, paired)
     _legend(frame, runs, a, norm)
     shown = _page_of(frame)
     if shown.empty:
@@ -54,9 +52,10 @@ def _gallery(
 
 
 def _sorted(
-    current: StoreVersion, chosen: Board, runs: list[SelectedRun], paired: Paired, norm: StoredNorm
+    current: StoreVersion, choices: Choices, paired: Paired
 ) -> tuple[pd.DataFrame, str, int]:
     """Show the controls of sorting and filtering; return the faces, the sort and its run."""
+    runs, norm = choices.runs, choices.norm
     sorts = [*table.SORTS] if len(runs) > 1 else [table.ERROR]
     with st.container(horizontal=True, gap="small"):
         sort = widgets.segmented_control(
@@ -75,7 +74,9 @@ def _sorted(
         apart = None
         if sort == table.DISAGREEMENT:
             keys = tuple(run.key for run in runs)
-            apart = table.disagreement(current.path, keys, chosen.points, norm)
+            apart = table.disagreement(
+                current.path, keys, choices.markup, choices.board.landmarks, norm
+            )
         errors = paired[norm]
         frame = table.rows(paired, errors, a=a, b=b, disagreement=apart)
         parts = sorted(set(frame["part"]))
@@ -87,7 +88,7 @@ def _sorted(
     wanted = None if part == _ALL else part
     kept = table.arrange(frame, sort=sort, order=order, limits=limits, part=wanted)
     _strip(frame, kept)
-    _first_page_of_another_order((chosen, norm, sort, order, a, b, limits, part))
+    _first_page_of_another_order((choices.board, norm, sort, order, a, b, limits, part))
     return kept, sort, a
 
 
@@ -106,7 +107,7 @@ def _first_page_of_another_order(asked: object) -> None:
         st.session_state[url_keys.IMAGES_PAGE.name] = 1
 
 
-def _legend(frame: pd.DataFrame, runs: list[SelectedRun], a: int, norm: StoredNorm) -> None:
+def _legend(frame: pd.DataFrame, runs: list[SelectedRun], a: int, norm: str) -> None:
     tiles.legend(error_segments=False)
     if frame.empty:
         return

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from drf.metrics import Norm
 from webapp import store
 from webapp.faces import landmark_errors, tiles
 from webapp.links import share, url_keys, widgets
@@ -48,7 +47,7 @@ def _sections(
     run: dict[str, Any],
     evaluations: pd.DataFrame,
     evaluation: pd.Series | None,
-    norm: Norm,
+    norm: str,
 ) -> None:
     """Fill the chosen section only: the others cost nothing until they are looked at."""
     sections: dict[str, Callable[[], None]] = {
@@ -59,7 +58,7 @@ def _sections(
     if diagnostics.of_forest(store.curves(current, run["id"])):
         sections["Forest"] = lambda: _forest(current, run)
     if store.leaves(current, run["id"])[0]:
-        sections["Leaves"] = lambda: leaves.show(current, run["id"])
+        sections["Leaves"] = lambda: leaves.show(current, run)
     sections["Configuration"] = lambda: _configuration(run)
     widgets.check_value(url_keys.RUN_TAB, "section", list(sections))
     tabs = st.tabs(list(sections), key=url_keys.RUN_TAB.name, bind="query-params")
@@ -74,7 +73,7 @@ def _results(
     run: dict[str, Any],
     evaluations: pd.DataFrame,
     evaluation: pd.Series | None,
-    norm: Norm,
+    norm: str,
 ) -> None:
     if evaluation is None:
         _not_evaluated(run)
@@ -82,7 +81,7 @@ def _results(
     number = int(evaluation["evaluation"])
     errors = store.image_errors(current, run["id"], number)[norm].to_numpy()
     parts = landmark_errors.of_evaluation(
-        current.path, run["id"], number, evaluation["points"], norm
+        current.path, run["id"], number, evaluation["markup"], evaluation["landmarks"], norm
     )
     shown = (
         charts.ced(errors, norm),
@@ -103,9 +102,9 @@ def _not_evaluated(run: dict[str, Any]) -> None:
     st.code(f"drf eval {run['id'][:8]}", language="bash")
 
 
-def _evaluations(evaluations: pd.DataFrame, norm: Norm) -> None:
+def _evaluations(evaluations: pd.DataFrame, norm: str) -> None:
     scores = [f"{norm}_{score.key}" for score in SCORES]
-    order = ["dataset", "subset", "points", "box", "n", *scores, "ms_per_face", "created_at"]
+    order = ["dataset", "subset", "landmarks", "box", "n", *scores, "ms_per_face", "created_at"]
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
         evaluations,
@@ -115,7 +114,7 @@ def _evaluations(evaluations: pd.DataFrame, norm: Norm) -> None:
         column_config={
             "dataset": text("Dataset"),
             "subset": text("Subset"),
-            "points": text("Landmarks"),
+            "landmarks": text("Landmarks"),
             "box": text("Box"),
             "n": number("Faces"),
             "ms_per_face": number("ms/face", format="%.1f"),
@@ -130,7 +129,7 @@ def _evaluations(evaluations: pd.DataFrame, norm: Norm) -> None:
 
 
 def _faces(
-    current: StoreVersion, run: dict[str, Any], evaluation: pd.Series | None, norm: Norm
+    current: StoreVersion, run: dict[str, Any], evaluation: pd.Series | None, norm: str
 ) -> None:
     if evaluation is None:
         _not_evaluated(run)
@@ -152,21 +151,21 @@ def _faces(
             )
 
 
-def _training(current: StoreVersion, run: dict[str, Any], norm: Norm) -> None:
+def _training(current: StoreVersion, run: dict[str, Any], norm: str) -> None:
     frame = store.curves(current, run["id"])
     if frame.empty:
         st.info(
             "No epoch was recorded. Models without epochs, such as the mean shape, have no curves."
         )
         return
-    best = _best_epoch(run)
-    spread = [] if diagnostics.of_forest(frame) else diagnostics.spread(frame, best)
-    _charts([*charts.curves(diagnostics.other_curves(frame), best), *spread])
+    best = _kept_epoch(run)
+    ratio = [] if diagnostics.of_forest(frame) else diagnostics.std_ratio(frame, best)
+    _charts([*charts.curves(diagnostics.other_curves(frame), best), *ratio])
     epoch_faces.show(current, run, norm)
 
 
 def _forest(current: StoreVersion, run: dict[str, Any]) -> None:
-    _charts(diagnostics.charts(store.curves(current, run["id"]), _best_epoch(run)))
+    _charts(diagnostics.charts(store.curves(current, run["id"]), _kept_epoch(run)))
 
 
 def _configuration(run: dict[str, Any]) -> None:
@@ -175,8 +174,8 @@ def _configuration(run: dict[str, Any]) -> None:
     configuration.provenance(run)
 
 
-def _best_epoch(run: dict[str, Any]) -> int | None:
-    return None if pd.isna(run["best_epoch"]) else int(run["best_epoch"])
+def _kept_epoch(run: dict[str, Any]) -> int | None:
+    return None if pd.isna(run["kept_epoch"]) else int(run["kept_epoch"])
 
 
 def _charts(shown: list[Chart]) -> None:
