@@ -48,7 +48,7 @@ LIKE, LEAVES = (8, 32), (32, 512)
 
 
 def unit_points(faces: Pack) -> Tensor:
-    """Return landmarks in the unit box, (n, 68, 2)."""
+    """Return landmarks in the unit box, (n, K, 2)."""
     points = torch.from_numpy(geometry.to_unit(faces.points, PACK_SIZE))
     return warp_points(points, identity_affines(len(points))).float()
 
@@ -87,7 +87,7 @@ def followed(mean: np.ndarray, shape: np.ndarray, found: np.ndarray) -> np.ndarr
 
 
 def readings(maps: Tensor, registration: ShapeRegistration) -> dict[str, Tensor]:
-    """Return landmarks by the way of reading, each (n, 68, 2)."""
+    """Return landmarks by the way of reading, each (n, K, 2)."""
     peaks = find_peaks(maps, 1, IBUG68.n_points)
     mean, placed = registration.mean, registration.placed(maps).apply(registration.mean)
     led = [

@@ -23,7 +23,7 @@ class TimedModel(Protocol):
         """Return what the model takes."""
 
     def locate(self, prepared: Sequence[Any], boxes: np.ndarray) -> np.ndarray:
-        """Return (B, 68, 2) picture px."""
+        """Return (B, K, 2) picture px."""
 
 
 class Network:

@@ -30,7 +30,7 @@ class Pair(NamedTuple):
 def signature(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return the (1024,) float32 signature of a face; all zeros for a crop without contrast.
 
-    picture: (H, W, 3) uint8 RGB; points: (68, 2) px.
+    picture: (H, W, 3) uint8 RGB; points: (K, 2) px.
     """
     crop = crops.cut(picture, gt_boxes(points[None])[0], SIGNATURE_SIZE)
     gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32).ravel()

@@ -170,6 +170,7 @@ def test_unknown_subset_and_negative_index_are_named() -> None:
         face_points("train", -1)
 
 
+@pytest.mark.slow  # bets on time, which other work on the machine decides
 def test_throughput_is_of_the_promised_order() -> None:
     """benchmarks.synthetic_speed measures; this floor only stops a collapse."""
     render_face("train", 0)

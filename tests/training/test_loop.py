@@ -81,6 +81,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow  # bets on time, which other work on the machine decides
 def test_the_budget_ends_a_run_in_order_and_anneals_to_its_end(make: Make) -> None:
     listener = Listener()
     config = tiny(training__epochs=0, training__max_minutes=4 / 60)

@@ -52,7 +52,7 @@ def add(
     if state != "running":
         runs.end_run(
             db, run, state, reason=None if state == "finished" else "Stopped.", wall_s=90.0 + trees,
-            faces_per_s=300.0, best_epoch=3, best_val_nme=error,
+            faces_per_s=300.0, kept_epoch=3, kept_val_nme=error,
         )  # fmt: skip
     return run
 

@@ -16,9 +16,10 @@ from sqlite_utils import Database
 from db import evaluations, gallery, runs
 from db.connection import open_store
 from db.transactions import writing
-from drf import geometry, metrics, overlay
+from drf import geometry, overlay, scores
 from drf.data import boxes
 from drf.data.synthetic import render_face
+from drf.markup import IBUG68
 from drf.pictures import FaceCrop, LeafGallery, LeafPicture
 from drf.results import Evaluation
 
@@ -53,16 +54,18 @@ def evaluation(subset: str, error: float, seed: int) -> Evaluation:
     """Predictions whose ocular NME is about `error`, a fraction; some faces far worse."""
     names, truth, _ = faces(subset)
     rng = np.random.default_rng([seed, len(names)])
-    scale = error * metrics.ocular_distance(truth) * rng.lognormal(-0.15, 0.55, len(truth))
+    distance = scores.distances(truth, "ocular", IBUG68)
+    scale = error * distance * rng.lognormal(-0.15, 0.55, len(truth))
     offset = 0.6 * rng.standard_normal((len(truth), 1, 2)) + rng.standard_normal(truth.shape) * 0.6
     predictions = truth + 0.95 * scale[:, None, None] * offset
     return Evaluation(
         dataset="synthetic",
         subset=subset,
         names=names,
+        markup=IBUG68,
         ground_truth=truth,
         predictions=predictions.astype(np.float32),
-        points="all",
+        landmarks="all",
         box="gt",
         flip_test=True,
         manifest={"faces": len(names), "skipped": {}, "digest": f"synthetic-{subset}"},
@@ -76,7 +79,8 @@ HOURGLASS = runs.NewRun(
     preset="hourglass",
     dataset="synthetic",
     track="ten-minutes",
-    points="all",
+    landmarks="all",
+    markup=IBUG68,
     seed=0,
     epochs=40,
     config={
@@ -120,7 +124,7 @@ def forest_readings(epoch: int, *, collapsed: bool = False) -> dict[str, float]:
     decay = 1.0 if collapsed else float(np.exp(-epoch / 6))
     return {
         "excess_ce": 0.02 + 2.1 * decay,
-        "spread_px": 1.1 + 9.0 * decay,
+        "std_px": 1.1 + 9.0 * decay,
         "l1_px": 1.4 + 7.0 * decay + (0.4 * max(0, epoch - 20) / 20),
         "usage_entropy": np.log(2 + 28 * (1 - decay)),
         "information": np.log(1 + 19 * (1 - decay)),
@@ -128,7 +132,7 @@ def forest_readings(epoch: int, *, collapsed: bool = False) -> dict[str, float]:
         "soft_hard_gap_px": 0.1 + 1.5 * decay,
         "leaf_distance_px": 12 * (1 - decay) + 0.05,
         "steepness": 2 * 3 ** (epoch / 40),
-        "prediction_spread": 0.97 - 0.94 * decay,
+        "prediction_std_ratio": 0.97 - 0.94 * decay,
         "gate_drift": 0.1 * decay,
     }
 
@@ -152,7 +156,7 @@ def leaf_gallery() -> LeafGallery:
             LeafPicture(
                 tree=number // 2 % 2, leaf=number // 4, title=LEAF_TITLES[number % 2],
                 share=0.2 / (1 + number), points=place[None].astype(np.float32),
-                spread=np.full((1, 2), 0.02, np.float32), landmarks=(landmark,),
+                std=np.full((1, 2), 0.02, np.float32), landmarks=(landmark,),
                 faces=tuple(near.tolist()), weights=tuple(np.linspace(0.9, 0.4, 6).tolist()),
                 distribution=np.outer(cells[1], cells[0]).astype(np.float32),
                 extent=(left, top, left + 0.24, top + 0.24),
@@ -160,7 +164,7 @@ def leaf_gallery() -> LeafGallery:
         )  # fmt: skip
     whole = LeafPicture(
         tree=1, leaf=9, title=HOSTILE[1], share=0.01, points=shapes[3],
-        spread=np.full((68, 2), 0.01, np.float32), landmarks=tuple(range(68)),
+        std=np.full((68, 2), 0.01, np.float32), landmarks=tuple(range(68)),
     )  # fmt: skip
     return LeafGallery((*leaves, whole), dict(enumerate(crops)), mean)
 
@@ -179,7 +183,7 @@ def add_forest(db: Database, new: runs.NewRun, error: float, *, state: str, reas
     gallery.record_leaves(db, run, leaf_gallery())
     runs.end_run(
         db, run, state, reason=reason or None, wall_s=300.0, faces_per_s=205.0,
-        best_epoch=36, best_val_nme=error,
+        kept_epoch=36, kept_val_nme=error,
     )  # fmt: skip
     return run
 
@@ -215,8 +219,8 @@ def add_run(
         best = new.epochs - 2 if new.epochs else None
         runs.end_run(
             db, run, state, reason=None if state == "finished" else "Stopped by the budget.",
-            wall_s=597.8 if new.epochs else 0.4, faces_per_s=412.0, best_epoch=best,
-            best_val_nme=error if best else None,
+            wall_s=597.8 if new.epochs else 0.4, faces_per_s=412.0, kept_epoch=best,
+            kept_val_nme=error if best else None,
         )  # fmt: skip
     return run
 

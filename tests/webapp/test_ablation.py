@@ -48,7 +48,7 @@ def results(filled, compared, keys):
     base = base_of(compared, filled[1])
     rows = ablation_results.compared(compared, base, keys)
     with contextlib.closing(open_reader(filled[0])) as reader:
-        errors = paired.errors(reader, list(rows["evaluation"])).ocular
+        errors = paired.errors(reader, list(rows["evaluation"]))["ocular"]
     return ablation_results.results(compared, base, keys, errors)[0], rows, errors
 
 

@@ -57,7 +57,7 @@ def test_any_metric_has_its_place_losses_and_validation_first():
         gate_entropy=[1.0, 0.9], gate_max=[0.2, 0.3], loss=[2.0, 1.0], loss_leaf=[1.0, 0.5],
         lr=[1e-3, 1e-4], val_nme=[0.05, 0.04],
     )  # fmt: skip
-    drawn = charts.curves(frame, best_epoch=2)
+    drawn = charts.curves(frame, kept_epoch=2)
     titles = ["Training loss", "Validation", "gate", "Learning rate"]
     assert [chart.title for chart in drawn] == titles
     assert [[trace.name for trace in chart.figure.data] for chart in drawn] == [
@@ -69,7 +69,7 @@ def test_any_metric_has_its_place_losses_and_validation_first():
 
 
 def test_nme_is_drawn_in_percent_and_the_best_epoch_marked():
-    (chart,) = charts.curves(epochs(val_nme=[0.05, 0.04, 0.045]), best_epoch=2)
+    (chart,) = charts.curves(epochs(val_nme=[0.05, 0.04, 0.045]), kept_epoch=2)
     assert list(chart.figure.data[0].y) == [5, 4, 4.5]
     assert chart.figure.layout.yaxis.title.text == "NME, %"
     assert chart.figure.layout.shapes[0].x0 == 2
@@ -77,14 +77,14 @@ def test_nme_is_drawn_in_percent_and_the_best_epoch_marked():
 
 
 def test_a_diverged_loss_leaves_a_gap_and_no_log_axis():
-    (chart,) = charts.curves(epochs(loss=[1.0, float("nan"), 2.0]), best_epoch=None)
+    (chart,) = charts.curves(epochs(loss=[1.0, float("nan"), 2.0]), kept_epoch=None)
     assert np.isnan(chart.figure.data[0].y[1])
     assert chart.figure.layout.yaxis.type is None
     assert "ends at 2" in chart.alt
 
 
 def test_a_loss_over_decades_gets_a_log_axis():
-    (chart,) = charts.curves(epochs(loss=[1.0, 0.1, 0.01]), best_epoch=None)
+    (chart,) = charts.curves(epochs(loss=[1.0, 0.1, 0.01]), kept_epoch=None)
     assert chart.figure.layout.yaxis.type == "log"
 
 
@@ -96,7 +96,7 @@ def test_logarithmic_axes_label_whole_numbers():
 
 
 def test_a_legend_stands_above_the_word_of_the_best_epoch():
-    (chart,) = charts.curves(epochs(loss=[2.0, 1.0], loss_leaf=[1.0, 0.5]), best_epoch=1)
+    (chart,) = charts.curves(epochs(loss=[2.0, 1.0], loss_leaf=[1.0, 0.5]), kept_epoch=1)
     (word,) = chart.figure.layout.annotations
     room = chart.figure.layout.height - 100  # px of the axes
     assert (chart.figure.layout.legend.y - word.y) * room >= word.font.size

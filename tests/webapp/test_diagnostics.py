@@ -9,8 +9,8 @@ from webapp.run import diagnostics
 from webapp.ui import charts
 
 KNOWN = (
-    *("excess_ce", "spread_px", "l1_px", "usage_entropy", "information", "largest_share"),
-    *("soft_hard_gap_px", "leaf_distance_px", "nll", "steepness", "prediction_spread"),
+    *("excess_ce", "std_px", "l1_px", "usage_entropy", "information", "largest_share"),
+    *("soft_hard_gap_px", "leaf_distance_px", "nll", "steepness", "prediction_std_ratio"),
     *("leaf_distance", "peaks"),
     *("coarse_px", "stage1_px", "stage2_px", "stage3_px", "stage4_px"),
 )
@@ -75,8 +75,8 @@ def test_a_gaussian_forest_has_its_likelihood_in_that_place():
 
 
 def test_collapse_is_a_line_to_compare_with():
-    frame = readings(prediction_spread=[0.02, 0.5, 0.9])
-    (chart,) = diagnostics.spread(frame, None)
+    frame = readings(prediction_std_ratio=[0.02, 0.5, 0.9])
+    (chart,) = diagnostics.std_ratio(frame, None)
     (line,) = chart.figure.layout.shapes
     assert line.y0 == line.y1 == COLLAPSED_STD_RATIO
     assert str(COLLAPSED_STD_RATIO) in chart.figure.layout.annotations[0].text
@@ -98,13 +98,13 @@ def test_shares_are_in_percent():
 
 
 def test_spread_alone_makes_no_forest_but_has_its_chart():
-    frame = readings(loss=[2.0, 1.0], prediction_spread=[0.5, 0.9])
+    frame = readings(loss=[2.0, 1.0], prediction_std_ratio=[0.5, 0.9])
     assert not diagnostics.of_forest(frame)
-    assert [chart.title for chart in diagnostics.spread(frame, None)] == [
+    assert [chart.title for chart in diagnostics.std_ratio(frame, None)] == [
         "Spread of predictions over labels"
     ]
     assert set(diagnostics.other_curves(frame)["metric"]) == {"loss"}
-    assert diagnostics.spread(readings(loss=[1.0]), None) == []
+    assert diagnostics.std_ratio(readings(loss=[1.0]), None) == []
 
 
 def test_a_reading_that_nobody_knows_is_left_to_the_curves():

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from db.paired import Paired
-from drf import metrics
+from drf import scores
+from drf.markup import IBUG68
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
@@ -71,7 +72,7 @@ def test_faces_are_sorted_by_disagreement_between_runs(shop):
         for error, seed in ((0.034, 1), (0.041, 0), (0.16, 3))
     ]
     predicted = np.stack([one.predictions for one in made])
-    apart = metrics.disagreement(predicted, made[0].ground_truth, "ocular")
+    apart = scores.disagreement(predicted, made[0].ground_truth, "ocular", IBUG68)
     expected = sorted(zip(-apart, made[0].names, strict=True))
     assert [f"common/{name}" for _, name in tiles(app)] == [name for _, name in expected[:24]]
     assert tiles(app)[0][0] == f"**disagreement {-100 * expected[0][0]:.2f} %"

@@ -4,7 +4,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from drf import metrics
+from drf import scores
+from drf.markup import IBUG68
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.test_links import copied
@@ -95,7 +96,7 @@ def test_the_error_under_a_face_is_its_own(shop):
     names, truth, _ = examples.faces("challenging")
     app = shop.run("forest", run_tab="Training", run_epoch="0", norm="Pupil")
     noise = 12 * examples.np.random.default_rng(7).standard_normal((6, 68, 2))
-    expected = metrics.image_errors(truth[:6] + noise, truth[:6], "pupil")
+    expected = scores.image_errors(truth[:6] + noise, truth[:6], "pupil", IBUG68)
     for picture, name, error in zip(pictures(app), names, expected, strict=False):
         assert name in picture.alt
         assert f"**{100 * error:.2f} %**" in picture.caption

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from drf import landmarks, metrics
+from drf import metrics, scores
+from drf.markup import IBUG68
 from tests.webapp import examples
 from webapp.faces import landmark_errors
 from webapp.faces.landmark_errors import LandmarkErrors
@@ -16,13 +17,14 @@ def stored(shop, key="wide", points="all", norm="ocular"):
     evaluations = reads.evaluations(con, shop.ids[key])
     con.close()
     number = int(evaluations.loc[evaluations["subset"] == "common", "evaluation"].iloc[0])
-    return landmark_errors.of_evaluation(str(shop.path), shop.ids[key], number, points, norm)
+    of = shop.ids[key], number, "ibug68", points, norm
+    return landmark_errors.of_evaluation(str(shop.path), *of)
 
 
 @pytest.mark.parametrize("norm", ["ocular", "pupil"])
 def test_errors_of_landmarks_are_means_over_the_faces(shop, norm):
     made = examples.evaluation("common", 0.034, 1)
-    distance = metrics.normaliser(made.ground_truth, norm)
+    distance = scores.distances(made.ground_truth, norm, IBUG68)
     found = stored(shop, norm=norm)
     for j in (0, 36, 67):
         away = np.linalg.norm(made.predictions[:, j] - made.ground_truth[:, j], axis=1)
@@ -41,10 +43,10 @@ def test_the_mean_shape_is_an_upright_face_in_its_box():
 
 
 def example(points="all"):
-    known = landmarks.indices(points)
+    known = IBUG68.indices(points)
     rng = np.random.default_rng(0)
     mean = landmark_errors.mean_shape(examples.faces("common")[1])
-    return LandmarkErrors(known, rng.uniform(0.01, 0.08, len(known)), mean)
+    return LandmarkErrors(IBUG68, known, rng.uniform(0.01, 0.08, len(known)), mean)
 
 
 def test_the_worst_landmark_is_largest_and_every_one_is_named():
@@ -54,16 +56,16 @@ def test_the_worst_landmark_is_largest_and_every_one_is_named():
     assert np.allclose(np.stack([discs.x, discs.y], 1), found.mean_shape)
     assert discs.marker.colorscale is not None
     assert np.argmax(discs.marker.size) == np.argmax(found.errors) == np.argmax(discs.marker.color)
-    assert list(discs.text) == [landmarks.name(index) for index in range(68)]
+    assert list(discs.text) == [IBUG68.title(index) for index in range(68)]
     worst = int(np.argmax(found.errors))
-    assert f"Largest: {landmarks.name(worst)} ({100 * found.errors[worst]:.2f} %)" in chart.alt
+    assert f"Largest: {IBUG68.title(worst)} ({100 * found.errors[worst]:.2f} %)" in chart.alt
 
 
 def test_regions_are_means_over_their_landmarks():
     found = example()
     (bars,) = landmark_errors.by_region(found, "ocular").figure.data
     for region, value in zip(bars.y, bars.x, strict=True):
-        members = [found.errors[j] for j in landmarks.indices(region)]
+        members = [found.errors[j] for j in IBUG68.indices(region)]
         assert value == pytest.approx(100 * np.mean(members))
     assert list(bars.x) == sorted(bars.x)
     assert len(bars.y) == 5

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from drf.markup import IBUG68
 from drf.overlay import decode_jpeg, encode_jpeg
 from drf.pictures import LeafPicture
 from webapp.run import leaf_card
@@ -20,7 +21,7 @@ def leaf(**changes: object) -> LeafPicture:
     cells[1, 3], cells[0, 0] = 0.8, 0.2
     made = {
         "tree": 0, "leaf": 1, "title": "<script>", "share": 0.5,
-        "points": np.float32([[0.5, 0.25]]), "spread": np.float32([[0.1, 0.05]]),
+        "points": np.float32([[0.5, 0.25]]), "std": np.float32([[0.1, 0.05]]),
         "landmarks": (36,), "distribution": cells, "extent": (0.0, 0.0, 1.0, 1.0),
     }  # fmt: skip
     return LeafPicture(**(made | changes))
@@ -31,7 +32,7 @@ def mean() -> np.ndarray:
 
 
 def parsed(made: LeafPicture, *faces: Portrait | None) -> ET.Element:
-    text = leaf_card.card(made, mean(), faces)
+    text = leaf_card.card(made, mean(), IBUG68, faces)
     assert "script" not in text
     return ET.fromstring(text)
 
@@ -78,7 +79,7 @@ def test_a_small_window_is_enlarged_with_its_surroundings():
 
 def test_a_lone_landmark_without_a_distribution_is_enlarged_around_its_mean_place():
     place = mean()[36]
-    vector = leaf(points=np.float32(place[None] + 0.03), spread=np.float32([[0.01, 0.01]]),
+    vector = leaf(points=np.float32(place[None] + 0.03), std=np.float32([[0.01, 0.01]]),
                   distribution=None, extent=None)  # fmt: skip
     ring, disc = parsed(vector).iter(f"{SVG}circle")
     assert numbers(ring, "cx", "cy") == pytest.approx([SIDE / 2] * 2, abs=0.06)
@@ -96,7 +97,7 @@ def test_a_large_window_shows_the_whole_box(extent):
 def test_a_whole_face_has_its_outlines_over_those_of_the_mean():
     points = mean()[::-1].astype(np.float32)
     whole = leaf(
-        points=points, spread=points / 20, landmarks=tuple(range(68)), distribution=None,
+        points=points, std=points / 20, landmarks=tuple(range(68)), distribution=None,
         extent=None,
     )  # fmt: skip
     card = parsed(whole)
