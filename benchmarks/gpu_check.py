@@ -193,7 +193,7 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, budget: Bu
         steps["alone"] = stepper(bench.trainer(config, backbone))
     times = medians(in_turn(steps, budget.blocks, budget.repeats))
     flops, peak = flops_of(whole), max(work / times[name] for name, (_, work) in peaks.items())
-    nme = outcome.best_val_nme
+    nme = outcome.kept_val_nme
     return Reading(
         family=family,
         preset=preset,
