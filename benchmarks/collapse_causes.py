@@ -6,7 +6,7 @@
 The eyes, small pictures, 3 trees of 16 leaves over maps; the loss is cross-entropy alone, as the
 historical design had it (a coordinate loss would hide a collapse). A row names what is switched
 back; "std ratio" is the standard deviation of the predictions over that of the labels (below 0.1
-counts as collapsed), "I(leaf; x)" is at most log 16 = 2.77 nats, "mean shape" the error of predicting one shape.
+counts as collapsed), "I(leaf; x)" is at most log 16 = 2.77 nats.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python -m benchmarks.forest_head [--quick] [--json]
 
 Batch 10, 68 landmarks, 8 trees of depth 8: 2048 leaves that all landmarks share, 64 + 64 bins. The
-historical one loops over trees, leaves and depth in Python, and forms the responsibilities of a tree,
-rows x leaves x bins, for its leaf step. Both compute the same numbers; that is checked first.
+historical one loops over trees, leaves and depth in Python, and forms the responsibilities of a
+tree, rows x leaves x bins, for its leaf step. Both compute the same numbers; that is checked first.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Problem:
         self.plain_gates = self.gates.detach().contiguous().requires_grad_()
         centres = torch.rand(ROWS, AXES, 1, generator=generator) * BINS
         labels = (-0.5 * (torch.arange(BINS) - centres) ** 2).softmax(dim=-1)
-        self.labels = F.threshold(labels, 1e-20, 0.0)[None]  # denormals would slow the historical way
+        self.labels = F.threshold(labels, 1e-20, 0.0)[None]  # denormals are slow in a loop
         self.leaves = LabelLeaves(1, TREES, LEAVES, AXES, BINS)
         q = torch.randn(self.leaves.q.shape, generator=generator).softmax(dim=-1)
         self.leaves.q.copy_(q)
@@ -90,7 +90,7 @@ class Problem:
         self.leaves.update(routing.detach(), self.labels, predictions.detach())
 
     def historical_whole_step(self) -> None:
-        """The same in the historical way, without statistics over batches, which it did not have."""
+        """The same in the historical way, which has no statistics over batches."""
         routing = historical_routing(self.plain_gates)
         per_tree = torch.einsum("ntl,tlc->ntc", routing, self.q[0].flatten(2))
         loss = cross_entropy(per_tree.unflatten(2, (AXES, BINS))[None], self.labels)
@@ -208,7 +208,10 @@ def targets(ms: dict[str, float], leaves: LabelLeaves) -> list[Target]:
     forward, leaf = ms["routing forward"], ms["leaf step"]
     return [
         Target(
-            "routing forward, times the historical", ms["historical: routing forward"] / forward, 60, True
+            "routing forward, times the historical",
+            ms["historical: routing forward"] / forward,
+            60,
+            True,
         ),
         Target("routing forward, of a clone", forward / ms["clone"], 8, False),
         Target("leaf step, times the historical", ms["historical: leaf step"] / leaf, 50, True),

@@ -135,12 +135,9 @@ def _run(db: Database, number: int) -> str:
     db.table("runs").insert(
         {
             **{"id": run, "name": f"{family}-{method:04d}", "family": family, "preset": family},
-            **{"landmarks": ALL, "markup": IBUG68.name, "dataset": "synthetic", "track": None, "seed": number % 3},
-            **{
-                "epochs": EPOCHS,
-                "params": 1_000_000 + 997 * method,
-                "macs": 10**8 + 10**4 * method,
-            },
+            **{"dataset": "synthetic", "landmarks": ALL, "markup": IBUG68.name, "track": None},
+            **{"seed": number % 3, "epochs": EPOCHS},
+            **{"params": 1_000_000 + 997 * method, "macs": 10**8 + 10**4 * method},
             "provenance": json.dumps({"precision": "fp32", "device": "cpu", "command": ["drf"]}),
             "manifest": json.dumps({"faces": 2000, "digest": "0f3c"}),
             **{"state": "finished", "host": "elsewhere", "pid": 1, "process_started": 0.0},

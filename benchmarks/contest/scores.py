@@ -124,12 +124,13 @@ def _differences(con: sqlite3.Connection, a: Runs, b: Runs) -> dict[str, Any]:
 
 
 def errors(con: sqlite3.Connection, runs: Runs, evaluation: str) -> dict[str, np.ndarray]:
-    """Return the (s, n) errors by normalisation, fractions: s seeds, n faces in order of name."""
+    """Return the (s, n) errors by normaliser, fractions: s seeds, n faces in order of name."""
+    norms = scores.NORMALISER_KEYS
     tables = [
         reads.image_errors(con, result.evaluations[evaluation]).sort_values("name")
         for result in runs
     ]
-    return {norm: np.stack([table[norm].to_numpy() for table in tables]) for norm in STORED_NORMS}
+    return {norm: np.stack([table[norm].to_numpy() for table in tables]) for norm in norms}
 
 
 def _percent(interval: Interval) -> dict[str, Any]:

@@ -29,7 +29,8 @@ from experiments.train import Result
 from tests.db import examples
 
 REAL = Budget("300w", 10.0, threads=2)
-TRIAL = Budget("synthetic", 10.0, 1, epochs=1, settings=("data.synthetic_train_size=24", "data.input_size=64"))
+SMALL = ("data.synthetic_train_size=24", "data.input_size=64")
+TRIAL = Budget("synthetic", 10.0, 1, epochs=1, settings=SMALL)
 HOURGLASS = next(row for row in rows.ROWS if row.name == "hourglass")
 
 
