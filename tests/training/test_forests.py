@@ -89,7 +89,8 @@ def test_a_forest_beats_the_mean_shape(make: Make, tmp_path: Path, target: str) 
     mean_shape = forest("mean-shape", data__landmarks="eyes")
     floor = make(mean_shape, folder=tmp_path / "floor").run().kept_val_nme
     listener = Listener()
-    plan = {"training__epochs": 12, "training__batch_size": 8}
+    # In 12 epochs it depends on the machine's rounding whether "mean" gets below the bound.
+    plan = {"training__epochs": 24, "training__batch_size": 8}
     outcome = make(forest(target=target, window_half_width=0.2, **plan, **PLAIN), listener).run()
     assert floor is not None
     assert outcome.kept_val_nme is not None
