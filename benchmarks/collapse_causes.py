@@ -1,12 +1,12 @@
-"""Which cause of the notes' collapse brings it back: each remedy taken away, alone and together.
+"""Which cause of the historical collapse brings it back: each remedy removed, alone and together.
 
     python -m benchmarks.collapse_causes --data-root data/300w [--seeds 3] [--epochs 8] [--json]
     python -m benchmarks.collapse_causes --quick          (synthetic faces, two rows, a minute)
 
 The eyes, small pictures, 3 trees of 16 leaves over maps; the loss is cross-entropy alone, as the
-notes had it (a coordinate loss would hide a collapse). A row names what is switched back; "spread"
-is that of the predictions over that of the labels (1: as wide; below 0.1 counts as collapsed),
-"I(leaf; x)" is at most log 16 = 2.77 nats, "mean shape" the error of predicting one shape.
+historical design had it (a coordinate loss would hide a collapse). A row names what is switched
+back; "std ratio" is the standard deviation of the predictions over that of the labels (below 0.1
+counts as collapsed), "I(leaf; x)" is at most log 16 = 2.77 nats.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ ROWS: dict[str, dict[str, object]] = {
     "raw gates": RAW,
     "raw gates, no warm-up": RAW | NO_WARMUP,
     "constant steepness": CONSTANT,
-    "all causes: the notes": IDENTICAL | RESTART | RAW | CONSTANT | NO_WARMUP,
+    "all causes: historical": IDENTICAL | RESTART | RAW | CONSTANT | NO_WARMUP,
 }
-QUICK = ("all remedies", "all causes: the notes")
+QUICK = ("all remedies", "all causes: historical")
 
 
 class Last:
@@ -91,7 +91,7 @@ def train(
     outcome = Trainer(config, registry.build(config, packs[0].markup), *packs, folder, last).run()
     return {
         "nme": 100 * last.values["val_nme_ocular"],
-        "spread": last.values["prediction_spread"],
+        "prediction_std_ratio": last.values["prediction_std_ratio"],
         "information": last.values["information"],
         "excess_ce": last.values["excess_ce"],
         "collapsed": outcome.state == "collapsed",
@@ -101,11 +101,11 @@ def train(
 def table(rows: dict[str, list[dict[str, float]]]) -> str:
     lines = []
     for name, runs in rows.items():
-        scores = ("nme", "spread", "information", "excess_ce")
+        scores = ("nme", "prediction_std_ratio", "information", "excess_ce")
         cells = [_mean_and_sd([run[key] for run in runs]) for key in scores]
         collapsed = sum(bool(run["collapsed"]) for run in runs)
         lines.append([name, *cells, f"{collapsed} of {len(runs)}"])
-    titles = ["switched back", "val NME %", "spread", "I(leaf; x)", "excess CE", "collapsed"]
+    titles = ["switched back", "val NME %", "std ratio", "I(leaf; x)", "excess CE", "collapsed"]
     return tabulate(lines, titles, tablefmt="github", disable_numparse=True)
 
 

@@ -1,10 +1,10 @@
-"""The forest head against the notes' way, side by side in one run, at the notes' largest setting.
+"""The forest head against the historical one, side by side in one run, at its largest setting.
 
     python -m benchmarks.forest_head [--quick] [--json]
 
 Batch 10, 68 landmarks, 8 trees of depth 8: 2048 leaves that all landmarks share, 64 + 64 bins. The
-notes' way loops over trees, leaves and depth in Python, and forms the responsibilities of a tree,
-rows x leaves x bins, for its leaf step. Both compute the same numbers; that is checked first.
+historical one loops over trees, leaves and depth in Python, and forms the responsibilities of a
+tree, rows x leaves x bins, for its leaf step. Both compute the same numbers; that is checked first.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Problem:
         self.plain_gates = self.gates.detach().contiguous().requires_grad_()
         centres = torch.rand(ROWS, AXES, 1, generator=generator) * BINS
         labels = (-0.5 * (torch.arange(BINS) - centres) ** 2).softmax(dim=-1)
-        self.labels = F.threshold(labels, 1e-20, 0.0)[None]  # denormals would slow the notes' way
+        self.labels = F.threshold(labels, 1e-20, 0.0)[None]  # denormals are slow in a loop
         self.leaves = LabelLeaves(1, TREES, LEAVES, AXES, BINS)
         q = torch.randn(self.leaves.q.shape, generator=generator).softmax(dim=-1)
         self.leaves.q.copy_(q)
@@ -89,16 +89,16 @@ class Problem:
         torch.autograd.grad(loss, self.gates)
         self.leaves.update(routing.detach(), self.labels, predictions.detach())
 
-    def notes_whole_step(self) -> None:
-        """The same in the notes' way, but for statistics over batches, which the notes lacked."""
-        routing = notes_routing(self.plain_gates)
+    def historical_whole_step(self) -> None:
+        """The same in the historical way, which has no statistics over batches."""
+        routing = historical_routing(self.plain_gates)
         per_tree = torch.einsum("ntl,tlc->ntc", routing, self.q[0].flatten(2))
         loss = cross_entropy(per_tree.unflatten(2, (AXES, BINS))[None], self.labels)
         torch.autograd.grad(loss, self.plain_gates)
-        notes_leaf_step(routing.detach(), self.q[0].flatten(2), self.labels[0].flatten(1))
+        historical_leaf_step(routing.detach(), self.q[0].flatten(2), self.labels[0].flatten(1))
 
 
-def notes_routing(gates: Tensor) -> Tensor:
+def historical_routing(gates: Tensor) -> Tensor:
     """P(l|x) by a loop over trees, leaves and depth. (N, T, S) -> (N, T, L)."""
     decision = torch.sigmoid(gates)
     trees = []
@@ -114,7 +114,7 @@ def notes_routing(gates: Tensor) -> Tensor:
     return torch.stack(trees, dim=1)
 
 
-def notes_leaf_step(routing: Tensor, q: Tensor, labels: Tensor) -> Tensor:
+def historical_leaf_step(routing: Tensor, q: Tensor, labels: Tensor) -> Tensor:
     """Bounding over all responsibilities of a tree. (N, T, L), (T, L, C), (N, C) -> (T, L, C)."""
     result = []
     for tree in range(TREES):
@@ -127,10 +127,10 @@ def notes_leaf_step(routing: Tensor, q: Tensor, labels: Tensor) -> Tensor:
 
 def check(p: Problem) -> None:
     """Raise AssertionError unless both ways give the same probabilities and leaves."""
-    ours, theirs = p.routing[0], notes_routing(p.plain_gates.detach())
+    ours, theirs = p.routing[0], historical_routing(p.plain_gates.detach())
     assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-7)
     leaves = bounding_step(p.routing, p.q, p.labels)[0].flatten(2)
-    expected = notes_leaf_step(p.plain_routing, p.q[0].flatten(2), p.labels[0].flatten(1))
+    expected = historical_leaf_step(p.plain_routing, p.q[0].flatten(2), p.labels[0].flatten(1))
     assert torch.allclose(leaves, expected, rtol=1e-3, atol=1e-7)
 
 
@@ -161,8 +161,8 @@ def measure(p: Problem, quick: bool) -> dict[str, float]:
         "matmul 1024": lambda: square @ square,
     }
     slow: dict[str, Step] = {
-        "notes: routing forward": lambda: notes_routing(p.plain_gates.detach()),
-        "notes: leaf step": lambda: notes_leaf_step(p.plain_routing, flat_q, flat_labels),
+        "historical: routing forward": lambda: historical_routing(p.plain_gates.detach()),
+        "historical: leaf step": lambda: historical_leaf_step(p.plain_routing, flat_q, flat_labels),
     }
     for step in fast.values():
         milliseconds(step, 3)
@@ -173,7 +173,7 @@ def measure(p: Problem, quick: bool) -> dict[str, float]:
         for name, step in slow.items():
             times[name].append(milliseconds(step, 1))
     if not quick:  # half a minute: each of 16,384 indexings has a gradient as large as all gates
-        times["notes: whole step"] = [milliseconds(p.notes_whole_step, 1)]
+        times["historical: whole step"] = [milliseconds(p.historical_whole_step, 1)]
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -208,10 +208,13 @@ def targets(ms: dict[str, float], leaves: LabelLeaves) -> list[Target]:
     forward, leaf = ms["routing forward"], ms["leaf step"]
     return [
         Target(
-            "routing forward, times the notes'", ms["notes: routing forward"] / forward, 60, True
+            "routing forward, times the historical",
+            ms["historical: routing forward"] / forward,
+            60,
+            True,
         ),
         Target("routing forward, of a clone", forward / ms["clone"], 8, False),
-        Target("leaf step, times the notes'", ms["notes: leaf step"] / leaf, 50, True),
+        Target("leaf step, times the historical", ms["historical: leaf step"] / leaf, 50, True),
         Target("whole step, ms", ms["whole step"], 60, False),
         Target("leaves and their statistics, MB", held, 32, False),
     ]

@@ -24,7 +24,7 @@ Keep what --json prints on a GPU as benchmarks/results/gpu_check-DEVICE-DATE.jso
 gpu_check-nvidia-h100-2026-12-01.json; a later run is a new file.
 
 Exits with 1 if a family fails or disagrees. A family that needs a module which is not installed
-(scipy assigns peaks to landmarks) is skipped, and the table says so.
+(scipy: assignment of peaks, k-means) is skipped, and the table says so.
 """
 
 from __future__ import annotations
@@ -135,9 +135,13 @@ def default_presets(wanted: list[str] | None) -> dict[str, str]:
     for name in wanted or registry.FAMILIES:
         registry.family(name)  # an unknown one is said
         own = sorted((p.name != name, p.name) for p in known if p.family == name)
-        if own and registry.count_params(registry.build(configure(Request(own[0][1])).config, IBUG68)):
+        if own and _learns(own[0][1]):
             chosen[name] = own[0][1]
     return chosen
+
+
+def _learns(preset: str) -> bool:
+    return registry.count_params(registry.build(configure(Request(preset)).config, IBUG68)) > 0
 
 
 def stepper(trainer: Trainer) -> Step:
@@ -193,7 +197,7 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, budget: Bu
         steps["alone"] = stepper(bench.trainer(config, backbone))
     times = medians(in_turn(steps, budget.blocks, budget.repeats))
     flops, peak = flops_of(whole), max(work / times[name] for name, (_, work) in peaks.items())
-    nme = outcome.best_val_nme
+    nme = outcome.kept_val_nme
     return Reading(
         family=family,
         preset=preset,

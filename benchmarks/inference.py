@@ -121,9 +121,7 @@ def accuracy(path: Path, root: Path | None) -> dict[str, float]:
     model, config = checkpoint.load_model(path)
     data = config.data
     faces = pack(
-        open_dataset(
-            data.dataset, root, size=data.synthetic_train_size, seed=data.synthetic_seed
-        ),
+        open_dataset(data.dataset, root, size=data.synthetic_train_size, seed=data.synthetic_seed),
         "val",
         data.box,
     )

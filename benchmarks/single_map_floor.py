@@ -28,7 +28,7 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from drf import geometry, metrics, shapes
+from drf import geometry, metrics, scores, shapes
 from drf.data.augment import identity_affines, warp_points
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.sources import open_dataset
@@ -120,7 +120,8 @@ def measure(train: Tensor, val: Tensor, codec: HeatmapCodec) -> dict[str, dict[s
 
 
 def nme(points: Tensor, val: Tensor) -> float:
-    return 100 * metrics.nme(metrics.image_errors(points.numpy(), val.numpy(), "ocular"))
+    errors = scores.image_errors(points.numpy(), val.numpy(), "ocular", IBUG68)
+    return 100 * metrics.nme(errors)
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:

@@ -61,9 +61,7 @@ def check(
 
 @app.command(context_settings=options.old_names("data pack"))
 def pack(
-    dataset: Annotated[
-        str, typer.Option(metavar=options.choices("data.dataset"), help="Dataset to pack.")
-    ] = "synthetic",
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="Dataset to pack.")] = "synthetic",
     data_root: options.DataRoot = None,
     subset: Annotated[
         list[str] | None,

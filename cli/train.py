@@ -29,7 +29,7 @@ Preset = Annotated[
 
 def train(
     preset: Preset = None,
-    dataset: Annotated[str | None, options.of_key("data.dataset")] = None,
+    dataset: Annotated[str | None, options.of_key("data.dataset", metavar="NAME")] = None,
     data_root: options.DataRoot = None,
     box: Annotated[str | None, options.of_key("data.box")] = None,
     box_file: options.BoxFile = None,

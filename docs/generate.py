@@ -38,8 +38,8 @@ def configuration() -> str:
         keys = [key for key in shared if key.name.startswith(f"{section}.")]
         parts.append(f"## {title}: `{section}.*`\n\n{_key_table(keys)}")
     parts.append("## Model families: `model.*`\n\n" + _FAMILIES)
-    for name, family in registry.FAMILIES.items():
-        keys = describe_keys({"model": family.config})
+    for name in registry.FAMILIES:
+        keys = describe_keys({"model": registry.family(name).config})
         names = [p for p in presets.names() if presets.load(p).family == name]
         heading = f"### {name}\n\nPresets: {', '.join(f'`{preset}`' for preset in names)}.\n\n"
         parts.append(heading + (_key_table(keys) if keys else "This family has no keys.\n"))

@@ -42,7 +42,9 @@ def _number(value: float) -> str:
 class DataConfig:
     """Faces and crops."""
 
-    dataset: Annotated[str, "Dataset to train on."] = "synthetic"
+    dataset: Annotated[str, "Dataset to train on: one of the names in drf.data.sources."] = (
+        "synthetic"
+    )
     box: Annotated[
         Literal["gt", "gt_jitter", "file"],
         "Box protocol: which square of the picture the model is shown.",

@@ -15,6 +15,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from db.gallery import record_leaves, record_predictions
 from db.runs import record_epoch, record_heartbeat
+from drf import scores
+from drf.text import percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,10 +82,12 @@ class Recorder:
 
     def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
         loss = f"loss {values['loss']:.4f} · " if "loss" in values else ""
-        ocular, pupil = 100 * values["val_nme_ocular"], 100 * values["val_nme_pupil"]
-        self.console.print(
-            f"epoch {epoch:3d} · {loss}val NME {ocular:.2f} % ocular, {pupil:.2f} % pupil"
+        errors = ", ".join(
+            f"{percent(100 * values[f'val_nme_{norm}'])} {norm}"
+            for norm in scores.NORMALISER_KEYS
+            if f"val_nme_{norm}" in values
         )
+        self.console.print(f"epoch {epoch:3d} · {loss}validation NME {errors}")
         self._write(partial(record_epoch, self.db, self.run, epoch, values))
 
     def on_faces(self, epoch: int, faces: Sequence[FaceCrop], predictions: np.ndarray) -> None:

@@ -23,7 +23,7 @@ from db.file import run_folder
 from db.runs import NewRun, end_run, resume_run, start_run
 from drf import checkpoint, hardware, registry, tracks
 from drf.checkpoint import load_backbone
-from drf.config import RunConfig, from_flat
+from drf.config import RunConfig, current_names, from_flat
 from drf.data.packs import Pack
 from drf.errors import DrfError, UsageError
 from drf.models.base import LandmarkModel
@@ -42,18 +42,21 @@ RESUMABLE = ("training.epochs", "training.max_minutes")
 
 @dataclass(frozen=True)
 class Result:
-    """A run that has ended in order."""
+    """A run that has ended in order. checkpoint: its key training.checkpoint, best or last."""
 
     run: str
     name: str
     outcome: Outcome
+    checkpoint: str = "best"
 
     def document(self) -> dict[str, Any]:
-        """Return what `drf train --json` prints."""
+        """Return what `drf train --json` prints: kept_val_nme in percent, and both kept_… once more
+        as best_…, as version 0.1.0 called them."""
         facts = asdict(self.outcome)
-        if self.outcome.best_val_nme is not None:
-            facts["best_val_nme"] *= 100
-        return {"run": self.run, "name": self.name} | facts
+        if self.outcome.kept_val_nme is not None:
+            facts["kept_val_nme"] *= 100
+        old = {f"best_{name}": facts[f"kept_{name}"] for name in ("epoch", "val_nme")}
+        return {"run": self.run, "name": self.name} | facts | old
 
     def sentence(self) -> str:
         """Return the last line for a person."""
@@ -61,10 +64,11 @@ class Result:
         ended = f"Run {run} ({self.name}) {o.state} after {o.epochs} epochs"
         if o.state == "collapsed":
             return f"{ended}: {o.reason}."
-        if o.best_val_nme is None:
-            return f"{ended}; it holds nothing to evaluate yet."
-        best = f"best val NME {100 * o.best_val_nme:.2f} % in epoch {o.best_epoch}"
-        return f"{ended} and {o.wall_s / 60:.1f} min; {best}. Next: drf eval {run}"
+        if o.kept_val_nme is None:
+            return f"{ended}; it has no checkpoint to evaluate yet."
+        which = "last epoch's" if self.checkpoint == "last" else "best"
+        nme = f"{which} validation NME {100 * o.kept_val_nme:.2f} % (epoch {o.kept_epoch})"
+        return f"{ended} and {o.wall_s / 60:.1f} min; {nme}. Next: drf eval {run}"
 
     def exit_code(self) -> int:
         """Return 130 for an interrupted run, 1 for a collapsed one, else 0."""
@@ -105,7 +109,7 @@ def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Re
     with recorded_run(store, run):
         write_origin(folder, paths)
         outcome = _train(store, run, config, model, train, val, folder)
-    return Result(run, new.name, outcome)
+    return Result(run, new.name, outcome, config.training.checkpoint)
 
 
 def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunConfig:
@@ -142,7 +146,7 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
     with recorded_run(store, run):
         model = registry.build(config, train.markup)
         outcome = _train(store, run, config, model, train, val, folder, saved)
-    return Result(run, stored["name"], outcome)
+    return Result(run, stored["name"], outcome, config.training.checkpoint)
 
 
 def refuse_with_resume(others: Sequence[object], changes: dict[str, object]) -> None:
@@ -177,8 +181,8 @@ def _train(
         reason=outcome.reason,
         wall_s=outcome.wall_s,
         faces_per_s=outcome.faces_per_s,
-        kept_epoch=outcome.best_epoch,
-        kept_val_nme=outcome.best_val_nme,
+        kept_epoch=outcome.kept_epoch,
+        kept_val_nme=outcome.kept_val_nme,
     )
     return outcome
 
@@ -264,7 +268,7 @@ def find_finished(
     """
     if not db.exists():
         return None
-    wanted = json.loads(json.dumps(dict(config)))
+    wanted = current_names(json.loads(json.dumps(dict(config))))
     with contextlib.closing(open_reader(db)) as reader:
         runs = reads.runs(reader)
         same = runs["name"].eq(name) & runs["family"].eq(family) & runs["status"].isin(statuses)
@@ -272,7 +276,7 @@ def find_finished(
             stored = reads.run(reader, run)
             if threads not in (None, stored["provenance"].get("threads")):
                 continue
-            if {key: value for key, value, _ in stored["config"]} == wanted:
+            if current_names({key: value for key, value, _ in stored["config"]}) == wanted:
                 return str(run)
     return None
 

@@ -69,7 +69,7 @@ def commands(page: str) -> list[str]:
 
 def known_keys() -> set[str]:
     shared = {"data": DataConfig, "training": TrainingConfig, "augment": AugmentConfig}
-    sections = [*shared.items(), *(("model", f.config) for f in registry.FAMILIES.values())]
+    sections = [*shared.items(), *(("model", registry.family(f).config) for f in registry.FAMILIES)]
     return {f"{section}.{field.name}" for section, cls in sections for field in fields(cls)}
 
 

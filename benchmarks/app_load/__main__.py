@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.app_load import browse, fill, peer, readers
-from db import reads
+from db import predictions, reads
 from db.connection import open_reader
 
 QUICK = fill.Size(runs=60, evaluations=4, faces=120)
@@ -77,7 +77,7 @@ def _reads(store: Path) -> tuple[dict[str, float], list[str]]:
         "one board": lambda: reads.leaderboard(con, **board[list(reads.BOARD)]),
         "all runs": lambda: reads.runs(con),
         "one run": lambda: (reads.run(con, run), reads.curves(con, run)),
-        "errors of one": lambda: reads.image_errors(con, 1),
+        "errors of one": lambda: predictions.image_errors(con, 1),
     }
     taken = {}
     for name, read in wanted.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,21 +19,24 @@ from sqlite_utils import Database
 from db import file
 from db.arrays import affine_to_blob, points_to_blob
 from db.connection import open_store
+from db.markups import store_markup
+from db.predictions import store_errors, store_face_set, store_scores
 from db.transactions import writing
-from drf import geometry, landmarks, metrics, overlay
+from drf import geometry, overlay, scores
 from drf.data import boxes
 from drf.data.synthetic import render_face
+from drf.markup import ALL, IBUG68
 
 CROP_PX = 128
 PICTURES = 24  # distinct ones: rendering 689 would take longer than all the rest
 FAMILIES = ("hourglass", "heatmap-forest", "gaussian-forest", "cascade", "cnn-heatmap")
 BOARDS = tuple(
-    (subset, points, box)
-    for points, box, subset in itertools.product(
-        ("all", "eyes"), ("gt", "gt_jitter"), ("full", "common", "challenging", "helen", "lfpw")
+    (subset, landmarks, box)
+    for landmarks, box, subset in itertools.product(
+        (ALL, "eyes"), ("gt", "gt_jitter"), ("full", "common", "challenging", "helen", "lfpw")
     )
 )
-"""(subset, points, box); as many as an evaluation each of a run needs."""
+"""(subset, landmarks, box); as many as an evaluation each of a run needs."""
 EPOCHS = 20
 _KEYS = 50
 _RUNS_A_TRANSACTION = 50
@@ -49,11 +53,12 @@ class Size:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished evaluation: rows of `scores` and `image_errors` but for its id, error arrays."""
+    """A finished evaluation: ids of its faces and their predictions as BLOBs, in the same order;
+    errors as `predictions.store_errors` takes them."""
 
-    scores: list[tuple[str, str, float | None, float]]
-    images: list[tuple[int, float, float, bytes]]
-    vectors: tuple[bytes, bytes, bytes]
+    faces: list[int]
+    predictions: list[bytes]
+    errors: Mapping[str, np.ndarray]
 
 
 def fill(path: Path, size: Size, *, distinct: int = 40) -> None:
@@ -64,17 +69,19 @@ def fill(path: Path, size: Size, *, distinct: int = 40) -> None:
     faces, truth = _faces(db, size.faces)
     boards = BOARDS[: size.evaluations]
     outcomes = {
-        points: [_outcome(faces, truth, points, seed) for seed in range(distinct)]
-        for points in sorted({points for _, points, _ in boards})
+        landmarks: [_outcome(faces, truth, landmarks, seed) for seed in range(distinct)]
+        for landmarks in sorted({landmarks for _, landmarks, _ in boards})
     }
+    with writing(db):
+        face_set = store_face_set(db.conn, faces)
     rng = np.random.default_rng(0)
     for first in range(0, size.runs, _RUNS_A_TRANSACTION):
         with writing(db):
             for number in range(first, min(first + _RUNS_A_TRANSACTION, size.runs)):
                 run = _run(db, number)
-                for subset, points, box in boards:
-                    chosen = outcomes[points][int(rng.integers(distinct))]
-                    _evaluation(db, run, (subset, points, box), len(faces), chosen)
+                for board in boards:
+                    chosen = outcomes[board[1]][int(rng.integers(distinct))]
+                    _evaluation(db, run, board, face_set, chosen)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
 
@@ -90,13 +97,15 @@ def _faces(db: Database, n: int) -> tuple[list[int], np.ndarray]:
     noise = [rng.integers(60, 190, (CROP_PX, CROP_PX, 3), np.uint8) for _ in range(PICTURES)]
     pictures = [overlay.encode_jpeg(picture, quality=70) for picture in noise] or [jpeg]
     with writing(db):
+        store_markup(db, IBUG68)
         db.conn.executemany(
-            "INSERT INTO faces (dataset, name, points, crop, to_picture)"
-            " VALUES ('synthetic', ?, ?, ?, ?)",
+            "INSERT INTO faces (dataset, name, markup, points, crop, to_picture)"
+            " VALUES ('synthetic', ?, ?, ?, ?, ?)",
             [
                 (
                     f"full/{i:05d}",
-                    points_to_blob(truth[i]),
+                    IBUG68.name,
+                    points_to_blob(truth[i], IBUG68.n_points),
                     pictures[i % PICTURES],
                     affine_to_blob(to_picture[i]),
                 )
@@ -106,37 +115,17 @@ def _faces(db: Database, n: int) -> tuple[list[int], np.ndarray]:
     return [number for (number,) in db.execute("SELECT id FROM faces ORDER BY id")], truth
 
 
-def _outcome(faces: list[int], truth: np.ndarray, points: str, seed: int) -> Outcome:
+def _outcome(faces: list[int], truth: np.ndarray, landmarks: str, seed: int) -> Outcome:
     rng = np.random.default_rng([2, seed])
-    spread = rng.uniform(0.02, 0.09) * metrics.ocular_distance(truth)
-    spread = spread * rng.lognormal(0, 0.5, len(truth))
-    predicted = truth + spread[:, None, None] * rng.standard_normal(truth.shape)
+    std = rng.uniform(0.02, 0.09) * scores.distances(truth, "ocular", IBUG68)
+    std = std * rng.lognormal(0, 0.5, len(truth))
+    predicted = truth + std[:, None, None] * rng.standard_normal(truth.shape)
     predicted = predicted.astype(np.float32)
     errors = {
-        norm: metrics.image_errors(predicted, truth, norm, landmarks.indices(points))
-        for norm in ("ocular", "pupil")
+        norm: scores.image_errors(predicted, truth, norm, IBUG68, landmarks)
+        for norm in scores.NORMALISER_KEYS
     }
-    return Outcome(
-        [
-            (norm, metric, threshold, value)
-            for norm, of_norm in errors.items()
-            for (metric, threshold), value in metrics.summary(of_norm).items()
-        ],
-        list(
-            zip(
-                faces,
-                errors["ocular"].tolist(),
-                errors["pupil"].tolist(),
-                map(points_to_blob, predicted),
-                strict=True,
-            )
-        ),
-        (
-            np.array(faces, "<i8").tobytes(),
-            errors["ocular"].astype("<f8").tobytes(),
-            errors["pupil"].astype("<f8").tobytes(),
-        ),
-    )
+    return Outcome(faces, [points_to_blob(p, IBUG68.n_points) for p in predicted], errors)
 
 
 def _run(db: Database, number: int) -> str:
@@ -146,18 +135,15 @@ def _run(db: Database, number: int) -> str:
     db.table("runs").insert(
         {
             **{"id": run, "name": f"{family}-{method:04d}", "family": family, "preset": family},
-            **{"dataset": "synthetic", "track": None, "points": "all", "seed": number % 3},
-            **{
-                "epochs": EPOCHS,
-                "params": 1_000_000 + 997 * method,
-                "macs": 10**8 + 10**4 * method,
-            },
+            **{"dataset": "synthetic", "landmarks": ALL, "markup": IBUG68.name, "track": None},
+            **{"seed": number % 3, "epochs": EPOCHS},
+            **{"params": 1_000_000 + 997 * method, "macs": 10**8 + 10**4 * method},
             "provenance": json.dumps({"precision": "fp32", "device": "cpu", "command": ["drf"]}),
             "manifest": json.dumps({"faces": 2000, "digest": "0f3c"}),
             **{"state": "finished", "host": "elsewhere", "pid": 1, "process_started": 0.0},
             **{"started_at": now, "heartbeat_at": now, "ended_at": now, "epoch": EPOCHS},
             **{"progress": 1.0, "faces_per_s": 200.0, "wall_s": 600.0 + method},
-            **{"best_epoch": EPOCHS - 1, "best_val_nme": 0.04},
+            **{"kept_epoch": EPOCHS - 1, "kept_val_nme": 0.04},
         }
     )
     config = {f"model.key{k:02d}": (method >> k) & 1 for k in range(_KEYS)}
@@ -178,29 +164,23 @@ def _run(db: Database, number: int) -> str:
 
 
 def _evaluation(
-    db: Database, run: str, board: tuple[str, str, str], n: int, outcome: Outcome
+    db: Database, run: str, board: tuple[str, str, str], face_set: int, outcome: Outcome
 ) -> None:
-    subset, points, box = board
+    subset, landmarks, box = board
+    n = len(outcome.faces)
     inserted = db.table("evaluations").insert(
         {
-            **{"run": run, "dataset": "synthetic", "subset": subset, "points": points, "n": n},
+            **{"run": run, "dataset": "synthetic", "subset": subset, "n": n},
+            **{"landmarks": landmarks, "markup": IBUG68.name, "face_set": face_set},
             **{"box": box, "flip_test": 1, "manifest_digest": subset, "ms_per_face": 2.5},
             "manifest": json.dumps({"faces": n, "digest": subset}),
-            **{"checkpoint": "best.safetensors", "created_at": file.now()},
+            **{"checkpoint": "best.safetensors", "created_at": file.now(), "revision": 0},
         }
     )
-    number = inserted.last_pk
+    number = int(str(inserted.last_pk))
     db.conn.executemany(
-        "INSERT INTO scores (evaluation, norm, metric, threshold, value)"
-        f" VALUES ({number}, ?, ?, ?, ?)",
-        outcome.scores,
+        f"INSERT INTO predictions (evaluation, face, prediction) VALUES ({number}, ?, ?)",
+        zip(outcome.faces, outcome.predictions, strict=True),
     )
-    db.conn.executemany(
-        "INSERT INTO image_errors (evaluation, face, ocular, pupil, prediction)"
-        f" VALUES ({number}, ?, ?, ?, ?)",
-        outcome.images,
-    )
-    db.execute(
-        "INSERT INTO error_vectors (evaluation, faces, ocular, pupil) VALUES (?, ?, ?, ?)",
-        (number, *outcome.vectors),
-    )
+    store_errors(db.conn, number, outcome.errors)
+    store_scores(db.conn, number, outcome.errors)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from db import reads, runs
+from db import predictions, reads, runs
 from db.connection import open_reader, open_store
 from db.evaluations import record_evaluation
 from drf.data.synthetic import render_face
+from drf.markup import ALL, IBUG68
 from drf.results import Evaluation
 
 READERS = 20
@@ -71,7 +72,7 @@ def _read(path: Path, ends: float, tally: Tally, lock: threading.Lock) -> None:
             reads.revision(con)
             wait = 1e3 * (time.perf_counter() - began)
             (number,) = con.execute("SELECT max(id) FROM evaluations").fetchone()
-            reads.image_errors(con, number)
+            predictions.image_errors(con, number)
             reads.board_filters(con)
             con.close()
         except Exception as error:  # whatever it is, it is counted
@@ -108,7 +109,7 @@ def _write(
             time.sleep(0.02)
         runs.end_run(
             db, run, "interrupted", reason="The benchmark is over.", wall_s=1.0, faces_per_s=1.0,
-            best_epoch=None, best_val_nme=None,
+            kept_epoch=None, kept_val_nme=None,
         )  # fmt: skip
         db.close()
     except Exception as error:
@@ -119,8 +120,8 @@ def _write(
 def _new_run() -> runs.NewRun:
     return runs.NewRun(
         name="writer", family="hourglass", preset=None, dataset="synthetic", track=None,
-        points="all", seed=0, epochs=None, config={}, sources={}, provenance={}, manifest={},
-        params=1, macs=1,
+        landmarks=ALL, markup=IBUG68, seed=0, epochs=None, config={}, sources={}, provenance={},
+        manifest={}, params=1, macs=1,
     )  # fmt: skip
 
 
@@ -128,6 +129,6 @@ def _evaluation() -> Evaluation:
     truth = np.repeat(render_face("common", 0).points[None], 689, axis=0).astype(np.float32)
     return Evaluation(
         dataset="synthetic", subset="val", names=tuple(f"val/{i}" for i in range(689)),
-        ground_truth=truth, predictions=truth + 1, points="all", box="gt", flip_test=True,
-        manifest={"digest": "val"}, ms_per_face=1.0,
+        markup=IBUG68, landmarks=ALL, ground_truth=truth, predictions=truth + 1, box="gt",
+        flip_test=True, manifest={"digest": "val"}, ms_per_face=1.0,
     )  # fmt: skip

@@ -86,7 +86,7 @@ class ErtMethod:
                 _fit_in_process(faces, self.options, seed, threads, folder, heartbeat)
                 wall_s = time.monotonic() - began
                 predicted, _ = predict(Ert(folder / MODEL), val, flip_test=False)
-                values = validation_scores(predicted, val)
+                values = validation_scores(predicted, val, ALL)
                 record_epoch(store, run, 1, values)
                 end_run(
                     store,
@@ -94,8 +94,8 @@ class ErtMethod:
                     "finished",
                     wall_s=wall_s,
                     faces_per_s=len(faces.names) / wall_s,
-                    best_epoch=1,
-                    best_val_nme=values["val_nme_ocular"],
+                    kept_epoch=1,
+                    kept_val_nme=values["val_nme_ocular"],
                 )
         return run
 
@@ -156,7 +156,7 @@ class ErtMethod:
             sources=dict.fromkeys(flat, "benchmarks.contest"),
             provenance=made_by | {"threads": threads, "packages": packages},
             manifest=faces.manifest,
-            params=self.options.params(),
+            params=self.options.params(faces.markup.n_points),
             macs=0,  # comparisons and additions alone
         )
 

@@ -14,9 +14,8 @@ import numpy as np
 from benchmarks.contest.rows import REFERENCES
 from benchmarks.contest.runs import RunResult
 from db import predictions, reads
-from db.evaluations import STORED_NORMS
 from db.file import run_folder
-from drf import metrics, uncertainty
+from drf import scores, uncertainty
 from drf.statistics import Interval, over_seeds, paired_difference
 
 Runs = Sequence[RunResult]
@@ -76,11 +75,7 @@ def _scores(con: sqlite3.Connection, runs: Runs) -> dict[str, Any]:
         facts = asdict(over_seeds(np.array(values, dtype=np.float64)))
         return {key: None if math.isnan(value) else value for key, value in facts.items()}
 
-    found: dict[str, Any] = {
-        f"{norm}_{score}": seeds("test", f"{norm}_{score}")
-        for norm in STORED_NORMS
-        for score in ("nme", "fr8", "auc8")
-    }
+    found: dict[str, Any] = {column: seeds("test", column) for column in scores.COLUMNS}
     found["single_pass_nme"] = seeds("single", "ocular_nme")
     found["jitter_nme"] = seeds("jitter", "ocular_nme")
     found["val_nme"] = seeds("val", "ocular_nme")
@@ -97,10 +92,12 @@ def _uncertainty(con: sqlite3.Connection, runs: Runs) -> dict[str, float] | None
         expected = predictions.covariances_of_evaluation(con, evaluation)
         if expected is None:
             return None
-        _, truth, predicted = reads.predictions(con, evaluation)
-        missed = metrics.point_errors(predicted, truth, "ocular")
+        _, truth, predicted = predictions.predictions(con, evaluation)
+        markup = reads.markup(con, reads.run(con, result.run)["markup"])
+        missed = scores.point_errors(predicted, truth, "ocular", markup)
         # An ellipse of a large face is large: as the errors, by the ocular distance.
-        unsure = uncertainty.size(expected) / metrics.normaliser(truth, "ocular")[:, None] ** 2
+        distances = scores.distances(truth, "ocular", markup)
+        unsure = uncertainty.size(expected) / distances[:, None] ** 2
         area = uncertainty.risk_coverage(missed, unsure).area
         least = area - uncertainty.excess_area(missed, unsure)
         found.append((area, least, uncertainty.share_inside(predicted - truth, expected)))
@@ -127,12 +124,13 @@ def _differences(con: sqlite3.Connection, a: Runs, b: Runs) -> dict[str, Any]:
 
 
 def errors(con: sqlite3.Connection, runs: Runs, evaluation: str) -> dict[str, np.ndarray]:
-    """Return the (s, n) errors by normalisation, fractions: s seeds, n faces in order of name."""
+    """Return the (s, n) errors by normaliser, fractions: s seeds, n faces in order of name."""
+    norms = scores.NORMALISER_KEYS
     tables = [
         reads.image_errors(con, result.evaluations[evaluation]).sort_values("name")
         for result in runs
     ]
-    return {norm: np.stack([table[norm].to_numpy() for table in tables]) for norm in STORED_NORMS}
+    return {norm: np.stack([table[norm].to_numpy() for table in tables]) for norm in norms}
 
 
 def _percent(interval: Interval) -> dict[str, Any]:

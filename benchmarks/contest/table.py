@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from webapp.ui.text import count
+from drf.text import count
 
 Entry = dict[str, Any]
 

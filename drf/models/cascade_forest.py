@@ -61,7 +61,7 @@ steps halve from stage to stage: the nearer, the finer."""
 class CascadeForestConfig(VectorForestConfig):
     """Options of the cascade forest, beside those of its forests."""
 
-    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    backbone: Annotated[backbones.Kind, "Convolutional encoder of the picture."] = "residual"
     width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
     features: Annotated[int, Range(4, 512), "Features of each landmark that the splits see."] = 32
     detail_channels: Annotated[

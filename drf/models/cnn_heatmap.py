@@ -22,7 +22,7 @@ from drf.models.base import InputSpec, LandmarkModel
 class CnnHeatmapConfig:
     """Options of the plain network."""
 
-    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "cnn"
+    backbone: Annotated[backbones.Kind, "Convolutional encoder of the picture."] = "cnn"
     width: Annotated[int, Range(8, 512), "Channels of the encoder."] = 64
     features: Annotated[int, Range(8, 4096), "Length of the vector that describes a face."] = 256
     map_size: Annotated[int, Range(4, 64), "Cells per side of a landmark's map."] = 16

@@ -48,7 +48,7 @@ REMAINDER = 0.2
 class GaussianForestConfig(MixtureForestConfig):
     """Options of the Gaussian forest, beside those of its trees."""
 
-    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    backbone: Annotated[backbones.Kind, "Convolutional encoder of the picture."] = "residual"
     width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
     features: Annotated[int, Range(8, 2048), "Length of the vector that the splits see."] = 128
     target: Annotated[

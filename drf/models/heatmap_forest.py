@@ -47,7 +47,7 @@ START_BYTES = 2**28
 class HeatmapForestConfig(LabelForestConfig):
     """Options of the heatmap forest, beside those of its trees."""
 
-    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    backbone: Annotated[backbones.Kind, "Convolutional encoder of the picture."] = "residual"
     width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
     features: Annotated[
         int, Range(8, 2048), "Length of the vector that the splits see, per face or per landmark."

@@ -35,7 +35,7 @@ from drf.registration import ShapeRegistration
 class SingleMapConfig(LabelForestConfig):
     """Options of the single-map forest, beside those of its trees."""
 
-    backbone: Annotated[backbones.Kind, "Convolutional encoder."] = "residual"
+    backbone: Annotated[backbones.Kind, "Convolutional encoder of the picture."] = "residual"
     width: Annotated[int, Range(8, 512), "Channels of the encoder's first level."] = 32
     features: Annotated[int, Range(8, 2048), "Length of the vector that the splits see."] = 256
     map_size: Annotated[int, Range(8, 128), "Cells per side of the map."] = 32

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import checkpoint
+from drf import checkpoint, scores
 from drf.config import RunConfig
 from drf.data.packs import Pack
 from drf.errors import DrfError
@@ -64,14 +64,16 @@ class Listener(Protocol):
 @dataclass(frozen=True)
 class Outcome:
     """state: finished | interrupted | collapsed · reason: of the last two, a sentence
-    best_val_nme: ocular, a fraction, None where nothing was validated
+    kept_epoch, kept_val_nme: the epoch whose weights were kept, and its validation NME, a fraction:
+        the best one, or the last where training.checkpoint is "last". The NME is that under the
+        first normaliser of the markup, None where nothing was validated
     faces_per_s: of the training steps alone
     """
 
     state: str
     epochs: int
-    best_epoch: int
-    best_val_nme: float | None
+    kept_epoch: int
+    kept_val_nme: float | None
     wall_s: float
     faces_per_s: float
     reason: str | None = None
@@ -87,8 +89,12 @@ class State:
     elapsed_s: float = 0.0
     training_s: float = 0.0
     validation_s: float = 0.0
-    best_epoch: int = 0
-    best_val_nme: float = float("inf")
+    kept_epoch: int = 0
+    kept_val_nme: float = float("inf")
+
+
+OLD_STATE = {"best_epoch": "kept_epoch", "best_val_nme": "kept_val_nme"}
+"""Fields of State by their names in version 0.1.0, whose runs can be resumed too."""
 
 
 class Trainer:
@@ -141,15 +147,16 @@ class Trainer:
             end, reason = "interrupted", "stopped by the user"
         s = self.state
         speed = s.faces / s.training_s if s.training_s else 0.0
-        best = s.best_val_nme if math.isfinite(s.best_val_nme) else None
-        return Outcome(end, s.epoch, s.best_epoch, best, self._elapsed(), speed, reason)
+        nme = s.kept_val_nme if math.isfinite(s.kept_val_nme) else None
+        return Outcome(end, s.epoch, s.kept_epoch, nme, self._elapsed(), speed, reason)
 
     def resume(self, saved: checkpoint.Checkpoint) -> None:
         """Take up a run where its `last.safetensors` left it."""
         self.model.load_state_dict(saved.under("model."))
         self.average.model.load_state_dict(saved.under("average."))
         self.optimiser.restore(saved.under("optimiser."))
-        self.state = State(**saved.header["state"])
+        stored = saved.header["state"].items()
+        self.state = State(**{OLD_STATE.get(name, name): value for name, value in stored})
         self.average.steps = self.state.step
 
     def _start(self) -> None:
@@ -211,11 +218,9 @@ class Trainer:
         s = self.state
         s.elapsed_s = self._elapsed()
         header = checkpoint.describe(self.config, self.val.markup) | {"epoch": s.epoch}
-        kept = (
-            self.config.training.checkpoint == "last" or values["val_nme_ocular"] < s.best_val_nme
-        )
-        if kept:
-            s.best_val_nme, s.best_epoch = values["val_nme_ocular"], s.epoch
+        nme = self._val_nme(values)
+        if self.config.training.checkpoint == "last" or nme < s.kept_val_nme:
+            s.kept_val_nme, s.kept_epoch = nme, s.epoch
             checkpoint.save(
                 self.folder / checkpoint.BEST, _prefixed("model.", self.average.model), header
             )
@@ -227,10 +232,15 @@ class Trainer:
         self.listener.on_faces(s.epoch, self.faces, predictions[self.watched])
         return values
 
+    def _val_nme(self, values: dict[str, float]) -> float:
+        """Return the NME under the first normaliser of the markup that exists on the faces."""
+        names = (f"val_nme_{norm}" for norm in scores.defined_for(self.val.markup))
+        return next(values[name] for name in names if name in values)
+
     def _finalise_best(self) -> None:
         """Calibrate the covariances that the best weights predict, and hand over what their leaves
         hold, while the run's clock stands still: a time budget is for training."""
-        if not math.isfinite(self.state.best_val_nme):
+        if not math.isfinite(self.state.kept_val_nme):
             return
         started = time.perf_counter()
         best = checkpoint.load(self.folder / checkpoint.BEST)

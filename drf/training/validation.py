@@ -29,19 +29,28 @@ def validate(predictor: Predictor, pack: Pack) -> tuple[dict[str, float], np.nda
     spec = predictor.model.spec
     outputs: list[Any] = []
     predictions = predict(predictor, pack, on_outputs=outputs.append).points
-    values = {}
-    for norm in scores.NORMALISER_KEYS:
-        errors = scores.image_errors(
-            predictions, pack.picture_points, norm, pack.markup, spec.landmarks
-        )
-        for score, value in scores.summary(errors).items():
-            values[f"val_{score}_{norm}"] = value
+    values = validation_scores(predictions, pack, spec.landmarks)
     points = _unit_points(pack, predictor.device)[:, spec.indices]
     with torch.inference_mode():
         predicted = torch.cat([predictor.model.points(o) for o in outputs])
         values["prediction_std_ratio"] = _std(predicted, points) / _std(points, points)
         values |= predictor.model.diagnostics(outputs, points)
     return values, predictions
+
+
+def validation_scores(predictions: np.ndarray, pack: Pack, landmarks: str) -> dict[str, float]:
+    """Return {"val_SCORE_NORM": value} of every score and normaliser, fractions.
+
+    predictions: (n, K, 2) picture px · landmarks: subset of the pack's markup that errors are
+    averaged over. A normaliser that exists on none of the faces is left out.
+    """
+    return {
+        f"val_{score}_{norm}": value
+        for norm in scores.NORMALISER_KEYS
+        for score, value in scores.summary(
+            scores.image_errors(predictions, pack.picture_points, norm, pack.markup, landmarks)
+        ).items()
+    }
 
 
 def calibrate(predictor: Predictor, pack: Pack) -> float | None:

@@ -44,8 +44,8 @@ def record(path: Path, combination, *, state="finished", error_px=None, **base):
         reason=None if state == "finished" else "stopped",
         wall_s=60.0,
         faces_per_s=100.0,
-        best_epoch=1,
-        best_val_nme=0.1,
+        kept_epoch=1,
+        kept_val_nme=0.1,
     )
     if error_px is not None:
         result = replace(examples.evaluation(error_px=error_px), subset=ablation.SUBSET)

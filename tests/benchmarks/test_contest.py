@@ -16,18 +16,21 @@ from hypothesis import strategies as st
 
 from benchmarks.contest import figure, methods, rows, runs, scores, table
 from benchmarks.contest.settings import Budget, ContestSettings
+from db import predictions
 from db.connection import open_reader, open_store
 from db.evaluations import record_evaluation
 from db.runs import end_run, start_run
 from drf import registry
 from drf.errors import UsageError
+from drf.markup import IBUG68
 from experiments.paths import Paths
 from experiments.request import Request, configure
 from experiments.train import Result
 from tests.db import examples
 
 REAL = Budget("300w", 10.0, threads=2)
-TRIAL = Budget("synthetic", 10.0, 1, epochs=1, settings=("data.synthetic_train_size=24", "data.input_size=64"))
+SMALL = ("data.synthetic_train_size=24", "data.input_size=64")
+TRIAL = Budget("synthetic", 10.0, 1, epochs=1, settings=SMALL)
 HOURGLASS = next(row for row in rows.ROWS if row.name == "hourglass")
 
 
@@ -96,7 +99,7 @@ def test_equal_macs_are_as_near_as_the_widths_allow() -> None:
 
     def macs(preset: str, *words: str) -> int:
         return registry.count_macs(
-            registry.build(configure(Request(preset, None, None, words)).config)
+            registry.build(configure(Request(preset, None, None, words)).config, IBUG68)
         )
 
     target = macs("heatmap-forest")
@@ -117,7 +120,7 @@ def finished(folder: Path, threads: int = 2, state: str = "finished", **changes:
         config=flat, sources=dict.fromkeys(flat, "--set"), provenance={"threads": threads}
     )
     run = start_run(store, new)
-    end = {"wall_s": 600.0, "faces_per_s": 60.0, "best_epoch": 1, "best_val_nme": 0.03}
+    end = {"wall_s": 600.0, "faces_per_s": 60.0, "kept_epoch": 1, "kept_val_nme": 0.03}
     end_run(store, run, state, **end)
     store.close()
     return run
@@ -150,7 +153,7 @@ def evaluated(folder: Path, row: rows.Row, seed: int, error_px: float) -> runs.R
         px = error_px * (2 if name == "jitter" else 1)
         result = examples.evaluation(error_px=px, seed=seed, **facts)
         ids[name] = record_evaluation(store, run, result, examples.crops(result))
-    end = {"wall_s": 60.0 * (seed + 1), "faces_per_s": 1.0, "best_epoch": 1, "best_val_nme": 0.03}
+    end = {"wall_s": 60.0 * (seed + 1), "faces_per_s": 1.0, "kept_epoch": 1, "kept_val_nme": 0.03}
     end_run(store, run, "finished", **end)
     store.close()
     return runs.RunResult(row, seed, run, ids)
@@ -173,12 +176,8 @@ def test_scores_are_means_over_seeds_and_differences_are_paired_by_face(entries)
     reader, results, (hourglass, better) = entries
 
     def stored(run: runs.RunResult, evaluation: str) -> np.ndarray:
-        found = reader.execute(
-            "SELECT ocular FROM image_errors JOIN faces ON id = face"
-            " WHERE evaluation = ? ORDER BY name",
-            [run.evaluations[evaluation]],
-        )
-        return 100 * np.array([value for (value,) in found])
+        found = predictions.image_errors(reader, run.evaluations[evaluation])
+        return 100 * found.sort_values("name")["ocular"].to_numpy()
 
     zero, one = (stored(run, "test") for run in results["better"])
     other = stored(results["hourglass"][0], "test")

@@ -61,7 +61,7 @@ def test_ert_is_on_the_board_with_what_made_it(settings: ContestSettings) -> Non
     assert sorted(board["flip_test"]) == [False, True]
     assert (board["ocular_nme"] < 20).all()  # the mean shape of these faces has about 17
     single = board[~board["flip_test"]].iloc[0]
-    assert run["best_val_nme"] == pytest.approx(single["ocular_nme"] / 100)
+    assert run["kept_val_nme"] == pytest.approx(single["ocular_nme"] / 100)
     assert (run["status"], run["seed"], run["name"]) == ("finished", 3, "ert")
     assert run["provenance"]["packages"]["dlib"]
     left = {path.name for path in (settings.paths.db.parent / run["id"]).iterdir()}

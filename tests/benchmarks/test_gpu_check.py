@@ -15,6 +15,7 @@ from benchmarks import gpu_check
 from drf import registry
 from drf.data.packs import pack
 from drf.data.synthetic_dataset import SyntheticDataset
+from drf.markup import IBUG68
 from experiments.request import Request, configure
 from tests.conftest import REPOSITORY
 
@@ -49,7 +50,8 @@ def test_every_family_that_learns_is_read_with_torch_numpy_opencv_and_safetensor
         name: None for name in registry.FAMILIES if name != "mean-shape"
     }
     skipped = {row["family"]: row["skipped"] for row in rows if row["skipped"]}
-    assert skipped.keys() <= {"heatmap-forest-single-map"}  # its peaks are assigned by scipy
+    # Peaks are assigned, and leaves start at the centres of k-means, by scipy.
+    assert skipped.keys() <= {"heatmap-forest-single-map", "gaussian-forest"}
     assert all(reason.startswith("scipy") for reason in skipped.values())
     assert code == 0
     assert document["compared_with"] == "itself: no CUDA device here"
@@ -107,7 +109,7 @@ def test_the_backbone_alone_does_the_work_that_the_model_asks_of_it(
     """A dense layer over the deep level needs no way back up; maps need no pooled one."""
     kind = {"model.backbone": "residual"} if preset == "cnn-heatmap" else {}
     config = tiny(preset, **kind)
-    trainer = bench.trainer(config, registry.build(config))
+    trainer = bench.trainer(config, registry.build(config, IBUG68))
     used = gpu_check.used_levels(trainer.model, gpu_check.stepper(trainer))
     assert set(used) == levels
     alone = bench.trainer(config, gpu_check.BackboneAlone(trainer.model, used))

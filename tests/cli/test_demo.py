@@ -32,5 +32,5 @@ def test_the_last_method_is_a_forest_whose_leaves_the_app_shows() -> None:
     preset = [*METHODS][-1]
     config = configure(demo_request(preset, MINUTES)).config
     model = type(registry.build(config, IBUG68))
-    assert model.gallery is not LandmarkModel.gallery
+    assert model.leaf_pictures is not LandmarkModel.leaf_pictures
     assert model.covariances is not LandmarkModel.covariances

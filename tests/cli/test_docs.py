@@ -38,7 +38,7 @@ def parameters() -> list[Any]:
 
 
 def keys() -> list[KeyInfo]:
-    own = [describe_keys({"model": family.config}) for family in registry.FAMILIES.values()]
+    own = [describe_keys({"model": registry.family(name).config}) for name in registry.FAMILIES]
     return [key for part in (describe_keys(sections_of(None)), *own) for key in part]
 
 

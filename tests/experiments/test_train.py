@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -13,11 +14,17 @@ from pathlib import Path
 import pytest
 
 from db import reads
-from db.connection import open_reader
+from db.connection import open_reader, open_store
+from db.runs import end_run, start_run
+from drf.config import OLD_KEYS
 from drf.errors import DrfError, UsageError
 from experiments.paths import Paths
 from experiments.request import Request, configure
-from experiments.train import find_finished, train_in_process
+from experiments.train import find_finished, resume_training, train_in_process
+from tests.conftest import REPOSITORY
+from tests.db import examples
+
+GOLDEN = REPOSITORY / "tests" / "golden" / "store"
 
 TINY = {
     "data.dataset": "synthetic",
@@ -53,6 +60,39 @@ def test_a_finished_run_is_found_by_name_configuration_and_threads(tmp_path: Pat
     assert find_finished(paths.db, other.family, other.flat(), "tiny") is None
     with contextlib.closing(open_reader(paths.db)) as reader:
         assert reads.run(reader, result.run)["provenance"]["threads"] == 1
+
+
+def test_a_run_whose_configuration_has_keys_of_an_earlier_version_is_found(tmp_path: Path) -> None:
+    paths = places(tmp_path)
+    config = configure(request(1)).config
+    today = {new: old for old, new in OLD_KEYS.items() if new in config.flat()}
+    earlier = {today.get(key, key): value for key, value in config.flat().items()}
+    assert earlier.keys() != config.flat().keys()
+    store = open_store(paths.db)
+    new = examples.new_run(config=earlier, sources=dict.fromkeys(earlier, "--set"))
+    run = start_run(store, new)
+    end_run(store, run, "finished", wall_s=1.0, faces_per_s=1.0, kept_epoch=1, kept_val_nme=0.1)
+    store.close()
+    assert find_finished(paths.db, config.family, config.flat(), new.name) == run
+
+
+def test_a_run_of_version_0_1_0_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN, tmp_path, dirs_exist_ok=True)
+    open_store(tmp_path / "drf.db").close()  # which migrates it
+    result = resume_training("golden-hourglass", {"training.epochs": 3}, places(tmp_path))
+    outcome = result.outcome
+    assert (outcome.state, outcome.epochs, outcome.kept_epoch) == ("finished", 3, 3)
+    with contextlib.closing(open_reader(tmp_path / "drf.db")) as reader:
+        stored = reads.run(reader, result.run)
+        curves = reads.curves(reader, result.run).set_index(["metric", "epoch"])["value"]
+    assert (stored["kept_epoch"], stored["kept_val_nme"]) == (3, outcome.kept_val_nme)
+    assert curves["val_nme_ocular", 3] == outcome.kept_val_nme
+    assert f"last epoch's validation NME {100 * curves['val_nme_ocular', 3]:.2f} %" in (
+        result.sentence()
+    )
+    document = result.document()
+    assert (document["best_epoch"], document["best_val_nme"]) == (3, document["kept_val_nme"])
+    assert document["kept_val_nme"] == 100 * outcome.kept_val_nme
 
 
 def test_the_sentence_of_an_error_comes_back(tmp_path: Path) -> None:

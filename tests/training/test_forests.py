@@ -87,13 +87,14 @@ def test_a_resumed_forest_equals_the_uninterrupted_one(
 @pytest.mark.parametrize("target", ["current", "mean"])
 def test_a_forest_beats_the_mean_shape(make: Make, tmp_path: Path, target: str) -> None:
     mean_shape = forest("mean-shape", data__landmarks="eyes")
-    floor = make(mean_shape, folder=tmp_path / "floor").run().best_val_nme
+    floor = make(mean_shape, folder=tmp_path / "floor").run().kept_val_nme
     listener = Listener()
-    plan = {"training__epochs": 12, "training__batch_size": 8}
+    # In 12 epochs it depends on the machine's rounding whether "mean" gets below the bound.
+    plan = {"training__epochs": 24, "training__batch_size": 8}
     outcome = make(forest(target=target, window_half_width=0.2, **plan, **PLAIN), listener).run()
     assert floor is not None
-    assert outcome.best_val_nme is not None
-    assert outcome.best_val_nme < 0.7 * floor
+    assert outcome.kept_val_nme is not None
+    assert outcome.kept_val_nme < 0.7 * floor
     first, last = listener.epochs[0][1], listener.epochs[-1][1]
     assert last["excess_ce"] < first["excess_ce"]
     assert last["std_px"] < first["std_px"]

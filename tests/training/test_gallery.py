@@ -107,7 +107,7 @@ def test_leaves_are_those_of_the_best_weights_not_of_the_last(
     trainer = trained(packs, tmp_path, training__lr=5.0)  # epoch 0 is best by far
     listener = trainer.listener
     assert isinstance(listener, Listener)
-    assert trainer.state.best_epoch == 0
+    assert trainer.state.kept_epoch == 0
     (gallery,) = listener.galleries
     shape = checkpoint.load(tmp_path / checkpoint.BEST).under("model.")["shape"].numpy()
     assert gallery.leaves[0].points == pytest.approx(shape, abs=2e-3)

@@ -32,8 +32,8 @@ def test_it_learns_and_keeps_the_best(make: Make, tmp_path: Path) -> None:
     assert outcome.epochs == 12
     assert values[-1]["loss"] < 0.9 * values[1]["loss"]
     nmes = [v["val_nme_ocular"] for v in values]
-    assert outcome.best_val_nme == min(nmes) < 0.5 * nmes[0]
-    assert outcome.best_epoch == nmes.index(min(nmes))
+    assert outcome.kept_val_nme == min(nmes) < 0.5 * nmes[0]
+    assert outcome.kept_epoch == nmes.index(min(nmes))
     assert all(v["val_nme_pupil"] > v["val_nme_ocular"] for v in values)
 
 
@@ -44,7 +44,7 @@ def test_the_best_checkpoint_scores_what_was_recorded(make: Make, tmp_path: Path
     assert config == tiny()
     predictions = predict(Predictor(model, torch.device("cpu"), "fp32"), trainer.val).points
     errors = scores.image_errors(predictions, trainer.val.picture_points, "ocular", IBUG68)
-    assert metrics.nme(errors) == pytest.approx(outcome.best_val_nme, rel=1e-9)
+    assert metrics.nme(errors) == pytest.approx(outcome.kept_val_nme, rel=1e-9)
 
 
 def test_same_seed_same_digits_other_seed_others(make: Make, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_mean_shape_needs_no_steps(packs, tmp_path: Path) -> None:
     model = registry.build(config, IBUG68)
     outcome = Trainer(config, model, train, val, tmp_path, listener).run()
     assert [epoch for epoch, _ in listener.epochs] == [0]
-    assert (outcome.state, outcome.best_epoch) == ("finished", 0)
+    assert (outcome.state, outcome.kept_epoch) == ("finished", 0)
     shape = checkpoint.load_model(tmp_path / checkpoint.BEST)[0].shape.numpy()
     unit = ((train.points + 0.5) / PACK_SIZE - 0.5) * CONTEXT + 0.5
     assert shape == pytest.approx(unit.mean(axis=0), abs=1e-5)
@@ -167,7 +167,7 @@ def test_the_last_epoch_is_kept_where_the_configuration_says_so(make: Make, tmp_
         outcome = make(config, listener, tmp_path / keep).run()
         errors = [values["val_nme_ocular"] for _, values in listener.epochs]
         assert errors[-1] > min(errors)
-        assert outcome.best_val_nme == (errors[-1] if keep == "last" else min(errors))
+        assert outcome.kept_val_nme == (errors[-1] if keep == "last" else min(errors))
         saved = checkpoint.load(tmp_path / keep / checkpoint.BEST)
         assert saved.header["epoch"] == (2 if keep == "last" else errors.index(min(errors)))
 
