@@ -68,12 +68,12 @@ def test_any_metric_has_its_place_losses_and_validation_first():
     ]
 
 
-def test_nme_is_drawn_in_percent_and_the_best_epoch_marked():
+def test_nme_is_drawn_in_percent_and_the_kept_epoch_marked():
     (chart,) = charts.curves(epochs(val_nme=[0.05, 0.04, 0.045]), kept_epoch=2)
     assert list(chart.figure.data[0].y) == [5, 4, 4.5]
     assert chart.figure.layout.yaxis.title.text == "NME, %"
     assert chart.figure.layout.shapes[0].x0 == 2
-    assert chart.figure.layout.annotations[0].text == "best: epoch 2"
+    assert chart.figure.layout.annotations[0].text == "kept: epoch 2"
 
 
 def test_a_diverged_loss_leaves_a_gap_and_no_log_axis():

@@ -43,7 +43,7 @@ def test_every_known_reading_has_a_chart_with_help_and_alt_text():
         assert chart.help.endswith(".")
         assert "from" in chart.alt
         assert chart.alt.startswith(chart.title)
-        assert [a.text for a in chart.figure.layout.annotations][-1] == "best: epoch 1"
+        assert [a.text for a in chart.figure.layout.annotations][-1] == "kept: epoch 1"
     assert diagnostics.other_curves(frame).empty
 
 
@@ -101,7 +101,7 @@ def test_spread_alone_makes_no_forest_but_has_its_chart():
     frame = readings(loss=[2.0, 1.0], prediction_std_ratio=[0.5, 0.9])
     assert not diagnostics.of_forest(frame)
     assert [chart.title for chart in diagnostics.std_ratio(frame, None)] == [
-        "Spread of predictions over labels"
+        "Standard deviation of predictions over labels"
     ]
     assert set(diagnostics.other_curves(frame)["metric"]) == {"loss"}
     assert diagnostics.std_ratio(readings(loss=[1.0]), None) == []

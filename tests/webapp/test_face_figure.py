@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from drf import geometry, metrics
+from drf import geometry
 from drf.markup import IBUG68
 from drf.overlay import decode_jpeg
 from tests.webapp import examples
@@ -130,9 +130,7 @@ def test_a_model_of_the_eyes_is_drawn_with_the_eyes_alone(face):
     chart = drawn(face, [eyes])
     model = traces(chart, "markers")[0]
     assert np.isfinite(model.x).sum() == 12
-    error = metrics.image_errors(
-        eyes.prediction[None], truth[None], "ocular", np.arange(36, 48)
-    )[0]  # fmt: skip
+    (error,) = scores.image_errors(eyes.prediction[None], truth[None], "ocular", IBUG68, "eyes")
     assert f"error {100 * error:.2f} %" in chart.alt
 
 
