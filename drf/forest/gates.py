@@ -36,7 +36,7 @@ def steepness(share: float, first: float, last: float, annealing: Annealing) -> 
 
 
 class FeatureNorm(nn.BatchNorm1d):
-    """Batch norm of rows (N, F). A single row has no variance of its own, and takes the running one:
+    """Batch norm of rows (N, F). A single row has no variance and takes the running one:
     so a batch of one face can be learned from."""
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from drf import geometry
+from drf import geometry, scores
 from drf.markup import IBUG68
 from drf.overlay import decode_jpeg
 from tests.webapp import examples
