@@ -133,6 +133,18 @@ def _method_of_runs(store: StoreVersion) -> pd.Series:
         return method_ids.method_of_runs(reader)
 
 
+def markups(store: StoreVersion) -> list[Markup]:
+    """Return the markups that runs were trained on, by name."""
+    return list(_markups(store))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _markups(store: StoreVersion) -> list[Markup]:
+    names = sorted(set(runs(store)["markup"]))
+    with _reader(store.path) as reader:
+        return [reads.markup(reader, name) for name in names]
+
+
 @st.cache_data(max_entries=8, show_spinner=False)
 def settings_of(store: StoreVersion, runs: Sequence[str]) -> pd.DataFrame:
     """Return `db.settings.settings` of runs (full ids)."""
