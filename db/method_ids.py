@@ -25,14 +25,18 @@ _MADE = """
 
 
 def today(con: sqlite3.Connection, method: str) -> str | None:
-    """Return the method of today for an id that a link names: itself, or for an id from before
-    configuration keys were renamed that of its runs. None where no run of it is in the store.
+    """Return the method of today for an id, or the beginning of one, that a link names: itself, or
+    for an id from before configuration keys were renamed that of its runs. None where no run of it
+    is in the store.
     """
     methods = method_of_runs(con)
-    if method in set(methods):
-        return method
-    runs = con.execute("SELECT run FROM old_method_ids WHERE method = ? ORDER BY run", [method])
-    known = [methods[run] for (run,) in runs if run in methods.index]
+    if same := [one for one in methods if one.startswith(method)]:
+        return same[0]
+    found = con.execute(
+        "SELECT run FROM old_method_ids WHERE substr(method, 1, length(:id)) = :id ORDER BY run",
+        {"id": method},
+    )
+    known = [str(methods[run]) for (run,) in found if run in methods.index]
     return known[0] if known else None
 
 

@@ -104,7 +104,7 @@ def _settle(page: str) -> None:
 def _no_store() -> None:
     st.title("Nothing to show yet")
     st.info(f"There is no store at {plain(store.shown_path())}.", icon=":material/database_off:")
-    st.markdown("Make one, with two models on the built-in synthetic faces, in five minutes:")
+    st.markdown("Make one, with three models on the built-in synthetic faces, in five minutes:")
     st.code("make demo", language="bash")
     st.markdown("or name another one:")
     st.code("DRF_DB=FILE streamlit run webapp/app.py", language="bash")

@@ -139,7 +139,7 @@ def table(ended: pd.DataFrame) -> pd.DataFrame:
             "name": ended["name"],
             "status": ended["status"].map(badges.label),
             "ended": ended["heartbeat_at"].map(format_time),
-            "best": 100 * ended["best_val_nme"],
+            "best": 100 * ended["kept_val_nme"],
             "epoch": ended["epoch"],
             "took": [duration(seconds) for seconds in ended["wall_s"]],
             "reason": ended["reason"],

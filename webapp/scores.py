@@ -1,62 +1,20 @@
-"""Names of normalisations, scores, sort orders and evaluations in the app."""
+"""Names of normalisers, scores, sort orders and evaluations in the app.
+
+Normalisers and scores are those of `drf.scores`, read at every call: what is added there is in
+every list of the app.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
-from db.evaluations import StoredNorm
+from drf import scores
+from drf.markup import Markup
 
-NORMS: dict[str, StoredNorm] = {"Ocular": "ocular", "Pupil": "pupil"}
-"""Name in the app -> prefix of the score columns."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A score. better: whether lower or higher values are better."""
-
-    key: str
-    title: str
-    better: Literal["lower", "higher"]
-    meaning: str
-
-
-SCORES = (
-    Score("nme", "NME ↓", "lower", "Normalised mean error, in %. Lower is better."),
-    Score(
-        "fr8",
-        "FR@8 ↓",
-        "lower",
-        "Failure rate: faces with an error above 8 %, in %. Lower is better.",
-    ),
-    Score(
-        "auc8",
-        "AUC@8 ↑",
-        "higher",
-        "Area under the cumulative error distribution up to 8 %, in %. Higher is better.",
-    ),
-    Score(
-        "fr10",
-        "FR@10 ↓",
-        "lower",
-        "Failure rate: faces with an error above 10 %, in %. Lower is better.",
-    ),
-    Score(
-        "auc10",
-        "AUC@10 ↑",
-        "higher",
-        "Area under the cumulative error distribution up to 10 %, in %. Higher is better.",
-    ),
-)
-
-SORTS: dict[str, tuple[str, bool]] = {
-    "NME": ("nme", True),
-    "FR@8": ("fr8", True),
-    "AUC@8": ("auc8", False),
-    "FR@10": ("fr10", True),
-    "AUC@10": ("auc10", False),
+_FACTS: dict[str, tuple[str, bool]] = {
     "Parameters": ("params", True),
     "MACs": ("macs", True),
     "Latency": ("ms_per_face", True),
@@ -64,7 +22,6 @@ SORTS: dict[str, tuple[str, bool]] = {
     "Name": ("name", True),
     "Newest": ("created_at", False),
 }
-"""Name in the URL -> column, and whether its best end comes first in ascending order."""
 
 ORDERS = ("Best first", "Worst first")
 ALL = "All"
@@ -72,6 +29,34 @@ ALL = "All"
 
 _USUAL_ORDER = ("300w", "synthetic", "full", "common", "helen", "lfpw", "challenging", "all", "gt")
 _SEEN_IN_TRAINING = ("train", "val")
+
+
+def norms() -> dict[str, str]:
+    """Return the normalisers: title in the app and in links -> key, the prefix of columns."""
+    return {normaliser.title: normaliser.key for normaliser in scores.NORMALISERS}
+
+
+def known_norms(rows: pd.DataFrame) -> dict[str, str]:
+    """Return those of `norms` under which some row has an NME: its markup has the normaliser.
+
+    rows: evaluations with scores.COLUMNS. All normalisers where no row has an NME.
+    """
+    headlines = {title: scores.column(key, "nme") for title, key in norms().items()}
+    known = {title for title, column in headlines.items() if rows[column].notna().any()}
+    return {title: key for title, key in norms().items() if title in known or not known}
+
+
+def norms_of(markups: Iterable[Markup]) -> dict[str, str]:
+    """Return those of `norms` that exist for one of some markups; all where there is no markup."""
+    known = {key for markup in markups for key in scores.defined_for(markup)}
+    return {title: key for title, key in norms().items() if key in known or not known}
+
+
+def sorts() -> dict[str, tuple[str, bool]]:
+    """Return the sort orders: name in the URL -> score or column, and whether its best end comes
+    first in ascending order."""
+    of_scores = {score.title: (score.key, score.better == "lower") for score in scores.SCORES}
+    return of_scores | _FACTS
 
 
 def usual_order(name: str) -> tuple[int, str]:
@@ -89,14 +74,14 @@ def filter_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
 def evaluation_label(row: pd.Series) -> str:
     """Return the label of an evaluation in links: dataset/subset/box, then what is unusual."""
     parts = [row["dataset"], row["subset"], row["box"]]
-    if row["points"] != "all":
-        parts.append(row["points"])
+    if row["landmarks"] != "all":
+        parts.append(row["landmarks"])
     if not row["flip_test"]:
         parts.append("no-flip")
     return "/".join(parts)
 
 
-def best_and_second(values: pd.Series, better: Literal["lower", "higher"]) -> tuple[Any, Any]:
+def best_and_second(values: pd.Series, better: scores.Better) -> tuple[Any, Any]:
     """Return the labels of the rows with the best value, and of those with the next one."""
     distinct = values.dropna().drop_duplicates().sort_values(ascending=better == "lower")
     first, second = (values.index[values == value] for value in (*distinct[:2], None, None)[:2])

@@ -20,7 +20,7 @@ def test_both_exports_at_once_and_the_bundle_is_sound(
 ) -> None:
     answer = drf("export", "--static", tmp_path / "site", "--bundle", tmp_path / "b.db")
     assert (answer.code, answer.out) == (0, "")
-    assert "4 runs in" in answer.err
+    assert "Wrote 4 runs to" in answer.err
     assert "WARNING" not in answer.err  # synthetic faces are free
     assert (tmp_path / "site/index.html").is_file()
     assert drf("db", "check", "--db", tmp_path / "b.db").code == 0

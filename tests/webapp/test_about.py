@@ -3,6 +3,8 @@
 import drf
 from db.connection import open_reader
 from db.reads import revision
+from drf import scores
+from drf.markup import IBUG68
 from tests.webapp.conftest import opened, texts
 from webapp.links import url_keys
 
@@ -15,6 +17,14 @@ def test_metrics_have_formulas_and_the_rest_is_said(shop):
         assert part in formulas
     for part in ("Boxes", "gt_jitter", "research only", "bootstrap", "Published results"):
         assert part in texts(app)
+
+
+def test_every_score_and_normaliser_is_explained_and_landmarks_are_those_of_the_store(shop):
+    said = texts(opened("views/about.py"))
+    for entry in (*scores.SCORES, *scores.NORMALISERS):
+        assert entry.title in said
+        assert entry.meaning in said
+    assert f"{IBUG68.n_points} in {IBUG68.name}" in said
 
 
 def test_version_and_revision_of_the_store_are_said(shop):

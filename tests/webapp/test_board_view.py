@@ -11,12 +11,11 @@ from db.connection import open_reader
 from drf import literature, statistics
 from tests.webapp.boards import store_with_seeds
 from webapp.leaderboard import columns
-from webapp.leaderboard.columns import DEFAULT
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View, best_of_view, build, styled
 from webapp.store import StoreVersion
 
-WHERE = {"dataset": "300w", "subset": "full", "points": "all", "box": "gt"}
+WHERE = {"dataset": "300w", "subset": "full", "landmarks": "all", "box": "gt"}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def ranked(current: StoreVersion, *, as_runs: bool = False) -> pd.DataFrame:
 def built(
     current: StoreVersion,
     *,
-    names=DEFAULT,
+    names=None,
     hide=False,
     baseline=None,
     as_runs=False,
@@ -49,7 +48,12 @@ def built(
     rows = ranked(current, as_runs=as_runs)
     base = None if baseline is None else rows[rows["name"] == baseline].iloc[0]
     norms = ("ocular", "pupil") if both else ("ocular",)
-    return build(current, rows, DisplayOptions(norms, tuple(names), hide, base), **more)
+    return build(
+        current,
+        rows,
+        DisplayOptions(norms, tuple(columns.default() if names is None else names), hide, base),
+        **more,
+    )
 
 
 def errors(path: Path, row: pd.Series, norm: str) -> np.ndarray:
@@ -119,7 +123,7 @@ def test_only_columns_that_vary_are_shown_and_the_others_said(current):
 
 def test_of_a_single_row_nothing_is_hidden(current):
     rows = ranked(current).iloc[:1]
-    how = DisplayOptions(("ocular",), DEFAULT, True)
+    how = DisplayOptions(("ocular",), columns.default(), True)
     assert "flip_test" in build(current, rows, how).table
 
 
@@ -149,7 +153,7 @@ def test_an_opened_method_shows_its_runs_below_it_unranked(current):
 
 
 def published(view_of=("ocular",)) -> list[literature.Figure]:
-    return literature.figures(dataset="300w", subset="full", points="all", norms=view_of)
+    return literature.figures(dataset="300w", subset="full", landmarks="all", norms=view_of)
 
 
 def test_published_figures_are_grey_unranked_and_never_best(current):
@@ -187,7 +191,7 @@ def test_best_is_bold_and_second_underlined(current):
 def test_a_run_that_went_wrong_has_its_sign_before_its_name_and_the_colour_of_a_fault(current):
     rows = ranked(current)
     rows["statuses"] = [("finished", "collapsed"), ("failed",), ("finished",)]
-    view = build(current, rows, DisplayOptions(("ocular",), DEFAULT, False))
+    view = build(current, rows, DisplayOptions(("ocular",), columns.default(), False))
     assert list(view.table["name"])[:2] == ["↯ forest", "✗ wide"]
     assert view.table["status"].iloc[0] == "1 ✓ finished · 1 ↯ collapsed"
     styles = styled(view)._compute().ctx

@@ -6,19 +6,19 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from drf import landmarks
+from drf.markup import IBUG68
 from webapp.links import url_keys
-from webapp.scores import SORTS
+from webapp.scores import sorts
 
 LIMIT = 2000
 ADDRESS = "https://benchmarks.computer-vision.institute.example.org/face-alignment/drf/"
 RUNS = ",".join(["3f2a9c1e"] * 6)
-EVALUATION = f"synthetic/challenging/gt_jitter/{max(landmarks.SUBSETS, key=len)}/no-flip"
+EVALUATION = f"synthetic/challenging/gt_jitter/{max(IBUG68.subset_names, key=len)}/no-flip"
 USUAL = "An option of thirty characters"
 LONGEST = {  # what may be longer than an option that somebody has written on a control
     "lb_text": "what somebody looks for: a whole sentence of seventy characters, or so",
     "lb_cols": ["AUC@10 ↑ under pupil"] * 24,
-    "lb_sort": max(SORTS, key=len),
+    "lb_sort": max(sorts(), key=len),
     "run_eval": EVALUATION,
     "run_leaves": "landmark 36",
     "img_eval": EVALUATION,

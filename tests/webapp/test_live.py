@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from db.connection import open_store
-from db.runs import beat
+from db.runs import record_heartbeat
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
 from webapp import live
@@ -102,7 +102,7 @@ def progress_bars(app):
 def heard(shop):
     """The example store, made minutes ago perhaps, whose running run is heard of again."""
     store = open_store(shop.path)
-    beat(store, shop.ids["untested"], epoch=0, progress=0.0, faces_per_s=1.0)
+    record_heartbeat(store, shop.ids["untested"], epoch=0, progress=0.0, faces_per_s=1.0)
     store.close()
 
 
@@ -137,7 +137,7 @@ def test_the_page_follows_a_run_that_trains(tmp_path, monkeypatch):
     training = add_run(store, HOURGLASS, None, state="running")
     monkeypatch.setenv("DRF_DB", str(path))
     app = opened("views/live.py")
-    beat(store, training, epoch=20, progress=0.5, faces_per_s=300.0)
+    record_heartbeat(store, training, epoch=20, progress=0.5, faces_per_s=300.0)
     app.run()
     ((said, value),) = progress_bars(app).items()
     assert value == 50

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from drf import scores
 from tests.webapp import boards
+from tests.webapp.boards import store_with_two_markups
 from tests.webapp.conftest import Shop
 from tests.webapp.test_browser import FLAGS, chromium
 from tests.webapp.test_static_site import export
@@ -82,11 +84,11 @@ def test_the_board_filters_and_the_address_reopens_the_view(page, site):
     everything = names(page)
     ocular = column(page, "NME")
     page.locator("select[name=board]").select_option("synthetic/challenging/gt")
-    page.locator("select[name=norm]").select_option("both")
+    page.locator("select[name=norm]").select_option("all")
     page.locator("select[name=family]").select_option("heatmap-forest")
-    page.get_by_label("Find").fill("NOTES")
+    page.get_by_label("Find").fill("HISTORICAL")
     assert names(page) == ["historical/eyes"]
-    assert page.locator("thead small").count() == 10
+    assert page.locator("thead small").count() == len(scores.COLUMNS)
     assert "1 of 8 runs" in page.locator("#headline").inner_text()
     fresh = page.context.browser.new_page()
     fresh.goto(page.url)
@@ -95,6 +97,24 @@ def test_the_board_filters_and_the_address_reopens_the_view(page, site):
     page.goto((site / "index.html").as_uri() + "#board=nowhere&norm=x&family=y")
     assert names(page) == everything
     assert column(page, "NME") == ocular
+
+
+def test_a_link_of_an_earlier_version_shows_all_normalisers(page, site):
+    page.goto((site / "index.html").as_uri() + "#norm=both")
+    assert page.locator("select[name=norm]").input_value() == "all"
+    assert page.locator("thead small").count() == len(scores.COLUMNS)
+
+
+def test_a_board_offers_the_normalisers_of_its_markup(page, tmp_path):
+    store_with_two_markups(tmp_path / "drf.db")
+    export(Shop(tmp_path / "drf.db", {}), tmp_path / "site")
+    page.goto((tmp_path / "site/index.html").as_uri() + "#board=five/common/gt&norm=ocular")
+    norms = page.locator("select[name=norm]")
+    assert norms.locator("option").all_inner_texts() == ["Pupil", "Box", "All"]
+    assert norms.input_value() == "pupil"
+    assert column(page, "NME")[0] > 0
+    page.locator("select[name=board]").select_option("usual/common/gt")
+    assert norms.locator("option").all_inner_texts() == ["Ocular", "Pupil", "Box", "All"]
 
 
 def test_one_row_per_method(page, tmp_path):

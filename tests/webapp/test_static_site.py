@@ -19,7 +19,9 @@ from benchmarks.app_load import fill
 from db import bundle, reads
 from db.connection import open_reader, open_store
 from db.evaluations import record_evaluation
+from drf import scores
 from drf.errors import UsageError
+from drf.markup import IBUG68
 from tests.db import examples
 from tests.webapp.boards import store_with_seeds
 from tests.webapp.conftest import Shop
@@ -95,8 +97,8 @@ def test_the_board_holds_the_scores_of_the_store(exported, filled):
     rows = [row for board in boards for row in board["runs"]]
     assert {row["evaluation"] for row in rows} == set(expected.index)
     for row in rows:
-        for score in reads.SCORES:
-            assert row[score] == expected.loc[row["evaluation"], score]
+        for column in scores.COLUMNS:
+            assert row[column] == expected.loc[row["evaluation"], column]
     assert (target / "data/leaderboard.csv").read_text().count("\n") == len(rows) + 1
 
 
@@ -142,9 +144,17 @@ def test_methods_are_the_rows_of_the_app_where_seeds_were_evaluated_on_different
     assert sorted(map(sorted, of_forest)) == [[0, 2], [1]]
     assert len(board["methods"]) == len(shown) == 4
     for ours, row in zip(board["methods"], shown, strict=True):
-        for key in ("name", "n", "manifest_digest", "params", "macs", "ms_per_face", *reads.SCORES):
+        for key in (
+            "name",
+            "n",
+            "manifest_digest",
+            "params",
+            "macs",
+            "ms_per_face",
+            *scores.COLUMNS,
+        ):
             assert ours[key] == row[key], key
-        for norm in ("ocular", "pupil"):
+        for norm in scores.NORMALISER_KEYS:
             sd = row[f"{norm}_nme_sd"]
             assert ours["sd"][norm] == (None if len(row["seeds"]) == 1 else sd)
         assert ours["seeds"] == len(row["seeds"])
@@ -156,13 +166,15 @@ def test_a_run_page_holds_scores_config_provenance_curves_and_faces(exported, fi
     page = (target / f"runs/{filled.ids['wide']}.html").read_text()
     con = open_reader(filled.path)
     for _, row in reads.evaluations(con, filled.ids["wide"]).iterrows():
-        for score in reads.SCORES:
-            assert f"<td>{row[score]:.2f}</td>" in page
+        for column in scores.COLUMNS:
+            assert f"<td>{row[column]:.2f}</td>" in page
     con.close()
     for words in ("training.lr", "track ten-minutes", "3f2a9c1e", "drf train hourglass", "val_nme"):
         assert words in page
     assert "-    return 1" in page  # the uncommitted change
-    assert page.count('class="plot"') == 2 * 4 + 3  # two charts a norm and evaluation; curves
+    assert (
+        page.count('class="plot"') == 2 * 2 * len(scores.NORMALISERS) + 3
+    )  # two charts a norm and evaluation; curves
     assert page.count("<svg viewBox") == 2 * FACES
     figures = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
     assert all(json.loads(figure)["data"] for figure in figures)
@@ -264,7 +276,7 @@ def test_paths_lead_through_the_predicted_points(places, unknown):
     if len(unknown) == 68:
         return
     to_picture = np.array([[2.0, 0, 10], [0, 2.0, 20]])
-    drawn = face_svg.face_paths(truth, predicted, to_picture, side_px=128)
+    drawn = face_svg.face_paths(truth, predicted, IBUG68, to_picture, side_px=128)
     starts = re.findall(r"M(\S+) (\S+?)h0", drawn.predicted_points)
     known = [k for k in range(68) if k not in unknown]
     crop = (predicted[known] - [10, 20]) / 2

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from db.evaluations import StoredNorm
-from webapp.scores import NORMS, SCORES
+from drf import scores
+from drf.scores import Better, Normaliser, Score
 from webapp.ui import badges
 from webapp.ui.text import signed
 
@@ -25,8 +25,8 @@ class Column:
     """A choice in the list of columns.
 
     name      in the URL
-    key       in the table; of one per norm what follows NORM_
-    per_norm  whether there is one for each normalisation
+    key       in the table; of one per normaliser what follows NORM_
+    per_norm  whether there is one for each normaliser
     """
 
     name: str
@@ -36,15 +36,10 @@ class Column:
     per_norm: bool = False
     kind: Literal["number", "text", "check"] = "text"
     format: str = "%.2f"
-    better: Literal["lower", "higher"] | None = None
+    better: Better | None = None
 
 
-_NME, *_OTHER_SCORES = (
-    Column(name, score.key, score.title, score.meaning, True, "number", better=score.better)
-    for name, score in zip(("NME", "FR@8", "AUC@8", "FR@10", "AUC@10"), SCORES, strict=True)
-)
-COLUMNS = (
-    _NME,
+_OF_NME = (
     Column("SD", "nme_sd", "± sd", "Standard deviation of the NME over seeds.", True, "number"),
     Column("Interval", "interval", "95 % interval", "Of the NME: bootstrap over faces.", True),
     Column(
@@ -55,7 +50,8 @@ COLUMNS = (
         f"is better. {MARK}: the interval excludes 0.",
         True,
     ),
-    *_OTHER_SCORES,
+)
+_FACTS = (
     Column("Family", "family", "Family", "Model family."),
     Column("Parameters", "params_m", "Params, M", "Trainable parameters, millions.", kind="number"),
     Column("MACs", "macs_g", "GMACs", "10⁹ multiply-accumulates for one face.",
@@ -74,17 +70,44 @@ COLUMNS = (
     Column("Evaluated", "evaluated", "Evaluated", "Day of the newest evaluation."),
     Column("Id", "short_id", "Id", "First 8 characters of the method's or run's id."),
 )  # fmt: skip
-DEFAULT = tuple(c.name for c in COLUMNS if c.name not in ("Faces", "Precision", "Evaluated"))
+_NOT_DEFAULT = ("Median", "Faces", "Precision", "Evaluated")
 _ALWAYS = ("rank", "name")
 _NEEDS = {"interval": "low", "difference": "difference"}
 
 
-def table(rows: pd.DataFrame, norms: Sequence[StoredNorm], names: Collection[str]) -> pd.DataFrame:
-    """Return rank, name and the columns of these names, in the order of COLUMNS.
+def available() -> tuple[Column, ...]:
+    """Return the columns that can be chosen, in the order of the table: the scores of `drf.scores`,
+    what is known of the NME beside it, and facts."""
+    return _available(scores.SCORES)
 
-    rows: of `board.arrange`, with intervals (`board_intervals`) where those are asked for; a column
-    that rows know nothing of is left out. A run that went wrong has the sign of its state before
-    its name: the column that says so stands far to the right.
+
+def default() -> tuple[str, ...]:
+    """Return the names of the columns that are shown where a link chooses none."""
+    return tuple(column.name for column in available() if column.name not in _NOT_DEFAULT)
+
+
+@functools.lru_cache(maxsize=4)
+def _available(of: tuple[Score, ...]) -> tuple[Column, ...]:
+    made = [
+        Column(score.title, score.key, score.heading, _meaning(score), True, "number",
+               better=score.better)
+        for score in of
+    ]  # fmt: skip
+    nme = [column for column in made if column.key == "nme"]
+    others = [column for column in made if column.key != "nme"]
+    return (*nme, *_OF_NME, *others, *_FACTS)
+
+
+def _meaning(score: Score) -> str:
+    return f"{score.meaning} In %; {score.better} is better."
+
+
+def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> pd.DataFrame:
+    """Return rank, name and the columns of these names, in the order of `available`.
+
+    rows: of `rows.arrange`, with intervals (`intervals.with_intervals`) where those are asked for;
+    a column that rows know nothing of is left out. A run that went wrong has the sign of its state
+    before its name: the column that says so stands far to the right.
     """
     of_norm = {"interval": _interval_texts, "difference": _difference_texts}
     derived: dict[str, Callable[[], Any]] = {
@@ -119,28 +142,28 @@ def constants(shown: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def title(key: str, norms: Sequence[StoredNorm]) -> str:
-    """Return what a column of the table is called, with the norm where both are there."""
+def title(key: str, norms: Sequence[str]) -> str:
+    """Return the title of a column of the table, with the normaliser where there are several."""
     if key in _ALWAYS:
         return {"rank": "#", "name": "Name"}[key]
-    column, norm = _column(key)
-    return f"{column.title} {norm}" if norm and len(norms) > 1 else column.title
+    column, norm = lookup(key)
+    return f"{column.title} {_word(norm)}" if norm and len(norms) > 1 else column.title
 
 
-def better(key: str) -> Literal["lower", "higher"] | None:
+def better(key: str) -> Better | None:
     """Return which end of a column of the table is good, None where neither is."""
-    return None if key in _ALWAYS else _column(key)[0].better
+    return None if key in _ALWAYS else lookup(key)[0].better
 
 
 def is_number(key: str) -> bool:
     """Return whether a column of the table holds numbers, or texts made of them."""
     if key in _ALWAYS:
         return key == "rank"
-    column, _ = _column(key)
+    column, _ = lookup(key)
     return column.kind == "number" or column.key in ("interval", "difference")
 
 
-def config(shown: pd.DataFrame, norms: Sequence[StoredNorm]) -> dict[str, Any]:
+def config(shown: pd.DataFrame, norms: Sequence[str]) -> dict[str, Any]:
     """Return titles, tooltips and widths for `st.dataframe`."""
     made: dict[str, Any] = {
         "rank": st.column_config.NumberColumn("#", help="By NME on this board.", width=44),
@@ -151,8 +174,8 @@ def config(shown: pd.DataFrame, norms: Sequence[StoredNorm]) -> dict[str, Any]:
         "check": st.column_config.CheckboxColumn,
     }
     for key in shown.columns[len(_ALWAYS) :]:
-        column, norm = _column(key)
-        meaning = f"{column.meaning} By {norm} distance." if norm else column.meaning
+        column, norm = lookup(key)
+        meaning = f"{column.meaning} Normaliser: {_word(norm)}." if norm else column.meaning
         if column.kind == "number":
             # A format here would hide what the table's own style says: which score is underlined.
             shown_as = None if column.better else column.format
@@ -168,7 +191,7 @@ def text(key: str, value: Any) -> str:
     """Return a cell of the table as text, for a paper."""
     if value is None or value is pd.NA or value != value:
         return "–"
-    column = None if key in _ALWAYS else _column(key)[0]
+    column = None if key in _ALWAYS else lookup(key)[0]
     if column is not None and column.kind == "check":
         return "yes" if value else "no"
     return column.format % value if column is not None and column.kind == "number" else str(value)
@@ -183,26 +206,43 @@ def status_label(statuses: tuple[str, ...]) -> str:
     return " · ".join(f"{n} {badges.label(status)}" for status, n in counts.items())
 
 
-def _chosen(
-    norms: Sequence[StoredNorm], names: Collection[str]
-) -> list[tuple[Column, StoredNorm | None, str]]:
-    """Return (column, norm, key in the table): scores of one norm after those of the other."""
-    scores: list[tuple[Column, StoredNorm | None, str]] = [
+def lookup(key: str) -> tuple[Column, str | None]:
+    """Return a column of the table by its key, and its normaliser if it has one.
+
+    Raises KeyError for rank, name and unknown ones.
+    """
+    return _by_key(scores.SCORES, scores.NORMALISERS)[key]
+
+
+@functools.lru_cache(maxsize=4)
+def _by_key(
+    of: tuple[Score, ...], normalisers: tuple[Normaliser, ...]
+) -> dict[str, tuple[Column, str | None]]:
+    facts = {column.key: (column, None) for column in _available(of) if not column.per_norm}
+    return facts | {
+        f"{one.key}_{column.key}": (column, one.key)
+        for one in normalisers
+        for column in _available(of)
+        if column.per_norm
+    }
+
+
+def _word(norm: str) -> str:
+    """Return a normaliser's title as it stands within a sentence: pupil."""
+    return scores.normaliser(norm).title.lower()
+
+
+def _chosen(norms: Sequence[str], names: Collection[str]) -> list[tuple[Column, str | None, str]]:
+    """Return (column, normaliser, key in the table): all scores of one normaliser, then those of
+    the next."""
+    chosen: list[tuple[Column, str | None, str]] = [
         (column, norm, f"{norm}_{column.key}")
         for norm in norms
-        for column in COLUMNS
+        for column in available()
         if column.per_norm and column.name in names
     ]
-    facts = [c for c in COLUMNS if not c.per_norm and c.name in names]
-    return [*scores, *((column, None, column.key) for column in facts)]
-
-
-def _column(key: str) -> tuple[Column, str | None]:
-    for column in COLUMNS:
-        for norm in NORMS.values() if column.per_norm else (None,):
-            if key == (f"{norm}_{column.key}" if norm else column.key):
-                return column, norm
-    raise KeyError(key)
+    facts = [c for c in available() if not c.per_norm and c.name in names]
+    return [*chosen, *((column, None, column.key) for column in facts)]
 
 
 def _marked_names(rows: pd.DataFrame) -> pd.Series:

@@ -7,55 +7,78 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
-from db.evaluations import StoredNorm
+from drf import scores
+from webapp import store
 from webapp.leaderboard import columns
 from webapp.leaderboard.rows import ROWS
 from webapp.leaderboard.table import DisplayOptions
 from webapp.links import url_keys, widgets
-from webapp.scores import ALL, NORMS, ORDERS, SORTS, filter_order
+from webapp.scores import ALL, ORDERS, filter_order, known_norms, sorts
+from webapp.store import StoreVersion
 
 ROWS_A_PAGE = 25
 """As many as fit without a scroll bar of the table."""
 
 
-def choose_board(boards: pd.DataFrame) -> tuple[str, dict[str, str], bool]:
-    """Show the filters of boards; return norm, values, and whether rows are runs; each filter
-    offers what the ones before it leave, see `filter_order`."""
-    chosen: dict[str, str] = {}
+@dataclass(frozen=True)
+class BoardChoice:
+    """The board that is shown, and how.
+
+    norm     title of the normaliser that ranks the rows
+    norms    title -> key of all normalisers that the board has
+    where    dataset, subset, landmarks and box
+    as_runs  whether rows are runs and not methods
+    """
+
+    norm: str
+    norms: dict[str, str]
+    where: dict[str, str]
+    as_runs: bool
+
+
+def choose_board(
+    current: StoreVersion, boards: pd.DataFrame, at_revision: int | None
+) -> BoardChoice:
+    """Show the filters of boards, each of which offers what the ones before it leave, see
+    `filter_order`; then the normalisers that the board has, and what a row is."""
+    where: dict[str, str] = {}
     filters = (
         (url_keys.BOARD_DATASET, "dataset", "Dataset", None),
         (url_keys.BOARD_SUBSET, "subset", "Subset", None),
         (
             url_keys.BOARD_LANDMARKS,
-            "points",
+            "landmarks",
             "Landmarks",
             "The landmarks that errors are averaged over.",
         ),
         (url_keys.BOARD_BOX, "box", "Box", "How faces were cropped; see About."),
     )
     with st.container(horizontal=True, gap="small"):
-        norm = widgets.segmented_control(
-            url_keys.NORM,
-            "Normalised by",
-            list(NORMS),
-            "Distance of the outer eye corners (ocular) or of the eye centres (pupil). Rows are "
-            "ranked by it.",
-        )
         for key, column, label, help_text in filters:
             options = _offered(boards, column)
-            chosen[column] = widgets.select(key, label, options, help_text, width=160)
-            boards = boards[boards[column] == chosen[column]]
+            where[column] = widgets.select(key, label, options, help_text, width=160)
+            boards = boards[boards[column] == where[column]]
+        norms = known_norms(store.leaderboard(current, **where, at_revision=at_revision))
+        norm = widgets.segmented_control(
+            url_keys.NORM, "Normalised by", list(norms), _norms_help(norms)
+        )
         as_rows = widgets.segmented_control(
             url_keys.BOARD_ROWS,
             "Rows",
             ROWS,
             "A method is the mean over runs that differ only in their seed.",
         )
-    return norm, chosen, as_rows == ROWS[1]
+    return BoardChoice(norm, norms, where, as_rows == ROWS[1])
+
+
+def _norms_help(norms: dict[str, str]) -> str:
+    meanings = [f"{title}: {scores.normaliser(key).meaning}" for title, key in norms.items()]
+    return " ".join([*meanings, "Rows are ranked by it."])
 
 
 def choose_rows(families: Iterable[str]) -> dict[str, str]:
@@ -70,27 +93,29 @@ def choose_rows(families: Iterable[str]) -> dict[str, str]:
     )
     options = [ALL, *sorted(families)]
     family = widgets.select(url_keys.BOARD_FAMILY, "Family", options, width=170)
-    sort = widgets.select(url_keys.BOARD_SORT, "Sort by", list(SORTS), width=160)
+    sort = widgets.select(url_keys.BOARD_SORT, "Sort by", list(sorts()), width=160)
     order = widgets.segmented_control(url_keys.BOARD_ORDER, "Order", ORDERS)
     return {"sort": sort, "order": order, "text": text, "family": family}
 
 
-def choose_display(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[DisplayOptions, bool]:
+def choose_display(
+    current: StoreVersion, all_rows: pd.DataFrame, board: BoardChoice
+) -> tuple[DisplayOptions, bool]:
     """Show the choices of columns and baseline; return them, and whether to show published results.
 
     all_rows: of the board, ranked, whatever is filtered: a baseline need not be in the view.
     """
-    baseline = _baseline(all_rows)
+    baseline = _baseline(current, all_rows)
     with st.popover("Columns", icon=":material/view_column:"):
-        both = widgets.toggle(
-            url_keys.BOARD_BOTH,
-            "Both normalisations",
-            "Show both; the rows stay ranked by the chosen one.",
+        every_norm = widgets.toggle(
+            url_keys.BOARD_ALL_NORMS,
+            "All normalisers",
+            "Show the scores under all normalisers; the rows stay ranked by the chosen one.",
         )
         published = widgets.toggle(
             url_keys.BOARD_PUBLISHED,
             "Published results",
-            "Show published results of the same subset and normalisation, in grey and not ranked.",
+            "Show published results of the same subset and normaliser, in grey and not ranked.",
         )
         hide = widgets.toggle(
             url_keys.BOARD_VARY,
@@ -100,21 +125,28 @@ def choose_display(all_rows: pd.DataFrame, norm: StoredNorm) -> tuple[DisplayOpt
         names = widgets.multiselect(
             url_keys.BOARD_COLUMNS,
             "Columns",
-            [column.name for column in columns.COLUMNS],
-            columns.DEFAULT,
+            [column.name for column in columns.available()],
+            columns.default(),
         )
-    others = tuple(other for other in NORMS.values() if both and other != norm)
+    norm = board.norms[board.norm]
+    others = tuple(other for other in board.norms.values() if every_norm and other != norm)
     return DisplayOptions((norm, *others), tuple(names), hide, baseline), published
 
 
-def _baseline(rows: pd.DataFrame) -> pd.Series | None:
+def _baseline(current: StoreVersion, rows: pd.DataFrame) -> pd.Series | None:
     """Choose the row that others are compared with. A link may name a method where rows are runs,
-    or a run where they are methods: then it is the best run of it, or the method of it."""
+    or a run where they are methods: then it is the best run of it, or the method of it. It may also
+    name a method by its id in an earlier version."""
 
     def aliases() -> Iterator[tuple[str, str]]:
         for row, runs in zip(rows["id"], rows["runs"], strict=True):
             yield from ((run, row) for run in runs)
         yield from zip(rows["method"], rows["id"], strict=True)
+        if (wanted := st.query_params.get(url_keys.BOARD_BASE.name, "").lower()) and (
+            today := store.method_today(current, wanted)
+        ):
+            found = rows["id"][rows["method"] == today]
+            yield from ((wanted, row) for row in found)
 
     found = widgets.select_by_id(
         url_keys.BOARD_BASE,

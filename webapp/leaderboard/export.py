@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from db import entries
-from webapp.leaderboard.table import View
+from webapp.leaderboard import columns
+from webapp.leaderboard.table import View, published_scores
 from webapp.ui.text import no_formula
 
 _FACTS: dict[str, tuple[str, ...]] = {  # column of the table -> fields of the file
@@ -25,7 +26,10 @@ _FACTS: dict[str, tuple[str, ...]] = {  # column of the table -> fields of the f
     "track": ("track",),
     "precision": ("precision",),
 }
-_TRACE = ("dataset", "subset", "points", "box", "flip_test", "n", "manifest_digest", "created_at")
+_TRACE = (
+    *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "n"),
+    *("manifest_digest", "created_at"),
+)
 _LISTS = ("seeds", "statuses", "runs", "evaluations", "checkpoints")
 
 
@@ -37,7 +41,7 @@ def records(view: View) -> list[dict[str, Any]]:
     Published figures have kind "published", their scores, paper, source and protocol.
     """
     return [
-        _published(row) if row["kind"] == "published" else _row(row, list(view.table), view)
+        _published(row) if row["kind"] == "published" else _row(row, list(view.table))
         for row in entries.records(view.rows)
     ]
 
@@ -57,13 +61,13 @@ def as_csv(view: View) -> bytes:
     return pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode()
 
 
-def _row(row: dict[Hashable, Any], shown: Iterable[str], view: View) -> dict[str, Any]:
+def _row(row: dict[Hashable, Any], shown: Iterable[str]) -> dict[str, Any]:
     record: dict[str, Any] = {key: row[key] for key in ("kind", "rank", "name")}
     for key in shown:
-        norm, _, score = key.partition("_")
-        if norm in view.norms:
+        column, norm = columns.lookup(key) if key not in record else (None, None)
+        if column is not None and norm is not None:
             record |= {f"{norm}_{field}_percent": row[source]
-                       for field, source in _score_fields(norm, score)}  # fmt: skip
+                       for field, source in _score_fields(norm, column.key)}  # fmt: skip
         record |= {field: row[field] for field in _FACTS.get(key, ())}
     record |= {key: row[key] for key in _TRACE}
     return record | {
@@ -86,9 +90,7 @@ def _published(row: dict[Hashable, Any]) -> dict[str, Any]:
     figures = row["figures"]
     record: dict[str, Any] = {"kind": "published", "name": figures[0].method}
     for figure in figures:
-        for key in ("nme", "fr8", "auc8"):
-            if (value := getattr(figure, key)) is not None:
-                record[f"{figure.norm}_{key}_percent"] = value
+        record |= {f"{column}_percent": v for column, v in published_scores(figure).items()}
     about = asdict(figures[0])
     return record | {
         key: about[key] for key in ("dataset", "subset", "paper", "source", "protocol")

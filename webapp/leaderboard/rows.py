@@ -8,11 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from db import board
+from drf import scores
 from webapp import store
-from webapp.scores import ALL, NORMS, ORDERS, SCORES, SORTS
+from webapp.scores import ALL, ORDERS, norms, sorts
 from webapp.store import StoreVersion
-
-_SCORED = tuple(score.key for score in SCORES)
 
 ROWS = ("Methods", "Runs")
 
@@ -22,18 +21,20 @@ def arrange(
 ) -> pd.DataFrame:
     """Return the rows of the view in its order, with their `rank`.
 
-    rows: those of `db.board`, one board. rank is by NME under the norm on the whole board, whatever
-    is shown of it; equal NMEs share a rank. text: rows of which a run's name or id, the family,
-    preset or track contains it, whatever its case. Unknown values come last in either order.
+    rows: those of `db.board`, one board. norm: the title of a normaliser. rank is by NME under it
+    on the whole board, whatever is shown of it; equal NMEs share a rank. text: rows of which a
+    run's name or id, the family, preset or track contains it, whatever its case. Unknown values
+    come last in either order.
     """
-    nme = f"{NORMS[norm]}_nme"
+    key = norms()[norm]
+    nme = scores.column(key, "nme")
     rows = rows.assign(rank=rows[nme].rank(method="min").astype("Int64"))
     if family != ALL:
         rows = rows[rows["family"] == family]
     if wanted := text.strip().casefold():
         rows = rows[[wanted in words for words in _words(rows)]]
-    key, best_is_low = SORTS[sort]
-    column = f"{NORMS[norm]}_{key}" if key in _SCORED else key
+    by, best_is_low = sorts()[sort]
+    column = scores.column(key, by) if by in scores.SCORE_KEYS else by
     return rows.sort_values(
         [column, "rank", "id"],
         ascending=[best_is_low == (order == ORDERS[0]), True, True],
@@ -54,7 +55,7 @@ def load_rows(
 ) -> pd.DataFrame:
     """Return the rows of `db.board` of one board, one a method or one a run.
 
-    where: dataset, subset, points, box; at_revision: see `db.reads.leaderboard`.
+    where: dataset, subset, landmarks, box; at_revision: see `db.reads.leaderboard`.
     """
     return _rows(current, tuple(where.items()), at_revision, as_runs).copy(deep=False)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from db.evaluations import StoredNorm
+from drf import scores
 from drf.literature import Figure
 from webapp.leaderboard import columns, intervals
 from webapp.scores import best_and_second
@@ -26,13 +26,13 @@ OPENED = "↳ "
 class DisplayOptions:
     """What the table shows of its rows.
 
-    norms     shown side by side; rows are ranked by the first
-    names     names of `columns.COLUMNS`
+    norms     keys of normalisers, shown side by side; rows are ranked by the first
+    names     names of `columns.available`
     hide      whether columns with the same value in every row are left out
     baseline  row that the others are compared with
     """
 
-    norms: tuple[StoredNorm, ...]
+    norms: tuple[str, ...]
     names: tuple[str, ...]
     hide: bool
     baseline: pd.Series | None = None
@@ -45,7 +45,7 @@ class View:
 
     rows: pd.DataFrame
     table: pd.DataFrame
-    norms: tuple[StoredNorm, ...]
+    norms: tuple[str, ...]
     hidden: dict[str, str]
 
 
@@ -60,7 +60,7 @@ def build(
 ) -> View:
     """Return rows of a board with everything that the table shows of them.
 
-    rows       of `board.arrange`, all of the view: what varies is judged over all
+    rows       of `rows.arrange`, all of the view: what varies is judged over all
     page       which of them; intervals are worked out for these alone
     opened     runs of one method, rows of `db.board.by_run`, to stand below it
     published  figures below all rows; they have no rank and are never best
@@ -82,9 +82,9 @@ def styled(view: View) -> Styler:
     """Return the table with the best of every score bold, the second underlined, what went wrong
     in the colour of a fault, and what is not ours in grey."""
     ranked = view.rows["kind"] == "method"
-    scores = [key for key in view.table if columns.better(key)]
-    styler = view.table.style.format(decimals, subset=scores)
-    for key in scores:
+    scored = [key for key in view.table if columns.better(key)]
+    styler = view.table.style.format(decimals, subset=scored)
+    for key in scored:
         best, second = best_of_view(view, key)
         styler = styler.map(lambda _: "font-weight: 700", subset=_cells(best, key))
         styler = styler.format(underlined, subset=_cells(second, key))
@@ -101,6 +101,14 @@ def best_of_view(view: View, key: str) -> tuple[Any, Any]:
     better = columns.better(key)
     assert better is not None
     return best_and_second(view.table.loc[view.rows["kind"] == "method", key], better)
+
+
+def published_scores(figure: Figure) -> dict[str, float]:
+    """Return the scores that were published, percent: column -> value."""
+    found = {
+        scores.column(figure.norm, key): getattr(figure, key, None) for key in scores.SCORE_KEYS
+    }
+    return {column: value for column, value in found.items() if value is not None}
 
 
 def _without_intervals(names: Collection[str]) -> list[str]:
@@ -138,12 +146,8 @@ def _with_published(
     more["figures"] = [tuple(found) for found in of_method.values()]
     cells = []
     for method, found in of_method.items():
-        scores = {
-            f"{figure.norm}_{key}": getattr(figure, key)
-            for figure in found
-            for key in ("nme", "fr8", "auc8")
-        }
-        cells.append({"name": method} | {k: v for k, v in scores.items() if k in table})
+        known = {key: value for figure in found for key, value in published_scores(figure).items()}
+        cells.append({"name": method} | {k: v for k, v in known.items() if k in table})
     added = pd.DataFrame(cells).reindex(columns=table.columns)
     kinds = {key: kind for key, kind in table.dtypes.items() if kind.kind in "if"}
     kinds = dict.fromkeys(kinds, "float64") | {"rank": "Int64"}

@@ -40,7 +40,7 @@ class UrlKey:
 _SCORED = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS)
 
 VIEW = UrlKey("view", (), None, "name of a stored view, which opens in place of the other keys")
-NORM = UrlKey("norm", (*_SCORED, LIVE), "Ocular", "normalisation: Ocular or Pupil")
+NORM = UrlKey("norm", (*_SCORED, LIVE), None, "normaliser of the errors, see Scores")
 REVISION = UrlKey("rev", _SCORED, None, "revision of the store when the link was made")
 PINNED = UrlKey("pinned", (LEADERBOARD,), False, "whether the board is shown as it was at rev")
 
@@ -56,7 +56,7 @@ BOARD_ORDER = UrlKey("lb_order", (LEADERBOARD,), "Best first", "Best first or Wo
 BOARD_ROWS = UrlKey("lb_rows", (LEADERBOARD,), "Methods", "what a row is: Methods or Runs")
 BOARD_OPEN = UrlKey("lb_open", (LEADERBOARD,), None, "method whose runs are shown below it")
 BOARD_FAMILY = UrlKey("lb_family", (LEADERBOARD,), "All", "family of models, or All")
-BOARD_BOTH = UrlKey("lb_both", (LEADERBOARD,), False, "whether both normalisations are shown")
+BOARD_ALL_NORMS = UrlKey("lb_both", (LEADERBOARD,), False, "whether all normalisers are shown")
 BOARD_BASE = UrlKey(
     "lb_base", (LEADERBOARD,), None, "baseline: method or run that others are compared with"
 )

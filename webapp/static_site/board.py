@@ -10,8 +10,8 @@ import pandas as pd
 from db import reads
 from db.board import SD, by_method
 from db.entries import records
-from db.evaluations import STORED_NORMS
-from webapp.scores import filter_order
+from drf import scores
+from webapp.scores import filter_order, known_norms
 
 _OF_RUN = ("run", "name", "family", "preset", "track", "seed", "status", "method")
 _COST = ("params", "macs", "ms_per_face", "wall_s")
@@ -27,11 +27,12 @@ def boards(entries: pd.DataFrame, methods: pd.Series) -> list[dict[str, Any]]:
 
     entries  columns of `reads.leaderboard`, of any number of boards, and `page`: the address of the
              run's page
-    methods  `db.methods.method_of_runs`
+    methods  `db.method_ids.method_of_runs`
 
-    Each board has an id, a title, `runs` (one row per evaluation) and `methods` (one row per row of
-    `db.board.by_method`, with means and, in `sd`, the standard deviation of each NME; None for one
-    run). Scores are in percent; the best ocular NME comes first.
+    Each board has an id, a title, `norms` (keys of the normalisers that it has), `runs` (one row
+    per evaluation) and `methods` (one row per row of `db.board.by_method`, with means and, in `sd`,
+    the standard deviation of each NME; None for one run). Scores are in percent; the best NME under
+    the first normaliser comes first.
     """
     groups = [
         (dict(zip(reads.BOARD, key, strict=True)), rows)
@@ -41,35 +42,55 @@ def boards(entries: pd.DataFrame, methods: pd.Series) -> list[dict[str, Any]]:
     return [_board(key, rows, methods) for key, rows in groups]
 
 
+def tables() -> dict[str, list[dict[str, Any]]]:
+    """Return the scores and normalisers of `drf.scores` as the page's script reads them."""
+    return {
+        "scores": [
+            {"key": score.key, "title": score.heading, "low": score.better == "lower"}
+            for score in scores.SCORES
+        ],
+        "norms": [
+            {"key": normaliser.key, "title": normaliser.title} for normaliser in scores.NORMALISERS
+        ],
+    }
+
+
 def label(row: Any) -> str:
     """Return the id of a board, as it stands in links: 300w/common/gt, and what is unusual."""
     parts = [row["dataset"], row["subset"], row["box"]]
-    return "/".join(parts if row["points"] == "all" else [*parts, row["points"]])
+    return "/".join(parts if row["landmarks"] == "all" else [*parts, row["landmarks"]])
 
 
 def _board(key: dict[str, str], entries: pd.DataFrame, methods: pd.Series) -> dict[str, Any]:
     faces = " or ".join(str(n) for n in sorted(set(entries["n"])))
-    points = "" if key["points"] == "all" else f", {key['points']} only"
-    runs = entries.assign(method=entries["run"].map(methods)).sort_values("ocular_nme")
-    columns = [*_OF_RUN, *reads.SCORES, *_COST, *_TRACE, "flip_test", "n", "page"]
+    landmarks = "" if key["landmarks"] == "all" else f", {key['landmarks']} only"
+    norms = list(known_norms(entries).values())
+    scored = [scores.column(norm, score) for norm in norms for score in scores.SCORE_KEYS]
+    runs = entries.assign(method=entries["run"].map(methods)).sort_values(reads.ranked_by(entries))
+    columns = [*_OF_RUN, *scored, *_COST, *_TRACE, "markup", "flip_test", "n", "page"]
     return {
         "id": label(key),
-        "title": f"{key['dataset']} {key['subset']}{points}, box {key['box']}: {faces} faces",
+        "title": f"{key['dataset']} {key['subset']}{landmarks}, box {key['box']}: {faces} faces",
         **key,
+        "norms": norms,
         "runs": records(runs[columns]),
-        "methods": [_method(row, runs) for row in records(by_method(entries, methods))],
+        "methods": [
+            _method(row, runs, norms, scored) for row in records(by_method(entries, methods))
+        ],
     }
 
 
-def _method(row: dict[Hashable, Any], runs: pd.DataFrame) -> dict[str, Any]:
+def _method(
+    row: dict[Hashable, Any], runs: pd.DataFrame, norms: list[str], scored: list[str]
+) -> dict[str, Any]:
     """Return a row of `by_method` as the page reads it. It links to the best of its runs, which are
     among `runs`, best first."""
     best = runs[runs["evaluation"].isin(row["evaluations"])].iloc[0]
-    sd = {norm: row[f"{norm}_nme{SD}"] for norm in STORED_NORMS}
+    sd = {norm: row[f"{norm}_nme{SD}"] for norm in norms}
     return {
         **{key: best[key] for key in ("run", "page")},
         **{key: row[key] for key in _SHARED},
-        **{score: row[score] for score in reads.SCORES},
+        **{score: row[score] for score in scored},
         "seed": ", ".join(str(seed) for seed in sorted(row["seeds"])),
         "status": row["statuses"][0] if len(set(row["statuses"])) == 1 else "mixed",
         "seeds": len(row["seeds"]),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from drf.landmarks import N_POINTS
 
 from drf import geometry
+from drf.markup import Markup
 from webapp.faces.outlines import coordinates, svg_path
 
 VIEW = 256
@@ -31,21 +31,29 @@ class FacePaths:
 
 
 def face_paths(
-    ground_truth: np.ndarray, prediction: np.ndarray, to_picture: np.ndarray, side_px: int
+    ground_truth: np.ndarray,
+    prediction: np.ndarray,
+    markup: Markup,
+    to_picture: np.ndarray,
+    side_px: int,
 ) -> FacePaths:
-    """Return the paths of a face. Points (68, 2) picture px, NaN where the model knows none;
-    to_picture: (2, 3), crop px to picture px; side_px: of the square crop. Of the truth only what
-    is predicted is drawn."""
+    """Return the paths of a face. Points (K, 2) picture px, NaN where a landmark is missing or the
+    model does not know it; to_picture: (2, 3), crop px to picture px; side_px: of the square crop.
+    Of the truth only what is predicted is drawn."""
     both = geometry.apply(geometry.invert(to_picture), np.stack([ground_truth, prediction]))
     # SVG has pixel edges at integers, we have pixel centres there.
     truth, predicted = (both + 0.5) * (VIEW / side_px)
     truth[np.isnan(predicted)] = np.nan
-    known = [k for k in range(N_POINTS) if np.isfinite(predicted[k]).all()]
-    pairs = [np.stack([truth[k], predicted[k]]) for k in known]
+    known = np.isfinite(truth).all(axis=1)
+    pairs = np.stack([truth, predicted], axis=1)[known]
     return FacePaths(
-        svg_path(truth),
-        "".join(f"M{coordinates(truth[k])}h0" for k in known),
-        svg_path(predicted),
-        "".join(f"M{coordinates(predicted[k])}h0" for k in known),
+        svg_path(truth, markup),
+        _dots(truth),
+        svg_path(predicted, markup),
+        _dots(predicted),
         "".join(f"M{coordinates(start)}L{coordinates(end)}" for start, end in pairs),
     )
+
+
+def _dots(points: np.ndarray) -> str:
+    return "".join(f"M{coordinates(point)}h0" for point in points if np.isfinite(point).all())

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import reads
+from db import predictions, reads
 from db.entries import records
-from db.evaluations import STORED_NORMS, StoredNorm
+from drf import scores
+from drf.markup import Markup
+from drf.scores import Normaliser
 from webapp.run import diagnostics, facts
+from webapp.scores import known_norms
 from webapp.static_site import board, face_svg
 from webapp.static_site.face_svg import FacePaths
 from webapp.ui import badges, charts
@@ -37,21 +40,24 @@ KeepCrop = Callable[[int], Crop | None]
 
 @dataclass(frozen=True)
 class Face:
-    """A face of the gallery. error: of both norms, percent; picture: address, None without one."""
+    """A face of the gallery. error: percent, by the key of its normaliser, None where that does not
+    exist for the face; picture: address, None without one."""
 
     name: str
-    error: dict[StoredNorm, float]
+    error: dict[str, float | None]
     picture: str | None
     shape: FacePaths | None
 
 
 @dataclass(frozen=True)
 class Results:
-    """One evaluation: its row of `reads.evaluations`, charts by norm, faces worst and best."""
+    """One evaluation: its row of `reads.evaluations`, charts by the key of their normaliser, and
+    the faces that are worst and best under the first normaliser that it has."""
 
     label: str
     row: dict[Hashable, Any]
-    charts: dict[StoredNorm, list[Chart]]
+    charts: dict[str, list[Chart]]
+    first: Normaliser
     worst: list[Face]
     best: list[Face]
 
@@ -73,11 +79,13 @@ def page_variables(
     faces: how many of the worst, and of the best
     """
     run, frame = reads.run(con, run_id), reads.curves(con, run_id)
-    best = None if run["best_epoch"] is None else int(run["best_epoch"])
+    kept = None if run["kept_epoch"] is None else int(run["kept_epoch"])
     newest = evaluations.drop_duplicates([*reads.BOARD, "flip_test"])
     rows = [(board.label(row), row) for row in records(newest)]
     rows.sort(key=lambda labelled: labelled[0] != main)
+    norms = known_norms(evaluations)
     return {
+        "norms": [scores.normaliser(key) for key in norms.values()],
         "run": run,
         "look": badges.STATUS_STYLES[run["status"]],
         "facts": facts.summary(run),
@@ -86,8 +94,8 @@ def page_variables(
             for number, (label, row) in enumerate(rows)
         ],
         "curves": [
-            *charts.curves(diagnostics.other_curves(frame), best),
-            *_readings(frame, best),
+            *charts.curves(diagnostics.other_curves(frame), kept),
+            *_readings(frame, kept),
         ],
         "command": facts.command(run),
         "config": [(key, as_written(value), source) for key, value, source in run["config"]],
@@ -97,38 +105,47 @@ def page_variables(
     }
 
 
-def _readings(frame: pd.DataFrame, best: int | None) -> list[Chart]:
+def _readings(frame: pd.DataFrame, kept: int | None) -> list[Chart]:
     if diagnostics.of_forest(frame):
-        return diagnostics.charts(frame, best)
-    return diagnostics.spread(frame, best)
+        return diagnostics.charts(frame, kept)
+    return diagnostics.std_ratio(frame, kept)
 
 
 def _results(
     con: sqlite3.Connection, label: str, row: dict[Hashable, Any], faces: int, keep_crop: KeepCrop
 ) -> Results:
-    errors = reads.image_errors(con, row["evaluation"])
+    errors = predictions.image_errors(con, row["evaluation"])
+    known = {norm: errors[norm].dropna().to_numpy() for norm in scores.NORMALISER_KEYS}
     drawn = {
-        norm: [draw(errors[norm].to_numpy(), norm) for draw in (charts.ced, charts.histogram)]
-        for norm in STORED_NORMS
+        norm: [draw(of, norm) for draw in (charts.ced, charts.histogram)]
+        for norm, of in known.items()
+        if of.size
     }
-    ordered = errors.sort_values(["ocular", "name"], ascending=[False, True])
+    first = next(iter(drawn), scores.NORMALISER_KEYS[0])
+    ordered = errors.dropna(subset=first).sort_values([first, "name"], ascending=[False, True])
     half = (len(ordered) + 1) // 2  # no face in both
     worst = ordered.head(min(faces, half))
     best = ordered.tail(min(faces, len(ordered) - half))[::-1]
+    markup = reads.markup(con, row["markup"])
     galleries = (
-        [_face(con, row["evaluation"], face, keep_crop) for face in chosen.to_dict("records")]
+        [_face(con, row["evaluation"], markup, face, keep_crop) for face in records(chosen)]
         for chosen in (worst, best)
     )
-    return Results(label, row, drawn, *galleries)
+    return Results(label, row, drawn, scores.normaliser(first), *galleries)
 
 
 def _face(
-    con: sqlite3.Connection, evaluation: int, row: dict[Hashable, Any], keep_crop: KeepCrop
+    con: sqlite3.Connection,
+    evaluation: int,
+    markup: Markup,
+    row: dict[Hashable, Any],
+    keep_crop: KeepCrop,
 ) -> Face:
-    error = {norm: 100 * row[norm] for norm in STORED_NORMS}
+    fractions = {norm: row[norm] for norm in scores.NORMALISER_KEYS}
+    error = {norm: None if e is None else 100 * e for norm, e in fractions.items()}
     crop = keep_crop(row["face"])
     if crop is None:
         return Face(row["name"], error, None, None)
-    shapes = reads.prediction(con, evaluation, row["face"])
-    drawn = face_svg.face_paths(*shapes, crop.to_picture, crop.side_px)
+    shapes = predictions.prediction(con, evaluation, row["face"])
+    drawn = face_svg.face_paths(*shapes, markup, crop.to_picture, crop.side_px)
     return Face(row["name"], error, crop.address, drawn)

@@ -17,10 +17,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import drf
-from db import file, reads
+from db import faces, file, method_ids, predictions, reads
 from db.bundle import Selection, restricted
 from db.entries import records
-from drf import overlay
+from drf import overlay, scores
 from webapp.static_site import board, run_page
 from webapp.static_site.face_svg import VIEW
 from webapp.static_site.folder import replaced
@@ -76,7 +76,8 @@ class _Writer:
         )
         self.templates.filters |= {
             "figure": _figure,
-            "percent": text.percent,
+            "percent": _percent,
+            "decimals": _decimals,
             "format_time": text.format_time,
         }
 
@@ -84,7 +85,7 @@ class _Writer:
         for name in ("runs", "faces", "data"):
             (self.folder / name).mkdir()
         entries = self._entries()
-        boards = board.boards(entries, methods.method_of_runs(self.con))
+        boards = board.boards(entries, method_ids.method_of_runs(self.con))
         main = boards[0]["id"] if boards else ""
         for run_id in self.selection.runs:
             self._run(run_id, main)
@@ -95,14 +96,15 @@ class _Writer:
             if run not in set(entries["run"])
         ]
         target = self.folder / "index.html"
-        self._render("index.html", target, boards=boards, unranked=others, root="")
+        tables = board.tables()
+        self._render("index.html", target, boards=boards, tables=tables, unranked=others, root="")
         self._data(boards)
         self._assets()
         return self.site
 
     def _entries(self) -> pd.DataFrame:
         chosen, subset = self.selection.runs, self.selection.subset
-        entries = reads.leaderboard(self.con, subset=subset, points=None)
+        entries = reads.leaderboard(self.con, subset=subset, landmarks=None)
         entries = entries[entries["run"].isin(chosen)]
         return entries.assign(page=entries["run"].map(_page))
 
@@ -117,17 +119,21 @@ class _Writer:
         kept = {key: value for key, value in shown["run"].items() if key not in _PROCESS}
         whole = kept | {"evaluations": records(evaluations)}
         _write_json(self.folder / f"data/{run_id}.json", whole)
-        errors = {
-            f"{norm} {board.label(row)} evaluation {row['evaluation']}": reads.image_errors(
-                self.con, row["evaluation"]
-            ).set_index("name")[norm]
-            for row in evaluations.to_dict("records")
-            for norm in ("ocular", "pupil")
-        }
+        errors = self._errors(evaluations)
         if errors:
             table = pd.DataFrame(errors)
             table.to_csv(self.folder / f"data/{run_id}-errors.csv", float_format="%.6g")
         self.site.runs += 1
+
+    def _errors(self, evaluations: pd.DataFrame) -> dict[str, pd.Series]:
+        """Return the errors of every face (index: its name) by normaliser and evaluation."""
+        return {
+            f"{norm} {board.label(row)} evaluation {row['evaluation']}": errors[norm]
+            for row in evaluations.to_dict("records")
+            for errors in [predictions.image_errors(self.con, row["evaluation"]).set_index("name")]
+            for norm in scores.NORMALISER_KEYS
+            if errors[norm].notna().any()
+        }
 
     def _keep_crop(self, face: int) -> Crop | None:
         """Write the crop of a face, once for all runs that show it."""
@@ -136,7 +142,7 @@ class _Writer:
         return self.crops[face]
 
     def _written(self, face: int) -> Crop | None:
-        stored = reads.crop(self.con, face)
+        stored = faces.crop(self.con, face)
         if stored is None:
             return None
         jpeg, to_picture = stored
@@ -160,6 +166,8 @@ class _Writer:
     def _render(self, template: str, target: Path, **variables: Any) -> None:
         page = self.templates.get_template(template).render(
             **variables,
+            scores=scores.SCORES,
+            normalisers=scores.NORMALISERS,
             version=drf.__version__,
             revision=reads.revision(self.con),
             made=text.format_time(file.now()),
@@ -174,6 +182,14 @@ def _page(run_id: str) -> str:
 
 def _write_json(path: Path, document: Any) -> None:
     path.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+
+
+def _decimals(value: float | None) -> str:
+    return "–" if value is None else text.decimals(value)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else text.percent(value)
 
 
 def _figure(chart: Chart) -> Markup:

@@ -1,47 +1,40 @@
 """About: definitions of the scores, terms of the data, version, and all URL parameters."""
 
+import numpy as np
 import streamlit as st
 
 import drf
-from drf import statistics
+from drf import scores, statistics
+from drf.markup import Markup
+from webapp import store
 from webapp.links import url_keys
 from webapp.store import StoreVersion
 from webapp.ui import badges
+from webapp.ui.text import plain
 
-WHAT_IS_WHAT = """
-$G$ is the ground truth and $P$ the prediction, 68 points each, in picture pixels; $n$ faces.
-"""
-
-METRICS = (  # name, formula no wider than a phone, explanation
+FORMULAS = (  # name, formula no wider than a phone, explanation
     (
-        "Image error",
-        r"e_i = \frac{1}{68} \sum_{j=1}^{68} \frac{\lVert P_{ij} - G_{ij} \rVert_2}{d_i}",
-        "The mean distance of the landmarks, as a share of the normaliser $d_i$.",
+        "Error of a face",
+        r"e_i = \frac{1}{|J_i|} \sum_{j \in J_i} \frac{\lVert P_{ij} - G_{ij} \rVert_2}{d_i}",
+        "The mean distance of the landmarks from the ground truth, divided by the normaliser $d_i$."
+        " $J_i$: the landmarks of the subset that are not missing in face $i$.",
     ),
     (
         "NME",
         r"\mathrm{NME} = \frac{1}{n} \sum_i e_i",
-        "Normalised mean error: a mean of ratios, not a ratio of sums. Lower is better.",
+        "A mean of ratios, not a ratio of sums.",
     ),
     (
         "FR@t",
         r"\mathrm{FR}_t = \frac{1}{n} \, \#\{i : e_i > t\}",
-        "Failure rate, at thresholds of 8 % and 10 %. Lower is better.",
+        "The share of faces with an error above $t$.",
     ),
     (
         "AUC@t",
         r"\begin{aligned} \mathrm{AUC}_t &= \frac{1}{t} \int_0^t \mathrm{CED}(x)\,dx"
         r" \\ &= \frac{1}{n} \sum_i \frac{\max(0,\, t - e_i)}{t} \\"
         r" \mathrm{CED}(x) &= \frac{1}{n} \, \#\{i : e_i \le x\} \end{aligned}",
-        "Area under the cumulative error distribution, exactly, without a grid. Higher is better.",
-    ),
-    (
-        "Normalisers",
-        r"\begin{aligned} d^{\mathrm{ocular}} &= \lVert G_{36} - G_{45} \rVert_2 \\"
-        r" d^{\mathrm{pupil}} &= \Bigl\lVert \tfrac16 \sum_{j=36}^{41} G_j"
-        r" - \tfrac16 \sum_{j=42}^{47} G_j \Bigr\rVert_2 \end{aligned}",
-        "Outer eye corners, or eye centres; always of the ground truth. The second is shorter, so "
-        "every error is larger under it: never compare errors across the two.",
+        "Area under the cumulative error distribution, exactly, without a grid.",
     ),
 )
 
@@ -52,7 +45,7 @@ STATISTICS = f"""
   the same store gives the same digits. A method's error on a face is the mean over its seeds.
 - **Δ NME**: difference to the baseline, resampling the faces that both have with their pairs kept.
   **✱**: the interval excludes 0. It covers the choice of faces, not of seeds; for these see ± sd.
-- **Published results** use the same subset and normalisation but other boxes and training sets.
+- **Published results** use the same subset and normaliser but other boxes and training sets.
   They are shown in grey and not ranked.
 """
 
@@ -76,12 +69,7 @@ def page(current: StoreVersion) -> None:
     st.title("About")
     text, side = st.columns([3, 2], gap="large")
     with text:
-        st.header("Metrics")
-        st.markdown(WHAT_IS_WHAT)
-        for name, formula, meaning in METRICS:
-            st.markdown(f"**{name}**")
-            st.latex(formula)
-            st.caption(meaning)
+        _scores(store.markups(current))
         st.header("Statistics")
         st.markdown(STATISTICS)
         st.header("Boxes")
@@ -97,6 +85,53 @@ def page(current: StoreVersion) -> None:
         st.header("Links")
         st.table({f"`{key.name}`": key.meaning for key in url_keys.KEYS}, border="horizontal")
         st.caption(f"drf {drf.__version__}, store at revision {current.revision}")
+
+
+def _scores(markups: list[Markup]) -> None:
+    """Show the scores and normalisers of `drf.scores`, and their formulas."""
+    st.header("Scores")
+    counts = ", ".join(f"{markup.n_points} in {plain(markup.name)}" for markup in markups)
+    st.markdown(
+        "$G$ is the ground truth and $P$ the prediction, in picture pixels; $n$ faces."
+        f" Landmarks of a face: {counts or 'as many as its markup has'}."
+    )
+    st.markdown("\n".join(f"- **{score.heading}**: {score.meaning}" for score in scores.SCORES))
+    for name, formula, meaning in FORMULAS:
+        st.markdown(f"**{name}**")
+        st.latex(formula)
+        st.caption(meaning)
+    st.header("Normalisers")
+    st.markdown(
+        "Always of the ground truth, whatever landmarks the errors are averaged over. They differ"
+        " in length, so errors under different normalisers do not compare."
+    )
+    for normaliser in scores.NORMALISERS:
+        st.markdown(f"**{normaliser.title}**: {normaliser.meaning}")
+        for markup in markups:
+            if normaliser.key in markup.normalisers:
+                st.latex(_distance(normaliser.key, markup))
+                st.caption(f"Landmarks of {plain(markup.name)}.")
+
+
+def _distance(key: str, markup: Markup) -> str:
+    """Return the formula of a normaliser that a markup names landmarks for."""
+    one, other = markup.normalisers[key]
+    difference = f"{_centre(one)} - {_centre(other)}"
+    return rf"d^{{\mathrm{{{key}}}}} = \Bigl\lVert {difference} \Bigr\rVert_2"
+
+
+def _centre(landmarks: tuple[int, ...]) -> str:
+    """Return the centre of landmarks as a formula: one of them, or their mean."""
+    if len(landmarks) == 1:
+        return f"G_{{{landmarks[0]}}}"
+    first, last = landmarks[0], landmarks[-1]
+    run = np.array_equal(landmarks, np.arange(first, last + 1))
+    over = (
+        f"_{{j={first}}}^{{{last}}}"
+        if run
+        else rf"_{{j \in \{{{', '.join(map(str, landmarks))}\}}}}"
+    )
+    return rf"\tfrac{{1}}{{{len(landmarks)}}} \sum{over} G_j"
 
 
 page(st.session_state["store"])

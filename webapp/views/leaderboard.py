@@ -8,13 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from db import board as rows_of
-from drf import literature, statistics
+from drf import literature, scores, statistics
 from webapp import store
 from webapp.leaderboard import columns, controls, export, table, typeset
+from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import share, url_keys, widgets
-from webapp.scores import NORMS, SCORES, evaluation_label
+from webapp.scores import evaluation_label
 from webapp.store import StoreVersion
 from webapp.ui import error_pages
 from webapp.ui.text import percent, plain
@@ -22,7 +23,8 @@ from webapp.ui.text import percent, plain
 _TABLE = "lb_table"
 _SHOWN = "lb_shown"
 _GOAL = "lb_goal"
-_NAMING = ("kind", "runs", "id", "dataset", "subset", "box", "points", "flip_test")
+_NAMING = ("kind", "runs", "id", "dataset", "subset", "box", "landmarks", "flip_test")
+_HEADLINES = ("nme", "fr8", "auc8")
 
 
 def page(current: StoreVersion) -> None:
@@ -34,26 +36,26 @@ def page(current: StoreVersion) -> None:
     if boards.empty:
         _nothing_evaluated(current)
         return
-    norm, where, as_runs = controls.choose_board(boards)
-    all_rows = load_rows(current, as_runs=as_runs, at_revision=at_revision, **where)
-    _headline(all_rows, norm, where, as_runs)
+    board = controls.choose_board(current, boards, at_revision)
+    all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
+    _headline(all_rows, board)
     _warn(all_rows)
-    _ranking(norm, where, as_runs, at_revision)
+    _ranking(board, at_revision)
 
 
 @st.fragment
-def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int | None) -> None:
+def _ranking(board: BoardChoice, at_revision: int | None) -> None:
     """Show the rows. A choice among them reruns this fragment alone, without the page around it."""
     with error_pages.boundary():
         if _GOAL in st.session_state:  # from here the norm, a control of both pages, would be lost
             st.rerun()
         current = store.current()
-        entries = store.leaderboard(current, **where, at_revision=at_revision)
-        all_rows = load_rows(current, as_runs=as_runs, at_revision=at_revision, **where)
+        entries = store.leaderboard(current, **board.where, at_revision=at_revision)
+        all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
         with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
             arranged = controls.choose_rows(entries["family"].unique())
-            how, published = controls.choose_display(all_rows, NORMS[norm])
-        rows = arrange(all_rows, norm=norm, **arranged)
+            how, published = controls.choose_display(current, all_rows, board)
+        rows = arrange(all_rows, norm=board.norm, **arranged)
         if rows.empty:
             st.info("No row of this board matches.", icon=":material/search_off:")
             return
@@ -62,12 +64,12 @@ def _ranking(norm: str, where: dict[str, str], as_runs: bool, at_revision: int |
             current,
             rows,
             how,
-            opened=_opened(current, entries, rows, as_runs),
-            published=_published(where, how) if published else (),
+            opened=None if board.as_runs else _opened(current, entries, rows),
+            published=_published(board.where, how) if published else (),
         )
-        _table(shown, len(rows), as_runs)
+        _table(shown, len(rows), board.as_runs)
         with st.container(horizontal=True, vertical_alignment="center"):
-            _downloads(shown, _facts(current, norm, where, how, arranged, at_revision))
+            _downloads(shown, _facts(current, board, how, arranged, at_revision))
             share.link(url_keys.LEADERBOARD, current, at_revision)
 
 
@@ -81,22 +83,23 @@ def _nothing_evaluated(current: StoreVersion) -> None:
         st.code("drf train", language="bash")
 
 
-def _headline(rows: pd.DataFrame, norm: str, where: dict[str, str], as_runs: bool) -> None:
+def _headline(rows: pd.DataFrame, board: BoardChoice) -> None:
     """Show the best of three scores, with who has it."""
-    prefix = NORMS[norm]
     with st.grid(4, min_column_width=150, gap="small") as cards:
-        for score in SCORES[:3]:
-            values = rows[f"{prefix}_{score.key}"]
+        for score in map(scores.score, _HEADLINES):
+            column = scores.column(board.norms[board.norm], score.key)
+            values = rows[column].dropna()
+            if values.empty:
+                continue
             best = rows.loc[values.idxmin() if score.better == "lower" else values.idxmax()]
-            value = percent(best[f"{prefix}_{score.key}"])
             with cards.cell():
-                _card(f"Best {score.title[:-2]}", value, best["name"], score.meaning)
+                _card(f"Best {score.title}", percent(best[column]), best["name"], score.meaning)
         faces = " or ".join(str(n) for n in sorted(rows["n"].unique()))
         with cards.cell():
             _card(
-                f"{'Runs' if as_runs else 'Methods'} on this board",
+                f"{'Runs' if board.as_runs else 'Methods'} on this board",
                 str(len(rows)),
-                f"{faces} faces of {where['dataset']} {where['subset']}",
+                f"{faces} faces of {board.where['dataset']} {board.where['subset']}",
             )
 
 
@@ -115,13 +118,16 @@ def _card(title: str, value: str, of: str, meaning: str | None = None) -> None:
 
 
 def _opened(
-    current: StoreVersion, entries: pd.DataFrame, rows: pd.DataFrame, as_runs: bool
+    current: StoreVersion, entries: pd.DataFrame, rows: pd.DataFrame
 ) -> pd.DataFrame | None:
-    """Return the runs of the method that the link opens, best first."""
+    """Return the runs of the method that the link opens, best first. The link may name it by its id
+    in an earlier version."""
     wanted = st.query_params.get(url_keys.BOARD_OPEN.name, "").lower()
-    if as_runs or not wanted:
+    if not wanted:
         return None
     found = rows[rows["id"].str.startswith(wanted)]
+    if found.empty:
+        found = rows[rows["id"] == store.method_today(current, wanted)]
     if found.empty:
         sentence = f"The method “{plain(wanted)}” that the link opens is not in this view."
         st.warning(sentence, icon=":material/link_off:")
@@ -131,10 +137,10 @@ def _opened(
 
 
 def _published(where: dict[str, str], how: DisplayOptions) -> list[literature.Figure]:
-    subset = {key: where[key] for key in ("dataset", "subset", "points")}
+    subset = {key: where[key] for key in ("dataset", "subset", "landmarks")}
     found = literature.figures(**subset, norms=how.norms)
     if not found:
-        st.caption("No published results are known for this subset and normalisation.")
+        st.caption("No published results are known for this subset and normaliser.")
     return found
 
 
@@ -208,16 +214,15 @@ def _warn(rows: pd.DataFrame) -> None:
 
 def _facts(
     current: StoreVersion,
-    norm: str,
-    where: dict[str, str],
+    board: BoardChoice,
     how: DisplayOptions,
     arranged: dict[str, str],
     at_revision: int | None,
 ) -> dict[str, Any]:
     """Return all choices, for the exports: with them and the store the view can be reproduced."""
     return {
-        **where,
-        "ranked_by": f"{NORMS[norm]}_nme",
+        **board.where,
+        "ranked_by": scores.column(board.norms[board.norm], "nme"),
         **arranged,
         "baseline": None if how.baseline is None else how.baseline["id"],
         "intervals": f"95 % percentile bootstrap over faces, {statistics.DRAWS} draws, seed 0",
@@ -227,7 +232,7 @@ def _facts(
 
 def _downloads(shown: Callable[..., View], facts: dict[str, Any]) -> None:
     """Offer the view, all of its pages, in five formats; a file is made when it is asked for."""
-    stem = f"drf-{facts['dataset']}-{facts['subset']}-{facts['ranked_by'].partition('_')[0]}"
+    stem = f"drf-{facts['dataset']}-{facts['subset']}-{facts['ranked_by'].removesuffix('_nme')}"
     caption = (
         f"{facts['dataset']} {facts['subset']}, box {facts['box']}, in percent; best in bold, "
         "second underlined."

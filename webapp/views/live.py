@@ -13,7 +13,7 @@ import streamlit as st
 from webapp import live, store
 from webapp.links import share, url_keys, widgets
 from webapp.live import ProgressSample, RunGroups
-from webapp.scores import NORMS
+from webapp.scores import norms_of
 from webapp.store import StoreVersion
 from webapp.ui import badges, error_pages, theme
 from webapp.ui.text import plain
@@ -26,8 +26,9 @@ _CARDS = 12
 
 def page(current: StoreVersion) -> None:
     st.title("Live")
+    norms = norms_of(store.markups(current))
     with st.container(horizontal=True, gap="small"):
-        norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))
+        norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(norms))
         curve = widgets.segmented_control(url_keys.LIVE_CURVE, "Curve", list(_CURVES))
         window = widgets.select(
             url_keys.LIVE_WINDOW,
@@ -37,7 +38,7 @@ def page(current: StoreVersion) -> None:
             width=150,
         )
         every = widgets.select(url_keys.LIVE_REFRESH, "Refresh every", list(_EVERY_S), width=150)
-    metric = _CURVES[curve].format(norm=NORMS[norm])
+    metric = _CURVES[curve].format(norm=norms[norm])
     shown = _look(current, window)
     st.fragment(_strip, run_every=_EVERY_S[every])(curve, metric, window, _standing(shown))
     _silent(shown, window)
@@ -152,7 +153,11 @@ def _ended(ended: pd.DataFrame, window: str) -> None:
             "name": text("Run", width="medium"),
             "status": text("Status"),
             "ended": text("Ended"),
-            "best": number("Best val NME, %", format="%.2f", help="Ocular, of the best epoch."),
+            "best": number(
+                "Best val NME, %",
+                format="%.2f",
+                help="Of the epoch that was kept, under the first normaliser of its markup.",
+            ),
             "epoch": number("Epochs", format="%d"),
             "took": text("Training time"),
             "reason": text("Reason", width="large"),

@@ -1,23 +1,24 @@
 "use strict";
-// The leaderboard of an export: board, norm, filters and sort, all kept in the address after #.
+// The leaderboard of an export: board, normaliser, filters and sort, all kept in the address after #.
 // Names come from anybody: they are set as text, never as markup.
 
+const tables = JSON.parse(document.getElementById("tables").textContent); // scores and normalisers
 const boards = JSON.parse(document.getElementById("boards").textContent);
 const form = document.getElementById("controls");
 const table = document.getElementById("board");
-const DEFAULTS = { board: boards[0].id, norm: "ocular", family: "", text: "", methods: "", sort: "nme", order: "best" };
-const SCORES = [
-  { key: "nme", title: "NME ↓", low: true }, { key: "fr8", title: "FR@8 ↓", low: true },
-  { key: "auc8", title: "AUC@8 ↑", low: false }, { key: "fr10", title: "FR@10 ↓", low: true },
-  { key: "auc10", title: "AUC@10 ↑", low: false },
-];
+const ALL = "all"; // every normaliser of the board
+const OLD_NORMS = { both: ALL }; // links of earlier versions
+const DEFAULTS = { board: boards[0].id, norm: "", family: "", text: "", methods: "", sort: "nme", order: "best" };
 let state = {};
 
+function board() { return boards.find((b) => b.id === state.board); }
+function normTitle(key) { return tables.norms.find((norm) => norm.key === key).title; }
+
 function columns() {
-  const norms = state.norm === "both" ? ["ocular", "pupil"] : [state.norm];
-  const scores = norms.flatMap((norm) => SCORES.map((score) => ({
+  const norms = state.norm === ALL ? board().norms : [state.norm];
+  const scores = norms.flatMap((norm) => tables.scores.map((score) => ({
     id: norms.length > 1 ? `${norm}_${score.key}` : score.key, title: score.title,
-    under: norm, low: score.low, score: true,
+    under: normTitle(norm).toLowerCase(), low: score.low, score: true,
     value: (row) => row[`${norm}_${score.key}`], text: (row) => scoreText(row, norm, score.key),
   })));
   const number = (id, title, value, digits) => ({
@@ -25,7 +26,7 @@ function columns() {
   });
   const word = (id, title, value) => ({ id, title, low: true, words: true, value, text: (row) => value(row) ?? "–" });
   return [
-    { id: "rank", title: "#", low: true, value: (row) => row.rank, text: (row) => String(row.rank) },
+    { id: "rank", title: "#", low: true, value: (row) => row.rank, text: (row) => String(row.rank ?? "–") },
     { ...word("name", "Run", (row) => row.name), link: true },
     ...scores,
     word("family", "Family", (row) => row.family),
@@ -39,25 +40,29 @@ function columns() {
   ];
 }
 
-function scaled(value, unit) { return value === null ? null : value / unit; }
-function fixed(value, digits) { return value === null || value === undefined ? "–" : value.toFixed(digits); }
+function scaled(value, unit) { return unknown(value) ? null : value / unit; }
+function fixed(value, digits) { return unknown(value) ? "–" : value.toFixed(digits); }
 
 function scoreText(row, norm, key) {
   const value = fixed(row[`${norm}_${key}`], 2);
   const sd = key === "nme" && row.sd ? row.sd[norm] : null;
-  return sd === null ? value : `${value} ± ${sd.toFixed(2)}`;
+  return unknown(sd) ? value : `${value} ± ${sd.toFixed(2)}`;
 }
 
+function unknown(value) { return value === null || value === undefined; }
+
 function compare(a, b) {
-  if (a === null || a === undefined) return b === null || b === undefined ? 0 : 1; // unknown: last
-  if (b === null || b === undefined) return -1;
+  if (unknown(a)) return unknown(b) ? 0 : 1; // unknown: last
+  if (unknown(b)) return -1;
   return typeof a === "string" ? a.localeCompare(b, undefined, { numeric: true, sensitivity: "base" }) : a - b;
 }
 
 function ranked(rows) {
-  const norm = state.norm === "pupil" ? "pupil" : "ocular";
+  const norm = state.norm === ALL ? board().norms[0] : state.norm;
   const nme = (row) => row[`${norm}_nme`];
-  return rows.map((row) => ({ ...row, rank: 1 + rows.filter((other) => nme(other) < nme(row)).length }));
+  const known = rows.filter((row) => !unknown(nme(row)));
+  const rank = (row) => (unknown(nme(row)) ? null : 1 + known.filter((other) => nme(other) < nme(row)).length);
+  return rows.map((row) => ({ ...row, rank: rank(row) }));
 }
 
 function found(row) {
@@ -70,15 +75,13 @@ function sorted(rows, column) {
   const ascending = column.low === (state.order === "best");
   return [...rows].sort((a, b) => {
     const [x, y] = [column.value(a), column.value(b)];
-    const unknown = (v) => v === null || v === undefined;
     const order = unknown(x) || unknown(y) || ascending ? compare(x, y) : compare(y, x);
-    return order || a.rank - b.rank;
+    return order || compare(a.rank, b.rank);
   });
 }
 
 function render() {
-  const board = boards.find((b) => b.id === state.board);
-  const all = ranked(state.methods ? board.methods : board.runs);
+  const all = ranked(state.methods ? board().methods : board().runs);
   const same = (column) => new Set(all.map(column.value)).size < 2;
   const shown = columns().filter((column) => !(column.varies && same(column))); // said of none or all
   const by = shown.find((column) => column.id === state.sort) ?? shown.find((column) => column.score);
@@ -88,11 +91,12 @@ function render() {
   table.tBodies[0].replaceChildren(...rows.map((row) => line(row, shown, top)));
   const what = state.methods ? "methods" : "runs";
   document.getElementById("headline").textContent = rows.length === all.length
-    ? `${all.length} ${what} on ${board.title}` : `${rows.length} of ${all.length} ${what} on ${board.title}`;
+    ? `${all.length} ${what} on ${board().title}` : `${rows.length} of ${all.length} ${what} on ${board().title}`;
 }
 
 function bestTwo(rows, column) {
-  const values = [...new Set(rows.map((row) => fixed(column.value(row), 2)))].map(Number);
+  const known = rows.map(column.value).filter((value) => !unknown(value));
+  const values = [...new Set(known.map((value) => fixed(value, 2)))].map(Number);
   return values.sort((a, b) => (column.low ? a - b : b - a)).slice(0, 2);
 }
 
@@ -104,7 +108,7 @@ function heading(column, by) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = column.title;
-  if (column.score && state.norm === "both") {
+  if (column.score && state.norm === ALL) {
     const under = document.createElement("small");
     under.textContent = column.under;
     button.append(document.createElement("br"), under);
@@ -144,8 +148,12 @@ function line(row, shown, top) {
 function fromAddress() {
   state = { ...DEFAULTS, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
   if (!boards.some((board) => board.id === state.board)) state.board = DEFAULTS.board;
-  if (!["ocular", "pupil", "both"].includes(state.norm)) state.norm = DEFAULTS.norm;
-  const families = [...new Set(boards.find((b) => b.id === state.board).runs.map((row) => row.family))].sort();
+  state.norm = OLD_NORMS[state.norm] ?? state.norm;
+  if (![...board().norms, ALL].includes(state.norm)) state.norm = board().norms[0];
+  form.elements.norm.replaceChildren(
+    ...board().norms.map((key) => new Option(normTitle(key), key)), new Option("All", ALL),
+  );
+  const families = [...new Set(board().runs.map((row) => row.family))].sort();
   form.elements.family.replaceChildren(new Option("All", ""), ...families.map((name) => new Option(name)));
   if (!families.includes(state.family)) state.family = "";
   for (const name of ["board", "norm", "family", "text"]) form.elements[name].value = state[name];
@@ -155,8 +163,10 @@ function fromAddress() {
 
 function change(values) {
   const wanted = new URLSearchParams();
-  for (const [name, value] of Object.entries({ ...state, ...values })) {
-    if (name in DEFAULTS && value !== DEFAULTS[name]) wanted.set(name, value);
+  const next = { ...state, ...values };
+  const defaults = { ...DEFAULTS, norm: boards.find((b) => b.id === next.board).norms[0] };
+  for (const [name, value] of Object.entries(next)) {
+    if (name in defaults && value !== defaults[name]) wanted.set(name, value);
   }
   history.replaceState(null, "", wanted.size ? `#${wanted}` : location.pathname);
   fromAddress();

@@ -41,7 +41,9 @@ function show() {
     const known = [...control.options].some((option) => option.value === wanted.get(name));
     control.value = known ? wanted.get(name) : control.options[0].value;
   }
-  document.body.dataset.norm = form.elements.norm.value;
+  for (const part of document.querySelectorAll("[data-of]")) {
+    part.hidden = part.dataset.of !== form.elements.norm.value;
+  }
   for (const part of document.querySelectorAll("[data-eval]")) {
     part.hidden = part.dataset.eval !== form.elements.eval.value;
   }
