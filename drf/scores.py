@@ -54,6 +54,8 @@ class Score:
     better   which end of it is good
     meaning  one sentence
     of       (n,) finite errors, fractions, n >= 1 -> a fraction
+    faces    errors (..., n) -> values of the same shape whose mean over n is the score, from which
+             its intervals are made; None for a score that is no mean over faces
     """
 
     key: str
@@ -61,6 +63,7 @@ class Score:
     better: Better
     meaning: str
     of: Callable[[np.ndarray], float]
+    faces: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def heading(self) -> str:
@@ -91,37 +94,45 @@ NORMALISERS = (
     ),
 )
 
+
+def _failure_rate(percent: int) -> Score:
+    t = percent / 100
+    return Score(
+        f"fr{percent}",
+        f"FR@{percent}",
+        "lower",
+        f"Failure rate: share of faces with an error above {percent} %.",
+        lambda errors: metrics.failure_rate(errors, t),
+        lambda errors: (errors > t).astype(np.float64),
+    )
+
+
+def _auc(percent: int) -> Score:
+    t = percent / 100
+    return Score(
+        f"auc{percent}",
+        f"AUC@{percent}",
+        "higher",
+        f"Area under the cumulative error distribution up to {percent} %, divided by {percent} %.",
+        lambda errors: metrics.auc(errors, t),
+        lambda errors: np.maximum(0.0, 1.0 - errors / t),
+    )
+
+
 SCORES = (
-    Score("nme", "NME", "lower", "Normalised mean error: the mean over faces.", metrics.nme),
+    Score(
+        "nme",
+        "NME",
+        "lower",
+        "Normalised mean error: the mean over faces.",
+        metrics.nme,
+        lambda errors: errors,
+    ),
     Score("median", "Median", "lower", "Median of the faces' errors.", metrics.median),
-    Score(
-        "fr8",
-        "FR@8",
-        "lower",
-        "Failure rate: share of faces with an error above 8 %.",
-        lambda errors: metrics.failure_rate(errors, 0.08),
-    ),
-    Score(
-        "auc8",
-        "AUC@8",
-        "higher",
-        "Area under the cumulative error distribution up to 8 %, divided by 8 %.",
-        lambda errors: metrics.auc(errors, 0.08),
-    ),
-    Score(
-        "fr10",
-        "FR@10",
-        "lower",
-        "Failure rate: share of faces with an error above 10 %.",
-        lambda errors: metrics.failure_rate(errors, 0.10),
-    ),
-    Score(
-        "auc10",
-        "AUC@10",
-        "higher",
-        "Area under the cumulative error distribution up to 10 %, divided by 10 %.",
-        lambda errors: metrics.auc(errors, 0.10),
-    ),
+    _failure_rate(8),
+    _auc(8),
+    _failure_rate(10),
+    _auc(10),
 )
 
 NORMALISER_KEYS = tuple(normaliser.key for normaliser in NORMALISERS)

@@ -13,7 +13,7 @@ from db import reads
 from webapp import store
 from webapp.links import share, url_keys, widgets
 from webapp.links.url_keys import UrlKey
-from webapp.scores import NORMS, evaluation_label, filter_order
+from webapp.scores import evaluation_label, filter_order, norms
 from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
@@ -93,7 +93,8 @@ def page_head(
         st.space("stretch")
         link = st.container(width="content")
     with st.container(horizontal=True, gap="small"):
-        norm = NORMS[widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))]
+        titles = norms()
+        norm = titles[widgets.segmented_control(url_keys.NORM, "Normalised by", list(titles))]
         with st.container(width=220):
             board = choose_board(current, evaluation)
         if board is None:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from drf import statistics
+from drf import scores, statistics
+from drf.scores import Score
 from drf.statistics import Interval
-from webapp.scores import SCORES, Score
 from webapp.ui import theme
 from webapp.ui.text import count, duration, json_as_written, signed
 
@@ -24,8 +24,9 @@ VALIDATION, TRAINING = "Validation NME", "Training loss"
 class Comparison:
     """Scores of one run, and how they differ from the first one's.
 
-    scores       by key of `scores.SCORES`, as fractions
-    differences  likewise, this run's minus the first one's; None for the first run
+    scores       by key of `drf.scores.SCORES`, as fractions
+    differences  of those that are means over faces, this run's minus the first one's; None for the
+                 first run
     improved     share of the faces with a smaller error than the first run's; None for it
     """
 
@@ -34,41 +35,22 @@ class Comparison:
     improved: float | None = None
 
 
-def per_image(errors: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the values that each score of `scores.SCORES` is the mean of.
-
-    errors: (..., n) fractions; the values have the same shape.
-
-    nme: e_i; FR_t: 1 where e_i > t, else 0; AUC_t: max(0, 1 - e_i / t).
-    """
-    scores = {"nme": errors}
-    for t in (8, 10):
-        scores[f"fr{t}"] = (errors > t / 100).astype(np.float64)
-        scores[f"auc{t}"] = np.maximum(0.0, 1.0 - errors / (t / 100))
-    return scores
-
-
 def compare(errors: np.ndarray) -> list[Comparison]:
     """Compare runs with the first one on the faces that they share. (r, n) fractions -> r.
 
-    Intervals are at 95 %, over faces drawn with replacement, with their pairs kept.
+    Intervals are at 95 %, over faces drawn with replacement, with their pairs kept. A score that is
+    no mean over faces has none.
     """
-    images = per_image(errors)
-    keys = [score.key for score in SCORES]
-    values = np.stack([images[key] for key in keys])  # (s, r, n)
+    means = [score for score in scores.SCORES if score.faces is not None]
+    values = np.stack([score.faces(errors) for score in means if score.faces])  # (s, r, n)
     apart = values[:, 1:] - values[:, :1]
     intervals = statistics.mean_intervals(apart.reshape(-1, errors.shape[1]))
-    by_key = np.array(intervals, dtype=object).reshape(len(keys), -1)
-    means = values.mean(axis=2)
-    found = [Comparison(dict(zip(keys, means[:, 0].tolist(), strict=True)))]
+    by_key = np.array(intervals, dtype=object).reshape(len(means), -1)
+    found = [Comparison(scores.summary(errors[0]))]
     for run in range(1, len(errors)):
-        found.append(
-            Comparison(
-                dict(zip(keys, means[:, run].tolist(), strict=True)),
-                dict(zip(keys, by_key[:, run - 1], strict=True)),
-                statistics.share_improved(errors[run], errors[0]),
-            )
-        )
+        of_run = dict(zip((score.key for score in means), by_key[:, run - 1], strict=True))
+        improved = statistics.share_improved(errors[run], errors[0])
+        found.append(Comparison(scores.summary(errors[run]), of_run, improved))
     return found
 
 
@@ -83,15 +65,15 @@ def score_table(found: Sequence[Comparison], labels: Sequence[str]) -> pd.DataFr
     """Return one row per score and one column per run: value, difference and interval in %."""
     columns = {}
     for label, one in zip(labels, found, strict=True):
-        cells = [_cell(score, one) for score in SCORES]
+        cells = [_cell(score, one) for score in scores.SCORES]
         improved = "reference" if one.improved is None else f"{100 * one.improved:.1f} %"
         columns[label] = [*cells, improved]
-    return pd.DataFrame(columns, index=[*(score.title for score in SCORES), IMPROVED])
+    return pd.DataFrame(columns, index=[*(score.title for score in scores.SCORES), IMPROVED])
 
 
 def _cell(score: Score, one: Comparison) -> str:
     value = f"{100 * one.scores[score.key]:.2f}"
-    if one.differences is None:
+    if one.differences is None or score.key not in one.differences:
         return value
     difference = one.differences[score.key]
     low, high = (signed(100 * end) for end in (difference.low, difference.high))

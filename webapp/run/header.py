@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from drf import scores
 from webapp import store
 from webapp.links import share, url_keys, widgets
 from webapp.run.facts import summary
@@ -82,17 +83,13 @@ def _reason(status: str, reason: str) -> None:
         st.caption(sentence)
 
 
-def scores(evaluation: pd.Series, norm: str) -> None:
-    """Show the scores of one evaluation under one norm."""
-    with st.grid(5, min_column_width=130, gap="small"):
-        for title_, key in (
-            ("NME ↓", "nme"),
-            ("FR@8 ↓", "fr8"),
-            ("AUC@8 ↑", "auc8"),
-            ("FR@10 ↓", "fr10"),
-            ("AUC@10 ↑", "auc10"),
-        ):
-            st.metric(title_, percent(evaluation[f"{norm}_{key}"]), border=True)
+def score_cards(evaluation: pd.Series, norm: str) -> None:
+    """Show the scores of one evaluation under one normaliser; – for one that it has not."""
+    with st.grid(len(scores.SCORES), min_column_width=130, gap="small"):
+        for score in scores.SCORES:
+            value = evaluation[scores.column(norm, score.key)]
+            said = "–" if pd.isna(value) else percent(value)
+            st.metric(score.heading, said, border=True, help=score.meaning)
 
 
 def facts(run: dict[str, Any]) -> None:

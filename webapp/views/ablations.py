@@ -12,7 +12,7 @@ from webapp import store
 from webapp.ablation import figures, results
 from webapp.ablation.settings import Settings, compare, factors, left_out, natural_baseline
 from webapp.links import share, url_keys, widgets
-from webapp.scores import NORMS, evaluation_label, usual_order
+from webapp.scores import evaluation_label, norms, usual_order
 from webapp.store import StoreVersion
 from webapp.ui import theme
 from webapp.ui.charts import Chart
@@ -32,7 +32,7 @@ def page(current: StoreVersion) -> None:
         st.code("drf eval RUN", language="bash")
         return
     with st.container(horizontal=True, gap="small"):
-        norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))
+        norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(norms()))
         with st.container(width=240):
             evaluation, chosen = _choose_evaluation(boards)
         settings = _settings(current, *chosen)
@@ -50,8 +50,9 @@ def page(current: StoreVersion) -> None:
         return
     rows = results.compared(settings, base, keys)
     evaluations = list(zip(rows["run"], rows["evaluation"], strict=True))
-    paired = store.paired_errors(current, evaluations, NORMS[norm])
-    frame, spread = results.results(settings, base, keys, paired[NORMS[norm]])
+    key = norms()[norm]
+    paired = store.paired_errors(current, evaluations, key)
+    frame, spread = results.results(settings, base, keys, paired[key])
     _summary(current, rows, frame, len(paired.faces), evaluation)
     _charts(frame, keys, norm)
     _table(frame, keys, norm, spread)

@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from drf import scores
 from webapp import store
 from webapp.faces import landmark_errors, tiles
 from webapp.links import share, url_keys, widgets
 from webapp.run import configuration, diagnostics, epoch_faces, header, leaves
-from webapp.scores import NORMS, SCORES
+from webapp.scores import norms_of
 from webapp.store import StoreVersion
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
@@ -30,13 +31,14 @@ def page(current: StoreVersion) -> None:
             return
         with st.container(width=280):
             evaluations, evaluation = header.choose_evaluation(current, run_id)
-        title = widgets.segmented_control(url_keys.NORM, "Normalised by", list(NORMS))
+        titles = norms_of([store.markup(current.path, store.run(current, run_id)["markup"])])
+        title = widgets.segmented_control(url_keys.NORM, "Normalised by", list(titles))
     share.show_revision_notice(current)
     run = store.run(current, run_id)
     header.title(current, run)
-    norm = NORMS[title]
+    norm = titles[title]
     if evaluation is not None:
-        header.scores(evaluation, norm)
+        header.score_cards(evaluation, norm)
     with st.container(border=True):
         header.facts(run)
     _sections(current, run, evaluations, evaluation, norm)
@@ -103,8 +105,8 @@ def _not_evaluated(run: dict[str, Any]) -> None:
 
 
 def _evaluations(evaluations: pd.DataFrame, norm: str) -> None:
-    scores = [f"{norm}_{score.key}" for score in SCORES]
-    order = ["dataset", "subset", "landmarks", "box", "n", *scores, "ms_per_face", "created_at"]
+    columns = {scores.column(norm, score.key): score for score in scores.SCORES}
+    order = ["dataset", "subset", "landmarks", "box", "n", *columns, "ms_per_face", "created_at"]
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
         evaluations,
@@ -120,8 +122,8 @@ def _evaluations(evaluations: pd.DataFrame, norm: str) -> None:
             "ms_per_face": number("ms/face", format="%.1f"),
             "created_at": st.column_config.DatetimeColumn("Evaluated", format="YYYY-MM-DD HH:mm"),
             **{
-                key: number(score.title, format="%.2f", help=score.meaning)
-                for key, score in zip(scores, SCORES, strict=True)
+                column: number(score.heading, format="%.2f", help=score.meaning)
+                for column, score in columns.items()
             },
         },
         alt="Every evaluation of this run, newest first, scores in percent",
