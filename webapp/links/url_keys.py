@@ -40,7 +40,7 @@ class UrlKey:
 _SCORED = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS)
 
 VIEW = UrlKey("view", (), None, "name of a stored view, which opens in place of the other keys")
-NORM = UrlKey("norm", (*_SCORED, LIVE), None, "normaliser of the errors, see Scores")
+NORM = UrlKey("norm", (*_SCORED, LIVE), None, "normaliser of the errors, see Normalisers")
 REVISION = UrlKey("rev", _SCORED, None, "revision of the store when the link was made")
 PINNED = UrlKey("pinned", (LEADERBOARD,), False, "whether the board is shown as it was at rev")
 
