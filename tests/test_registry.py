@@ -15,7 +15,7 @@ from drf import registry
 from drf.config import from_flat
 from drf.markup import IBUG68
 
-PLUGIN = '''
+PLUGIN = """
 from dataclasses import dataclass
 import torch
 from drf.models.base import LandmarkModel
@@ -35,7 +35,7 @@ class Fixed(LandmarkModel):
         return (outputs - points).abs().mean(), {}
     def points(self, outputs):
         return outputs
-'''
+"""
 
 
 @pytest.fixture

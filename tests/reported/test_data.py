@@ -300,9 +300,7 @@ def test_boxes_that_contradict_the_truth_are_refused(tmp_path: Path, change, gue
         read_box_file(write_boxes(tmp_path / "good.csv", names, boxes), names, points=points)
     )
     wrong = write_boxes(tmp_path / "boxes.csv", names, change(boxes))
-    with pytest.raises(
-        DataError, match=r"40 of 40 boxes in .* miss their face"
-    ) as caught:
+    with pytest.raises(DataError, match=r"40 of 40 boxes in .* miss their face") as caught:
         read_box_file(wrong, names, points=points)
     assert guess in str(caught.value)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from db.connection import open_reader, open_store
 from db.evaluations import record_evaluation
-from db.reads import predictions
+from db.predictions import predictions
 from db.runs import start_run
 from tests.db import examples
 from tests.webapp.conftest import opened

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from db import file
+from db import file, status
 from tests.webapp import boards, examples
 from tests.webapp.conftest import opened
 
@@ -27,7 +27,7 @@ def test_a_run_that_falls_silent_is_stale_at_once(own, monkeypatch):
         )
     app = opened()
     assert set(app.dataframe[0].value["status"]) == {"✓ finished", "▶ running"}
-    monkeypatch.setattr(file, "age_s", lambda text: 3600.0)
+    monkeypatch.setattr(status, "age_s", lambda text: 3600.0)
     assert "running" not in " ".join(app.run().dataframe[0].value["status"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -9,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from db.connection import open_store
+from db import method_ids, reads
+from db.connection import open_reader, open_store
 from tests.conftest import REPOSITORY
 from tests.webapp.conftest import opened
 
@@ -30,7 +32,6 @@ BOUND = (  # key of today, link of the golden file -> value that the page has fo
     ("lb_sort", "lb_base=", "AUC@10"),
     ("lb_cols", "lb_base=", ["NME", "Parameters"]),
     ("lb_vary", "lb_base=", False),
-    ("lb_base_choice", "lb_base=", "948bfa6e4cec"),
     ("run", "run_tab=Forest", "afd43d79"),
     ("run_eval", "run_tab=Forest", "synthetic/challenging/gt"),
     ("run_tab", "run_tab=Forest", "Forest"),
@@ -75,13 +76,19 @@ BOUND = (  # key of today, link of the golden file -> value that the page has fo
 
 
 @pytest.fixture(scope="module")
-def apps(tmp_path_factory) -> dict[str, AppTest]:
-    """Every link, opened on a copy of the golden store that this version has migrated."""
+def store(tmp_path_factory) -> Path:
+    """A copy of the golden store that this version has migrated."""
     path: Path = tmp_path_factory.mktemp("golden") / "drf.db"
     shutil.copy(GOLDEN / "store/drf.db", path)
     open_store(path).close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def apps(store) -> dict[str, AppTest]:
+    """Every link, opened on that store."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DRF_DB", str(path))
+        patch.setenv("DRF_DB", str(store))
         return {link: by_link(link) for link in LINKS}
 
 
@@ -106,3 +113,14 @@ def test_a_link_of_an_earlier_version_shows_what_it_asked_for(apps, key, link, e
         assert found.session_state[key] == expected
     else:
         assert found.query_params[key] in (expected, [expected])
+
+
+def test_a_method_of_an_earlier_version_is_the_baseline_under_its_present_id(apps, store):
+    """Its id is a hash of the configuration, whose keys have other names today."""
+    (found,) = (app for name, app in apps.items() if "lb_base=" in name)
+    with contextlib.closing(open_reader(store)) as con:
+        runs = reads.runs(con).set_index("name")["id"]
+        methods = method_ids.method_of_runs(con)
+    (expected,) = set(methods[runs["golden-cascade"]])
+    assert expected != "948bfa6e4cec"
+    assert found.session_state["lb_base_choice"] == expected

@@ -200,7 +200,7 @@ def test_hostile_names_of_runs_are_text(shop):
 
 def frame(errors, **more):
     names = ("b/2", "a/1", "a/3")
-    paired = Paired(np.array([5, 6, 7]), names, np.zeros((2, 3)), np.zeros((2, 3)))
+    paired = Paired(np.array([5, 6, 7]), names, {"ocular": np.zeros((2, 3))})
     return table.rows(paired, np.array(errors), a=0, **more)
 
 

@@ -43,7 +43,10 @@ def test_readings_have_titles_help_and_alt_texts(shop):
     assert not app.exception
     assert len(specs(app)) == 8
     titles = [element.value for element in app.subheader]
-    assert titles[:2] == ["KL beside coordinate error", "Spread of predictions over labels"]
+    assert titles[:2] == [
+        "KL beside coordinate error",
+        "Standard deviation of predictions over labels",
+    ]
     assert "the model has collapsed" in texts(app)
     for chart in app.get("plotly_chart"):
         assert chart.proto.alt

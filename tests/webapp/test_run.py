@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from drf import metrics
+from drf.markup import IBUG68
 from drf.overlay import decode_jpeg
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
@@ -100,16 +101,17 @@ def test_a_model_of_the_eyes_is_drawn_with_the_eyes_alone():
     _, truth, crops = examples.faces("common")
     eyes = np.full_like(truth[0], np.nan)
     eyes[36:48] = truth[0, 36:48] + 1
-    drawn = tiles.draw(StoredFace(truth[0], eyes, (crops[0].jpeg, crops[0].to_picture)))
-    whole = tiles.draw(StoredFace(truth[0], truth[0] + 1, (crops[0].jpeg, crops[0].to_picture)))
+    drawn = tiles.draw(StoredFace(IBUG68, truth[0], eyes, (crops[0].jpeg, crops[0].to_picture)))
+    picture = crops[0].jpeg, crops[0].to_picture
+    whole = tiles.draw(StoredFace(IBUG68, truth[0], truth[0] + 1, picture))
     apart = np.abs(decode_jpeg(drawn).astype(int) - decode_jpeg(whole)).max(axis=(1, 2))
     assert apart[-len(apart) // 4 :].max() > 100  # the jaw is in one of them
 
 
-def test_curves_mark_the_best_epoch(shop):
+def test_curves_mark_the_kept_epoch(shop):
     loss, validation, rate = specs(shop.run("wide", run_tab="Training"))
     assert [trace["name"] for trace in loss["data"]] == ["loss", "loss_stack1"]
-    assert validation["layout"]["annotations"][0]["text"] == "best: epoch 38"
+    assert validation["layout"]["annotations"][0]["text"] == "kept: epoch 38"
     assert rate["data"][0]["name"] == "lr"
 
 

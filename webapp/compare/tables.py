@@ -68,7 +68,7 @@ def score_table(found: Sequence[Comparison], labels: Sequence[str]) -> pd.DataFr
         cells = [_cell(score, one) for score in scores.SCORES]
         improved = "reference" if one.improved is None else f"{100 * one.improved:.1f} %"
         columns[label] = [*cells, improved]
-    return pd.DataFrame(columns, index=[*(score.title for score in scores.SCORES), IMPROVED])
+    return pd.DataFrame(columns, index=[*(score.heading for score in scores.SCORES), IMPROVED])
 
 
 def _cell(score: Score, one: Comparison) -> str:

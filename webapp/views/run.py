@@ -81,7 +81,10 @@ def _results(
         _not_evaluated(run)
         return
     number = int(evaluation["evaluation"])
-    errors = store.image_errors(current, run["id"], number)[norm].to_numpy()
+    errors = store.image_errors(current, run["id"], number)[norm].dropna().to_numpy()
+    if not len(errors):
+        st.info(f"No face of this evaluation has the {norm} distance.", icon=":material/rule:")
+        return
     parts = landmark_errors.of_evaluation(
         current.path, run["id"], number, evaluation["markup"], evaluation["landmarks"], norm
     )
@@ -144,7 +147,7 @@ def _faces(
     )
     tiles.legend(segments)
     number = int(evaluation["evaluation"])
-    errors = store.image_errors(current, run["id"], number)
+    errors = store.image_errors(current, run["id"], number).dropna(subset=[norm])
     for kind, rows in tiles.extremes(errors, norm).items():
         if len(rows):
             st.subheader(f"{kind} {len(rows)} of {len(errors)}")
