@@ -127,7 +127,7 @@ def errors(con: sqlite3.Connection, runs: Runs, evaluation: str) -> dict[str, np
     """Return the (s, n) errors by normaliser, fractions: s seeds, n faces in order of name."""
     norms = scores.NORMALISER_KEYS
     tables = [
-        reads.image_errors(con, result.evaluations[evaluation]).sort_values("name")
+        predictions.image_errors(con, result.evaluations[evaluation]).sort_values("name")
         for result in runs
     ]
     return {norm: np.stack([table[norm].to_numpy() for table in tables]) for norm in norms}

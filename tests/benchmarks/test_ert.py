@@ -12,11 +12,11 @@ from benchmarks.contest.ert_method import ErtMethod
 from benchmarks.contest.settings import Budget, ContestSettings
 from db import reads
 from db.connection import open_reader
-from drf import landmarks
 from drf.data.boxes import gt_boxes
 from drf.data.packs import pack
 from drf.data.synthetic_dataset import SIZES, SyntheticDataset
 from drf.errors import DrfError, UsageError
+from drf.markup import IBUG68
 from experiments.evaluate import EvaluationSpec
 from experiments.paths import Paths
 
@@ -33,7 +33,7 @@ def test_without_dlib_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_published_settings_are_those_of_a_real_contest() -> None:
     real = ContestSettings(Paths(Path("drf.db"), None, None, None), Budget("300w", 10.0, 2))
     assert ErtMethod(ROW, real).options == ert.ErtConfig(12, 500, 4, 10, 0.1)
-    assert ert.ErtConfig(2, 3, depth=1).params() == 2 * 3 * (2 * 136 + 1)
+    assert ert.ErtConfig(2, 3, depth=1).params(68) == 2 * 3 * (2 * 136 + 1)
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +94,10 @@ def test_the_mirrored_crop_gives_mirrored_landmarks(settings: ContestSettings) -
     grey = np.random.default_rng(0).integers(0, 256, (ert.SIZE, ert.SIZE), dtype=np.uint8)
     mirrored = np.ascontiguousarray(grey[:, ::-1])
     there = predictor.crop_px(mirrored)
-    back = predictor.flipped(grey)
-    np.testing.assert_array_equal(back[:, 1], there[landmarks.FLIP, 1])
-    np.testing.assert_array_equal(back[:, 0], ert.SIZE - 1 - there[landmarks.FLIP, 0])
+    flip = list(IBUG68.flip)
+    back = predictor.flipped(grey, IBUG68)
+    np.testing.assert_array_equal(back[:, 1], there[flip, 1])
+    np.testing.assert_array_equal(back[:, 0], ert.SIZE - 1 - there[flip, 0])
 
 
 def test_a_file_that_dlib_cannot_read_is_said(tmp_path: Path, settings: ContestSettings) -> None:
