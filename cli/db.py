@@ -82,7 +82,7 @@ def migrate(db: Db = DEFAULT_PATH) -> None:
     Computes from the stored predictions what evaluations lack since drf has new scores or
     normalisers. It may be interrupted, and goes on when it is called again.
     """
-    from db import backfill
+    from db import derived
     from db.connection import open_as_it_is, open_store
     from experiments.progress import bar
 
@@ -90,15 +90,15 @@ def migrate(db: Db = DEFAULT_PATH) -> None:
     con.close()
     store = open_store(db, at_once=0)
     try:
-        lacking = backfill.lacking(store.conn)
+        lacking = derived.lacking(store.conn)
         if pending or not lacking:
             note(f"{db}: applied {', '.join(pending)}" if pending else f"{db}: nothing to migrate")
-        seconds = backfill.seconds_for(store, lacking)
-        if left := backfill.lacking(store.conn):
+        seconds = derived.seconds_for(store, lacking)
+        if left := derived.lacking(store.conn):
             note(f"computing new scores takes about {seconds:.0f} s for {len(left)} evaluations")
         with bar("computing scores") as advance:
-            failed = backfill.complete(store, left, advance)
-        backfill.note_completed(store)
+            failed = derived.complete(store, left, advance)
+        derived.note_completed(store)
     finally:
         store.close()
     if lacking:

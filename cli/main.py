@@ -95,7 +95,7 @@ def _explain(error: Exception) -> DrfError | None:
         return error
     import sqlite3
 
-    from db.sqlite_errors import as_drf_error, from_os
+    from db.transactions import as_drf_error, from_os
 
     if isinstance(error, sqlite3.Error):
         return as_drf_error(error)

@@ -5,6 +5,6 @@ DataFrames, `predictions` and `faces` what single faces have, `gallery` what a r
 inside, `configs` what runs were made with, `entries` turns a leaderboard row into JSON, `status`
 says whether a run still lives, `integrity` checks the whole.
 The schema is in `migrations`, the part of it that follows from the tables of `drf.scores` in
-`score_views`; `backfill` gives older evaluations the scores that are new. docs/store.md explains
-all tables. Imports no module of `drf` that needs torch.
+`derived`, which also gives older evaluations the scores that are new. docs/store.md explains all
+tables. Imports no module of `drf` that needs torch.
 """

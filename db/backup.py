@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from db.sqlite_errors import as_drf_error
+from db.transactions import as_drf_error
 from drf.files import replacing_file
 
 

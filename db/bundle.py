@@ -12,8 +12,7 @@ from sqlite_utils import Database
 
 from db import reads
 from db.connection import open_store
-from db.sqlite_errors import as_drf_error
-from db.transactions import locked
+from db.transactions import as_drf_error, locked
 from drf.errors import NotFoundError
 from drf.files import replacing_file
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from sqlite_utils import Database
 
-from db.backfill import AT_ONCE, complete, lacking, note_completed
+from db.derived import AT_ONCE, complete, lacking, note_completed, refresh_views
+from db.faces import store_markup
 from db.migrations import APPLICATION_ID, migrations
-from db.network import network_type
-from db.score_views import refresh_views
-from db.sqlite_errors import as_drf_error
-from db.transactions import locked
+from db.transactions import as_drf_error, locked
 from drf.errors import NotFoundError, StoreError
+from drf.markup import IBUG68
 
 BUSY_TIMEOUT_S = 30.0
 
@@ -133,6 +133,7 @@ def _migrate(db: Database) -> None:
         if migrations.pending(db):
             migrations.apply(db)
         refresh_views(db)
+        store_markup(db, IBUG68)  # an older store takes over normalisers that this drf adds
         # SQLite grants the lock on a read-only file and fails at the first write: better now.
         db.execute("UPDATE meta SET value = value")
 
@@ -185,3 +186,36 @@ def _explained(path: Path) -> Iterator[None]:
         raise StoreError(
             f"{path} cannot be opened ({error.strerror}); check its permissions and its folder's"
         ) from error
+
+
+# SQLite's write-ahead log keeps its index in shared memory, which hosts do not share, and the locks
+# of network file systems are often not what they claim: a store there would be damaged silently.
+
+NETWORK_TYPES = frozenset(
+    {
+        *("9p", "afpfs", "afs", "beegfs", "ceph", "cifs", "gpfs", "glusterfs", "lustre", "nfs"),
+        *("nfs4", "orangefs", "panfs", "pvfs2", "smb3", "smbfs", "webdav", "macfuse_sshfs"),
+        *("fuse.ceph", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"),
+    }
+)
+
+
+def network_type(path: Path) -> str | None:
+    """Return the type of the network file system that holds `path` (it need not exist), or None."""
+    # psutil reads /proc/self/mounts on Linux and getfsstat elsewhere, escapes resolved.
+    mounts = [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
+    kind = filesystem_of(path.resolve(), mounts)
+    return kind if kind in NETWORK_TYPES else None
+
+
+def filesystem_of(path: Path, mounts: Iterable[tuple[str, str]]) -> str | None:
+    """Return the type of the deepest mount above an absolute `path`; of equals the last.
+
+    mounts: (mount point, type) in the order in which they were mounted.
+    """
+    kind, depth = None, -1
+    for point, fstype in mounts:
+        mount = Path(point)
+        if path.is_relative_to(mount) and len(mount.parts) >= depth:
+            kind, depth = fstype.lower(), len(mount.parts)
+    return kind

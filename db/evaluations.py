@@ -12,9 +12,8 @@ from sqlite_utils import Database
 
 from db import file, reads
 from db.arrays import covariances_to_blob, points_to_blob
-from db.backfill import note_what_writes
-from db.faces import Face, store_faces
-from db.markups import store_markup
+from db.derived import note_what_writes
+from db.faces import Face, store_faces, store_markup
 from db.predictions import store_errors, store_face_set, store_scores
 from db.transactions import writing
 from drf import scores

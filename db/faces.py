@@ -1,7 +1,10 @@
-"""Faces and their pictures: stored once, shared by everything that shows them."""
+"""Markups, faces and their pictures: stored once, shared by everything that shows them."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +20,54 @@ from db.arrays import (
     visibility_from_blob,
     visibility_to_blob,
 )
-from db.markups import markup
+from drf.errors import NotFoundError, UsageError
 from drf.markup import Markup
 from drf.pictures import FaceCrop
+
+
+def store_markup(db: Database, markup: Markup) -> str:
+    """Write the definition of a markup if it is new, or if it only adds normalisers to the one that
+    the store has; return its name. Call in a transaction.
+
+    Raises UsageError where the store has another definition under the name.
+    """
+    row = db.execute("SELECT definition FROM markups WHERE name = ?", [markup.name]).fetchone()
+    if row is None:
+        db.table("markups").insert(
+            {"name": markup.name, "definition": json.dumps(markup.as_dict(), ensure_ascii=False)}
+        )
+        return markup.name
+    stored = _parsed(row[0])
+    if stored != markup and _only_adds_normalisers(stored, markup):
+        db.table("markups").update(
+            markup.name, {"definition": json.dumps(markup.as_dict(), ensure_ascii=False)}
+        )
+    elif not _only_adds_normalisers(markup, stored):
+        raise UsageError(
+            f"the store has another definition of the markup {markup.name!r}: its results would"
+            " not compare; give your markup another name, or use another store (--db)"
+        )
+    return markup.name
+
+
+def _only_adds_normalisers(old: Markup, new: Markup) -> bool:
+    """Return whether a definition is another one with the same or further normalisers."""
+    kept = {key: new.normalisers.get(key) for key in old.normalisers} == dict(old.normalisers)
+    return kept and dataclasses.replace(old, normalisers=new.normalisers) == new
+
+
+def markup(con: sqlite3.Connection, name: str) -> Markup:
+    """Return the markup of a name. Raises NotFoundError if no run, evaluation or face has it."""
+    row = con.execute("SELECT definition FROM markups WHERE name = ?", [name]).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no markup {name!r} in the store")
+    return _parsed(row[0])
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(definition: str) -> Markup:
+    return Markup.from_dict(json.loads(definition))
+
 
 _SHOWN_IN = ("predictions", "epoch_predictions", "leaf_faces")
 

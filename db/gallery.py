@@ -18,8 +18,7 @@ from db.arrays import (
     points_to_blob,
     visibility_from_blob,
 )
-from db.faces import Face, delete_orphan_faces, store_faces
-from db.markups import markup
+from db.faces import Face, delete_orphan_faces, markup, store_faces
 from db.runs import require_run
 from db.transactions import writing
 from drf.markup import Markup

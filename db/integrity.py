@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from db.arrays import COVARIANCE_BYTES, POINT_BYTES, points_from_blobs
-from db.markups import markup
+from db.faces import markup
 from db.predictions import error_vectors, face_ids
 from drf import scores
 

@@ -127,7 +127,7 @@ def m009_landmarks_and_scores(db: Database) -> None:
     as long as it has landmarks. The schema lists no scores and no normalisers: `drf.scores` does. A
     score is NULL where its normaliser exists on none of the faces. Errors are one array for each
     normaliser, and a set of face ids is kept once for all evaluations of these faces. The views
-    are no part of the steps from here on: see `db.score_views`.
+    are no part of the steps from here on: see `db.derived`.
     """
     landmarks_and_scores(db)
 

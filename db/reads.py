@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from db import status
-from db.markups import markup as markup
-from db.score_views import score_columns
+from db.derived import score_columns
+from db.faces import markup as markup
 from drf import scores
 from drf.errors import NotFoundError
 

@@ -13,8 +13,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from db import file, status
-from db.faces import delete_orphan_faces
-from db.markups import store_markup
+from db.faces import delete_orphan_faces, store_markup
 from db.transactions import writing
 from drf.errors import NotFoundError, UsageError
 from drf.markup import Markup

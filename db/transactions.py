@@ -1,11 +1,18 @@
-"""Transactions: everything that is written to a store is written inside one of these blocks."""
+"""Transactions, and what errors of SQLite mean to the user.
+
+Everything that is written to a store is written inside `writing` or `locked`.
+"""
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlite_utils import Database
+
+from drf.errors import DrfError, StoreError
 
 
 @contextmanager
@@ -34,3 +41,61 @@ def locked(db: Database) -> Iterator[None]:
         if db.conn.in_transaction:  # a full disk has rolled back already
             db.execute("ROLLBACK")
         raise
+
+
+_SENTENCES: dict[int, tuple[type[DrfError], str]] = {
+    sqlite3.SQLITE_FULL: (
+        DrfError,
+        "the disk that holds {where} is full; free some space: what was being written is undone",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        DrfError,
+        "{where} stayed locked by another program for 30 seconds; try again when it is done",
+    ),
+    sqlite3.SQLITE_READONLY: (
+        StoreError,
+        "{where} cannot be written; make it and its folder writable, or name another with --db",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        StoreError,
+        "{where} cannot be opened; check that it and its folder may be read and written",
+    ),
+    sqlite3.SQLITE_PERM: (
+        StoreError,
+        "{where} cannot be opened; check that it and its folder may be read and written",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        StoreError,
+        "{where} is not an SQLite database; name the store with --db",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        StoreError,
+        "{where} is damaged; restore a backup, or save what `sqlite3 FILE .recover` finds",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        DrfError,
+        "the disk that holds {where} failed to read or write; check it, then run `drf db check`",
+    ),
+}
+
+
+def as_drf_error(error: sqlite3.Error, where: str = "the store") -> DrfError | None:
+    """Return the error to show for one of SQLite's, or None if it can only be a bug of ours."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return None
+    kind, sentence = _SENTENCES.get(code & 0xFF, (None, ""))  # the low byte is the primary code
+    return kind(sentence.format(where=where)) if kind else None
+
+
+def from_os(error: OSError) -> DrfError | None:
+    """Return the error to show for a file operation that the disk refused, or None."""
+    where = error.filename or "the output"
+    sentences = {
+        errno.ENOSPC: f"no space left on the disk that holds {where}; free some and try again",
+        errno.EDQUOT: f"the disk quota of {where} is used up; free some space and try again",
+        errno.EROFS: f"{where} lies on a read-only file system; choose another place",
+        errno.EACCES: f"{where} may not be accessed; change its permissions or name another",
+    }
+    sentence = sentences.get(error.errno or 0)
+    return DrfError(sentence) if sentence else None

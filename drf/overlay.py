@@ -10,7 +10,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from drf.errors import DataError
 from drf.markup import Markup
 
 GROUND_TRUTH = (86, 180, 233)
@@ -73,31 +72,6 @@ def draw(
         for pair in pairs[np.isfinite(pairs).all(axis=(1, 2))]:
             cv2.polylines(canvas, [_fixed(pair)], False, ERROR, *_line(1.2 * pen))
     return canvas
-
-
-def encode_jpeg(picture: np.ndarray, quality: int = 90) -> bytes:
-    """Return the JPEG bytes of a (H, W, 3) uint8 RGB picture. quality: 1..100.
-
-    Colour keeps its full resolution (4:4:4): thin coloured lines blur in the usual 4:2:0.
-    """
-    options = [
-        cv2.IMWRITE_JPEG_QUALITY,
-        quality,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    ]
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise ValueError("the picture could not be encoded as JPEG")
-    return data.tobytes()
-
-
-def decode_jpeg(data: bytes) -> np.ndarray:
-    """Return the (H, W, 3) uint8 RGB picture. Raises DataError if the bytes are no picture."""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if picture is None:
-        raise DataError("a stored crop is not a readable JPEG: evaluate the run again")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def _enlarged(points: np.ndarray, markup: Markup, scale: float, canvas: np.ndarray) -> np.ndarray:

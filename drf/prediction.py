@@ -13,10 +13,10 @@ from torch import Tensor
 
 from drf import geometry
 from drf.data.augment import identity_affines, unwarp_points, warp
+from drf.data.crops import encode_jpeg
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.hardware import autocast
 from drf.models.base import LandmarkModel
-from drf.overlay import encode_jpeg
 from drf.pictures import FaceCrop
 from drf.results import Evaluation
 

@@ -54,10 +54,8 @@ class MadeUp(SyntheticDataset):
     """The synthetic faces under another markup; every third lacks a landmark, every fourth has a
     hidden one, and one has no right eye."""
 
-    def __init__(self, markup: Markup, seed: int, size: int | None) -> None:
+    def __init__(self, seed: int, size: int | None) -> None:
         super().__init__(seed, size)
-        self.markup = markup  # type: ignore[misc]
-        self.name = f"made-up-{markup.name}"  # type: ignore[misc]
         self.sizes = self.sizes | {"val": 8, "common": TEST_FACES}
 
     def fingerprint(self, name: str) -> str:
@@ -90,6 +88,14 @@ class MadeUp(SyntheticDataset):
         return (self.picture(face) for face in faces)
 
 
+class Five(MadeUp):
+    name, markup = "made-up-five", FIVE
+
+
+class NinetyEight(MadeUp):
+    name, markup = "made-up-ninety-eight", NINETY_EIGHT
+
+
 @pytest.fixture(scope="module", params=[FIVE, NINETY_EIGHT], ids=["5 points", "98 points"])
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """(markup, store, runs): two families trained and evaluated on faces of a markup."""
@@ -99,7 +105,8 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     runs = {}
     with pytest.MonkeyPatch.context() as patch:
         name = f"made-up-{markup.name}"
-        patch.setitem(sources.DATASETS, name, lambda s: MadeUp(markup, s.seed, s.size))
+        cls = {FIVE: Five, NINETY_EIGHT: NinetyEight}[markup]
+        patch.setitem(sources.DATASETS, name, f"{__name__}:{cls.__name__}")
         for preset in ("cascade-forest", "mean-shape"):
             own = (
                 SMALL
@@ -211,7 +218,7 @@ def test_it_is_exported(made, tmp_path: Path) -> None:
 def test_another_markup_of_the_same_name_is_refused(made, tmp_path: Path) -> None:
     """A name means one set of landmarks for all who read the store."""
     from db.connection import open_store
-    from db.markups import store_markup
+    from db.faces import store_markup
     from drf.errors import DrfError
 
     markup, store, _ = made

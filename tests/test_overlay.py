@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from drf import overlay
+from drf.data.crops import decode_jpeg, encode_jpeg
 from drf.errors import DataError
 from drf.markup import IBUG68
 
@@ -121,7 +122,7 @@ def test_error_segments_need_both_shapes(crop, points):
 
 def test_jpeg_keeps_the_picture(crop, points):
     drawn = draw(crop, points, points + 2, scale=3.0)
-    back = overlay.decode_jpeg(overlay.encode_jpeg(drawn, quality=95))
+    back = decode_jpeg(encode_jpeg(drawn, quality=95))
     assert back.shape == drawn.shape
     assert np.abs(back.astype(int) - drawn).mean() < 4
 
@@ -129,4 +130,4 @@ def test_jpeg_keeps_the_picture(crop, points):
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff\xe0 cut"])
 def test_a_broken_jpeg_is_a_data_error(data):
     with pytest.raises(DataError, match="JPEG"):
-        overlay.decode_jpeg(data)
+        decode_jpeg(data)

@@ -30,7 +30,7 @@ from db import predictions as stored_predictions
 from db.file import DEFAULT_PATH
 from db.paired import Paired
 from db.saved_links import View
-from db.sqlite_errors import as_drf_error
+from db.transactions import as_drf_error
 from drf.markup import Markup
 from drf.pictures import LeafPicture
 

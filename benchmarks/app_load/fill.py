@@ -19,11 +19,12 @@ from sqlite_utils import Database
 from db import file
 from db.arrays import affine_to_blob, points_to_blob
 from db.connection import open_store
-from db.markups import store_markup
+from db.faces import store_markup
 from db.predictions import store_errors, store_face_set, store_scores
 from db.transactions import writing
-from drf import geometry, overlay, scores
+from drf import geometry, scores
 from drf.data import boxes
+from drf.data.crops import encode_jpeg
 from drf.data.synthetic import render_face
 from drf.markup import ALL, IBUG68
 
@@ -93,9 +94,9 @@ def _faces(db: Database, n: int) -> tuple[list[int], np.ndarray]:
     truth = np.stack([made[i % PICTURES].points for i in range(n)])
     truth = (truth + 0.3 * rng.standard_normal(truth.shape)).astype(np.float32)
     to_picture = geometry.crop_to_picture(boxes.gt_boxes(truth), CROP_PX)
-    jpeg = overlay.encode_jpeg(np.full((CROP_PX, CROP_PX, 3), 120, np.uint8))
+    jpeg = encode_jpeg(np.full((CROP_PX, CROP_PX, 3), 120, np.uint8))
     noise = [rng.integers(60, 190, (CROP_PX, CROP_PX, 3), np.uint8) for _ in range(PICTURES)]
-    pictures = [overlay.encode_jpeg(picture, quality=70) for picture in noise] or [jpeg]
+    pictures = [encode_jpeg(picture, quality=70) for picture in noise] or [jpeg]
     with writing(db):
         store_markup(db, IBUG68)
         db.conn.executemany(

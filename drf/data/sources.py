@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module, metadata
 from pathlib import Path
 
 from drf.data.dataset import Dataset
-from drf.data.synthetic_dataset import SyntheticDataset
-from drf.data.w300 import W300
 from drf.errors import UsageError
 
 
@@ -38,10 +36,20 @@ class Source:
         )
 
 
-DATASETS: dict[str, Callable[[Source], Dataset]] = {
-    "synthetic": lambda source: SyntheticDataset(source.seed, source.size),
-    "300w": lambda source: W300(source.required_root("300w")),
+DATASETS = {
+    "synthetic": "drf.data.synthetic_dataset:SyntheticDataset",
+    "300w": "drf.data.w300:W300",
 }
+"""Name -> "module:class", imported when it is opened: its class method `open` takes a Source."""
+
+ENTRY_POINTS = "drf.datasets"
+"""Group of entry points under which other packages name their datasets."""
+
+
+def datasets() -> dict[str, str]:
+    """Return all datasets, those of other packages too: name -> "module:class"."""
+    others = {found.name: found.value for found in metadata.entry_points(group=ENTRY_POINTS)}
+    return others | DATASETS
 
 
 def open_dataset(
@@ -52,6 +60,9 @@ def open_dataset(
     Raises UsageError for an unknown name and where no root is named, DataError where there is no
     300-W.
     """
-    if name not in DATASETS:
-        raise UsageError(f"unknown dataset {name!r}: use one of {', '.join(DATASETS)}")
-    return DATASETS[name](Source(root, seed, size))
+    known = datasets()
+    if name not in known:
+        raise UsageError(f"unknown dataset {name!r}: use one of {', '.join(known)}")
+    module, _, cls = known[name].partition(":")
+    opened: Dataset = getattr(import_module(module), cls).open(Source(root, seed, size))
+    return opened

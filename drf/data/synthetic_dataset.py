@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from drf.data.dataset import Face, Subset, prefetch_map
+from drf.data.sources import Source
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
 from drf.errors import DataError, UsageError
 from drf.markup import IBUG68
@@ -38,6 +39,11 @@ class SyntheticDataset:
         self.seed = seed
         self.sizes = SIZES if size is None else SIZES | {"train": size}
         self.origin = f"seed {seed}"
+
+    @classmethod
+    def open(cls, source: Source) -> SyntheticDataset:
+        """Return the dataset of a source's seed and size."""
+        return cls(source.seed, source.size)
 
     def subset_names(self) -> tuple[str, ...]:
         """Return the names that `subset` knows."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from drf.data.dataset import Face, Subset, prefetch_map, refuse_if_too_many_bad
 from drf.data.pts import read_pts, visibility_of
+from drf.data.sources import Source
 from drf.data.user_files import MOST_PICTURE_BYTES, decode_picture, is_utf8, printable, read_bytes
 from drf.errors import DataError
 from drf.markup import IBUG68
@@ -80,6 +81,11 @@ class W300:
                 raise DataError(_explain_root(root))
         except OSError as error:
             raise DataError(f"{root} cannot be read ({error.strerror})") from None
+
+    @classmethod
+    def open(cls, source: Source) -> W300:
+        """Return the dataset in the folder of a source. Raises UsageError where none is named."""
+        return cls(source.required_root(cls.name))
 
     def subset_names(self) -> tuple[str, ...]:
         """Return the names that `subset` knows."""

@@ -87,7 +87,7 @@ def test_migrate_says_how_long_new_scores_take_and_computes_them(
     con.execute("DELETE FROM error_vectors WHERE norm = 'box'")
     con.execute("DELETE FROM scores WHERE norm = 'box'")
     con.commit()
-    monkeypatch.setattr("db.backfill.TIMED", 1)
+    monkeypatch.setattr("db.derived.TIMED", 1)
     answer = drf("db", "migrate")
     assert answer.code == 0
     assert re.search(r"takes about \d+ s for 3 evaluations", answer.err)

@@ -10,8 +10,7 @@ from sqlite_utils import Database
 from db import reads, runs
 from db.backup import back_up
 from db.connection import open_reader, open_store
-from db.sqlite_errors import as_drf_error
-from db.transactions import writing
+from db.transactions import as_drf_error, writing
 from drf.errors import DrfError, NotFoundError, StoreError
 from tests.db import examples
 from tests.db.privileges import permissions, without_privileges

@@ -193,3 +193,16 @@ def test_visibility_and_points_must_agree(db: Database, run: str) -> None:
     with pytest.raises(ValueError, match="marked as missing"):
         evaluations.record_evaluation(db, run, five_points(visibility=wrong), [])
     assert db.table("faces").count == 0
+
+
+def test_a_definition_may_add_normalisers(db: Database, run: str, path: Path) -> None:
+    """An older drf, whose definition has fewer, goes on with the one that is there."""
+    more = dataclasses.replace(FIVE, normalisers={**FIVE.normalisers, "mouth": ((3,), (4,))})
+    for written in (more, FIVE):
+        runs.start_run(db, examples.new_run(markup=written))
+        con = open_reader(path)
+        assert reads.markup(con, "five") == more
+        con.close()
+    fewer = dataclasses.replace(FIVE, normalisers={"mouth": ((0,), (4,))})
+    with pytest.raises(UsageError, match="another definition"):
+        runs.start_run(db, examples.new_run(markup=fewer))

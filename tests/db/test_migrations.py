@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
-from db import backfill, predictions, reads
+from db import derived, predictions, reads
 from db.connection import open_as_it_is, open_reader, open_store
 from db.migrations import APPLICATION_ID, migrations
 from drf.errors import StoreError
@@ -206,7 +206,7 @@ def test_a_damaged_evaluation_does_not_keep_an_older_store_closed(path: Path) ->
     db.execute("DELETE FROM predictions WHERE evaluation = 2")
     db.close()
     store = open_store(path)
-    assert backfill.lacking(store.conn) == [2]
+    assert derived.lacking(store.conn) == [2]
     norms = store.execute("SELECT evaluation FROM error_vectors WHERE norm = 'box'").fetchall()
     assert norms == [(1,), (3,), (4,)]
     store.close()

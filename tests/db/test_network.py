@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from db.connection import open_reader, open_store
-from db.network import NETWORK_TYPES, filesystem_of, network_type
+from db.connection import NETWORK_TYPES, filesystem_of, network_type, open_reader, open_store
 from drf.errors import StoreError
 
 MOUNTS = [

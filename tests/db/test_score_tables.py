@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from db import backfill, board, entries, integrity, method_ids, paired, predictions, reads
+from db import board, derived, entries, integrity, method_ids, paired, predictions, reads
 from db.connection import open_reader, open_store
 from drf import scores
 from drf.markup import Markup
@@ -102,9 +102,9 @@ def test_more_evaluations_wait_for_the_command_and_are_completed_step_by_step(
     older: list[str], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db = open_store(path, at_once=3)
-    left = backfill.lacking(db.conn)
+    left = derived.lacking(db.conn)
     assert left == [1, 2, 3, 4]
-    monkeypatch.setattr(backfill, "_A_TRANSACTION", 2)
+    monkeypatch.setattr(derived, "_A_TRANSACTION", 2)
     told: list[tuple[int, int]] = []
 
     def stop(done: int, total: int) -> None:
@@ -112,12 +112,12 @@ def test_more_evaluations_wait_for_the_command_and_are_completed_step_by_step(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        backfill.complete(db, left, stop)
+        derived.complete(db, left, stop)
     assert told == [(2, 4)]
-    assert backfill.lacking(db.conn) == [3, 4]
-    assert backfill.seconds_for(db, [3, 4]) == 0  # both were done to find out
-    assert backfill.lacking(db.conn) == []
-    backfill.note_completed(db)
+    assert derived.lacking(db.conn) == [3, 4]
+    assert derived.seconds_for(db, [3, 4]) == 0  # both were done to find out
+    assert derived.lacking(db.conn) == []
+    derived.note_completed(db)
     assert integrity.faults(db.conn) == []
     db.close()
 
@@ -137,5 +137,5 @@ def test_an_older_drf_that_writes_later_is_noticed(
     older.close()
     request.getfixturevalue("more")
     con = open_reader(path)
-    assert late in backfill.lacking(con)
+    assert late in derived.lacking(con)
     con.close()

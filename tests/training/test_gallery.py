@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from drf import checkpoint
+from drf.data.crops import decode_jpeg
 from drf.data.packs import Pack
 from drf.markup import IBUG68
 from drf.models.base import InputSpec, LandmarkModel
-from drf.overlay import decode_jpeg
 from drf.pictures import FACES_PER_LEAF, LEAVES, LeafPicture
 from drf.prediction import Predictor, predict
 from drf.training.loop import Trainer

@@ -16,8 +16,9 @@ from sqlite_utils import Database
 from db import evaluations, gallery, runs
 from db.connection import open_store
 from db.transactions import writing
-from drf import geometry, overlay, scores
+from drf import geometry, scores
 from drf.data import boxes
+from drf.data.crops import encode_jpeg
 from drf.data.synthetic import render_face
 from drf.markup import IBUG68
 from drf.pictures import FaceCrop, LeafGallery, LeafPicture
@@ -46,7 +47,7 @@ def faces(subset: str) -> tuple[tuple[str, ...], np.ndarray, list[FaceCrop]]:
         if name != WITHOUT_PICTURE:
             flags = cv2.INTER_AREA | cv2.WARP_INVERSE_MAP
             crop = cv2.warpAffine(face.picture, affine, (CROP_PX, CROP_PX), flags=flags)
-            crops.append(FaceCrop(name, face.points, overlay.encode_jpeg(crop), affine))
+            crops.append(FaceCrop(name, face.points, encode_jpeg(crop), affine))
     return names, truth, crops
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from drf import geometry, scores
+from drf.data.crops import decode_jpeg
 from drf.markup import IBUG68
-from drf.overlay import decode_jpeg
 from tests.webapp import examples
 from webapp.faces.figure import PredictedShape, draw, look, shares
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from drf import metrics
+from drf.data.crops import decode_jpeg
 from drf.markup import IBUG68
-from drf.overlay import decode_jpeg
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
 from webapp.faces import tiles

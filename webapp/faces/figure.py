@@ -16,6 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from drf import geometry, overlay, scores
+from drf.data.crops import decode_jpeg
 from drf.markup import Markup
 from webapp.faces.outlines import nan_separated
 from webapp.ui import theme
@@ -203,7 +204,7 @@ def _frame(
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     pictures = []
     if crop is not None:
-        height, width = overlay.decode_jpeg(crop[0]).shape[:2]
+        height, width = decode_jpeg(crop[0]).shape[:2]
         corner = np.array([width, height]) - 0.5
         low, high = np.clip([low, high], -0.5, corner)
         source = f"data:image/jpeg;base64,{base64.b64encode(crop[0]).decode()}"

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from drf import geometry, overlay
+from drf.data.crops import decode_jpeg, encode_jpeg
 from webapp import store
 from webapp.store import StoredFace, StoreVersion
 from webapp.ui.text import percent, plain
@@ -101,7 +102,7 @@ def draw(face: StoredFace, error_segments: bool = False) -> bytes | None:
     if face.crop is None:
         return None
     jpeg, to_picture = face.crop
-    picture = overlay.decode_jpeg(jpeg)
+    picture = decode_jpeg(jpeg)
     to_crop = geometry.invert(to_picture)
     truth, predicted = geometry.apply(to_crop, np.stack([face.ground_truth, face.prediction]))
     truth[np.isnan(predicted)] = np.nan
@@ -114,7 +115,7 @@ def draw(face: StoredFace, error_segments: bool = False) -> bytes | None:
         scale=scale,
         error_segments=error_segments,
     )
-    return overlay.encode_jpeg(drawn)
+    return encode_jpeg(drawn)
 
 
 def legend(error_segments: bool) -> None:

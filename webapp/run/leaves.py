@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from drf import geometry, overlay
+from drf import geometry
+from drf.data.crops import decode_jpeg, encode_jpeg
 from drf.markup import Markup
 from drf.pictures import LeafPicture
 from webapp import store
@@ -115,7 +116,7 @@ def _portrait(face: LeafFace) -> Portrait | None:
     if face.crop is None:
         return None
     jpeg, to_picture = face.crop
-    crop = overlay.decode_jpeg(jpeg)
+    crop = decode_jpeg(jpeg)
     points = geometry.to_unit(
         geometry.apply(geometry.invert(to_picture), face.ground_truth), crop.shape[0]
     )
@@ -123,4 +124,4 @@ def _portrait(face: LeafFace) -> Portrait | None:
     middle = crop[margin : len(crop) - margin, margin : len(crop) - margin]
     points = (points - margin / len(crop)) / (len(middle) / len(crop))
     small = cv2.resize(middle, (_PORTRAIT_PX, _PORTRAIT_PX), interpolation=cv2.INTER_AREA)
-    return Portrait(overlay.encode_jpeg(small, quality=85), points)
+    return Portrait(encode_jpeg(small, quality=85), points)

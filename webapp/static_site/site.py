@@ -20,7 +20,8 @@ import drf
 from db import faces, file, method_ids, predictions, reads
 from db.bundle import Selection, restricted
 from db.entries import records
-from drf import overlay, scores
+from drf import scores
+from drf.data.crops import decode_jpeg
 from webapp.static_site import board, run_page
 from webapp.static_site.face_svg import VIEW
 from webapp.static_site.folder import replaced
@@ -149,7 +150,7 @@ class _Writer:
         (self.folder / f"faces/{face}.jpg").write_bytes(jpeg)
         of = self.con.execute("SELECT dataset FROM faces WHERE id = ?", [face])
         self.site.pictures[of.fetchone()[0]] += 1
-        return Crop(f"../faces/{face}.jpg", to_picture, len(overlay.decode_jpeg(jpeg)))
+        return Crop(f"../faces/{face}.jpg", to_picture, len(decode_jpeg(jpeg)))
 
     def _data(self, boards: list[dict[str, Any]]) -> None:
         _write_json(self.folder / "data/leaderboard.json", boards)

@@ -1,8 +1,16 @@
-"""Computes what older evaluations lack: a new score, a new normaliser.
+"""What a store holds because of `drf.scores`: views with a column for each score, and the scores
+and errors that evaluations of an older drf lack.
 
-Every prediction is stored, so an evaluation of an older drf can have whatever `drf.scores` has come
-to list since. What is there is never changed. `meta.scores` names the columns that every evaluation
-of the store has: where they are those of `drf.scores` nothing has to be looked for.
+`evaluation_scores` is one row an evaluation, in percent; `leaderboard` the newest of each (run,
+dataset, subset, landmarks, box, flip_test), ranked within a board by the NME under the first
+normaliser that exists there. A run that claims to be running but has not been heard of for a minute
+is shown as stale there too, so that plain sqlite3 never sees a killed run as running for longer
+than that. Both are for people with sqlite3: drf reads the tables.
+
+What an evaluation lacks is computed from its stored predictions and ground truth, in transactions
+of a few evaluations each, so that it can be stopped and goes on where it was. `meta.scores` names
+the columns that every evaluation of the store has: where they are those of `drf.scores`, nothing
+has to be looked for.
 """
 
 from __future__ import annotations
@@ -15,10 +23,77 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sqlite_utils import Database
 
-from db import markups, predictions
+from db import faces, predictions
 from db.transactions import locked, writing
 from drf import scores
 from drf.errors import NotFoundError
+
+_STALE = """CASE WHEN r.state = 'running'
+          AND abs(strftime('%s', 'now') - strftime('%s', r.heartbeat_at)) > 60
+         THEN 'stale' ELSE r.state END AS state"""
+_BOARD = "e.dataset, e.subset, e.landmarks, e.box"
+
+
+def score_columns() -> str:
+    """Return SQL that makes `scores.COLUMNS`, percent, of an evaluation `e`.
+
+    Each is looked up by the key of `scores`: with more columns than a few that is faster than to
+    pivot rows, and a view looks up no more than the columns that are asked for.
+    """
+    return ",\n".join(
+        "(SELECT 100 * s.value FROM scores AS s WHERE s.evaluation = e.id"
+        f" AND s.norm = '{norm}' AND s.score = '{score}') AS {scores.column(norm, score)}"
+        for norm in scores.NORMALISER_KEYS
+        for score in scores.SCORE_KEYS
+    )
+
+
+def views() -> dict[str, str]:
+    """Return the statements that create the views, by name, in the order in which they can run."""
+    columns = ", ".join(f"e.{column}" for column in scores.COLUMNS)
+    headlines = [f"e.{scores.column(norm, 'nme')}" for norm in scores.NORMALISER_KEYS]
+    ranked = " ".join(f"WHEN max({nme}) OVER board IS NOT NULL THEN {nme}" for nme in headlines)
+    return {
+        "evaluation_scores": f"""CREATE VIEW evaluation_scores AS
+    SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
+    e.flip_test, e.n,
+    {score_columns()},
+    e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
+    FROM evaluations AS e""",
+        "leaderboard": f"""CREATE VIEW leaderboard AS
+    SELECT rank() OVER (PARTITION BY {_BOARD} ORDER BY e.ranked NULLS LAST) AS rank,
+    r.name, r.family, {columns},
+    {_BOARD}, e.markup, e.flip_test, e.n,
+    r.preset, r.track, r.seed, r.params, r.macs,
+    json_extract(r.provenance, '$.precision') AS precision, r.wall_s, e.ms_per_face,
+    {_STALE},
+    e.evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
+    FROM (
+        SELECT e.*, CASE {ranked} END AS ranked FROM evaluation_scores AS e
+        WHERE e.evaluation IN (
+            SELECT max(id) FROM evaluations GROUP BY run, dataset, subset, landmarks, box, flip_test
+        )
+        WINDOW board AS (PARTITION BY {_BOARD})
+    ) AS e JOIN runs AS r ON r.id = e.run
+    ORDER BY {_BOARD}, e.ranked NULLS LAST, e.evaluation""",
+    }
+
+
+def refresh_views(db: Database) -> None:
+    """Make the views anew where they are not what `drf.scores` asks for. Call in a transaction."""
+    wanted = views()
+    found = dict(
+        db.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'view' AND name IN (?, ?)", [*wanted]
+        ).fetchall()
+    )
+    if found == wanted:
+        return
+    for name in reversed(wanted):
+        db.execute(f"DROP VIEW IF EXISTS {name}")
+    for statement in wanted.values():
+        db.execute(statement)
+
 
 AT_ONCE = 200
 """At most so many evaluations are completed where a store is opened to write: some seconds."""
@@ -104,7 +179,7 @@ def _complete(con: sqlite3.Connection, evaluation: int) -> None:
     found = row.fetchone()
     if found is None:  # deleted meanwhile
         return
-    markup, landmarks = markups.markup(con, found[0]), found[1]
+    markup, landmarks = faces.markup(con, found[0]), found[1]
     errors = {
         norm: of[evaluation]
         for norm in scores.NORMALISER_KEYS
