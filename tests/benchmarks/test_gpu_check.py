@@ -43,6 +43,7 @@ def check(*words: str) -> tuple[int, dict]:
     return ran.returncode, json.loads(ran.stdout)
 
 
+@pytest.mark.slow  # trains every family, on one core for minutes
 def test_every_family_that_learns_is_read_with_torch_numpy_opencv_and_safetensors_alone() -> None:
     code, document = check(*TINY)
     rows = document["families"]

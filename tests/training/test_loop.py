@@ -191,5 +191,5 @@ def test_a_run_on_faces_with_missing_landmarks_learns(make: Make, tmp_path: Path
     assert outcome.state == "finished"
     values = curve(listener)
     assert all(math.isfinite(v) for epoch in values for v in epoch.values())
-    assert outcome.best_val_nme is not None
-    assert outcome.best_val_nme < 0.7 * values[0]["val_nme_ocular"]
+    assert outcome.kept_val_nme is not None
+    assert outcome.kept_val_nme < 0.7 * values[0]["val_nme_ocular"]

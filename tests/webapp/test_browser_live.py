@@ -11,7 +11,7 @@ import pytest
 from sqlite_utils import Database
 
 from db.connection import open_store
-from db.runs import beat, record_epoch, start_run
+from db.runs import record_epoch, record_heartbeat, start_run
 from tests.webapp import ablation_examples
 from tests.webapp.examples import HOSTILE, HOURGLASS
 from tests.webapp.test_browser import TIMEOUT_MS, opened, page, query, served
@@ -35,14 +35,15 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Da
 
 def test_the_live_page_follows_a_run_without_a_click(page, training):
     address, store, run = training
-    beat(store, run, epoch=0, progress=0.0, faces_per_s=300.0)  # the server took its time to start
+    # The server took its time to start.
+    record_heartbeat(store, run, epoch=0, progress=0.0, faces_per_s=300.0)
     opened(page, f"{address}/live?live_refresh=2+s", "Live")
     page.get_by_text("Validation NME: no value yet").wait_for()
-    beat(store, run, epoch=1, progress=0.1, faces_per_s=300.0)
+    record_heartbeat(store, run, epoch=1, progress=0.1, faces_per_s=300.0)
     record_epoch(store, run, 1, {"val_nme_ocular": 0.08})
     page.get_by_text("10 % done · epoch 1 of 40").wait_for()
     page.locator("[aria-label*='now 8, lowest 8']").wait_for()
-    beat(store, run, epoch=2, progress=0.2, faces_per_s=300.0)
+    record_heartbeat(store, run, epoch=2, progress=0.2, faces_per_s=300.0)
     record_epoch(store, run, 2, {"val_nme_ocular": 0.05})
     page.get_by_text("20 % done · epoch 2 of 40").wait_for()
     page.locator("[aria-label*='now 5, lowest 5']").wait_for()
