@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,12 +105,6 @@ class Markup:
         if not np.array_equal(np.sort(mirrored), known):
             raise ValueError(f"the subset {subset} of {self.name} is not its own mirror image")
         return np.searchsorted(known, mirrored)
-
-    def displayed_of(self, known: Iterable[int]) -> list[int]:
-        """Return the positions, in `known`, of the landmarks to show first; all positions where
-        none of them is known."""
-        known = [int(index) for index in known]
-        return [known.index(k) for k in self.displayed if k in known] or list(range(len(known)))
 
     def title(self, index: int) -> str:
         """Return what a landmark is called: "36 · right eye, outer corner", or "2 · jaw".

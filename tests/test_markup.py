@@ -9,6 +9,7 @@ import pytest
 from drf import scores
 from drf.errors import UsageError
 from drf.markup import IBUG68, Markup
+from drf.models.base import InputSpec
 
 PAIR = Markup(
     name="pair",
@@ -75,9 +76,9 @@ def test_subsets_and_their_flip_permutations() -> None:
 
 
 def test_what_is_displayed_first() -> None:
-    assert IBUG68.displayed_of(IBUG68.indices()) == [36, 30, 48, 8]
-    assert IBUG68.displayed_of(IBUG68.indices("mouth")) == [0]  # landmark 48
-    assert PAIR.displayed_of([1, 2]) == [0, 1]  # none is named: all of them
+    assert InputSpec(32, IBUG68).displayed == [36, 30, 48, 8]
+    assert InputSpec(32, IBUG68, "mouth").displayed == [0]  # landmark 48
+    assert InputSpec(32, PAIR).displayed == [0]  # none is named: the first
 
 
 @pytest.mark.parametrize(

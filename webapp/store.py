@@ -253,12 +253,16 @@ class StoredFace:
 def faces(path: str, wanted: Iterable[tuple[int, int]]) -> list[StoredFace]:
     """Return faces as evaluations have them, in the order asked for. Not cached: callers cache what
     they make of them. wanted: (evaluation, face) each."""
+    wanted = list(wanted)
     with _reader(path) as reader:
+        ids = {face for _, face in wanted}  # runs that are compared share their faces
+        markups = {face: stored_faces.read_face(reader, face).markup for face in ids}
+        crops = {face: stored_faces.crop(reader, face) for face in ids}
         return [
             StoredFace(
-                stored_faces.read_face(reader, face).markup,
+                markups[face],
                 *stored_predictions.prediction(reader, evaluation, face),
-                stored_faces.crop(reader, face),
+                crops[face],
                 stored_predictions.covariances_of_face(reader, evaluation, face),
             )
             for evaluation, face in wanted
