@@ -43,7 +43,8 @@ _ENTRIES = """
 """
 _OF_RUN = """
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
-        e.flip_test, e.n, e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
+        e.flip_test, e.n, e.ms_per_face, json_extract(e.manifest, '$.machine') AS machine,
+        e.checkpoint, e.manifest_digest, e.created_at
     FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
 """
 _DESCRIBED = (
@@ -212,7 +213,8 @@ def curves(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
 
 def evaluations(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
     """Return every evaluation of a run, newest first: evaluation (id), BOARD, markup, flip_test, n,
-    ms_per_face, checkpoint, manifest_digest, created_at, scores.COLUMNS (percent).
+    ms_per_face, machine (that it was measured on, None where that is not known), checkpoint,
+    manifest_digest, created_at, scores.COLUMNS (percent).
     """
     return _with_scores(con, _frame(con, _OF_RUN, [run_id]))
 
