@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from db import reads
 from drf import statistics
 from webapp import store
 from webapp.ablation import figures, results
@@ -34,12 +35,12 @@ def page(current: StoreVersion) -> None:
     with st.container(horizontal=True, gap="small"):
         norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(norms()))
         with st.container(width=240):
-            evaluation, chosen = _choose_evaluation(boards)
-        settings = _settings(current, *chosen)
+            evaluation, board = _choose_evaluation(boards)
+        settings = _settings(current, **board)
         if not settings.runs.empty:
             with st.container(width=380):
                 base = _choose_baseline(settings)
-    share.show_revision_notice(current)
+    share.show_revision_notice(current, board)
     if settings.runs.empty:
         st.info("No run on this board ran to its end.", icon=":material/hourglass_empty:")
         return
@@ -60,8 +61,9 @@ def page(current: StoreVersion) -> None:
     _footer(current, frame, keys, norm)
 
 
-def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, str]]:
-    """Return the label of the board that was chosen, the fullest without a choice, and its name."""
+def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
+    """Return the label of the board that was chosen, the fullest without a choice, and what it is:
+    values of `reads.BOARD`."""
     boards = boards.assign(flip_test=True)
     boards["label"] = boards.apply(evaluation_label, axis=1)
     order = [usual_order(subset) for subset in boards["subset"]]
@@ -70,7 +72,7 @@ def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, 
         url_keys.ABLATION_EVALUATION, "Evaluation", list(boards["label"]), "dataset/subset/box"
     )
     row = boards[boards["label"] == label].iloc[0]
-    return label, (row["dataset"], row["subset"], row["landmarks"], row["box"])
+    return label, {column: row[column] for column in reads.BOARD}
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

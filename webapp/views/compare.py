@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from db import reads
 from db.paired import Paired
 from webapp import selection, store
 from webapp.compare import figures, methods, tables
@@ -107,7 +108,7 @@ def _scores(
 
 def _methods(current: StoreVersion, chosen: Board, runs: list[SelectedRun], norm: str) -> None:
     """Show what the leaderboard says of the runs' methods, where these have several seeds."""
-    where = {key: getattr(chosen, key) for key in ("dataset", "subset", "landmarks", "box")}
+    where = {column: getattr(chosen, column) for column in reads.BOARD}
     found = methods.verdicts(current, where, [run.evaluation for run in runs], norm)
     if not found:
         return

@@ -31,12 +31,14 @@ def page(current: StoreVersion) -> None:
     if goal := st.session_state.pop(_GOAL, None):
         st.switch_page("views/run.py", query_params=goal)
     st.title("Leaderboard")
-    at_revision = share.choose_revision(current)
+    notice, at_revision = st.container(), share.revision_shown(current)
     boards = store.boards(current, at_revision)
     if boards.empty:
         _nothing_evaluated(current)
         return
     board = controls.choose_board(current, boards, at_revision)
+    with notice:
+        share.choose_revision(current, board.where)
     all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
     _headline(all_rows, board)
     _warn(all_rows)

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from db import reads
 from drf import scores
 from webapp import store
 from webapp.faces import landmark_errors, tiles
@@ -33,7 +34,9 @@ def page(current: StoreVersion) -> None:
             evaluations, evaluation = header.choose_evaluation(current, run_id)
         titles = norms_of([store.markup(current.path, store.run(current, run_id)["markup"])])
         title = widgets.segmented_control(url_keys.NORM, "Normalised by", list(titles))
-    share.show_revision_notice(current)
+    if evaluation is not None:
+        board = {column: evaluation[column] for column in reads.BOARD}
+        share.show_revision_notice(current, board, [run_id])
     run = store.run(current, run_id)
     header.title(current, run)
     norm = titles[title]
