@@ -57,6 +57,12 @@ def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
     return bare[-1] if len(set(bare)) == 1 and bare[-1] else names[-1]
 
 
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return how many seeds there are, and which: 3 (0, 1, 2)."""
+    known = sorted(set(seeds))
+    return f"{len(known)} ({', '.join(map(str, known))})"
+
+
 def _rows(
     entries: pd.DataFrame, methods: pd.Series, keys: list[str], identity: str
 ) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import status
+from db import method_ids, status
 from db.derived import score_columns
 from db.faces import markup as markup
 from drf import scores
@@ -152,7 +152,8 @@ def runs(con: sqlite3.Connection) -> pd.DataFrame:
 
 
 def find_run(con: sqlite3.Connection, text: str) -> str:
-    """Return the id of the one run whose id begins with `text` or whose name is `text`.
+    """Return the id of the one run whose id begins with `text` or whose name is `text`; also of the
+    one run of the method whose id begins with it, since boards show both.
 
     Raises NotFoundError if there is none (naming similar ones) or several (listing them).
     """
@@ -171,6 +172,14 @@ def find_run(con: sqlite3.Connection, text: str) -> str:
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
         raise NotFoundError(
             f"{text!r} matches {len(found)} runs: {listed}{more}; use one of the ids"
+        )
+    if of_method := method_ids.runs_of(con, text):
+        if len(of_method) == 1:
+            return of_method[0]
+        listed = ", ".join(run[:8] for run in of_method[:10])
+        raise NotFoundError(
+            f"{text!r} is a method of {len(of_method)} runs, which differ in their seed: {listed};"
+            " use one of these ids"
         )
     names = {str(name) for (name,) in con.execute("SELECT name FROM runs")}
     near = difflib.get_close_matches(text, names, n=3)

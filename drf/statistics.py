@@ -56,6 +56,12 @@ def over_all(said: Iterable[str]) -> str:
     return names.pop() if len(names) == 1 else MIXED
 
 
+def with_exception(text: str, name: str, header: str) -> str:
+    """Return an interval as text, with a word where the header (of `over_all`) does not say what
+    it is over (`name`): of several seeds and one."""
+    return f"{text} (1 seed)" if header == MIXED and name != FACES_AND_SEEDS else text
+
+
 def explanation(name: str, seeds: Collection[int]) -> str:
     """Return what stands below a table with intervals. name: of `over_all`; seeds: how many each
     row has."""

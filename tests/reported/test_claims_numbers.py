@@ -12,7 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from db import additions, evaluations, reads, runs
-from db.connection import open_reader, open_store
+from db.connection import open_store
 from drf.ranking import places
 from tests.db import examples
 from tests.webapp.boards import store_with_seeds
@@ -93,7 +93,9 @@ def test_a_run_that_was_evaluated_again_is_no_new_run(store) -> None:
     evaluations.record_evaluation(store, run, result, [])
     assert additions.since(store.conn, then, BOARD) == [additions.Addition(run, "wide-s1", True)]
     for page in (None, "views/run.py"):
-        assert "1 run was evaluated again: wide" in texts(opened(page, rev=str(then), **PAGES[page]))
+        assert "1 run was evaluated again: wide" in texts(
+            opened(page, rev=str(then), **PAGES[page])
+        )
 
 
 def test_runs_that_a_link_does_not_show_do_not_move_it_on(store) -> None:

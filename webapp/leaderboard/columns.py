@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
+from db.board import seeds_text
 from drf import scores, statistics
 from drf.scores import Better, Normaliser, Score
 from webapp.ui import badges
@@ -165,12 +166,6 @@ def over_of(rows: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def seeds_text(seeds: Sequence[int]) -> str:
-    """Return how many seeds there are, and which: 3 (0, 1, 2)."""
-    known = sorted(set(seeds))
-    return f"{len(known)} ({', '.join(map(str, known))})"
-
-
 def better(key: str) -> Better | None:
     """Return which end of a column of the table is good, None where neither is."""
     return None if key in _ALWAYS else lookup(key)[0].better
@@ -281,12 +276,9 @@ def _interval_texts(rows: pd.DataFrame, norm: str) -> list[str | None]:
 
 
 def _with_exceptions(texts: list[str | None], over: pd.Series) -> list[str | None]:
-    """Return intervals, where the header cannot say it of all with a word on those that are not
-    over seeds."""
-    if statistics.over_all(over) != statistics.MIXED:
-        return texts
+    header = statistics.over_all(over)
     return [
-        f"{text} (1 seed)" if text and said != statistics.FACES_AND_SEEDS else text
+        text and statistics.with_exception(text, said, header)
         for text, said in zip(texts, over, strict=True)
     ]
 
