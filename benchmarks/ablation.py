@@ -163,7 +163,6 @@ def summary(combinations: Sequence[Combination], base: dict[str, object], db: Pa
             | {key: seeds[0][key] for key in ("params", "macs")}
             | {
                 "minutes": over_seeds([entry["wall_s"] / 60 for entry in seeds]).mean,
-                "ms_per_face": over_seeds([entry["ms_per_face"] for entry in seeds]).mean,
                 "collapsed": sum(entry["status"] == "collapsed" for entry in seeds),
                 "runs": [entry["run"] for entry in seeds],
             }
@@ -181,7 +180,6 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "M params": lambda row: f"{row['params'] / 1e6:.2f}",
     "MMACs": lambda row: f"{row['macs'] / 1e6:.0f}",
     "min": lambda row: f"{row['minutes']:.1f}",
-    "ms": lambda row: f"{row['ms_per_face']:.2f}",
 }
 
 

@@ -22,7 +22,8 @@ FLOOR = "mean-shape"
 
 Box = Literal["gt", "gt_jitter", "file"]
 
-_OTHER_KEYS = ("name", "params", "macs", "ms_per_face")
+_OTHER_KEYS = ("name", "params", "macs")
+_MEASURED_BESIDE_OTHERS = "ms_per_face"
 _NAME_WIDTH = 26  # at least; longer names continue on a second line
 _PADDING = 2  # beside a column: a space, and the space that the box draws for a line
 
@@ -57,7 +58,21 @@ def leaderboard(
         typer.Option(
             metavar="COLUMN",
             show_default="NME of the first normaliser",
-            help="Rank by this column, e.g. ocular_nme, box_auc8, params, macs or ms_per_face.",
+            help="Rank by this column, e.g. ocular_nme, box_auc8, params or macs.",
+        ),
+    ] = None,
+    methods: Annotated[
+        bool,
+        typer.Option(
+            "--methods",
+            help="Show a row for each method: means over its seeds, with 95 % intervals.",
+        ),
+    ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Show the difference to this run, or its method, with 95 % intervals: name or id.",
         ),
     ] = None,
     as_json: Json = False,
@@ -72,6 +87,12 @@ def leaderboard(
     from db.entries import entry
     from drf import scores
 
+    if sort == _MEASURED_BESIDE_OTHERS:
+        note(
+            f"{sort} was measured during each evaluation, beside whatever else ran, so it ranks"
+            " nothing: rows are ranked by NME. `drf runs show RUN --json` has it."
+        )
+        sort = None
     if norm is not None:
         scores.normaliser(norm)
         sort = sort or scores.column(norm, scores.SCORE_KEYS[0])
@@ -79,6 +100,16 @@ def leaderboard(
     con = open_reader(db)
     rows = reads.leaderboard(con, dataset=dataset, subset=subset, landmarks=landmarks, box=box)
     boards = reads.board_filters(con)
+    if methods or baseline is not None:
+        from cli import method_table
+
+        _check_landmarks(landmarks, boards)
+        found = method_table.boards(con, rows, norm, sort, methods=methods, baseline=baseline)
+        con.close()
+        method_table.show(found, as_json=as_json)
+        if rows.empty:
+            note(_nothing(boards))
+        return
     con.close()
     _check_landmarks(landmarks, boards)
     if sort is not None:
@@ -91,21 +122,26 @@ def leaderboard(
     console = tables()
     for board, group in rows.groupby(list(reads.BOARD), sort=True):
         named = dict(zip(reads.BOARD, board, strict=True))
-        console.print(board_table(named, group, console.width, norm))
+        console.print(board_table(named, group, console.width, norm, sort))
 
 
 def board_table(
-    board: dict[str, Any], rows: pd.DataFrame, width: int, norm: str | None = None
+    board: dict[str, Any],
+    rows: pd.DataFrame,
+    width: int,
+    norm: str | None = None,
+    sort: str | None = None,
 ) -> Table:
     """Return the table of one board, rows in the order given, columns as many as the width holds.
 
-    width: characters · norm: key of the only normaliser to show
+    width: characters · norm: key of the only normaliser to show · sort: column that ranks the
+    rows, None for what ranks the board
     """
     from rich import box
     from rich.table import Table
 
     everything = _columns(rows, norm)
-    places = _places(rows)
+    places = _places(rows, sort)
     names = [_name(row) for row in rows.to_dict("records")]
     name_width = min(max(map(len, names)), max(_NAME_WIDTH, width // 4))
     fixed = (len("floor"), name_width, len("12345678"))
@@ -172,7 +208,6 @@ def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
     costs = {
         "params": [cell(text.count(value)) for value in rows["params"]],
         "MACs": [cell(text.count(value)) for value in rows["macs"]],
-        "ms/face": [cell(value, 2) for value in rows["ms_per_face"]],
     }
     columns += [_Column(len(columns) + k, 2, *cost) for k, cost in enumerate(costs.items())]
     return sorted(columns, key=lambda column: column.importance)
@@ -199,13 +234,21 @@ def _score_cells(values: pd.Series, *, higher: bool) -> list[Text]:
     return cells
 
 
-def _places(rows: pd.DataFrame) -> list[str]:
-    """Return the place of each row; the floor takes none."""
-    places, place = [], 0
-    for family in rows["family"]:
-        place += family != FLOOR
-        places.append("floor" if family == FLOOR else str(place))
-    return places
+def _places(rows: pd.DataFrame, sort: str | None) -> list[str]:
+    """Return the place of each row, shared by those that read the same; the floor takes none."""
+    from db.reads import ranked_by
+    from drf.ranking import places
+
+    ranked = rows["family"] != FLOOR
+    by = rows.loc[ranked, sort or ranked_by(rows)]
+    left = iter(range(1, len(by) + 1))
+    if by.dtype.kind in "if":
+        left = iter(places(by, "higher" if sort and _descends(sort) else "lower").tolist())
+    return [_place(next(left)) if takes_one else "floor" for takes_one in ranked]
+
+
+def _place(place: float) -> str:
+    return "—" if place != place else str(int(place))
 
 
 def _name(row: dict[str, Any]) -> str:

@@ -36,7 +36,7 @@ def list_runs(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     if not rows:
         note("The store has no runs yet: `drf train` adds one.")
         return
-    columns = ("run", "name", "dataset", "seed", "status", "done %", "val NME %", "faces/s")
+    columns = ("run", "name", "dataset", "seed", "status", "done %", "val NME % (kept)", "faces/s")
     lines = [
         (
             *(row["id"][:8], row["name"], row["dataset"], row["seed"], row["status"]),

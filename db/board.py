@@ -12,7 +12,6 @@ from db.reads import ranked_by
 from drf import scores
 
 SD = "_sd"
-_COSTS = ("wall_s", "ms_per_face")
 _SHARED = (
     *("family", "preset", "track", "precision", "params", "macs", "n", "manifest_digest"),
     *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method"),
@@ -33,13 +32,14 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     Evaluations with and without flip test, or of other faces, stay apart: their mean is of nothing.
 
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
-    scores.COLUMNS (percent, means over runs) and COLUMN_sd (sample standard deviation; NaN for one
-    run), wall_s and ms_per_face (means), family, preset, track, precision, params, macs, n,
+    scores.COLUMNS (percent, means over seeds) and COLUMN_sd (sample standard deviation over them;
+    NaN for one seed), wall_s (mean), family, preset, track, precision, params, macs, n,
     manifest_digest, BOARD, markup, flip_test, method; and tuples in the order of the evaluations:
-    runs, evaluations, names, seeds, statuses, checkpoints; created_at of the newest. Best first,
-    see `reads.ranked_by`.
+    runs, evaluations, names, seeds, statuses, checkpoints; created_at of the newest. Several runs
+    of one seed are averaged first, as in `drf.statistics.Method`. Best first, see
+    `reads.ranked_by`.
     """
-    return _rows(entries, methods, ["method", "flip_test", "manifest_digest"], "method")
+    return _rows(entries, methods, ["method", "flip_test", "faces"], "method")
 
 
 def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
@@ -57,16 +57,23 @@ def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
     return bare[-1] if len(set(bare)) == 1 and bare[-1] else names[-1]
 
 
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return how many seeds there are, and which: 3 (0, 1, 2)."""
+    known = sorted(set(seeds))
+    return f"{len(known)} ({', '.join(map(str, known))})"
+
+
 def _rows(
     entries: pd.DataFrame, methods: pd.Series, keys: list[str], identity: str
 ) -> pd.DataFrame:
     entries = entries.sort_values("evaluation")
     known = methods.to_dict()  # a run that came between the two reads is not in it: it stands alone
     method = [known.get(run, run[:12]) for run in entries["run"]]
-    entries = entries.assign(method=pd.Series(method, entries.index, dtype="str"))
+    # Faces of a manifest that has no digest may be any: such a run is averaged with no other.
+    faces = entries["manifest_digest"].fillna(entries["run"])
+    entries = entries.assign(method=pd.Series(method, entries.index, dtype="str"), faces=faces)
+    rows = _over_seeds(entries, keys)
     groups = entries.groupby(keys, sort=False, dropna=False)
-    rows = groups[[*scores.COLUMNS, *_COSTS]].mean()
-    rows = rows.join(groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD)).reset_index(drop=True)
     first = entries[groups.cumcount() == 0].reset_index(drop=True)
     rows[[*_SHARED]] = first[[*_SHARED]]
     rows["id"] = first[identity]
@@ -78,6 +85,18 @@ def _rows(
         rows[title] = _tuples(entries[column].tolist(), number, len(rows))
     rows["name"] = [name_of(*both) for both in zip(rows["names"], rows["seeds"], strict=True)]
     return rows.sort_values([ranked_by(rows), "id"], ignore_index=True)
+
+
+def _over_seeds(entries: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return means of scores and wall_s over the seeds of each group, in order of appearance, and
+    the scores' standard deviations, with SD."""
+    means, of_seed = [*scores.COLUMNS, "wall_s"], [*keys, "seed"]
+    if entries.duplicated(of_seed).any():
+        same = entries.groupby(of_seed, sort=False, dropna=False)
+        entries = same[means].mean().reset_index()
+    groups = entries.groupby(keys, sort=False, dropna=False)
+    spread = groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD)
+    return groups[means].mean().join(spread).reset_index(drop=True)
 
 
 _TUPLES = {

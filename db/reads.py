@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import status
+from db import method_ids, status
 from db.derived import score_columns
 from db.faces import markup as markup
 from drf import scores
@@ -43,7 +43,8 @@ _ENTRIES = """
 """
 _OF_RUN = """
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
-        e.flip_test, e.n, e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
+        e.flip_test, e.n, e.ms_per_face, json_extract(e.manifest, '$.machine') AS machine,
+        e.checkpoint, e.manifest_digest, e.created_at
     FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
 """
 _DESCRIBED = (
@@ -151,7 +152,8 @@ def runs(con: sqlite3.Connection) -> pd.DataFrame:
 
 
 def find_run(con: sqlite3.Connection, text: str) -> str:
-    """Return the id of the one run whose id begins with `text` or whose name is `text`.
+    """Return the id of the one run whose id begins with `text` or whose name is `text`; also of the
+    one run of the method whose id begins with it, since boards show both.
 
     Raises NotFoundError if there is none (naming similar ones) or several (listing them).
     """
@@ -170,6 +172,14 @@ def find_run(con: sqlite3.Connection, text: str) -> str:
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
         raise NotFoundError(
             f"{text!r} matches {len(found)} runs: {listed}{more}; use one of the ids"
+        )
+    if of_method := method_ids.runs_of(con, text):
+        if len(of_method) == 1:
+            return of_method[0]
+        listed = ", ".join(run[:8] for run in of_method[:10])
+        raise NotFoundError(
+            f"{text!r} is a method of {len(of_method)} runs, which differ in their seed: {listed};"
+            " use one of these ids"
         )
     names = {str(name) for (name,) in con.execute("SELECT name FROM runs")}
     near = difflib.get_close_matches(text, names, n=3)
@@ -212,7 +222,8 @@ def curves(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
 
 def evaluations(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
     """Return every evaluation of a run, newest first: evaluation (id), BOARD, markup, flip_test, n,
-    ms_per_face, checkpoint, manifest_digest, created_at, scores.COLUMNS (percent).
+    ms_per_face, machine (that it was measured on, None where that is not known), checkpoint,
+    manifest_digest, created_at, scores.COLUMNS (percent).
     """
     return _with_scores(con, _frame(con, _OF_RUN, [run_id]))
 

@@ -14,6 +14,10 @@ COLLAPSED_STD_RATIO = 0.1
 picture."""
 
 
+MACHINE = "machine"
+"""Key of the manifest: device and threads of the evaluation."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Predictions of one model on one subset, in picture coordinates.
@@ -25,8 +29,10 @@ class Evaluation:
     predictions   (n, K, 2) float32, 0-based picture px; NaN at landmarks outside the subset
     box           box protocol of the crops: gt, gt_jitter or file
     flip_test     whether a picture and its mirror image were averaged
-    manifest      counts, skipped faces and digest of the subset that was read
-    ms_per_face   wall time of the model alone, batched, milliseconds
+    manifest      counts, skipped faces and digest of the subset that was read, and by MACHINE what
+                  it was evaluated on
+    ms_per_face   wall time of the model alone, batched, milliseconds: a fact of this evaluation and
+                  of what else the machine did, not of the model
     visibility    (n, K) uint8, see `drf.markup`; None where all landmarks are visible
     covariances   (n, K, 2, 2) float32, squared picture px: covariance of the error that the model
                   predicts, NaN at landmarks outside the subset; None where it predicts none

@@ -104,7 +104,9 @@ def page_head(
         rows = entries(current, board)
         with st.container(width=width):
             chosen = choose_runs(current, runs, rows, default=2, at_most=at_most)
-    share.show_revision_notice(current)
+    where = {column: getattr(board, column) for column in reads.BOARD}
+    named = runs.name in st.query_params  # else the best of the board are shown
+    share.show_revision_notice(current, where, [run.run for run in chosen] if named else None)
     return Choices(norm, board, rows, chosen), link
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from db import additions as additions_since
 from db import configs, connection, gallery, method_ids, paired, reads, saved_links
 from db import faces as stored_faces
 from db import predictions as stored_predictions
@@ -123,6 +124,14 @@ def boards(store: StoreVersion, at_revision: int | None = None) -> pd.DataFrame:
 def _boards(store: StoreVersion, at_revision: int | None) -> pd.DataFrame:
     with _reader(store.path) as reader:
         return reads.board_filters(reader, at_revision=at_revision)
+
+
+def additions(
+    store: StoreVersion, revision: int, board: Mapping[str, str]
+) -> list[additions_since.Addition]:
+    """Return `db.additions.since` of a board. Not cached: only links to earlier boards ask."""
+    with _reader(store.path) as reader:
+        return additions_since.since(reader, revision, board)
 
 
 def runs(store: StoreVersion) -> pd.DataFrame:

@@ -91,7 +91,7 @@ def seeds(tmp_path, monkeypatch):
 
 def test_rows_are_methods_or_runs(seeds):
     methods, runs = opened(), opened(lb_rows="Runs")
-    assert list(methods.dataframe[0].value["seeds"]) == ["0, 1, 2", "0, 1", "0"]
+    assert list(methods.dataframe[0].value["seeds"]) == ["3 (0, 1, 2)", "2 (0, 1)", "1 (0)"]
     assert len(runs.dataframe[0].value) == 6
     assert methods.metric[3].value == "3"
 

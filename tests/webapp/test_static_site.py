@@ -150,7 +150,6 @@ def test_methods_are_the_rows_of_the_app_where_seeds_were_evaluated_on_different
             "manifest_digest",
             "params",
             "macs",
-            "ms_per_face",
             *scores.COLUMNS,
         ):
             assert ours[key] == row[key], key

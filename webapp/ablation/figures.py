@@ -253,7 +253,7 @@ def _said(rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
             lines.append(f"Δ {row['difference']:+.2f} ({ends}) {row['verdict']}")
             lines.append(f"{100 * row['improved']:.0f} % of faces improved")
         lines.append(f"{row['params_m']:.2f} M parameters, {row['macs_g']:.3f} GMACs")
-        lines.append(f"{row['wall_min']:.1f} min, {row['ms_per_face']:.2f} ms/face")
+        lines.append(f"{row['wall_min']:.1f} min")
         said.append("<br>".join(lines))
     return said
 

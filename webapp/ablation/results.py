@@ -14,7 +14,7 @@ import streamlit as st
 from pandas.io.formats.style import Styler
 
 from drf import statistics
-from drf.statistics import SeedSpread
+from drf.statistics import Method
 from webapp.ablation.settings import Settings, chosen, in_order
 from webapp.scores import best_and_second
 from webapp.ui import badges, theme
@@ -28,15 +28,14 @@ def results(
     base: int,
     keys: Sequence[str],
     errors: np.ndarray,
-) -> tuple[pd.DataFrame, SeedSpread]:
-    """Return one row per setting that `keys` let vary, in the order of their values, and the pooled
-    standard deviation over seeds (percent, as everything here).
+) -> pd.DataFrame:
+    """Return one row per setting that `keys` let vary, in the order of their values; in percent.
 
     errors  (e, n) image errors as fractions of the runs of `compared`, in that order
     Columns: value_0 (value_1) as stored; seeds, nme, sd (NaN for one seed), each (list of the NMEs
-    by seed); difference, low, high (NaN for the baseline), improved (share of faces, 0..1),
-    verdict; params_m, macs_g, wall_min, ms_per_face (means over seeds); collapsed (runs); ids (of
-    the runs), name.
+    by seed); difference, low, high (NaN for the baseline), over (what the interval is over, see
+    `drf.statistics.over`), improved (share of faces, 0..1), verdict; params_m, macs_g, wall_min
+    (means over seeds); collapsed (runs); ids (of the runs), name.
     """
     runs = compared(settings, base, keys)
     percent = 100 * errors
@@ -44,8 +43,11 @@ def results(
         number: np.flatnonzero(runs["setting"] == number) for number in runs["setting"].unique()
     }
     others = [number for number in rows_of if number != base]
-    by_setting = {number: percent[rows] for number, rows in rows_of.items()}
-    intervals = statistics.differences_to(by_setting[base], [by_setting[o] for o in others])
+    by_setting = {
+        number: Method.of_runs(percent[rows], runs["seed"].iloc[rows].tolist())
+        for number, rows in rows_of.items()
+    }
+    intervals = statistics.differences([by_setting[o] for o in others], by_setting[base])
     frame = pd.DataFrame(
         [
             _values(settings, number, keys) | _scores(by_setting[number]) | _cost(runs.iloc[rows])
@@ -53,15 +55,16 @@ def results(
         ],
         index=list(rows_of),
     )
-    frame["verdict"] = BASELINE
+    frame["verdict"], frame["over"] = BASELINE, None
     for number, interval in zip(others, intervals, strict=True):
         ends = (interval.estimate, interval.low, interval.high)
         frame.loc[number, ["difference", "low", "high"]] = ends
+        frame.loc[number, "over"] = interval.over
         frame.loc[number, "verdict"] = _verdict(interval)
         frame.loc[number, "improved"] = statistics.share_improved(
-            by_setting[number].mean(axis=0), by_setting[base].mean(axis=0)
+            by_setting[number].errors.mean(axis=0), by_setting[base].errors.mean(axis=0)
         )
-    return _ordered(frame, len(keys)), statistics.seed_spread(list(by_setting.values()))
+    return _ordered(frame, len(keys))
 
 
 def compared(settings: Settings, base: int, keys: Sequence[str]) -> pd.DataFrame:
@@ -73,11 +76,11 @@ def _values(settings: Settings, number: int, keys: Sequence[str]) -> dict[str, A
     return {f"value_{place}": settings.table.loc[number, key] for place, key in enumerate(keys)}
 
 
-def _scores(errors: np.ndarray) -> dict[str, Any]:
-    nmes = errors.mean(axis=1)
-    seeds = statistics.over_seeds(nmes)
+def _scores(method: Method) -> dict[str, Any]:
+    seeds = statistics.over_seeds(method.nmes)
     unknown = dict.fromkeys(("difference", "low", "high", "improved"), float("nan"))
-    return {"seeds": seeds.n, "nme": seeds.mean, "sd": seeds.sd, "each": nmes.tolist()} | unknown
+    each = {"each": method.nmes.tolist()}
+    return {"seeds": seeds.n, "nme": seeds.mean, "sd": seeds.sd} | each | unknown
 
 
 def _cost(runs: pd.DataFrame) -> dict[str, Any]:
@@ -85,7 +88,6 @@ def _cost(runs: pd.DataFrame) -> dict[str, Any]:
         "params_m": runs["params"].mean() / 1e6,
         "macs_g": runs["macs"].mean() / 1e9,
         "wall_min": runs["wall_s"].mean() / 60,
-        "ms_per_face": runs["ms_per_face"].mean(),
         "collapsed": int((runs["status"] == "collapsed").sum()),
         "name": runs["name"].iloc[0],
         "ids": " ".join(runs["run"].str[:8]),
@@ -124,7 +126,7 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     ]
     cells["verdict"] = frame["verdict"]
     cells["improved"] = 100 * frame["improved"]
-    cost = ["params_m", "macs_g", "wall_min", "ms_per_face", "ids"]
+    cost = ["params_m", "macs_g", "wall_min", "ids"]
     cells[cost] = frame[cost]
     return cells
 
@@ -146,8 +148,13 @@ def styled(shown: pd.DataFrame) -> Styler:
     return styler
 
 
-def column_config(keys: Sequence[str], norm: str) -> dict[str, Any]:
-    """Return the titles and tooltips of the columns of `table`."""
+def over(frame: pd.DataFrame) -> str:
+    """Return what the intervals of results are over, see `drf.statistics.over`."""
+    return statistics.over_all(frame.loc[frame["verdict"] != BASELINE, "over"])
+
+
+def column_config(keys: Sequence[str], norm: str, over: str) -> dict[str, Any]:
+    """Return the titles and tooltips of the columns of `table`. over: of its intervals."""
     number: Callable[..., Any] = st.column_config.NumberColumn
     text: Callable[..., Any] = st.column_config.TextColumn
     return {
@@ -156,13 +163,12 @@ def column_config(keys: Sequence[str], norm: str) -> dict[str, Any]:
         "sd": number("sd", help="Standard deviation of the NME over seeds."),
         "seeds": number("Seeds", format="%d"),
         "difference": number("Δ", help="NME less that of the baseline, percentage points."),
-        "interval": text("95 % interval of Δ", help="Over images, and over seeds where known."),
+        "interval": text(f"95 % interval of Δ over {over}", help=f"{statistics.ESTIMATE}."),
         "verdict": text("Verdict", help="Significant where the interval excludes zero."),
         "improved": number("Improved, %", format="%.0f", help="Faces with a smaller error."),
         "params_m": number("Params, M", format="%.2f", help="Trainable parameters, millions."),
         "macs_g": number("GMACs", format="%.3f", help="10⁹ multiply-accumulates for one face."),
         "wall_min": number("Train, min", format="%.1f", help="Wall time, mean over seeds."),
-        "ms_per_face": number("ms/face", format="%.2f", help="Of the model alone, batched."),
         "ids": text("Runs", help="First 8 characters of the ids, by seed."),
     }
 
@@ -174,4 +180,5 @@ def csv(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> bytes:
     place = shown.columns.get_loc("difference") + 1
     for column in ("high", "low"):
         shown.insert(place, f"difference_{column}", frame[column])
+    shown.insert(place + 2, "difference_over", frame["over"])
     return shown.to_csv(index=False, lineterminator="\n").encode()

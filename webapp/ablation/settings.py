@@ -31,7 +31,7 @@ class Settings:
     table     a setting a row (index 0, 1, …), a column for everything that varies between them:
               configuration keys, `db.settings.COMPARED`, FACES, FLIP; JSON text, None for what is
               not there
-    runs      rows of `reads.leaderboard` with `setting`: the newest run of each setting and seed
+    runs      rows of `reads.leaderboard` with `setting`
     left_out  rows that are not the result of a setting, with `reason`
     """
 
@@ -67,9 +67,7 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     known[FLIP] = [json.dumps(bool(flip)) for flip in rows["flip_test"]]
     made = [tuple(row) for row in known.where(known.notna(), None).to_numpy()]
     rows = rows.assign(made=made)
-    again = ended & rows[ended].duplicated(["made", "seed"]).reindex(rows.index, fill_value=False)
-    reason = np.where(ended, "a newer run has the same setting and seed", rows["status"])
-    kept = rows[ended & ~again]
+    kept = rows[ended]
     distinct = list(dict.fromkeys(kept["made"]))
     numbers = {setting: number for number, setting in enumerate(distinct)}
     table = pd.DataFrame(distinct, columns=known.columns, dtype=object)
@@ -77,7 +75,7 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     return Settings(
         table=table[varying],
         runs=kept.assign(setting=kept["made"].map(numbers)).drop(columns="made"),
-        left_out=rows.assign(reason=reason)[~ended | again].drop(columns="made"),
+        left_out=rows.assign(reason=rows["status"])[~ended].drop(columns="made"),
     )
 
 

@@ -38,8 +38,8 @@ class Comparison:
 def compare(errors: np.ndarray) -> list[Comparison]:
     """Compare runs with the first one on the faces that they share. (r, n) fractions -> r.
 
-    Intervals are at 95 %, over faces drawn with replacement, with their pairs kept. A score that is
-    no mean over faces has none.
+    Intervals are at 95 %, over faces drawn with replacement, with their pairs kept: of these runs,
+    not of other seeds. A score that is no mean over faces has none.
     """
     means = [score for score in scores.SCORES if score.faces is not None]
     values = np.stack([score.faces(errors) for score in means if score.faces])  # (s, r, n)
@@ -96,7 +96,6 @@ def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         "Preset": rows["preset"].fillna("–"),
         "Parameters": rows["params"].map(count),
         "MACs": rows["macs"].map(count),
-        "ms/face": rows["ms_per_face"].map("{:.1f}".format),
         "Training": rows["wall_s"].map(duration),
         "Seed": rows["seed"].map(str),
         "Flip test": rows["flip_test"].map({True: "yes", False: "no"}),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from drf import scores
+from drf import scores, statistics
 from drf.literature import Figure
 from webapp.leaderboard import columns, intervals
 from webapp.scores import best_and_second
@@ -41,12 +41,19 @@ class DisplayOptions:
 @dataclass(frozen=True)
 class View:
     """rows: with intervals and `kind`; table: their cells, in the same order; hidden:
-    title and value of the columns left out."""
+    title and value of the columns left out; over: what intervals are over, by the key of their
+    column; notes: sentences that the table cannot do without, see `notes`."""
 
     rows: pd.DataFrame
     table: pd.DataFrame
     norms: tuple[str, ...]
     hidden: dict[str, str]
+    over: dict[str, str]
+    notes: tuple[str, ...]
+
+    def title(self, key: str) -> str:
+        """Return the title of a column of the table."""
+        return columns.title(key, self.norms, self.over)
 
 
 def build(
@@ -73,9 +80,28 @@ def build(
     shown = _with_intervals(current, shown, how)
     table = columns.table(shown, how.norms, how.names)
     table["name"] = table["name"].mask(shown["kind"] == "run", OPENED + table["name"])
+    over, said = columns.over_of(shown), tuple(notes(shown, how))
     shown, table = _with_published(shown, table, published)
     titles = {columns.title(key, how.norms): said for key, said in constants.items()}
-    return View(shown, table.drop(columns=[k for k in constants if k in table]), how.norms, titles)
+    table = table.drop(columns=[k for k in constants if k in table])
+    return View(shown, table, how.norms, titles, over, said)
+
+
+def notes(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
+    """Return what must be said beside the intervals of rows: how they are made, and what
+    differences are to."""
+    over = columns.over_of(rows)
+    if not over:
+        return []
+    counts = {len(set(seeds)) for seeds in rows["seeds"]}
+    said = [statistics.explanation(statistics.over_all(over.values()), counts)]
+    if "difference" in over and how.baseline is not None:
+        base = how.baseline
+        said.append(
+            f"Δ is the difference to {base['name']} ({base['id'][:8]});"
+            f" {columns.MARK}: its interval excludes 0."
+        )
+    return said
 
 
 def styled(view: View) -> Styler:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from webapp.ui.text import as_written, count, duration, percent
@@ -31,7 +31,7 @@ def summary(run: dict[str, Any]) -> dict[str, Any]:
         "Parameters": count(run["params"]),
         "MACs": count(run["macs"]),
         "Kept epoch": run["kept_epoch"],
-        "Validation NME": None if best is None else percent(100 * best),
+        "Validation NME of it": None if best is None else percent(100 * best),
     }
 
 
@@ -52,6 +52,20 @@ def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
 def training_data(run: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the manifest of the faces it was trained on as (key, value)."""
     return list(_flat(run["manifest"]))
+
+
+def throughput(evaluation: Mapping[Any, Any]) -> str:
+    """Return what one evaluation (a row of `reads.evaluations`) measured of its speed, and where.
+
+    It tells of the machine, of what else it did and of the batches, so it ranks nothing.
+    """
+    machine = evaluation["machine"]
+    where = f"on {machine}" if isinstance(machine, str) else "on a machine that is not recorded"
+    return f"{evaluation['ms_per_face']:.1f} ms/face, {where}"
+
+
+THROUGHPUT = "Throughput during this evaluation"
+"""Title of `throughput`."""
 
 
 def _flat(held: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from drf import scores
+from drf.errors import NotFoundError
 from webapp import store
 from webapp.links import share, url_keys, widgets
 from webapp.run.facts import summary
@@ -30,7 +31,7 @@ def choose(current: StoreVersion, runs: pd.DataFrame) -> str | None:
     if wanted is not None:
         matching = runs.loc[(runs["id"].str.startswith(wanted.lower()) & (wanted != "")), "id"]
         named = runs.loc[runs["name"] == wanted, "id"]
-        matches = [*dict.fromkeys([*matching, *named])]
+        matches = [*dict.fromkeys([*matching, *named])] or _of_method(current, wanted)
         found = str(matches[0]) if len(matches) == 1 else None
         if found is None:
             how_many = f"{len(matches)} runs match" if matches else "No run matches"
@@ -48,6 +49,14 @@ def choose(current: StoreVersion, runs: pd.DataFrame) -> str | None:
         placeholder="Choose a run",
     )
     return found
+
+
+def _of_method(current: StoreVersion, wanted: str) -> list[str]:
+    """Return the run of the method that a link names instead of a run, if it has just one."""
+    try:
+        return [store.find_run(current, wanted)]
+    except NotFoundError:
+        return []
 
 
 def _chosen() -> None:

@@ -51,11 +51,13 @@ class Face:
 
 @dataclass(frozen=True)
 class Results:
-    """One evaluation: its row of `reads.evaluations`, charts by the key of their normaliser, and
-    the faces that are worst and best under the first normaliser that it has."""
+    """One evaluation: its row of `reads.evaluations`, its throughput as text, charts by the key of
+    their normaliser, and the faces that are worst and best under the first normaliser that it has.
+    """
 
     label: str
     row: dict[Hashable, Any]
+    throughput: str
     charts: dict[str, list[Chart]]
     first: Normaliser
     worst: list[Face]
@@ -89,6 +91,7 @@ def page_variables(
         "run": run,
         "look": badges.STATUS_STYLES[run["status"]],
         "facts": facts.summary(run),
+        "throughput_title": facts.THROUGHPUT,
         "results": [
             _results(con, label, row, 0 if number else faces, keep_crop)
             for number, (label, row) in enumerate(rows)
@@ -131,7 +134,8 @@ def _results(
         [_face(con, row["evaluation"], markup, face, keep_crop) for face in records(chosen)]
         for chosen in (worst, best)
     )
-    return Results(label, row, drawn, scores.normaliser(first), *galleries)
+    speed = facts.throughput(row)
+    return Results(label, row, speed, drawn, scores.normaliser(first), *galleries)
 
 
 def _face(

@@ -86,7 +86,7 @@ class _Writer:
         for name in ("runs", "faces", "data"):
             (self.folder / name).mkdir()
         entries = self._entries()
-        boards = board.boards(entries, method_ids.method_of_runs(self.con))
+        boards = board.boards(self.con, entries, method_ids.method_of_runs(self.con))
         main = boards[0]["id"] if boards else ""
         for run_id in self.selection.runs:
             self._run(run_id, main)
@@ -97,8 +97,15 @@ class _Writer:
             if run not in set(entries["run"])
         ]
         target = self.folder / "index.html"
-        tables = board.tables()
-        self._render("index.html", target, boards=boards, tables=tables, unranked=others, root="")
+        self._render(
+            "index.html",
+            target,
+            boards=boards,
+            tables=board.tables(),
+            explanation=board.EXPLANATION,
+            unranked=others,
+            root="",
+        )
         self._data(boards)
         self._assets()
         return self.site

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from db import reads
 from db.paired import Paired
 from webapp import selection, store
-from webapp.compare import figures, tables
+from webapp.compare import figures, methods, tables
 from webapp.compare.tables import Comparison
 from webapp.faces import landmark_errors
 from webapp.faces.table import IMPROVEMENT
@@ -52,6 +53,7 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
     errors = paired[norm]
     found = _compared(current.path, current.revision, tuple(run.key for run in runs), norm)
     _scores(found, runs, rows, len(paired.faces), norm)
+    _methods(current, chosen, runs, norm)
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         with grid.cell():
             _chart(figures.ceds(errors, labels, norm), "cmp_ced")
@@ -89,7 +91,7 @@ def _scores(
     _table(tables.styled(table), labels, "Score", alt, width=_SCORE_PX)
     st.caption(
         f"{n} faces common to all runs, in % of the {norm} distance. In brackets: difference to the"
-        " first run with its 95 % interval (paired bootstrap over faces)."
+        " first run with its 95 % interval over faces, one seed each (paired bootstrap)."
         f" {tables.BETTER} better, {tables.WORSE} worse: the interval excludes 0."
     )
     if not all(run.flip_test for run in runs) and any(run.flip_test for run in runs):
@@ -102,6 +104,25 @@ def _scores(
         _table(
             tables.cost_table(rows, labels), labels, "Property", "Family, size and cost of the runs"
         )
+
+
+def _methods(current: StoreVersion, chosen: Board, runs: list[SelectedRun], norm: str) -> None:
+    """Show what the leaderboard says of the runs' methods, where these have several seeds."""
+    where = {column: getattr(chosen, column) for column in reads.BOARD}
+    found = methods.verdicts(current, where, [run.evaluation for run in runs], norm)
+    if not found:
+        return
+    lines = "\n".join(f"- {plain(one.sentence)}" for one in found)
+    st.markdown(f"**NME of their methods, over all seeds** (percentage points)\n{lines}")
+    st.page_link(
+        "views/leaderboard.py",
+        label="Show these methods on the leaderboard",
+        icon=":material/leaderboard:",
+        query_params={
+            **{f"lb_{key}": value for key, value in where.items()},
+            url_keys.BOARD_BASE.name: found[0].baseline[: selection.SHORT],
+        },
+    )
 
 
 def _table(

@@ -31,12 +31,14 @@ def page(current: StoreVersion) -> None:
     if goal := st.session_state.pop(_GOAL, None):
         st.switch_page("views/run.py", query_params=goal)
     st.title("Leaderboard")
-    at_revision = share.choose_revision(current)
+    notice, at_revision = st.container(), share.revision_shown(current)
     boards = store.boards(current, at_revision)
     if boards.empty:
         _nothing_evaluated(current)
         return
     board = controls.choose_board(current, boards, at_revision)
+    with notice:
+        share.choose_revision(current, board.where)
     all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
     _headline(all_rows, board)
     _warn(all_rows)
@@ -155,7 +157,7 @@ def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
         table.styled(view),
         hide_index=True,
         height="content",
-        column_config=columns.config(view.table, view.norms),
+        column_config=columns.config(view.table, view.norms, view.over),
         key=key,
         on_select=functools.partial(_ticked, key),
         selection_mode="single-row",
@@ -170,6 +172,8 @@ def _legend(view: View, as_runs: bool) -> None:
         "" if as_runs else " For a method with several runs, this lists them."
     )
     st.caption(f"**Bold**: best. Underlined: second. All scores in %. {tick}")
+    if view.notes:
+        st.caption(plain(" ".join(view.notes)))
     if view.hidden:
         said = " · ".join(f"{title} {value}" for title, value in view.hidden.items())
         st.caption(plain(f"The same in every row: {said}"))
@@ -225,7 +229,7 @@ def _facts(
         "ranked_by": scores.column(board.norms[board.norm], "nme"),
         **arranged,
         "baseline": None if how.baseline is None else how.baseline["id"],
-        "intervals": f"95 % percentile bootstrap over faces, {statistics.DRAWS} draws, seed 0",
+        "intervals": f"95 %: {statistics.ESTIMATE}; {statistics.DRAWS} draws, seed 0",
         "revision": current.revision if at_revision is None else at_revision,
     }
 
@@ -233,9 +237,10 @@ def _facts(
 def _downloads(shown: Callable[..., View], facts: dict[str, Any]) -> None:
     """Offer the view, all of its pages, in five formats; a file is made when it is asked for."""
     stem = f"drf-{facts['dataset']}-{facts['subset']}-{facts['ranked_by'].removesuffix('_nme')}"
+    norm = scores.normaliser(facts["ranked_by"].removesuffix("_nme"))
     caption = (
-        f"{facts['dataset']} {facts['subset']}, box {facts['box']}, in percent; best in bold, "
-        "second underlined."
+        f"{facts['dataset']} {facts['subset']}, box {facts['box']}, ranked by the NME normalised by"
+        f" {norm.title.lower()}, in percent; best in bold, second underlined."
     )
     formats: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "CSV": (".csv", "text/csv", lambda: export.as_csv(shown())),

@@ -154,9 +154,10 @@ def _ended(ended: pd.DataFrame, window: str) -> None:
             "status": text("Status"),
             "ended": text("Ended"),
             "best": number(
-                "Best val NME, %",
+                "Val NME, % (kept epoch)",
                 format="%.2f",
-                help="Of the epoch that was kept, under the first normaliser of its markup.",
+                help="Of the epoch whose weights were kept: the best, or the last where"
+                " training.checkpoint is last. Under the first normaliser of its markup.",
             ),
             "epoch": number("Epochs", format="%d"),
             "took": text("Training time"),
