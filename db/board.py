@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from db import health
 from db.reads import ranked_by
 from drf import scores
 
@@ -15,7 +16,7 @@ SD = "_sd"
 _COSTS = ("wall_s", "ms_per_face")
 _SHARED = (
     *("family", "preset", "track", "precision", "params", "macs", "n", "manifest_digest"),
-    *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method"),
+    *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method", "ranked"),
 )
 
 
@@ -31,15 +32,19 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     """Return one row a method: the runs that differ only in their seed.
 
     Evaluations with and without flip test, or of other faces, stay apart: their mean is of nothing.
+    So do runs that are not finished and sound (`db.health`): those of a method are a row of their
+    own, which has no rank.
 
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
     scores.COLUMNS (percent, means over runs) and COLUMN_sd (sample standard deviation; NaN for one
     run), wall_s and ms_per_face (means), family, preset, track, precision, params, macs, n,
     manifest_digest, BOARD, markup, flip_test, method; and tuples in the order of the evaluations:
-    runs, evaluations, names, seeds, statuses, checkpoints; created_at of the newest. Best first,
-    see `reads.ranked_by`.
+    runs, evaluations, names, seeds, statuses (conditions, see `db.health`), checkpoints;
+    created_at of the newest; ranked (bool), and condition: that of its runs, joined where they
+    differ. Best first, see `reads.ranked_by`, and what is not ranked last.
     """
-    return _rows(entries, methods, ["method", "flip_test", "manifest_digest"], "method")
+    keys = ["method", "flip_test", "manifest_digest", "ranked"]
+    return _rows(entries, methods, keys, "method")
 
 
 def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
@@ -63,7 +68,9 @@ def _rows(
     entries = entries.sort_values("evaluation")
     known = methods.to_dict()  # a run that came between the two reads is not in it: it stands alone
     method = [known.get(run, run[:12]) for run in entries["run"]]
-    entries = entries.assign(method=pd.Series(method, entries.index, dtype="str"))
+    entries = entries.assign(
+        method=pd.Series(method, entries.index, dtype="str"), ranked=health.ranked(entries)
+    )
     groups = entries.groupby(keys, sort=False, dropna=False)
     rows = groups[[*scores.COLUMNS, *_COSTS]].mean()
     rows = rows.join(groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD)).reset_index(drop=True)
@@ -77,7 +84,9 @@ def _rows(
     for column, title in _TUPLES.items():
         rows[title] = _tuples(entries[column].tolist(), number, len(rows))
     rows["name"] = [name_of(*both) for both in zip(rows["names"], rows["seeds"], strict=True)]
-    return rows.sort_values([ranked_by(rows), "id"], ignore_index=True)
+    rows["condition"] = [", ".join(dict.fromkeys(of)) for of in rows["statuses"]]
+    order = ["ranked", ranked_by(rows), "id"]
+    return rows.sort_values(order, ascending=[False, True, True], ignore_index=True)
 
 
 _TUPLES = {
@@ -85,7 +94,7 @@ _TUPLES = {
     "evaluation": "evaluations",
     "name": "names",
     "seed": "seeds",
-    "status": "statuses",
+    "condition": "statuses",
     "checkpoint": "checkpoints",
 }
 
