@@ -87,7 +87,7 @@ def page_variables(
     return {
         "norms": [scores.normaliser(key) for key in norms.values()],
         "run": run,
-        "look": badges.STATUS_STYLES[run["status"]],
+        "look": badges.STATUS_STYLES[run["condition"]],
         "facts": facts.summary(run),
         "results": [
             _results(con, label, row, 0 if number else faces, keep_crop)
