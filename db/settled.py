@@ -22,7 +22,7 @@ def settled(con: sqlite3.Connection, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns SETTLED of a run: a row of `runs` with its `status`.
 
     epoch         the last that was finished; of a running run the one that it is in
-    progress      not less than the share of the planned epochs that are finished
+    progress      of a run that is not running no less than the share of its epochs that are finished
     kept_epoch, kept_val_nme   so far, where the run has not ended in order
     wall_s        from its start to its last heartbeat, likewise; None of one that was resumed
     """
@@ -30,7 +30,7 @@ def settled(con: sqlite3.Connection, row: Mapping[str, Any]) -> dict[str, Any]:
     running = row["status"] == "running"
     epoch = row["epoch"] if last is None else max(last, row["epoch"]) if running else last
     found = {**{name: row[name] for name in SETTLED}, "epoch": epoch}
-    if row["epochs"] and last is not None:
+    if row["epochs"] and last is not None and not running:
         found["progress"] = min(1.0, max(row["progress"], last / row["epochs"]))
     if row["kept_epoch"] is None:
         found |= _kept_so_far(con, row["id"])
