@@ -13,14 +13,15 @@ from cli.output import cell, note, print_json, tables
 from db.file import DEFAULT_PATH
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from rich.table import Table
     from rich.text import Text
 
-FLOOR = "mean-shape"
-"""Predicts the same shape for every face: a model that is not better has learned nothing."""
-
 Box = Literal["gt", "gt_jitter", "file"]
+
+UNRANKED = "–"
+"""Stands where a row has no place."""
 
 _OTHER_KEYS = ("name", "params", "macs")
 _MEASURED_BESIDE_OTHERS = "ms_per_face"
@@ -79,10 +80,11 @@ def leaderboard(
 ) -> None:
     """Rank the newest evaluation of every run; errors are in percent.
 
-    The best value of a column is bold. The mean shape marks the floor: a model ranked below it has
-    learned nothing. A wider terminal shows more scores; --json has every one.
+    The best value of a column is bold. The mean shape marks the floor: a model that is not better has
+    learned nothing. Runs that have not finished, or learned nothing, come last and have no rank;
+    the word behind their name says why. A wider terminal shows more scores; --json has every one.
     """
-    from db import reads
+    from db import health, reads
     from db.connection import open_reader
     from db.entries import entry
     from drf import scores
@@ -114,6 +116,7 @@ def leaderboard(
     _check_landmarks(landmarks, boards)
     if sort is not None:
         rows = rows.sort_values(sort, ascending=not _descends(sort), kind="stable")
+        rows = rows.iloc[(~health.ranked(rows)).argsort(kind="stable")]
     if rows.empty:
         note(_nothing(boards))
     if as_json:
@@ -163,7 +166,7 @@ def board_table(
         table.add_column(column.heading, justify="right", no_wrap=True)
     for i, (place, name, run) in enumerate(zip(places, names, rows["run"], strict=True)):
         floor = place == "floor"
-        if floor:
+        if floor or (place == UNRANKED and i and places[i - 1] != UNRANKED):
             table.add_section()
         cells = [cell(place), cell(name), cell(run[:8]), *(column.cells[i] for column in shown)]
         table.add_row(*cells, style="dim" if floor else "", end_section=floor)
@@ -192,8 +195,10 @@ class _Column:
 def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
     """Return every column there is to show, by importance: the first score of each normaliser, the
     other scores of the first one, what the model costs, the other scores of the others."""
+    from db import health
     from drf import scores, text
 
+    ranked = health.ranked(rows)
     norms = [n.key for n in scores.NORMALISERS if norm in (None, n.key)]
     columns: list[_Column] = []
     for i, key in enumerate(norms):
@@ -202,7 +207,7 @@ def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
             if rows[name].isna().all():
                 continue  # the landmarks of this board do not define the normaliser
             importance = 0 if j == 0 else 1 if i == 0 else 3
-            cells = _score_cells(rows[name], higher=score.better == "higher")
+            cells = _score_cells(rows[name], ranked, higher=score.better == "higher")
             heading = f"{key}\n{score.heading}"
             columns.append(_Column(len(columns), importance, heading, cells))
     costs = {
@@ -224,46 +229,60 @@ def _that_fit(columns: Sequence[_Column], width: int) -> list[_Column]:
     return sorted(shown, key=lambda column: column.place)
 
 
-def _score_cells(values: pd.Series, *, higher: bool) -> list[Text]:
-    """Return cells of one score; the best are bold, and so is what looks the same."""
-    best = round(values.max() if higher else values.min(), 2)
+def _score_cells(values: pd.Series, ranked: np.ndarray, *, higher: bool) -> list[Text]:
+    """Return cells of one score; the best of what is ranked are bold, and so is what looks the
+    same there."""
+    of_ranked = values[ranked]
+    best = round(of_ranked.max() if higher else of_ranked.min(), 2)
     cells = [cell(value, 2) for value in values]
-    for shown, value in zip(cells, values, strict=True):
-        if round(value, 2) == best:
+    for shown, value, counts in zip(cells, values, ranked, strict=True):
+        if counts and round(value, 2) == best:
             shown.stylize("bold")
     return cells
 
 
 def _places(rows: pd.DataFrame, sort: str | None) -> list[str]:
-    """Return the place of each row, shared by those that read the same; the floor takes none."""
+    """Return the place of each row, shared by those that read the same; the floor takes none, nor
+    does what is not ranked."""
+    from db import health
     from db.reads import ranked_by
+    from drf.floor import FAMILY
     from drf.ranking import places
 
-    ranked = rows["family"] != FLOOR
-    by = rows.loc[ranked, sort or ranked_by(rows)]
+    ranked = health.ranked(rows)
+    takes_one = ranked & (rows["family"] != FAMILY).to_numpy(dtype=bool)
+    by = rows.loc[takes_one, sort or ranked_by(rows)]
     left = iter(range(1, len(by) + 1))
     if by.dtype.kind in "if":
         left = iter(places(by, "higher" if sort and _descends(sort) else "lower").tolist())
-    return [_place(next(left)) if takes_one else "floor" for takes_one in ranked]
+    return [
+        UNRANKED if not has_rank else _place(next(left)) if takes else "floor"
+        for has_rank, takes in zip(ranked, takes_one, strict=True)
+    ]
 
 
 def _place(place: float) -> str:
-    return "—" if place != place else str(int(place))
+    return UNRANKED if place != place else str(int(place))
 
 
 def _name(row: dict[str, Any]) -> str:
     marks = [f"seed {row['seed']}"]
     if not row["flip_test"]:
         marks.append("no flip test")
-    if row["status"] != "finished":
-        marks.append(row["status"])
+    if row["condition"] != "finished":
+        marks.append(row["condition"])
     return f"{row['name']} ({', '.join(marks)})"
 
 
 def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
+    from db import health
+    from drf.floor import FAMILY
+
     remarks = []
-    if FLOOR not in set(rows["family"]):
-        remarks.append(f"This board has no floor: train and evaluate {FLOOR} to add it.")
+    if FAMILY not in set(rows["family"]):
+        remarks.append(f"This board has no floor: train and evaluate {FAMILY} to add it.")
+    if not health.ranked(rows).all():
+        remarks.append("Runs without a place are not ranked, for the reason behind their name.")
     if hidden:
         remarks.append("More scores: a wider terminal, --norm, or --json.")
     if len(set(rows["manifest_digest"].dropna())) > 1:

@@ -36,22 +36,26 @@ def list_runs(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     if not rows:
         note("The store has no runs yet: `drf train` adds one.")
         return
-    columns = ("run", "name", "dataset", "seed", "status", "done %", "val NME % (kept)", "faces/s")
+    columns = ("run", "name", "dataset", "seed", "status", "epochs", "done %", "val NME % (kept)")
     lines = [
         (
-            *(row["id"][:8], row["name"], row["dataset"], row["seed"], row["status"]),
+            *(row["id"][:8], row["name"], row["dataset"], row["seed"], row["condition"]),
+            row["epoch"],
             *(cell(100 * row["progress"], 0), _percent(row["kept_val_nme"])),
             *(cell(row["faces_per_s"], 0), row["started_at"][:16].replace("T", " ")),
         )
         for row in rows
     ]
-    tables().print(table((*columns, "started (UTC)"), lines, "runs"))
+    tables().print(table((*columns, "faces/s", "started (UTC)"), lines, "runs"))
 
 
 @app.command()
 def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """Show a run: status, provenance, training data, evaluations, and where each key was set."""
-    from db import reads
+    """Show a run: status, provenance, training data, evaluations, and where each key was set.
+
+    Of a run that was cut off, the last line is the command that goes on with it.
+    """
+    from db import next_step, reads
     from db.connection import open_reader
     from db.entries import records
 
@@ -59,10 +63,12 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     run_id = reads.find_run(con, run)
     facts, evaluations = reads.run(con, run_id), reads.evaluations(con, run_id)
     con.close()
+    way_on = next_step.after(facts, db)
     config, provenance, manifest = (facts.pop(key) for key in ("config", "provenance", "manifest"))
     if as_json:
         named = {key: {"value": value, "source": source} for key, value, source in config}
         nested = {"config": named, "provenance": provenance, "manifest": manifest}
+        nested["next_step"] = way_on and way_on.text()
         print_json(facts | nested | {"evaluations": records(evaluations)})
         return
     console = tables()
@@ -71,6 +77,8 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     console.print(_pairs("training data", manifest))
     console.print(table(("key", "value", "set by"), config, "configuration"))
     console.print(_evaluations(records(evaluations)))
+    if way_on:
+        note(way_on.text())
 
 
 @app.command()

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from db import health
 from db.reads import ranked_by
 from drf import scores
 
 SD = "_sd"
 _SHARED = (
     *("family", "preset", "track", "precision", "params", "macs", "n", "manifest_digest"),
-    *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method"),
+    *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method", "ranked"),
 )
 
 
@@ -30,16 +31,19 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     """Return one row a method: the runs that differ only in their seed.
 
     Evaluations with and without flip test, or of other faces, stay apart: their mean is of nothing.
+    So do runs that are not finished and sound (`db.health`): those of a method are a row of their
+    own, which has no rank.
 
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
     scores.COLUMNS (percent, means over seeds) and COLUMN_sd (sample standard deviation over them;
     NaN for one seed), wall_s (mean), family, preset, track, precision, params, macs, n,
     manifest_digest, BOARD, markup, flip_test, method; and tuples in the order of the evaluations:
-    runs, evaluations, names, seeds, statuses, checkpoints; created_at of the newest. Several runs
-    of one seed are averaged first, as in `drf.statistics.Method`. Best first, see
-    `reads.ranked_by`.
+    runs, evaluations, names, seeds, statuses (conditions, see `db.health`), checkpoints;
+    created_at of the newest; ranked (bool), and condition: that of its runs, joined where they
+    differ. Several runs of one seed are averaged first, as in `drf.statistics.Method`. Best first,
+    see `reads.ranked_by`, and what is not ranked last.
     """
-    return _rows(entries, methods, ["method", "flip_test", "faces"], "method")
+    return _rows(entries, methods, ["method", "flip_test", "faces", "ranked"], "method")
 
 
 def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
@@ -71,7 +75,8 @@ def _rows(
     method = [known.get(run, run[:12]) for run in entries["run"]]
     # Faces of a manifest that has no digest may be any: such a run is averaged with no other.
     faces = entries["manifest_digest"].fillna(entries["run"])
-    entries = entries.assign(method=pd.Series(method, entries.index, dtype="str"), faces=faces)
+    method_of = pd.Series(method, entries.index, dtype="str")
+    entries = entries.assign(method=method_of, faces=faces, ranked=health.ranked(entries))
     rows = _over_seeds(entries, keys)
     groups = entries.groupby(keys, sort=False, dropna=False)
     first = entries[groups.cumcount() == 0].reset_index(drop=True)
@@ -84,7 +89,9 @@ def _rows(
     for column, title in _TUPLES.items():
         rows[title] = _tuples(entries[column].tolist(), number, len(rows))
     rows["name"] = [name_of(*both) for both in zip(rows["names"], rows["seeds"], strict=True)]
-    return rows.sort_values([ranked_by(rows), "id"], ignore_index=True)
+    rows["condition"] = [", ".join(dict.fromkeys(of)) for of in rows["statuses"]]
+    order = ["ranked", ranked_by(rows), "id"]
+    return rows.sort_values(order, ascending=[False, True, True], ignore_index=True)
 
 
 def _over_seeds(entries: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -104,7 +111,7 @@ _TUPLES = {
     "evaluation": "evaluations",
     "name": "names",
     "seed": "seeds",
-    "status": "statuses",
+    "condition": "statuses",
     "checkpoint": "checkpoints",
 }
 

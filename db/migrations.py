@@ -15,6 +15,7 @@ import numpy as np
 from sqlite_utils import Database, Migrations
 
 from db.step_m009 import landmarks_and_scores
+from db.step_m010 import diverged_runs_and_floors
 
 APPLICATION_ID = 0x64726631  # "drf1" in the file's header: tells our files from other SQLite files
 
@@ -130,6 +131,16 @@ def m009_landmarks_and_scores(db: Database) -> None:
     are no part of the steps from here on: see `db.derived`.
     """
     landmarks_and_scores(db)
+
+
+@migrations()
+def m010_diverged_runs_and_floors(db: Database) -> None:
+    """Runs may end as `diverged`; evaluations have the error of one shape for every face.
+
+    `floor_nme` is a fraction under the first normaliser that exists on one of the faces, see
+    `drf.floor`; NULL where it is not known: few faces, or boxes that the store does not have.
+    """
+    diverged_runs_and_floors(db)
 
 
 _RUNS = (

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import method_ids, status
+from db import health, method_ids, settled, status
 from db.derived import score_columns
 from db.faces import markup as markup
 from drf import scores
@@ -37,7 +37,7 @@ _ENTRIES = """
     SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
         r.preset, r.track, r.seed, r.params, r.macs,
         json_extract(r.provenance, '$.precision') AS precision, r.wall_s, e.ms_per_face,
-        r.state, r.heartbeat_at, r.host, r.pid, r.process_started,
+        r.state, r.started_at, r.heartbeat_at, r.host, r.pid, r.process_started,
         e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
     FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE e.id IN ({chosen})
 """
@@ -49,8 +49,8 @@ _OF_RUN = """
 """
 _DESCRIBED = (
     *(*BOARD, "markup", "flip_test", "n", "preset", "track", "seed", "params", "macs"),
-    *("precision", "wall_s", "ms_per_face", "status", "evaluation", "run", "checkpoint"),
-    *("manifest_digest", "created_at"),
+    *("precision", "wall_s", "ms_per_face", "status", "condition", "evaluation", "run"),
+    *("checkpoint", "manifest_digest", "created_at"),
 )
 _LIFE = ("state", "heartbeat_at", "host", "pid", "process_started")
 
@@ -79,12 +79,13 @@ def leaderboard(
     at_revision: int | None = None,
 ) -> pd.DataFrame:
     """Return the newest evaluation of every run on every board, ranked in each by the
-    column that `ranked_by` names.
+    column that `ranked_by` names; what is not finished and sound (`db.health`) comes last, without
+    a rank.
 
     Columns: rank, name, family, scores.COLUMNS (percent; NaN where a normaliser exists on none of
     the faces), BOARD, markup, flip_test (bool), n, preset, track, seed, params, macs, precision,
-    wall_s, ms_per_face, status, evaluation (id), run (id), checkpoint, manifest_digest, created_at.
-    None selects all of a column; a filter that matches nothing returns no rows.
+    wall_s, ms_per_face, status, condition, evaluation (id), run (id), checkpoint, manifest_digest,
+    created_at. None selects all of a column; a filter that matches nothing returns no rows.
 
     at_revision: only evaluations that the store had at that revision, so the board as it was, but
     for runs that were deleted since; what a run itself says, its name and status, is of today.
@@ -103,11 +104,14 @@ def leaderboard(
     for board in np.unique(boards):
         of_board = boards == board
         ranked[of_board] = headlines[of_board, _first_known(headlines[of_board])]
-    ranks = pd.Series(ranked, frame.index).groupby(boards).rank(method="min", na_option="bottom")
-    frame["rank"] = ranks.astype("int64")
-    order = np.lexsort((frame["evaluation"].to_numpy(), ranked, boards))
+    frame = _with_status(frame)
+    frame["condition"] = health.of_evaluations(con, frame, at_revision=at_revision)
+    sound = health.ranked(frame)
+    of_sound = pd.Series(ranked, frame.index)[sound].groupby(boards[sound])
+    frame["rank"] = of_sound.rank(method="min", na_option="bottom").astype("Int64")
+    order = np.lexsort((frame["evaluation"].to_numpy(), ranked, ~sound, boards))
     columns = ["rank", "name", "family", *scores.COLUMNS, *_DESCRIBED]
-    return _with_status(frame.take(order).reset_index(drop=True))[columns]
+    return _with_wall_times(frame.take(order).reset_index(drop=True))[columns]
 
 
 def ranked_by(rows: pd.DataFrame) -> str:
@@ -136,11 +140,11 @@ def board_filters(con: sqlite3.Connection, *, at_revision: int | None = None) ->
 def runs(con: sqlite3.Connection) -> pd.DataFrame:
     """Return every run, newest first, without its configuration.
 
-    Columns: those of table `runs` but provenance and manifest, and precision, device, git_commit,
-    status (one of `db.status.STATUSES`).
+    Columns: those of table `runs` but provenance and manifest, as `db.settled` puts them right, and
+    precision, device, git_commit, status (one of `db.status.STATUSES`), condition (`db.health`).
     """
     columns = ", ".join(c for c in _columns(con, "runs") if c not in ("provenance", "manifest"))
-    return _with_status(
+    frame = _with_status(
         _frame(
             con,
             f"SELECT {columns}, json_extract(provenance, '$.precision') AS precision,"
@@ -149,6 +153,11 @@ def runs(con: sqlite3.Connection) -> pd.DataFrame:
             " FROM runs ORDER BY started_at DESC, id",
         )
     )
+    frame["condition"] = health.of_runs(con, frame)
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    found = pd.DataFrame([settled.settled(con, row) for row in rows], columns=[*settled.SETTLED])
+    kinds = {name: frame[name].dtype for name in settled.SETTLED}
+    return frame.assign(**found.astype(kinds))
 
 
 def find_run(con: sqlite3.Connection, text: str) -> str:
@@ -188,9 +197,11 @@ def find_run(con: sqlite3.Connection, text: str) -> str:
 
 
 def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
-    """Return every column of a run (full id), and
+    """Return every column of a run (full id), as `db.settled` puts them right, and
 
     status       one of `db.status.STATUSES`
+    condition    see `db.health`
+    unranked_because   one sentence, None where it is ranked or nothing more is known
     config       list of (key, value, source), sorted by key
     provenance, manifest   as dicts
     Raises NotFoundError.
@@ -203,8 +214,10 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     config = con.execute(
         "SELECT key, value, source FROM run_config WHERE run = ? ORDER BY key", [run_id]
     )
+    row["status"] = status.of_run(row)
+    row["condition"], row["unranked_because"] = health.explained(con, row)
+    row |= settled.settled(con, row)
     return row | {
-        "status": status.of_run(row),
         "config": [(key, json.loads(value), source) for key, value, source in config],
         "provenance": json.loads(row["provenance"]),
         "manifest": json.loads(row["manifest"]),
@@ -259,6 +272,14 @@ def _with_status(frame: pd.DataFrame) -> pd.DataFrame:
     if len(claims):
         found[claims.index] = [status.of_run(row) for row in claims.to_dict("records")]
     return frame.assign(status=found)
+
+
+def _with_wall_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put in how long the runs took that have not written it down."""
+    unknown = frame.index[frame["wall_s"].isna()]
+    found = [settled.wall_s(row) for row in frame.loc[unknown].to_dict("records")]
+    frame.loc[unknown, "wall_s"] = np.array(found, dtype="float64")
+    return frame
 
 
 def _columns(con: sqlite3.Connection, table: str) -> list[str]:

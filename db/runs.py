@@ -153,7 +153,8 @@ def end_run(
     kept_epoch: int | None,
     kept_val_nme: float | None,
 ) -> None:
-    """Record how a run ended: finished, interrupted, failed or collapsed.
+    """Record how a run ended: finished, interrupted, failed, collapsed or diverged. Its epoch becomes
+    the last that was recorded: that of the last heartbeat may lie behind.
 
     reason        one sentence, for all states but finished
     wall_s        seconds of training
@@ -166,11 +167,13 @@ def end_run(
         raise ValueError(f"a run ends as one of {', '.join(status.ENDED)}, not {state!r}")
     now = file.now()
     done = {"progress": 1.0} if state == "finished" else {}
+    (last,) = db.execute("SELECT max(epoch) FROM epochs WHERE run = ?", [run]).fetchone()
     _update(
         db,
         run,
         {
             **done,
+            **({} if last is None else {"epoch": last}),
             "state": state,
             "reason": reason,
             "wall_s": wall_s,

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from drf.errors import UsageError
 
+BEST, LAST = "best.safetensors", "last.safetensors"
+"""The checkpoints in the folder of a run, see `drf.checkpoint`, which needs torch."""
+
 UNFINISHED = ".drf-unfinished-"
 """What the names of unfinished files and folders begin with. A killed process leaves them."""
 

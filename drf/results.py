@@ -36,6 +36,8 @@ class Evaluation:
     visibility    (n, K) uint8, see `drf.markup`; None where all landmarks are visible
     covariances   (n, K, 2, 2) float32, squared picture px: covariance of the error that the model
                   predicts, NaN at landmarks outside the subset; None where it predicts none
+    boxes         (n, 3), see `drf.data.boxes`; None where they are not known, or follow from the
+                  ground truth
     """
 
     dataset: str
@@ -51,6 +53,7 @@ class Evaluation:
     ms_per_face: float
     visibility: np.ndarray | None = None
     covariances: np.ndarray | None = None
+    boxes: np.ndarray | None = None
 
     def errors(self, norm: str) -> np.ndarray:
         """Return the (n,) image errors as fractions, see `scores.image_errors`."""

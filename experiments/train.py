@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from db import reads
+from db import reads, status
 from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.runs import NewRun, end_run, resume_run, start_run
@@ -62,7 +62,7 @@ class Result:
         """Return the last line for a person."""
         o, run = self.outcome, self.run[:8]
         ended = f"Run {run} ({self.name}) {o.state} after {o.epochs} epochs"
-        if o.state == "collapsed":
+        if o.state in status.FAULTS:
             return f"{ended}: {o.reason}."
         if o.kept_val_nme is None:
             return f"{ended}; it has no checkpoint to evaluate yet."
@@ -71,8 +71,10 @@ class Result:
         return f"{ended} and {o.wall_s / 60:.1f} min; {nme}. Next: drf eval {run}"
 
     def exit_code(self) -> int:
-        """Return 130 for an interrupted run, 1 for a collapsed one, else 0."""
-        return {"interrupted": 130, "collapsed": 1}.get(self.outcome.state, 0)
+        """Return 130 for an interrupted run, 1 for a collapsed or diverged one, else 0."""
+        if self.outcome.state in status.FAULTS:
+            return 1
+        return 130 if self.outcome.state == "interrupted" else 0
 
 
 def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Result:

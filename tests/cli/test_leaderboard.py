@@ -120,7 +120,8 @@ def test_a_model_below_the_floor_is_seen_to_be_there(drf: Drf, tmp_path: Path) -
     examples.add_finished_run(db, name="mean-shape", family="mean-shape", error_px=9.0)
     db.close()
     text = drf("leaderboard").out
-    assert text.index("floor") < text.index("1      lost")  # the floor takes no place
+    assert text.index("floor") < text.index("–      lost (seed 0, worse than floor)")
+    assert "1      " not in text  # neither takes a place
     assert "no floor" not in text
 
 

@@ -104,7 +104,7 @@ def test_every_run_of_the_board_is_compared_or_left_out_with_what_differs(filled
 
 def test_a_long_list_of_differences_is_cut_and_counted():
     rows = pd.DataFrame(
-        {"run": ["a", "b"], "evaluation": [1, 2], "status": "finished", "seed": 0, "name": "x"}
+        {"run": ["a", "b"], "evaluation": [1, 2], "condition": "finished", "seed": 0, "name": "x"}
     ).assign(manifest_digest="d", flip_test=True)
     table = pd.DataFrame({f"k{i}": ["1", "2"] for i in range(9)}, index=["a", "b"], dtype=object)
     compared = settings.compare(rows, table)
@@ -118,7 +118,7 @@ def test_a_collapsed_run_is_a_result_and_a_crashed_one_is_not():
         {
             "run": ["a", "b", "c"],
             "evaluation": [1, 2, 3],
-            "status": ["finished", "collapsed", "crashed"],
+            "condition": ["finished", "collapsed", "crashed"],
             "seed": 0,
             "name": "x",
             "manifest_digest": "d",
@@ -208,7 +208,9 @@ def test_hostile_values_are_text_in_charts(filled, compared):
     for chart in charts:
         assert "<img" not in chart.figure.to_json().encode().decode("unicode_escape")
         assert chart.alt.endswith(".")
-    assert frame["collapsed"].sum() == 1
+    (unsound,) = frame.loc[frame["unsound"] != ""].to_dict("records")
+    assert unsound["verdict"] == "↯ collapsed"
+    assert np.isnan(unsound["low"])
     assert (
         ablation_results.table(frame, ["model.label_kind"])["model.label_kind"]
         .str.startswith("↯")

@@ -116,7 +116,7 @@ def test_hostile_names_and_values_are_text(ids):
     assert not app.exception
     for name in HOSTILE:
         assert name not in texts(app)
-    assert f"↯ {HOSTILE[0]}" in list(app.dataframe[0].value["model.label_kind"])
+    assert f"↯ {HOSTILE[0]} (collapsed)" in list(app.dataframe[0].value["model.label_kind"])
     spec = "".join(chart.proto.spec for chart in app.get("plotly_chart"))
     assert "&lt;img" in spec
     assert "<img" not in spec

@@ -187,12 +187,14 @@ def test_best_is_bold_and_second_underlined(current):
     assert config["ocular_nme"]["type_config"].get("format") is None
 
 
-def test_a_run_that_went_wrong_has_its_sign_before_its_name_and_the_colour_of_a_fault(current):
+def test_what_is_not_ranked_has_its_condition_at_its_name_and_the_colour_of_a_fault(current):
     rows = ranked(current)
-    rows["statuses"] = [("finished", "collapsed"), ("failed",), ("finished",)]
+    rows["statuses"] = [("failed", "collapsed"), ("failed",), ("finished",)]
+    rows["condition"] = ["failed, collapsed", "failed", "finished"]
+    rows["ranked"] = [False, False, True]
     view = build(current, rows, DisplayOptions(("ocular",), columns.default(), False))
-    assert list(view.table["name"])[:2] == ["↯ forest", "✗ wide"]
-    assert view.table["status"].iloc[0] == "1 ✓ finished · 1 ↯ collapsed"
+    assert list(view.table["name"])[:2] == ["✗ forest (failed, collapsed)", "✗ wide (failed)"]
+    assert view.table["status"].iloc[0] == "1 ✗ failed · 1 ↯ collapsed"
     styles = styled(view)._compute().ctx
     column = list(view.table.columns).index("name")
     coloured = [row for row in range(3) if any(k == "color" for k, _ in styles[row, column])]

@@ -202,13 +202,18 @@ def test_runs_of_one_name_are_told_apart(shop):
     app = compare(shop, "wide", "narrow")
     assert app.multiselect[0].value == [shop.ids["wide"], shop.ids["narrow"]]
     frames = pd.DataFrame(
-        {"name": ["a", "a", "b"], "evaluation": [1, 2, 3], "flip_test": True},
+        {
+            "name": ["a", "a", "b"],
+            "evaluation": [1, 2, 3],
+            "flip_test": True,
+            "condition": ["finished", "finished", "crashed"],
+        },
         index=["0" * 32, "1" * 32, "2" * 32],
     )
     from webapp import selection
 
     labels = [one.label for one in selection.selected_runs(list(frames.index), frames)]
-    assert labels == ["a · 00000000", "a · 11111111", "b"]
+    assert labels == ["a · 00000000", "a · 11111111", "✗ b (crashed)"]
 
 
 def test_six_lines_differ_in_colour_dash_and_marker():

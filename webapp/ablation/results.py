@@ -13,14 +13,17 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
+from db import health
 from drf import statistics
 from drf.statistics import Method
 from webapp.ablation.settings import Settings, chosen, in_order
 from webapp.scores import best_and_second
-from webapp.ui import badges, theme
+from webapp.ui import theme
 from webapp.ui.text import decimals, json_as_written, signed, underlined
 
 BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not significant", "baseline"
+UNSOUND = "↯ "
+"""Begins what stands in place of a verdict where a run is not sound: its condition."""
 
 
 def results(
@@ -35,7 +38,9 @@ def results(
     Columns: value_0 (value_1) as stored; seeds, nme, sd (NaN for one seed), each (list of the NMEs
     by seed); difference, low, high (NaN for the baseline), over (what the interval is over, see
     `drf.statistics.over`), improved (share of faces, 0..1), verdict; params_m, macs_g, wall_min
-    (means over seeds); collapsed (runs); ids (of the runs), name.
+    (means over seeds); unsound (conditions of its runs that learned nothing, "" without one); ids
+    (of the runs), name. A setting with such a run has no interval and no verdict; where the
+    baseline is one, no setting has.
     """
     runs = compared(settings, base, keys)
     percent = 100 * errors
@@ -47,29 +52,42 @@ def results(
         number: Method.of_runs(percent[rows], runs["seed"].iloc[rows].tolist())
         for number, rows in rows_of.items()
     }
-    intervals = statistics.differences([by_setting[o] for o in others], by_setting[base])
+    unsound = {number: _unsound(runs.iloc[rows]) for number, rows in rows_of.items()}
+    judged = [number for number in others if not unsound[number] and not unsound[base]]
+    intervals = statistics.differences([by_setting[o] for o in judged], by_setting[base])
     frame = pd.DataFrame(
         [
-            _values(settings, number, keys) | _scores(by_setting[number]) | _cost(runs.iloc[rows])
+            _values(settings, number, keys)
+            | _scores(by_setting[number])
+            | _cost(runs.iloc[rows])
+            | {"unsound": unsound[number]}
             for number, rows in rows_of.items()
         ],
         index=list(rows_of),
     )
     frame["verdict"], frame["over"] = BASELINE, None
-    for number, interval in zip(others, intervals, strict=True):
+    mine = by_setting[base].errors.mean(axis=0)
+    for number in others:
+        theirs = by_setting[number].errors.mean(axis=0)
+        frame.loc[number, "difference"] = (theirs - mine).mean()
+        frame.loc[number, "improved"] = statistics.share_improved(theirs, mine)
+        frame.loc[number, "verdict"] = UNSOUND + (unsound[number] or "baseline not sound")
+    for number, interval in zip(judged, intervals, strict=True):
         ends = (interval.estimate, interval.low, interval.high)
         frame.loc[number, ["difference", "low", "high"]] = ends
         frame.loc[number, "over"] = interval.over
         frame.loc[number, "verdict"] = _verdict(interval)
-        frame.loc[number, "improved"] = statistics.share_improved(
-            by_setting[number].errors.mean(axis=0), by_setting[base].errors.mean(axis=0)
-        )
     return _ordered(frame, len(keys))
 
 
 def compared(settings: Settings, base: int, keys: Sequence[str]) -> pd.DataFrame:
     """Return the runs whose errors `results` needs, in the order in which it needs them."""
     return settings.runs_of(chosen(settings, base, keys)).sort_values(["setting", "seed"])
+
+
+def _unsound(runs: pd.DataFrame) -> str:
+    """Return the conditions of the runs of a setting that are not ranked, "" where all are."""
+    return ", ".join(dict.fromkeys(runs.loc[~health.ranked(runs), "condition"]))
 
 
 def _values(settings: Settings, number: int, keys: Sequence[str]) -> dict[str, Any]:
@@ -88,7 +106,6 @@ def _cost(runs: pd.DataFrame) -> dict[str, Any]:
         "params_m": runs["params"].mean() / 1e6,
         "macs_g": runs["macs"].mean() / 1e9,
         "wall_min": runs["wall_s"].mean() / 60,
-        "collapsed": int((runs["status"] == "collapsed").sum()),
         "name": runs["name"].iloc[0],
         "ids": " ".join(runs["run"].str[:8]),
     }
@@ -115,9 +132,9 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     cells = pd.DataFrame(
         {key: frame[f"value_{place}"].map(json_as_written) for place, key in enumerate(keys)}
     )
-    fallen = badges.STATUS_STYLES["collapsed"].sign
     for key in keys[:1]:
-        cells[key] = cells[key].mask(frame["collapsed"] > 0, fallen + " " + cells[key])
+        marked = UNSOUND + cells[key] + " (" + frame["unsound"] + ")"
+        cells[key] = cells[key].mask(frame["unsound"] != "", marked)
     columns = ["nme", "sd", "seeds", "difference"]
     cells[columns] = frame[columns]
     cells["interval"] = [
@@ -132,11 +149,15 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def styled(shown: pd.DataFrame) -> Styler:
-    """Return the table with the best NME bold, the second underlined, and the colour of each
-    verdict beside its sign and word."""
+    """Return the table with the best NME bold, the second underlined, both among what is sound,
+    and the colour of each verdict beside its sign and word.
+
+    shown: of `table`.
+    """
     styler = shown.style.format(decimals, subset=["nme", "sd"])
     styler = styler.format(signed, subset=["difference"])
-    best, second = best_and_second(shown["nme"], "lower")
+    first = shown.iloc[:, 0].astype(str)
+    best, second = best_and_second(shown.loc[~first.str.startswith(UNSOUND), "nme"], "lower")
     styler = styler.map(lambda _: "font-weight: 700", subset=pd.IndexSlice[best, ["nme"]])
     styler = styler.format(underlined, subset=pd.IndexSlice[second, ["nme"]])
     for verdict, colour in ((BETTER, theme.GREEN), (WORSE, theme.VERMILLION)):

@@ -66,7 +66,7 @@ _FACTS = (
     Column("Preset", "preset", "Preset", "Preset that the configuration is based on."),
     Column("Track", "track", "Track", "Training rules (competition track)."),
     Column("Precision", "precision", "Precision", "Numeric precision of the training."),
-    Column("Status", "status", "Status", "Whether the training ran to its end."),
+    Column("Status", "status", "Status", "Only what is finished is ranked; see About."),
     Column("Evaluated", "evaluated", "Evaluated", "Day of the newest evaluation."),
     Column("Id", "short_id", "Id",
            "First 8 characters of the method's or run's id; `drf runs show` takes either."),
@@ -107,8 +107,8 @@ def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> p
     """Return rank, name and the columns of these names, in the order of `available`.
 
     rows: of `rows.arrange`, with intervals (`intervals.with_intervals`) where those are asked for;
-    a column that rows know nothing of is left out. A run that went wrong has the sign of its state
-    before its name: the column that says so stands far to the right.
+    a column that rows know nothing of is left out. What is not ranked has its condition at its
+    name: the column that says so stands far to the right.
     """
     of_norm = {"interval": _interval_texts, "difference": _difference_texts}
     derived: dict[str, Callable[[], Any]] = {
@@ -264,9 +264,8 @@ def _chosen(norms: Sequence[str], names: Collection[str]) -> list[tuple[Column, 
 
 
 def _marked_names(rows: pd.DataFrame) -> pd.Series:
-    faults = map(badges.worst_failure, rows["statuses"])
-    signs = [f"{badges.STATUS_STYLES[fault].sign} " if fault else "" for fault in faults]
-    return pd.Series(signs, rows.index, dtype=object) + rows["name"]
+    marked = map(badges.marked, rows["name"], rows["condition"])
+    return pd.Series(list(marked), rows.index, dtype=object)
 
 
 def _interval_texts(rows: pd.DataFrame, norm: str) -> list[str | None]:
@@ -286,8 +285,11 @@ def _with_exceptions(texts: list[str | None], over: pd.Series) -> list[str | Non
 def _difference_texts(rows: pd.DataFrame, norm: str) -> list[str | None]:
     columns = (f"{norm}_difference", f"{norm}_difference_low", f"{norm}_difference_high")
     texts: list[str | None] = []
-    for value, low, high in rows[[*columns]].itertuples(index=False):
-        mark = "" if low <= 0 <= high else f" {MARK}"
+    compared = rows["compared"] if "compared" in rows else rows["ranked"]
+    for (value, low, high), counts in zip(
+        rows[[*columns]].itertuples(index=False), compared, strict=True
+    ):
+        mark = f" {MARK}" if counts and not low <= 0 <= high else ""
         span = f"{signed(value)} [{signed(low)}, {signed(high)}]{mark}"
         texts.append(None if pd.isna(value) else span)
     return _with_exceptions(texts, rows["difference_over"])

@@ -34,10 +34,10 @@ _LISTS = ("seeds", "statuses", "runs", "evaluations", "checkpoints")
 
 
 def records(view: View) -> list[dict[str, Any]]:
-    """Return a dict a row: rank, name, the scores shown (fields end in _percent) with their
-    intervals and what these are over, the facts shown, and in any case what the row comes from:
-    the number of seeds, lists of run ids, evaluations, checkpoints, seeds and statuses, the board
-    and the digest of its faces.
+    """Return a dict a row: rank, name, condition (only `finished` is ranked), the scores shown
+    (fields end in _percent) with their intervals and what these are over, the facts shown, and in
+    any case what the row comes from: the number of seeds, lists of run ids, evaluations,
+    checkpoints, seeds and statuses, the board and the digest of its faces.
 
     Published figures have kind "published", their scores, paper, source and protocol.
     """
@@ -63,7 +63,7 @@ def as_csv(view: View) -> bytes:
 
 
 def _row(row: dict[Hashable, Any], shown: Iterable[str]) -> dict[str, Any]:
-    record: dict[str, Any] = {key: row[key] for key in ("kind", "rank", "name")}
+    record: dict[str, Any] = {key: row[key] for key in ("kind", "rank", "name", "condition")}
     for key in shown:
         column, norm = columns.lookup(key) if key not in record else (None, None)
         if column is not None and norm is not None:

@@ -107,7 +107,6 @@ def notes(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
 def styled(view: View) -> Styler:
     """Return the table with the best of every score bold, the second underlined, what went wrong
     in the colour of a fault, and what is not ours in grey."""
-    ranked = view.rows["kind"] == "method"
     scored = [key for key in view.table if columns.better(key)]
     styler = view.table.style.format(decimals, subset=scored)
     for key in scored:
@@ -117,16 +116,19 @@ def styled(view: View) -> Styler:
     wrong = [badges.worst_failure(statuses) is not None for statuses in view.rows["statuses"]]
     marked = [key for key in ("name", "status") if key in view.table]
     styler = styler.map(lambda _: f"color: {theme.VERMILLION}", subset=pd.IndexSlice[wrong, marked])
+    listed = view.rows["kind"] != "method"
     return styler.map(
-        lambda _: f"color: {theme.GREY}", subset=pd.IndexSlice[~ranked, list(view.table)]
+        lambda _: f"color: {theme.GREY}", subset=pd.IndexSlice[listed, list(view.table)]
     )
 
 
 def best_of_view(view: View, key: str) -> tuple[Any, Any]:
-    """Return the labels of the rows of a view that are best in a column, and of the next."""
+    """Return the labels of the rows of a view that are best in a column, and of the next, among
+    those that are ranked."""
     better = columns.better(key)
     assert better is not None
-    return best_and_second(view.table.loc[view.rows["kind"] == "method", key], better)
+    ranked = (view.rows["kind"] == "method") & view.rows["ranked"].eq(True)
+    return best_and_second(view.table.loc[ranked, key], better)
 
 
 def published_scores(figure: Figure) -> dict[str, float]:
@@ -145,7 +147,9 @@ def _with_intervals(current: StoreVersion, rows: pd.DataFrame, how: DisplayOptio
     baseline = how.baseline if "Difference" in how.names else None
     if "Interval" not in how.names and baseline is None:
         return rows
-    return intervals.with_intervals(current, rows, how.norms, baseline)
+    found = intervals.with_intervals(current, rows, how.norms, baseline)
+    sound = baseline is None or bool(baseline["ranked"])
+    return found.assign(compared=rows["ranked"].astype(bool) & sound)
 
 
 def _insert(rows: pd.DataFrame, opened: pd.DataFrame) -> pd.DataFrame:

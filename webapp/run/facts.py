@@ -1,8 +1,7 @@
-"""Facts of a run as text: cost, command, provenance, training data; for the app and the export."""
+"""Facts of a run as text: cost, provenance, training data; for the app and the export."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,14 +32,6 @@ def summary(run: dict[str, Any]) -> dict[str, Any]:
         "Kept epoch": run["kept_epoch"],
         "Validation NME of it": None if best is None else percent(100 * best),
     }
-
-
-def command(run: dict[str, Any]) -> str | None:
-    """Return the command line that reproduces the run, None if it was not stored."""
-    made = run["provenance"].get("command")
-    if not made:
-        return None
-    return made if isinstance(made, str) else shlex.join(str(word) for word in made)
 
 
 def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:

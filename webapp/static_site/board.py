@@ -8,16 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from db import intervals, reads
+from db import health, intervals, reads
 from db.board import SD, by_method
 from db.entries import records
 from drf import scores, statistics
 from webapp.scores import filter_order, known_norms
 
-_OF_RUN = ("run", "name", "family", "preset", "track", "seed", "status", "method")
+_OF_RUN = (
+    *("run", "name", "family", "preset", "track", "seed", "status", "condition", "ranked"),
+    "method",
+)
 _COST = ("params", "macs", "wall_s")
 _SHARED = (
     *("name", "family", "preset", "track", "method", "manifest_digest", "flip_test", "n"),
+    *("condition", "ranked"),
     *_COST,
 )
 _TRACE = ("evaluation", "checkpoint", "manifest_digest", "created_at")
@@ -42,7 +46,8 @@ def boards(
     Each board has an id, a title, `norms` (keys of the normalisers that it has), `runs` (one row
     per evaluation) and `methods` (one row per row of `db.board.by_method`, with means and, in `sd`,
     the standard deviation of each NME; None for one seed), both with `db.intervals`. Scores are in
-    percent; the best NME under the first normaliser comes first.
+    percent; the best NME under the first normaliser comes first, and what is not `ranked`
+    (`db.health`) last.
     """
     groups = [
         (dict(zip(reads.BOARD, key, strict=True)), rows)
@@ -80,7 +85,9 @@ def _board(
     landmarks = "" if key["landmarks"] == "all" else f", {key['landmarks']} only"
     norms = list(known_norms(entries).values())
     scored = [scores.column(norm, score) for norm in norms for score in scores.SCORE_KEYS]
-    runs = entries.assign(method=entries["run"].map(methods)).sort_values(reads.ranked_by(entries))
+    runs = entries.assign(
+        method=entries["run"].map(methods), ranked=health.ranked(entries)
+    ).sort_values(["ranked", reads.ranked_by(entries)], ascending=[False, True])
     runs, of_methods = (
         intervals.of_board(con, rows, norms)
         for rows in (_as_rows(runs), by_method(entries, methods))
@@ -116,7 +123,7 @@ def _method(
         **{key: row[key] for key in _SHARED},
         **{column: row[column] for column in shown},
         "seed": ", ".join(str(seed) for seed in sorted(set(row["seeds"]))),
-        "status": row["statuses"][0] if len(set(row["statuses"])) == 1 else "mixed",
+        "status": row["condition"],
         "seeds": len(set(row["seeds"])),
         "sd": sd,
     }

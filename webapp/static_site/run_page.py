@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import predictions, reads
+from db import next_step, predictions, reads
 from db.entries import records
 from drf import scores
 from drf.markup import Markup
@@ -89,7 +89,7 @@ def page_variables(
     return {
         "norms": [scores.normaliser(key) for key in norms.values()],
         "run": run,
-        "look": badges.STATUS_STYLES[run["status"]],
+        "look": badges.STATUS_STYLES[run["condition"]],
         "facts": facts.summary(run),
         "throughput_title": facts.THROUGHPUT,
         "results": [
@@ -100,7 +100,7 @@ def page_variables(
             *charts.curves(diagnostics.other_curves(frame), kept),
             *_readings(frame, kept),
         ],
-        "command": facts.command(run),
+        "command": next_step.command(run),
         "config": [(key, as_written(value), source) for key, value, source in run["config"]],
         "provenance": facts.provenance(run),
         "diff": run["provenance"].get(facts.DIFF),

@@ -26,7 +26,7 @@ from webapp.static_site import board, run_page
 from webapp.static_site.face_svg import VIEW
 from webapp.static_site.folder import replaced
 from webapp.static_site.run_page import Crop
-from webapp.ui import text
+from webapp.ui import badges, text
 from webapp.ui.charts import Chart
 
 _PROCESS = ("host", "pid", "process_started")  # identify a process, of no use in an export
@@ -90,9 +90,9 @@ class _Writer:
         main = boards[0]["id"] if boards else ""
         for run_id in self.selection.runs:
             self._run(run_id, main)
-        names = dict(zip(*reads.runs(self.con)[["id", "name"]].to_numpy().T, strict=True))
+        runs = reads.runs(self.con).set_index("id")[["name", "condition"]]
         others = [
-            {"name": names[run], "page": _page(run)}
+            {"name": badges.marked(*runs.loc[run]), "page": _page(run)}
             for run in self.selection.runs
             if run not in set(entries["run"])
         ]

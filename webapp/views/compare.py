@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import reads
+from db import health, reads
 from db.paired import Paired
 from webapp import selection, store
 from webapp.compare import figures, methods, tables
@@ -14,7 +14,7 @@ from webapp.faces.table import IMPROVEMENT
 from webapp.links import share, url_keys, widgets
 from webapp.selection import Board, Choices, SelectedRun
 from webapp.store import StoreVersion
-from webapp.ui import theme
+from webapp.ui import badges, theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import plain
 
@@ -51,7 +51,9 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
         return
     labels = [run.label for run in runs]
     errors = paired[norm]
-    found = _compared(current.path, current.revision, tuple(run.key for run in runs), norm)
+    sound = tuple(health.ranked(rows).tolist())
+    keys = tuple(run.key for run in runs)
+    found = _compared(current.path, current.revision, keys, norm, sound)
     _scores(found, runs, rows, len(paired.faces), norm)
     _methods(current, chosen, runs, norm)
     with st.grid(2, min_column_width=340, gap="medium") as grid:
@@ -75,11 +77,15 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _compared(
-    path: str, revision: int, evaluations: tuple[tuple[str, int], ...], norm: str
+    path: str,
+    revision: int,
+    evaluations: tuple[tuple[str, int], ...],
+    norm: str,
+    sound: tuple[bool, ...],
 ) -> list[Comparison]:
     # The runs' ids guard against a replaced file (see store.py).
     paired = store.paired_errors(StoreVersion(path, revision), evaluations, norm)
-    return tables.compare(paired[norm])
+    return tables.compare(paired[norm], sound)
 
 
 def _scores(
@@ -94,6 +100,16 @@ def _scores(
         " first run with its 95 % interval over faces, one seed each (paired bootstrap)."
         f" {tables.BETTER} better, {tables.WORSE} worse: the interval excludes 0."
     )
+    if not all(health.ranked(rows)):
+        unsound = "; ".join(
+            f"{run.label}: {badges.STATUS_STYLES[condition].meaning}"
+            for run, condition in zip(runs, rows["condition"], strict=True)
+            if condition != health.FINISHED
+        )
+        st.warning(
+            plain(f"Not ranked, and no difference to them is called better or worse: {unsound}"),
+            icon=":material/rule:",
+        )
     if not all(run.flip_test for run in runs) and any(run.flip_test for run in runs):
         st.warning(
             "Some of these evaluations use the flip test (average over a picture and its mirror"

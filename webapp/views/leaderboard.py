@@ -86,14 +86,15 @@ def _nothing_evaluated(current: StoreVersion) -> None:
 
 
 def _headline(rows: pd.DataFrame, board: BoardChoice) -> None:
-    """Show the best of three scores, with who has it."""
+    """Show the best of three scores, with who has it, among what is ranked."""
+    ranked = rows[rows["ranked"]]
     with st.grid(4, min_column_width=150, gap="small") as cards:
         for score in map(scores.score, _HEADLINES):
             column = scores.column(board.norms[board.norm], score.key)
-            values = rows[column].dropna()
+            values = ranked[column].dropna()
             if values.empty:
                 continue
-            best = rows.loc[values.idxmin() if score.better == "lower" else values.idxmax()]
+            best = ranked.loc[values.idxmin() if score.better == "lower" else values.idxmax()]
             with cards.cell():
                 _card(f"Best {score.title}", percent(best[column]), best["name"], score.meaning)
         faces = " or ".join(str(n) for n in sorted(rows["n"].unique()))
@@ -172,6 +173,11 @@ def _legend(view: View, as_runs: bool) -> None:
         "" if as_runs else " For a method with several runs, this lists them."
     )
     st.caption(f"**Bold**: best. Underlined: second. All scores in %. {tick}")
+    if not view.rows.loc[view.rows["kind"] != "published", "ranked"].eq(True).all():
+        st.caption(
+            "Not ranked, and nowhere best: what is not finished, or learned nothing; the word behind"
+            " the name says why."
+        )
     if view.notes:
         st.caption(plain(" ".join(view.notes)))
     if view.hidden:
@@ -240,7 +246,8 @@ def _downloads(shown: Callable[..., View], facts: dict[str, Any]) -> None:
     norm = scores.normaliser(facts["ranked_by"].removesuffix("_nme"))
     caption = (
         f"{facts['dataset']} {facts['subset']}, box {facts['box']}, ranked by the NME normalised by"
-        f" {norm.title.lower()}, in percent; best in bold, second underlined."
+        f" {norm.title.lower()}, in percent; best in bold, second underlined. Rows without a rank"
+        " are not finished, or learned nothing, as the word behind the name says."
     )
     formats: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "CSV": (".csv", "text/csv", lambda: export.as_csv(shown())),

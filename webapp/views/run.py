@@ -1,12 +1,13 @@
 """Run: scores, faces, curves, forest diagnostics and configuration of one run."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from db import reads
+from db import next_step, reads
 from drf import scores
 from webapp import store
 from webapp.faces import landmark_errors, tiles
@@ -81,7 +82,7 @@ def _results(
     norm: str,
 ) -> None:
     if evaluation is None:
-        _not_evaluated(run)
+        _not_evaluated(current, run)
         return
     number = int(evaluation["evaluation"])
     errors = store.image_errors(current, run["id"], number)[norm].dropna().to_numpy()
@@ -105,9 +106,9 @@ def _results(
     _evaluations(evaluations, norm)
 
 
-def _not_evaluated(run: dict[str, Any]) -> None:
+def _not_evaluated(current: StoreVersion, run: dict[str, Any]) -> None:
     st.info("This run has not been evaluated.", icon=":material/hourglass_empty:")
-    st.code(f"drf eval {run['id'][:8]}", language="bash")
+    header.show_step(next_step.evaluation(run, Path(current.path)))
 
 
 def _evaluations(evaluations: pd.DataFrame, norm: str) -> None:
@@ -143,7 +144,7 @@ def _faces(
     current: StoreVersion, run: dict[str, Any], evaluation: pd.Series | None, norm: str
 ) -> None:
     if evaluation is None:
-        _not_evaluated(run)
+        _not_evaluated(current, run)
         return
     segments = st.toggle(
         "Show the error of each landmark",

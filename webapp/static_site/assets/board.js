@@ -31,7 +31,7 @@ function columns() {
   const word = (id, title, value) => ({ id, title, low: true, words: true, value, text: (row) => value(row) ?? "–" });
   return [
     { id: "rank", title: "#", low: true, value: (row) => row.rank, text: (row) => String(row.rank ?? "–") },
-    { ...word("name", "Run", (row) => row.name), link: true },
+    { ...word("name", "Run", (row) => (row.ranked ? row.name : `${row.name} (${row.condition})`)), link: true },
     ...scores,
     word("family", "Family", (row) => row.family),
     number("params", "Params, M", (row) => scaled(row.params, 1e6), 2),
@@ -39,7 +39,7 @@ function columns() {
     number("time", "Train, min", (row) => scaled(row.wall_s, 60), 1),
     { id: "seed", title: "Seeds", low: true, value: (row) => row.seeds ?? 1, text: (row) => `${row.seeds ?? 1} (${row.seed})` },
     { ...word("flip", "Flip test", (row) => (row.flip_test ? "yes" : "no")), varies: true },
-    { ...word("status", "Status", (row) => row.status), varies: true },
+    { ...word("status", "Status", (row) => row.condition), varies: true },
   ];
 }
 
@@ -78,9 +78,9 @@ function compare(a, b) {
 function ranked(rows) {
   const norm = state.norm === ALL ? board().norms[0] : state.norm;
   const nme = (row) => row[`${norm}_nme`];
-  const known = rows.filter((row) => !unknown(nme(row)));
+  const known = rows.filter((row) => row.ranked && !unknown(nme(row)));
   const printed = (row) => Number(fixed(nme(row), 2)); // what reads the same shares a place
-  const rank = (row) => (unknown(nme(row)) ? null : 1 + known.filter((other) => printed(other) < printed(row)).length);
+  const rank = (row) => (!row.ranked || unknown(nme(row)) ? null : 1 + known.filter((other) => printed(other) < printed(row)).length);
   return rows.map((row) => ({ ...row, rank: rank(row) }));
 }
 
@@ -93,6 +93,7 @@ function found(row) {
 function sorted(rows, column) {
   const ascending = column.low === (state.order === "best");
   return [...rows].sort((a, b) => {
+    if (a.ranked !== b.ranked) return a.ranked ? -1 : 1; // what is not ranked: last
     const [x, y] = [column.value(a), column.value(b)];
     const order = unknown(x) || unknown(y) || ascending ? compare(x, y) : compare(y, x);
     return order || compare(a.rank, b.rank);
@@ -105,7 +106,7 @@ function render() {
   const shown = columns().filter((column) => !(column.varies && same(column))); // said of none or all
   const by = shown.find((column) => column.id === state.sort) ?? shown.find((column) => column.score);
   const rows = sorted(all.filter(found), by);
-  const top = new Map(shown.filter((c) => c.score).map((c) => [c.id, bestTwo(all, c)]));
+  const top = new Map(shown.filter((c) => c.score).map((c) => [c.id, bestTwo(all.filter((row) => row.ranked), c)]));
   table.tHead.rows[0].replaceChildren(...shown.map((column) => heading(column, by)));
   table.tBodies[0].replaceChildren(...rows.map((row) => line(row, shown, top)));
   const what = state.methods ? "methods" : "runs";
@@ -143,7 +144,7 @@ function heading(column, by) {
 
 function line(row, shown, top) {
   const tr = document.createElement("tr");
-  if (row.status === "collapsed") tr.className = "collapsed";
+  if (!row.ranked) tr.className = "unranked";
   for (const column of shown) {
     const cell = document.createElement(column.link ? "th" : "td");
     if (column.words) cell.className = "words";
@@ -156,7 +157,7 @@ function line(row, shown, top) {
     } else {
       cell.textContent = column.text(row);
     }
-    if (column.score) {
+    if (column.score && row.ranked) {
       const place = top.get(column.id).indexOf(Number(fixed(column.value(row), 2)));
       if (place >= 0) cell.classList.add(["best", "second"][place]);
     }
