@@ -54,7 +54,11 @@ def results(
     }
     unsound = {number: _unsound(runs.iloc[rows]) for number, rows in rows_of.items()}
     judged = [number for number in others if not unsound[number] and not unsound[base]]
-    intervals = statistics.differences([by_setting[o] for o in judged], by_setting[base])
+    intervals = (
+        statistics.differences([by_setting[number] for number in judged], by_setting[base])
+        if judged
+        else []
+    )
     frame = pd.DataFrame(
         [
             _values(settings, number, keys)
