@@ -8,14 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from db.comparability import HIGH, LOW, SPENT
 from db.reads import ranked_by
 from drf import scores
 
 SD = "_sd"
 _COSTS = ("wall_s", "ms_per_face")
+_SPENT = (*(one.key for one in SPENT), "wall_s")
 _SHARED = (
     *("family", "preset", "track", "precision", "params", "macs", "n", "manifest_digest"),
-    *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method"),
+    *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method", "crop_version"),
 )
 
 
@@ -34,9 +36,10 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
 
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
     scores.COLUMNS (percent, means over runs) and COLUMN_sd (sample standard deviation; NaN for one
-    run), wall_s and ms_per_face (means), family, preset, track, precision, params, macs, n,
+    run), wall_s and ms_per_face (means), the ends over runs of what they spent (COLUMN_low and
+    COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track, precision, params, macs, n,
     manifest_digest, BOARD, markup, flip_test, method; and tuples in the order of the evaluations:
-    runs, evaluations, names, seeds, statuses, checkpoints; created_at of the newest. Best first,
+    runs, evaluations, names, seeds, statuses, checkpoints, hardwares, eval_precisions; created_at of the newest. Best first,
     see `reads.ranked_by`.
     """
     return _rows(entries, methods, ["method", "flip_test", "manifest_digest"], "method")
@@ -66,7 +69,10 @@ def _rows(
     entries = entries.assign(method=pd.Series(method, entries.index, dtype="str"))
     groups = entries.groupby(keys, sort=False, dropna=False)
     rows = groups[[*scores.COLUMNS, *_COSTS]].mean()
-    rows = rows.join(groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD)).reset_index(drop=True)
+    rows = rows.join(groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD))
+    spent = groups[[*_SPENT]]
+    rows = rows.join(spent.min().add_suffix(LOW)).join(spent.max().add_suffix(HIGH))
+    rows = rows.reset_index(drop=True)
     first = entries[groups.cumcount() == 0].reset_index(drop=True)
     rows[[*_SHARED]] = first[[*_SHARED]]
     rows["id"] = first[identity]
@@ -87,6 +93,8 @@ _TUPLES = {
     "seed": "seeds",
     "status": "statuses",
     "checkpoint": "checkpoints",
+    "hardware": "hardwares",
+    "eval_precision": "eval_precisions",
 }
 
 

@@ -161,6 +161,7 @@ def evaluate(
         ms_per_face=predicted.ms_per_face,
         visibility=pack.visibility,
         covariances=predicted.covariances,
+        precision=predictor.precision,
     )
 
 

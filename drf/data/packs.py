@@ -64,7 +64,8 @@ class Pack:
     manifest        dataset, markup (its name), subset, box, limit, faces, folders (faces per source
                     folder), skipped (name -> reason), points_outside (faces with a point outside
                     their picture),
-                    box_file (digest, or None) and digest (over names, points and pictures)
+                    box_file (digest, or None), crop_version (of the code that cropped) and digest
+                    (over names, points and the bytes of the pictures' files)
     """
 
     names: tuple[str, ...]
@@ -265,6 +266,7 @@ def _manifest(request: _Request, faces: list[Face], contents: Contents) -> dict[
         "box": request.box,
         "limit": request.limit,
         "box_file": request.box_file_sha256(),
+        "crop_version": FORMAT_VERSION,
         "faces": len(faces),
         "folders": dict(Counter(face.name.rpartition("/")[0] for face in faces)),
         "skipped": contents.skipped,
