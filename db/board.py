@@ -37,10 +37,10 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
     scores.COLUMNS (percent, means over runs) and COLUMN_sd (sample standard deviation; NaN for one
     run), wall_s and ms_per_face (means), the ends over runs of what they spent (COLUMN_low and
-    COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track, precision, params, macs, n,
-    manifest_digest, BOARD, markup, flip_test, method; and tuples in the order of the evaluations:
-    runs, evaluations, names, seeds, statuses, checkpoints, hardwares, eval_precisions; created_at of the newest. Best first,
-    see `reads.ranked_by`.
+    COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track, precision, params,
+    macs, n, manifest_digest, BOARD, markup, flip_test, method, crop_version; and tuples in the
+    order of the evaluations: runs, evaluations, names, seeds, statuses, checkpoints, hardwares,
+    eval_precisions; created_at of the newest. Best first, see `reads.ranked_by`.
     """
     return _rows(entries, methods, ["method", "flip_test", "manifest_digest"], "method")
 

@@ -1,10 +1,10 @@
 """What the board calls the boxes that faces were cropped by.
 
-Boxes of protocol `file` are as many protocols as there are files: a run on the boxes of one detector
-does not compare with a run on those of another. So what stands in `evaluations.box` is the protocol
-(gt, gt_jitter), and for a file `file-NAME-DIGEST`: the name that the user gave it and the first
-digits of its SHA-256. The digest is what tells files apart; a file keeps the first name that a
-store knows it by. Evaluations of an earlier drf whose file is not known keep `file`.
+Boxes of protocol `file` are as many protocols as there are files: a run on the boxes of one
+detector does not compare with a run on those of another. So what stands in `evaluations.box` is
+the protocol (gt, gt_jitter), and for a file `file-NAME-DIGEST`: the name that the user gave it and
+the first digits of its SHA-256. The digest is what tells files apart; a file keeps the first name
+that a store knows it by. Evaluations of an earlier drf whose file is not known keep `file`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,9 @@ import pandas as pd
 MOST_APART = 1.1
 """Largest over least of what was spent, above which rows did not have the same budget."""
 
+COUNTED = ("steps", "faces_seen")
+"""Metrics of an epoch that count what was spent so far: a number beside a score, and no curve."""
+
 LOW, HIGH = "_low", "_high"
 """Ends of the columns in rows that stand for several runs (`db.board`)."""
 
@@ -84,10 +87,11 @@ def inputs(rows: pd.DataFrame) -> list[str]:
     said = []
     if len(set(rows["manifest_digest"].dropna())) > 1:
         said.append(
-            "The runs were not all evaluated on the same faces, or on other copies of their pictures"
-            " or landmarks (their manifests differ): their scores are only roughly comparable."
+            "The runs were not all evaluated on the same faces: these are different sets of faces,"
+            " pictures or landmarks (their manifests differ), so that their scores are only roughly"
+            " comparable."
         )
-    if rows["flip_test"].nunique() > 1:
+    if len(set(rows["flip_test"])) > 1:
         said.append(
             "Some of these evaluations use the flip test (average over a picture and its mirror"
             " image) and some do not; a part of the difference comes from it."
@@ -95,7 +99,7 @@ def inputs(rows: pd.DataFrame) -> list[str]:
     precisions = sorted(_precisions(rows))
     if len(precisions) > 1:
         said.append(f"These evaluations were computed in {' and '.join(precisions)}.")
-    if rows["crop_version"].nunique() > 1:
+    if len(set(rows["crop_version"].dropna())) > 1:
         said.append("These faces were cropped by different versions of drf; evaluate again.")
     return said
 
@@ -106,10 +110,13 @@ def remarks(rows: pd.DataFrame) -> list[str]:
     return [*inputs(rows), *([spent] if spent else [])]
 
 
-def span(row: pd.Series, key: str) -> str:
-    """Return a measure of SPENT of one row as text: 30, or 7 – 35 where its runs differ, or –."""
-    low, high = (row[f"{key}{end}" if f"{key}{end}" in row else key] for end in (LOW, HIGH))
-    return "–" if pd.isna(low) or pd.isna(high) else _span(low, high, " – ")
+def spans(rows: pd.DataFrame, key: str) -> list[str]:
+    """Return a measure of SPENT as text for each row: 30, or 7 – 35 where its runs differ, or –."""
+    low, high = (rows[f"{key}{end}" if f"{key}{end}" in rows else key] for end in (LOW, HIGH))
+    return [
+        "–" if math.isnan(one) else _span(one, other, " – ")
+        for one, other in zip(low, high, strict=True)
+    ]
 
 
 def _precisions(rows: pd.DataFrame) -> set[str]:

@@ -26,7 +26,10 @@ def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
     "pupil" are there once more beside "scores", where version 0.1.0 had them; "box" beside it is
     the box protocol.
     """
-    plain = {key: _plain(row[key]) for key in (*_IDENTITY, *_BOARD, *_COST, *_BUDGET, *_TRACE, *_COMPUTED)}
+    plain = {
+        key: _plain(row[key])
+        for key in (*_IDENTITY, *_BOARD, *_COST, *_BUDGET, *_TRACE, *_COMPUTED)
+    }
     found = {
         norm: {key: _plain(row[scores.column(norm, key)]) for key in scores.SCORE_KEYS}
         for norm in scores.NORMALISER_KEYS

@@ -189,6 +189,7 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     """Return every column of a run (full id), and
 
     status       one of `db.status.STATUSES`
+    epochs_trained, steps, faces_seen, device, hardware, threads   as `spent`
     config       list of (key, value, source), sorted by key
     provenance, manifest   as dicts
     Raises NotFoundError.
@@ -201,7 +202,10 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     config = con.execute(
         "SELECT key, value, source FROM run_config WHERE run = ? ORDER BY key", [run_id]
     )
+    found = con.execute(f"SELECT {SPENT} FROM runs AS r WHERE r.id = ?", [run_id])
+    spent = zip((column[0] for column in found.description), found.fetchone(), strict=True)
     return row | {
+        **dict(spent),
         "status": status.of_run(row),
         "config": [(key, json.loads(value), source) for key, value, source in config],
         "provenance": json.loads(row["provenance"]),

@@ -256,6 +256,4 @@ def _of_sides(points: np.ndarray, mask: np.ndarray, markup: Markup) -> dict[int,
     down = points[:, ~(right | left)].mean(axis=1) - (one + other) / 2
     turn = across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]
     lying = np.abs(across[:, 1]) > np.abs(across[:, 0])
-    return {
-        int(row): _TRANSPOSED if lying[row] else _MIRRORED for row in np.flatnonzero(turn < 0)
-    }
+    return {int(row): _TRANSPOSED if lying[row] else _MIRRORED for row in np.flatnonzero(turn < 0)}

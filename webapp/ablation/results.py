@@ -13,6 +13,7 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
+from db import comparability
 from drf import statistics
 from drf.statistics import SeedSpread
 from webapp.ablation.settings import Settings, chosen, in_order
@@ -20,6 +21,7 @@ from webapp.scores import best_and_second
 from webapp.ui import badges, theme
 from webapp.ui.text import decimals, json_as_written, signed, underlined
 
+_SPENT = tuple(one.key for one in comparability.SPENT)
 BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not significant", "baseline"
 
 
@@ -35,7 +37,8 @@ def results(
     errors  (e, n) image errors as fractions of the runs of `compared`, in that order
     Columns: value_0 (value_1) as stored; seeds, nme, sd (NaN for one seed), each (list of the NMEs
     by seed); difference, low, high (NaN for the baseline), improved (share of faces, 0..1),
-    verdict; params_m, macs_g, wall_min, ms_per_face (means over seeds); collapsed (runs); ids (of
+    verdict; params_m, macs_g, wall_min, ms_per_face (means over seeds); those of
+    `comparability.SPENT` (texts, from – to where seeds differ); collapsed (runs); ids (of
     the runs), name.
     """
     runs = compared(settings, base, keys)
@@ -86,10 +89,18 @@ def _cost(runs: pd.DataFrame) -> dict[str, Any]:
         "macs_g": runs["macs"].mean() / 1e9,
         "wall_min": runs["wall_s"].mean() / 60,
         "ms_per_face": runs["ms_per_face"].mean(),
+        **{one.key: _span(runs, one.key) for one in comparability.SPENT},
         "collapsed": int((runs["status"] == "collapsed").sum()),
         "name": runs["name"].iloc[0],
         "ids": " ".join(runs["run"].str[:8]),
     }
+
+
+def _span(runs: pd.DataFrame, key: str) -> str:
+    """Return what the runs of a setting spent, as text, from – to where that differs."""
+    ends = pd.DataFrame({f"{key}{comparability.LOW}": [runs[key].min(skipna=False)],
+                         f"{key}{comparability.HIGH}": [runs[key].max(skipna=False)]})  # fmt: skip
+    return comparability.spans(ends, key)[0]
 
 
 def _verdict(interval: statistics.Interval) -> str:
@@ -124,7 +135,7 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     ]
     cells["verdict"] = frame["verdict"]
     cells["improved"] = 100 * frame["improved"]
-    cost = ["params_m", "macs_g", "wall_min", "ms_per_face", "ids"]
+    cost = ["params_m", "macs_g", *_SPENT, "wall_min", "ms_per_face", "ids"]
     cells[cost] = frame[cost]
     return cells
 
@@ -161,6 +172,7 @@ def column_config(keys: Sequence[str], norm: str) -> dict[str, Any]:
         "improved": number("Improved, %", format="%.0f", help="Faces with a smaller error."),
         "params_m": number("Params, M", format="%.2f", help="Trainable parameters, millions."),
         "macs_g": number("GMACs", format="%.3f", help="10⁹ multiply-accumulates for one face."),
+        **{one.key: text(one.title, help=one.meaning) for one in comparability.SPENT},
         "wall_min": number("Train, min", format="%.1f", help="Wall time, mean over seeds."),
         "ms_per_face": number("ms/face", format="%.2f", help="Of the model alone, batched."),
         "ids": text("Runs", help="First 8 characters of the ids, by seed."),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from db import comparability
 from drf import scores
 from drf.literature import Figure
 from webapp.leaderboard import columns, intervals
@@ -41,12 +42,14 @@ class DisplayOptions:
 @dataclass(frozen=True)
 class View:
     """rows: with intervals and `kind`; table: their cells, in the same order; hidden:
-    title and value of the columns left out."""
+    title and value of the columns left out; remarks: sentences of `comparability.remarks` on these
+    rows and the baseline."""
 
     rows: pd.DataFrame
     table: pd.DataFrame
     norms: tuple[str, ...]
     hidden: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
 
 def build(
@@ -73,9 +76,12 @@ def build(
     shown = _with_intervals(current, shown, how)
     table = columns.table(shown, how.norms, how.names)
     table["name"] = table["name"].mask(shown["kind"] == "run", OPENED + table["name"])
+    compared = shown if how.baseline is None else pd.concat([shown, how.baseline.to_frame().T])
+    remarks = tuple(comparability.remarks(compared.infer_objects()))
     shown, table = _with_published(shown, table, published)
     titles = {columns.title(key, how.norms): said for key, said in constants.items()}
-    return View(shown, table.drop(columns=[k for k in constants if k in table]), how.norms, titles)
+    left = table.drop(columns=[k for k in constants if k in table])
+    return View(shown, left, how.norms, titles, remarks)
 
 
 def styled(view: View) -> Styler:

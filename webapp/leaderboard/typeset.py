@@ -40,7 +40,8 @@ def as_markdown(view: View) -> bytes:
 
 def as_latex(view: View, caption: str) -> bytes:
     """Return a table for \\usepackage{booktabs}: best in bold, second underlined, every text
-    escaped, published figures below a rule with their citation. Comments name the runs of a row.
+    escaped, published figures below a rule with their citation, below the table what differs
+    between the rows beside the method. Comments name the runs of a row.
     """
     lines = [
         "% needs \\usepackage{booktabs}",
@@ -67,7 +68,9 @@ def as_latex(view: View, caption: str) -> bytes:
         texts = [_latex(cell) for cell in cells]
         texts[1] += cite
         lines.append(f"    {' & '.join(texts)} \\\\ % {trace}")
-    lines += ["    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""]
+    lines += ["    \\bottomrule", "  \\end{tabular}"]
+    lines += [f"  \\par\\footnotesize {escape(remark)}" for remark in view.remarks]
+    lines += ["\\end{table}", ""]
     return "\n".join(lines).encode()
 
 
@@ -145,7 +148,8 @@ def _markdown(cell: Cell, published: bool) -> str:
 def _note_markdown(view: View, table: str) -> str:
     said = [f"{title} {value}" for title, value in view.hidden.items()]
     note = f"\n\nThe same in every row: {plain('; '.join(said))}." if said else ""
-    return f"{table}{note}\n"
+    remarks = "".join(f"\n\n{plain(remark)}" for remark in view.remarks)
+    return f"{table}{note}{remarks}\n"
 
 
 def _latex(cell: Cell) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from db import reads
+from db import box_labels, comparability, reads
 from db.board import SD, by_method
 from db.entries import records
 from drf import scores
@@ -15,6 +15,7 @@ from webapp.scores import filter_order, known_norms
 
 _OF_RUN = ("run", "name", "family", "preset", "track", "seed", "status", "method")
 _COST = ("params", "macs", "ms_per_face", "wall_s")
+_SPENT = tuple(one.key for one in comparability.SPENT)
 _SHARED = (
     *("name", "family", "preset", "track", "method", "manifest_digest", "flip_test", "n"),
     *_COST,
@@ -29,7 +30,8 @@ def boards(entries: pd.DataFrame, methods: pd.Series) -> list[dict[str, Any]]:
              run's page
     methods  `db.method_ids.method_of_runs`
 
-    Each board has an id, a title, `norms` (keys of the normalisers that it has), `runs` (one row
+    Each board has an id, a title, `norms` (keys of the normalisers that it has), `remarks` (what
+    differs between its runs beside the method, see `db.comparability`), `runs` (one row
     per evaluation) and `methods` (one row per row of `db.board.by_method`, with means and, in `sd`,
     the standard deviation of each NME; None for one run). Scores are in percent; the best NME under
     the first normaliser comes first.
@@ -67,16 +69,20 @@ def _board(key: dict[str, str], entries: pd.DataFrame, methods: pd.Series) -> di
     norms = list(known_norms(entries).values())
     scored = [scores.column(norm, score) for norm in norms for score in scores.SCORE_KEYS]
     runs = entries.assign(method=entries["run"].map(methods)).sort_values(reads.ranked_by(entries))
-    columns = [*_OF_RUN, *scored, *_COST, *_TRACE, "markup", "flip_test", "n", "page"]
+    runs["epochs"] = comparability.spans(runs, "epochs_trained")
+    spent = [*_SPENT, "epochs", "hardware"]
+    columns = [*_OF_RUN, *scored, *_COST, *spent, *_TRACE, "markup", "flip_test", "n", "page"]
+    rows = by_method(entries, methods)
+    rows["epochs"] = comparability.spans(rows, "epochs_trained")
     return {
         "id": label(key),
-        "title": f"{key['dataset']} {key['subset']}{landmarks}, box {key['box']}: {faces} faces",
+        "title": f"{key['dataset']} {key['subset']}{landmarks}, "
+        f"box {box_labels.title(key['box'])}: {faces} faces",
         **key,
         "norms": norms,
+        "remarks": comparability.remarks(runs),
         "runs": records(runs[columns]),
-        "methods": [
-            _method(row, runs, norms, scored) for row in records(by_method(entries, methods))
-        ],
+        "methods": [_method(row, runs, norms, scored) for row in records(rows)],
     }
 
 
@@ -90,6 +96,8 @@ def _method(
     return {
         **{key: best[key] for key in ("run", "page")},
         **{key: row[key] for key in _SHARED},
+        **{key: row[f"{key}{comparability.LOW}"] for key in _SPENT},
+        "epochs": row["epochs"],
         **{score: row[score] for score in scored},
         "seed": ", ".join(str(seed) for seed in sorted(row["seeds"])),
         "status": row["statuses"][0] if len(set(row["statuses"])) == 1 else "mixed",

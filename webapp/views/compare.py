@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from db import comparability
 from db.paired import Paired
 from webapp import selection, store
 from webapp.compare import figures, tables
@@ -92,12 +93,8 @@ def _scores(
         " first run with its 95 % interval (paired bootstrap over faces)."
         f" {tables.BETTER} better, {tables.WORSE} worse: the interval excludes 0."
     )
-    if not all(run.flip_test for run in runs) and any(run.flip_test for run in runs):
-        st.warning(
-            "Some of these evaluations use the flip test (average over a picture and its mirror"
-            " image) and some do not; a part of the difference comes from it.",
-            icon=":material/difference:",
-        )
+    for remark in comparability.remarks(rows):
+        st.warning(remark, icon=":material/difference:")
     with st.expander("Size and cost", icon=":material/speed:"):
         _table(
             tables.cost_table(rows, labels), labels, "Property", "Family, size and cost of the runs"

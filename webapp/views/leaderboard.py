@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from db import board as rows_of
+from db import box_labels, comparability
 from drf import literature, scores, statistics
 from webapp import store
 from webapp.leaderboard import columns, controls, export, table, typeset
@@ -173,6 +174,8 @@ def _legend(view: View, as_runs: bool) -> None:
     if view.hidden:
         said = " · ".join(f"{title} {value}" for title, value in view.hidden.items())
         st.caption(plain(f"The same in every row: {said}"))
+    for remark in view.remarks:
+        st.caption(f":material/difference: {remark}")
     figures = view.rows.loc[view.rows["kind"] == "published"]
     if len(figures):
         sources = dict.fromkeys(
@@ -204,12 +207,8 @@ def _ticked(key: str) -> None:
 
 
 def _warn(rows: pd.DataFrame) -> None:
-    if len(set(rows["manifest_digest"])) > 1:
-        st.warning(
-            "These runs were evaluated on different sets of faces (their manifests differ), so "
-            "their scores are only roughly comparable.",
-            icon=":material/difference:",
-        )
+    for sentence in comparability.inputs(rows):
+        st.warning(sentence, icon=":material/difference:")
 
 
 def _facts(
@@ -234,8 +233,8 @@ def _downloads(shown: Callable[..., View], facts: dict[str, Any]) -> None:
     """Offer the view, all of its pages, in five formats; a file is made when it is asked for."""
     stem = f"drf-{facts['dataset']}-{facts['subset']}-{facts['ranked_by'].removesuffix('_nme')}"
     caption = (
-        f"{facts['dataset']} {facts['subset']}, box {facts['box']}, in percent; best in bold, "
-        "second underlined."
+        f"{facts['dataset']} {facts['subset']}, box {box_labels.title(facts['box'])}, in percent;"
+        " best in bold, second underlined."
     )
     formats: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "CSV": (".csv", "text/csv", lambda: export.as_csv(shown())),

@@ -34,6 +34,7 @@ function columns() {
     number("macs", "GMACs", (row) => scaled(row.macs, 1e9), 3),
     number("latency", "ms/face", (row) => row.ms_per_face, 1),
     number("time", "Train, min", (row) => scaled(row.wall_s, 60), 1),
+    { ...number("epochs", "Epochs", (row) => row.epochs_trained, 0), text: (row) => row.epochs ?? "–" },
     { id: "seed", title: state.methods ? "Seeds" : "Seed", low: true, value: (row) => row.seed, text: (row) => String(row.seed) },
     { ...word("flip", "Flip test", (row) => (row.flip_test ? "yes" : "no")), varies: true },
     { ...word("status", "Status", (row) => row.status), varies: true },
@@ -90,6 +91,7 @@ function render() {
   table.tHead.rows[0].replaceChildren(...shown.map((column) => heading(column, by)));
   table.tBodies[0].replaceChildren(...rows.map((row) => line(row, shown, top)));
   const what = state.methods ? "methods" : "runs";
+  document.getElementById("remarks").textContent = board().remarks.join(" ");
   document.getElementById("headline").textContent = rows.length === all.length
     ? `${all.length} ${what} on ${board().title}` : `${rows.length} of ${all.length} ${what} on ${board().title}`;
 }
