@@ -84,8 +84,8 @@ def leaderboard(
     con.close()
     if box is not None:
         _check_box(box, boards)
-        named = [box in (one, box_labels.protocol(one)) for one in rows["box"]]
-        rows = rows[named].reset_index(drop=True)
+        wanted = [box in (one, box_labels.protocol(one)) for one in rows["box"]]
+        rows = rows[wanted].reset_index(drop=True)
     _check_landmarks(landmarks, boards)
     if sort is not None:
         rows = rows.sort_values(sort, ascending=not _descends(sort), kind="stable")

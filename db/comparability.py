@@ -18,6 +18,11 @@ MOST_APART = 1.1
 COUNTED = ("steps", "faces_seen")
 """Metrics of an epoch that count what was spent so far: a number beside a score, and no curve."""
 
+OTHER_FACES = (
+    "The runs were not all evaluated on the same faces: these are different sets of faces, pictures"
+    " or landmarks (their manifests differ), so that their scores are only roughly comparable."
+)
+
 LOW, HIGH = "_low", "_high"
 """Ends of the columns in rows that stand for several runs (`db.board`)."""
 
@@ -86,11 +91,7 @@ def inputs(rows: pd.DataFrame) -> list[str]:
     """Return a sentence for everything that rows of one board were not shown alike."""
     said = []
     if len(set(rows["manifest_digest"].dropna())) > 1:
-        said.append(
-            "The runs were not all evaluated on the same faces: these are different sets of faces,"
-            " pictures or landmarks (their manifests differ), so that their scores are only roughly"
-            " comparable."
-        )
+        said.append(OTHER_FACES)
     if len(set(rows["flip_test"])) > 1:
         said.append(
             "Some of these evaluations use the flip test (average over a picture and its mirror"

@@ -148,7 +148,7 @@ def _markdown(cell: Cell, published: bool) -> str:
 def _note_markdown(view: View, table: str) -> str:
     said = [f"{title} {value}" for title, value in view.hidden.items()]
     note = f"\n\nThe same in every row: {plain('; '.join(said))}." if said else ""
-    remarks = "".join(f"\n\n{plain(remark)}" for remark in view.remarks)
+    remarks = "".join(f"\n\n{remark}" for remark in view.remarks)
     return f"{table}{note}{remarks}\n"
 
 

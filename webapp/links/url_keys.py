@@ -174,8 +174,8 @@ def with_boxes(
 
     def renamed(key: str, value: str) -> str:
         if key == BOARD_BOX.name:
-            where = (next(iter(parameters.get(k.name, ())), None) for k in _BOARD_OF)
-            return named(*where, value)
+            dataset, subset = (next(iter(parameters.get(k.name, ())), None) for k in _BOARD_OF)
+            return named(dataset, subset, value)
         parts = value.split("/")
         if len(parts) < 3 or key not in _EVALUATIONS:
             return value

@@ -175,7 +175,8 @@ def _legend(view: View, as_runs: bool) -> None:
         said = " · ".join(f"{title} {value}" for title, value in view.hidden.items())
         st.caption(plain(f"The same in every row: {said}"))
     for remark in view.remarks:
-        st.caption(f":material/difference: {remark}")
+        if remark != comparability.OTHER_FACES:  # said above the rows
+            st.caption(f":material/difference: {remark}")
     figures = view.rows.loc[view.rows["kind"] == "published"]
     if len(figures):
         sources = dict.fromkeys(
@@ -207,8 +208,8 @@ def _ticked(key: str) -> None:
 
 
 def _warn(rows: pd.DataFrame) -> None:
-    for sentence in comparability.inputs(rows):
-        st.warning(sentence, icon=":material/difference:")
+    if comparability.OTHER_FACES in comparability.inputs(rows):
+        st.warning(comparability.OTHER_FACES, icon=":material/difference:")
 
 
 def _facts(
