@@ -22,7 +22,7 @@ from db.migrations import migrations
 from experiments.paths import Paths
 from experiments.request import Request
 from experiments.train import train_new_run
-from tests.cli.conftest import Drf, drf  # noqa: F401
+from tests.cli.conftest import Drf
 from tests.db import examples
 from tests.webapp.conftest import opened, texts
 from webapp.leaderboard import export, table, typeset
@@ -242,8 +242,7 @@ def test_ablations_claim_equality_only_where_it_is_true(
 
 
 def test_the_command_line_says_that_the_budget_differs(
-    busy: tuple[Path, list[str]],
-    drf: Drf,  # noqa: F811
+    busy: tuple[Path, list[str]], drf: Drf
 ) -> None:
     """The browser review, of `drf leaderboard` and `drf runs diff`."""
     path, ids = busy
@@ -401,8 +400,7 @@ def test_a_link_to_the_board_file_opens(
 
 
 def test_the_command_line_shows_files_by_protocol_and_by_name(
-    two_files: tuple[Path, list[str]],
-    drf: Drf,  # noqa: F811
+    two_files: tuple[Path, list[str]], drf: Drf
 ) -> None:
     """`--box file` shows the board of every file, a name that of one."""
     path = two_files[0]
