@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
     from rich.text import Text
-
-Box = Literal["gt", "gt_jitter", "file"]
 
 UNRANKED = "–"
 """Stands where a row has no place."""
@@ -38,7 +36,11 @@ def leaderboard(
         str | None, typer.Option(metavar="NAME", help="Show only this subset, e.g. common.")
     ] = None,
     box: Annotated[
-        Box | None, typer.Option(metavar=choices("data.box"), help="Show only this box protocol.")
+        str | None,
+        typer.Option(
+            metavar=f"{choices('data.box')}|NAME",
+            help="Show only this box protocol, or only these boxes by the name that the board has.",
+        ),
     ] = None,
     landmarks: Annotated[
         str,
@@ -84,7 +86,7 @@ def leaderboard(
     learned nothing. Runs that have not finished, or learned nothing, come last and have no rank;
     the word behind their name says why. A wider terminal shows more scores; --json has every one.
     """
-    from db import health, reads
+    from db import box_labels, health, reads
     from db.connection import open_reader
     from db.entries import entry
     from drf import scores
@@ -100,7 +102,7 @@ def leaderboard(
         sort = sort or scores.column(norm, scores.SCORE_KEYS[0])
     _check_sort(sort)
     con = open_reader(db)
-    rows = reads.leaderboard(con, dataset=dataset, subset=subset, landmarks=landmarks, box=box)
+    rows = reads.leaderboard(con, dataset=dataset, subset=subset, landmarks=landmarks)
     boards = reads.board_filters(con)
     if methods or baseline is not None:
         from cli import method_table
@@ -113,6 +115,10 @@ def leaderboard(
             note(_nothing(boards))
         return
     con.close()
+    if box is not None:
+        _check_box(box, boards)
+        wanted = [box in (one, box_labels.protocol(one)) for one in rows["box"]]
+        rows = rows[wanted].reset_index(drop=True)
     _check_landmarks(landmarks, boards)
     if sort is not None:
         rows = rows.sort_values(sort, ascending=not _descends(sort), kind="stable")
@@ -143,6 +149,8 @@ def board_table(
     from rich import box
     from rich.table import Table
 
+    from db import box_labels
+
     everything = _columns(rows, norm)
     places = _places(rows, sort)
     names = [_name(row) for row in rows.to_dict("records")]
@@ -152,7 +160,7 @@ def board_table(
     faces = ", ".join(str(n) for n in sorted(set(rows["n"])))
     table = Table(
         title=f"{board['dataset']} / {board['subset']}: {faces} faces, "
-        f"landmarks {board['landmarks']}, box {board['box']}, errors in percent",
+        f"landmarks {board['landmarks']}, box {box_labels.title(board['box'])}, errors in percent",
         box=box.HORIZONTALS,
         padding=(0, 1, 0, 0),
         title_justify="left",
@@ -213,6 +221,7 @@ def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
     costs = {
         "params": [cell(text.count(value)) for value in rows["params"]],
         "MACs": [cell(text.count(value)) for value in rows["macs"]],
+        "epochs": [cell(value, 0) for value in rows["epochs_trained"]],
     }
     columns += [_Column(len(columns) + k, 2, *cost) for k, cost in enumerate(costs.items())]
     return sorted(columns, key=lambda column: column.importance)
@@ -275,7 +284,7 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
-    from db import health
+    from db import comparability, health
     from drf.floor import FAMILY
 
     remarks = []
@@ -285,8 +294,7 @@ def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
         remarks.append("Runs without a place are not ranked, for the reason behind their name.")
     if hidden:
         remarks.append("More scores: a wider terminal, --norm, or --json.")
-    if len(set(rows["manifest_digest"].dropna())) > 1:
-        remarks.append("The runs were not all evaluated on the same faces: compare with care.")
+    remarks += comparability.remarks(rows)
     return " ".join(remarks) or None
 
 
@@ -304,6 +312,16 @@ def _check_sort(sort: str | None) -> None:
     keys = (*scores.COLUMNS, *_OTHER_KEYS)
     if sort is not None and sort not in keys:
         raise UsageError(f"there is no column {sort!r} to rank by{nearest(sort, keys)}")
+
+
+def _check_box(box: str, boards: pd.DataFrame) -> None:
+    from drf.config import nearest
+    from drf.data.boxes import BOX_PROTOCOLS
+    from drf.errors import UsageError
+
+    known = dict.fromkeys([*BOX_PROTOCOLS, *boards["box"]])
+    if box not in known:
+        raise UsageError(f"there is no box {box!r}{nearest(box, known)}")
 
 
 def _check_landmarks(landmarks: str, boards: pd.DataFrame) -> None:

@@ -90,7 +90,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Show the settings in which two runs differ, and their results side by side."""
-    from db import configs, reads
+    from db import comparability, configs, reads
     from db.connection import open_reader
     from db.entries import records
 
@@ -98,16 +98,22 @@ def diff(
     run_a, run_b = reads.find_run(con, a), reads.find_run(con, b)
     settings = configs.differences(con, run_a, run_b, same=everything)
     compared = configs.results(con, run_a, run_b)
+    spent = reads.spent(con, [run_a, run_b])
     con.close()
+    remark = comparability.budget(spent)
     if as_json:
         print_json(
             {"a": run_a, "b": run_b, "settings": records(settings), "scores": records(compared)}
+            | {"spent": records(spent.reset_index(names="run")), "remark": remark}
         )
         return
     console = tables()
     columns = ("key", run_a[:8], run_b[:8])
     console.print(table(columns, settings[["key", "a", "b"]].to_numpy().tolist(), "settings"))
+    console.print(_spent(spent, run_a, run_b))
     console.print(_side_by_side(compared, run_a, run_b))
+    if remark:
+        console.print(remark, markup=False)
 
 
 @app.command()
@@ -181,6 +187,18 @@ def _short(value: Any) -> Any:
     if isinstance(value, str) and "\n" in value:
         return f"{len(value.splitlines())} lines; --json prints them"
     return value
+
+
+def _spent(spent: pd.DataFrame, run_a: str, run_b: str) -> Table:
+    """Return what two runs spent, a line a measure."""
+    from db import comparability
+
+    rows = [(one.title, *(cell(spent.loc[run, one.key], 0) for run in (run_a, run_b)))
+            for one in comparability.SPENT]  # fmt: skip
+    minutes = [cell(seconds / 60, 1) for seconds in spent.loc[[run_a, run_b], "wall_s"]]
+    machine = spent.loc[[run_a, run_b], "hardware"]
+    lines = [*rows, ("Minutes", *minutes), ("Hardware", *machine)]
+    return table(("budget", run_a[:8], run_b[:8]), lines, "budget spent")
 
 
 def _side_by_side(compared: pd.DataFrame, run_a: str, run_b: str) -> Table:

@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 
 from db import health
+from db.comparability import HIGH, LOW, SPENT
 from db.reads import ranked_by
 from drf import scores
 
 SD = "_sd"
+_SPENT = (*(one.key for one in SPENT), "wall_s")
 _SHARED = (
     *("family", "preset", "track", "precision", "params", "macs", "n", "manifest_digest"),
     *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method", "ranked"),
+    "crop_version",
 )
 
 
@@ -36,12 +39,14 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
 
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
     scores.COLUMNS (percent, means over seeds) and COLUMN_sd (sample standard deviation over them;
-    NaN for one seed), wall_s (mean), family, preset, track, precision, params, macs, n,
-    manifest_digest, BOARD, markup, flip_test, method; and tuples in the order of the evaluations:
-    runs, evaluations, names, seeds, statuses (conditions, see `db.health`), checkpoints;
-    created_at of the newest; ranked (bool), and condition: that of its runs, joined where they
-    differ. Several runs of one seed are averaged first, as in `drf.statistics.Method`. Best first,
-    see `reads.ranked_by`, and what is not ranked last.
+    NaN for one seed), wall_s (mean), the ends over runs of what they spent (COLUMN_low and
+    COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track, precision, params,
+    macs, n, manifest_digest, BOARD, markup, flip_test, method, crop_version; and tuples in the
+    order of the evaluations: runs, evaluations, names, seeds, statuses (conditions, see
+    `db.health`), checkpoints, hardwares, eval_precisions; created_at of the newest; ranked (bool),
+    and condition: that of its runs, joined where they differ. Several runs of one seed are averaged
+    first, as in `drf.statistics.Method`. Best first, see `reads.ranked_by`, and what is not ranked
+    last.
     """
     return _rows(entries, methods, ["method", "flip_test", "faces", "ranked"], "method")
 
@@ -79,6 +84,9 @@ def _rows(
     entries = entries.assign(method=method_of, faces=faces, ranked=health.ranked(entries))
     rows = _over_seeds(entries, keys)
     groups = entries.groupby(keys, sort=False, dropna=False)
+    spent = groups[[*_SPENT]]
+    for end, of in ((LOW, spent.min()), (HIGH, spent.max())):
+        rows = rows.join(of.add_suffix(end).reset_index(drop=True))
     first = entries[groups.cumcount() == 0].reset_index(drop=True)
     rows[[*_SHARED]] = first[[*_SHARED]]
     rows["id"] = first[identity]
@@ -113,6 +121,8 @@ _TUPLES = {
     "seed": "seeds",
     "condition": "statuses",
     "checkpoint": "checkpoints",
+    "hardware": "hardwares",
+    "eval_precision": "eval_precisions",
 }
 
 

@@ -33,6 +33,16 @@ _STATE = """CASE WHEN r.state = 'running'
          THEN 'stale' ELSE r.state END"""
 _BOARD = "e.dataset, e.subset, e.landmarks, e.box"
 
+SPENT = """(SELECT max(epoch) FROM epochs WHERE run = r.id) AS epochs_trained,
+        (SELECT value FROM epochs WHERE run = r.id AND metric = 'steps'
+            AND epoch = (SELECT max(epoch) FROM epochs WHERE run = r.id)) AS steps,
+        (SELECT value FROM epochs WHERE run = r.id AND metric = 'faces_seen'
+            AND epoch = (SELECT max(epoch) FROM epochs WHERE run = r.id)) AS faces_seen,
+        json_extract(r.provenance, '$.device') AS device,
+        json_extract(r.provenance, '$.hardware') AS hardware,
+        json_extract(r.provenance, '$.threads') AS threads"""
+"""What a run `r` spent until its last epoch, and on which machine, as SQL columns."""
+
 
 def score_columns() -> str:
     """Return SQL that makes `scores.COLUMNS`, percent, of an evaluation `e`.
@@ -61,7 +71,8 @@ def views() -> dict[str, str]:
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
     e.flip_test, e.n,
     {score_columns()},
-    e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at
+    e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at,
+    e.precision AS eval_precision, e.crop_version
     FROM evaluations AS e""",
         "leaderboard": f"""CREATE VIEW leaderboard AS
     SELECT CASE WHEN e.condition = '{health.FINISHED}' THEN rank() OVER (
@@ -70,9 +81,10 @@ def views() -> dict[str, str]:
     r.name, r.family, {columns},
     {_BOARD}, e.markup, e.flip_test, e.n,
     r.preset, r.track, r.seed, r.params, r.macs,
-    json_extract(r.provenance, '$.precision') AS precision, r.wall_s, e.ms_per_face,
+    json_extract(r.provenance, '$.precision') AS precision, {SPENT}, r.wall_s, e.ms_per_face,
     {_STATE} AS state, e.condition,
-    e.evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
+    e.evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at,
+    e.eval_precision, e.crop_version
     FROM (
         SELECT e.*, CASE {ranked} END AS ranked, {condition} AS condition
         FROM evaluation_scores AS e JOIN runs AS r ON r.id = e.run

@@ -10,7 +10,7 @@ from itertools import repeat
 import numpy as np
 from sqlite_utils import Database
 
-from db import file, reads
+from db import box_labels, file, reads
 from db.arrays import covariances_to_blob, points_to_blob
 from db.derived import note_what_writes
 from db.faces import Face, store_faces, store_markup
@@ -101,10 +101,12 @@ def _insert_evaluation(
         "landmarks": evaluation.landmarks,
         "markup": evaluation.markup.name,
         "n": len(faces),
-        "box": evaluation.box,
+        "box": box_labels.label(db.conn, evaluation.box, manifest),
         "flip_test": int(evaluation.flip_test),
         "manifest": json.dumps(manifest, allow_nan=False, ensure_ascii=False),
         "manifest_digest": manifest.get("digest"),
+        "precision": evaluation.precision,
+        "crop_version": manifest.get("crop_version"),
         "ms_per_face": evaluation.ms_per_face,
         "checkpoint": checkpoint,
         "created_at": file.now(),

@@ -22,7 +22,7 @@ _MADE = """
         (SELECT json_group_object(c.key, json(c.value)) FROM (
             SELECT key, value FROM run_config WHERE run = r.id AND key != ? ORDER BY key
         ) AS c)
-    )
+    ) || ifnull(json_extract(r.manifest, '$.box_file'), '')
     FROM runs AS r ORDER BY r.id
 """
 
@@ -57,9 +57,10 @@ def runs_of(con: sqlite3.Connection, method: str) -> list[str]:
 def method_of_runs(con: sqlite3.Connection) -> pd.Series:
     """Return the method of every run: index `run` (id), values of 12 hex digits, named `method`.
 
-    A method is the first digits of the SHA-256 of family, digest of the training faces and stored
-    configuration without `training.seed`. So runs share one if and only if they differ in nothing
-    but their seed (and what is no configuration: name, code, machine).
+    A method is the first digits of the SHA-256 of family, digest of the training faces, stored
+    configuration without `training.seed` and, where there was one, digest of the box file. So runs
+    share one if and only if they differ in nothing but their seed (and what is no configuration:
+    name, code, machine).
     """
     made = {
         run: hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

@@ -16,6 +16,7 @@ from sqlite_utils import Database, Migrations
 
 from db.step_m009 import landmarks_and_scores
 from db.step_m010 import diverged_runs_and_floors
+from db.step_m011 import inputs_of_evaluations
 
 APPLICATION_ID = 0x64726631  # "drf1" in the file's header: tells our files from other SQLite files
 
@@ -141,6 +142,18 @@ def m010_diverged_runs_and_floors(db: Database) -> None:
     `drf.floor`; NULL where it is not known: few faces, or boxes that the store does not have.
     """
     diverged_runs_and_floors(db)
+
+
+@migrations()
+def m011_inputs_of_evaluations(db: Database) -> None:
+    """What an evaluation was shown and how it was computed, as far as that is no constant.
+
+    `box` says which file boxes are of, see `db.box_labels`: boards of different files are different
+    boards. Evaluations get the precision that they were computed in and the version of the code
+    that cropped the faces, NULL where they are older. Runs get the optimiser steps and the faces
+    seen up to their last epoch as two more metrics, where their configuration tells them.
+    """
+    inputs_of_evaluations(db)
 
 
 _RUNS = (

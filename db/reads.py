@@ -10,13 +10,14 @@ from __future__ import annotations
 import difflib
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from db import health, method_ids, settled, status
-from db.derived import score_columns
+from db.derived import SPENT, score_columns
 from db.faces import markup as markup
 from drf import scores
 from drf.errors import NotFoundError
@@ -24,8 +25,10 @@ from drf.errors import NotFoundError
 BOARD = ("dataset", "subset", "landmarks", "box")
 """Rows that agree in these columns compare; together they are one board."""
 
+_SPENT = ("epochs_trained", "steps", "faces_seen")
 _DTYPES = (  # where every value is NULL or there is no row, pandas cannot tell
-    dict.fromkeys(("epochs", "kept_epoch"), "Int64")
+    dict.fromkeys(("epochs", "kept_epoch", "crop_version"), "Int64")
+    | dict.fromkeys(_SPENT, "float64")
     | dict.fromkeys(("wall_s", "ms_per_face", "faces_per_s", "kept_val_nme", "value"), "float64")
     | {"flip_test": "bool"}
 )
@@ -33,24 +36,27 @@ _NEWEST = """
     SELECT max(id) FROM evaluations WHERE {where}
     GROUP BY run, dataset, subset, landmarks, box, flip_test
 """
-_ENTRIES = """
+_ENTRIES = f"""
     SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
         r.preset, r.track, r.seed, r.params, r.macs,
         json_extract(r.provenance, '$.precision') AS precision, r.wall_s, e.ms_per_face,
+        {SPENT}, e.precision AS eval_precision, e.crop_version,
         r.state, r.started_at, r.heartbeat_at, r.host, r.pid, r.process_started,
         e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
-    FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE e.id IN ({chosen})
+    FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE e.id IN ({{chosen}})
 """
 _OF_RUN = """
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
         e.flip_test, e.n, e.ms_per_face, json_extract(e.manifest, '$.machine') AS machine,
-        e.checkpoint, e.manifest_digest, e.created_at
+        e.checkpoint, e.manifest_digest, e.created_at,
+        e.precision AS eval_precision, e.crop_version
     FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
 """
 _DESCRIBED = (
     *(*BOARD, "markup", "flip_test", "n", "preset", "track", "seed", "params", "macs"),
-    *("precision", "wall_s", "ms_per_face", "status", "condition", "evaluation", "run"),
-    *("checkpoint", "manifest_digest", "created_at"),
+    *("precision", *_SPENT, "wall_s", "device", "hardware", "threads", "ms_per_face", "status"),
+    *("condition", "evaluation", "run", "checkpoint", "manifest_digest", "created_at"),
+    *("eval_precision", "crop_version"),
 )
 _LIFE = ("state", "heartbeat_at", "host", "pid", "process_started")
 
@@ -84,8 +90,10 @@ def leaderboard(
 
     Columns: rank, name, family, scores.COLUMNS (percent; NaN where a normaliser exists on none of
     the faces), BOARD, markup, flip_test (bool), n, preset, track, seed, params, macs, precision,
-    wall_s, ms_per_face, status, condition, evaluation (id), run (id), checkpoint, manifest_digest,
-    created_at. None selects all of a column; a filter that matches nothing returns no rows.
+    epochs_trained, steps, faces_seen (NaN where not known), wall_s, device, hardware, threads,
+    ms_per_face, status, condition, evaluation (id), run (id), checkpoint, manifest_digest,
+    created_at, eval_precision, crop_version (see docs/store.md).
+    None selects all of a column; a filter that matches nothing returns no rows.
 
     at_revision: only evaluations that the store had at that revision, so the board as it was, but
     for runs that were deleted since; what a run itself says, its name and status, is of today.
@@ -202,6 +210,7 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     status       one of `db.status.STATUSES`
     condition    see `db.health`
     unranked_because   one sentence, None where it is ranked or nothing more is known
+    epochs_trained, steps, faces_seen, device, hardware, threads   what it spent, and where
     config       list of (key, value, source), sorted by key
     provenance, manifest   as dicts
     Raises NotFoundError.
@@ -217,11 +226,26 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     row["status"] = status.of_run(row)
     row["condition"], row["unranked_because"] = health.explained(con, row)
     row |= settled.settled(con, row)
+    found = con.execute(f"SELECT {SPENT} FROM runs AS r WHERE r.id = ?", [run_id])
+    spent = zip((column[0] for column in found.description), found.fetchone(), strict=True)
     return row | {
+        **dict(spent),
         "config": [(key, json.loads(value), source) for key, value, source in config],
         "provenance": json.loads(row["provenance"]),
         "manifest": json.loads(row["manifest"]),
     }
+
+
+def spent(con: sqlite3.Connection, runs: Sequence[str]) -> pd.DataFrame:
+    """Return what runs (full ids, the index) spent: params, epochs_trained, steps, faces_seen (NaN
+    where not known), wall_s, device, hardware, threads. See `db.comparability`."""
+    frame = _frame(
+        con,
+        f"SELECT r.id AS run, r.params, r.wall_s, {SPENT} FROM runs AS r"
+        " WHERE r.id IN (SELECT value FROM json_each(?))",
+        [json.dumps(list(runs))],
+    )
+    return frame.set_index("run").reindex(list(dict.fromkeys(runs)))
 
 
 def curves(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
@@ -236,7 +260,7 @@ def curves(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
 def evaluations(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
     """Return every evaluation of a run, newest first: evaluation (id), BOARD, markup, flip_test, n,
     ms_per_face, machine (that it was measured on, None where that is not known), checkpoint,
-    manifest_digest, created_at, scores.COLUMNS (percent).
+    manifest_digest, created_at, eval_precision, crop_version, scores.COLUMNS (percent).
     """
     return _with_scores(con, _frame(con, _OF_RUN, [run_id]))
 

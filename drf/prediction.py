@@ -172,6 +172,7 @@ def evaluate(
         visibility=pack.visibility,
         covariances=predicted.covariances,
         boxes=pack.boxes,
+        precision=predictor.precision,
     )
 
 

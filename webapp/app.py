@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from db import box_labels
 from drf.errors import DrfError, NotFoundError
 from webapp import store
 from webapp.links import named_views, url_keys, widgets
@@ -89,7 +90,12 @@ def main() -> None:
 def _update_link(page: st.Page) -> None:
     """Open a link of an earlier version by the keys and values of today."""
     asked = {name: st.query_params.get_all(name) for name in st.query_params}
-    if (current := url_keys.up_to_date(asked)) != asked:
+    current = url_keys.up_to_date(asked)
+    if any(box_labels.FILE in value for values in current.values() for value in values):
+        boards = store.boards(st.session_state["store"]).sort_values("entries", ascending=False)
+        columns = boards[["dataset", "subset", "box"]]
+        current = url_keys.with_boxes(current, columns.itertuples(index=False))
+    if current != asked:
         st.switch_page(page, query_params=current)
 
 

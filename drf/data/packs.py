@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +24,7 @@ import numpy as np
 
 from drf import geometry
 from drf.data import boxes as box_protocols
-from drf.data import crops
+from drf.data import crops, label_check
 from drf.data.boxes import BOX_PROTOCOLS
 from drf.data.dataset import (
     Dataset,
@@ -64,7 +64,8 @@ class Pack:
     manifest        dataset, markup (its name), subset, box, limit, faces, folders (faces per source
                     folder), skipped (name -> reason), points_outside (faces with a point outside
                     their picture),
-                    box_file (digest, or None) and digest (over names, points and pictures)
+                    box_file (digest, or None), crop_version (of the code that cropped) and digest
+                    (over names, points and the bytes of the pictures' files)
     """
 
     names: tuple[str, ...]
@@ -107,7 +108,9 @@ def pack(
     request = _Request(dataset, subset_name, box, box_file, limit)
     folder = (cache_dir or default_cache_dir()) / request.folder_name()
     packed = load(folder)
-    if packed is None:
+    if packed is not None:  # it may be older than these checks
+        request.checked_boxes(packed.names, packed.picture_points)
+    else:
         _make(request, folder, progress)
         packed = load(folder)
         if packed is None:
@@ -196,10 +199,15 @@ class _Request:
         chosen = {face.name for face in by_hash[: self.limit]}
         return replace(subset, faces=tuple(face for face in subset.faces if face.name in chosen))
 
-    def boxes(self, subset: Subset) -> np.ndarray:
-        """Return the (n, 3) boxes of the protocol."""
-        names = [face.name for face in subset.faces]
-        points = np.stack([face.points for face in subset.faces])
+    def checked_boxes(self, names: Sequence[str], points: np.ndarray) -> np.ndarray:
+        """Return the (n, 3) boxes of the protocol for faces with these points, (n, K, 2).
+
+        A few labels that are no face and boxes that miss theirs are warned of. Raises DataError for
+        many, and as `read_box_file`.
+        """
+        what = f"subset {self.subset_name!r} of {self.dataset.name}"
+        if warning := label_check.refuse_odd(names, points, self.dataset.markup, what):
+            _log.warning("%s", warning)
         if self.box_file is not None:
             return box_protocols.read_box_file(self.box_file, names, self.dataset.has_face, points)
         boxes = box_protocols.gt_boxes(points)
@@ -211,7 +219,8 @@ class _Request:
 def _make(request: _Request, folder: Path, progress: Callable[[int, int], None] | None) -> None:
     """Pack what was asked for into folder. Raises as `pack`."""
     subset = request.subset()
-    boxes = request.boxes(subset)
+    points = np.stack([face.points for face in subset.faces])
+    boxes = request.checked_boxes([face.name for face in subset.faces], points)
 
     def fill(target: Path) -> None:
         contents = write(request.dataset, subset, _widened(boxes), target / "crops.npy", progress)
@@ -257,6 +266,7 @@ def _manifest(request: _Request, faces: list[Face], contents: Contents) -> dict[
         "box": request.box,
         "limit": request.limit,
         "box_file": request.box_file_sha256(),
+        "crop_version": FORMAT_VERSION,
         "faces": len(faces),
         "folders": dict(Counter(face.name.rpartition("/")[0] for face in faces)),
         "skipped": contents.skipped,

@@ -252,6 +252,7 @@ class Trainer:
         readings, predictions = validate(self._predictor(), self.val)
         values |= readings
         s = self.state
+        values |= {"steps": s.step, "faces_seen": s.faces}
         s.elapsed_s = self._elapsed()
         header = checkpoint.describe(self.config, self.val.markup) | {"epoch": s.epoch}
         nme = self._val_nme(values)

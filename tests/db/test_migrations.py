@@ -27,6 +27,7 @@ STEPS = [
     "m008_scores_in_order",
     "m009_landmarks_and_scores",
     "m010_diverged_runs_and_floors",
+    "m011_inputs_of_evaluations",
 ]
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from db import health
+from db import comparability, health
 from drf import statistics
 from drf.statistics import Method
 from webapp.ablation.settings import Settings, chosen, in_order
@@ -21,6 +21,7 @@ from webapp.scores import best_and_second
 from webapp.ui import theme
 from webapp.ui.text import decimals, json_as_written, signed, underlined
 
+_SPENT = tuple(one.key for one in comparability.SPENT)
 BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not significant", "baseline"
 UNSOUND = "↯ "
 """Begins what stands in place of a verdict where a run is not sound: its condition."""
@@ -38,9 +39,10 @@ def results(
     Columns: value_0 (value_1) as stored; seeds, nme, sd (NaN for one seed), each (list of the NMEs
     by seed); difference, low, high (NaN for the baseline), over (what the interval is over, see
     `drf.statistics.over`), improved (share of faces, 0..1), verdict; params_m, macs_g, wall_min
-    (means over seeds); unsound (conditions of its runs that learned nothing, "" without one); ids
-    (of the runs), name. A setting with such a run has no interval and no verdict; where the
-    baseline is one, no setting has.
+    (means over seeds); those of `comparability.SPENT` (texts, from – to where seeds differ);
+    unsound (conditions of its runs that learned nothing, "" without one); ids (of the runs), name.
+    A setting with such a run has no interval and no verdict; where the baseline is one, no setting
+    has.
     """
     runs = compared(settings, base, keys)
     percent = 100 * errors
@@ -110,9 +112,17 @@ def _cost(runs: pd.DataFrame) -> dict[str, Any]:
         "params_m": runs["params"].mean() / 1e6,
         "macs_g": runs["macs"].mean() / 1e9,
         "wall_min": runs["wall_s"].mean() / 60,
+        **{one.key: _span(runs, one.key) for one in comparability.SPENT},
         "name": runs["name"].iloc[0],
         "ids": " ".join(runs["run"].str[:8]),
     }
+
+
+def _span(runs: pd.DataFrame, key: str) -> str:
+    """Return what the runs of a setting spent, as text, from – to where that differs."""
+    ends = pd.DataFrame({f"{key}{comparability.LOW}": [runs[key].min(skipna=False)],
+                         f"{key}{comparability.HIGH}": [runs[key].max(skipna=False)]})  # fmt: skip
+    return comparability.spans(ends, key)[0]
 
 
 def _verdict(interval: statistics.Interval) -> str:
@@ -147,7 +157,7 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     ]
     cells["verdict"] = frame["verdict"]
     cells["improved"] = 100 * frame["improved"]
-    cost = ["params_m", "macs_g", "wall_min", "ids"]
+    cost = ["params_m", "macs_g", *_SPENT, "wall_min", "ids"]
     cells[cost] = frame[cost]
     return cells
 
@@ -193,6 +203,7 @@ def column_config(keys: Sequence[str], norm: str, over: str) -> dict[str, Any]:
         "improved": number("Improved, %", format="%.0f", help="Faces with a smaller error."),
         "params_m": number("Params, M", format="%.2f", help="Trainable parameters, millions."),
         "macs_g": number("GMACs", format="%.3f", help="10⁹ multiply-accumulates for one face."),
+        **{one.key: text(one.title, help=one.meaning) for one in comparability.SPENT},
         "wall_min": number("Train, min", format="%.1f", help="Wall time, mean over seeds."),
         "ids": text("Runs", help="First 8 characters of the ids, by seed."),
     }

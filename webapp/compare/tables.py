@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from db import comparability
 from drf import scores, statistics
 from drf.scores import Score
 from drf.statistics import Interval
@@ -102,10 +103,12 @@ def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         "Parameters": rows["params"].map(count),
         "MACs": rows["macs"].map(count),
         "Training": rows["wall_s"].map(duration),
+        **{one.title: comparability.spans(rows, one.key) for one in comparability.SPENT},
+        "Hardware": rows["hardware"].fillna("–"),
         "Seed": rows["seed"].map(str),
         "Flip test": rows["flip_test"].map({True: "yes", False: "no"}),
     }
-    return pd.DataFrame(shown).set_axis(list(labels)).T
+    return pd.DataFrame(shown, index=rows.index).set_axis(list(labels)).T
 
 
 def curves_on_offer(frames: Sequence[pd.DataFrame], norm: str) -> dict[str, str]:
@@ -115,6 +118,7 @@ def curves_on_offer(frames: Sequence[pd.DataFrame], norm: str) -> dict[str, str]
     frames: (epoch, metric, value) of each run.
     """
     held = pd.concat([frame["metric"].drop_duplicates() for frame in frames]).value_counts()
+    held = held.drop(labels=[*comparability.COUNTED], errors="ignore")
     ordered = sorted(held.index, key=lambda name: (name != "loss", -held[name], name))
     measured = [name for name in ordered if name.startswith("val_nme")]
     measured.sort(key=lambda name: name != f"val_nme_{norm}")

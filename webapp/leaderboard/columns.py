@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
+from db import comparability
 from db.board import seeds_text
 from drf import scores, statistics
 from drf.scores import Better, Normaliser, Score
@@ -60,6 +61,9 @@ _FACTS = (
            kind="number", format="%.3f"),
     Column("Training time", "wall_min", "Train, min", "Wall time of the training, minutes.", False,
            "number", "%.1f"),
+    *(Column(one.title, one.key, one.title, f"{one.meaning} From – to where runs differ.")
+      for one in comparability.SPENT),
+    Column("Hardware", "hardware", "Hardware", "Machines that the runs were trained on."),
     Column("Seeds", "seeds", "Seeds", "Number of seeds that the row averages over, and which."),
     Column("Flip", "flip_test", "Flip", "Averaged with the mirror image.", kind="check"),
     Column("Faces", "n", "Faces", "Number of faces evaluated on.", kind="number", format="%d"),
@@ -71,8 +75,9 @@ _FACTS = (
     Column("Id", "short_id", "Id",
            "First 8 characters of the method's or run's id; `drf runs show` takes either."),
 )  # fmt: skip
-_NOT_DEFAULT = ("Median", "Faces", "Precision", "Evaluated")
+_NOT_DEFAULT = ("Median", "Steps", "Faces seen", "Hardware", "Faces", "Precision", "Evaluated")
 _ALWAYS = ("rank", "name")
+_NUMBERS_AS_TEXT = ("interval", "difference", *(one.key for one in comparability.SPENT))
 _NEEDS = {"interval": "low", "difference": "difference"}
 
 
@@ -115,6 +120,13 @@ def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> p
         "params_m": lambda: rows["params"] / 1e6,
         "macs_g": lambda: rows["macs"] / 1e9,
         "wall_min": lambda: rows["wall_s"] / 60,
+        **{
+            one.key: functools.partial(comparability.spans, rows, one.key)
+            for one in comparability.SPENT
+        },
+        "hardware": lambda: [
+            ", ".join(sorted({h for h in of if h})) or "–" for of in rows["hardwares"]
+        ],
         "seeds": lambda: [seeds_text(seeds) for seeds in rows["seeds"]],
         "status": lambda: [status_label(statuses) for statuses in rows["statuses"]],
         "evaluated": lambda: rows["created_at"].str[:10],
@@ -176,7 +188,7 @@ def is_number(key: str) -> bool:
     if key in _ALWAYS:
         return key == "rank"
     column, _ = lookup(key)
-    return column.kind == "number" or column.key in ("interval", "difference")
+    return column.kind == "number" or column.key in _NUMBERS_AS_TEXT
 
 
 def config(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from db import comparability
 from drf import scores, statistics
 from drf.literature import Figure
 from webapp.leaderboard import columns, intervals
@@ -42,7 +43,8 @@ class DisplayOptions:
 class View:
     """rows: with intervals and `kind`; table: their cells, in the same order; hidden:
     title and value of the columns left out; over: what intervals are over, by the key of their
-    column; notes: sentences that the table cannot do without, see `notes`."""
+    column; notes: sentences that the table cannot do without, see `notes`; remarks: those of
+    `comparability.remarks` on these rows and the baseline."""
 
     rows: pd.DataFrame
     table: pd.DataFrame
@@ -50,6 +52,7 @@ class View:
     hidden: dict[str, str]
     over: dict[str, str]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def title(self, key: str) -> str:
         """Return the title of a column of the table."""
@@ -81,10 +84,12 @@ def build(
     table = columns.table(shown, how.norms, how.names)
     table["name"] = table["name"].mask(shown["kind"] == "run", OPENED + table["name"])
     over, said = columns.over_of(shown), tuple(notes(shown, how))
+    compared = shown if how.baseline is None else pd.concat([shown, how.baseline.to_frame().T])
+    remarks = tuple(comparability.remarks(compared.infer_objects()))
     shown, table = _with_published(shown, table, published)
     titles = {columns.title(key, how.norms): said for key, said in constants.items()}
-    table = table.drop(columns=[k for k in constants if k in table])
-    return View(shown, table, how.norms, titles, over, said)
+    left = table.drop(columns=[k for k in constants if k in table])
+    return View(shown, left, how.norms, titles, over, said, remarks)
 
 
 def notes(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:

@@ -40,7 +40,8 @@ def as_markdown(view: View) -> bytes:
 
 def as_latex(view: View, caption: str) -> bytes:
     """Return a table for \\usepackage{booktabs}: best in bold, second underlined, every text
-    escaped, published figures below a rule with their citation. Comments name the runs of a row.
+    escaped, published figures below a rule with their citation, below the table what differs
+    between the rows beside the method. Comments name the runs of a row.
 
     caption: its first sentences; those that the table needs follow.
     """
@@ -69,7 +70,9 @@ def as_latex(view: View, caption: str) -> bytes:
         texts = [_latex(cell) for cell in cells]
         texts[1] += cite
         lines.append(f"    {' & '.join(texts)} \\\\ % {trace}")
-    lines += ["    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""]
+    lines += ["    \\bottomrule", "  \\end{tabular}"]
+    lines += [f"  \\par\\footnotesize {escape(remark)}" for remark in view.remarks]
+    lines += ["\\end{table}", ""]
     return "\n".join(lines).encode()
 
 
@@ -149,7 +152,7 @@ def _note_markdown(view: View, table: str) -> str:
     notes = [plain(note) for note in view.notes]
     if said:
         notes.append(f"The same in every row: {plain('; '.join(said))}.")
-    return "\n\n".join([table, *notes]) + "\n"
+    return "\n\n".join([table, *notes, *view.remarks]) + "\n"
 
 
 def _latex(cell: Cell) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from db import comparability
 from webapp.ui.text import as_written, count, duration, percent
 
 DIFF = "git_diff"
@@ -25,6 +26,8 @@ def summary(run: dict[str, Any]) -> dict[str, Any]:
         "Seed": run["seed"],
         "Device": made.get("device"),
         "Precision": made.get("precision"),
+        **{one.title: _count(run[one.key]) for one in comparability.SPENT},
+        "Hardware": run["hardware"],
         "Wall time": duration(run["wall_s"]),
         "Speed": None if speed is None else f"{speed:.0f} faces/s",
         "Parameters": count(run["params"]),
@@ -32,6 +35,10 @@ def summary(run: dict[str, Any]) -> dict[str, Any]:
         "Kept epoch": run["kept_epoch"],
         "Validation NME of it": None if best is None else percent(100 * best),
     }
+
+
+def _count(number: float | None) -> str | None:
+    return None if number is None else f"{number:.0f}"
 
 
 def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from db import health, intervals, reads
+from db import box_labels, comparability, health, intervals, reads
 from db.board import SD, by_method
 from db.entries import records
 from drf import scores, statistics
@@ -19,6 +19,7 @@ _OF_RUN = (
     "method",
 )
 _COST = ("params", "macs", "wall_s")
+_SPENT = tuple(one.key for one in comparability.SPENT)
 _SHARED = (
     *("name", "family", "preset", "track", "method", "manifest_digest", "flip_test", "n"),
     *("condition", "ranked"),
@@ -43,7 +44,8 @@ def boards(
              run's page
     methods  `db.method_ids.method_of_runs`
 
-    Each board has an id, a title, `norms` (keys of the normalisers that it has), `runs` (one row
+    Each board has an id, a title, `norms` (keys of the normalisers that it has), `remarks` (what
+    differs between its runs beside the method, see `db.comparability`), `runs` (one row
     per evaluation) and `methods` (one row per row of `db.board.by_method`, with means and, in `sd`,
     the standard deviation of each NME; None for one seed), both with `db.intervals`. Scores are in
     percent; the best NME under the first normaliser comes first, and what is not `ranked`
@@ -92,13 +94,29 @@ def _board(
         intervals.of_board(con, rows, norms)
         for rows in (_as_rows(runs), by_method(entries, methods))
     )
+    for rows in (runs, of_methods):
+        rows["epochs"] = comparability.spans(rows, "epochs_trained")
     ends = [*(f"{norm}_{end}" for norm in norms for end in ("low", "high")), "interval_over"]
-    columns = [*_OF_RUN, *scored, *ends, *_COST, *_TRACE, "markup", "flip_test", "n", "page"]
+    spent = [*_SPENT, "epochs", "hardware"]
+    columns = [
+        *_OF_RUN,
+        *scored,
+        *ends,
+        *_COST,
+        *spent,
+        *_TRACE,
+        "markup",
+        "flip_test",
+        "n",
+        "page",
+    ]
     return {
         "id": label(key),
-        "title": f"{key['dataset']} {key['subset']}{landmarks}, box {key['box']}: {faces} faces",
+        "title": f"{key['dataset']} {key['subset']}{landmarks}, "
+        f"box {box_labels.title(key['box'])}: {faces} faces",
         **key,
         "norms": norms,
+        "remarks": comparability.remarks(runs),
         "runs": records(runs[columns]),
         "methods": [_method(row, runs, norms, [*scored, *ends]) for row in records(of_methods)],
     }
@@ -121,6 +139,8 @@ def _method(
     return {
         **{key: best[key] for key in ("run", "page")},
         **{key: row[key] for key in _SHARED},
+        **{key: row[f"{key}{comparability.LOW}"] for key in _SPENT},
+        "epochs": row["epochs"],
         **{column: row[column] for column in shown},
         "seed": ", ".join(str(seed) for seed in sorted(set(row["seeds"]))),
         "status": row["condition"],

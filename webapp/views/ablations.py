@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from db import reads
+from db import comparability, reads
 from drf import statistics
 from webapp import store
 from webapp.ablation import figures, results
@@ -156,7 +156,10 @@ def _summary(
     st.caption(
         f"{len(frame)} settings, {len(rows)} runs, {n_faces} faces of {plain(evaluation)};"
         " all other configuration keys are equal, except the seed."
+        + (" So are epochs, steps and faces seen." if comparability.equal_budget(rows) else "")
     )
+    for remark in comparability.remarks(rows):
+        st.warning(remark, icon=":material/difference:")
     around = store.circumstances(current, list(rows["run"]))
     several = [
         f"{n} {word}"

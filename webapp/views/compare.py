@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import health, reads
+from db import comparability, health, reads
 from db.paired import Paired
 from webapp import selection, store
 from webapp.compare import figures, methods, tables
@@ -110,12 +110,8 @@ def _scores(
             plain(f"Not ranked, and no difference to them is called better or worse: {unsound}"),
             icon=":material/rule:",
         )
-    if not all(run.flip_test for run in runs) and any(run.flip_test for run in runs):
-        st.warning(
-            "Some of these evaluations use the flip test (average over a picture and its mirror"
-            " image) and some do not; a part of the difference comes from it.",
-            icon=":material/difference:",
-        )
+    for remark in comparability.remarks(rows):
+        st.warning(remark, icon=":material/difference:")
     with st.expander("Size and cost", icon=":material/speed:"):
         _table(
             tables.cost_table(rows, labels), labels, "Property", "Family, size and cost of the runs"

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from db import board as rows_of
+from db import box_labels, comparability
 from drf import literature, scores, statistics
 from webapp import store
 from webapp.leaderboard import columns, controls, export, table, typeset
@@ -183,6 +184,9 @@ def _legend(view: View, as_runs: bool) -> None:
     if view.hidden:
         said = " · ".join(f"{title} {value}" for title, value in view.hidden.items())
         st.caption(plain(f"The same in every row: {said}"))
+    for remark in view.remarks:
+        if remark != comparability.OTHER_FACES:  # said above the rows
+            st.caption(f":material/difference: {remark}")
     figures = view.rows.loc[view.rows["kind"] == "published"]
     if len(figures):
         sources = dict.fromkeys(
@@ -214,12 +218,8 @@ def _ticked(key: str) -> None:
 
 
 def _warn(rows: pd.DataFrame) -> None:
-    if len(set(rows["manifest_digest"])) > 1:
-        st.warning(
-            "These runs were evaluated on different sets of faces (their manifests differ), so "
-            "their scores are only roughly comparable.",
-            icon=":material/difference:",
-        )
+    if comparability.OTHER_FACES in comparability.inputs(rows):
+        st.warning(comparability.OTHER_FACES, icon=":material/difference:")
 
 
 def _facts(
@@ -245,9 +245,9 @@ def _downloads(shown: Callable[..., View], facts: dict[str, Any]) -> None:
     stem = f"drf-{facts['dataset']}-{facts['subset']}-{facts['ranked_by'].removesuffix('_nme')}"
     norm = scores.normaliser(facts["ranked_by"].removesuffix("_nme"))
     caption = (
-        f"{facts['dataset']} {facts['subset']}, box {facts['box']}, ranked by the NME normalised by"
-        f" {norm.title.lower()}, in percent; best in bold, second underlined. Rows without a rank"
-        " are not finished, or learned nothing, as the word behind the name says."
+        f"{facts['dataset']} {facts['subset']}, box {box_labels.title(facts['box'])}, ranked by the"
+        f" NME normalised by {norm.title.lower()}, in percent; best in bold, second underlined. Rows"
+        " without a rank are not finished, or learned nothing, as the word behind the name says."
     )
     formats: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "CSV": (".csv", "text/csv", lambda: export.as_csv(shown())),

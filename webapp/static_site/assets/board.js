@@ -37,6 +37,7 @@ function columns() {
     number("params", "Params, M", (row) => scaled(row.params, 1e6), 2),
     number("macs", "GMACs", (row) => scaled(row.macs, 1e9), 3),
     number("time", "Train, min", (row) => scaled(row.wall_s, 60), 1),
+    { ...number("epochs", "Epochs", (row) => row.epochs_trained, 0), text: (row) => row.epochs ?? "–" },
     { id: "seed", title: "Seeds", low: true, value: (row) => row.seeds ?? 1, text: (row) => `${row.seeds ?? 1} (${row.seed})` },
     { ...word("flip", "Flip test", (row) => (row.flip_test ? "yes" : "no")), varies: true },
     { ...word("status", "Status", (row) => row.condition), varies: true },
@@ -110,6 +111,7 @@ function render() {
   table.tHead.rows[0].replaceChildren(...shown.map((column) => heading(column, by)));
   table.tBodies[0].replaceChildren(...rows.map((row) => line(row, shown, top)));
   const what = state.methods ? "methods" : "runs";
+  document.getElementById("remarks").textContent = board().remarks.join(" ");
   document.getElementById("headline").textContent = rows.length === all.length
     ? `${all.length} ${what} on ${board().title}` : `${rows.length} of ${all.length} ${what} on ${board().title}`;
 }
