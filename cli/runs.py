@@ -218,4 +218,5 @@ def _side_by_side(compared: pd.DataFrame, run_a: str, run_b: str) -> Table:
                     rows.append((board, norm.title, score.heading, *values))
                     board = ""
     columns = ("board", "normaliser", "percent", run_a[:8], run_b[:8], "difference")
-    return table(columns, rows, "results")
+    title = "results of these two runs; with intervals: drf leaderboard --baseline RUN"
+    return table(columns, rows, title)

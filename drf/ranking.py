@@ -19,7 +19,7 @@ def places(values: Sequence[float] | np.ndarray, better: Better = "lower") -> np
     k values is k + 1. So nobody stands before another for a difference that no table shows, and
     where two are first nobody is second.
     """
-    printed = np.array([float(f"{value:.{DIGITS}f}") for value in values], dtype=np.float64)
+    printed = np.round(np.asarray(values, dtype=np.float64), DIGITS)
     known = np.sort(printed[~np.isnan(printed)])
     if better == "lower":
         before = np.searchsorted(known, printed, side="left")

@@ -40,7 +40,7 @@ ESTIMATE = (
 """What the intervals are, for captions and exports."""
 
 
-FACES_AND_SEEDS, FACES, MIXED = "faces and seeds", "faces, 1 seed", "faces, and seeds where several"
+FACES_AND_SEEDS, FACES, MIXED = "faces and seeds", "faces, 1 seed", "faces (and seeds if several)"
 
 
 def over(seeds: Collection[int]) -> str:
@@ -70,7 +70,7 @@ def explanation(name: str, seeds: Collection[int]) -> str:
             "95 % intervals are over faces, 1 seed each (bootstrap), so even a significant"
             " difference may be due to one lucky seed."
         )
-    said = f"95 % intervals are over {name} ({ESTIMATE})."
+    said = f"95 % intervals are over {name}: {ESTIMATE}."
     if 2 in seeds:
         said += (
             " Two seeds tell little of others: such an interval is wide, and a third narrows it."

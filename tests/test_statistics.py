@@ -128,7 +128,7 @@ def test_what_an_interval_is_over_is_said() -> None:
     said = [interval.over for interval in statistics.intervals([one, three])]
     assert said == ["faces, 1 seed", "faces and seeds"]
     said = [statistics.differences([m], b)[0].over for m in (one, three) for b in (one, three)]
-    mixed = "faces, and seeds where several"
+    mixed = "faces (and seeds if several)"
     assert said == ["faces, 1 seed", mixed, mixed, "faces and seeds"]
     assert statistics.over_all(["faces, 1 seed"] * 2) == "faces, 1 seed"
     assert statistics.over_all(said) == mixed

@@ -257,7 +257,7 @@ def test_the_exported_site_has_the_intervals_of_the_app(ablation, tmp_path) -> N
 
 def test_what_intervals_are_over_is_said_in_every_header_and_caption(ablation, tmp_path) -> None:
     current = StoreVersion(str(tmp_path / "drf.db"), 0)
-    for as_runs, over in ((True, "faces, 1 seed"), (False, "faces, and seeds where several")):
+    for as_runs, over in ((True, "faces, 1 seed"), (False, "faces (and seeds if several)")):
         rows = arrange(
             load_rows(current, as_runs=as_runs, **BOARD), norm="Ocular", sort="NME",
             order="Best first",
@@ -319,7 +319,7 @@ def test_what_a_run_kept_is_called_so(path, drf) -> None:
     """training.checkpoint = last keeps the last epoch, which is rarely the best."""
     assert "val NME % (kept)" in drf("runs", "list").out
     app = opened("views/run.py", run="wide-s0")
-    assert "Validation NME of it" in texts(app)
+    assert "Validation NME (kept)" in texts(app)
     assert "Best" not in texts(app)
 
 

@@ -72,7 +72,7 @@ def test_a_baseline_that_nothing_differs_from_in_one_key_lists_what_differs(ids)
 def test_that_a_setting_has_one_seed_is_said(ids):
     app = opened(PAGE, abl_base=ids["leaf"][:8])
     assert app.selectbox(key="abl_factor").value == "model.label_kind"
-    assert "are over faces, and seeds where several" in texts(app)  # the other value has two
+    assert "are over faces (and seeds if several)" in texts(app)  # the other value has two
 
 
 def test_the_link_reopens_the_view_row_for_row(ids):

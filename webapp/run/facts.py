@@ -33,7 +33,7 @@ def summary(run: dict[str, Any]) -> dict[str, Any]:
         "Parameters": count(run["params"]),
         "MACs": count(run["macs"]),
         "Kept epoch": run["kept_epoch"],
-        "Validation NME of it": None if best is None else percent(100 * best),
+        "Validation NME (kept)": None if best is None else percent(100 * best),
     }
 
 

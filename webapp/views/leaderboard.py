@@ -16,7 +16,7 @@ from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import share, url_keys, widgets
-from webapp.scores import evaluation_label
+from webapp.scores import best_and_second, evaluation_label
 from webapp.store import StoreVersion
 from webapp.ui import error_pages
 from webapp.ui.text import percent, plain
@@ -95,9 +95,16 @@ def _headline(rows: pd.DataFrame, board: BoardChoice) -> None:
             values = ranked[column].dropna()
             if values.empty:
                 continue
-            best = ranked.loc[values.idxmin() if score.better == "lower" else values.idxmax()]
+            first, _ = best_and_second(values, score.better)
+            more = f" and {len(first) - 1} more" if len(first) > 1 else ""
+            names, best = ranked.loc[first, "name"], values[first]
             with cards.cell():
-                _card(f"Best {score.title}", percent(best[column]), best["name"], score.meaning)
+                _card(
+                    f"Best {score.title}",
+                    percent(best.iloc[0]),
+                    f"{names.iloc[0]}{more}",
+                    score.meaning,
+                )
         faces = " or ".join(str(n) for n in sorted(rows["n"].unique()))
         with cards.cell():
             _card(
