@@ -153,8 +153,8 @@ def end_run(
     kept_epoch: int | None,
     kept_val_nme: float | None,
 ) -> None:
-    """Record how a run ended: finished, interrupted, failed, collapsed or diverged. Its epoch becomes
-    the last that was recorded: that of the last heartbeat may lie behind.
+    """Record how a run ended: finished, interrupted, failed, collapsed or diverged. Its epoch
+    becomes the last that was recorded: that of the last heartbeat may lie behind.
 
     reason        one sentence, for all states but finished
     wall_s        seconds of training

@@ -71,7 +71,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: finished | interrupted | collapsed | diverged · reason: of all but the first, a sentence
+    """state: finished | interrupted | collapsed | diverged · reason: a sentence, None if finished
     epochs: those that were finished, with their validation
     kept_epoch, kept_val_nme: the epoch whose weights were kept, and its validation NME, a fraction:
         the best one, or the last where training.checkpoint is "last". The NME is that under the

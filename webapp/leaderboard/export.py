@@ -34,9 +34,10 @@ _LISTS = ("seeds", "statuses", "runs", "evaluations", "checkpoints")
 
 
 def records(view: View) -> list[dict[str, Any]]:
-    """Return a dict a row: rank, name, condition (only `finished` is ranked), the scores shown (fields end in _percent) with their
-    intervals, the facts shown, and in any case what the row comes from: lists of run ids,
-    evaluations, checkpoints, seeds and statuses, the board and the digest of its faces.
+    """Return a dict a row: rank, name, condition (only `finished` is ranked), the scores shown
+    (fields end in _percent) with their intervals, the facts shown, and in any case what the row
+    comes from: lists of run ids, evaluations, checkpoints, seeds and statuses, the board and the
+    digest of its faces.
 
     Published figures have kind "published", their scores, paper, source and protocol.
     """

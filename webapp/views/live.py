@@ -119,9 +119,7 @@ def _curve(current: StoreVersion, run: str, title: str, metric: str) -> None:
     st.plotly_chart(chart.figure, key=key, config=config, alt=chart.alt)
 
 
-def _silent(
-    current: StoreVersion, shown: RunGroups, window: str, curve: str, metric: str
-) -> None:
+def _silent(current: StoreVersion, shown: RunGroups, window: str, curve: str, metric: str) -> None:
     if shown.silent.empty and not shown.hidden:
         return
     st.subheader(f"No heartbeat: {len(shown.silent)}")
