@@ -18,7 +18,9 @@ def by_hand(truth, boxes, norm="ocular", markup=IBUG68, landmarks="all"):
     shapes = (truth - boxes[:, None, :2]) / boxes[:, None, 2:]
     errors = []
     for i in range(len(truth)):
-        mean = np.nanmean(np.delete(shapes, i, axis=0), axis=0)
+        others = np.delete(shapes, i, axis=0)
+        seen = np.isfinite(others).sum(axis=0)
+        mean = np.nansum(others, axis=0) / np.where(seen > 0, seen, np.nan)
         one = (mean * boxes[i, 2] + boxes[i, :2])[None]
         errors += scores.image_errors(one, truth[i : i + 1], norm, markup, landmarks).tolist()
     return np.nanmean(errors)

@@ -396,11 +396,11 @@ def test_a_run_no_better_than_one_shape_ends_as_diverged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Found in the review: an NME of 100 %, where the mean shape has 18, was "finished"."""
-    monkeypatch.setattr(loop, "JUDGED_AFTER_STEPS", 1)
+    monkeypatch.setattr(loop, "FLOOR_AFTER_STEPS", 1)
     hopeless = trainer(training__lr=1e-9).run()
     assert hopeless.state == "diverged"
     assert "is no better than that of one shape for every face" in str(hopeless.reason)
-    monkeypatch.setattr(loop, "JUDGED_AFTER_STEPS", 100)  # so short a run says nothing yet
+    monkeypatch.setattr(loop, "FLOOR_AFTER_STEPS", 500)  # so short a run says nothing yet
     assert trainer(training__lr=1e-9).run().state == "finished"
 
 
@@ -517,7 +517,7 @@ def test_a_run_that_was_cut_off_says_how_it_goes_on(
     path: Path,
     cli: Drf,
 ) -> None:
-    """bghira/SimpleTuner#2353, NovaSky-AI/SkyRL#1516: nobody knew how to go on with a killed run."""
+    """bghira/SimpleTuner#2353, NovaSky-AI/SkyRL#1516: nobody could go on with a killed run."""
     shown = cli("runs", "show", "killed")
     again = "It has no checkpoint to go on from; start again: drf train killed"
     assert shown.err.strip() == again
