@@ -98,6 +98,7 @@ def diff(
     run_a, run_b = reads.find_run(con, a), reads.find_run(con, b)
     settings = configs.differences(con, run_a, run_b, same=everything)
     compared = configs.results(con, run_a, run_b)
+    compared_runs = [reads.run(con, run) for run in (run_a, run_b)]
     con.close()
     if as_json:
         print_json(
@@ -108,6 +109,9 @@ def diff(
     columns = ("key", run_a[:8], run_b[:8])
     console.print(table(columns, settings[["key", "a", "b"]].to_numpy().tolist(), "settings"))
     console.print(_side_by_side(compared, run_a, run_b))
+    for facts in compared_runs:
+        if facts["condition"] != "finished":
+            note(f"Run {facts['id'][:8]} is not ranked ({facts['condition']}): compare with care.")
 
 
 @app.command()

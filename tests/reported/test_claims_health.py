@@ -7,6 +7,7 @@ situation.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -541,3 +543,24 @@ def test_a_run_that_was_cut_off_says_how_it_goes_on(
 def test_checkpoints_have_the_names_that_the_store_looks_for() -> None:
     assert (checkpoint.BEST, checkpoint.LAST) == (BEST, LAST)
     assert replace(Outcome("finished", 0, 0, None, 0.0, 0.0), epochs=1).epochs == 1
+
+
+def test_a_clock_that_was_put_right_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """chovanecm/sacredboard#27 and its like: the start of a process is counted from the boot time,
+    which follows the clock, so a living run was called crashed after a correction of the clock."""
+    db = open_store(tmp_path / "clock.db")
+    run = runs.start_run(db, examples.new_run())
+    told = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: told(process) + 3600)
+    runs.record_heartbeat(db, run, epoch=1, progress=0.1, faces_per_s=1.0)
+    db.close()
+    with contextlib.closing(open_reader(tmp_path / "clock.db")) as reader:
+        assert reads.run(reader, run)["status"] == "running"
+
+
+def test_a_comparison_of_two_runs_says_which_is_not_ranked(cli: Drf) -> None:
+    told = cli("runs", "diff", "good", "killed").err
+    assert "is not ranked (crashed)" in told
+    assert told.count("not ranked") == 1
