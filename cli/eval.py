@@ -67,6 +67,8 @@ def evaluate(
         f" landmarks {entry['landmarks']}, box {box_labels.title(entry['box'])}, errors in percent"
     )
     tables().print(scores_table(entry))
+    if not entry["ranked"]:
+        note(f"It is shown without a rank: {entry['condition']}.")
     note("Next: drf leaderboard, or drf web")
 
 

@@ -82,9 +82,10 @@ def leaderboard(
 ) -> None:
     """Rank the newest evaluation of every run; errors are in percent.
 
-    The best value of a column is bold. The mean shape marks the floor: a model that is not better has
-    learned nothing. Runs that have not finished, or learned nothing, come last and have no rank;
-    the word behind their name says why. A wider terminal shows more scores; --json has every one.
+    The best value of a column is bold. The mean shape marks the floor: a model that is not better
+    has learned nothing. Runs that have not finished, or learned nothing, come last and have no
+    rank; the word behind their name says why. A wider terminal shows more scores; --json has every
+    one.
     """
     from db import box_labels, health, reads
     from db.connection import open_reader

@@ -99,6 +99,7 @@ def diff(
     settings = configs.differences(con, run_a, run_b, same=everything)
     compared = configs.results(con, run_a, run_b)
     spent = reads.spent(con, [run_a, run_b])
+    compared_runs = [reads.run(con, run) for run in (run_a, run_b)]
     con.close()
     remark = comparability.budget(spent)
     if as_json:
@@ -114,6 +115,9 @@ def diff(
     console.print(_side_by_side(compared, run_a, run_b))
     if remark:
         console.print(remark, markup=False)
+    for facts in compared_runs:
+        if facts["condition"] != "finished":
+            note(f"Run {facts['id'][:8]} is not ranked ({facts['condition']}): compare with care.")
 
 
 @app.command()

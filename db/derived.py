@@ -3,9 +3,10 @@ and errors that evaluations of an older drf lack.
 
 `evaluation_scores` is one row an evaluation, in percent; `leaderboard` the newest of each (run,
 dataset, subset, landmarks, box, flip_test), ranked within a board by the NME under the first
-normaliser that exists there; `condition` says why a row has no rank, see `db.health`. A run that claims to be running but has not been heard of for a minute
-is shown as stale there too, so that plain sqlite3 never sees a killed run as running for longer
-than that. Both are for people with sqlite3: drf reads the tables.
+normaliser that exists there; `condition` says why a row has no rank, see `db.health`. A run that
+claims to be running but has not been heard of for a minute is shown as stale there too, so that
+plain sqlite3 never sees a killed run as running for longer than that. Both are for people with
+sqlite3: drf reads the tables.
 
 What an evaluation lacks is computed from its stored predictions and ground truth, in transactions
 of a few evaluations each, so that it can be stopped and goes on where it was. `meta.scores` names

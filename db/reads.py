@@ -162,7 +162,8 @@ def runs(con: sqlite3.Connection) -> pd.DataFrame:
         )
     )
     frame["condition"] = health.of_runs(con, frame)
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    needed = frame[[*settled.NEEDED]].astype(object)
+    rows = needed.where(needed.notna(), None).to_dict("records")
     found = pd.DataFrame([settled.settled(con, row) for row in rows], columns=[*settled.SETTLED])
     kinds = {name: frame[name].dtype for name in settled.SETTLED}
     return frame.assign(**found.astype(kinds))

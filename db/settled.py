@@ -14,15 +14,16 @@ from typing import Any
 from drf import scores
 
 SETTLED = ("epoch", "progress", "kept_epoch", "kept_val_nme", "wall_s")
+NEEDED = ("id", "status", "epochs", "started_at", "heartbeat_at", "process_started", *SETTLED)
 
 _RESUMED_S = 30.0  # a process that began so long after its run was recorded went on with it
 
 
 def settled(con: sqlite3.Connection, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns SETTLED of a run: a row of `runs` with its `status`.
+    """Return the columns SETTLED of a run, of which `row` has NEEDED; None where it has no value.
 
     epoch         the last that was finished; of a running run the one that it is in
-    progress      of a run that is not running no less than the share of its epochs that are finished
+    progress      of a run that does not train any more no less than the share of finished epochs
     kept_epoch, kept_val_nme   so far, where the run has not ended in order
     wall_s        from its start to its last heartbeat, likewise; None of one that was resumed
     """

@@ -36,9 +36,11 @@ from drf.training.validation import (
     watched,
 )
 
-COLLAPSE_AFTER_SHARE, JUDGED_AFTER_STEPS = 0.3, 100
-"""A run is judged collapsed only after this share of it, and no sooner than after so many steps; so
-many steps must it have had, too, to be judged no better than one shape for every face."""
+COLLAPSE_AFTER_SHARE, COLLAPSE_AFTER_STEPS = 0.3, 100
+"""A run is judged collapsed only after this share of it, and no sooner than after so many steps."""
+
+FLOOR_AFTER_STEPS = 500
+"""Steps before a run is expected to be better than one shape for every face."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: finished | interrupted | collapsed | diverged · reason: of all but the first, a sentence
+    """state: finished | interrupted | collapsed | diverged · reason: a sentence, None if finished
     epochs: those that were finished, with their validation
     kept_epoch, kept_val_nme: the epoch whose weights were kept, and its validation NME, a fraction:
         the best one, or the last where training.checkpoint is "last". The NME is that under the
@@ -177,7 +179,7 @@ class Trainer:
                 f"{what} in epoch {self.state.epoch}: lower training.lr, which is"
                 f" {self.config.training.lr:g}"
             )
-        if self.trainable and self.state.step >= JUDGED_AFTER_STEPS:
+        if self.trainable and self.state.step >= FLOOR_AFTER_STEPS:
             nme, landmarks = self.state.kept_val_nme, self.model.spec.landmarks
             if why := no_better_than_floor(nme, self.val, landmarks):
                 return "diverged", why
@@ -319,7 +321,7 @@ class Trainer:
         return self.config.training.lr * self.schedule.rate(self._share())
 
     def _may_have_collapsed(self) -> bool:
-        return self.state.step >= JUDGED_AFTER_STEPS and self._share() >= COLLAPSE_AFTER_SHARE
+        return self.state.step >= COLLAPSE_AFTER_STEPS and self._share() >= COLLAPSE_AFTER_SHARE
 
     def _progress(self, meter: Meter) -> Progress:
         loss, speed = meter.report()

@@ -7,7 +7,6 @@ from tests.webapp import boards
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
 
-
 RANKED = 4  # of the eight methods of `shop`; the others come last in any order
 
 

@@ -183,8 +183,8 @@ def _legend(view: View, as_runs: bool) -> None:
     st.caption(f"**Bold**: best. Underlined: second. All scores in %. {tick}")
     if not view.rows.loc[view.rows["kind"] != "published", "ranked"].eq(True).all():
         st.caption(
-            "Not ranked, and nowhere best: what is not finished, or learned nothing; the word behind"
-            " the name says why."
+            "Not ranked, and nowhere best: what is not finished, or learned nothing; the word"
+            " behind the name says why."
         )
     if view.notes:
         st.caption(plain(" ".join(view.notes)))
