@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options
-from cli.output import cell, note, print_json, table, tables
+from cli.output import cell, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def evaluate(
     if as_json:
         print_json(entry)
         return
-    print(
+    line(
         f"{entry['name']} on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
         f" landmarks {entry['landmarks']}, box {entry['box']}, errors in percent"
     )

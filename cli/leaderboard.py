@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli.options import Db, Json, choices
-from cli.output import cell, note, print_json, tables
+from cli.output import cell, note, print_json, tables, title
 from db.file import DEFAULT_PATH
+from drf.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,18 +103,21 @@ def board_table(
     width: characters · norm: key of the only normaliser to show
     """
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
 
     everything = _columns(rows, norm)
     places = _places(rows)
-    names = [_name(row) for row in rows.to_dict("records")]
-    name_width = min(max(map(len, names)), max(_NAME_WIDTH, width // 4))
+    names = [printable(_name(row)) for row in rows.to_dict("records")]
+    name_width = min(max(map(cell_len, names)), max(_NAME_WIDTH, width // 4))
     fixed = (len("floor"), name_width, len("12345678"))
     shown = _that_fit(everything, width - 1 - sum(fixed) - _PADDING * len(fixed))
     faces = ", ".join(str(n) for n in sorted(set(rows["n"])))
     table = Table(
-        title=f"{board['dataset']} / {board['subset']}: {faces} faces, "
-        f"landmarks {board['landmarks']}, box {board['box']}, errors in percent",
+        title=title(
+            f"{board['dataset']} / {board['subset']}: {faces} faces, "
+            f"landmarks {board['landmarks']}, box {board['box']}, errors in percent"
+        ),
         box=box.HORIZONTALS,
         padding=(0, 1, 0, 0),
         title_justify="left",
