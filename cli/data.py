@@ -9,8 +9,9 @@ import typer
 
 from cli import options
 from cli.output import cell, line, note, print_json, table, tables
-from drf.config import DataConfig
+from drf.config import DataConfig, check_key
 from drf.errors import CheckFailed
+from drf.files import user_path
 from experiments.progress import bar
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ _HEADINGS = (
 
 @app.command()
 def check(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of 300-W.")],
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", parser=user_path, help="Folder of 300-W.")
+    ],
     as_json: options.Json = False,
 ) -> None:
     """Read every face of a 300-W folder and report the faults of each subset.
@@ -93,6 +96,9 @@ def pack(
     from drf.data import packs
     from drf.data.sources import open_dataset
 
+    check_key("data.box", box, "option")
+    check_key("data.synthetic_train_size", synthetic_train_size, "option")
+    check_key("data.synthetic_seed", synthetic_seed, "option")
     source = open_dataset(dataset, data_root, seed=synthetic_seed, size=synthetic_train_size)
     manifests = []
     for name in subset or ["train", "val"]:

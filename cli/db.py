@@ -11,6 +11,7 @@ from cli.options import Db, Json
 from cli.output import line, note, print_json, table, tables
 from db.file import DEFAULT_PATH
 from drf.errors import CheckFailed
+from drf.files import user_path
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -55,7 +56,9 @@ def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 def backup(
     target: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="File to write the copy to; it must be new."),
+        typer.Argument(
+            metavar="FILE", parser=user_path, help="File to write the copy to; it must be new."
+        ),
     ],
     db: Db = DEFAULT_PATH,
 ) -> None:

@@ -23,7 +23,8 @@ import cli.web
 from cli import output
 from cli.options import old_names
 from drf import __version__
-from drf.errors import DrfError, UsageError
+from drf.errors import DrfError, UsageError, explain_os_error
+from drf.memory import is_out_of_memory, not_enough
 
 app = typer.Typer(
     name="drf",
@@ -100,14 +101,21 @@ def _explain(error: Exception) -> DrfError | None:
         return error
     if hasattr(error, "format_message"):  # typer's for options; for a command alone it prints help
         return _usage_error(error)
+    if is_out_of_memory(error):
+        return not_enough("this command", "ask for fewer faces or runs")
+    if isinstance(error, UnicodeEncodeError):  # what is printed never raises it
+        return UsageError(
+            f"{error.object[:80]} is not UTF-8 and cannot be stored: type it in a UTF-8 terminal,"
+            " or rename the file"
+        )
     import sqlite3
 
-    from db.transactions import as_drf_error, from_os
+    from db.transactions import as_drf_error
 
     if isinstance(error, sqlite3.Error):
         return as_drf_error(error)
     if isinstance(error, OSError) and error.errno != errno.EPIPE:
-        return from_os(error)
+        return explain_os_error(error)
     return None
 
 

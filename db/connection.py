@@ -19,7 +19,7 @@ from db.derived import AT_ONCE, complete, lacking, note_completed, refresh_views
 from db.faces import store_markup
 from db.migrations import APPLICATION_ID, migrations
 from db.transactions import as_drf_error, locked
-from drf.errors import NotFoundError, StoreError
+from drf.errors import NotFoundError, StoreError, reason_of
 from drf.markup import IBUG68
 
 BUSY_TIMEOUT_S = 30.0
@@ -183,9 +183,7 @@ def _explained(path: Path) -> Iterator[None]:
             raise
         raise explained from error
     except OSError as error:
-        raise StoreError(
-            f"{path} cannot be opened ({error.strerror}); check its permissions and its folder's"
-        ) from error
+        raise StoreError(reason_of(error, path)) from error
 
 
 # SQLite's write-ahead log keeps its index in shared memory, which hosts do not share, and the locks

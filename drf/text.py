@@ -39,6 +39,11 @@ def printable(text: object) -> str:
     return UNPRINTABLE.sub(lambda found: _escaped(ord(found[0])), str(text))
 
 
+def is_utf8(text: str) -> bool:
+    """Return whether text, as the system gave it, is UTF-8 and so can be stored."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _escaped(code: int) -> str:
     byte = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
     return chr(byte).encode("unicode_escape").decode("ascii")

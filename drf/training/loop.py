@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import checkpoint, scores
+from drf import checkpoint, memory, scores
 from drf.config import RunConfig
 from drf.data.packs import Pack
 from drf.errors import DrfError
@@ -31,6 +31,10 @@ from drf.training.validation import calibrate, collapsed, leaf_gallery, validate
 
 COLLAPSE_AFTER_SHARE, COLLAPSE_AFTER_STEPS = 0.3, 100
 """A run is judged collapsed only after this share of it, and no sooner than after so many steps."""
+
+TRAINING_NEEDS_LESS = (
+    "lower training.batch_size or data.input_size, take a smaller model or another --device"
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,10 @@ OLD_STATE = {"best_epoch": "kept_epoch", "best_val_nme": "kept_val_nme"}
 
 
 class Trainer:
-    """One run on two packs of the same box protocol; `folder` takes the checkpoints."""
+    """One run on two packs of the same box protocol; `folder` takes the checkpoints.
+
+    device: in place of the configuration's, where a run goes on elsewhere
+    """
 
     def __init__(
         self,
@@ -108,12 +115,14 @@ class Trainer:
         val: Pack,
         folder: Path,
         listener: Listener,
+        *,
+        device: str | None = None,
     ) -> None:
         options = config.training
         self.config, self.val, self.folder, self.listener = config, val, folder, listener
         self.watched = watched(len(val.names))
         self.faces = list(face_crops(val, self.watched))
-        self.device = choose_device(options.device)
+        self.device = choose_device(device or options.device)
         self.precision = choose_precision(options.precision, self.device)
         self.model = model.place(self.device)
         self.batches = Batches(train, config, self.device)
@@ -130,8 +139,14 @@ class Trainer:
     def run(self) -> Outcome:
         """Train to the end of the plan or of the budget, until interrupted (Ctrl-C) or collapsed.
 
-        Raises DrfError when the loss stops being a number or a checkpoint cannot be written.
+        Raises DrfError when the loss stops being a number, a checkpoint cannot be written or there
+        is too little memory.
         """
+        what = f"a batch of {self.batch} faces of {self.model.spec.input_size} px on {self.device}"
+        with memory.enough_for(f"training with {what}", TRAINING_NEEDS_LESS):
+            return self._run()
+
+    def _run(self) -> Outcome:
         self._began = time.perf_counter() - self.state.elapsed_s
         end, reason = "finished", None
         try:
