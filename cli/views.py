@@ -45,11 +45,12 @@ def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     found = views(con)
     con.close()
     if as_json:
-        print_json([{"name": v.name, "link": v.link, "created_at": v.created_at} for v in found])
+        keys = ("name", "link", "created_at", "fault")
+        print_json([{key: getattr(view, key) for key in keys} for view in found])
     elif not found:
         note("The store has no named views yet: `drf views add NAME LINK` adds one.")
     else:
-        rows = [(v.name, v.link, v.created_at[:16].replace("T", " ")) for v in found]
+        rows = [(v.name, v.fault or v.link, v.created_at[:16].replace("T", " ")) for v in found]
         tables().print(table(("name", "link", "created (UTC)"), rows))
 
 

@@ -53,7 +53,7 @@ _OF_SYSTEM = {
     errno.ENOENT: "{where} does not exist; check the name, or make it first",
     errno.ENOTDIR: "{where} leads through a file as if it were a folder; check the path",
     errno.EISDIR: "{where} is a folder; name a file",
-    errno.EEXIST: "{where} exists already; name another",
+    errno.EEXIST: "{where} exists already and is in the way; name another",
     errno.ENAMETOOLONG: "{where} has a name that is too long for its file system;"
     " choose a shorter one",
     errno.EINVAL: "{where} has a name that its file system does not take; choose another",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
@@ -225,7 +226,7 @@ def full_link(page: str, revision: int) -> str:
 def pinned_revision() -> int | None:
     """Return the revision that the link names, None without one."""
     text = st.query_params.get(url_keys.REVISION.name, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None  # as SQLite counts, at most
 
 
 def _value(key: UrlKey) -> object:
