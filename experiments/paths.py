@@ -6,15 +6,29 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from drf.errors import UsageError
+from drf.text import is_utf8, printable
+
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a session reads and writes; nothing of it decides the result."""
+    """Where a session reads and writes; nothing of it decides the result.
+
+    Raises UsageError for a store in a folder whose name is not UTF-8: safetensors opens no file
+    there.
+    """
 
     db: Path
     data_root: Path | None
     box_file: Path | None
     cache: Path | None
+
+    def __post_init__(self) -> None:
+        if not is_utf8(str(self.db)):
+            raise UsageError(
+                f"the path of the store, {printable(self.db)}, is not UTF-8: rename the folder, or"
+                " name another store with --db"
+            )
 
 
 def origin(folder: Path, paths: Paths) -> Paths:
