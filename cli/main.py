@@ -23,8 +23,8 @@ import cli.web
 from cli import output
 from cli.options import old_names
 from drf import __version__
+from drf.device_errors import is_out_of_memory, not_enough
 from drf.errors import DrfError, UsageError, explain_os_error
-from drf.memory import is_out_of_memory, not_enough
 
 app = typer.Typer(
     name="drf",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import checkpoint, memory, scores
+from drf import checkpoint, device_errors, scores
 from drf.config import RunConfig
 from drf.data.packs import Pack
 from drf.errors import DrfError
@@ -139,18 +140,13 @@ class Trainer:
     def run(self) -> Outcome:
         """Train to the end of the plan or of the budget, until interrupted (Ctrl-C) or collapsed.
 
-        Raises DrfError when the loss stops being a number, a checkpoint cannot be written or there
-        is too little memory.
+        Raises DrfError when the loss stops being a number or a checkpoint cannot be written, and
+        where there is too little memory.
         """
-        what = f"a batch of {self.batch} faces of {self.model.spec.input_size} px on {self.device}"
-        with memory.enough_for(f"training with {what}", TRAINING_NEEDS_LESS):
-            return self._run()
-
-    def _run(self) -> Outcome:
         self._began = time.perf_counter() - self.state.elapsed_s
         end, reason = "finished", None
         try:
-            with reproducible(self.config.training.deterministic):
+            with self._enough_memory(), reproducible(self.config.training.deterministic):
                 if self.state.epoch == 0:
                     self._start()
                 while self.trainable and not self._over() and not reason:
@@ -267,6 +263,10 @@ class Trainer:
         if gallery.leaves:
             self.listener.on_leaves(gallery)
         self._began += time.perf_counter() - started
+
+    def _enough_memory(self) -> AbstractContextManager[None]:
+        faces = f"{self.batch} faces of {self.model.spec.input_size} px on {self.device}"
+        return device_errors.explained(f"training with a batch of {faces}", TRAINING_NEEDS_LESS)
 
     def _predictor(self) -> Predictor:
         return Predictor(self.average.model, self.device, self.precision)

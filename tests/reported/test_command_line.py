@@ -31,9 +31,9 @@ from drf import checkpoint, hardware
 from drf.config import describe_keys, sections_of
 from drf.data.packs import default_cache_dir
 from drf.data.sources import Source
+from drf.device_errors import explained, is_out_of_memory
 from drf.errors import DrfError, StoreError, UsageError, explain_os_error
 from drf.files import user_path
-from drf.memory import enough_for, is_out_of_memory
 from drf.models.mean_shape import MeanShape
 from drf.text import UNPRINTABLE, printable
 from tests.conftest import REPOSITORY
@@ -476,12 +476,27 @@ def test_too_little_memory_is_recognised(name: str) -> None:
     error = real_failures()[name]
     assert is_out_of_memory(error)
     with pytest.raises(DrfError, match=r"^not enough memory for this: do less, or close"):  # noqa: SIM117
-        with enough_for("this", "do less"):
+        with explained("this", "do less"):
             raise error
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotImplementedError(
+            "The operator 'aten::x' is not currently implemented for the MPS device"
+        ),
+        TypeError("Cannot convert a MPS Tensor to float64 dtype"),
+        RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+    ],
+)
+def test_what_torch_cannot_do_on_a_device_is_told(error: Exception) -> None:
+    with pytest.raises(DrfError, match="use --device cpu"), explained("this", "do less"):
+        raise error
+
+
 def test_other_errors_are_not_taken_for_it() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), enough_for("this", "do less"):
+    with pytest.raises(RuntimeError, match="shapes"), explained("this", "do less"):
         raise RuntimeError("shapes do not fit")
 
 

@@ -34,13 +34,25 @@ def not_enough(what: str, remedy: str) -> NotEnoughMemory:
     return NotEnoughMemory(f"not enough memory for {what}: {remedy}, or close other programs")
 
 
+def refusal(error: BaseException) -> DrfError | None:
+    """Return the error to show for an operation that torch does not have for a device, or None."""
+    said = str(error)
+    if "MPS" in said and isinstance(error, NotImplementedError | TypeError):
+        return DrfError("torch cannot compute this on mps: use --device cpu")
+    if "no kernel image is available" in said:
+        return DrfError("this torch was not built for this GPU: use --device cpu")
+    return None
+
+
 @contextmanager
-def enough_for(what: str, remedy: str) -> Iterator[None]:
-    """Raise NotEnoughMemory where an allocation fails within. The arguments are those of
-    `not_enough`."""
+def explained(what: str, remedy: str) -> Iterator[None]:
+    """Raise NotEnoughMemory where an allocation fails within, `refusal` where it applies. The
+    arguments are those of `not_enough`."""
     try:
         yield
     except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        raise not_enough(what, remedy) from error
+        if is_out_of_memory(error):
+            raise not_enough(what, remedy) from error
+        if refused := refusal(error):
+            raise refused from error
+        raise
