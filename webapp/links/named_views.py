@@ -24,7 +24,9 @@ def open_named_view(current: StoreVersion, pages: Sequence[st.Page]) -> None:
     try:
         view = store.view(current, name)
     except NotFoundError:
-        widgets.notify(f"There is no view called “{plain(name)}”; this is the page without it.")
+        widgets.notify(
+            f"There is no view called “{widgets.quoted(name)}”; this is the page without it."
+        )
         return
     except UsageError:
         widgets.notify(

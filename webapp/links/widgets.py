@@ -26,7 +26,9 @@ def begin(page: str) -> None:
     known = {key.name for key in url_keys.KEYS}
     for name in st.query_params:
         if name not in known and not name.startswith("embed"):
-            notify(f"This version does not know “{plain(name)}”; that part of the link is ignored.")
+            notify(
+                f"This version does not know “{quoted(name)}”; that part of the link is ignored."
+            )
 
 
 def notify(sentence: str) -> None:
@@ -34,6 +36,11 @@ def notify(sentence: str) -> None:
     notices = st.session_state.setdefault(_NOTICES, [])
     if sentence not in notices:
         notices.append(sentence)
+
+
+def quoted(text: str, length: int = 80) -> str:
+    """Return what a link says, for a notice: Markdown, at most so many characters of it."""
+    return plain(text if len(text) <= length else f"{text[: length - 1]}…")
 
 
 def show_notices() -> None:
@@ -165,7 +172,7 @@ def range_slider(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, 
     wanted = st.query_params.get_all(key.name)
     known = len(wanted) == 2 and set(wanted) <= set(options)
     if key.name not in st.session_state and wanted and not known:
-        asked = plain(" to ".join(wanted))
+        asked = quoted(" to ".join(wanted))
         notify(f"The link asks for {plain(label.lower())} “{asked}”, which is not a valid range.")
     assert isinstance(key.default, tuple)
     first, last = key.default
@@ -193,13 +200,13 @@ def check_value(key: UrlKey, label: str, options: Sequence[str]) -> None:
         return
     shown = options[_default(key, options)]
     notify(
-        f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which does not exist here; "
+        f"The link asks for {plain(label.lower())} “{quoted(wanted)}”, which does not exist here; "
         f"“{plain(shown)}” is shown instead."
     )
 
 
 def _report_unknown(label: str, wanted: str) -> None:
-    asked = f"{plain(label.lower())} “{plain(wanted)}”"
+    asked = f"{plain(label.lower())} “{quoted(wanted)}”"
     notify(f"The link asks for {asked}, which does not exist here.")
 
 
