@@ -34,6 +34,7 @@ from db.connection import open_reader, open_store
 from db.file import DEFAULT_PATH
 from db.status import FAULTS
 from drf.errors import DrfError
+from drf.files import user_path
 from drf.statistics import over_seeds
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.packs import load_packs
@@ -200,9 +201,9 @@ def _nme(row: dict[str, Any]) -> str:
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
-    parser.add_argument("--db", type=Path, default=DEFAULT_PATH, help="the store of the runs")
-    parser.add_argument("--cache", type=Path, help="of packed crops; default as `drf train`")
+    parser.add_argument("--data-root", type=user_path, help="300-W; without it synthetic faces")
+    parser.add_argument("--db", type=user_path, default=DEFAULT_PATH, help="the store of the runs")
+    parser.add_argument("--cache", type=user_path, help="of packed crops; default as `drf train`")
     parser.add_argument("--epochs", type=int, default=12, help="of each run")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--first", type=int, help="only so many runs of the ablation")

@@ -24,6 +24,7 @@ from tabulate import tabulate
 from drf import registry
 from drf.data.packs import Pack, pack
 from drf.data.sources import open_dataset
+from drf.files import user_path
 from drf.training.loop import Trainer
 from experiments.request import Request, configure
 
@@ -116,7 +117,7 @@ def _mean_and_sd(values: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
+    parser.add_argument("--data-root", type=user_path, help="300-W; without it synthetic faces")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--quick", action="store_true", help="two rows, synthetic, one minute")

@@ -11,6 +11,8 @@ import typer
 from cli import options
 from cli.output import note
 from db.file import DEFAULT_PATH
+from drf.config import check_key
+from drf.errors import UsageError
 
 if TYPE_CHECKING:
     from experiments.request import Request
@@ -44,6 +46,9 @@ def demo(
     from experiments.paths import Paths
     from experiments.train import train_new_run
 
+    check_key("training.max_minutes", minutes, "option")
+    if not minutes:
+        raise UsageError("--minutes takes a number above 0: the demo has no other end")
     paths = Paths(db, data_root=None, box_file=None, cache=cache)
     for preset, share in METHODS.items():
         request = demo_request(preset, share * minutes)

@@ -13,6 +13,7 @@ from cli.options import Db
 from cli.output import note
 from db.file import DEFAULT_PATH
 from drf.errors import UsageError
+from drf.files import user_path
 
 if TYPE_CHECKING:
     from db.bundle import Selection
@@ -22,12 +23,18 @@ def export(
     static: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder to write web pages to; they need no server or network."
+            metavar="DIR",
+            parser=user_path,
+            help="Folder to write web pages to; they need no server or network.",
         ),
     ] = None,
     bundle: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="File to write a store with only these runs to."),
+        typer.Option(
+            metavar="FILE",
+            parser=user_path,
+            help="File to write a store with only these runs to.",
+        ),
     ] = None,
     runs: Annotated[
         list[str] | None,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Db, Json, choices
-from cli.output import cell, note, print_json, tables
+from cli.output import cell, note, print_json, tables, title
 from db.file import DEFAULT_PATH
+from drf.text import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,20 +149,23 @@ def board_table(
     rows, None for what ranks the board
     """
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
 
     from db import box_labels
 
     everything = _columns(rows, norm)
     places = _places(rows, sort)
-    names = [_name(row) for row in rows.to_dict("records")]
-    name_width = min(max(map(len, names)), max(_NAME_WIDTH, width // 4))
+    names = [printable(_name(row)) for row in rows.to_dict("records")]
+    name_width = min(max(map(cell_len, names)), max(_NAME_WIDTH, width // 4))
     fixed = (len("floor"), name_width, len("12345678"))
     shown = _that_fit(everything, width - 1 - sum(fixed) - _PADDING * len(fixed))
     faces = ", ".join(str(n) for n in sorted(set(rows["n"])))
     table = Table(
-        title=f"{board['dataset']} / {board['subset']}: {faces} faces, "
-        f"landmarks {board['landmarks']}, box {box_labels.title(board['box'])}, errors in percent",
+        title=title(
+            f"{board['dataset']} / {board['subset']}: {faces} faces, landmarks"
+            f" {board['landmarks']}, box {box_labels.title(board['box'])}, errors in percent"
+        ),
         box=box.HORIZONTALS,
         padding=(0, 1, 0, 0),
         title_justify="left",

@@ -12,6 +12,7 @@ from cli.options import Db, Json, Run
 from cli.output import cell, note, print_json, table, tables
 from db.file import DEFAULT_PATH, run_folder
 from drf.errors import UsageError
+from drf.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +156,7 @@ def _confirm(what: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"no terminal to ask whether to delete {what}: add --yes")
-    typer.confirm(f"Delete {what}?", abort=True, err=True)
+    typer.confirm(printable(f"Delete {what}?"), abort=True, err=True)
 
 
 def _percent(fraction: float | None) -> Any:

@@ -19,7 +19,7 @@ from db.derived import AT_ONCE, complete, lacking, note_completed, refresh_views
 from db.faces import store_markup
 from db.migrations import APPLICATION_ID, migrations
 from db.transactions import as_drf_error, locked
-from drf.errors import NotFoundError, StoreError
+from drf.errors import NotFoundError, StoreError, reason_of
 from drf.markup import IBUG68
 
 BUSY_TIMEOUT_S = 30.0
@@ -65,6 +65,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
     connection, pending = open_as_it_is(path)
     if pending:
         connection.close()
+        if len(pending) == len(_known()):
+            raise StoreError(
+                f"{path} is empty: no store was ever written to it; train a model with this --db,"
+                " or name another"
+            )
         raise StoreError(
             f"{path} was made by an older drf ({len(pending)} schema steps behind); "
             f"run `drf db migrate --db {path}` first"
@@ -183,9 +188,8 @@ def _explained(path: Path) -> Iterator[None]:
             raise
         raise explained from error
     except OSError as error:
-        raise StoreError(
-            f"{path} cannot be opened ({error.strerror}); check its permissions and its folder's"
-        ) from error
+        reason = reason_of(error, error.filename or path)
+        raise StoreError(f"{path} cannot be opened: {reason}") from error
 
 
 # SQLite's write-ahead log keeps its index in shared memory, which hosts do not share, and the locks

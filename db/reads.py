@@ -21,6 +21,7 @@ from db.derived import SPENT, score_columns
 from db.faces import markup as markup
 from drf import scores
 from drf.errors import NotFoundError
+from drf.text import quoted
 
 BOARD = ("dataset", "subset", "landmarks", "box")
 """Rows that agree in these columns compare; together they are one board."""
@@ -189,7 +190,7 @@ def find_run(con: sqlite3.Connection, text: str) -> str:
         )
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
         raise NotFoundError(
-            f"{text!r} matches {len(found)} runs: {listed}{more}; use one of the ids"
+            f"{quoted(text)} matches {len(found)} runs: {listed}{more}; use one of the ids"
         )
     if of_method := method_ids.runs_of(con, text):
         if len(of_method) == 1:
@@ -202,7 +203,7 @@ def find_run(con: sqlite3.Connection, text: str) -> str:
     names = {str(name) for (name,) in con.execute("SELECT name FROM runs")}
     near = difflib.get_close_matches(text, names, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "`drf runs list` shows what there is"
-    raise NotFoundError(f"no run has the name or an id that begins with {text!r}; {hint}")
+    raise NotFoundError(f"no run has the name or an id that begins with {quoted(text)}; {hint}")
 
 
 def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Mapping
 
 import psutil
@@ -26,13 +27,14 @@ def derive(state: str, heartbeat_age_s: float, process_alive: bool | None) -> st
     heartbeat_age_s  seconds since it was last heard of
     process_alive    None if its process cannot be looked up here: it runs on another host
 
-    A heartbeat that lies more than a minute in the future says nothing either: a clock that is
-    wrong must not keep a dead run alive.
+    Where the process can be looked up, it decides and not the clock, which may be put forward or
+    back under a living run. Elsewhere a heartbeat that lies more than a minute in the future says
+    nothing either: a clock that is wrong must not keep a dead run alive.
     """
     if state != "running":
         return state
-    if process_alive is False:
-        return "crashed"
+    if process_alive is not None:
+        return "running" if process_alive else "crashed"
     return "stale" if abs(heartbeat_age_s) > STALE_AFTER_S else "running"
 
 
@@ -43,7 +45,8 @@ def of_run(row: Mapping[str, object]) -> str:
         return state
     alive = None
     if row["host"] == this_host():
-        alive = process_alive(int(str(row["pid"])), float(str(row["process_started"])))
+        started = float(str(row["process_started"]))
+        alive = process_alive(int(str(row["pid"])), started, str(row["heartbeat_at"]))
     return derive(state, age_s(str(row["heartbeat_at"])), alive)
 
 
@@ -57,12 +60,22 @@ def process_started(pid: int) -> float:
     return psutil.Process(pid).create_time()
 
 
-def process_alive(pid: int, started: float) -> bool:
-    """Whether `pid` is still the process that began at `started`; pids are given out again."""
+def process_alive(pid: int, started: float, heartbeat_at: str | None = None) -> bool:
+    """Whether `pid` is still the process that began at `started`; pids are given out again.
+
+    heartbeat_at: when that process was last heard of. The start of a process is counted from the
+    boot time, which jumps with the clock; but one that began before a heartbeat of the last minute
+    is who sent it, for no two processes have one pid at a time.
+    """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:  # killed, its parent has not looked yet
             return False
-        return abs(process.create_time() - started) <= _START_TOLERANCE_S
+        began = process.create_time()
+        if abs(began - started) <= _START_TOLERANCE_S:
+            return True
+        return heartbeat_at is not None and -STALE_AFTER_S < age_s(heartbeat_at) < min(
+            STALE_AFTER_S, time.time() - began
+        )
     except psutil.NoSuchProcess:
         return False

@@ -5,10 +5,11 @@ Everything that is written to a store is written inside `writing` or `locked`.
 
 from __future__ import annotations
 
-import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlite_utils import Database
 
@@ -74,7 +75,8 @@ _SENTENCES: dict[int, tuple[type[DrfError], str]] = {
     ),
     sqlite3.SQLITE_IOERR: (
         DrfError,
-        "the disk that holds {where} failed to read or write; check it, then run `drf db check`",
+        "the disk that holds {where} is full or failed to read or write; free some space or check"
+        " the disk, then run `drf db check`",
     ),
 }
 
@@ -84,18 +86,18 @@ def as_drf_error(error: sqlite3.Error, where: str = "the store") -> DrfError | N
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return None
+    if code & 0xFF == sqlite3.SQLITE_IOERR and _is_full(where):
+        code = sqlite3.SQLITE_FULL
     kind, sentence = _SENTENCES.get(code & 0xFF, (None, ""))  # the low byte is the primary code
     return kind(sentence.format(where=where)) if kind else None
 
 
-def from_os(error: OSError) -> DrfError | None:
-    """Return the error to show for a file operation that the disk refused, or None."""
-    where = error.filename or "the output"
-    sentences = {
-        errno.ENOSPC: f"no space left on the disk that holds {where}; free some and try again",
-        errno.EDQUOT: f"the disk quota of {where} is used up; free some space and try again",
-        errno.EROFS: f"{where} lies on a read-only file system; choose another place",
-        errno.EACCES: f"{where} may not be accessed; change its permissions or name another",
-    }
-    sentence = sentences.get(error.errno or 0)
-    return DrfError(sentence) if sentence else None
+FULL_BELOW = 2**20
+"""Bytes: a disk with less left is full for SQLite, which says of its log and index that they could
+not be written, not why."""
+
+
+def _is_full(where: str) -> bool:
+    """Return whether the disk of a file has no room left."""
+    folder = Path(where).absolute().parent
+    return folder.is_dir() and shutil.disk_usage(folder).free < FULL_BELOW

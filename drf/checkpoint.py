@@ -19,7 +19,7 @@ from torch import Tensor
 
 from drf import registry
 from drf.config import RunConfig, from_flat
-from drf.errors import DrfError, NotFoundError, UsageError
+from drf.errors import DrfError, NotFoundError, UsageError, as_os_error, reason_of
 from drf.files import BEST as BEST
 from drf.files import LAST as LAST
 from drf.files import replacing_file
@@ -48,7 +48,8 @@ class Checkpoint:
 def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write a checkpoint beside its place and rename it into place.
 
-    Raises DrfError if it cannot be written (a full disk); the older checkpoint then still stands.
+    Raises DrfError if it cannot be written, for example because the disk is full; the older
+    checkpoint then still stands.
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     try:
@@ -56,22 +57,35 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None
         with replacing_file(path) as unfinished:
             save_file(plain, unfinished, metadata={_HEADER: json.dumps(header)})
     except (OSError, SafetensorError) as error:
-        raise DrfError(
-            f"cannot write the checkpoint {path} ({error}): make room there, then resume the run"
-        ) from error
+        refused = as_os_error(error)
+        reason = reason_of(refused, path) if refused else f"{path} failed ({error})"
+        goes_on = "; then resume the run" if path.with_name(LAST).is_file() else ""
+        raise DrfError(f"cannot write the checkpoint: {reason}{goes_on}") from error
 
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises NotFoundError if there is none, DrfError if it is not ours."""
     if not path.is_file():
-        raise NotFoundError(f"there is no checkpoint {path}")
+        raise NotFoundError(f"there is no checkpoint {path}; {_instead(path)}")
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except OSError as error:
+        raise DrfError(f"cannot read the checkpoint: {reason_of(error, path)}") from error
+    except (SafetensorError, KeyError, ValueError) as error:
         raise DrfError(f"{path} is damaged or no checkpoint of drf ({error})") from error
     return Checkpoint(tensors, header)
+
+
+def _instead(path: Path) -> str:
+    """Return what to do where there is no checkpoint."""
+    if not path.parent.is_dir():
+        return (
+            "the folder of a run lies beside the store that it was trained with: copy the folder"
+            f" {path.parent.name} to {path.parent.parent}"
+        )
+    return "the run ended before its first epoch did, or the file was removed: train it again"
 
 
 def describe(config: RunConfig, markup: Markup) -> dict[str, Any]:

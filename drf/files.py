@@ -1,4 +1,5 @@
-"""Files and folders that appear whole or not at all: written beside their place, then renamed."""
+"""Paths as users type them, and files and folders that appear whole or not at all: written beside
+their place, then renamed."""
 
 from __future__ import annotations
 
@@ -15,6 +16,27 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 
 UNFINISHED = ".drf-unfinished-"
 """What the names of unfinished files and folders begin with. A killed process leaves them."""
+
+
+def user_path(text: str | Path) -> Path:
+    """Return the path of an option, an argument or a variable, with `~` as the home folder: a shell
+    leaves it as it is in quotes, after `=` and in most variables.
+
+    Raises UsageError for a blank one and for the home of an unknown user.
+    """
+    if not str(text).strip():
+        raise UsageError("a file or folder was named by a blank: give its path, or leave it out")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{text} begins with the home folder of an unknown user") from None
+
+
+def path_of_variable(name: str) -> Path | None:
+    """Return the path that an environment variable names, as `user_path`; None where it is unset or
+    empty."""
+    text = os.environ.get(name)
+    return user_path(text) if text else None
 
 
 @contextlib.contextmanager

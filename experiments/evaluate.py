@@ -12,7 +12,7 @@ from db.entries import entry
 from db.evaluations import record_evaluation
 from db.file import run_folder
 from drf import checkpoint, hardware, prediction, tracks
-from drf.config import RunConfig
+from drf.config import RunConfig, check_key
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor
 from drf.results import MACHINE
@@ -30,12 +30,21 @@ class EvaluationSpec:
     device: str = "auto"
     precision: str = "auto"
 
+    def check(self) -> None:
+        """Raise UsageError for what no run can be evaluated with, on this machine."""
+        device = hardware.choose_device(self.device)
+        hardware.choose_precision(self.precision, device)
+        if self.box is not None:
+            check_key("data.box", self.box, "option")
+
 
 def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, Any]:
     """Evaluate a run's best checkpoint, store the result and return its leaderboard entry.
 
-    Raises NotFoundError for a run that matches none or several or has no checkpoint yet.
+    Raises NotFoundError for a run that matches none or several or has no checkpoint yet,
+    UsageError as `EvaluationSpec.check`.
     """
+    target.check()
     with contextlib.closing(open_reader(paths.db)) as reader:
         run = reads.find_run(reader, text)
         track = reads.run(reader, run)["track"]

@@ -34,10 +34,14 @@ from experiments.packs import dataset_of, load_packs
 from experiments.paths import Paths, origin, write_origin
 from experiments.progress import console
 from experiments.recorder import Recorder
-from experiments.request import Request, configure
+from experiments.request import Request, configure, name_of_run
 
 RESUMABLE = ("training.epochs", "training.max_minutes")
 """What may change when a run goes on; everything else would make it another run."""
+
+DEVICE = "training.device"
+"""May differ as well, and stays in the configuration as it was: where a run is continued is a
+matter of the machine, not of the method."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Result:
 
 def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Result:
     """Train a new run. Raises UsageError, before anything is stored, for what cannot be met."""
+    name = name_of_run(name, request.preset)
     resolved = configure(request)
     config = resolved.config
     device = hardware.choose_device(config.training.device)
@@ -90,7 +95,7 @@ def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Re
     store = open_store(paths.db)
     params = registry.count_params(model)
     new = NewRun(
-        name=name or request.preset,
+        name=name,
         family=config.family,
         preset=request.preset,
         dataset=config.data.dataset,
@@ -136,6 +141,8 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
         stored = reads.run(reader, run)
     if stored["track"] is not None:
         tracks.refuse_changes(tracks.get(stored["track"]), "option", changes)
+    device = str(changes[DEVICE]) if DEVICE in changes else None
+    changes = {key: value for key, value in changes.items() if key != DEVICE}
     folder = run_folder(paths.db, run)
     saved = checkpoint.load(folder / checkpoint.LAST)
     family = saved.header["family"]
@@ -147,17 +154,17 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
     resume_run(store, run, changes)
     with recorded_run(store, run):
         model = registry.build(config, train.markup)
-        outcome = _train(store, run, config, model, train, val, folder, saved)
+        outcome = _train(store, run, config, model, train, val, folder, saved, device)
     return Result(run, stored["name"], outcome, config.training.checkpoint)
 
 
 def refuse_with_resume(others: Sequence[object], changes: dict[str, object]) -> None:
     """Raise UsageError where --resume stands beside what would make it another run."""
-    odd = [key for key in changes if key not in RESUMABLE]
+    odd = [key for key in changes if key not in (*RESUMABLE, DEVICE)]
     if any(others) or odd:
         raise UsageError(
-            "a resumed run keeps its configuration: beside --resume only --epochs and"
-            " --max-minutes may change"
+            "a resumed run keeps its configuration: beside --resume only --epochs, --max-minutes,"
+            " --device and the options that name a file or a folder may stand"
         )
 
 
@@ -170,9 +177,10 @@ def _train(
     val: Pack,
     folder: Path,
     saved: checkpoint.Checkpoint | None = None,
+    device: str | None = None,
 ) -> Outcome:
     with Recorder(store, run, console()) as recorder:
-        trainer = Trainer(config, model, train, val, folder, recorder)
+        trainer = Trainer(config, model, train, val, folder, recorder, device=device)
         if saved is not None:
             trainer.resume(saved)
         outcome = trainer.run()

@@ -209,8 +209,8 @@ def choose_one(key: UrlKey, label: str, among: Sequence[SelectedRun], default: i
             (position,) = matching
         else:
             widgets.notify(
-                f"The link asks for run “{plain(wanted)}” as {plain(label.lower())}, which is not"
-                " among those chosen."
+                f"The link asks for run “{widgets.quoted(wanted)}” as {plain(label.lower())},"
+                " which is not among those chosen."
             )
     widget = f"{key.name}_choice"
     runs = {one.run: one for one in among}
@@ -239,7 +239,7 @@ def _found(current: StoreVersion, wanted: Sequence[str], rows: pd.DataFrame) -> 
         why = "was not evaluated on this board" if known else "is not in the store"
         if len(matching) > 1:
             why = f"is the beginning of {len(matching)} ids"
-        widgets.notify(f"The link asks for run “{plain(text)}”, which {why}.")
+        widgets.notify(f"The link asks for run “{widgets.quoted(text)}”, which {why}.")
     return [*found]
 
 

@@ -12,7 +12,6 @@ this one. Those are in the fingerprint.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from db.file import DEFAULT_PATH
 from db.paired import Paired
 from db.saved_links import View
 from db.transactions import as_drf_error
+from drf.files import path_of_variable
 from drf.markup import Markup
 from drf.pictures import LeafPicture
 
@@ -56,8 +56,8 @@ class StoreVersion:
 
 
 def path() -> str:
-    """Return the path that DRF_DB names, or the default, runs/drf.db."""
-    return os.environ.get("DRF_DB") or str(DEFAULT_PATH)
+    """Return the path that DRF_DB names, or the default, runs/drf.db. Raises UsageError."""
+    return str(path_of_variable("DRF_DB") or DEFAULT_PATH)
 
 
 def shown_path() -> str:

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from drf import geometry
+from drf import device_errors, geometry
 from drf.data import boxes as box_protocols
 from drf.data import crops, label_check
 from drf.data.boxes import BOX_PROTOCOLS
@@ -33,8 +32,8 @@ from drf.data.dataset import (
     points_outside,
     refuse_if_too_many_bad,
 )
-from drf.errors import DataError, DrfError, UsageError
-from drf.files import UNFINISHED, replacing_folder
+from drf.errors import DataError, DrfError, UsageError, reason_of
+from drf.files import UNFINISHED, path_of_variable, replacing_folder
 from drf.markup import VISIBLE, Markup
 
 CONTEXT = 1.6
@@ -81,7 +80,7 @@ class Pack:
 
 def default_cache_dir() -> Path:
     """Return the folder of packs: DRF_CACHE, else runs/cache."""
-    return Path(os.environ.get("DRF_CACHE") or "runs/cache")
+    return path_of_variable("DRF_CACHE") or Path("runs/cache")
 
 
 def pack(
@@ -237,13 +236,15 @@ def _make(request: _Request, folder: Path, progress: Callable[[int, int], None] 
         manifest = _manifest(request, faces, contents)
         (target / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
+    what = f"packing {len(subset.faces)} faces of {request.subset_name} on the CPU"
     try:
-        publish(folder, request.slot(), fill, is_whole=lambda path: load(path) is not None)
+        with device_errors.explained(what, "pack fewer with data.max_train_faces"):
+            publish(folder, request.slot(), fill, is_whole=lambda path: load(path) is not None)
     except OSError as error:
         megabytes = len(subset.faces) * PACK_SIZE**2 * 3 / 1e6
         raise DrfError(
-            f"cannot write packed faces to {folder.parent} ({error.strerror or error}): "
-            f"make room for {megabytes:.0f} MB there or name another folder with DRF_CACHE"
+            f"cannot write packed faces to {folder.parent} ({megabytes:.0f} MB):"
+            f" {reason_of(error, folder.parent)}; --cache or DRF_CACHE names another folder"
         ) from None
 
 

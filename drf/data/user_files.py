@@ -77,6 +77,8 @@ def read_text(path: Path) -> str:
     for mark in sorted(_OTHER_ENCODINGS, key=len, reverse=True):
         if data.startswith(mark):
             raise DataError(f"{name} is written in {_OTHER_ENCODINGS[mark]}: save it as UTF-8")
+    if b"\0" in data[:2]:  # the first character is ASCII: half of it is zero
+        raise DataError(f"{name} is written in UTF-16, without its mark: save it as UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

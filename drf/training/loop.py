@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import checkpoint, scores
+from drf import checkpoint, device_errors, scores
 from drf.config import RunConfig
 from drf.data.packs import Pack
 from drf.errors import Diverged
@@ -41,6 +42,9 @@ COLLAPSE_AFTER_SHARE, COLLAPSE_AFTER_STEPS = 0.3, 100
 
 FLOOR_AFTER_STEPS = 500
 """Steps before a run is expected to be better than one shape for every face."""
+TRAINING_NEEDS_LESS = (
+    "lower training.batch_size or data.input_size, take a smaller model or another --device"
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,10 @@ OLD_STATE = {"best_epoch": "kept_epoch", "best_val_nme": "kept_val_nme"}
 
 
 class Trainer:
-    """One run on two packs of the same box protocol; `folder` takes the checkpoints."""
+    """One run on two packs of the same box protocol; `folder` takes the checkpoints.
+
+    device: in place of the configuration's, where a run goes on elsewhere
+    """
 
     def __init__(
         self,
@@ -119,12 +126,14 @@ class Trainer:
         val: Pack,
         folder: Path,
         listener: Listener,
+        *,
+        device: str | None = None,
     ) -> None:
         options = config.training
         self.config, self.val, self.folder, self.listener = config, val, folder, listener
         self.watched = watched(len(val.names))
         self.faces = list(face_crops(val, self.watched))
-        self.device = choose_device(options.device)
+        self.device = choose_device(device or options.device)
         self.precision = choose_precision(options.precision, self.device)
         self.model = model.place(self.device)
         self.batches = Batches(train, config, self.device)
@@ -144,11 +153,11 @@ class Trainer:
         diverged: some number is not finite, or at the end the model is no better than one shape for
         every face.
 
-        Raises DrfError when a checkpoint cannot be written.
+        Raises DrfError when a checkpoint cannot be written, and where there is too little memory.
         """
         self._began = time.perf_counter() - self.state.elapsed_s
         try:
-            with reproducible(self.config.training.deterministic):
+            with self._enough_memory(), reproducible(self.config.training.deterministic):
                 end, reason = self._train()
                 self._finalise_best()
         except KeyboardInterrupt:
@@ -300,6 +309,10 @@ class Trainer:
         if gallery.leaves:
             self.listener.on_leaves(gallery)
         self._began += time.perf_counter() - started
+
+    def _enough_memory(self) -> AbstractContextManager[None]:
+        faces = f"{self.batch} faces of {self.model.spec.input_size} px on {self.device}"
+        return device_errors.explained(f"training with a batch of {faces}", TRAINING_NEEDS_LESS)
 
     def _predictor(self) -> Predictor:
         return Predictor(self.average.model, self.device, self.precision)

@@ -36,7 +36,7 @@ def test_a_run_whose_process_died_is_listed_as_crashed(drf: Drf, tmp_path: Path)
     db = open_store(tmp_path / "drf.db")
     runs.start_run(db, examples.new_run())
     assert drf("runs", "list", "--json").json[0]["status"] == "running"
-    db.execute("UPDATE runs SET process_started = 1.0")
+    db.execute("UPDATE runs SET process_started = 1.0, heartbeat_at = '2026-01-01T00:00Z'")
     db.close()
     assert drf("runs", "list", "--json").json[0]["status"] == "crashed"
 

@@ -39,7 +39,8 @@ def choose(current: StoreVersion, runs: pd.DataFrame) -> str | None:
         found = str(matches[0]) if len(matches) == 1 else None
         if found is None:
             how_many = f"{len(matches)} runs match" if matches else "No run matches"
-            st.warning(f"{how_many} “{plain(wanted)}”; choose one.", icon=":material/link_off:")
+            asked = widgets.quoted(wanted)
+            st.warning(f"{how_many} “{asked}”; choose one.", icon=":material/link_off:")
     names = dict(zip(runs["id"], runs["name"], strict=True))
     st.session_state[_CHOICE] = found
     st.selectbox(

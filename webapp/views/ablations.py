@@ -97,7 +97,7 @@ def _choose_baseline(settings: Settings) -> int:
             base = int(matching.iloc[0])
         else:
             st.warning(
-                f"No run that ended on this board matches “{plain(wanted)}”.",
+                f"No run that ended on this board matches “{widgets.quoted(wanted)}”.",
                 icon=":material/link_off:",
             )
     first = settings.runs.sort_values("seed").drop_duplicates("setting").set_index("run")
