@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -69,6 +70,7 @@ def main() -> None:
     0 success, 1 failure, 2 usage or configuration, 3 not found, 4 a check failed, 130 interrupted.
     An error that a user can cause is one sentence on stderr; any other keeps its traceback.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up, as after Ctrl-C
     try:
         try:
             app()  # ends in SystemExit: usage errors with 2, Ctrl-C with 130
