@@ -19,6 +19,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from drf.data.dataset import prefetch_map
 from drf.data.user_files import printable, read_bytes
@@ -151,15 +152,35 @@ def _formats() -> list[str]:
 
 
 def _header(name: str, data: bytes) -> tuple[int, int, int]:
-    """Return width and height as the header says, and the bytes that a pixel takes to decode."""
+    """Return width and height of what is decoded at once, as the header says, and the bytes that a
+    pixel of it takes."""
     try:
         with Image.open(io.BytesIO(data), formats=_formats()) as header:
             width, height = header.size
-            return width, height, _BYTES_A_PIXEL if _is_ordinary(header, data) else _MOST
+            if isinstance(header, TiffImageFile):
+                width = max(width, header.tag_v2.get(TILEWIDTH, 0))
+                height = max(height, header.tag_v2.get(TILELENGTH, 0))
+            whole = header.format != "PNG" or _chunks_fit(data)
+            each = _BYTES_A_PIXEL if _is_ordinary(header, data) else _MOST
     except Image.DecompressionBombError as error:
         raise DataError(f"{name} cannot be decoded (too many pixels): make it smaller") from error
     except Exception as error:  # Pillow's readers raise whatever their parsing meets
         raise DataError(f"{name} is truncated or not a picture") from error
+    if not whole:
+        raise DataError(f"{name} is truncated or not a picture")
+    return width, height, each
+
+
+def _chunks_fit(data: bytes) -> bool:
+    """Return whether the chunks of a PNG file end within it: OpenCV allocates what a chunk claims
+    as its length, up to 4 GB."""
+    at = 8
+    while at + 8 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        at += length + 12
+        if kind == b"IEND":
+            break
+    return at <= len(data)
 
 
 def _is_ordinary(header: Image.Image, data: bytes) -> bool:
