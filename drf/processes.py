@@ -1,23 +1,25 @@
-"""Processes: who this one is, whether another one still lives, and ending together."""
+"""Processes: who this one is, whether another one still lives, and ending together.
+
+Imports nothing heavy: the command line does at its start.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import multiprocessing
 import os
 import platform
 import signal
 import threading
-from multiprocessing.connection import wait
 from pathlib import Path
-
-import psutil
 
 
 def end_with_parent() -> None:
     """End this process, which multiprocessing started, when its parent has ended, whatever ended
     that: it gets SIGTERM. Without this a worker waits for its next task for ever."""
+    import multiprocessing
+    from multiprocessing.connection import wait
+
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -47,6 +49,8 @@ def host() -> str:
 
 def is_gone(pid: int) -> bool:
     """Return whether there is no process of this id on this `host`, or one that has ended."""
+    import psutil
+
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

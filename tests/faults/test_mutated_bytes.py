@@ -1,5 +1,5 @@
-"""Whatever bytes a file has, reading it gives a value or one sentence: no traceback, no hang, little
-memory, and nothing is written elsewhere.
+"""Whatever bytes a file has, reading it gives a value or one sentence: no traceback, no hang, no
+exhausted memory, and nothing is written elsewhere.
 
 The long part reads 2,000 damaged files of each kind; DRF_FAULTS is another number, DRF_FAULT_SEED
 the first of them. `docs/reliability.md` has the figures of the last long run.
