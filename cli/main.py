@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -71,6 +72,7 @@ def main() -> None:
     An error that a user can cause is one sentence on stderr; any other keeps its traceback.
     """
     output.prepare()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up, as after Ctrl-C
     try:
         try:
             sys.exit(app(prog_name="drf", standalone_mode=False) or 0)  # Ctrl-C is 130

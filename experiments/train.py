@@ -27,6 +27,7 @@ from drf.config import RunConfig, current_names, from_flat
 from drf.data.packs import Pack
 from drf.errors import DrfError, UsageError
 from drf.models.base import LandmarkModel
+from drf.processes import end_with_parent
 from drf.training.loop import Outcome, Trainer
 from drf.training.optimiser import Schedule
 from experiments import provenance
@@ -237,6 +238,7 @@ SECONDS_TO_END = 10.0
 
 def _send_result(answer: Connection, request: Request, paths: Paths, name: str | None) -> None:
     """Send what `train_new_run` returns, or the error that the user should read."""
+    end_with_parent()
     try:
         answer.send(train_new_run(request, paths, name))
     except (DrfError, KeyboardInterrupt) as error:

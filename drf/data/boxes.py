@@ -22,7 +22,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from drf.data.user_files import read_text
+from drf.data.user_files import MOST_TEXT_BYTES, read_bytes, read_text
 from drf.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -191,10 +191,7 @@ def _between(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> 
 
 def box_file_sha256(path: Path) -> str:
     """Return the digest of a box file. Raises DataError if it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"box file {path} cannot be read ({error.strerror})") from None
+    return hashlib.sha256(read_bytes(path, MOST_TEXT_BYTES)).hexdigest()
 
 
 def _box_rows(path: Path) -> Iterator[tuple[int, str, tuple[float, float, float, float]]]:
@@ -204,7 +201,7 @@ def _box_rows(path: Path) -> Iterator[tuple[int, str, tuple[float, float, float,
         header = tuple(cell.strip().lower() for cell in next(rows, []))
         if header != BOX_FILE_HEADER:
             raise DataError(
-                f"{path} starts with {','.join(header) or 'nothing'}: "
+                f"{path} starts with {','.join(header)[:80] or 'nothing'}: "
                 f"its first line must be {','.join(BOX_FILE_HEADER)}"
             )
         for row in rows:
