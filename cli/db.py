@@ -34,11 +34,11 @@ def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 
     from rich.table import Table
 
-    from db.connection import open_reader
+    from db.connection import open_to_check
     from db.integrity import faults
 
-    con = open_reader(db)
-    found = faults(con)
+    con, found = open_to_check(db)
+    found = found or faults(con)
     con.close()
     if as_json:
         print_json({"path": str(db.resolve()), "ok": not found, "faults": list(map(asdict, found))})
@@ -51,7 +51,8 @@ def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
         print(f"{db} has no faults")
     if found:
         raise CheckFailed(
-            f"{db} has {len(found)} faults; restore a backup, or delete the faulty runs"
+            f"{db} has {len(found)} faults; restore a backup, or delete the faulty runs and remove"
+            " what is not drf's"
         )
 
 

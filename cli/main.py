@@ -97,8 +97,17 @@ def _explain(error: Exception) -> DrfError | None:
 
     from db.transactions import as_drf_error, from_os
 
+    known = None
     if isinstance(error, sqlite3.Error):
-        return as_drf_error(error)
-    if isinstance(error, OSError) and error.errno != errno.EPIPE:
-        return from_os(error)
-    return None
+        known = as_drf_error(error)
+    elif isinstance(error, OSError) and error.errno != errno.EPIPE:
+        known = from_os(error)
+    return known or _of_stores()
+
+
+def _of_stores() -> DrfError | None:
+    """Return what is wrong with a store that was opened, None where all are sound."""
+    from db.connection import opened
+    from db.integrity import explain
+
+    return next(filter(None, map(explain, opened())), None)
