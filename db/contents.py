@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from db import file
+from db.arrays import affine_from_blob
 from db.saved_links import parse_link
 from db.schema import Fault
 from db.status import ENDED
@@ -28,6 +29,7 @@ PER_TABLE = 100
 """At most so many rows of a table are listed."""
 
 _LONGEST = 1000  # characters of a name; what has a free shape may be longer
+_FLAT = 1e-9  # determinant of a map of crop px to picture px; of ours it is some hundredths
 _LARGEST = 2**53  # the integers that JSON, JavaScript and float64 hold exactly
 
 
@@ -85,15 +87,20 @@ def _extent(stored: str) -> None:
         raise ValueError("no extent")
 
 
-def _floats(kind: str, *, missing: bool) -> Callable[[bytes], None]:
-    """Return what reads floats none of which is infinite. missing: whether some may be NaN."""
+def _floats(kind: str) -> Callable[[bytes], None]:
+    """Return what reads floats, none of which is infinite; NaN is missing."""
 
     def read(stored: bytes) -> None:
-        values = np.frombuffer(stored, kind)
-        if not (np.isfinite(values) | (np.isnan(values) & missing)).all():
-            raise ValueError("not finite")
+        if np.isinf(np.frombuffer(stored, kind)).any():
+            raise ValueError("infinite")
 
     return read
+
+
+def _map(stored: bytes) -> None:
+    matrix = affine_from_blob(stored)
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :2])) < _FLAT:
+        raise ValueError("no map that can be inverted")
 
 
 _READ: dict[str, tuple[int, Callable[..., object]]] = {
@@ -106,9 +113,9 @@ _READ: dict[str, tuple[int, Callable[..., object]]] = {
     "is_indices": (1, _indices),
     "is_extent": (1, _extent),
     "is_link": (1, parse_link),
-    "are_points": (1, _floats("<f4", missing=True)),
-    "are_errors": (1, _floats("<f8", missing=True)),
-    "are_finite": (1, _floats("<f8", missing=False)),
+    "are_points": (1, _floats("<f4")),
+    "are_errors": (1, _floats("<f8")),
+    "is_map": (1, _map),
 }
 """Functions for SQL -> how many arguments they take, and what fails for a value that is none."""
 
@@ -140,8 +147,8 @@ _RULES: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("faces", "points"): (_NOT_POINTS, "contains an infinite coordinate"),
     ("faces", "to_picture"): (
-        "length({0}) != 48 OR NOT are_finite({0})",
-        "is not a map of six finite numbers",
+        "NOT is_map({0})",
+        "is not a map of crop px to picture px",
     ),
     ("face_sets", "faces"): ("length({0}) % 8", "is not made of whole numbers of 8 bytes"),
     ("evaluations", "manifest"): (
@@ -214,7 +221,8 @@ def _of_table(con: sqlite3.Connection, table: str) -> Iterator[Fault]:
 def _conditions(table: str, name: str, kind: str, required: bool) -> Iterator[tuple[str, str]]:
     """Yield when a column is wrong, as SQL, and the problem; each needs those before it."""
     if required:
-        yield f"{name} IS NULL", "is missing"
+        # SQLite takes IS NULL for false where the column is declared to be NOT NULL.
+        yield f"typeof({name}) = 'null'", "is missing"
     if kind != "ANY":
         article = "an" if kind == "INTEGER" else "a"
         yield f"typeof({name}) NOT IN ('null', '{kind.lower()}')", f"is not {article} {kind}"

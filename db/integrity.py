@@ -17,7 +17,7 @@ from db.faces import markup
 from db.predictions import error_vectors, face_ids
 from db.schema import Fault
 from drf import scores
-from drf.errors import DrfError, StoreError
+from drf.errors import DrfError, StoreError, UsageError
 
 _POINTS = f"{POINT_BYTES} * json_array_length(definition, '$.flip')"
 _BLOBS = (  # table, how its rows come by their markup, what names a row, column, its size in bytes
@@ -156,7 +156,11 @@ def _evaluation(
                 "error vectors", subject, f"has no {norm} errors yet: `drf db migrate` adds them"
             )
             continue
-        expected = scores.image_errors(predicted, truth, norm, scheme, landmarks)
+        try:
+            expected = scores.image_errors(predicted, truth, norm, scheme, landmarks)
+        except (ValueError, UsageError) as error:
+            yield Fault("predictions", subject, f"has no errors: {error}")
+            return
         if off := _differing(errors, expected):
             yield Fault(
                 "error vectors", subject, f"{off} {norm} errors do not follow from the points"
