@@ -26,7 +26,7 @@ def path(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 
 @app.command()
 def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """Check the file, its references, and every score against the stored predictions.
+    """Check the file, its schema and rows, and every score against the stored predictions.
 
     Exits with 4 if there is a fault.
     """

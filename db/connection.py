@@ -33,6 +33,8 @@ BUSY_TIMEOUT_S = 30.0
 LONGEST_VALUE = 64 * 2**20
 """Bytes of the largest text or BLOB that is read; the largest that drf writes has a few MB."""
 
+_OF_A_FILE = ("Could not decode to UTF-8", "malformed database schema", "malformed JSON")
+"""How errors begin that what is in a file causes, and that have no code of their own."""
 _STEPS_OF_SQLITE = 100_000  # some milliseconds
 _opened: deque[Path] = deque(maxlen=4)
 
@@ -169,6 +171,15 @@ def _judge(connection: sqlite3.Connection, path: Path) -> tuple[frozenset[str], 
     """Return the schema steps applied, and in what the schema differs from what they make.
 
     Raises StoreError for a file that is not ours, or newer."""
+    connection.execute("BEGIN")  # all of it as of one moment: another process may be migrating
+    try:
+        return _as_of_now(connection, path)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _as_of_now(connection: sqlite3.Connection, path: Path) -> tuple[frozenset[str], list[Fault]]:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     objects = schema.declared(connection)
     if not objects:
@@ -280,6 +291,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         explained = as_drf_error(error, str(path))
+        if explained is None and str(error).startswith(_OF_A_FILE):
+            explained = StoreError(f"{path} is no store that drf made ({ascii(str(error)[:100])})")
         if explained is None:
             raise
         raise explained from error

@@ -87,28 +87,13 @@ _SENTENCES: dict[int, tuple[type[DrfError], str]] = {
 }
 
 
-_CONTENTS = ("Could not decode to UTF-8", "malformed JSON", "malformed database schema")
-"""How errors begin that the content of a file causes and that have no code of their own."""
-
-
 def as_drf_error(error: sqlite3.Error, where: str = "the store") -> DrfError | None:
     """Return the error to show for one of SQLite's, or None if it can only be a bug of ours."""
-    if str(error).startswith(_CONTENTS):
-        return StoreError(
-            f"the store contains what drf cannot read ({_line(str(error))}); `drf db check` shows"
-            " where: restore a backup, or delete the faulty runs"
-        )
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return None
     kind, sentence = _SENTENCES.get(code & 0xFF, (None, ""))  # the low byte is the primary code
     return kind(sentence.format(where=where)) if kind else None
-
-
-def _line(message: str) -> str:
-    """Return the beginning of a message that may quote anything, as one can print it."""
-    short = message if len(message) <= 120 else f"{message[:120]}…"
-    return short if short.isprintable() else ascii(short)[1:-1]
 
 
 def from_os(error: OSError) -> DrfError | None:
