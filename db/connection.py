@@ -60,6 +60,7 @@ def open_store(path: Path, *, at_once: int = AT_ONCE) -> Database:
     with _explained(path):
         if path.is_dir():
             raise StoreError(f"{path} is a folder; name a file with --db, e.g. {path / 'drf.db'}")
+        _refuse_links(path)
         _refuse_network(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
@@ -141,6 +142,7 @@ def _open_to_read(path: Path) -> tuple[sqlite3.Connection, list[Fault], list[str
             )
         if path.is_dir():
             raise StoreError(f"{path} is a folder; name the store's file with --db")
+        _refuse_links(path)
         # A backup is not in WAL mode, so it may be read from a network disk. On a local disk the
         # header stays unread: to close a file drops the locks of all connections of this process
         # to it, and another process may then remove the log that they still write.
@@ -269,6 +271,18 @@ def _connect_to_read(
     return connection, found, [name for name in _known() if name not in applied]
 
 
+def _refuse_links(path: Path) -> None:
+    """Raise StoreError for what is no file, and for a log that SQLite would write elsewhere."""
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path} is no regular file; name the store's file with --db")
+    real = path.resolve()
+    for log in (real.with_name(real.name + suffix) for suffix in ("-wal", "-shm", "-journal")):
+        if log.is_symlink():
+            raise StoreError(
+                f"{log} is a link to another place, where SQLite would write; remove it"
+            )
+
+
 def _refuse_network(path: Path) -> None:
     if kind := network_type(path):
         raise StoreError(
@@ -292,7 +306,7 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         explained = as_drf_error(error, str(path))
         if explained is None and str(error).startswith(_OF_A_FILE):
-            explained = StoreError(f"{path} is no store that drf made ({ascii(str(error)[:100])})")
+            explained = StoreError(f"{path} is no store that drf made ({str(error)[:100]!a})")
         if explained is None:
             raise
         raise explained from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -73,6 +74,40 @@ def test_a_view_of_ours_that_never_ends_is_neither_read_nor_kept(
     open_store(path).close()
     with closing(open_reader(path)) as con:
         assert integrity.faults(con) == []
+
+
+def test_a_trigger_that_is_listed_as_a_view_of_ours_is_refused(
+    filled: list[str], path: Path
+) -> None:
+    """SQLite makes what the statement says, whatever the row of the schema calls it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as con:
+        con.execute("PRAGMA writable_schema = ON")
+        trigger = "CREATE TRIGGER t AFTER UPDATE ON meta BEGIN DELETE FROM epochs; END"
+        con.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'leaderboard'", [trigger])
+    for opens in (open_reader, open_store):
+        with pytest.raises(StoreError):
+            opens(path)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_a_log_that_is_a_link_is_refused(filled: list[str], path: Path, suffix: str) -> None:
+    """SQLite would write its log over the file that the link names."""
+    precious = path.with_name("precious")
+    precious.write_text("mine")
+    log = Path(f"{path}{suffix}")
+    log.unlink(missing_ok=True)
+    log.symlink_to(precious)
+    for opens in (open_reader, open_store):
+        with pytest.raises(StoreError, match="is a link to another place"):
+            opens(path)
+    assert precious.read_text() == "mine"
+
+
+def test_a_pipe_is_no_store(path: Path) -> None:
+    os.mkfifo(path)
+    for opens in (open_reader, open_store):
+        with pytest.raises(StoreError, match="is no regular file"):
+            opens(path)
 
 
 def test_spaces_quotes_and_statistics_are_no_difference(filled: list[str], path: Path) -> None:

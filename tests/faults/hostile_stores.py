@@ -524,5 +524,21 @@ def steps_that_no_drf_applies(con: sqlite3.Connection, chance: random.Random) ->
 
 
 @_mutation
+def trigger_listed_as_something_else(con: sqlite3.Connection, chance: random.Random) -> None:
+    kind, name = chance.choice([("view", "leaderboard"), ("table", "views"), ("index", "odd")])
+    con.execute("PRAGMA writable_schema = ON")
+    con.execute("DELETE FROM sqlite_master WHERE type = ? AND name = ?", [kind, name])
+    sql = "CREATE TRIGGER grow AFTER UPDATE ON meta BEGIN DELETE FROM runs; END"
+    con.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, 0, ?)", [kind, name, name, sql])
+
+
+@_mutation
+def text_in_utf16(con: sqlite3.Connection, chance: random.Random) -> None:
+    """A database in another encoding cannot be made of one with tables, but its header says so."""
+    con.execute("PRAGMA writable_schema = ON")
+    con.execute("PRAGMA encoding = 'UTF-16'")
+
+
+@_mutation
 def another_application(con: sqlite3.Connection, chance: random.Random) -> None:
     con.execute(f"PRAGMA application_id = {chance.choice([0, 1, -1])}")
