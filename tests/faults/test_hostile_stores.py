@@ -30,6 +30,9 @@ GROWS_BY = 4 * 2**20
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sound") / "drf.db"
     hostile_stores.sound_store(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DRF_DB", str(path))
+        opened("views/run.py")  # finds out the numbers of the pages
     return path
 
 
@@ -44,9 +47,7 @@ def home(tmp_path: Path, sound: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         raise error
 
     monkeypatch.setattr(error_pages, "show_unexpected", fail)
-    monkeypatch.setenv("DRF_DB", str(sound))
     monkeypatch.setenv("COLUMNS", "200")
-    opened("views/run.py")  # on a sound store: finds out the numbers of the pages
     folder = tmp_path / "home"
     _fill(folder, sound)
     monkeypatch.setenv("DRF_DB", str(folder / "store/drf.db"))
@@ -139,7 +140,7 @@ SHORT = range(0, len(hostile_stores.MUTATIONS), 3)
 
 @pytest.mark.parametrize("seed", SHORT)
 def test_a_hostile_store_ends_with_a_sentence(home: Path, seed: int) -> None:
-    try_on(home, seed, number=5, pages=1)
+    try_on(home, seed, number=5, pages=seed % 2)
 
 
 @pytest.mark.slow
