@@ -70,6 +70,7 @@ def open_store(path: Path, *, at_once: int = AT_ONCE) -> Database:
             _refuse_foreign(_judge(connection, path)[1], path)
             db.execute("PRAGMA journal_mode = WAL")
             _migrate(db, path)
+            _refuse_ids(connection)
             db.execute("PRAGMA foreign_keys = ON")  # not before: steps make tables anew
             _complete(db, at_once)
         except BaseException:
@@ -105,7 +106,8 @@ def open_as_it_is(path: Path) -> tuple[sqlite3.Connection, list[str]]:
     try:
         _refuse_foreign(found, path)
         with _explained(path):
-            _refuse_ids(connection)
+            if len(pending) < len(schema.steps()):  # else it is empty, without a table
+                _refuse_ids(connection)
     except BaseException:
         connection.close()
         raise
@@ -165,10 +167,6 @@ def in_wal_mode(path: Path) -> bool:
         return file.read(20)[18:] == b"\x02\x02"
 
 
-def _known() -> list[str]:
-    return [migration.name for migration in migrations.pending(Database(memory=True))]
-
-
 def _judge(connection: sqlite3.Connection, path: Path) -> tuple[frozenset[str], list[Fault]]:
     """Return the schema steps applied, and in what the schema differs from what they make.
 
@@ -193,10 +191,9 @@ def _as_of_now(connection: sqlite3.Connection, path: Path) -> tuple[frozenset[st
     if not schema.has_steps(objects):
         return frozenset(), [Fault("schema", "file", "has not the table of schema steps")]
     applied = frozenset(step.name for step in migrations.applied(Database(connection)))
-    if newer := applied - set(_known()):
-        raise StoreError(
-            f"{path} was made by a newer drf ({', '.join(sorted(newer))}); update drf to use it"
-        )
+    if newer := applied.difference(schema.steps()):
+        named = ", ".join(sorted(schema.printable(str(name)) for name in newer)[:3])
+        raise StoreError(f"{path} was made by a newer drf ({named}); update drf to use it")
     return applied, schema.faults(objects, applied)
 
 
@@ -268,7 +265,7 @@ def _connect_to_read(
     except BaseException:
         connection.close()
         raise
-    return connection, found, [name for name in _known() if name not in applied]
+    return connection, found, [name for name in schema.steps() if name not in applied]
 
 
 def _refuse_links(path: Path) -> None:

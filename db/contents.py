@@ -20,7 +20,7 @@ import numpy as np
 from db import file
 from db.arrays import affine_from_blob
 from db.saved_links import parse_link
-from db.schema import Fault
+from db.schema import Fault, printable
 from db.status import ENDED
 from drf.errors import DrfError
 from drf.markup import Markup
@@ -249,5 +249,4 @@ def _revision(con: sqlite3.Connection) -> Iterator[Fault]:
 
 def _shown(key: bytes) -> str:
     """Return part of a key as one can print it."""
-    text = key[:60].decode(errors="backslashreplace") + ("…" if len(key) > 60 else "")
-    return text if text.isprintable() else ascii(text)[1:-1]
+    return printable(key[:100].decode(errors="backslashreplace"))

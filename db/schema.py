@@ -28,11 +28,9 @@ _OF_SQLITE = {  # what it makes by itself, for keys, AUTOINCREMENT and ANALYZE
     ("table", "CREATE TABLE sqlite_stat1(tbl,idx,stat)"),
     ("table", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"),
 }
-_FAULT_OF = {
+_WHY = {
     "trigger": "would run whenever drf writes",
     "view": "would run where a table is expected",
-    "table": "has other columns or rules than drf gives it",
-    "index": "is made otherwise than drf makes it",
 }
 
 
@@ -47,13 +45,17 @@ class Fault:
 
 def declared(con: sqlite3.Connection) -> Objects:
     """Return what a file declares but for what SQLite makes by itself."""
-    rows = con.execute("SELECT type, name, ifnull(sql, '') FROM sqlite_master").fetchall()
-    made = {(kind, name): _plain(sql) for kind, name, sql in rows}
-    return {
-        (kind, name): sql
-        for (kind, name), sql in made.items()
-        if not (name.startswith("sqlite_") and (kind, sql) in _OF_SQLITE)
-    }
+    rows = con.execute(
+        "SELECT CAST(ifnull(type, '') AS TEXT), CAST(ifnull(name, '') AS TEXT),"
+        " CAST(ifnull(sql, '') AS TEXT) FROM sqlite_master"
+    )
+    return _objects(tuple(rows))
+
+
+@functools.cache
+def steps() -> tuple[str, ...]:
+    """Return the names of all steps that this drf knows, in their order."""
+    return tuple(step.name for step in migrations.pending(Database(memory=True)))
 
 
 def has_steps(objects: Objects) -> bool:
@@ -67,10 +69,10 @@ def faults(objects: Objects, applied: frozenset[str]) -> list[Fault]:
     The text of the two views is no difference here: it follows `drf.scores`, drf never reads them,
     and `derived.refresh_views` makes them anew before anything is written. See `outdated_views`.
     """
-    known = [migration.name for migration in migrations.pending(Database(memory=True))]
+    known = steps()
     if applied != set(known[: len(applied)]):
         return [Fault("schema", _STEPS[1], "lists steps in an order in which no drf applies them")]
-    expected = _after(tuple(known[: len(applied)]))
+    expected = _after(known[: len(applied)])
     missing = [
         Fault("schema", f"{kind} {name}", "is missing")
         for kind, name in expected
@@ -78,7 +80,11 @@ def faults(objects: Objects, applied: frozenset[str]) -> list[Fault]:
     ]
     ours = {("view", name): f"CREATE VIEW {name} AS" for name in views()}
     foreign = [
-        Fault("schema", f"{kind} {_short(name)}", f"is not drf's: it {_FAULT_OF[kind]}")
+        Fault(
+            "schema",
+            f"{kind} '{printable(name)}'",
+            f"is not drf's: it {_WHY.get(kind, 'is made otherwise')}",
+        )
         for (kind, name), sql in objects.items()
         if expected.get((kind, name)) != sql
         # What SQLite makes follows from the statement alone, whatever it is listed as.
@@ -97,12 +103,21 @@ def outdated_views(objects: Objects) -> list[Fault]:
 
 
 @functools.cache
-def _after(steps: tuple[str, ...]) -> Objects:
+def _after(first: tuple[str, ...]) -> Objects:
     """Return what a store declares after the first so many steps."""
     db = Database(memory=True)
-    later = [step.name for step in migrations.pending(db) if step.name not in steps]
-    migrations.apply(db, stop_before=later[:1])
+    migrations.apply(db, stop_before=steps()[len(first) : len(first) + 1])
     return declared(db.conn)
+
+
+@functools.lru_cache(maxsize=16)  # the app opens the same store several times for a page
+def _objects(rows: tuple[tuple[str, str, str], ...]) -> Objects:
+    made = {(kind, name): _plain(sql) for kind, name, sql in rows}
+    return {
+        (kind, name): sql
+        for (kind, name), sql in made.items()
+        if not (name.startswith("sqlite_") and (kind, sql) in _OF_SQLITE)
+    }
 
 
 def _plain(sql: str) -> str:
@@ -112,5 +127,7 @@ def _plain(sql: str) -> str:
     return re.sub(r" ?([(),]) ?", r"\1", " ".join(bare.split()))
 
 
-def _short(name: str) -> str:
-    return repr(name if len(name) <= 60 else f"{name[:60]}…")
+def printable(text: str) -> str:
+    """Return text that may hold anything as it can be printed: short, and controls escaped."""
+    short = text if len(text) <= 60 else f"{text[:60]}…"
+    return short if short.isprintable() else ascii(short)[1:-1]

@@ -138,3 +138,27 @@ def test_a_query_on_a_reader_with_a_limit_ends(filled: list[str], path: Path) ->
         pytest.raises(sqlite3.OperationalError, match="interrupted"),
     ):
         con.execute(f"SELECT max(i) FROM ({ENDLESS})")
+
+
+@pytest.mark.parametrize("name", ["NULL", "x'ff'", "7", "'m999' || char(27) || '[2J'"])
+def test_a_step_of_any_kind_is_told_as_a_newer_one(
+    filled: list[str], path: Path, name: str
+) -> None:
+    change(path, f"INSERT INTO _sqlite_migrations VALUES (99, 'drf', {name}, '')")
+    with pytest.raises(StoreError, match="newer drf") as refused:
+        open_reader(path)
+    assert str(refused.value).isprintable()
+
+
+def test_an_empty_file_is_told_as_one(path: Path) -> None:
+    path.touch()
+    with pytest.raises(StoreError, match="drf db migrate"):
+        open_reader(path)
+
+
+@pytest.mark.parametrize("opens", [open_reader, open_store])
+def test_an_id_that_is_none_is_refused(filled: list[str], path: Path, opens: object) -> None:
+    change(path, "UPDATE runs SET id = replace(id, substr(id, 1, 3), '../')")
+    assert callable(opens)
+    with pytest.raises(StoreError, match="32 hex digits"):
+        opens(path)
