@@ -114,11 +114,20 @@ def _explain(error: Exception) -> DrfError | None:
 
     from db.transactions import as_drf_error
 
+    known = None
     if isinstance(error, sqlite3.Error):
-        return as_drf_error(error)
-    if isinstance(error, OSError) and error.errno != errno.EPIPE:
-        return explain_os_error(error)
-    return None
+        known = as_drf_error(error)
+    elif isinstance(error, OSError) and error.errno != errno.EPIPE:
+        known = explain_os_error(error)
+    return known or _of_stores()
+
+
+def _of_stores() -> DrfError | None:
+    """Return what is wrong with a store that was opened, None where all are sound."""
+    from db.connection import opened
+    from db.integrity import explain
+
+    return next(filter(None, map(explain, opened())), None)
 
 
 def _usage_error(error: Any) -> UsageError:

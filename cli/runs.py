@@ -10,7 +10,7 @@ import typer
 
 from cli.options import Db, Json, Run
 from cli.output import cell, note, print_json, table, tables
-from db.file import DEFAULT_PATH, run_folder
+from db.file import DEFAULT_PATH, refuse_link, run_folder
 from drf.errors import UsageError
 from drf.text import printable
 
@@ -137,10 +137,12 @@ def delete(
 
     con = open_reader(db)
     run_id = reads.find_run(con, run)
-    facts, evaluations = reads.run(con, run_id), reads.evaluations(con, run_id)
+    name, evaluations = reads.name_of_run(con, run_id)
     con.close()
     folder = run_folder(db, run_id)
-    what = f"run {run_id[:8]} ({facts['name']}, evaluations: {len(evaluations)})"
+    what = f"run {run_id[:8]} ({name}, evaluations: {evaluations})"
+    if checkpoints:
+        refuse_link(folder)
     with_folder = checkpoints and folder.exists()
     _confirm(what + (f", and the folder {folder}" if with_folder else ""), yes)
     store = open_store(db)

@@ -20,7 +20,7 @@ from db import health, method_ids, settled, status
 from db.derived import SPENT, score_columns
 from db.faces import markup as markup
 from drf import scores
-from drf.errors import NotFoundError
+from drf.errors import NotFoundError, StoreError
 from drf.text import quoted
 
 BOARD = ("dataset", "subset", "landmarks", "box")
@@ -200,10 +200,22 @@ def find_run(con: sqlite3.Connection, text: str) -> str:
             f"{text!r} is a method of {len(of_method)} runs, which differ in their seed: {listed};"
             " use one of these ids"
         )
-    names = {str(name) for (name,) in con.execute("SELECT name FROM runs")}
+    # Comparing long texts takes for ever.
+    names = {name for (name,) in con.execute("SELECT name FROM runs WHERE length(name) < 200")}
     near = difflib.get_close_matches(text, names, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "`drf runs list` shows what there is"
     raise NotFoundError(f"no run has the name or an id that begins with {quoted(text)}; {hint}")
+
+
+def name_of_run(con: sqlite3.Connection, run_id: str) -> tuple[str, int]:
+    """Return name and number of evaluations of a run that is there (full id); reads nothing else,
+    so that a run with faulty contents can be deleted."""
+    row = con.execute(
+        "SELECT name, (SELECT count(*) FROM evaluations WHERE run = runs.id)"
+        " FROM runs WHERE id = ?",
+        [run_id],
+    ).fetchone()
+    return str(row[0]), int(row[1])
 
 
 def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
@@ -288,6 +300,8 @@ def _with_scores(con: sqlite3.Connection, frame: pd.DataFrame) -> pd.DataFrame:
         [wanted],
     ).fetchall()
     values = np.array(rows, dtype=np.float64).reshape(len(frame), len(scores.COLUMNS))
+    if np.isinf(values).any():
+        raise StoreError("the store contains an infinite score; `drf db check` shows which")
     return frame.join(pd.DataFrame(values, frame.index, list(scores.COLUMNS)))
 
 
@@ -313,5 +327,8 @@ def _columns(con: sqlite3.Connection, table: str) -> list[str]:
 
 
 def _frame(con: sqlite3.Connection, sql: str, values: Any = ()) -> pd.DataFrame:
-    frame = pd.read_sql_query(sql, con, params=values)
+    # Not by pandas' own function, which hides the errors of SQLite in one of its own.
+    rows = con.execute(sql, values)
+    columns = [name for name, *_ in rows.description]
+    frame = pd.DataFrame.from_records(rows.fetchall(), columns=columns, coerce_float=True)
     return frame.astype({name: kind for name, kind in _DTYPES.items() if name in frame})

@@ -35,6 +35,7 @@ from drf.files import path_of_variable
 from drf.markup import Markup
 from drf.pictures import LeafPicture
 
+_LIMIT_S = 30.0  # what a page reads takes tenths of a second
 # Tables here are small and looked at value by value, which takes pandas a tenth of the time where
 # strings are Python's own and not Arrow's.
 pd.set_option("mode.string_storage", "python")
@@ -331,7 +332,7 @@ def leaf_faces(path: str, ids: Iterable[int]) -> dict[int, LeafFace]:
 
 @contextmanager
 def _reader(path: str) -> Iterator[sqlite3.Connection]:
-    reader = connection.open_reader(Path(path))
+    reader = connection.open_reader(Path(path), limit_s=_LIMIT_S)
     try:
         yield reader
     except sqlite3.Error as error:

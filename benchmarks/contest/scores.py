@@ -48,7 +48,7 @@ def _facts(con: sqlite3.Connection, store: Path, runs: Runs) -> dict[str, Any]:
     stored = [reads.run(con, result.run) for result in runs]
     row, first = runs[0].row, stored[0]
     kept = reads.evaluations(con, runs[0].run)["checkpoint"].iloc[0]
-    weights = run_folder(store, runs[0].run) / str(kept)
+    weights = run_folder(store, runs[0].run) / Path(str(kept)).name
     return {
         "name": row.name,
         "label": row.label,

@@ -154,7 +154,7 @@ class _Writer:
         if stored is None:
             return None
         jpeg, to_picture = stored
-        (self.folder / f"faces/{face}.jpg").write_bytes(jpeg)
+        (self.folder / f"faces/{face:d}.jpg").write_bytes(jpeg)
         of = self.con.execute("SELECT dataset FROM faces WHERE id = ?", [face])
         self.site.pictures[of.fetchone()[0]] += 1
         return Crop(f"../faces/{face}.jpg", to_picture, len(decode_jpeg(jpeg)))
@@ -185,7 +185,7 @@ class _Writer:
 
 
 def _page(run_id: str) -> str:
-    return f"runs/{run_id}.html"
+    return f"runs/{file.run_id(run_id)}.html"
 
 
 def _write_json(path: Path, document: Any) -> None:
