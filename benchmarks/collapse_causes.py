@@ -24,7 +24,7 @@ from tabulate import tabulate
 from drf import registry
 from drf.data.packs import Pack, pack
 from drf.data.sources import open_dataset
-from drf.training.loop import Trainer
+from drf.training.loop import Listener, Trainer
 from experiments.request import Request, configure
 
 BASE = {
@@ -65,7 +65,7 @@ ROWS: dict[str, dict[str, object]] = {
 QUICK = ("all remedies", "all causes: historical")
 
 
-class Last:
+class Last(Listener):
     """Keeps the readings of the last epoch."""
 
     def __init__(self) -> None:
@@ -73,12 +73,6 @@ class Last:
 
     def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
         self.values = values
-
-    def on_progress(self, progress: object) -> None: ...
-
-    def on_faces(self, epoch: int, faces: object, predictions: object) -> None: ...
-
-    def on_leaves(self, gallery: object) -> None: ...
 
 
 def train(

@@ -18,14 +18,14 @@ from sqlite_utils import Database
 from db.derived import AT_ONCE, complete, lacking, note_completed, refresh_views
 from db.faces import store_markup
 from db.migrations import APPLICATION_ID, migrations
-from db.transactions import as_drf_error, locked
+from db.transactions import Store, as_drf_error, locked
 from drf.errors import NotFoundError, StoreError
 from drf.markup import IBUG68
 
 BUSY_TIMEOUT_S = 30.0
 
 
-def open_store(path: Path, *, at_once: int = AT_ONCE) -> Database:
+def open_store(path: Path, *, at_once: int = AT_ONCE) -> Store:
     """Open a store for writing; create it and its folder, or bring an older one up to date.
 
     The connection is in WAL mode (readers never wait for the writer), waits 30 s for another
@@ -44,7 +44,7 @@ def open_store(path: Path, *, at_once: int = AT_ONCE) -> Database:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
-            db = Database(connection)
+            db = Store(connection, path)
             _judge(db, path)
             db.execute("PRAGMA journal_mode = WAL")
             _migrate(db)

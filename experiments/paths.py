@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from drf.files import replacing_file
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -37,4 +39,5 @@ def write_origin(folder: Path, paths: Paths) -> None:
     known = {"data_root": paths.data_root, "box_file": paths.box_file}
     text = json.dumps({key: path and str(path.resolve()) for key, path in known.items()})
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "origin.json").write_text(text, encoding="utf-8")
+    with replacing_file(folder / "origin.json") as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
