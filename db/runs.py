@@ -138,17 +138,20 @@ def claimed(db: Database, run: str, claim: int) -> Iterator[None]:
     Raises LostRun, before the block, if another process has claimed the run since, or it is gone.
     """
     with locked(db):
-        row = db.execute("SELECT claim, pid, host FROM runs WHERE id = ?", [run]).fetchone()
-        if row is None:
-            raise LostRun(
-                f"run {run[:8]} is not in the store any more: nothing more of it is written"
-            )
-        if row[0] != claim:
-            raise LostRun(
-                f"process {row[1]} on {row[2]} goes on with run {run[:8]}, which was resumed there:"
-                " nothing more of it is written here"
-            )
+        require_claim(db, run, claim)
         yield
+
+
+def require_claim(db: Database, run: str, claim: int) -> None:
+    """Raise LostRun if a claim on a run is not the newest, or the run is gone."""
+    row = db.execute("SELECT claim, pid, host FROM runs WHERE id = ?", [run]).fetchone()
+    if row is None:
+        raise LostRun(f"run {run[:8]} is not in the store any more: nothing more of it is written")
+    if row[0] != claim:
+        raise LostRun(
+            f"process {row[1]} on {row[2]} goes on with run {run[:8]}, which was resumed there:"
+            " nothing more of it is written here"
+        )
 
 
 def record_heartbeat(

@@ -34,6 +34,11 @@ class Store(Database):
         """Return whether the path still names the file that was opened."""
         return self._at_path() == self._file
 
+    def require_file(self) -> None:
+        """Raise StoreLost unless the file is in place."""
+        if not self.in_place():
+            raise StoreLost(f"{self.path} was deleted or replaced while it was in use")
+
     def _at_path(self) -> tuple[int, int] | None:
         try:
             there = self.path.stat()
@@ -77,8 +82,8 @@ def locked(db: Database) -> Iterator[None]:
 
 
 def _require_file(db: Database) -> None:
-    if isinstance(db, Store) and not db.in_place():
-        raise StoreLost(f"{db.path} was deleted or replaced while it was in use")
+    if isinstance(db, Store):
+        db.require_file()
 
 
 _SENTENCES: dict[int, tuple[type[DrfError], str]] = {

@@ -97,7 +97,7 @@ class Recorder:
         self.writer.write(partial(record_leaves, run=self.run, gallery=gallery))
 
     def saving(self) -> AbstractContextManager[None]:
-        return self.writer.claimed()
+        return self.writer.saving()
 
 
 def _shown() -> AbstractContextManager[None]:

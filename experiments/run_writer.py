@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from db.runs import claimed, end_run
+from db.runs import claimed, end_run, require_claim
 from db.transactions import Store, StoreLost, as_drf_error
 from drf.errors import DrfError
 
@@ -35,7 +35,7 @@ class RunWriter:
 
     run: str
     claim: int
-    store: Database
+    store: Store
     record: Store | None = None
     ended: bool = False
     _pending: list[Change] = field(default_factory=list)
@@ -75,9 +75,13 @@ class RunWriter:
             self.record.close()
 
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
+    def saving(self) -> Iterator[None]:
         """Keep every other process from claiming the run for as long as a block takes, in which
-        files beside the record may be written. Raises LostRun if one has claimed it already."""
+        files beside the record may be written. Raises LostRun if one has claimed it already, or the
+        run was deleted."""
+        with self._explained(), contextlib.suppress(sqlite3.OperationalError):  # busy
+            self.store.require_file()
+            require_claim(self.store, self.run, self.claim)
         if self.record is None:
             yield
         else:
@@ -86,7 +90,7 @@ class RunWriter:
 
     def _write_into_record(self, change: Change) -> None:
         if self.record is not None:
-            with self.claimed():
+            with claimed(self.record, self.run, self.claim):
                 change(self.record)
 
     def _flush(self) -> None:
@@ -97,9 +101,13 @@ class RunWriter:
 
     @contextlib.contextmanager
     def _into_store(self) -> Iterator[None]:
+        with self._explained(), claimed(self.store, self.run, self.claim):
+            yield
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
-            with claimed(self.store, self.run, self.claim):
-                yield
+            yield
         except StoreLost as error:
             raise DrfError(f"{error}{self._way_out()}") from error
         except sqlite3.OperationalError:

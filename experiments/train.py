@@ -159,7 +159,7 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
         pass_on(store, record, run, claim)
         trainer = Trainer(config, model, train, val, folder, recorder, run)
         trainer.resume(_last_of(stored, folder))  # until now the process before could still write
-        with writer.claimed():
+        with writer.saving():
             forget_after(record, run, trainer.state.epoch)
         with claimed(store, run, claim):
             bring_run(record.conn, store, run)

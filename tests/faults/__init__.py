@@ -1,0 +1,1 @@
+"""Faults: kills, hostile stores, mutated bytes, a full disk. `make faults` runs the long parts."""
