@@ -26,6 +26,7 @@ STEPS = [
     "m007_covariances",
     "m008_scores_in_order",
     "m009_landmarks_and_scores",
+    "m012_claims",
 ]
 
 

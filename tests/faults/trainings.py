@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from db import gallery, integrity, reads
-from db.connection import open_reader
+from db.connection import open_reader, open_store
 from db.file import run_folder
 from drf import checkpoint, registry
 from drf.errors import DrfError
@@ -41,7 +41,7 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     [
         *(place.partition(":")[0] for place in registry.FAMILIES.values()),
-        *("experiments.train", "tests.faults.harness", "torch._dynamo", "scipy.optimize"),
+        *("experiments.train", "tests.faults.trainings", "torch._dynamo", "scipy.optimize"),
     ]
 )
 
@@ -134,9 +134,11 @@ def digits(db: Path) -> Digits:
 
 
 def faults(db: Path) -> list[object]:
-    """Return what `drf db check` finds in a store and in the records beside its checkpoints."""
+    """Return what `drf db check` finds in a store and in the records beside its checkpoints, once
+    the next process has opened them."""
     found: list[object] = []
     for path in [db, *db.parent.glob("*/record.db")]:
+        open_store(path).close()
         with contextlib.closing(open_reader(path)) as con:
             found += integrity.faults(con)
     return found
@@ -178,24 +180,29 @@ def _command(wanted: Training) -> int:
         return 130
 
 
-def _make_it_small(wanted: Training) -> None:
-    """Train the family with its defaults on few faces, and validate on some of them: no preset, and
-    not the 200 faces of `val`, which take longer than everything else."""
-    import experiments.train as train
-    from drf import config, registry
+def few_faces(cache: Path) -> list[Any]:
+    """Return packs to train and to validate on: the 200 faces of `val` would take longer than
+    everything else."""
     from drf.data.packs import pack
     from drf.data.synthetic_dataset import SyntheticDataset
-    from drf.training import batches
 
-    def few(*_: object) -> list[Any]:
-        faces, cache = SyntheticDataset(size=FACES), wanted.folder.parent / "cache"
-        return [pack(faces, "train", "gt", cache), pack(faces, "train", "gt", cache, limit=8)]
+    faces = SyntheticDataset(size=FACES)
+    return [pack(faces, "train", "gt", cache), pack(faces, "train", "gt", cache, limit=8)]
+
+
+def _make_it_small(wanted: Training) -> None:
+    """Train the family with its defaults, not with a preset, and on few faces."""
+    import experiments.train as train
+    from drf import config
+    from drf.training import batches
 
     def resolved(_: object) -> Any:
         flat = SETTINGS | wanted.settings
         return config.resolve(wanted.family, registry.family(wanted.family).config, [("--", flat)])
 
-    train.load_packs, train.configure, batches.DRAWN = few, resolved, 4 * FACES  # type: ignore
+    cache = wanted.folder.parent / "cache"
+    train.load_packs = lambda *_: few_faces(cache)  # type: ignore[assignment]
+    train.configure, batches.DRAWN = resolved, 4 * FACES  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
