@@ -4,6 +4,7 @@ that it has lost the run; nothing is written twice, and nothing is ever missing.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -191,40 +192,39 @@ def test_a_hundred_kills_lose_nothing(whole: Whole, tmp_path: Path) -> None:
     """DRF_FAULTS kills, 100 without it: at random moments and at exact points, several of one run,
     of every family in turn."""
     seed = int(os.environ.get("DRF_FAULT_SEED", "12"))
-    chance = random.Random(seed)
-    kills, runs, began = int(os.environ.get("DRF_FAULTS", "100")), 0, time.monotonic()
+    kills = int(os.environ.get("DRF_FAULTS", "100"))
+    chance, began, runs = random.Random(seed), time.monotonic(), 0
     done = {"at a point": 0, "at a moment": 0, "before the first checkpoint": 0}
-    families = list(registry.FAMILIES)
-    while sum(done.values()) < kills:
-        family = families[runs % len(families)]
+    for number in itertools.count():
+        if sum(done.values()) >= kills:
+            break
+        family = list(registry.FAMILIES)[number % len(registry.FAMILIES)]
         undisturbed, expected = whole(family)
-        training = replace(undisturbed, folder=tmp_path / f"run{runs}", resume=False)
+        training, code = replace(undisturbed, folder=tmp_path / f"run{number}"), None
         share_packs(undisturbed, training)
-        for _ in range(chance.randint(1, 3)):
+        for again in range(chance.randint(1, 3)):
             if chance.random() < 0.5:
-                kill_at = chance.randint(1, len(undisturbed.points()))
-                exact = replace(training, kill_at=kill_at, after=chance.random() < 0.5)
-                code = exact.run()
-                how = "at a point"
+                how, kill_at = "at a point", chance.randint(1, len(undisturbed.points()))
+                code = replace(training, kill_at=kill_at, after=chance.random() < 0.5).run()
             else:
-                code = killed_at_a_moment(training, chance.uniform(0, 4))
-                how = "at a moment"
-            if code == 0:
+                how, code = "at a moment", killed_at_a_moment(training, chance.uniform(0, 3))
+            if code == 0:  # it had ended already
                 break
             assert code == -signal.SIGKILL, training.words()
-            if training.db.exists():
-                assert faults(training.db) == [], family
-            if not can_go_on(training):
-                done["before the first checkpoint"] += 1
-                training = replace(training, folder=tmp_path / f"run{runs}-anew", resume=False)
-            else:
+            assert not training.db.exists() or faults(training.db) == [], family
+            if can_go_on(training):
                 done[how] += 1
                 training = replace(training, resume=True)
-        assert replace(training, kill_at=0).run() == 0, training.words()
+            else:
+                done["before the first checkpoint"] += 1
+                folder = tmp_path / f"run{number}-{again}"
+                training = replace(training, folder=folder, resume=False)
+        if code != 0:
+            assert training.run() == 0, training.words()
         assert digits(training.db) == expected, family
         assert faults(training.db) == [], family
         runs += 1
-    print(f"seed {seed}, {runs} runs, {done}, {time.monotonic() - began:.0f} s")
+    print(f"seed {seed}, {runs} runs, kills {done}, {time.monotonic() - began:.0f} s")
 
 
 def killed_at_a_moment(training: Training, seconds: float) -> int | None:
