@@ -22,6 +22,7 @@ from db.file import run_folder
 from db.runs import delete_run
 from db.transactions import writing
 from drf import checkpoint, registry
+from drf.errors import NotFoundError
 from experiments.checkpoints import recover_run
 from tests.faults.trainings import Digits, Training, digits, faults, only_run
 from tests.models.test_families import SMALL
@@ -200,6 +201,7 @@ def test_a_hundred_kills_lose_nothing(whole: Whole, tmp_path: Path) -> None:
             break
         family = list(registry.FAMILIES)[number % len(registry.FAMILIES)]
         undisturbed, expected = whole(family)
+        took = only_run(undisturbed.db)["wall_s"] + 1.0
         training, code = replace(undisturbed, folder=tmp_path / f"run{number}"), None
         share_packs(undisturbed, training)
         for again in range(chance.randint(1, 3)):
@@ -207,7 +209,10 @@ def test_a_hundred_kills_lose_nothing(whole: Whole, tmp_path: Path) -> None:
                 how, kill_at = "at a point", chance.randint(1, len(undisturbed.points()))
                 code = replace(training, kill_at=kill_at, after=chance.random() < 0.5).run()
             else:
-                how, code = "at a moment", killed_at_a_moment(training, chance.uniform(0, 3))
+                how, code = (
+                    "at a moment",
+                    killed_at_a_moment(training, chance.uniform(0, 1.2) * took),
+                )
             if code == 0:  # it had ended already
                 break
             assert code == -signal.SIGKILL, training.words()
@@ -239,7 +244,7 @@ def can_go_on(training: Training) -> bool:
     """Return whether the run has a checkpoint; where it has none, resuming it says so."""
     if list(training.folder.glob(f"*/{checkpoint.LAST}")):
         return True
-    with contextlib.suppress(ValueError):  # no run yet
+    with contextlib.suppress(ValueError, NotFoundError):  # no run yet, or no store
         only_run(training.db)
         refused = replace(training, resume=True, kill_at=0)
         assert refused.run() == 3
