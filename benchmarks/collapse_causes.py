@@ -25,7 +25,7 @@ from drf import registry
 from drf.data.packs import Pack, pack
 from drf.data.sources import open_dataset
 from drf.files import user_path
-from drf.training.loop import Trainer
+from drf.training.loop import Listener, Trainer
 from experiments.request import Request, configure
 
 BASE = {
@@ -66,7 +66,7 @@ ROWS: dict[str, dict[str, object]] = {
 QUICK = ("all remedies", "all causes: historical")
 
 
-class Last:
+class Last(Listener):
     """Keeps the readings of the last epoch."""
 
     def __init__(self) -> None:
@@ -74,12 +74,6 @@ class Last:
 
     def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
         self.values = values
-
-    def on_progress(self, progress: object) -> None: ...
-
-    def on_faces(self, epoch: int, faces: object, predictions: object) -> None: ...
-
-    def on_leaves(self, gallery: object) -> None: ...
 
 
 def train(

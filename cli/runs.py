@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -151,6 +152,31 @@ def delete(
     if with_folder:
         shutil.rmtree(folder)
     note(f"Deleted {what}." + (f" {folder} remains." if folder.exists() else ""))
+
+
+@app.command()
+def recover(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR...",
+            help="Folders of runs, which hold record.db beside the checkpoints.",
+        ),
+    ],
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Bring runs that the store lost back into it, from the records beside their checkpoints.
+
+    What the store has stays; the command may be repeated.
+    """
+    from experiments.checkpoints import recover_run
+
+    for folder in folders:
+        run = recover_run(folder, db)
+        note(f"Run {run[:8]} is in {db}.")
+        place = run_folder(db, run)
+        if place.resolve() != folder.resolve():
+            note(f"Move {folder} to {place}: there `drf eval` looks for its checkpoints.")
 
 
 def _confirm(what: str, yes: bool) -> None:

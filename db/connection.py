@@ -25,7 +25,7 @@ from db.derived import AT_ONCE, complete, lacking, note_completed, refresh_views
 from db.faces import store_markup
 from db.migrations import APPLICATION_ID, migrations
 from db.schema import Fault
-from db.transactions import as_drf_error, locked
+from db.transactions import Store, as_drf_error, locked
 from drf.errors import NotFoundError, StoreError, reason_of
 from drf.markup import IBUG68
 
@@ -44,7 +44,7 @@ def opened() -> Sequence[Path]:
     return list(dict.fromkeys(reversed(_opened)))
 
 
-def open_store(path: Path, *, at_once: int = AT_ONCE) -> Database:
+def open_store(path: Path, *, at_once: int = AT_ONCE) -> Store:
     """Open a store for writing; create it and its folder, or bring an older one up to date.
 
     The connection is in WAL mode (readers never wait for the writer), waits 30 s for another
@@ -66,7 +66,7 @@ def open_store(path: Path, *, at_once: int = AT_ONCE) -> Database:
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
             _distrust(connection)
-            db = Database(connection)
+            db = Store(connection, path)
             _refuse_foreign(_judge(connection, path)[1], path)
             db.execute("PRAGMA journal_mode = WAL")
             _migrate(db, path)

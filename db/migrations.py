@@ -156,6 +156,13 @@ def m011_inputs_of_evaluations(db: Database) -> None:
     inputs_of_evaluations(db)
 
 
+@migrations()
+def m012_claims(db: Database) -> None:
+    """Which process a run belongs to: the claim counts how many processes have trained it, and each
+    of them writes only as long as its own number stands."""
+    db.execute("ALTER TABLE runs ADD COLUMN claim INTEGER NOT NULL DEFAULT 0")
+
+
 _RUNS = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
     "INSERT INTO meta VALUES ('revision', 0)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Mapping
@@ -43,11 +44,34 @@ def of_run(row: Mapping[str, object]) -> str:
     state = str(row["state"])
     if state != "running":
         return state
-    alive = None
-    if row["host"] == this_host():
-        started = float(str(row["process_started"]))
-        alive = process_alive(int(str(row["pid"])), started, str(row["heartbeat_at"]))
-    return derive(state, age_s(str(row["heartbeat_at"])), alive)
+    return derive(state, age_s(str(row["heartbeat_at"])), _alive(row))
+
+
+def why_not_free(row: Mapping[str, object]) -> str | None:
+    """Return why the process of a run may still write to it, in one sentence, or None.
+
+    A process of this machine that has not been heard of for long may have been stopped, and goes on
+    later: only its end makes the run free. Of another machine nothing but the heartbeat is known.
+    """
+    run, pid = str(row["id"])[:8], int(str(row["pid"]))
+    if row["state"] != "running":
+        return None
+    if of_run(row) == "running":
+        return f"run {run} is running: process {pid} on {row['host']} trains it"
+    if _alive(row) and pid != os.getpid():
+        return (
+            f"process {pid}, which trains run {run}, is still there, though not heard of since"
+            f" {row['heartbeat_at']} (`kill -KILL {pid}` ends it)"
+        )
+    return None
+
+
+def _alive(row: Mapping[str, object]) -> bool | None:
+    """Return whether the process of a run exists; None if it runs on another host."""
+    if row["host"] != this_host():
+        return None
+    started = float(str(row["process_started"]))
+    return process_alive(int(str(row["pid"])), started, str(row["heartbeat_at"]))
 
 
 def this_host() -> str:

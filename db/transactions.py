@@ -1,6 +1,8 @@
 """Transactions, and what errors of SQLite mean to the user.
 
-Everything that is written to a store is written inside `writing` or `locked`.
+Everything that is written to a store is written inside `writing` or `locked`. An open file can be
+deleted or replaced under its path; SQLite goes on writing into what nobody will find again. So the
+file is looked for before and after each transaction.
 """
 
 from __future__ import annotations
@@ -14,6 +16,35 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from drf.errors import DrfError, StoreError
+
+
+class StoreLost(DrfError):
+    """The file of an open store was deleted or replaced."""
+
+
+class Store(Database):
+    """A store that is open for writing, and the file that its path named when it was opened."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        super().__init__(connection)
+        self.path = path.absolute()  # the working directory may change
+        self._file = self._at_path()
+
+    def in_place(self) -> bool:
+        """Return whether the path still names the file that was opened."""
+        return self._at_path() == self._file
+
+    def require_file(self) -> None:
+        """Raise StoreLost unless the file is in place."""
+        if not self.in_place():
+            raise StoreLost(f"{self.path} was deleted or replaced while it was in use")
+
+    def _at_path(self) -> tuple[int, int] | None:
+        try:
+            there = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return there.st_dev, there.st_ino
 
 
 @contextmanager
@@ -32,8 +63,13 @@ def writing(db: Database) -> Iterator[Database]:
 def locked(db: Database) -> Iterator[None]:
     """Run a block as one transaction, for what no page keeps in its cache; else use `writing`.
 
-    The write lock is held from the first statement on: one taken later could fail half-way.
+    The write lock is held from the first statement on: one taken later could fail half-way. Inside
+    another block it is a part of that one's transaction. Raises StoreLost.
     """
+    if db.conn.in_transaction:
+        yield
+        return
+    _require_file(db)
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -42,6 +78,12 @@ def locked(db: Database) -> Iterator[None]:
         if db.conn.in_transaction:  # a full disk has rolled back already
             db.execute("ROLLBACK")
         raise
+    _require_file(db)
+
+
+def _require_file(db: Database) -> None:
+    if isinstance(db, Store):
+        db.require_file()
 
 
 _SENTENCES: dict[int, tuple[type[DrfError], str]] = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drf.errors import UsageError
+from drf.files import replacing_file
 from drf.text import is_utf8, printable
 
 
@@ -60,4 +61,5 @@ def write_origin(folder: Path, paths: Paths) -> None:
     resolved = {key: path and str(path.resolve()) for key, path in known.items()}
     text = json.dumps(resolved | {"box_name": paths.box_name})
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "origin.json").write_text(text, encoding="utf-8")
+    with replacing_file(folder / "origin.json") as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

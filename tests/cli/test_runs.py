@@ -146,7 +146,7 @@ def test_a_running_run_is_not_deleted(drf: Drf, tmp_path: Path) -> None:
     folder.mkdir()
     answer = drf("runs", "delete", run, "--yes", "--checkpoints")
     assert answer.code == 2
-    assert "is running; stop it first" in answer.err
+    assert "trains it; stop it first, then delete the run" in answer.err
     assert folder.exists()
 
 

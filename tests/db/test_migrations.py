@@ -29,6 +29,7 @@ STEPS = [
     "m009_landmarks_and_scores",
     "m010_diverged_runs_and_floors",
     "m011_inputs_of_evaluations",
+    "m012_claims",
 ]
 
 

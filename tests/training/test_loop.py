@@ -75,7 +75,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
     trainer = make(config, parts, tmp_path / "parts")
     trainer.resume(checkpoint.load(tmp_path / "parts" / checkpoint.LAST))
     assert trainer.run().state == "finished"
-    assert curve(parts) == curve(whole)[2:]
+    assert curve(parts) == curve(whole)[1:]  # told before it was saved, so it is told again
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
