@@ -214,7 +214,7 @@ def test_every_export_marks_what_is_not_ranked_with_a_word(path: Path) -> None:
 
 def test_the_exported_site_ranks_the_same(con: sqlite3.Connection) -> None:
     entries = reads.leaderboard(con).assign(page="runs/x.html")
-    (made,) = static_board.boards(entries, method_ids.method_of_runs(con))
+    (made,) = static_board.boards(con, entries, method_ids.method_of_runs(con))
     for rows in (made["runs"], made["methods"]):
         assert [row["name"] for row in rows][:3] == ["good", "fair", "floor"]
         said = {row["name"]: row["condition"] for row in rows if not row["ranked"]}
@@ -265,7 +265,7 @@ def test_an_ablation_has_no_verdict_on_a_setting_that_diverged(con: sqlite3.Conn
     assert set(made.left_out["name"]) == {"killed"}
     (base,) = made.runs.loc[made.runs["name"] == "fair", "setting"]
     errors = np.random.default_rng(0).uniform(0.02, 0.03, (4, 50))
-    frame, _ = ablation_results.results(made, base, ["model.name"], errors)
+    frame = ablation_results.results(made, base, ["model.name"], errors)
     verdicts = dict(zip(frame["name"], frame["verdict"], strict=True))
     assert verdicts["nan"] == "↯ diverged"
     assert verdicts["lost"] == "↯ worse than floor"
@@ -564,3 +564,9 @@ def test_a_comparison_of_two_runs_says_which_is_not_ranked(cli: Drf) -> None:
     told = cli("runs", "diff", "good", "killed").err
     assert "is not ranked (crashed)" in told
     assert told.count("not ranked") == 1
+
+
+def test_what_is_not_ranked_raises_no_doubt_about_what_is(path: Path) -> None:
+    """A run killed early had less budget than all others, which says nothing of their ranks."""
+    view = view_of(path)
+    assert not any("budget" in remark for remark in view.remarks)

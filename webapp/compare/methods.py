@@ -58,7 +58,10 @@ def verdicts(
 def _sentence(row: pd.Series, first: pd.Series, norm: str) -> str:
     value, low, high = (row[f"{norm}_difference{end}"] for end in ("", "_low", "_high"))
     verdict = "no significant difference"
-    if not low <= 0 <= high:
+    unsound = [of["condition"] for of in (row, first) if not of["ranked"]]
+    if unsound:
+        verdict = f"no verdict, {unsound[0]}"
+    elif not low <= 0 <= high:
         verdict = f"{BETTER} better" if value < 0 else f"{WORSE} worse"
     return (
         f"{_named(row)} − {_named(first)}: {signed(value)} [{signed(low)}, {signed(high)}]"
