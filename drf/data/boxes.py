@@ -36,6 +36,11 @@ JITTER_SCALE = 0.10
 JITTER_LIMIT = 3.0
 """Standard deviations at which a jitter is cut off: no box loses its face by one unlucky draw."""
 
+MORE_EVEN = 0.6
+LEAST_BOXES = 10
+"""A file of at least LEAST_BOXES boxes is misread where another reading varies less than MORE_EVEN
+times as much around the faces; see `_more_even`."""
+
 BOX_FILE_HEADER = ("name", "x", "y", "w", "h")
 
 
@@ -73,6 +78,11 @@ box's side, above which the box misses the face."""
 SIDE_RANGE = (0.4, 5.0)
 """Side of a box over the longer side of its landmarks outside which it misses the face; detectors
 lie between 0.8 and 2."""
+
+LEAST_MISFIT = 0.3
+MISREAD = 0.4
+"""A box that differs from that of the landmarks by more than LEAST_MISFIT is misread where another
+reading of its four numbers differs by less than this share of that; see `_misfit`."""
 
 
 def read_box_file(
@@ -139,8 +149,14 @@ def misses_face(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _compare(corners: np.ndarray, points: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Warn of boxes that miss their face. Raises DataError where too many do, with a guess."""
-    missed = np.flatnonzero(misses_face(squares(corners), points))
+    """Warn of boxes that miss their face. Raises DataError where too many do, with a guess, and
+    where all fit their faces far more evenly if they are read otherwise."""
+    missed = np.flatnonzero(misses_face(squares(corners), points) | _misread(corners, points))
+    if len(missed) <= MOST_BOXES_OFF * len(names) and (other := _more_even(corners, points)):
+        raise DataError(
+            f"the boxes in {path} fit their faces more evenly if they are read otherwise: {other}"
+            " Boxes are x,y,w,h in px of the picture as stored"
+        )
     if not len(missed):
         return
     what = (
@@ -155,30 +171,84 @@ def _compare(corners: np.ndarray, points: np.ndarray, names: Sequence[str], path
     )
 
 
+def _readings(boxes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what four numbers in a row may mean otherwise: question -> (n, 4) x, y, w, h."""
+    a, b, c, d = boxes.T
+    return {
+        "are the columns x1,y1,x2,y2?": _between(a, b, c, d),
+        "are x,y the centre of the box?": np.column_stack([a - c / 2, b - d / 2, c, d]),
+        "are the columns y,x,h,w?": np.column_stack([b, a, d, c]),
+        "are the columns y1,x1,y2,x2?": _between(b, a, d, c),
+    }
+
+
+def _misread(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return which boxes (n, 4) fit their face far better if they are read otherwise -> (n,) bool.
+
+    A face in the middle of its picture lies in its box even where corners are taken for sizes.
+    """
+    own = _misfit(boxes, points)
+    others = np.min([_misfit(read, points) for read in _readings(boxes).values()], axis=0)
+    return (own > LEAST_MISFIT) & (others < MISREAD * own)
+
+
+def _misfit(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return how far boxes are from the gt boxes of faces, as one length: (n, 4) -> (n,)."""
+    return np.sqrt((_off_truth(boxes, points) ** 2).sum(axis=1))
+
+
+def _more_even(boxes: np.ndarray, points: np.ndarray) -> str | None:
+    """Return the reading of boxes (n, 4) under which they lie far more alike around their faces, a
+    question; None where the own one is even enough, or faces are few.
+
+    Detectors draw boxes of many sizes, but of one kind; numbers that are misread vary with the
+    place of the face in its picture.
+    """
+
+    def spread(of: np.ndarray) -> float:
+        off = _off_truth(of, points)
+        return float(np.linalg.norm(np.median(np.abs(off - np.median(off, axis=0)), axis=0)))
+
+    if len(boxes) < LEAST_BOXES:
+        return None
+    spreads = {said: spread(of) for said, of in _readings(boxes).items()}
+    best = min(spreads, key=spreads.__getitem__)
+    return best if spreads[best] < MORE_EVEN * spread(boxes) - 1e-6 else None
+
+
+def _off_truth(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return how boxes differ from the gt boxes of faces: offset of the centre as a share of the
+    side, and logarithm of the side; (n, 4) -> (n, 3), a large number where it is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found, truth = squares(boxes), gt_boxes(points)
+        off = (found[:, :2] - truth[:, :2]) / truth[:, 2:]
+        larger = np.log(found[:, 2:] / truth[:, 2:])
+    return np.nan_to_num(np.hstack([off, larger]), nan=1e6, posinf=1e6, neginf=-1e6)
+
+
 def _guess(boxes: np.ndarray, points: np.ndarray) -> str:
     """Return what else boxes that miss their faces seem to hold, "; are ...?", where it explains
     most of them. (n, 4) as x, y, w, h; (n, K, 2)."""
     if np.abs(boxes).max() <= 2:
         return "; are these in 0..1?"
-    a, b, c, d = boxes.T
-    low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
-    centres, found = (low + high) / 2, squares(boxes)
-    scale = float(np.median(np.linalg.norm(centres, axis=1) / np.linalg.norm(found[:, :2], axis=1)))
-    right, down = np.median(found[:, :2] - centres, axis=0).round() + 0.0
-    readings = {
-        "; are the columns x1,y1,x2,y2?": _between(a, b, c, d),
-        "; are x,y the centre of the box?": np.column_stack([a - c / 2, b - d / 2, c, d]),
-        "; are the columns y,x,h,w?": np.column_stack([b, a, d, c]),
-        "; are the columns y1,x1,y2,x2?": _between(b, a, d, c),
-        f"; are they of pictures {1 / scale:.2g} times as large?": boxes * scale,
-        f"; are they shifted by ({right:.0f}, {down:.0f}) px?": boxes - [right, down, 0, 0],
+    found, truth = squares(boxes), gt_boxes(points)
+    apart = np.linalg.norm(truth[:, :2], axis=1) / np.linalg.norm(found[:, :2], axis=1)
+    scale = float(np.median(apart))
+    right, down = np.median(found[:, :2] - truth[:, :2], axis=0).round() + 0.0
+    readings = _readings(boxes) | {
+        f"are they of pictures {1 / scale:.2g} times as large?": boxes * scale,
+        f"are they shifted by ({right:.0f}, {down:.0f}) px?": boxes - [right, down, 0, 0],
     }
+    own = _misfit(boxes, points)
     with np.errstate(divide="ignore", invalid="ignore"):
-        missed = {said: misses_face(squares(of), points).mean() for said, of in readings.items()}
-    best = min(missed, key=missed.__getitem__)
-    if missed[best] < 0.5:
-        return best
-    ratio = float(np.median(found[:, 2] / (high - low).max(axis=1)))
+        fits = {
+            said: ((_misfit(of, points) < own / 2) & ~misses_face(squares(of), points)).mean()
+            for said, of in readings.items()
+        }
+    best = max(fits, key=fits.__getitem__)
+    if fits[best] > 0.5:
+        return f"; {best}"
+    ratio = float(np.median(found[:, 2] / truth[:, 2])) * GT_MARGIN
     inside = SIDE_RANGE[0] <= ratio <= SIDE_RANGE[1]
     return "" if inside else f"; these are {ratio:.2g} times as wide as the faces"
 

@@ -278,6 +278,22 @@ def test_boxes_that_miss_their_faces_are_refused_with_a_guess(
     assert BOXES[kind][1] in str(caught.value)
 
 
+@pytest.mark.parametrize(("margin", "every"), [(1.25, 10), (1.25, 2), (1.25, 1), (1.0, 1)])
+def test_corners_are_told_from_sizes_where_faces_fill_their_pictures(
+    tmp_path: Path, shapes: np.ndarray, margin: float, every: int
+) -> None:
+    """The same, where a face lies in its box even so: it fits better, and all fit more evenly, if
+    they are read otherwise."""
+    names = [f"face {i}" for i in range(len(shapes))]
+    x, y, side = (gt_boxes(shapes) * [1, 1, margin / 1.25]).T
+    good = np.column_stack([x - side / 2, y - side / 2, side, side])
+    boxes = good.copy()
+    boxes[::every] = corners(good)[::every]
+    with pytest.raises(DataError, match=r"are the columns x1,y1,x2,y2\?"):
+        read_box_file(written(tmp_path, names, boxes), names, points=shapes)
+    assert len(read_box_file(written(tmp_path, names, good), names, points=shapes)) == len(names)
+
+
 @pytest.mark.parametrize(
     "change",
     [
