@@ -3,6 +3,7 @@ score follows from the arrays."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from db.faces import markup
 from db.predictions import error_vectors, face_ids
 from db.schema import Fault
 from drf import scores
-from drf.errors import DrfError, StoreError, UsageError
+from drf.errors import StoreError, UsageError
 
 _POINTS = f"{POINT_BYTES} * json_array_length(definition, '$.flip')"
 _BLOBS = (  # table, how its rows come by their markup, what names a row, column, its size in bytes
@@ -60,20 +61,13 @@ def explain(path: Path) -> StoreError | None:
     """Return the sentence for something that failed while a store was read, if the reason is what
     the store contains, and None if that is sound: then it is a fault of drf.
     """
-    if not path.is_file():
-        return None
     try:
-        con = connection.open_reader(path, limit_s=EXPLAINED_IN_S)
+        with contextlib.closing(connection.open_reader(path, limit_s=EXPLAINED_IN_S)) as con:
+            fault = next(chain.from_iterable(_checks(con)), None)
     except StoreError as error:
         return error
-    except DrfError:
+    except Exception:  # there is no store, it takes too long: what failed must not be hidden by it
         return None
-    try:
-        fault = next(chain.from_iterable(_checks(con)), None)
-    except sqlite3.OperationalError:  # it takes too long
-        return None
-    finally:
-        con.close()
     if fault is None:
         return None
     return StoreError(

@@ -146,15 +146,18 @@ def test_a_hostile_store_ends_with_a_sentence(home: Path, seed: int) -> None:
 @pytest.mark.slow
 def test_many_hostile_stores_end_with_a_sentence(home: Path, sound: Path) -> None:
     """DRF_FAULTS stores (300), from seed DRF_FAULT_SEED (0) on; each with eight commands and a page
-    that follow from its seed."""
+    that follow from its seed. With `-s` it says how far it is."""
     failed = []
-    for seed in range(first_seed(), first_seed() + number_of_faults(300)):
+    seeds = range(first_seed(), first_seed() + number_of_faults(300))
+    for seed in seeds:
         shutil.rmtree(home)
         _fill(home, sound)
         try:
             try_on(home, seed, number=8, pages=1)
         except (Exception, Hangs) as error:
             failed.append(f"seed {seed}: {error!r} {getattr(error, '__notes__', '')}")
+        if (seed + 1) % 10 == 0:
+            print(f"up to seed {seed} of {seeds[-1]}: {len(failed)} failed", flush=True)
     assert not failed, "\n".join(failed)
 
 
