@@ -239,15 +239,27 @@ class Trainer:
         self.average.steps = self.state.step
         self._started = True
         self._completed = self.state.epoch
-        best = self.folder / checkpoint.BEST
-        if not best.is_file() or checkpoint.load(best).header.get("epoch") != self.state.kept_epoch:
-            if self.state.kept_epoch != self.state.epoch:
-                raise DrfError(
-                    f"{best} is not of epoch {self.state.kept_epoch}, which the run has kept: put"
-                    " the right one back, or train a new run"
-                )
-            with self.listener.saving():
-                self._save_best()
+        if self._has_best():
+            return
+        if self.state.kept_epoch != self.state.epoch:
+            raise DrfError(
+                f"{self.folder / checkpoint.BEST} is not of epoch {self.state.kept_epoch}, whose"
+                " weights the run has kept: put the right one back, or train a new run"
+            )
+        with self.listener.saving():
+            self._save_best()
+
+    def _has_best(self) -> bool:
+        """Return whether the weights that the run has kept are there. Earlier versions wrote them
+        before the state, so they may be of the epoch that comes next."""
+        path = self.folder / checkpoint.BEST
+        if not path.is_file():
+            return False
+        best = checkpoint.load(path)
+        with best.explained():
+            epoch, run = best.header["epoch"], best.header.get("run")
+            of_run = run in (None, self.header.get("run"))
+            return of_run and (epoch == self.state.kept_epoch or epoch == self.state.epoch + 1)
 
     def _start(self) -> None:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""

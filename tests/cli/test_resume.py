@@ -77,7 +77,7 @@ def test_a_run_without_its_best_weights_is_not_resumed(drf: Drf, run: Path) -> N
     checkpoint.save(run / checkpoint.LAST, saved.tensors, saved.header | {"state": state})
     (run / checkpoint.BEST).unlink()
     told = refused(drf, 1, "train", "--resume", run.name)
-    assert "is not of epoch 1, which the run has kept" in told
+    assert "is not of epoch 1, whose weights the run has kept" in told
 
 
 def test_a_checkpoint_of_another_run_is_not_taken_for_this_runs(drf: Drf, run: Path) -> None:
