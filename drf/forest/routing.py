@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,26 @@ def log_routing(gates: Tensor, steepness: float | Tensor = 1.0) -> Tensor:
         gates = gates.float()
     if isinstance(steepness, Tensor) or steepness != 1.0:
         gates = gates * steepness
+    if torch.compiler.is_exporting():
+        return _grown(gates, F.logsigmoid, torch.add, 0.0)
     return _LogRouting.apply(gates)
+
+
+def _grown(
+    gates: Tensor, branch: Callable[[Tensor], Tensor], join: Callable[..., Tensor], root: float
+) -> Tensor:
+    """Return what paths collect, level by level: gates (..., S) -> (..., L).
+
+    branch: of a gate, what turning right gives; of its negative, what turning left gives. The same
+    as the in-place routings, for an exported graph, which has no place to write to. Leaves lie
+    outermost, so that a level appends one block.
+    """
+    splits = gates.movedim(-1, 0)
+    paths = torch.full_like(splits[:1], root)
+    for n in (2**k for k in range(depth_of(gates.shape[-1]))):
+        level = splits[n - 1 : 2 * n - 1]
+        paths = torch.cat([join(paths, branch(-level)), join(paths, branch(level))])
+    return paths.movedim(0, -1)
 
 
 def depth_of(n_splits: int) -> int:
@@ -147,6 +166,8 @@ def shares(gates: Tensor) -> Tensor:
     15, so that no path of five splits is denormal; what is below e^-80 on longer ones is 0.
     """
     depth = depth_of(gates.shape[-1])
+    if torch.compiler.is_exporting():
+        return _grown(gates, torch.sigmoid, torch.mul, 1.0)
     right = gates.movedim(-1, 0).clamp(-15, 15).contiguous().sigmoid_()
     p = torch.empty((2**depth, *right.shape[1:]), dtype=right.dtype, device=right.device)
     p[0] = 1
