@@ -39,7 +39,7 @@ app.command("leaderboard", context_settings=old_names("leaderboard"))(cli.leader
 app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
 app.add_typer(cli.db.app, name="db", help="Check, copy and migrate the store.")
 app.add_typer(cli.views.app, name="views", help="Give short names to links of the app.")
-app.command("export")(cli.export.export)
+app.add_typer(cli.export.app, name="export")
 app.command("web")(cli.web.web)
 app.command("demo")(cli.demo.demo)
 app.command("doctor")(cli.doctor.doctor)
