@@ -22,8 +22,7 @@ MOST_PICTURE_BYTES = 256 * 2**20
 MOST_PIXELS = 100_000_000
 """Pixels of the largest picture that is decoded: 300 MB of RGB, one in each of two threads."""
 
-# The points were made on the pictures as stored: honouring the EXIF orientation would turn some.
-_DECODE = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+_DECODE = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
 
 _OTHER_ENCODINGS = {
     codecs.BOM_UTF16_LE: "UTF-16",
@@ -85,9 +84,11 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def decode_picture(path: Path) -> np.ndarray:
-    """Return the (H, W, 3) uint8 RGB pixels of a picture file, whatever its EXIF orientation says.
+def decode_picture(path: Path, *, upright: bool = False) -> np.ndarray:
+    """Return the (H, W, 3) uint8 RGB pixels of a picture file.
 
+    upright: whether to turn it as its EXIF orientation says, as viewers show a photo. The points of
+    a dataset were made on the pictures as stored: honouring the orientation would turn some.
     16-bit pictures are divided by 256, those that use 12 bits alone by 16.
 
     Raises DataError as `read_bytes`, and for a file that is truncated, no picture, or of more than
@@ -102,7 +103,8 @@ def decode_picture(path: Path) -> np.ndarray:
             f" {MOST_PIXELS // 10**6} million pixels are not read"
         )
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE) if data else None
+        how = _DECODE if upright else _DECODE | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
     except (cv2.error, MemoryError) as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else "too large"
         raise DataError(f"{name} cannot be decoded ({reason})") from None

@@ -105,13 +105,13 @@ def _gathered(maps: Tensor, points: Tensor) -> Tensor:
     right, down = (at - low).unbind(dim=2)
     x, y = low.long().unbind(dim=2)
     face = torch.arange(b, device=maps.device)[:, None] * n**2
-    corners = torch.tensor([0, 1, n, n + 1], device=maps.device)
-    cell = (face + y * n + x)[..., None] + corners  # (B, P, 4)
-    weight = torch.stack(
-        [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], dim=2
-    )
+    cell = face + y * n + x  # (B, P): the corner above and to the left
     cells = maps.flatten(2).transpose(1, 2).flatten(0, 1)  # (B n^2, C)
-    return (cells[cell] * weight[..., None]).sum(dim=2).transpose(1, 2)
+    above, below = (
+        cells[row] * (1 - right)[..., None] + cells[row + 1] * right[..., None]
+        for row in (cell, cell + n)
+    )
+    return (above * (1 - down)[..., None] + below * down[..., None]).transpose(1, 2)
 
 
 class Exchange(nn.Module):
