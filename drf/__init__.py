@@ -1,8 +1,8 @@
 """The science: landmarks, metrics, data, models, training; and `load`, which uses a trained model.
 
-    import drf
-    model = drf.load("cascade-forest-small")
-    faces = model(image)
+import drf
+model = drf.load("cascade-forest-small")
+faces = model(image)
 """
 
 from __future__ import annotations

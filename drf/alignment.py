@@ -1,9 +1,9 @@
 """What an application calls: a picture in, the landmarks of its faces out.
 
-    import drf
-    model = drf.load("cascade-forest-small")
-    for face in model(image):
-        print(face.landmarks, face.std)
+import drf
+model = drf.load("cascade-forest-small")
+for face in model(image):
+    print(face.landmarks, face.std)
 """
 
 from __future__ import annotations
@@ -165,9 +165,7 @@ def _checked_image(image: np.ndarray) -> np.ndarray:
     return image
 
 
-def _checked_boxes(
-    boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndarray
-) -> np.ndarray:
+def _checked_boxes(boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndarray) -> np.ndarray:
     try:
         found = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     except (TypeError, ValueError):

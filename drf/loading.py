@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -20,9 +21,7 @@ def released() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.onnx") if path.stem != DETECTOR)
 
 
-def load(
-    model: str | Path = DEFAULT, *, db: str | Path | None = None, threads: int = 1
-) -> Aligner:
+def load(model: str | Path = DEFAULT, *, db: str | Path | None = None, threads: int = 1) -> Aligner:
     """Return a trained model as a function from images to faces; see `drf.load`."""
     path = Path(model)
     if db is None and path.suffix.lower() == ".onnx":
@@ -35,10 +34,6 @@ def load(
 
 def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
     """Return the best checkpoint of a run, in torch. Raises NotFoundError where there is none."""
-    import contextlib
-
-    from db import reads
-    from db.connection import open_reader
     from db.file import DEFAULT_PATH, run_folder
 
     store = Path(db if db is not None else os.environ.get("DRF_DB", DEFAULT_PATH))
@@ -47,14 +42,16 @@ def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
             f"there is no released model {text!r}{nearest(text, released())}, and no store {store}"
             " that could have a run of that name"
         )
-    with contextlib.closing(open_reader(store)) as reader:
-        run = reads.find_run(reader, text)
     import torch
 
+    from db import reads
+    from db.connection import open_reader
     from drf import checkpoint
     from drf.models.fuse_batchnorm import fuse_batchnorm
     from drf.prediction import Predictor, PredictorNetwork
 
+    with contextlib.closing(open_reader(store)) as reader:
+        run = reads.find_run(reader, text)
     trained, _ = checkpoint.load_model(run_folder(store, run) / checkpoint.BEST)
     predictor = Predictor(fuse_batchnorm(trained), torch.device("cpu"), "fp32")
     return Aligner(PredictorNetwork(predictor), threads=threads)

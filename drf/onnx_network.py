@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from drf import __version__
 from drf.data.boxes import GT_MARGIN
 from drf.data.user_files import printable, read_bytes
 from drf.errors import DataError, UsageError
@@ -56,7 +55,7 @@ class Description:
     box: str = "gt"
     family: str = ""
     run: str = ""
-    version: str = __version__
+    version: str = ""
     scores: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     card: str = ""
 
@@ -103,8 +102,8 @@ class Description:
             document = json.loads(text)
             if document["format"] > FORMAT:
                 raise UsageError(
-                    f"it was written by drf {document.get('drf')}, and this is drf {__version__}:"
-                    " install the newer version"
+                    f"it was written by drf {document.get('drf')}, which is newer than this one:"
+                    " install that version"
                 )
             found = cls(
                 name=str(document["name"]),

@@ -70,7 +70,7 @@ def find_photos(words: Sequence[str]) -> list[Path]:
                 raise NotFoundError(f"there is no file or folder {printable(word)}")
             found.append(path)
         else:
-            matches = sorted(Path(name) for name in glob.glob(word))
+            matches = sorted(Path(name) for name in glob.glob(word))  # noqa: PTH207 (absolute too)
             if not matches:
                 raise NotFoundError(f"no file matches {printable(word)}")
             found += matches
@@ -129,9 +129,7 @@ def rows(located: Located, markup: Markup) -> Iterator[tuple[Any, ...]]:
             yield name, number, k, markup.title(k), *face.landmarks[k].tolist(), *spread
 
 
-def planned_files(
-    paths: Sequence[Path], folder: Path, suffix: str
-) -> dict[Path, Path]:
+def planned_files(paths: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
     """Return the file in a folder for every photo. The folder is made.
 
     Raises UsageError for two photos of one name, and for the folder that the photos are in: an
@@ -198,7 +196,9 @@ def _surroundings(face: AlignedFace, picture: np.ndarray) -> tuple[int, int, int
     high = np.maximum(points.max(axis=0), face.box[:2] + face.box[2:]) + margin
     height, width = picture.shape[:2]
     left, top = np.clip(np.floor(low), 0, [width - 1, height - 1]).astype(int).tolist()
-    right, bottom = np.clip(np.ceil(high), [left + 1, top + 1], [width, height]).astype(int).tolist()
+    right, bottom = (
+        np.clip(np.ceil(high), [left + 1, top + 1], [width, height]).astype(int).tolist()
+    )
     return left, top, right, bottom
 
 

@@ -43,6 +43,7 @@ def export_run(text: str, target: Path | None, db: Path) -> Path:
         box=config.data.box,
         family=config.family,
         run=run,
+        version=__version__,
         scores=scores,
         card=card(facts, config, scores),
     )
@@ -51,14 +52,12 @@ def export_run(text: str, target: Path | None, db: Path) -> Path:
     return path
 
 
-def card(
-    facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[str, Any]]
-) -> str:
+def card(facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[str, Any]]) -> str:
     """Return what the user of a model should know, a sentence a line."""
     dataset, faces = config.data.dataset, facts["manifest"].get("faces")
     lines = [
         f"{facts['name']}: {config.family}, exported by drf {__version__} from run {facts['id']}.",
-        f"Trained on {'' if faces is None else f'{faces} faces of '}{dataset}, box {config.data.box}.",
+        f"Trained on {dataset} ({faces} faces), box {config.data.box}.",
     ]
     if restricted({dataset: 1}):
         lines.append(

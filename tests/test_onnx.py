@@ -12,10 +12,10 @@ from drf import registry
 from drf.data.boxes import gt_boxes
 from drf.data.crops import cut
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.errors import DataError, UsageError
+from drf.errors import UsageError
 from drf.markup import IBUG68
-from drf.onnx_export import OPSET, TOLERANCE_PX, export_onnx
-from drf.onnx_network import KEY, Description, OnnxNetwork
+from drf.onnx_export import TOLERANCE_PX, export_onnx
+from drf.onnx_network import Description, OnnxNetwork
 from tests.models.test_families import SMALL, small
 
 pytest.importorskip("onnxscript")

@@ -67,7 +67,8 @@ def parse_pts(text: str, markup: Markup = IBUG68) -> np.ndarray:
 def format_pts(points: np.ndarray) -> str:
     """Return the text of a .pts file, the inverse of `parse_pts`: (K, 2) 0-based picture px."""
     lines = [
-        "-1 -1" if np.isnan([x, y]).any() else f"{x + 1:.4f} {y + 1:.4f}" for x, y in points.tolist()
+        "-1 -1" if np.isnan([x, y]).any() else f"{x + 1:.4f} {y + 1:.4f}"
+        for x, y in points.tolist()
     ]
     return "\n".join(["version: 1", f"n_points: {len(lines)}", "{", *lines, "}", ""])
 
