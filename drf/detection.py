@@ -63,15 +63,7 @@ class FaceDetector:
     def __call__(self, picture: np.ndarray) -> Detections:
         """Find the faces of a (H, W, 3) uint8 RGB picture."""
         rectangles, scores = self.rectangles(picture)
-        x, y, width, height = rectangles.T
-        boxes = np.column_stack(
-            [
-                x + width * (0.5 + CENTRE[0]),
-                y + height * (0.5 + CENTRE[1]),
-                width * SIDE[0] + height * SIDE[1],
-            ]
-        )
-        return Detections(boxes, scores)
+        return Detections(to_our_boxes(rectangles), scores)
 
     def rectangles(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what the detector itself says: (n, 4) x, y, w, h in picture px, and (n,) scores,
@@ -82,6 +74,19 @@ class FaceDetector:
         rectangles, scores = _decoded(heat[0, 0], extent[0], offset[0])
         kept = _distinct(rectangles, scores)
         return _in_picture(rectangles[kept], scale), scores[kept]
+
+
+def to_our_boxes(rectangles: np.ndarray) -> np.ndarray:
+    """Return the squares that models are trained with: (n, 4) x, y, w, h of the detector -> (n, 3)
+    cx, cy, side."""
+    x, y, width, height = rectangles.T
+    return np.column_stack(
+        [
+            x + width * (0.5 + CENTRE[0]),
+            y + height * (0.5 + CENTRE[1]),
+            width * SIDE[0] + height * SIDE[1],
+        ]
+    )
 
 
 def _shrunk(picture: np.ndarray, scale: float) -> np.ndarray:

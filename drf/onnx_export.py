@@ -41,7 +41,7 @@ class _Graph(nn.Module):
         self.model = model
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.model(crops.permute(0, 3, 1, 2).float() / 255)
+        outputs = self.model(crops.permute(0, 3, 1, 2).float() * (1 / 255))
         points, covariances = self.model.points(outputs), self.model.covariances(outputs)
         if covariances is None:
             return (points.float(),)

@@ -1,4 +1,4 @@
-"""ONNX files as `drf export onnx` writes them, made in a moment; all crops get the same landmarks."""
+"""ONNX files as `drf export onnx` writes them, made in a moment: one shape for every crop."""
 
 from __future__ import annotations
 
