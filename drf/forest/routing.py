@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,24 +54,27 @@ def log_routing(gates: Tensor, steepness: float | Tensor = 1.0) -> Tensor:
     if isinstance(steepness, Tensor) or steepness != 1.0:
         gates = gates * steepness
     if torch.compiler.is_exporting():
-        return _grown(gates, F.logsigmoid, torch.add, 0.0)
+        return _log_paths(gates)
     return _LogRouting.apply(gates)
 
 
-def _grown(
-    gates: Tensor, branch: Callable[[Tensor], Tensor], join: Callable[..., Tensor], root: float
-) -> Tensor:
-    """Return what paths collect, level by level: gates (..., S) -> (..., L).
-
-    branch: of a gate, what turning right gives; of its negative, what turning left gives. The same
-    as the in-place routings, for an exported graph, which has no place to write to. Leaves lie
-    outermost, so that a level appends one block.
-    """
-    splits = gates.movedim(-1, 0)
-    paths = torch.full_like(splits[:1], root)
+def _log_paths(gates: Tensor) -> Tensor:
+    """As `_LogRouting`, for an exported graph, which has no place to write to."""
+    turns = gates.movedim(-1, 0)
+    paths = torch.zeros_like(turns[:1])
     for n in (2**k for k in range(depth_of(gates.shape[-1]))):
-        level = splits[n - 1 : 2 * n - 1]
-        paths = torch.cat([join(paths, branch(-level)), join(paths, branch(level))])
+        f = turns[n - 1 : 2 * n - 1]
+        paths = torch.cat([paths + F.logsigmoid(-f), paths + F.logsigmoid(f)])
+    return paths.movedim(0, -1)
+
+
+def _paths(gates: Tensor) -> Tensor:
+    """As `shares`, for an exported graph: a slice, two products and a block for every level."""
+    right = gates.movedim(-1, 0).sigmoid()
+    paths = torch.ones_like(right[:1])
+    for n in (2**k for k in range(depth_of(gates.shape[-1]))):
+        turned = paths * right[n - 1 : 2 * n - 1]
+        paths = torch.cat([paths - turned, turned])
     return paths.movedim(0, -1)
 
 
@@ -167,7 +170,7 @@ def shares(gates: Tensor) -> Tensor:
     """
     depth = depth_of(gates.shape[-1])
     if torch.compiler.is_exporting():
-        return _grown(gates, torch.sigmoid, torch.mul, 1.0)
+        return _paths(gates)
     right = gates.movedim(-1, 0).clamp(-15, 15).contiguous().sigmoid_()
     p = torch.empty((2**depth, *right.shape[1:]), dtype=right.dtype, device=right.device)
     p[0] = 1
