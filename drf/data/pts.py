@@ -67,6 +67,15 @@ def parse_pts(text: str, markup: Markup = IBUG68) -> np.ndarray:
     return (points - 1.0).astype(np.float32)
 
 
+def format_pts(points: np.ndarray) -> str:
+    """Return the text of a .pts file, the inverse of `parse_pts`: (K, 2) 0-based picture px."""
+    lines = [
+        "-1 -1" if np.isnan([x, y]).any() else f"{x + 1:.4f} {y + 1:.4f}"
+        for x, y in points.tolist()
+    ]
+    return "\n".join(["version: 1", f"n_points: {len(lines)}", "{", *lines, "}", ""])
+
+
 def visibility_of(points: np.ndarray) -> np.ndarray | None:
     """Return the (K,) visibility of landmarks as a .pts file tells it: NaN is missing; None where
     all are there. Whether one is hidden the format does not say."""
