@@ -88,9 +88,12 @@ def _check(points: np.ndarray, markup: Markup) -> None:
     there = np.isfinite(points).all(axis=1)
     if not there.any():
         raise DataError(f"has none of its {markup.n_points} points in the picture")
-    side = np.ptp(points[there], axis=0).max()
+    sides = np.ptp(points[there], axis=0)
+    side = sides.max()
     if side <= 0:
         raise DataError(f"has all {there.sum()} points in one place")
+    if sides.min() < LEAST_NORMALISER * side:
+        raise DataError(f"has all {there.sum()} points on one line, so that no box NME exists")
     for norm, (one, other) in markup.normalisers.items():
         if scores.normaliser(norm).distance(points[None], markup)[0] < LEAST_NORMALISER * side:
             ends = " and ".join(_named(end, markup) for end in (one, other))

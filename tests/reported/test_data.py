@@ -146,6 +146,14 @@ def test_a_face_without_an_inter_eye_distance_is_malformed(
         parse_pts(pts_text(points))
 
 
+@pytest.mark.parametrize("thickness", [0.0, 1e-6])
+def test_a_face_on_one_line_is_malformed(thickness: float) -> None:
+    """The same, of the normaliser that every markup has: the sides of the landmarks' box."""
+    lines = [f"{x} {20 + thickness * i:.7f}" for i, x in enumerate(points_of("line")[:, 0])]
+    with pytest.raises(DataError, match="on one line, so that no box NME exists"):
+        parse_pts("\n".join(lines))
+
+
 @pytest.mark.parametrize("placeholder", [(-1.0, -1.0), (0.0, 0.0)])
 def test_a_placeholder_is_a_missing_landmark(tree: Path, placeholder: tuple[float, float]) -> None:
     """facebookresearch/supervision-by-registration#32, davisking/dlib#3119,
