@@ -60,10 +60,10 @@ class Checkpoint:
         try:
             yield
         except DrfError as error:
-            raise type(error)(f"{self.path} is no checkpoint that fits: {error}") from error
+            raise type(error)(f"{self.path} does not fit: {_short(str(error))}") from error
         except _UNREADABLE as error:
             raise DrfError(
-                f"{self.path} is damaged, or of another version of drf ({_short(error)})"
+                f"{self.path} is damaged, or of another version of drf ({_short(str(error))})"
             ) from error
 
     def require_run(self, run: str, family: str, config: Mapping[str, object]) -> None:
@@ -77,9 +77,9 @@ class Checkpoint:
             theirs = current_names(self.header["config"])
             ours = current_names(config)
             other = [
-                f"its {name} is {found!r} instead of {expected!r}"
+                f"its {name} is {_short(repr(found))} instead of {expected!r}"
                 for name, found, expected in (
-                    ("run", str(self.header.get("run", run))[:8], run[:8]),
+                    ("run", self.header.get("run", run), run),
                     ("family", self.header["family"], family),
                     *((key, theirs[key], ours[key]) for key in theirs if key in ours),
                 )
@@ -125,7 +125,9 @@ def load(path: Path) -> Checkpoint:
     except OSError as error:
         raise DrfError(f"cannot read the checkpoint: {reason_of(error, path)}") from error
     except _UNREADABLE as error:
-        raise DrfError(f"{path} is damaged or no checkpoint of drf ({_short(error)})") from error
+        raise DrfError(
+            f"{path} is damaged or no checkpoint of drf ({_short(str(error))})"
+        ) from error
     if not isinstance(header, dict):
         raise DrfError(f"{path} is damaged or no checkpoint of drf (its header is no JSON object)")
     return Checkpoint(tensors, header, path)
@@ -141,9 +143,9 @@ def _instead(path: Path) -> str:
     return "the run ended before its first epoch did, or the file was removed: train it again"
 
 
-def _short(error: Exception) -> str:
-    """Return the beginning of what an error says, in one line: torch lists every tensor."""
-    return " ".join(str(error).split())[:200]
+def _short(text: str) -> str:
+    """Return the beginning of a text, in one line: torch lists every tensor that does not fit."""
+    return " ".join(text.split())[:300]
 
 
 def describe(config: RunConfig, markup: Markup, run: str | None = None) -> dict[str, Any]:
@@ -177,8 +179,9 @@ def rebuild(
 ) -> tuple[LandmarkModel, RunConfig]:
     """Rebuild the model of what `load` returned of a `best.safetensors`; as `load_model`."""
     with saved.explained():
-        config = stored_config(saved.header)
-        model = registry.build(config, stored_markup(saved.header))
+        config, markup = stored_config(saved.header), stored_markup(saved.header)
+    model = registry.build(config, markup)
+    with saved.explained():
         model.load_state_dict(saved.under("model."))
         scale = saved.header.get(COVARIANCE_SCALE, saved.header.get("spread"))
         if scale is not None and not 0 < scale < float("inf"):

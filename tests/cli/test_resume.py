@@ -92,7 +92,7 @@ def test_a_checkpoint_of_another_run_is_not_taken_for_this_runs(drf: Drf, run: P
             ("train", "cnn-heatmap", *TINY, "--init-from", run.name),
         ):
             told = refused(drf, 1, *words)
-            assert f"is not a checkpoint of run {run.name[:8]}: its run is '{donor[:8]}'" in told
+            assert f"is not a checkpoint of run {run.name[:8]}: its run is '{donor}'" in told
 
 
 @pytest.mark.parametrize(

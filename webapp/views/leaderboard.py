@@ -254,7 +254,7 @@ def _downloads(shown: Callable[..., View], facts: dict[str, Any]) -> None:
     caption = (
         f"{facts['dataset']} {facts['subset']}, box {box_labels.title(facts['box'])}, ranked by the"
         f" NME normalised by {norm.title.lower()}, in percent; best in bold, second underlined."
-        " Rows without a rank are not finished, or learned nothing; the word behind the name says it."
+        " Rows without a rank are not finished or learned nothing: see the word behind the name."
     )
     formats: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "CSV": (".csv", "text/csv", lambda: export.as_csv(shown())),
