@@ -17,6 +17,7 @@ import cli.doctor
 import cli.eval
 import cli.export
 import cli.leaderboard
+import cli.predict
 import cli.runs
 import cli.train
 import cli.views
@@ -36,12 +37,13 @@ app = typer.Typer(
 )
 app.command("train", context_settings=old_names("train"))(cli.train.train)
 app.command("eval", context_settings=old_names("eval"))(cli.eval.evaluate)
+app.command("predict")(cli.predict.predict)
 app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
 app.command("leaderboard", context_settings=old_names("leaderboard"))(cli.leaderboard.leaderboard)
 app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
 app.add_typer(cli.db.app, name="db", help="Check, copy and migrate the store.")
 app.add_typer(cli.views.app, name="views", help="Give short names to links of the app.")
-app.command("export")(cli.export.export)
+app.add_typer(cli.export.app, name="export")
 app.command("web")(cli.web.web)
 app.command("demo")(cli.demo.demo)
 app.command("doctor")(cli.doctor.doctor)

@@ -81,6 +81,24 @@ class Predictor:
         return spec.markup.flip_permutation(spec.landmarks)
 
 
+class PredictorNetwork:
+    """A predictor as the network of a `drf.alignment.Aligner`."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        spec = predictor.model.spec
+        self.input_size, self.markup = spec.input_size, spec.markup
+        self.landmarks = spec.landmarks
+
+    def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `drf.alignment.Network`."""
+        images = torch.from_numpy(crops).to(self.predictor.device).permute(0, 3, 1, 2)
+        outputs = self.predictor.outputs(images.float().div_(255))
+        spread = self.predictor.covariances(outputs)
+        points = self.predictor.points(outputs).cpu().numpy()
+        return points, None if spread is None else spread.cpu().numpy()
+
+
 @dataclass(frozen=True)
 class Predictions:
     """points       (n, K, 2) float32 picture px, NaN at the landmarks the model does not know

@@ -126,6 +126,15 @@ def read_box_file(
     return squares(corners)
 
 
+def boxes_by_name(path: Path) -> dict[str, np.ndarray]:
+    """Return the boxes of a CSV file in the format of `read_box_file`, any number for a name: name
+    -> (n, 4) x, y, w, h in the order of the file. Raises DataError as `read_box_file`."""
+    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    for _, name, box in _box_rows(path):
+        found.setdefault(name, []).append(box)
+    return {name: np.array(boxes) for name, boxes in found.items()}
+
+
 def squares(boxes: np.ndarray) -> np.ndarray:
     """Return the squares on the longer side of boxes, around their centres.
 

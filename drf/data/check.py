@@ -192,7 +192,10 @@ def _missing(dataset: W300, subset: str) -> list[str]:
     """Return a phrase per missing file, and per test folder that is not of its known size."""
     orphans = {name for name, pair in dataset.members(subset) if pair is None}
     phrases = []
-    for folder_name in dataset.folders_of(subset):
+    folders = dataset.folders_of(subset)
+    if folders and not any(True for _ in dataset.members(subset)):
+        phrases.append("it holds no photo; train and val need one each")
+    for folder_name in folders:
         folder = dataset.folder(folder_name)
         found = len(folder.pairs) + len(folder.orphans)
         expected = TEST_SIZES.get(folder_name, found)

@@ -38,8 +38,7 @@ _BYTES_A_PIXEL, _MOST = 6, 17
 
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 
-# The points were made on the pictures as stored: honouring the EXIF orientation would turn some.
-_DECODE = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+_DECODE = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
 
 _THREADS = 2
 
@@ -58,14 +57,17 @@ class PictureFile:
     data: bytes
     decoding_bytes: int
 
-    def decode(self) -> np.ndarray:
-        """Return the (H, W, 3) uint8 RGB pixels, whatever the EXIF orientation says.
+    def decode(self, *, upright: bool = False) -> np.ndarray:
+        """Return the (H, W, 3) uint8 RGB pixels.
 
+        upright: whether to turn the picture as its EXIF orientation says, as viewers show a photo.
+        The points of a dataset were made on the pictures as stored: turning would displace some.
         16-bit pictures are divided by 256, those that use 12 bits alone by 16. Raises DataError
         for a file that is truncated; whatever else the decoder says is a fault of the file too.
         """
         try:
-            pixels = cv2.imdecode(np.frombuffer(self.data, np.uint8), _DECODE)
+            how = _DECODE if upright else _DECODE | cv2.IMREAD_IGNORE_ORIENTATION
+            pixels = cv2.imdecode(np.frombuffer(self.data, np.uint8), how)
         except (cv2.error, MemoryError) as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else "too large"
             raise DataError(f"{self.name} cannot be decoded ({reason})") from None
@@ -103,10 +105,10 @@ def read_picture(path: Path) -> PictureFile:
     return picture_file(printable(path.name), read_bytes(path, MOST_PICTURE_BYTES))
 
 
-def decode_picture(path: Path) -> np.ndarray:
-    """Return the (H, W, 3) uint8 RGB pixels of a picture file. Raises DataError as `read_picture`
-    and `PictureFile.decode`."""
-    return read_picture(path).decode()
+def decode_picture(path: Path, *, upright: bool = False) -> np.ndarray:
+    """Return the (H, W, 3) uint8 RGB pixels of a picture file; upright: see `PictureFile.decode`.
+    Raises DataError as `read_picture` and `PictureFile.decode`."""
+    return read_picture(path).decode(upright=upright)
 
 
 def map_pictures(

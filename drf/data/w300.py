@@ -174,17 +174,19 @@ class W300:
                     yield name, folder.pairs.get(name)
 
     def _in_val(self, name: str) -> bool:
-        """Return whether a training face belongs to `val`: `in_val` of its photo, and of a set so
-        small that this leaves `val` empty the one photo that comes next."""
-        return in_val(photo_of(name)) or photo_of(name) == self._only_val_photo()
+        """Return whether a training face belongs to `val`: `in_val` of its photo; of a set so small
+        that this leaves `val` or `train` empty, whether its photo is the one that comes first."""
+        photo, only = photo_of(name), self._only_val_photo()
+        return photo == only if only else in_val(photo)
 
-    def _only_val_photo(self) -> str | None:
+    def _only_val_photo(self) -> str:
+        """Return the only photo of `val` in a small set, "" where the hash divides the photos."""
         if self._val_photo is None:
             folders = [f for f in TRAINING_FOLDERS if (self.root / f).is_dir()]
             photos = {photo_of(name) for f in folders for name in self.folder(f).pairs}
-            needed = len(photos) > 1 and not any(map(in_val, photos))
-            self._val_photo = min(photos, key=_val_rank) if needed else ""
-        return self._val_photo or None
+            undivided = len(photos) > 1 and len(set(map(in_val, photos))) == 1
+            self._val_photo = min(photos, key=_val_rank) if undivided else ""
+        return self._val_photo
 
     def missing(self, subset: str) -> list[str]:
         """Return what a test subset lacks of the original set: a phrase per incomplete folder."""
@@ -233,7 +235,8 @@ def _size_and_time(path: Path) -> tuple[int, int] | None:
 
 def _list(root: Path, name: str) -> Folder:
     """Return the faces of a folder. Files that other programs leave behind (._NAME, .DS_Store,
-    NAME.jpg~) are none, and a name that is no UTF-8 costs its own face alone."""
+    NAME.jpg~, a single "NAME (1).jpg") are none, and a name that is no UTF-8 costs its own face
+    alone."""
     path = root / name
     files = sorted(path.iterdir()) if path.is_dir() else []
     files = [file for file in files if not file.name.startswith(".")]
@@ -253,11 +256,21 @@ def _list(root: Path, name: str) -> Folder:
     for stem in sorted(stems):
         if stem in pictures and stem in points:
             pairs[f"{name}/{stem}"] = pictures[stem], points[stem]
-        else:
+        elif _copy_of(stem) not in stems:
             orphans[f"{name}/{stem}"] = (
                 f"its {'.pts' if stem in pictures else 'picture'} is missing"
             )
     return Folder(pairs, orphans)
+
+
+_COPY = re.compile(r"(?:Copy of )?(.*?)(?: \(\d+\)| - Copy(?: \(\d+\))?| copy(?: \d+)?)?")
+
+
+def _copy_of(stem: str) -> str | None:
+    """Return the name of which browsers and file managers make this one where they copy a file:
+    "NAME (1)", "NAME - Copy", "Copy of NAME"; None for any other name."""
+    found = _COPY.fullmatch(stem)
+    return found[1] if found and found[1] != stem else None
 
 
 _ORIGINAL_NAMES = {

@@ -108,6 +108,9 @@ class LandmarkModel(nn.Module, ABC):
     covariance_scale: float = 1.0
     """Factor on its covariances, calibrated after training: `drf.training.validation.calibrate`."""
 
+    why_no_onnx: ClassVar[str] = ""
+    """Why the family cannot be exported as ONNX, as the end of a sentence; empty where it can."""
+
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
         self.spec = spec

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -30,6 +32,14 @@ def test_a_copy_holds_everything_while_the_store_is_written(
     assert not in_wal_mode(target)  # one file, readable on any disk
     assert sorted(p.name for p in tmp_path.glob("copy*")) == ["copy.db"]
     open_store(target).close()  # and as good as the original
+
+
+def test_a_copy_may_have_a_path_that_is_not_utf8(con: sqlite3.Connection, tmp_path: Path) -> None:
+    """SQLite takes the path as text, which Python would not encode."""
+    target = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.db"))
+    back_up(con, target)
+    with contextlib.closing(sqlite3.connect(target)) as copy:
+        assert copy.execute("SELECT count(*) FROM runs").fetchone() == (4,)
 
 
 def test_nothing_is_overwritten(con: sqlite3.Connection, tmp_path: Path) -> None:
