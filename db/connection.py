@@ -7,6 +7,7 @@ or older drf, read-only, on a network file system. Each gets its own sentence (`
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
             )
         raise StoreError(
             f"{path} was made by an older drf ({len(pending)} schema steps behind); "
-            f"run `drf db migrate --db {path}` first"
+            f"run `drf db migrate --db {shlex.quote(str(path))}` first"
         )
     return connection
 
