@@ -27,6 +27,8 @@ _HEADINGS = (
     "missing",
     "bad picture",
     "bad .pts",
+    "odd landmarks",
+    "landmarks missing",
     "landmarks outside",
     "copied from train",
     "photo in train",
@@ -44,10 +46,11 @@ def check(
     """Read every face of a 300-W folder and report the faults of each subset.
 
     The report counts missing files, pictures that cannot be decoded, malformed .pts files, faces
-    with landmarks outside their picture, and faces whose file or photo is in the training set too;
-    the smallest box is in pixels. Three things are not faults: an absent folder, landmarks outside
-    a picture (300-W has some), and one photo in two versions (LFPW has some). Exits with 4 if
-    there is a fault.
+    whose landmarks do not form a face as they stand (mirrored, x and y exchanged, in another order,
+    in 0..1), faces with missing landmarks or with landmarks outside their picture, and faces whose
+    file or photo is in the training set too; the smallest box is in pixels. Four things are not
+    faults: an absent folder, missing landmarks, landmarks outside a picture (300-W has some), and
+    one photo in two versions (LFPW has some). Exits with 4 if there is a fault.
     """
     from drf.data.check import check_dataset
 
@@ -117,7 +120,8 @@ def pack(
 def _print(report: Report) -> None:
     rows = []
     for found in report.subsets:
-        counts = (found.missing, found.unreadable, found.malformed, found.outside)
+        faults = (found.missing, found.unreadable, found.malformed, found.odd_labels)
+        counts = (*faults, found.incomplete, found.outside)
         twice = (found.copies, found.same_photo)
         numbers = (found.faces, *map(len, counts), *map(len, twice))
         rows.append((found.subset, found.state, *numbers, cell(found.smallest_box_px, digits=0)))
@@ -135,10 +139,12 @@ def _print(report: Report) -> None:
 def _footnotes(found: SubsetReport) -> list[str]:
     """Return lines that name the first faults of each kind."""
     lines = []
-    reasons = {**found.unreadable, **found.malformed}
     faults = [
         found.missing,
-        [f"{name}: {reason}" for name, reason in reasons.items()],
+        *(
+            [f"{name}: {reason}" for name, reason in reasons.items()]
+            for reasons in (found.unreadable | found.malformed, found.odd_labels)
+        ),
         [f"{pair.name} is the same file as {pair.other}" for pair in found.copies],
     ]
     for kind in faults:

@@ -27,17 +27,17 @@ def path(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 
 @app.command()
 def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """Check the file, its references, and every score against the stored predictions.
+    """Check the file, its schema and rows, and every score against the stored predictions.
 
     Exits with 4 if there is a fault.
     """
     from dataclasses import asdict
 
-    from db.connection import open_reader
+    from db.connection import open_to_check
     from db.integrity import faults
 
-    con = open_reader(db)
-    found = faults(con)
+    con, found = open_to_check(db)
+    found = found or faults(con)
     con.close()
     if as_json:
         print_json({"path": str(db.resolve()), "ok": not found, "faults": list(map(asdict, found))})
@@ -48,7 +48,8 @@ def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
         line(f"{db} has no faults")
     if found:
         raise CheckFailed(
-            f"{db} has {len(found)} faults; restore a backup, or delete the faulty runs"
+            f"{db} has {len(found)} faults; restore a backup, or delete the faulty runs and remove"
+            " what is not drf's"
         )
 
 

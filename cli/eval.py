@@ -33,6 +33,7 @@ def evaluate(
         ),
     ] = None,
     box_file: options.BoxFile = None,
+    box_name: options.BoxName = None,
     data_root: options.DataRoot = None,
     flip_test: Annotated[
         bool, typer.Option(help="Average the predictions for the picture and for its mirror image.")
@@ -54,16 +55,20 @@ def evaluate(
     from experiments.evaluate import EvaluationSpec, evaluate_run
     from experiments.paths import Paths
 
-    paths = Paths(db, data_root, box_file, cache)
+    paths = Paths(db, data_root, box_file, cache, box_name)
     entry = evaluate_run(run, EvaluationSpec(subset, box, flip_test, device, precision), paths)
     if as_json:
         print_json(entry)
         return
+    from db import box_labels
+
     line(
         f"{entry['name']} on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
-        f" landmarks {entry['landmarks']}, box {entry['box']}, errors in percent"
+        f" landmarks {entry['landmarks']}, box {box_labels.title(entry['box'])}, errors in percent"
     )
     tables().print(scores_table(entry))
+    if not entry["ranked"]:
+        note(f"It is shown without a rank: {entry['condition']}.")
     note("Next: drf leaderboard, or drf web")
 
 

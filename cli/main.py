@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -71,6 +72,7 @@ def main() -> None:
     An error that a user can cause is one sentence on stderr; any other keeps its traceback.
     """
     output.prepare()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up, as after Ctrl-C
     try:
         try:
             sys.exit(app(prog_name="drf", standalone_mode=False) or 0)  # Ctrl-C is 130
@@ -112,11 +114,20 @@ def _explain(error: Exception) -> DrfError | None:
 
     from db.transactions import as_drf_error
 
+    known = None
     if isinstance(error, sqlite3.Error):
-        return as_drf_error(error)
-    if isinstance(error, OSError) and error.errno != errno.EPIPE:
-        return explain_os_error(error)
-    return None
+        known = as_drf_error(error)
+    elif isinstance(error, OSError) and error.errno != errno.EPIPE:
+        known = explain_os_error(error)
+    return known or _of_stores()
+
+
+def _of_stores() -> DrfError | None:
+    """Return what is wrong with a store that was opened, None where all are sound."""
+    from db.connection import opened
+    from db.integrity import explain
+
+    return next(filter(None, map(explain, opened())), None)
 
 
 def _usage_error(error: Any) -> UsageError:

@@ -81,6 +81,14 @@ BoxFile = Annotated[
         help="CSV file with the columns name, x, y, w, h; needed by the box protocol file.",
     ),
 ]
+BoxName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        show_default="the name of the box file",
+        help="What the leaderboard calls the boxes of the box file, e.g. mtcnn.",
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(

@@ -34,6 +34,7 @@ def train(
     data_root: options.DataRoot = None,
     box: Annotated[str | None, options.of_key("data.box")] = None,
     box_file: options.BoxFile = None,
+    box_name: options.BoxName = None,
     landmarks: Annotated[str | None, options.of_key("data.landmarks", metavar="NAME")] = None,
     track: Annotated[
         str | None,
@@ -117,7 +118,7 @@ def train(
     from experiments.paths import Paths
     from experiments.train import refuse_with_resume, resume_training, train_new_run
 
-    paths = Paths(db, data_root, box_file, cache)
+    paths = Paths(db, data_root, box_file, cache, box_name)
     if resume is not None:
         refuse_with_resume([preset, track, config, assign, name], given)
         result = resume_training(resume, given, paths)

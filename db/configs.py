@@ -16,6 +16,7 @@ COMPARED = {
     "precision": "json_extract(provenance, '$.precision')",
     "device": "json_extract(provenance, '$.device')",
     "training faces": "substr(json_extract(manifest, '$.digest'), 1, 8)",
+    "training box file": "substr(json_extract(manifest, '$.box_file'), 1, 8)",
 }
 """What decides a run beside its configuration -> where it stands. A configuration may leave
 precision and device to the machine ("auto"), and the same words may mean other files."""

@@ -10,13 +10,14 @@ from itertools import repeat
 import numpy as np
 from sqlite_utils import Database
 
-from db import file, reads
+from db import box_labels, file, reads
 from db.arrays import covariances_to_blob, points_to_blob
 from db.derived import note_what_writes
 from db.faces import Face, store_faces, store_markup
 from db.predictions import store_errors, store_face_set, store_scores
 from db.transactions import writing
 from drf import scores
+from drf.floor import floor_nme
 from drf.pictures import FaceCrop
 from drf.results import Evaluation
 
@@ -100,17 +101,29 @@ def _insert_evaluation(
         "landmarks": evaluation.landmarks,
         "markup": evaluation.markup.name,
         "n": len(faces),
-        "box": evaluation.box,
+        "box": box_labels.label(db.conn, evaluation.box, manifest),
         "flip_test": int(evaluation.flip_test),
         "manifest": json.dumps(manifest, allow_nan=False, ensure_ascii=False),
         "manifest_digest": manifest.get("digest"),
+        "precision": evaluation.precision,
+        "crop_version": manifest.get("crop_version"),
         "ms_per_face": evaluation.ms_per_face,
         "checkpoint": checkpoint,
         "created_at": file.now(),
         "revision": reads.revision(db.conn) + 1,  # the one that this transaction makes
         "face_set": store_face_set(db.conn, faces),
+        "floor_nme": _floor(evaluation),
     }
     return int(str(db.table("evaluations").insert(row).last_pk))
+
+
+def _floor(evaluation: Evaluation) -> float | None:
+    """Return the NME of one shape for every face, None where the boxes are not known."""
+    if evaluation.boxes is None and evaluation.box != "gt":
+        return None
+    return floor_nme(
+        evaluation.ground_truth, evaluation.markup, evaluation.landmarks, evaluation.boxes
+    )
 
 
 def _insert_predictions(

@@ -8,6 +8,9 @@ import sqlite3
 import pandas as pd
 
 SEED = "training.seed"
+SHORTEST = 4
+"""Characters of a method's id that name it where a run is asked for."""
+
 _DIGITS = 12
 
 # The key is (run, key), so a configuration comes in the order of its keys. What is hashed is JSON:
@@ -19,7 +22,7 @@ _MADE = """
         (SELECT json_group_object(c.key, json(c.value)) FROM (
             SELECT key, value FROM run_config WHERE run = r.id AND key != ? ORDER BY key
         ) AS c)
-    )
+    ) || ifnull(json_extract(r.manifest, '$.box_file'), '')
     FROM runs AS r ORDER BY r.id
 """
 
@@ -40,12 +43,24 @@ def today(con: sqlite3.Connection, method: str) -> str | None:
     return known[0] if known else None
 
 
+def runs_of(con: sqlite3.Connection, method: str) -> list[str]:
+    """Return the runs (full ids, newest first) of the one method whose id, of today or before,
+    begins so; none where several do, and for fewer characters than SHORTEST."""
+    found = today(con, method.lower()) if len(method) >= SHORTEST else None
+    methods = method_of_runs(con)
+    if found is None or len({one for one in methods if one.startswith(method.lower())}) > 1:
+        return []
+    newest = con.execute("SELECT id FROM runs ORDER BY started_at DESC, id")
+    return [run for (run,) in newest if methods.get(run) == found]
+
+
 def method_of_runs(con: sqlite3.Connection) -> pd.Series:
     """Return the method of every run: index `run` (id), values of 12 hex digits, named `method`.
 
-    A method is the first digits of the SHA-256 of family, digest of the training faces and stored
-    configuration without `training.seed`. So runs share one if and only if they differ in nothing
-    but their seed (and what is no configuration: name, code, machine).
+    A method is the first digits of the SHA-256 of family, digest of the training faces, stored
+    configuration without `training.seed` and, where there was one, digest of the box file. So runs
+    share one if and only if they differ in nothing but their seed (and what is no configuration:
+    name, code, machine).
     """
     made = {
         run: hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

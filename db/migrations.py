@@ -15,6 +15,8 @@ import numpy as np
 from sqlite_utils import Database, Migrations
 
 from db.step_m009 import landmarks_and_scores
+from db.step_m010 import diverged_runs_and_floors
+from db.step_m011 import inputs_of_evaluations
 
 APPLICATION_ID = 0x64726631  # "drf1" in the file's header: tells our files from other SQLite files
 
@@ -130,6 +132,28 @@ def m009_landmarks_and_scores(db: Database) -> None:
     are no part of the steps from here on: see `db.derived`.
     """
     landmarks_and_scores(db)
+
+
+@migrations()
+def m010_diverged_runs_and_floors(db: Database) -> None:
+    """Runs may end as `diverged`; evaluations have the error of one shape for every face.
+
+    `floor_nme` is a fraction under the first normaliser that exists on one of the faces, see
+    `drf.floor`; NULL where it is not known: few faces, or boxes that the store does not have.
+    """
+    diverged_runs_and_floors(db)
+
+
+@migrations()
+def m011_inputs_of_evaluations(db: Database) -> None:
+    """What an evaluation was shown and how it was computed, as far as that is no constant.
+
+    `box` says which file boxes are of, see `db.box_labels`: boards of different files are different
+    boards. Evaluations get the precision that they were computed in and the version of the code
+    that cropped the faces, NULL where they are older. Runs get the optimiser steps and the faces
+    seen up to their last epoch as two more metrics, where their configuration tells them.
+    """
+    inputs_of_evaluations(db)
 
 
 _RUNS = (

@@ -116,11 +116,14 @@ def record_heartbeat(
 ) -> None:
     """Record that a run lives and how far it is; at least every 30 s, for it is stale after 60.
 
+    The start of its process is written again: it is counted from the boot time, which follows the
+    clock, and after a correction of the clock the process would else seem to be another one.
     progress  share of the whole run, 0..1
     Raises NotFoundError if the run was deleted meanwhile.
     """
     values = {"epoch": epoch, "progress": progress, "faces_per_s": faces_per_s}
-    _update(db, run, values | {"heartbeat_at": file.now()})
+    alive = {"heartbeat_at": file.now(), "process_started": status.process_started(os.getpid())}
+    _update(db, run, values | alive)
 
 
 def record_epoch(db: Database, run: str, epoch: int, values: dict[str, float]) -> None:
@@ -153,7 +156,8 @@ def end_run(
     kept_epoch: int | None,
     kept_val_nme: float | None,
 ) -> None:
-    """Record how a run ended: finished, interrupted, failed or collapsed.
+    """Record how a run ended: finished, interrupted, failed, collapsed or diverged. Its epoch
+    becomes the last that was recorded: that of the last heartbeat may lie behind.
 
     reason        one sentence, for all states but finished
     wall_s        seconds of training
@@ -166,11 +170,13 @@ def end_run(
         raise ValueError(f"a run ends as one of {', '.join(status.ENDED)}, not {state!r}")
     now = file.now()
     done = {"progress": 1.0} if state == "finished" else {}
+    (last,) = db.execute("SELECT max(epoch) FROM epochs WHERE run = ?", [run]).fetchone()
     _update(
         db,
         run,
         {
             **done,
+            **({} if last is None else {"epoch": last}),
             "state": state,
             "reason": reason,
             "wall_s": wall_s,

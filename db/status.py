@@ -11,7 +11,10 @@ import psutil
 from db.file import age_s
 
 STALE_AFTER_S = 60.0
-ENDED = ("finished", "interrupted", "failed", "collapsed")
+FAULTS = ("collapsed", "diverged")
+"""How a training ends that ran, but whose model learned nothing."""
+
+ENDED = ("finished", "interrupted", "failed", *FAULTS)
 STATUSES = (*ENDED, "running", "stale", "crashed")
 
 _START_TOLERANCE_S = 2.0  # start times are counted from the boot time, which follows the clock

@@ -73,6 +73,14 @@ _SENTENCES: dict[int, tuple[type[DrfError], str]] = {
         StoreError,
         "{where} is damaged; restore a backup, or save what `sqlite3 FILE .recover` finds",
     ),
+    sqlite3.SQLITE_TOOBIG: (
+        StoreError,
+        "{where} contains a value larger than any that drf writes; restore a backup",
+    ),
+    sqlite3.SQLITE_INTERRUPT: (
+        StoreError,
+        "{where} took too long to be read; `drf db check` looks for the reason",
+    ),
     sqlite3.SQLITE_IOERR: (
         DrfError,
         "the disk that holds {where} is full or failed to read or write; free some space or check"

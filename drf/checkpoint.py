@@ -20,12 +20,13 @@ from torch import Tensor
 from drf import registry
 from drf.config import RunConfig, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError, as_os_error, reason_of
+from drf.files import BEST as BEST
+from drf.files import LAST as LAST
 from drf.files import replacing_file
 from drf.markup import IBUG68, Markup
 from drf.models.backbones import Backbone
 from drf.models.base import LandmarkModel
 
-BEST, LAST = "best.safetensors", "last.safetensors"
 COVARIANCE_SCALE = "covariance_scale"
 """Key of a header for the model's `covariance_scale`; a run that was cut off has none. Version
 0.1.0 called it "spread"."""

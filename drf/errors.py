@@ -32,6 +32,14 @@ class NotFoundError(DrfError):
     exit_code = 3
 
 
+class Diverged(DrfError):
+    """Numbers of a model are no longer finite: exit 1. Its argument says which, e.g. "the loss was
+    no longer finite"."""
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: the training diverged; train again with a lower training.lr"
+
+
 class CheckFailed(DrfError):
     """A check ran to its end and found a fault: exit 4."""
 

@@ -15,6 +15,7 @@ from drf import device_errors, geometry
 from drf.data.augment import identity_affines, unwarp_points, warp
 from drf.data.crops import encode_jpeg
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
+from drf.errors import Diverged
 from drf.hardware import autocast
 from drf.models.base import LandmarkModel
 from drf.pictures import FaceCrop
@@ -104,7 +105,8 @@ def predict(
     """Predict every face of a pack.
 
     on_batch hears the number of faces done, on_outputs what the model returned for each batch of
-    unmirrored pictures. covariances: whether to ask for them.
+    unmirrored pictures. covariances: whether to ask for them. Raises Diverged for predictions that
+    are not finite.
     """
     size, n = predictor.model.spec.input_size, len(pack.names)
     known = predictor.model.spec.indices
@@ -129,11 +131,19 @@ def predict(
             spreads.append(_in_picture(spread.cpu().numpy(), pack.to_picture[rows]))
         if on_batch:
             on_batch(min(first + BATCH, n))
+    _check_finite(points[:, known])
     in_picture = None
     if spreads:
         in_picture = np.full((*points.shape, 2), np.nan, dtype=np.float32)
         in_picture[:, known] = np.concatenate(spreads)
     return Predictions(points, 1000 * seconds / n, in_picture)
+
+
+def _check_finite(points: np.ndarray) -> None:
+    """Raise Diverged where a prediction is no number: (n, K, 2)."""
+    wrong = int((~np.isfinite(points)).any(axis=(1, 2)).sum())
+    if wrong:
+        raise Diverged(f"the predictions for {wrong} of {len(points)} faces were not finite")
 
 
 def _in_picture(covariances: np.ndarray, to_picture: np.ndarray) -> np.ndarray:
@@ -165,6 +175,8 @@ def evaluate(
         ms_per_face=predicted.ms_per_face,
         visibility=pack.visibility,
         covariances=predicted.covariances,
+        boxes=pack.boxes,
+        precision=predictor.precision,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from db import reads
@@ -15,6 +15,7 @@ from drf import checkpoint, hardware, prediction, tracks
 from drf.config import RunConfig, check_key
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor
+from drf.results import MACHINE
 from experiments.packs import dataset_of, load_packs
 from experiments.paths import Paths, origin
 
@@ -56,6 +57,8 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
     precision = hardware.choose_precision(target.precision, device)
     predictor = Predictor(fuse_batchnorm(model), device, precision, target.flip_test)
     result = prediction.evaluate(predictor, pack)
+    measured_on = {MACHINE: hardware.describe(device)}
+    result = replace(result, manifest=result.manifest | measured_on)
     crops = list(prediction.face_crops(pack))
     store = open_store(paths.db)
     identity = record_evaluation(store, run, result, crops, checkpoint=checkpoint.BEST)

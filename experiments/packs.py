@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from drf.config import RunConfig
 from drf.data.dataset import Dataset
@@ -40,5 +41,8 @@ def load_packs(
                 limit=(config.data.max_train_faces or None) if subset == "train" else None,
                 progress=advance,
             )
+        if packed.manifest["box"] == "file":
+            named = packed.manifest | {"box_name": paths.name_of_boxes()}
+            packed = replace(packed, manifest=named)
         packs.append(packed)
     return packs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drf.errors import UsageError
@@ -12,7 +12,10 @@ from drf.text import is_utf8, printable
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a session reads and writes; nothing of it decides the result.
+    """Where a session reads and writes.
+
+    box_file, box_name: the boxes of protocol `file`, and what the board calls them; their digest is
+    part of the result, which names it. Nothing else here decides the result.
 
     Raises UsageError for a store in a folder whose name is not UTF-8: safetensors opens no file
     there.
@@ -22,6 +25,11 @@ class Paths:
     data_root: Path | None
     box_file: Path | None
     cache: Path | None
+    box_name: str | None = None
+
+    def name_of_boxes(self) -> str | None:
+        """Return what the board calls the box file: the name given, else that of the file."""
+        return self.box_name or (self.box_file.stem if self.box_file else None)
 
     def __post_init__(self) -> None:
         if not is_utf8(str(self.db)):
@@ -38,17 +46,18 @@ def origin(folder: Path, paths: Paths) -> Paths:
     except (OSError, ValueError):
         return paths
     root, box_file = known.get("data_root"), known.get("box_file")
-    return Paths(
-        db=paths.db,
+    return replace(
+        paths,
         data_root=paths.data_root or (Path(root) if root else None),
         box_file=paths.box_file or (Path(box_file) if box_file else None),
-        cache=paths.cache,
+        box_name=paths.box_name or (None if paths.box_file else known.get("box_name")),
     )
 
 
 def write_origin(folder: Path, paths: Paths) -> None:
     """Keep the user's paths beside the checkpoints: the store is for sharing and holds none."""
     known = {"data_root": paths.data_root, "box_file": paths.box_file}
-    text = json.dumps({key: path and str(path.resolve()) for key, path in known.items()})
+    resolved = {key: path and str(path.resolve()) for key, path in known.items()}
+    text = json.dumps(resolved | {"box_name": paths.box_name})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "origin.json").write_text(text, encoding="utf-8")

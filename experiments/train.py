@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from db import reads
+from db import reads, status
 from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.runs import NewRun, end_run, resume_run, start_run
@@ -27,6 +27,7 @@ from drf.config import RunConfig, current_names, from_flat
 from drf.data.packs import Pack
 from drf.errors import DrfError, UsageError
 from drf.models.base import LandmarkModel
+from drf.processes import end_with_parent
 from drf.training.loop import Outcome, Trainer
 from drf.training.optimiser import Schedule
 from experiments import provenance
@@ -66,7 +67,7 @@ class Result:
         """Return the last line for a person."""
         o, run = self.outcome, self.run[:8]
         ended = f"Run {run} ({self.name}) {o.state} after {o.epochs} epochs"
-        if o.state == "collapsed":
+        if o.state in status.FAULTS:
             return f"{ended}: {o.reason}."
         if o.kept_val_nme is None:
             return f"{ended}; it has no checkpoint to evaluate yet."
@@ -75,8 +76,10 @@ class Result:
         return f"{ended} and {o.wall_s / 60:.1f} min; {nme}. Next: drf eval {run}"
 
     def exit_code(self) -> int:
-        """Return 130 for an interrupted run, 1 for a collapsed one, else 0."""
-        return {"interrupted": 130, "collapsed": 1}.get(self.outcome.state, 0)
+        """Return 130 for an interrupted run, 1 for a collapsed or diverged one, else 0."""
+        if self.outcome.state in status.FAULTS:
+            return 1
+        return 130 if self.outcome.state == "interrupted" else 0
 
 
 def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Result:
@@ -235,6 +238,7 @@ SECONDS_TO_END = 10.0
 
 def _send_result(answer: Connection, request: Request, paths: Paths, name: str | None) -> None:
     """Send what `train_new_run` returns, or the error that the user should read."""
+    end_with_parent()
     try:
         answer.send(train_new_run(request, paths, name))
     except (DrfError, KeyboardInterrupt) as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from drf.errors import DrfError, NotFoundError
+from db import box_labels
+from drf.errors import NotFoundError
 from webapp import store
 from webapp.links import named_views, url_keys, widgets
 from webapp.ui import error_pages
@@ -68,13 +69,14 @@ def main() -> None:
     st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
     st.logo(ICON)
     notices = st.container()
-    try:
-        st.session_state["store"] = store.current()
-    except NotFoundError:
-        _no_store()
-        return
-    except DrfError as error:
-        error_pages.show_store_error(error)
+    opened = False
+    with error_pages.boundary():
+        try:
+            st.session_state["store"] = store.current()
+            opened = True
+        except NotFoundError:
+            _no_store()
+    if not opened:
         return
     _update_link(page)
     widgets.begin(page.url_path)
@@ -89,7 +91,12 @@ def main() -> None:
 def _update_link(page: st.Page) -> None:
     """Open a link of an earlier version by the keys and values of today."""
     asked = {name: st.query_params.get_all(name) for name in st.query_params}
-    if (current := url_keys.up_to_date(asked)) != asked:
+    current = url_keys.up_to_date(asked)
+    if any(box_labels.FILE in value for values in current.values() for value in values):
+        boards = store.boards(st.session_state["store"]).sort_values("entries", ascending=False)
+        columns = boards[["dataset", "subset", "box"]]
+        current = url_keys.with_boxes(current, columns.itertuples(index=False))
+    if current != asked:
         st.switch_page(page, query_params=current)
 
 

@@ -17,7 +17,7 @@ the picture and its box. The quickest of three passes counts for each face.
 `AURC`: area under the risk-coverage curve of single landmarks, the most certain first by the area
 of their covariance; as the NME where certainty says nothing. `one pass`: NME without the mirrored
 face, what the latency pays for. `rise`: NME under gt_jitter minus NME under gt. Differences are of
-errors averaged over seeds, with the 95 % interval of a bootstrap over faces. --quick: synthetic
+errors averaged over seeds, with the 95 % interval over faces and seeds. --quick: synthetic
 faces, one epoch, the rows of QUICK.
 """
 

@@ -10,7 +10,7 @@ from benchmarks.contest.ert_method import ErtMethod
 from benchmarks.contest.methods import Method, PresetMethod
 from benchmarks.contest.rows import Kind, Row
 from benchmarks.contest.settings import ContestSettings
-from db import reads
+from db import box_labels, reads
 from db.connection import open_reader
 from experiments.train import find_finished
 
@@ -65,7 +65,7 @@ def _evaluations(run: str, settings: ContestSettings) -> dict[str, int]:
     for name, spec in settings.evaluations().items():
         same = stored[
             (stored["subset"] == spec.subset)
-            & (stored["box"] == spec.box)
+            & (stored["box"].map(box_labels.protocol) == spec.box)
             & (stored["flip_test"] == spec.flip_test)
         ]
         if len(same):

@@ -22,7 +22,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from drf.data.user_files import read_text
+from drf.data.user_files import MOST_TEXT_BYTES, read_bytes, read_text
 from drf.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ def read_box_file(
     that is not square becomes the square on its longer side, around its centre. has_face(name) says
     of a name that is not asked for whether the dataset holds it, so that one file serves all
     subsets. points: (n, K, 2) ground truth of the named faces, to compare the boxes with: a few
-    that miss their face are warned of (detectors fail), more than MOST_BOXES_OFF are refused.
+    that miss their face are warned of (detectors fail), more than MOST_BOXES_OFF are refused, with
+    a guess at what the file holds instead.
 
     Raises DataError for a file that cannot be read, a malformed row, a face with no box or with
     two, and a box of a picture that is not in the dataset.
@@ -133,7 +134,8 @@ def misses_face(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
     off = np.abs((low + high) / 2 - boxes[:, :2]).max(axis=1) / boxes[:, 2]
     ratio = boxes[:, 2] / (high - low).max(axis=1)
-    return (off > MOST_OFF_CENTRE) | (ratio < SIDE_RANGE[0]) | (ratio > SIDE_RANGE[1])
+    shows = (off <= MOST_OFF_CENTRE) & (ratio >= SIDE_RANGE[0]) & (ratio <= SIDE_RANGE[1])
+    return ~shows  # also where a number is none
 
 
 def _compare(corners: np.ndarray, points: np.ndarray, names: Sequence[str], path: Path) -> None:
@@ -144,26 +146,52 @@ def _compare(corners: np.ndarray, points: np.ndarray, names: Sequence[str], path
     what = (
         f"{len(missed)} of {len(names)} boxes in {path} miss their face, first {names[missed[0]]!r}"
     )
-    if len(missed) <= MOST_BOXES_OFF * len(names):
+    if len(missed) <= max(1, MOST_BOXES_OFF * len(names)) and len(missed) < len(names):
         _log.warning("%s; their errors will be large", what)
         return
-    # Read as two corners, w and h would be x2 and y2.
-    as_corners = np.column_stack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
-    guess = ""
-    if misses_face(squares(as_corners), points).mean() < missed.size / len(names) / 2:
-        guess = "; are the columns x1,y1,x2,y2?"
     raise DataError(
         f"{what} (at most {100 * MOST_BOXES_OFF:.0f} % may): boxes are x,y,w,h in px of the picture"
-        f" as stored{guess}"
+        f" as stored{_guess(corners[missed], points[missed])}"
     )
+
+
+def _guess(boxes: np.ndarray, points: np.ndarray) -> str:
+    """Return what else boxes that miss their faces seem to hold, "; are ...?", where it explains
+    most of them. (n, 4) as x, y, w, h; (n, K, 2)."""
+    if np.abs(boxes).max() <= 2:
+        return "; are these in 0..1?"
+    a, b, c, d = boxes.T
+    low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
+    centres, found = (low + high) / 2, squares(boxes)
+    scale = float(np.median(np.linalg.norm(centres, axis=1) / np.linalg.norm(found[:, :2], axis=1)))
+    right, down = np.median(found[:, :2] - centres, axis=0).round() + 0.0
+    readings = {
+        "; are the columns x1,y1,x2,y2?": _between(a, b, c, d),
+        "; are x,y the centre of the box?": np.column_stack([a - c / 2, b - d / 2, c, d]),
+        "; are the columns y,x,h,w?": np.column_stack([b, a, d, c]),
+        "; are the columns y1,x1,y2,x2?": _between(b, a, d, c),
+        f"; are they of pictures {1 / scale:.2g} times as large?": boxes * scale,
+        f"; are they shifted by ({right:.0f}, {down:.0f}) px?": boxes - [right, down, 0, 0],
+    }
+    with np.errstate(divide="ignore", invalid="ignore"):
+        missed = {said: misses_face(squares(of), points).mean() for said, of in readings.items()}
+    best = min(missed, key=missed.__getitem__)
+    if missed[best] < 0.5:
+        return best
+    ratio = float(np.median(found[:, 2] / (high - low).max(axis=1)))
+    inside = SIDE_RANGE[0] <= ratio <= SIDE_RANGE[1]
+    return "" if inside else f"; these are {ratio:.2g} times as wide as the faces"
+
+
+def _between(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> np.ndarray:
+    """Return boxes (n, 4) as x, y, w, h from two opposite corners, in whichever order."""
+    low = np.column_stack([np.minimum(x1, x2), np.minimum(y1, y2)])
+    return np.hstack([low, np.column_stack([np.abs(x2 - x1), np.abs(y2 - y1)])])
 
 
 def box_file_sha256(path: Path) -> str:
     """Return the digest of a box file. Raises DataError if it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"box file {path} cannot be read ({error.strerror})") from None
+    return hashlib.sha256(read_bytes(path, MOST_TEXT_BYTES)).hexdigest()
 
 
 def _box_rows(path: Path) -> Iterator[tuple[int, str, tuple[float, float, float, float]]]:
@@ -173,7 +201,7 @@ def _box_rows(path: Path) -> Iterator[tuple[int, str, tuple[float, float, float,
         header = tuple(cell.strip().lower() for cell in next(rows, []))
         if header != BOX_FILE_HEADER:
             raise DataError(
-                f"{path} starts with {','.join(header) or 'nothing'}: "
+                f"{path} starts with {','.join(header)[:80] or 'nothing'}: "
                 f"its first line must be {','.join(BOX_FILE_HEADER)}"
             )
         for row in rows:
@@ -189,7 +217,10 @@ def _box(row: list[str], where: str) -> tuple[float, float, float, float]:
     except ValueError:
         raise DataError(f"{where}: {','.join(row)[:80]!r} is not name,x,y,w,h") from None
     if not all(map(math.isfinite, (x, y, width, height))) or min(width, height) <= 0:
-        raise DataError(f"{where}: the box of {row[0]!r} has no extent or is not a number")
+        raise DataError(
+            f"{where}: the box of {row[0]!r} has no extent or is not a number; w and h are its size"
+            " in px, above 0"
+        )
     return x, y, width, height
 
 

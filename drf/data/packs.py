@@ -7,14 +7,13 @@ it appears by one rename, so it is there whole or not at all.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import io
 import json
 import logging
 import shutil
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +22,7 @@ import numpy as np
 
 from drf import device_errors, geometry
 from drf.data import boxes as box_protocols
-from drf.data import crops
+from drf.data import crops, label_check
 from drf.data.boxes import BOX_PROTOCOLS
 from drf.data.dataset import (
     Dataset,
@@ -32,8 +31,9 @@ from drf.data.dataset import (
     points_outside,
     refuse_if_too_many_bad,
 )
+from drf.data.user_files import read_bytes
 from drf.errors import DataError, DrfError, UsageError, reason_of
-from drf.files import UNFINISHED, path_of_variable, replacing_folder
+from drf.files import path_of_variable, replacing_folder
 from drf.markup import VISIBLE, Markup
 
 CONTEXT = 1.6
@@ -44,6 +44,11 @@ JITTER_SEED = 0
 
 FORMAT_VERSION = 2
 """Counts up whenever the same input would give a different pack."""
+
+_DESCRIBED, _DIGEST = ("manifest.json", "markup.json", "faces.npz"), "sha256"
+"""Files of a pack beside its crops, and the file with the digest over them."""
+
+_MOST_BYTES = 2**30
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +68,8 @@ class Pack:
     manifest        dataset, markup (its name), subset, box, limit, faces, folders (faces per source
                     folder), skipped (name -> reason), points_outside (faces with a point outside
                     their picture),
-                    box_file (digest, or None) and digest (over names, points and pictures)
+                    box_file (digest, or None), crop_version (of the code that cropped) and digest
+                    (over names, points and the bytes of the pictures' files)
     """
 
     names: tuple[str, ...]
@@ -106,7 +112,9 @@ def pack(
     request = _Request(dataset, subset_name, box, box_file, limit)
     folder = (cache_dir or default_cache_dir()) / request.folder_name()
     packed = load(folder)
-    if packed is None:
+    if packed is not None:  # it may be older than these checks
+        request.checked_boxes(packed.names, packed.picture_points)
+    else:
         _make(request, folder, progress)
         packed = load(folder)
         if packed is None:
@@ -116,17 +124,21 @@ def pack(
 
 
 def load(folder: Path) -> Pack | None:
-    """Return the pack in a folder, or None if there is none or it is damaged."""
+    """Return the pack in a folder, or None if there is none or it is damaged.
+
+    All but the pixels is compared with a digest, so that no byte of a damaged file is interpreted.
+    """
     try:
-        crops = np.load(folder / "crops.npy", mmap_mode="r")
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        markup = Markup.from_dict(json.loads((folder / "markup.json").read_text(encoding="utf-8")))
-        with np.load(folder / "faces.npz") as faces:
+        described = {name: read_bytes(folder / name, _MOST_BYTES) for name in _DESCRIBED}
+        if read_bytes(folder / _DIGEST, _MOST_BYTES) != _digest(described):
+            return None
+        manifest = json.loads(described["manifest.json"])
+        markup = Markup.from_dict(json.loads(described["markup.json"]))
+        with np.load(io.BytesIO(described["faces.npz"])) as faces:
             names, points, boxes = faces["names"], faces["points"], faces["boxes"]
             visibility = faces.get("visibility")
-    except Exception:  # whatever numpy says of damaged bytes: the pack is made anew
-        return None
-    if crops.shape != (len(names), PACK_SIZE, PACK_SIZE, 3) or manifest["faces"] != len(names):
+        crops = _map_crops(folder / "crops.npy", len(names))
+    except (DataError, OSError, ValueError):
         return None
     to_picture = geometry.crop_to_picture(_widened(boxes), PACK_SIZE)
     return Pack(
@@ -195,10 +207,15 @@ class _Request:
         chosen = {face.name for face in by_hash[: self.limit]}
         return replace(subset, faces=tuple(face for face in subset.faces if face.name in chosen))
 
-    def boxes(self, subset: Subset) -> np.ndarray:
-        """Return the (n, 3) boxes of the protocol."""
-        names = [face.name for face in subset.faces]
-        points = np.stack([face.points for face in subset.faces])
+    def checked_boxes(self, names: Sequence[str], points: np.ndarray) -> np.ndarray:
+        """Return the (n, 3) boxes of the protocol for faces with these points, (n, K, 2).
+
+        A few labels that are no face and boxes that miss theirs are warned of. Raises DataError for
+        many, and as `read_box_file`.
+        """
+        what = f"subset {self.subset_name!r} of {self.dataset.name}"
+        if warning := label_check.refuse_odd(names, points, self.dataset.markup, what):
+            _log.warning("%s", warning)
         if self.box_file is not None:
             return box_protocols.read_box_file(self.box_file, names, self.dataset.has_face, points)
         boxes = box_protocols.gt_boxes(points)
@@ -210,7 +227,8 @@ class _Request:
 def _make(request: _Request, folder: Path, progress: Callable[[int, int], None] | None) -> None:
     """Pack what was asked for into folder. Raises as `pack`."""
     subset = request.subset()
-    boxes = request.boxes(subset)
+    points = np.stack([face.points for face in subset.faces])
+    boxes = request.checked_boxes([face.name for face in subset.faces], points)
 
     def fill(target: Path) -> None:
         contents = write(request.dataset, subset, _widened(boxes), target / "crops.npy", progress)
@@ -226,6 +244,8 @@ def _make(request: _Request, folder: Path, progress: Callable[[int, int], None] 
         (target / "markup.json").write_text(definition, encoding="utf-8")
         manifest = _manifest(request, faces, contents)
         (target / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        described = {name: (target / name).read_bytes() for name in _DESCRIBED}
+        (target / _DIGEST).write_bytes(_digest(described))
 
     what = f"packing {len(subset.faces)} faces of {request.subset_name} on the CPU"
     try:
@@ -258,6 +278,7 @@ def _manifest(request: _Request, faces: list[Face], contents: Contents) -> dict[
         "box": request.box,
         "limit": request.limit,
         "box_file": request.box_file_sha256(),
+        "crop_version": FORMAT_VERSION,
         "faces": len(faces),
         "folders": dict(Counter(face.name.rpartition("/")[0] for face in faces)),
         "skipped": contents.skipped,
@@ -289,7 +310,10 @@ def _warn(manifest: dict[str, object]) -> None:
 PACK_SIZE = 256
 """Side of a packed crop, px."""
 
-_ABANDONED_AFTER_S = 3600.0
+
+def _digest(described: dict[str, bytes]) -> bytes:
+    parts = [(name, hashlib.sha256(data).hexdigest()) for name, data in described.items()]
+    return hashlib.sha256(repr(parts).encode()).hexdigest().encode()
 
 
 @dataclass(frozen=True)
@@ -322,19 +346,18 @@ def write(
     # Through write(), not a memory map: dirty pages of a map count as this process's memory.
     with path.open("wb") as file:
         _write_header(file, total)
-        for i, picture in enumerate(dataset.pictures(subset.faces)):
-            face = subset.faces[i]
+        pictures = dataset.pictures(subset.faces)
+        for i, face in enumerate(subset.faces):
             try:
-                if isinstance(picture, DataError):
-                    raise picture
-                crop = crops.cut(picture, boxes[i], PACK_SIZE)
+                # No name for the picture: it must be gone before the next is decoded.
+                crop, outside = _crop(face, boxes[i], next(pictures))
                 source = hashlib.sha256(dataset.source(face)).digest()
             except DataError as error:
                 skipped[face.name] = str(error)
             else:
                 file.write(crop.data)
                 kept.append(i)
-                n_outside += bool(points_outside(face.points, picture).any())
+                n_outside += outside
                 digest.update(face.name.encode() + b"\0" + source)
             if progress is not None:
                 progress(i + 1, total)
@@ -342,6 +365,13 @@ def write(
         file.seek(0)
         _write_header(file, len(kept))
     return Contents(kept, skipped, n_outside, digest.hexdigest())
+
+
+def _crop(face: Face, box: np.ndarray, picture: np.ndarray | DataError) -> tuple[np.ndarray, bool]:
+    """Return the crop of a face, and whether a point lies outside its picture."""
+    if isinstance(picture, DataError):
+        raise picture
+    return crops.cut(picture, box, PACK_SIZE), bool(points_outside(face.points, picture).any())
 
 
 def publish(
@@ -354,7 +384,6 @@ def publish(
     """
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(parent)
     with replacing_folder(folder, keep=is_whole) as filled:
         fill(filled)
     for other in parent.glob(f"{slot}-*"):
@@ -362,16 +391,21 @@ def publish(
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _remove_abandoned(parent: Path) -> None:
-    """Remove what killed packings left. One at work touches its folder's files all the time."""
-    for folder in parent.glob(f"{UNFINISHED}*"):
-        with contextlib.suppress(OSError):
-            newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-            if time.time() - newest > _ABANDONED_AFTER_S:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
 def _write_header(file: BinaryIO, n: int) -> None:
     """Write the .npy header of n crops; its length does not depend on n (numpy pads it)."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (n, PACK_SIZE, PACK_SIZE, 3)}
     np.lib.format.write_array_header_1_0(file, header)
+
+
+def _map_crops(path: Path, n: int) -> np.ndarray:
+    """Return the n crops that `write` wrote, memory-mapped. Raises DataError for another file,
+    OSError for none."""
+    header = io.BytesIO()
+    _write_header(header, n)
+    start = header.tell()
+    if path.stat().st_size != start + n * PACK_SIZE**2 * 3:
+        raise DataError(f"{path.name} is cut off")
+    with path.open("rb") as file:
+        if file.read(start) != header.getvalue():
+            raise DataError(f"the header of {path.name} is damaged")
+    return np.memmap(path, np.uint8, "r", start, (n, PACK_SIZE, PACK_SIZE, 3))

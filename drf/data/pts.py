@@ -27,6 +27,9 @@ from drf.markup import IBUG68, MISSING, VISIBLE, Markup
 _DECLARED = re.compile(r"n_points\s*:\s*(\S+)")
 _HEADER_KEYS = ("version", "n_points")
 
+MOST_BYTES = 2**20
+"""Of a .pts file; one of 68 landmarks has 1.5 kB."""
+
 PLACEHOLDERS = ((0.0, 0.0), (-1.0, -1.0))
 """What stands in a file, 1-based, for a landmark that is missing."""
 
@@ -41,7 +44,7 @@ def read_pts(path: Path, markup: Markup = IBUG68) -> np.ndarray:
 
     Raises DataError that names the file if it cannot be read or does not hold K usable points.
     """
-    text = read_text(path)
+    text = read_text(path, MOST_BYTES)
     try:
         return parse_pts(text, markup)
     except DataError as error:

@@ -15,6 +15,7 @@ from drf.data.sources import Source
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
 from drf.errors import DataError, UsageError
 from drf.markup import IBUG68
+from drf.processes import end_with_parent
 from drf.text import quoted
 
 SIZES = {"train": 2000, "val": 200, "common": 330, "challenging": 135}
@@ -122,6 +123,7 @@ def _number(face: Face) -> tuple[str, int]:
 
 
 def _start_worker() -> None:
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
     cv2.setNumThreads(1)
 

@@ -12,16 +12,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from drf.data.dataset import Face, Subset, prefetch_map, refuse_if_too_many_bad
+from drf.data.dataset import Face, Subset, refuse_if_too_many_bad
+from drf.data.picture_files import MOST_PICTURE_BYTES, decode_picture, map_pictures
 from drf.data.pts import read_pts, visibility_of
 from drf.data.sources import Source
-from drf.data.user_files import MOST_PICTURE_BYTES, decode_picture, is_utf8, printable, read_bytes
+from drf.data.user_files import is_utf8, printable, read_bytes
 from drf.errors import DataError
 from drf.markup import IBUG68
 
@@ -47,7 +47,6 @@ PICTURE_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
 _SEVERAL_FACES_A_PHOTO = ("afw", "helen")
 _FACE_NUMBER = re.compile(r"_\d+$")
 _MIRRORED = "_mirror"
-_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -135,16 +134,9 @@ class W300:
         return decode_picture(self._pair(face)[0])
 
     def pictures(self, faces: Sequence[Face]) -> Iterator[np.ndarray | DataError]:
-        """Yield the picture of each face, in order, or why there is none. Two threads decode."""
-
-        def read(face: Face) -> np.ndarray | DataError:
-            try:
-                return self.picture(face)
-            except DataError as error:
-                return error
-
-        with ThreadPoolExecutor(_THREADS) as threads:
-            yield from prefetch_map(threads, read, faces, ahead=2 * _THREADS)
+        """Yield the picture of each face, in order, or why there is none: see `map_pictures`."""
+        paths = [self._pair(face)[0] for face in faces]
+        return map_pictures(paths, lambda _, picture: picture)
 
     def source(self, face: Face) -> bytes:
         """Return the points and the bytes of the picture's file. Raises DataError if unreadable."""

@@ -21,18 +21,27 @@ from torch import Tensor
 from drf import checkpoint, device_errors, scores
 from drf.config import RunConfig
 from drf.data.packs import Pack
-from drf.errors import DrfError
+from drf.errors import Diverged
 from drf.hardware import autocast, choose_device, choose_precision, reproducible
 from drf.models.base import LandmarkModel
 from drf.pictures import FaceCrop, LeafGallery
 from drf.prediction import Predictor, face_crops
 from drf.training.batches import Batches
 from drf.training.optimiser import MovingAverage, Optimisers, Schedule
-from drf.training.validation import calibrate, collapsed, leaf_gallery, validate, watched
+from drf.training.validation import (
+    calibrate,
+    collapsed,
+    leaf_gallery,
+    no_better_than_floor,
+    validate,
+    watched,
+)
 
 COLLAPSE_AFTER_SHARE, COLLAPSE_AFTER_STEPS = 0.3, 100
 """A run is judged collapsed only after this share of it, and no sooner than after so many steps."""
 
+FLOOR_AFTER_STEPS = 500
+"""Steps before a run is expected to be better than one shape for every face."""
 TRAINING_NEEDS_LESS = (
     "lower training.batch_size or data.input_size, take a smaller model or another --device"
 )
@@ -68,7 +77,8 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: finished | interrupted | collapsed · reason: of the last two, a sentence
+    """state: finished | interrupted | collapsed | diverged · reason: a sentence, None if finished
+    epochs: those that were finished, with their validation
     kept_epoch, kept_val_nme: the epoch whose weights were kept, and its validation NME, a fraction:
         the best one, or the last where training.checkpoint is "last". The NME is that under the
         first normaliser of the markup, None where nothing was validated
@@ -135,31 +145,54 @@ class Trainer:
         self.optimiser = Optimisers(self.model, options.optimiser, options.weight_decay)
         self.average = MovingAverage(self.model, options.ema_decay)
         self.state = State()
+        self._completed = 0  # epochs
         self._began = 0.0  # perf_counter at which the run, pauses left out, would have begun
 
     def run(self) -> Outcome:
-        """Train to the end of the plan or of the budget, until interrupted (Ctrl-C) or collapsed.
+        """Train to the end of the plan or of the budget, until interrupted (Ctrl-C), collapsed or
+        diverged: some number is not finite, or at the end the model is no better than one shape for
+        every face.
 
-        Raises DrfError when the loss stops being a number or a checkpoint cannot be written, and
-        where there is too little memory.
+        Raises DrfError when a checkpoint cannot be written, and where there is too little memory.
         """
         self._began = time.perf_counter() - self.state.elapsed_s
-        end, reason = "finished", None
         try:
             with self._enough_memory(), reproducible(self.config.training.deterministic):
-                if self.state.epoch == 0:
-                    self._start()
-                while self.trainable and not self._over() and not reason:
-                    values = self._epoch()
-                    reason = collapsed(values) if self._may_have_collapsed() else None
+                end, reason = self._train()
                 self._finalise_best()
-            end = "collapsed" if reason else end
         except KeyboardInterrupt:
             end, reason = "interrupted", "stopped by the user"
         s = self.state
         speed = s.faces / s.training_s if s.training_s else 0.0
         nme = s.kept_val_nme if math.isfinite(s.kept_val_nme) else None
-        return Outcome(end, s.epoch, s.kept_epoch, nme, self._elapsed(), speed, reason)
+        return Outcome(end, self._completed, s.kept_epoch, nme, self._elapsed(), speed, reason)
+
+    def _train(self) -> tuple[str, str | None]:
+        """Return how the training ended, and why, as `Outcome` has it.
+
+        What is not finite may break anything: a factorisation in a leaf update, an index, a score.
+        Whatever is raised while the weights are not finite is therefore a divergence.
+        """
+        try:
+            if self.state.epoch == 0:
+                self._start()
+            while self.trainable and not self._over():
+                values = self._epoch()
+                if self._may_have_collapsed() and (why := collapsed(values)):
+                    return "collapsed", why
+        except Exception as error:
+            if not isinstance(error, Diverged) and self._weights_are_finite():
+                raise
+            what = error.args[0] if isinstance(error, Diverged) else WEIGHTS
+            return "diverged", (
+                f"{what} in epoch {self.state.epoch}: lower training.lr, which is"
+                f" {self.config.training.lr:g}"
+            )
+        if self.trainable and self.state.step >= FLOOR_AFTER_STEPS:
+            nme, landmarks = self.state.kept_val_nme, self.model.spec.landmarks
+            if why := no_better_than_floor(nme, self.val, landmarks):
+                return "diverged", why
+        return "finished", None
 
     def resume(self, saved: checkpoint.Checkpoint) -> None:
         """Take up a run where its `last.safetensors` left it."""
@@ -169,6 +202,7 @@ class Trainer:
         stored = saved.header["state"].items()
         self.state = State(**{OLD_STATE.get(name, name): value for name, value in stored})
         self.average.steps = self.state.step
+        self._completed = self.state.epoch
 
     def _start(self) -> None:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""
@@ -223,10 +257,13 @@ class Trainer:
     def _finish_epoch(self, values: dict[str, float]) -> dict[str, float]:
         """Validate the averaged weights, keep them if they are the best so far, save the state."""
         started = time.perf_counter()
+        if not self._weights_are_finite():
+            raise Diverged(WEIGHTS)
         self.average.model.set_progress(self._share())
         readings, predictions = validate(self._predictor(), self.val)
         values |= readings
         s = self.state
+        values |= {"steps": s.step, "faces_seen": s.faces}
         s.elapsed_s = self._elapsed()
         header = checkpoint.describe(self.config, self.val.markup) | {"epoch": s.epoch}
         nme = self._val_nme(values)
@@ -241,7 +278,16 @@ class Trainer:
         s.validation_s = max(s.validation_s, time.perf_counter() - started)
         self.listener.on_epoch(s.epoch, values)
         self.listener.on_faces(s.epoch, self.faces, predictions[self.watched])
+        self._completed = s.epoch
         return values
+
+    @torch.no_grad()
+    def _weights_are_finite(self) -> bool:
+        """Return whether all weights and buffers are, also of the average. Waits for the device
+        once."""
+        models = self.model.state_dict(), self.average.model.state_dict()
+        held = [t for of in models for t in of.values() if t.is_floating_point()]
+        return not held or bool(torch.stack([t.isfinite().all() for t in held]).all())
 
     def _val_nme(self, values: dict[str, float]) -> float:
         """Return the NME under the first normaliser of the markup that exists on the faces."""
@@ -297,6 +343,10 @@ class Trainer:
         return Progress(self.state.epoch, share, loss, speed, left)
 
 
+WEIGHTS = "some weights were no longer finite"
+"""What is said of a model that cannot go on."""
+
+
 def _prefixed(prefix: str, model: LandmarkModel) -> dict[str, Tensor]:
     return {prefix + name: value for name, value in model.state_dict().items()}
 
@@ -305,8 +355,6 @@ def _mixed(seed: tuple[int, int]) -> int:
     """One 63-bit seed from two numbers, by numpy's hash: sums of seed and epoch would collide."""
     return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
 
-
-# ---- from drf.training.loop
 
 REPORT_EVERY_S = 0.5
 
@@ -336,7 +384,8 @@ class Meter:
         return time.perf_counter() - self._since[3] >= REPORT_EVERY_S
 
     def report(self) -> tuple[float, float]:
-        """Return the mean loss and the faces/s since the last report. Raises DrfError on NaN."""
+        """Return the mean loss and the faces/s since the last report. Raises Diverged where the
+        loss is not finite."""
         steps, faces, loss, then = self._since
         now, total = time.perf_counter(), _finite(self.sums["loss"])
         self._since = (self.steps, self.faces, total, now)
@@ -349,5 +398,5 @@ class Meter:
 def _finite(value: Tensor) -> float:
     number = float(value)
     if not math.isfinite(number):
-        raise DrfError("the loss is no longer a number: the run diverged; lower training.lr")
+        raise Diverged("the loss was no longer finite")
     return number

@@ -69,6 +69,7 @@ def test_train_eval_board(drf: Drf, tmp_path: Path) -> None:
     shown = drf("runs", "show", run[:8], "--json").json
     assert shown["config"]["training.seed"] == {"value": 5, "source": "option"}
     assert shown["config"]["model.width"] == {"value": 8, "source": "--set"}
+    assert "threads" in shown["evaluations"][0]["machine"]  # what its ms_per_face is of
 
 
 def test_the_same_seed_gives_the_same_digits(drf: Drf) -> None:

@@ -33,6 +33,7 @@ def test_settings_are_configuration_and_what_it_leaves_open(tmp_path: Path) -> N
         "precision": '"bf16"',
         "device": None,
         "training faces": '"01234567"',
+        "training box file": None,
         "training.lr": "0.002",
         "model.trees": "4",
         "model.width": None,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from drf import scores
-from drf.data import user_files
+from drf.data import picture_files
 from drf.data.boxes import gt_boxes, read_box_file
 from drf.data.check import check_dataset
 from drf.data.crops import cut
@@ -78,7 +78,7 @@ def test_a_header_that_claims_a_huge_picture_is_that_files_fault(
     with pytest.raises(
         DataError, match=r"1003_1\.jpg (is \d+ x \d+ pixels|cannot be decoded|is trunc)"
     ):
-        user_files.decode_picture(tree / "afw/1003_1.jpg")
+        picture_files.decode_picture(tree / "afw/1003_1.jpg")
 
 
 def test_a_face_of_a_very_wide_picture_is_cut_as_from_a_small_one() -> None:
@@ -252,7 +252,7 @@ def test_twelve_bits_in_sixteen_are_no_dark_picture(tmp_path: Path) -> None:
     for shift, name in ((4, "twelve.png"), (8, "sixteen.png")):
         pixels = eight[..., ::-1].astype(np.uint16) << shift
         assert cv2.imwrite(str(tmp_path / name), pixels)
-        decoded = user_files.decode_picture(tmp_path / name)
+        decoded = picture_files.decode_picture(tmp_path / name)
         if eight.max() >= 16:
             np.testing.assert_array_equal(decoded, eight)
 

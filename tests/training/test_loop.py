@@ -113,8 +113,11 @@ def test_divergence_is_said(make: Make) -> None:
             p.fill_(1e38)  # beyond what float32 can multiply: no loss can be finite
 
     trainer = make(tiny(), Listener(blow_up))
-    with pytest.raises(DrfError, match=r"lower training\.lr"):
-        trainer.run()
+    outcome = trainer.run()
+    assert (outcome.state, outcome.epochs, outcome.kept_epoch) == ("diverged", 0, 0)
+    assert outcome.reason == (
+        "the loss was no longer finite in epoch 1: lower training.lr, which is 0.01"
+    )
 
 
 def test_a_landmark_subset_is_trained_and_scored_alone(make: Make, tmp_path: Path) -> None:

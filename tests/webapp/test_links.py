@@ -30,7 +30,7 @@ def test_the_link_of_the_board_reopens_it_row_for_row(shop):
     app = shop.leaderboard()
     app.session_state["norm"] = "Pupil"
     app.selectbox(key="lb_subset").select("challenging")
-    app.selectbox(key="lb_sort").select("Latency")
+    app.selectbox(key="lb_sort").select("Training time")
     app.text_input(key="lb_text").set_value("hourglass").run()
     link = urlsplit(copied(app, url_keys.LEADERBOARD))
     again = opened(**parse_qs(link.query, keep_blank_values=True))

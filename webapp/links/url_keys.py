@@ -9,8 +9,10 @@ Old links: a key or a value that was renamed stays in `OLD_KEYS` or `OLD_VALUES`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from db import box_labels
 
 LEADERBOARD = ""
 RUN = "run"
@@ -142,6 +144,13 @@ OLD_VALUES: dict[str, dict[str, str]] = {
 }
 """Key of today -> value of a link made by an earlier version -> value of today."""
 
+_LATENCY = (
+    "Latency is no longer on the leaderboard: it was measured during each evaluation, and so told"
+    " of what else the machine did. The page of a run shows it as the throughput of an evaluation."
+)
+REMOVED = {key.name: {"Latency": _LATENCY} for key in (BOARD_SORT, BOARD_COLUMNS)}
+"""Key -> value of a link made by an earlier version that is no more -> why not."""
+
 
 def up_to_date(parameters: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return the parameters of a link with the keys and values of today. A key of today wins over
@@ -154,3 +163,35 @@ def up_to_date(parameters: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         of_key = OLD_VALUES.get(key, {})
         renamed[key] = [of_key.get(value, value) for value in values]
     return renamed
+
+
+def with_boxes(
+    parameters: Mapping[str, Sequence[str]], boards: Iterable[tuple[str, str, str]]
+) -> dict[str, list[str]]:
+    """Return the parameters of a link with the boxes that the store has.
+
+    Links of earlier versions say `file` of whatever file boxes came from; a link may also name a
+    file as another store does. boards: (dataset, subset, box), the fullest first.
+    """
+    known = list(boards)
+
+    def named(dataset: str | None, subset: str | None, box: str) -> str:
+        labels = [b for d, s, b in known if dataset in (None, d) and subset in (None, s)]
+        return box if box in labels else (box_labels.meant(box, labels) or box)
+
+    def renamed(key: str, value: str) -> str:
+        if key == BOARD_BOX.name:
+            dataset, subset = (next(iter(parameters.get(k.name, ())), None) for k in _BOARD_OF)
+            return named(dataset, subset, value)
+        parts = value.split("/")
+        if len(parts) < 3 or key not in _EVALUATIONS:
+            return value
+        return "/".join([*parts[:2], named(parts[0], parts[1], parts[2]), *parts[3:]])
+
+    return {key: [renamed(key, value) for value in values] for key, values in parameters.items()}
+
+
+_BOARD_OF = (BOARD_DATASET, BOARD_SUBSET)
+_EVALUATIONS = tuple(
+    key.name for key in (RUN_EVALUATION, IMAGES_EVALUATION, COMPARE_EVALUATION, ABLATION_EVALUATION)
+)

@@ -96,7 +96,7 @@ def multiselect(
     if key.name not in st.session_state:
         for wanted in st.query_params.get_all(key.name):
             if wanted and wanted not in options:
-                _report_unknown(label, wanted)
+                _report_unknown(key, label, wanted)
     return st.multiselect(label, options, default, key=key.name, bind="query-params")
 
 
@@ -127,7 +127,7 @@ def select_by_id(
         pairs = itertools.chain(((name, name) for name in names), aliases)
         found = next((to for alias, to in pairs if alias.startswith(wanted)), None)
     if wanted and found is None:
-        _report_unknown(label, wanted)
+        _report_unknown(key, label, wanted)
     choice = f"{key.name}_choice"
     st.session_state[choice] = found
     st.selectbox(
@@ -199,13 +199,19 @@ def check_value(key: UrlKey, label: str, options: Sequence[str]) -> None:
     if key.name in st.session_state or wanted is None or wanted in options:
         return
     shown = options[_default(key, options)]
+    if why := url_keys.REMOVED.get(key.name, {}).get(wanted):
+        notify(f"{why} “{plain(shown)}” is shown instead.")
+        return
     notify(
         f"The link asks for {plain(label.lower())} “{quoted(wanted)}”, which does not exist here; "
         f"“{plain(shown)}” is shown instead."
     )
 
 
-def _report_unknown(label: str, wanted: str) -> None:
+def _report_unknown(key: UrlKey, label: str, wanted: str) -> None:
+    if why := url_keys.REMOVED.get(key.name, {}).get(wanted):
+        notify(why)
+        return
     asked = f"{plain(label.lower())} “{quoted(wanted)}”"
     notify(f"The link asks for {asked}, which does not exist here.")
 

@@ -14,6 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from db.comparability import COUNTED
 from drf.results import COLLAPSED_STD_RATIO
 from webapp.ui import theme
 from webapp.ui.charts import Chart, log_axis, mark, spans_decades
@@ -177,7 +178,7 @@ def other_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the curves that none of `charts` or `spread` draws."""
     shown = (*(_shown(frame) if of_forest(frame) else ()), _STD_RATIO)
     drawn = {line.metric for i in shown for panel in i.panels for line in panel.lines}
-    return frame[~frame["metric"].isin(drawn)]
+    return frame[~frame["metric"].isin({*drawn, *COUNTED})]
 
 
 def _shown(frame: pd.DataFrame) -> list[Diagnostic]:

@@ -6,9 +6,11 @@ import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import streamlit as st
 
+from db import integrity
 from drf.errors import DrfError
 from webapp import store
 from webapp.ui.text import plain
@@ -27,7 +29,11 @@ def boundary() -> Iterator[None]:
     except DrfError as error:  # the store went away, or broke, between two reads
         show_store_error(error)
     except Exception as error:  # whatever else it is
-        show_unexpected(error)
+        reason = integrity.explain(Path(store.path()))
+        if reason is not None:
+            show_store_error(reason)
+        else:
+            show_unexpected(error)
 
 
 def show_store_error(error: DrfError) -> None:
