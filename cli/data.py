@@ -9,7 +9,7 @@ import typer
 
 from cli import options
 from cli.output import cell, line, note, print_json, table, tables
-from drf.config import DataConfig, check_key
+from drf.config import DataConfig
 from drf.errors import CheckFailed
 from drf.files import user_path
 from experiments.progress import bar
@@ -99,9 +99,6 @@ def pack(
     from drf.data import packs
     from drf.data.sources import open_dataset
 
-    check_key("data.box", box, "option")
-    check_key("data.synthetic_train_size", synthetic_train_size, "option")
-    check_key("data.synthetic_seed", synthetic_seed, "option")
     source = open_dataset(dataset, data_root, seed=synthetic_seed, size=synthetic_train_size)
     manifests = []
     for name in subset or ["train", "val"]:

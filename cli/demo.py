@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,4 +82,4 @@ def _show_app(db: Path, wanted: bool | None) -> None:
 
         web(db=db)
     else:
-        note(f"Everything is stored in {db}. Next: drf web --db {db}")
+        note(f"Everything is stored in {db}. Next: drf web --db {shlex.quote(str(db))}")

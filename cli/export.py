@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -131,7 +132,8 @@ def _bundle(con: sqlite3.Connection, target: Path, chosen: Selection, images: bo
     shown = pictures(written)
     written.close()
     size = target.stat().st_size / 1e6
-    note(f"Wrote {len(chosen.runs)} runs to {target} ({size:.1f} MB). Next: drf web --db {target}")
+    named = shlex.quote(str(target))
+    note(f"Wrote {len(chosen.runs)} runs to {target} ({size:.1f} MB). Next: drf web --db {named}")
     _terms(target, shown)
 
 

@@ -10,6 +10,7 @@ see `integrity.explain`.
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import time
 from collections import deque
@@ -135,7 +136,7 @@ def _is_older(path: Path, pending: Sequence[str]) -> StoreError:
         )
     return StoreError(
         f"{path} was made by an older drf ({len(pending)} schema steps behind); "
-        f"run `drf db migrate --db {path}` first"
+        f"run `drf db migrate --db {shlex.quote(str(path))}` first"
     )
 
 

@@ -122,9 +122,9 @@ def load(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except OSError as error:
-        raise DrfError(f"cannot read the checkpoint: {reason_of(error, path)}") from error
-    except _UNREADABLE as error:
+    except (OSError, *_UNREADABLE) as error:
+        if refused := as_os_error(error):
+            raise DrfError(f"cannot read the checkpoint: {reason_of(refused, path)}") from error
         raise DrfError(
             f"{path} is damaged or no checkpoint of drf ({_short(str(error))})"
         ) from error

@@ -16,6 +16,7 @@ from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from drf.data.user_files import read_text
 from drf.errors import DataError, UsageError
 from drf.text import quoted
 
@@ -282,8 +283,6 @@ def current_names(layer: Mapping[str, object]) -> dict[str, object]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file, with or without a byte order mark. Raises UsageError where it is missing,
     in another encoding or malformed."""
-    from drf.data.user_files import read_text  # with OpenCV, which help does not need
-
     try:
         return parse_toml(read_text(path))
     except DataError as error:

@@ -1,4 +1,5 @@
-"""Too little memory, of the machine or of its GPU, as one sentence that says what to lower.
+"""What a device could not do, as one sentence that says what to change: too little memory, of the
+machine or its GPU, or an operation that torch does not have for it.
 
 torch, numpy, OpenCV and SQLite each say it in their own way, and torch is not imported to ask.
 """

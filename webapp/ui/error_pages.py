@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
@@ -39,7 +39,9 @@ def boundary() -> Iterator[None]:
 def show_store_error(error: DrfError) -> None:
     """Show why the store cannot be read, without the folders of the machine."""
     st.title("This store cannot be shown")
-    sentence = str(error).replace(store.path(), store.shown_path())
+    sentence = str(error)
+    with suppress(DrfError):  # the variable may name no path at all
+        sentence = sentence.replace(store.path(), store.shown_path())
     st.error(plain(f"{sentence}."), icon=":material/database_off:")
 
 
