@@ -439,7 +439,8 @@ def test_calibration_leaves_out_covariances_that_are_not_finite(
 def test_a_rate_far_too_high_is_one_sentence(drf: Drf, tmp_path: Path) -> None:  # noqa: F811
     """deepinsight/insightface#583, from the command line."""
     small = ("data.synthetic_train_size=48", "data.input_size=32", "model.width=8")
-    words = [word for value in (*small, "training.lr=1000000") for word in ("--set", value)]
+    blows_up = ("training.lr=10", "training.weight_decay=1")  # weights times -9 with each step
+    words = [word for value in (*small, *blows_up) for word in ("--set", value)]
     answer = drf("train", "hourglass", *words, "--epochs", 20, "--db", tmp_path / "nan.db")
     assert answer.code == 1
     assert "Traceback" not in answer.err
