@@ -122,7 +122,7 @@ def load(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, *_UNREADABLE) as error:
+    except _UNREADABLE as error:
         if refused := as_os_error(error):
             raise DrfError(f"cannot read the checkpoint: {reason_of(refused, path)}") from error
         raise DrfError(

@@ -54,7 +54,10 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
     device = hardware.choose_device(target.device)
     saved = checkpoint_of(stored, folder / checkpoint.BEST)
     model, config = checkpoint.rebuild(saved, device)
-    paths = origin(folder, paths)
+    known = origin(folder, paths)
+    if (target.box or config.data.box) != "file":  # those that it was trained on are of no use here
+        known = replace(known, box_file=paths.box_file)
+    paths = known
     subset = target.subset or _default_subset(config, stored["track"], paths)
     (pack,) = load_packs(config, [subset], paths, box=target.box)
     precision = hardware.choose_precision(target.precision, device)
