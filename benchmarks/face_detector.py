@@ -1,6 +1,6 @@
 """How the detector's boxes lie to ours, what it misses, and what is lost by its boxes.
 
-    python -m benchmarks.face_detector --data-root data/300w [--subset train] [--quick] [--json]
+    python -m benchmarks.face_detector --data-root data/300w [--subset train] [--every 3] [--json]
     python -m benchmarks.face_detector --convert centerface.onnx drf/released/face-detector.onnx
 
 On pictures of 300-W, each with one labelled face in its middle: faces missed, labelled faces with
@@ -161,6 +161,7 @@ def main() -> int:
     parser.add_argument("--convert", nargs=2, type=Path, metavar=("FROM", "TO"))
     parser.add_argument("--data-root", type=Path, help="folder of 300-W")
     parser.add_argument("--subset", default="train")
+    parser.add_argument("--every", type=int, default=1, help="every n-th face alone")
     parser.add_argument("--quick", action="store_true", help="every 20th face")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
@@ -168,7 +169,7 @@ def main() -> int:
         if options.convert:
             convert(*options.convert)
             return 0
-        found = measure(options.data_root, options.subset, 20 if options.quick else 3)
+        found = measure(options.data_root, options.subset, 20 if options.quick else options.every)
     except DrfError as error:
         print(f"face_detector: {error}", file=sys.stderr)
         return error.exit_code

@@ -106,6 +106,15 @@ def onnx(
             help="File to write; an existing one is never replaced.",
         ),
     ] = None,
+    reject_above: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            help="Mean error that the model expects, in percent of the box's side, above which a"
+            " detection is no face.",
+        ),
+    ] = 5.0,
     db: Db = DEFAULT_PATH,
 ) -> None:
     """Write a run's best checkpoint as an ONNX file, which needs nothing beside itself.
@@ -117,7 +126,7 @@ def onnx(
     """
     from experiments.export import export_run
 
-    path = export_run(run, out, db)
+    path = export_run(run, out, db, largest_error=reject_above / 100)
     note(
         f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Next: drf predict --model {path} PHOTO"
     )

@@ -24,17 +24,18 @@ from drf.markup import Markup
 BATCH = 32
 """Faces that a model sees at once."""
 
-LARGEST_ERROR = 0.05
-"""Of what is no face: the mean error that the model expects there, as a share of the box's side.
-Detections above it are rejected."""
-
 
 class Network(Protocol):
-    """A trained model, of whatever library. landmarks: the subset of the markup it predicts."""
+    """A trained model, of whatever library.
+
+    landmarks      the subset of the markup that it predicts
+    largest_error  the expected error, see `AlignedFace`, above which a detection is no face
+    """
 
     input_size: int
     markup: Markup
     landmarks: str
+    largest_error: float
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """(B, S, S, 3) uint8 RGB -> (B, k, 2) unit box, (B, k, 2, 2) squared unit box or None."""
@@ -97,7 +98,7 @@ class Aligner:
         boxes  (n, 4) x, y, w, h in px, each around the landmarks of one face and a quarter larger;
                one that is not square becomes the square on its longer side, around its centre.
                None: faces are found by the detector of the package, and what the model itself
-               expects to get wrong by more than LARGEST_ERROR is no face
+               expects to get wrong by more than its `largest_error` is no face
 
         Raises DataError for another kind of image, and for a box that is not a number, has no
         extent or lies outside the image.
@@ -108,7 +109,8 @@ class Aligner:
             return self._aligned(image, squares(asked), np.ones(len(asked)))
         found = self._detector(image)
         faces = self._aligned(image, found.boxes, found.scores)
-        return [face for face in faces if not face.expected_error > LARGEST_ERROR]
+        largest = self.network.largest_error
+        return [face for face in faces if not face.expected_error > largest]  # NaN: not known
 
     def prepare(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
         """Cut the network's input: (H, W, 3) uint8 RGB, (3,) box cx, cy, side in picture px ->

@@ -82,6 +82,8 @@ def export_onnx(
             verbose=False,
         )
     assert program is not None
+    for node in program.model.graph:
+        node.metadata_props.clear()  # the exporter's own notes, with paths of this machine
     program.model.metadata_props[KEY] = description.as_json()
     program.model.producer_name, program.model.producer_version = "drf", description.version
     with replacing_file(path, overwrite=overwrite) as unfinished:

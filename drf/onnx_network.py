@@ -28,6 +28,10 @@ KEY = "drf"
 FORMAT = 1
 """Number of the form of the description; a reader refuses a higher one."""
 
+LARGEST_ERROR = 0.05
+"""Mean error that a model expects, as a share of the box's side, above which a detection is no
+face: where nothing is known of the model. What real faces have is near 0.02."""
+
 CROPS, LANDMARKS, COVARIANCES = "crops", "landmarks", "covariances"
 _MOST_BYTES = 512 * 2**20
 _ELSEWHERE = b"\x0a\x08location"
@@ -44,6 +48,8 @@ class Description:
     landmarks   landmark subset of the markup that the model predicts
     box         protocol of the boxes that it was trained with, see docs/protocol.md
     family, run, version   where it comes from; the version is drf's
+    largest_error  mean expected error, as a share of the box's side, above which a detection is no
+                face for this model
     scores      evaluations as `db.entries.entry` writes their scores, in percent
     card        what the user should know, as text
     """
@@ -53,6 +59,7 @@ class Description:
     markup: Markup
     landmarks: str = ALL
     box: str = "gt"
+    largest_error: float = LARGEST_ERROR
     family: str = ""
     run: str = ""
     version: str = ""
@@ -86,6 +93,7 @@ class Description:
                     "sentence": "The crop is a square around the centre of the landmarks' box; its"
                     f" side is the longer side of that box times {GT_MARGIN}.",
                 },
+                "largest_expected_error": self.largest_error,
                 "landmarks": self.landmarks,
                 "markup": self.markup.as_dict(),
                 "scores": list(self.scores),
@@ -111,6 +119,7 @@ class Description:
                 markup=Markup.from_dict(document["markup"]),
                 landmarks=str(document["landmarks"]),
                 box=str(document["box"]["protocol"]),
+                largest_error=float(document["largest_expected_error"]),
                 family=str(document["family"]),
                 run=str(document["run"]),
                 version=str(document["drf"]),
@@ -149,6 +158,7 @@ class OnnxNetwork:
             kind = UsageError if isinstance(error, UsageError) else DataError
             raise kind(f"{name} cannot be used: {error}") from None
         self.input_size = self.description.input_size
+        self.largest_error = self.description.largest_error
         self.markup, self.landmarks = self.description.markup, self.description.landmarks
         self._outputs = [node.name for node in self._session.get_outputs()]
         shape = [node.shape for node in self._session.get_inputs() if node.name == CROPS]

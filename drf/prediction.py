@@ -18,6 +18,7 @@ from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.errors import Diverged
 from drf.hardware import autocast
 from drf.models.base import LandmarkModel
+from drf.onnx_network import LARGEST_ERROR
 from drf.pictures import FaceCrop
 from drf.results import Evaluation
 
@@ -88,7 +89,7 @@ class PredictorNetwork:
         self.predictor = predictor
         spec = predictor.model.spec
         self.input_size, self.markup = spec.input_size, spec.markup
-        self.landmarks = spec.landmarks
+        self.landmarks, self.largest_error = spec.landmarks, LARGEST_ERROR
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """As `drf.alignment.Network`."""

@@ -16,17 +16,22 @@ from db.file import run_folder
 from drf import __version__, checkpoint
 from drf.config import RunConfig
 from drf.onnx_export import export_onnx
-from drf.onnx_network import Description
+from drf.onnx_network import LARGEST_ERROR, Description
 from drf.text import percent
 
 _SCORES = ("dataset", "subset", "landmarks", "box", "flip_test", "n", "scores")
 
 
-def export_run(text: str, target: Path | None, db: Path) -> Path:
+def export_run(
+    text: str, target: Path | None, db: Path, *, largest_error: float = LARGEST_ERROR
+) -> Path:
     """Write a run's best checkpoint as an ONNX file and return its path.
 
-    target: None for NAME.onnx in the present folder, NAME being the run's. Raises NotFoundError for
-    a run that matches none or several or has no checkpoint, UsageError as `export_onnx`.
+    target         None for NAME.onnx in the present folder, NAME being the run's
+    largest_error  see `Description`
+
+    Raises NotFoundError for a run that matches none or several or has no checkpoint, UsageError as
+    `export_onnx`.
     """
     with contextlib.closing(open_reader(db)) as reader:
         run = reads.find_run(reader, text)
@@ -41,6 +46,7 @@ def export_run(text: str, target: Path | None, db: Path) -> Path:
         markup=model.spec.markup,
         landmarks=model.spec.landmarks,
         box=config.data.box,
+        largest_error=largest_error,
         family=config.family,
         run=run,
         version=__version__,

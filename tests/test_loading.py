@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 import drf
-from drf.alignment import LARGEST_ERROR
 from drf.errors import DataError, NotFoundError, UsageError
 from drf.markup import IBUG68
-from drf.onnx_network import FORMAT, Description
+from drf.onnx_network import FORMAT, LARGEST_ERROR, Description
 from tests.markups import FIVE
 from tests.onnx_files import onnx, shape, write_model
 
