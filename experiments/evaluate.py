@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from db import reads
@@ -54,10 +54,7 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
     device = hardware.choose_device(target.device)
     saved = checkpoint_of(stored, folder / checkpoint.BEST)
     model, config = checkpoint.rebuild(saved, device)
-    known = origin(folder, paths)
-    if (target.box or config.data.box) != "file":  # those that it was trained on are of no use here
-        known = replace(known, box_file=paths.box_file)
-    paths = known
+    paths = origin(folder, paths)
     subset = target.subset or _default_subset(config, stored["track"], paths)
     (pack,) = load_packs(config, [subset], paths, box=target.box)
     precision = hardware.choose_precision(target.precision, device)

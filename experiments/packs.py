@@ -29,15 +29,16 @@ def load_packs(
     data.max_train_faces limits `train` alone. box: in place of the run's own protocol.
     """
     dataset = dataset_of(config, paths)
+    protocol = box or config.data.box
     packs = []
     for subset in subsets:
         with bar(f"packing {subset}") as advance:
             packed = pack(
                 dataset,
                 subset,
-                box or config.data.box,
+                protocol,
                 paths.cache,
-                box_file=paths.box_file,
+                box_file=paths.boxes_for(protocol),
                 limit=(config.data.max_train_faces or None) if subset == "train" else None,
                 progress=advance,
             )

@@ -27,6 +27,11 @@ class Paths:
     box_file: Path | None
     cache: Path | None
     box_name: str | None = None
+    trained_on: Path | None = None  # a box file, used where the user names none
+
+    def boxes_for(self, protocol: str) -> Path | None:
+        """Return the box file for a protocol; that of the training only where a file is needed."""
+        return self.box_file or (self.trained_on if protocol == "file" else None)
 
     def name_of_boxes(self) -> str | None:
         """Return what the board calls the box file: the name given, else that of the file."""
@@ -47,11 +52,13 @@ def origin(folder: Path, paths: Paths) -> Paths:
     except (OSError, ValueError):
         return paths
     root, box_file = known.get("data_root"), known.get("box_file")
+    trained_on = Path(box_file) if box_file else None
+    name = known.get("box_name") or (trained_on.stem if trained_on else None)
     return replace(
         paths,
         data_root=paths.data_root or (Path(root) if root else None),
-        box_file=paths.box_file or (Path(box_file) if box_file else None),
-        box_name=paths.box_name or (None if paths.box_file else known.get("box_name")),
+        trained_on=trained_on,
+        box_name=paths.box_name or (None if paths.box_file else name),
     )
 
 

@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from db import board, box_labels, bundle, comparability, evaluations, method_ids, reads, runs
 from db.connection import open_reader, open_store
 from db.migrations import migrations
-from experiments.paths import Paths
+from experiments.paths import Paths, origin, write_origin
 from experiments.request import Request
 from experiments.train import train_new_run
 from tests.cli.conftest import Drf
@@ -450,3 +450,16 @@ def test_a_store_of_before_the_step_has_no_such_columns(tmp_path: Path) -> None:
     names = [migration.name for migration in migrations.pending(db)]
     assert names == ["m011_inputs_of_evaluations"]
     db.close()
+
+
+def test_a_run_trained_on_a_file_remembers_it_where_a_file_is_needed(tmp_path: Path) -> None:
+    """The same kind: `drf eval RUN --box gt` of a run that was trained on the boxes of a file."""
+    used = Paths(tmp_path / "drf.db", None, tmp_path / "s3fd.csv", None, "S3FD")
+    write_origin(tmp_path, used)
+    later = origin(tmp_path, Paths(tmp_path / "drf.db", None, None, None))
+    assert later.boxes_for("file") == tmp_path / "s3fd.csv"
+    assert later.boxes_for("gt") is None
+    assert later.name_of_boxes() == "S3FD"
+    other = origin(tmp_path, replace(used, box_file=tmp_path / "mtcnn.csv", box_name=None))
+    assert other.boxes_for("file") == tmp_path / "mtcnn.csv"
+    assert other.name_of_boxes() == "mtcnn"
