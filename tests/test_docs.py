@@ -127,7 +127,7 @@ def test_commands_are_understood(page: str, command: str) -> None:
     while words and words[0] in getattr(node, "commands", {}):
         node = node.commands[words.pop(0)]
         context = typer.Context(node, info_name=node.name, parent=context)
-    if hasattr(node, "commands"):
+    if hasattr(node, "commands") and not node.invoke_without_command:
         assert not words, f"{page}: {command}"
         return
     _, left, _ = node.make_parser(context).parse_args(words)
@@ -156,7 +156,8 @@ def test_the_protocol_defines_every_score_and_normaliser() -> None:
 
 
 def test_the_path_of_a_landmark_names_functions_that_exist() -> None:
-    steps = [row for row in table_rows("docs/architecture.md") if len(row) == 4][1:]
+    rows = [row for row in table_rows("docs/architecture.md") if len(row) == 4]
+    steps = [row for row in rows if row[0] != "step"]
     assert len(steps) >= 15
     for step, files, functions, _ in steps:
         known = set().union(*(defined(file) for file in re.findall(r"`([^`]+)`", files)))
