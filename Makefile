@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SCRIPTS := $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py benchmarks/*/__main__.py))
 BENCHMARKS := $(basename $(notdir $(SCRIPTS:/__main__.py=)))
 
-.PHONY: demo test test-slow coverage lint bench clean
+.PHONY: demo test test-slow coverage faults lint bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/drf demo
@@ -21,6 +21,10 @@ coverage: $(VENV)/installed-dev
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/pytest -m slow
+
+# Kills and other faults by the hundred; DRF_FAULTS and DRF_FAULT_SEED say how many, and which.
+faults: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -s tests/faults
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

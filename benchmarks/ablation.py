@@ -32,7 +32,9 @@ from tabulate import tabulate
 from db import entries, reads
 from db.connection import open_reader, open_store
 from db.file import DEFAULT_PATH
+from db.status import FAULTS
 from drf.errors import DrfError
+from drf.files import user_path
 from drf.statistics import over_seeds
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.packs import load_packs
@@ -42,7 +44,7 @@ from experiments.train import Result, find_finished, train_in_process
 
 PRESET = "heatmap-forest"
 SUBSET = "val"
-ENDED = ("finished", "collapsed")
+ENDED = ("finished", *FAULTS)
 BASE: dict[str, object] = {
     "data.input_size": 64,
     "model.width": 16,
@@ -89,7 +91,7 @@ def finished(
 ) -> list[str | None]:
     """Return for each combination the newest run that ended as it should, None without one.
 
-    A collapsed run is a result too: it would collapse again.
+    A collapsed or diverged run is a result too: it would do so again.
     """
     found = []
     for combination in combinations:
@@ -163,8 +165,7 @@ def summary(combinations: Sequence[Combination], base: dict[str, object], db: Pa
             | {key: seeds[0][key] for key in ("params", "macs")}
             | {
                 "minutes": over_seeds([entry["wall_s"] / 60 for entry in seeds]).mean,
-                "ms_per_face": over_seeds([entry["ms_per_face"] for entry in seeds]).mean,
-                "collapsed": sum(entry["status"] == "collapsed" for entry in seeds),
+                "collapsed": sum(entry["status"] in FAULTS for entry in seeds),
                 "runs": [entry["run"] for entry in seeds],
             }
         )
@@ -181,7 +182,6 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "M params": lambda row: f"{row['params'] / 1e6:.2f}",
     "MMACs": lambda row: f"{row['macs'] / 1e6:.0f}",
     "min": lambda row: f"{row['minutes']:.1f}",
-    "ms": lambda row: f"{row['ms_per_face']:.2f}",
 }
 
 
@@ -192,7 +192,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _nme(row: dict[str, Any]) -> str:
-    """Mean and standard deviation over seeds, and how many of the runs collapsed."""
+    """Mean and standard deviation over seeds, and how many of the runs collapsed or
+    diverged."""
     sd = "" if row["sd"] is None else f" ± {row['sd']:.2f}"
     collapsed = f" ({row['collapsed']} collapsed)" if row["collapsed"] else ""
     return f"{row['nme']:.2f}{sd}{collapsed}"
@@ -200,9 +201,9 @@ def _nme(row: dict[str, Any]) -> str:
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
-    parser.add_argument("--db", type=Path, default=DEFAULT_PATH, help="the store of the runs")
-    parser.add_argument("--cache", type=Path, help="of packed crops; default as `drf train`")
+    parser.add_argument("--data-root", type=user_path, help="300-W; without it synthetic faces")
+    parser.add_argument("--db", type=user_path, default=DEFAULT_PATH, help="the store of the runs")
+    parser.add_argument("--cache", type=user_path, help="of packed crops; default as `drf train`")
     parser.add_argument("--epochs", type=int, default=12, help="of each run")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--first", type=int, help="only so many runs of the ablation")

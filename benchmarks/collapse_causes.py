@@ -24,7 +24,8 @@ from tabulate import tabulate
 from drf import registry
 from drf.data.packs import Pack, pack
 from drf.data.sources import open_dataset
-from drf.training.loop import Trainer
+from drf.files import user_path
+from drf.training.loop import Listener, Trainer
 from experiments.request import Request, configure
 
 BASE = {
@@ -65,7 +66,7 @@ ROWS: dict[str, dict[str, object]] = {
 QUICK = ("all remedies", "all causes: historical")
 
 
-class Last:
+class Last(Listener):
     """Keeps the readings of the last epoch."""
 
     def __init__(self) -> None:
@@ -73,12 +74,6 @@ class Last:
 
     def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
         self.values = values
-
-    def on_progress(self, progress: object) -> None: ...
-
-    def on_faces(self, epoch: int, faces: object, predictions: object) -> None: ...
-
-    def on_leaves(self, gallery: object) -> None: ...
 
 
 def train(
@@ -116,7 +111,7 @@ def _mean_and_sd(values: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
+    parser.add_argument("--data-root", type=user_path, help="300-W; without it synthetic faces")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--quick", action="store_true", help="two rows, synthetic, one minute")

@@ -52,6 +52,7 @@ from drf.config import RunConfig
 from drf.data.packs import Pack, pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError
+from drf.files import user_path
 from drf.markup import IBUG68
 from drf.models.base import LandmarkModel
 from drf.training.batches import Batches
@@ -277,7 +278,9 @@ def print_table(document: dict) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", type=Path, help="folder of 300-W; default: synthetic faces")
+    parser.add_argument(
+        "--data-root", type=user_path, help="folder of 300-W; default: synthetic faces"
+    )
     parser.add_argument("--minutes", type=float, default=1.0, help="of training per family")
     parser.add_argument("--faces", type=int, default=2000, help="to train on, at most")
     parser.add_argument("--family", action="append", help="default: all that learn")

@@ -29,6 +29,7 @@ from drf import checkpoint, hardware, metrics, presets, registry, scores
 from drf.data.packs import pack
 from drf.data.sources import open_dataset
 from drf.errors import DrfError, UsageError
+from drf.files import user_path
 from drf.forest.vector_forest import Inference, VectorForest
 from drf.markup import IBUG68
 from drf.models.base import InitialData
@@ -148,8 +149,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--preset", action="append", choices=presets.names(), dest="presets")
     parser.add_argument("--batches", default="1,32", help="faces at once, separated by commas")
-    parser.add_argument("--checkpoint", type=Path, help="of a trained cascade: accuracy by routing")
-    parser.add_argument("--data-root", type=Path, help="folder of 300-W, with --checkpoint")
+    parser.add_argument(
+        "--checkpoint", type=user_path, help="of a trained cascade: accuracy by routing"
+    )
+    parser.add_argument("--data-root", type=user_path, help="folder of 300-W, with --checkpoint")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()

@@ -32,6 +32,7 @@ from drf import geometry, metrics, scores, shapes
 from drf.data.augment import identity_affines, warp_points
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.sources import open_dataset
+from drf.files import user_path
 from drf.heatmaps import HeatmapCodec
 from drf.markup import IBUG68
 from drf.peaks import assign, at_peaks, find_peaks
@@ -132,7 +133,7 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
+    parser.add_argument("--data-root", type=user_path, help="300-W; without it synthetic faces")
     parser.add_argument("--size", type=int, default=32, help="cells a side")
     parser.add_argument("--sigma", type=float, default=0.5, help="of a landmark, in cells")
     parser.add_argument("--quick", action="store_true", help="60 training faces")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import options
-from cli.output import cell, note, print_json, tables
+from cli.output import cell, line, note, print_json, table, tables
 from drf.config import DataConfig
 from drf.errors import CheckFailed
+from drf.files import user_path
 from experiments.progress import bar
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ _HEADINGS = (
 
 @app.command()
 def check(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of 300-W.")],
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", parser=user_path, help="Folder of 300-W.")
+    ],
     as_json: options.Json = False,
 ) -> None:
     """Read every face of a 300-W folder and report the faults of each subset.
@@ -115,30 +118,22 @@ def pack(
 
 
 def _print(report: Report) -> None:
-    from rich.table import Table
-
-    table = Table(title=f"300-W in {report.root}", title_justify="left")
-    table.add_column("subset")
-    table.add_column("state")
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="right")
+    rows = []
     for found in report.subsets:
         faults = (found.missing, found.unreadable, found.malformed, found.odd_labels)
         counts = (*faults, found.incomplete, found.outside)
         twice = (found.copies, found.same_photo)
-        table.add_row(
-            found.subset,
-            found.state,
-            *map(cell, (found.faces, *map(len, counts), *map(len, twice))),
-            cell(found.smallest_box_px, digits=0),
-        )
-    console = tables()
-    console.print(table)
+        numbers = (found.faces, *map(len, counts), *map(len, twice))
+        rows.append((found.subset, found.state, *numbers, cell(found.smallest_box_px, digits=0)))
+    shown = table(("subset", "state", *_HEADINGS), rows, f"300-W in {report.root}")
+    for column in shown.columns[2:]:
+        column.justify = "right"
+    tables().print(shown)
     if absent := dict.fromkeys(folder for found in report.subsets for folder in found.absent):
-        console.print(f"folders not found: {', '.join(absent)}", markup=False)
+        line(f"folders not found: {', '.join(absent)}")
     for found in report.subsets:
-        for line in _footnotes(found):
-            console.print(line, markup=False)
+        for footnote in _footnotes(found):
+            line(footnote)
 
 
 def _footnotes(found: SubsetReport) -> list[str]:

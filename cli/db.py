@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from cli.options import Db, Json
-from cli.output import cell, note, print_json, tables
+from cli.output import line, note, print_json, table, tables
 from db.file import DEFAULT_PATH
 from drf.errors import CheckFailed
+from drf.files import user_path
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -21,37 +22,34 @@ def path(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     if as_json:
         print_json({"path": str(db.resolve()), "exists": db.exists()})
     else:
-        print(db.resolve())
+        line(db.resolve())
 
 
 @app.command()
 def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """Check the file, its references, and every score against the stored predictions.
+    """Check the file, its schema and rows, and every score against the stored predictions.
 
     Exits with 4 if there is a fault.
     """
     from dataclasses import asdict
 
-    from rich.table import Table
-
-    from db.connection import open_reader
+    from db.connection import open_to_check
     from db.integrity import faults
 
-    con = open_reader(db)
-    found = faults(con)
+    con, found = open_to_check(db)
+    found = found or faults(con)
     con.close()
     if as_json:
         print_json({"path": str(db.resolve()), "ok": not found, "faults": list(map(asdict, found))})
     elif found:
-        table = Table("check", "where", "problem")
-        for fault in found:
-            table.add_row(cell(fault.check), cell(fault.subject), cell(fault.problem))
-        tables().print(table)
+        rows = [(fault.check, fault.subject, fault.problem) for fault in found]
+        tables().print(table(("check", "where", "problem"), rows))
     else:
-        print(f"{db} has no faults")
+        line(f"{db} has no faults")
     if found:
         raise CheckFailed(
-            f"{db} has {len(found)} faults; restore a backup, or delete the faulty runs"
+            f"{db} has {len(found)} faults; restore a backup, or delete the faulty runs and remove"
+            " what is not drf's"
         )
 
 
@@ -59,7 +57,9 @@ def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 def backup(
     target: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="File to write the copy to; it must be new."),
+        typer.Argument(
+            metavar="FILE", parser=user_path, help="File to write the copy to; it must be new."
+        ),
     ],
     db: Db = DEFAULT_PATH,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,8 @@ import typer
 from cli import options
 from cli.output import note
 from db.file import DEFAULT_PATH
+from drf.config import check_key
+from drf.errors import UsageError
 
 if TYPE_CHECKING:
     from experiments.request import Request
@@ -44,6 +47,9 @@ def demo(
     from experiments.paths import Paths
     from experiments.train import train_new_run
 
+    check_key("training.max_minutes", minutes, "option")
+    if not minutes:
+        raise UsageError("--minutes takes a number above 0: the demo has no other end")
     paths = Paths(db, data_root=None, box_file=None, cache=cache)
     for preset, share in METHODS.items():
         request = demo_request(preset, share * minutes)
@@ -76,4 +82,4 @@ def _show_app(db: Path, wanted: bool | None) -> None:
 
         web(db=db)
     else:
-        note(f"Everything is stored in {db}. Next: drf web --db {db}")
+        note(f"Everything is stored in {db}. Next: drf web --db {shlex.quote(str(db))}")

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from cli import options
-from cli.output import cell, print_json, tables
+from cli.output import line, print_json, table, tables
 from db.file import DEFAULT_PATH
 
 
@@ -22,14 +22,9 @@ def doctor(
     if as_json:
         print_json({"facts": facts, "faults": faults})
     else:
-        from rich.table import Table
-
-        table = Table(show_header=False)
-        for key, value in facts.items():
-            table.add_row(key, cell(value))
-        tables().print(table)
+        tables().print(table(("fact", "value"), facts.items(), show_header=False))
         for fault in faults:
-            tables().print(f"fault: {fault}", markup=False)
+            line(f"fault: {fault}")
     raise typer.Exit(4 if faults else 0)
 
 

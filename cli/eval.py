@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options
-from cli.output import cell, note, print_json, table, tables
+from cli.output import cell, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -62,11 +62,13 @@ def evaluate(
         return
     from db import box_labels
 
-    print(
+    line(
         f"{entry['name']} on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
         f" landmarks {entry['landmarks']}, box {box_labels.title(entry['box'])}, errors in percent"
     )
     tables().print(scores_table(entry))
+    if not entry["ranked"]:
+        note(f"It is shown without a rank: {entry['condition']}.")
     note("Next: drf leaderboard, or drf web")
 
 

@@ -1,7 +1,8 @@
-"""`drf export`: write runs as a folder of web pages or as a store of their own."""
+"""`drf export`: write runs as web pages or as a store of their own, a model as an ONNX file."""
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,25 +10,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import Db
+from cli.options import Db, Run
 from cli.output import note
 from db.file import DEFAULT_PATH
 from drf.errors import UsageError
+from drf.files import user_path
 
 if TYPE_CHECKING:
     from db.bundle import Selection
 
+app = typer.Typer(invoke_without_command=True)
 
+
+@app.callback()
 def export(
+    context: typer.Context,
     static: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder to write web pages to; they need no server or network."
+            metavar="DIR",
+            parser=user_path,
+            help="Folder to write web pages to; they need no server or network.",
         ),
     ] = None,
     bundle: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="File to write a store with only these runs to."),
+        typer.Option(
+            metavar="FILE",
+            parser=user_path,
+            help="File to write a store with only these runs to.",
+        ),
     ] = None,
     runs: Annotated[
         list[str] | None,
@@ -54,17 +66,24 @@ def export(
     ] = True,
     db: Db = DEFAULT_PATH,
 ) -> None:
-    """Write runs with configuration, training curves and errors, to send or to publish.
+    """Write runs as web pages or a store, with curves and errors, or a model as an ONNX file.
 
     An existing folder is replaced only if an earlier export wrote everything in it; an existing
     file is never replaced. Pages contain the host name, the command line and the uncommitted
     changes of each run: read them before you publish.
     """
+    if context.invoked_subcommand is not None:
+        if static is not None or bundle is not None:
+            raise UsageError("export pages, a store or a model, one at a time")
+        return
     from db.bundle import select
     from db.connection import open_reader
 
     if static is None and bundle is None:
-        raise UsageError("nothing to write: add --static DIR, or --bundle FILE, or both")
+        raise UsageError(
+            "nothing to write: add --static DIR, or --bundle FILE, or both; for a model name the"
+            " command: drf export onnx RUN"
+        )
     con = open_reader(db)
     try:
         chosen = select(con, runs=runs or (), subset=subset)
@@ -76,6 +95,43 @@ def export(
         con.close()
 
 
+@app.command()
+def onnx(
+    run: Run,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="NAME.onnx in the present folder",
+            help="File to write; an existing one is never replaced.",
+        ),
+    ] = None,
+    reject_above: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            help="Mean error that the model expects, in percent of the box's side, above which a"
+            " detection is no face.",
+        ),
+    ] = 5.0,
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Write a run's best checkpoint as an ONNX file, which needs nothing beside itself.
+
+    The graph takes uint8 RGB crops, any number at a time, and returns landmarks and, where the
+    model predicts them, covariances. Markup, box and scores are in the file's metadata. It is
+    written only if onnxruntime computes the same landmarks as torch, to a thousandth of a pixel.
+    Needs the packages of drf's extra `onnx`; using the file does not.
+    """
+    from experiments.export import export_run
+
+    path = export_run(run, out, db, largest_error=reject_above / 100)
+    note(
+        f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Next: drf predict --model {path} PHOTO"
+    )
+
+
 def _bundle(con: sqlite3.Connection, target: Path, chosen: Selection, images: bool) -> None:
     from db.bundle import pictures, write_bundle
     from db.connection import open_reader
@@ -85,7 +141,8 @@ def _bundle(con: sqlite3.Connection, target: Path, chosen: Selection, images: bo
     shown = pictures(written)
     written.close()
     size = target.stat().st_size / 1e6
-    note(f"Wrote {len(chosen.runs)} runs to {target} ({size:.1f} MB). Next: drf web --db {target}")
+    named = shlex.quote(str(target))
+    note(f"Wrote {len(chosen.runs)} runs to {target} ({size:.1f} MB). Next: drf web --db {named}")
     _terms(target, shown)
 
 

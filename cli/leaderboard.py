@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Db, Json, choices
-from cli.output import cell, note, print_json, tables
+from cli.output import cell, note, print_json, tables, title
 from db.file import DEFAULT_PATH
+from drf.text import printable
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from rich.table import Table
     from rich.text import Text
 
-FLOOR = "mean-shape"
-"""Predicts the same shape for every face: a model that is not better has learned nothing."""
+UNRANKED = "–"
+"""Stands where a row has no place."""
 
-_OTHER_KEYS = ("name", "params", "macs", "ms_per_face")
+_OTHER_KEYS = ("name", "params", "macs")
+_MEASURED_BESIDE_OTHERS = "ms_per_face"
 _NAME_WIDTH = 26  # at least; longer names continue on a second line
 _PADDING = 2  # beside a column: a space, and the space that the box draws for a line
 
@@ -59,21 +62,43 @@ def leaderboard(
         typer.Option(
             metavar="COLUMN",
             show_default="NME of the first normaliser",
-            help="Rank by this column, e.g. ocular_nme, box_auc8, params, macs or ms_per_face.",
+            help="Rank by this column, e.g. ocular_nme, box_auc8, params or macs.",
+        ),
+    ] = None,
+    methods: Annotated[
+        bool,
+        typer.Option(
+            "--methods",
+            help="Show a row for each method: means over its seeds, with 95 % intervals.",
+        ),
+    ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Show the difference to this run, or its method, with 95 % intervals: name or id.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Rank the newest evaluation of every run; errors are in percent.
 
-    The best value of a column is bold. The mean shape marks the floor: a model ranked below it has
-    learned nothing. A wider terminal shows more scores; --json has every one.
+    The best value of a column is bold. The mean shape marks the floor: a model that is not better
+    has learned nothing. Runs that have not finished, or learned nothing, come last and have no
+    rank; the word behind their name says why. A wider terminal shows more scores; --json has every
+    one.
     """
-    from db import box_labels, reads
+    from db import box_labels, health, reads
     from db.connection import open_reader
     from db.entries import entry
     from drf import scores
 
+    if sort == _MEASURED_BESIDE_OTHERS:
+        note(
+            f"{sort} was measured during each evaluation, beside whatever else ran, so it ranks"
+            " nothing: rows are ranked by NME. `drf runs show RUN --json` has it."
+        )
+        sort = None
     if norm is not None:
         scores.normaliser(norm)
         sort = sort or scores.column(norm, scores.SCORE_KEYS[0])
@@ -81,6 +106,16 @@ def leaderboard(
     con = open_reader(db)
     rows = reads.leaderboard(con, dataset=dataset, subset=subset, landmarks=landmarks)
     boards = reads.board_filters(con)
+    if methods or baseline is not None:
+        from cli import method_table
+
+        _check_landmarks(landmarks, boards)
+        found = method_table.boards(con, rows, norm, sort, methods=methods, baseline=baseline)
+        con.close()
+        method_table.show(found, as_json=as_json)
+        if rows.empty:
+            note(_nothing(boards))
+        return
     con.close()
     if box is not None:
         _check_box(box, boards)
@@ -89,6 +124,7 @@ def leaderboard(
     _check_landmarks(landmarks, boards)
     if sort is not None:
         rows = rows.sort_values(sort, ascending=not _descends(sort), kind="stable")
+        rows = rows.iloc[(~health.ranked(rows)).argsort(kind="stable")]
     if rows.empty:
         note(_nothing(boards))
     if as_json:
@@ -97,31 +133,39 @@ def leaderboard(
     console = tables()
     for board, group in rows.groupby(list(reads.BOARD), sort=True):
         named = dict(zip(reads.BOARD, board, strict=True))
-        console.print(board_table(named, group, console.width, norm))
+        console.print(board_table(named, group, console.width, norm, sort))
 
 
 def board_table(
-    board: dict[str, Any], rows: pd.DataFrame, width: int, norm: str | None = None
+    board: dict[str, Any],
+    rows: pd.DataFrame,
+    width: int,
+    norm: str | None = None,
+    sort: str | None = None,
 ) -> Table:
     """Return the table of one board, rows in the order given, columns as many as the width holds.
 
-    width: characters · norm: key of the only normaliser to show
+    width: characters · norm: key of the only normaliser to show · sort: column that ranks the
+    rows, None for what ranks the board
     """
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
 
     from db import box_labels
 
     everything = _columns(rows, norm)
-    places = _places(rows)
-    names = [_name(row) for row in rows.to_dict("records")]
-    name_width = min(max(map(len, names)), max(_NAME_WIDTH, width // 4))
+    places = _places(rows, sort)
+    names = [printable(_name(row)) for row in rows.to_dict("records")]
+    name_width = min(max(map(cell_len, names)), max(_NAME_WIDTH, width // 4))
     fixed = (len("floor"), name_width, len("12345678"))
     shown = _that_fit(everything, width - 1 - sum(fixed) - _PADDING * len(fixed))
     faces = ", ".join(str(n) for n in sorted(set(rows["n"])))
     table = Table(
-        title=f"{board['dataset']} / {board['subset']}: {faces} faces, "
-        f"landmarks {board['landmarks']}, box {box_labels.title(board['box'])}, errors in percent",
+        title=title(
+            f"{board['dataset']} / {board['subset']}: {faces} faces, landmarks"
+            f" {board['landmarks']}, box {box_labels.title(board['box'])}, errors in percent"
+        ),
         box=box.HORIZONTALS,
         padding=(0, 1, 0, 0),
         title_justify="left",
@@ -135,7 +179,7 @@ def board_table(
         table.add_column(column.heading, justify="right", no_wrap=True)
     for i, (place, name, run) in enumerate(zip(places, names, rows["run"], strict=True)):
         floor = place == "floor"
-        if floor:
+        if floor or (place == UNRANKED and i and places[i - 1] != UNRANKED):
             table.add_section()
         cells = [cell(place), cell(name), cell(run[:8]), *(column.cells[i] for column in shown)]
         table.add_row(*cells, style="dim" if floor else "", end_section=floor)
@@ -164,8 +208,10 @@ class _Column:
 def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
     """Return every column there is to show, by importance: the first score of each normaliser, the
     other scores of the first one, what the model costs, the other scores of the others."""
+    from db import health
     from drf import scores, text
 
+    ranked = health.ranked(rows)
     norms = [n.key for n in scores.NORMALISERS if norm in (None, n.key)]
     columns: list[_Column] = []
     for i, key in enumerate(norms):
@@ -174,13 +220,12 @@ def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
             if rows[name].isna().all():
                 continue  # the landmarks of this board do not define the normaliser
             importance = 0 if j == 0 else 1 if i == 0 else 3
-            cells = _score_cells(rows[name], higher=score.better == "higher")
+            cells = _score_cells(rows[name], ranked, higher=score.better == "higher")
             heading = f"{key}\n{score.heading}"
             columns.append(_Column(len(columns), importance, heading, cells))
     costs = {
         "params": [cell(text.count(value)) for value in rows["params"]],
         "MACs": [cell(text.count(value)) for value in rows["macs"]],
-        "ms/face": [cell(value, 2) for value in rows["ms_per_face"]],
         "epochs": [cell(value, 0) for value in rows["epochs_trained"]],
     }
     columns += [_Column(len(columns) + k, 2, *cost) for k, cost in enumerate(costs.items())]
@@ -198,40 +243,60 @@ def _that_fit(columns: Sequence[_Column], width: int) -> list[_Column]:
     return sorted(shown, key=lambda column: column.place)
 
 
-def _score_cells(values: pd.Series, *, higher: bool) -> list[Text]:
-    """Return cells of one score; the best are bold, and so is what looks the same."""
-    best = round(values.max() if higher else values.min(), 2)
+def _score_cells(values: pd.Series, ranked: np.ndarray, *, higher: bool) -> list[Text]:
+    """Return cells of one score; the best of what is ranked are bold, and so is what looks the
+    same there."""
+    of_ranked = values[ranked]
+    best = round(of_ranked.max() if higher else of_ranked.min(), 2)
     cells = [cell(value, 2) for value in values]
-    for shown, value in zip(cells, values, strict=True):
-        if round(value, 2) == best:
+    for shown, value, counts in zip(cells, values, ranked, strict=True):
+        if counts and round(value, 2) == best:
             shown.stylize("bold")
     return cells
 
 
-def _places(rows: pd.DataFrame) -> list[str]:
-    """Return the place of each row; the floor takes none."""
-    places, place = [], 0
-    for family in rows["family"]:
-        place += family != FLOOR
-        places.append("floor" if family == FLOOR else str(place))
-    return places
+def _places(rows: pd.DataFrame, sort: str | None) -> list[str]:
+    """Return the place of each row, shared by those that read the same; the floor takes none, nor
+    does what is not ranked."""
+    from db import health
+    from db.reads import ranked_by
+    from drf.floor import FAMILY
+    from drf.ranking import places
+
+    ranked = health.ranked(rows)
+    takes_one = ranked & (rows["family"] != FAMILY).to_numpy(dtype=bool)
+    by = rows.loc[takes_one, sort or ranked_by(rows)]
+    left = iter(range(1, len(by) + 1))
+    if by.dtype.kind in "if":
+        left = iter(places(by, "higher" if sort and _descends(sort) else "lower").tolist())
+    return [
+        UNRANKED if not has_rank else _place(next(left)) if takes else "floor"
+        for has_rank, takes in zip(ranked, takes_one, strict=True)
+    ]
+
+
+def _place(place: float) -> str:
+    return UNRANKED if place != place else str(int(place))
 
 
 def _name(row: dict[str, Any]) -> str:
     marks = [f"seed {row['seed']}"]
     if not row["flip_test"]:
         marks.append("no flip test")
-    if row["status"] != "finished":
-        marks.append(row["status"])
+    if row["condition"] != "finished":
+        marks.append(row["condition"])
     return f"{row['name']} ({', '.join(marks)})"
 
 
 def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
-    from db import comparability
+    from db import comparability, health
+    from drf.floor import FAMILY
 
     remarks = []
-    if FLOOR not in set(rows["family"]):
-        remarks.append(f"This board has no floor: train and evaluate {FLOOR} to add it.")
+    if FAMILY not in set(rows["family"]):
+        remarks.append(f"This board has no floor: train and evaluate {FAMILY} to add it.")
+    if not health.ranked(rows).all():
+        remarks.append("Runs without a place are not ranked, for the reason behind their name.")
     if hidden:
         remarks.append("More scores: a wider terminal, --norm, or --json.")
     remarks += comparability.remarks(rows)

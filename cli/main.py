@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,13 +17,16 @@ import cli.doctor
 import cli.eval
 import cli.export
 import cli.leaderboard
+import cli.predict
 import cli.runs
 import cli.train
 import cli.views
 import cli.web
+from cli import output
 from cli.options import old_names
 from drf import __version__
-from drf.errors import DrfError
+from drf.device_errors import is_out_of_memory, not_enough
+from drf.errors import DrfError, UsageError, explain_os_error
 
 app = typer.Typer(
     name="drf",
@@ -34,12 +37,13 @@ app = typer.Typer(
 )
 app.command("train", context_settings=old_names("train"))(cli.train.train)
 app.command("eval", context_settings=old_names("eval"))(cli.eval.evaluate)
+app.command("predict")(cli.predict.predict)
 app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
 app.command("leaderboard", context_settings=old_names("leaderboard"))(cli.leaderboard.leaderboard)
 app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
 app.add_typer(cli.db.app, name="db", help="Check, copy and migrate the store.")
 app.add_typer(cli.views.app, name="views", help="Give short names to links of the app.")
-app.command("export")(cli.export.export)
+app.add_typer(cli.export.app, name="export")
 app.command("web")(cli.web.web)
 app.command("demo")(cli.demo.demo)
 app.command("doctor")(cli.doctor.doctor)
@@ -60,7 +64,7 @@ def _drf(
         ),
     ] = False,
 ) -> None:
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    """Take the options that belong to no command."""
 
 
 def main() -> None:
@@ -69,9 +73,11 @@ def main() -> None:
     0 success, 1 failure, 2 usage or configuration, 3 not found, 4 a check failed, 130 interrupted.
     An error that a user can cause is one sentence on stderr; any other keeps its traceback.
     """
+    output.prepare()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up, as after Ctrl-C
     try:
         try:
-            app()  # ends in SystemExit: usage errors with 2, Ctrl-C with 130
+            sys.exit(app(prog_name="drf", standalone_mode=False) or 0)  # Ctrl-C is 130
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -81,11 +87,15 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except typer.Abort:  # the answer to a question was no
+        output.note("drf: nothing was done")
+        sys.exit(1)
     except Exception as error:
         explained = _explain(error)
         if explained is None:
             raise
-        print(f"drf: {explained}", file=sys.stderr)
+        if str(explained):
+            output.note(f"drf: {explained}")
         sys.exit(explained.exit_code)
 
 
@@ -93,12 +103,40 @@ def _explain(error: Exception) -> DrfError | None:
     """Return the error to print for the user, or None for a bug."""
     if isinstance(error, DrfError):
         return error
+    if hasattr(error, "format_message"):  # typer's for options; for a command alone it prints help
+        return _usage_error(error)
+    if is_out_of_memory(error):
+        return not_enough("this command", "ask for fewer faces or runs")
+    if isinstance(error, UnicodeEncodeError):  # what is printed never raises it
+        return UsageError(
+            f"{error.object[:80]} is not UTF-8 and cannot be stored: type it in a UTF-8 terminal,"
+            " or rename the file"
+        )
     import sqlite3
 
-    from db.transactions import as_drf_error, from_os
+    from db.transactions import as_drf_error
 
+    known = None
     if isinstance(error, sqlite3.Error):
-        return as_drf_error(error)
-    if isinstance(error, OSError) and error.errno != errno.EPIPE:
-        return from_os(error)
-    return None
+        known = as_drf_error(error)
+    elif isinstance(error, OSError) and error.errno != errno.EPIPE:
+        known = explain_os_error(error)
+    return known or _of_stores()
+
+
+def _of_stores() -> DrfError | None:
+    """Return what is wrong with a store that was opened, None where all are sound."""
+    from db.connection import opened
+    from db.integrity import explain
+
+    return next(filter(None, map(explain, opened())), None)
+
+
+def _usage_error(error: Any) -> UsageError:
+    """Return what typer says of the options, and where they are explained."""
+    said = str(error.format_message()).strip(". ")
+    if not said:
+        return UsageError()
+    said = said.replace("Value error, ", "").replace(". Did you", "; did you")
+    command = error.ctx.command_path if error.ctx else app.info.name
+    return UsageError(f"{said[:1].lower()}{said[1:]} (see `{command} --help`)")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from drf.config import describe_keys, sections_of
+from drf.files import user_path
 
 OLD_OPTIONS = {
     "train": {"--points": "--landmarks"},
@@ -48,7 +49,13 @@ def of_key(name: str, *names: str, metavar: str | None = None) -> Any:
 
 Db = Annotated[
     Path,
-    typer.Option("--db", envvar="DRF_DB", metavar="FILE", help="The store, a single SQLite file."),
+    typer.Option(
+        "--db",
+        envvar="DRF_DB",
+        metavar="FILE",
+        parser=user_path,
+        help="The store, a single SQLite file.",
+    ),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document instead of tables and text.")
@@ -59,12 +66,18 @@ Run = Annotated[
 ]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(envvar="DRF_DATA", metavar="DIR", help="Folder of the dataset, e.g. data/300w."),
+    typer.Option(
+        envvar="DRF_DATA",
+        metavar="DIR",
+        parser=user_path,
+        help="Folder of the dataset, e.g. data/300w.",
+    ),
 ]
 BoxFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
+        parser=user_path,
         help="CSV file with the columns name, x, y, w, h; needed by the box protocol file.",
     ),
 ]
@@ -81,6 +94,7 @@ Cache = Annotated[
     typer.Option(
         envvar="DRF_CACHE",
         metavar="DIR",
+        parser=user_path,
         show_default="runs/cache",
         help="Folder for packed face crops.",
     ),

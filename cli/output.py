@@ -1,12 +1,21 @@
-"""Where output goes: data to stdout, everything else to stderr. rich honours NO_COLOR."""
+"""Where output goes: data to stdout, everything else to stderr. rich honours NO_COLOR.
+
+Names and paths come from files that anybody may have written, so whatever is printed passes through
+`drf.text.printable` here: by `cell` and `table`, `line` and `note`, and in the log.
+"""
 
 from __future__ import annotations
 
+import codecs
 import json
+import logging
 import math
+import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from drf.text import UNPRINTABLE, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,10 +24,53 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 200  # a pipe has no width, and nobody would see what 80 columns cut off
 
+ERRORS = "drf-substitute"
+"""Name of the error handler that writes what an encoding does not have: typographic characters as
+ASCII has them, anything else as an escape."""
+
+_SUBSTITUTES = str.maketrans(
+    {"—": "-", "–": "-", "−": "-", "…": "...", "·": "|", "×": "x", "±": "+/-", "↓": "v", "↑": "^"}
+    | {"“": '"', "”": '"', "‘": "'", "’": "'"}
+)
+
+
+def prepare() -> None:
+    """Make stdout, stderr and the log accept any text, whatever the encoding of the terminal."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller: `drf leaderboard >&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=ERRORS)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+
+
+def _substitute(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end].translate(_SUBSTITUTES)
+    return missing.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error(ERRORS, _substitute)
+
+
+class _OneLine(logging.Formatter):
+    """Writes each message on one line, without control characters; tracebacks as they are."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on stdout; numbers keep all their digits."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Print one JSON document on stdout; numbers keep all their digits. Characters that the
+    encoding of stdout lacks, and control characters, are JSON's escapes."""
+    unicode = codecs.lookup(_encoding()).name.startswith("utf")
+    text = json.dumps(document, indent=2, ensure_ascii=not unicode, allow_nan=False)
+    lines = (UNPRINTABLE.sub(lambda c: f"\\u{ord(c[0]):04x}", one) for one in text.split("\n"))
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def tables() -> Console:
@@ -29,9 +81,14 @@ def tables() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
 
 
-def note(sentence: str) -> None:
+def line(text: object) -> None:
+    """Print one line on stdout."""
+    print(printable(text))
+
+
+def note(sentence: object) -> None:
     """Print a sentence on stderr: what happened, or what to do next."""
-    print(sentence, file=sys.stderr)
+    print(printable(sentence), file=sys.stderr)
 
 
 def cell(value: Any, digits: int | None = None) -> Text:
@@ -45,16 +102,44 @@ def cell(value: Any, digits: int | None = None) -> Text:
         return Text("—", style="dim")
     if digits is not None and math.isfinite(value):
         return Text(f"{value:.{digits}f}")
-    return Text(str(value))
+    return Text(_shown(value))
 
 
-def table(columns: Iterable[str], rows: Iterable[Iterable[Any]], title: str | None = None) -> Table:
-    """Return a table with lines between head and body; values become cells."""
+def _shown(value: object) -> str:
+    """Return text as stdout will show it, so that the columns of a table stay in line."""
+    encoding = _encoding()
+    return printable(value).encode(encoding, ERRORS).decode(encoding)
+
+
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
+def title(text: str) -> Text:
+    """Return the title of a table, without reading its brackets."""
+    from rich.text import Text
+
+    return Text(_shown(text), style="table.title")
+
+
+def table(
+    columns: Iterable[str],
+    rows: Iterable[Iterable[Any]] = (),
+    named: str | None = None,
+    **options: Any,
+) -> Table:
+    """Return a table with lines between head and body; headings and values become cells.
+
+    named: its title · options: of `rich.table.Table`
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(*columns, title=title, title_justify="left", box=box.HORIZONTALS)
+    look: dict[str, Any] = {"title_justify": "left", "box": box.HORIZONTALS} | options
+    made = Table(title=title(named) if named else None, **look)
+    for column in columns:
+        made.add_column(cell(column))
     for row in rows:
         made.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
     return made

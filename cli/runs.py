@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.options import Db, Json, Run
 from cli.output import cell, note, print_json, table, tables
-from db.file import DEFAULT_PATH, run_folder
+from db.file import DEFAULT_PATH, refuse_link, run_folder
 from drf.errors import UsageError
+from drf.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,22 +38,26 @@ def list_runs(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     if not rows:
         note("The store has no runs yet: `drf train` adds one.")
         return
-    columns = ("run", "name", "dataset", "seed", "status", "done %", "val NME %", "faces/s")
+    columns = ("run", "name", "dataset", "seed", "status", "epochs", "done %", "val NME % (kept)")
     lines = [
         (
-            *(row["id"][:8], row["name"], row["dataset"], row["seed"], row["status"]),
+            *(row["id"][:8], row["name"], row["dataset"], row["seed"], row["condition"]),
+            row["epoch"],
             *(cell(100 * row["progress"], 0), _percent(row["kept_val_nme"])),
             *(cell(row["faces_per_s"], 0), row["started_at"][:16].replace("T", " ")),
         )
         for row in rows
     ]
-    tables().print(table((*columns, "started (UTC)"), lines, "runs"))
+    tables().print(table((*columns, "faces/s", "started (UTC)"), lines, "runs"))
 
 
 @app.command()
 def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """Show a run: status, provenance, training data, evaluations, and where each key was set."""
-    from db import reads
+    """Show a run: status, provenance, training data, evaluations, and where each key was set.
+
+    Of a run that was cut off, the last line is the command that goes on with it.
+    """
+    from db import next_step, reads
     from db.connection import open_reader
     from db.entries import records
 
@@ -59,10 +65,12 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     run_id = reads.find_run(con, run)
     facts, evaluations = reads.run(con, run_id), reads.evaluations(con, run_id)
     con.close()
+    way_on = next_step.after(facts, db)
     config, provenance, manifest = (facts.pop(key) for key in ("config", "provenance", "manifest"))
     if as_json:
         named = {key: {"value": value, "source": source} for key, value, source in config}
         nested = {"config": named, "provenance": provenance, "manifest": manifest}
+        nested["next_step"] = way_on and way_on.text()
         print_json(facts | nested | {"evaluations": records(evaluations)})
         return
     console = tables()
@@ -71,6 +79,8 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     console.print(_pairs("training data", manifest))
     console.print(table(("key", "value", "set by"), config, "configuration"))
     console.print(_evaluations(records(evaluations)))
+    if way_on:
+        note(way_on.text())
 
 
 @app.command()
@@ -91,6 +101,7 @@ def diff(
     settings = configs.differences(con, run_a, run_b, same=everything)
     compared = configs.results(con, run_a, run_b)
     spent = reads.spent(con, [run_a, run_b])
+    compared_runs = [reads.run(con, run) for run in (run_a, run_b)]
     con.close()
     remark = comparability.budget(spent)
     if as_json:
@@ -106,6 +117,9 @@ def diff(
     console.print(_side_by_side(compared, run_a, run_b))
     if remark:
         console.print(remark, markup=False)
+    for facts in compared_runs:
+        if facts["condition"] != "finished":
+            note(f"Run {facts['id'][:8]} is not ranked ({facts['condition']}): compare with care.")
 
 
 @app.command()
@@ -124,10 +138,12 @@ def delete(
 
     con = open_reader(db)
     run_id = reads.find_run(con, run)
-    facts, evaluations = reads.run(con, run_id), reads.evaluations(con, run_id)
+    name, evaluations = reads.name_of_run(con, run_id)
     con.close()
     folder = run_folder(db, run_id)
-    what = f"run {run_id[:8]} ({facts['name']}, evaluations: {len(evaluations)})"
+    what = f"run {run_id[:8]} ({name}, evaluations: {evaluations})"
+    if checkpoints:
+        refuse_link(folder)
     with_folder = checkpoints and folder.exists()
     _confirm(what + (f", and the folder {folder}" if with_folder else ""), yes)
     store = open_store(db)
@@ -138,12 +154,37 @@ def delete(
     note(f"Deleted {what}." + (f" {folder} remains." if folder.exists() else ""))
 
 
+@app.command()
+def recover(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR...",
+            help="Folders of runs, which hold record.db beside the checkpoints.",
+        ),
+    ],
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Bring runs that the store lost back into it, from the records beside their checkpoints.
+
+    What the store has stays; the command may be repeated.
+    """
+    from experiments.checkpoints import recover_run
+
+    for folder in folders:
+        run = recover_run(folder, db)
+        note(f"Run {run[:8]} is in {db}.")
+        place = run_folder(db, run)
+        if place.resolve() != folder.resolve():
+            note(f"Move {folder} to {place}: there `drf eval` looks for its checkpoints.")
+
+
 def _confirm(what: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"no terminal to ask whether to delete {what}: add --yes")
-    typer.confirm(f"Delete {what}?", abort=True, err=True)
+    typer.confirm(printable(f"Delete {what}?"), abort=True, err=True)
 
 
 def _percent(fraction: float | None) -> Any:
@@ -210,4 +251,5 @@ def _side_by_side(compared: pd.DataFrame, run_a: str, run_b: str) -> Table:
                     rows.append((board, norm.title, score.heading, *values))
                     board = ""
     columns = ("board", "normaliser", "percent", run_a[:8], run_b[:8], "difference")
-    return table(columns, rows, "results")
+    title = "results of these two runs; with intervals: drf leaderboard --baseline RUN"
+    return table(columns, rows, title)

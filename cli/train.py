@@ -10,6 +10,7 @@ import typer
 from cli import options
 from cli.output import note, print_json, table, tables
 from db.file import DEFAULT_PATH
+from drf.files import user_path
 
 if TYPE_CHECKING:
     from drf.config import KeyInfo
@@ -44,7 +45,9 @@ def train(
     config: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="TOML file whose configuration keys override the preset."
+            metavar="FILE",
+            parser=user_path,
+            help="TOML file whose configuration keys override the preset.",
         ),
     ] = None,
     assign: Annotated[

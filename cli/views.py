@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.options import Db, Json
-from cli.output import cell, note, print_json, tables
+from cli.output import note, print_json, table, tables
 from db.file import DEFAULT_PATH
 
 app = typer.Typer(no_args_is_help=True)
@@ -38,9 +38,6 @@ def add(name: Name, link: Link, db: Db = DEFAULT_PATH) -> None:
 @app.command("list")
 def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     """List the named views and their links."""
-    from rich import box
-    from rich.table import Table
-
     from db.connection import open_reader
     from db.saved_links import views
 
@@ -48,15 +45,13 @@ def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     found = views(con)
     con.close()
     if as_json:
-        print_json([{"name": v.name, "link": v.link, "created_at": v.created_at} for v in found])
+        keys = ("name", "link", "created_at", "fault")
+        print_json([{key: getattr(view, key) for key in keys} for view in found])
     elif not found:
         note("The store has no named views yet: `drf views add NAME LINK` adds one.")
     else:
-        table = Table("name", "link", "created (UTC)", box=box.HORIZONTALS)
-        for view in found:
-            made = view.created_at[:16].replace("T", " ")
-            table.add_row(cell(view.name), cell(view.link), cell(made))
-        tables().print(table)
+        rows = [(v.name, v.fault or v.link, v.created_at[:16].replace("T", " ")) for v in found]
+        tables().print(table(("name", "link", "created (UTC)"), rows))
 
 
 @app.command()

@@ -27,7 +27,9 @@ def web(
     command = streamlit_command(port, headless)
     # The process becomes Streamlit: signals and the exit code are Streamlit's own, and nothing is
     # left behind when it is killed.
-    os.execve(command[0], command, os.environ | {"DRF_DB": str(db.resolve())})
+    # Streamlit greets with characters that a terminal may not have.
+    encoding = {"PYTHONIOENCODING": f"{sys.stdout.encoding}:backslashreplace"}
+    os.execve(command[0], command, os.environ | encoding | {"DRF_DB": str(db.resolve())})
 
 
 def streamlit_command(port: int, headless: bool) -> list[str]:

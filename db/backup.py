@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def back_up(con: sqlite3.Connection, target: Path) -> None:
     """
     try:
         with replacing_file(target, overwrite=False) as unfinished:
-            con.execute("VACUUM INTO ?", [str(unfinished)])
+            # As bytes: a path need not be UTF-8.
+            con.execute("VACUUM INTO CAST(? AS TEXT)", [os.fsencode(unfinished)])
     except sqlite3.Error as error:
         explained = as_drf_error(error, str(target))
         if explained is None:

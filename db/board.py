@@ -8,16 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from db import health
 from db.comparability import HIGH, LOW, SPENT
 from db.reads import ranked_by
 from drf import scores
 
 SD = "_sd"
-_COSTS = ("wall_s", "ms_per_face")
 _SPENT = (*(one.key for one in SPENT), "wall_s")
 _SHARED = (
     *("family", "preset", "track", "precision", "params", "macs", "n", "manifest_digest"),
-    *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method", "crop_version"),
+    *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method", "ranked"),
+    "crop_version",
 )
 
 
@@ -33,16 +34,21 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     """Return one row a method: the runs that differ only in their seed.
 
     Evaluations with and without flip test, or of other faces, stay apart: their mean is of nothing.
+    So do runs that are not finished and sound (`db.health`): those of a method are a row of their
+    own, which has no rank.
 
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
-    scores.COLUMNS (percent, means over runs) and COLUMN_sd (sample standard deviation; NaN for one
-    run), wall_s and ms_per_face (means), the ends over runs of what they spent (COLUMN_low and
+    scores.COLUMNS (percent, means over seeds) and COLUMN_sd (sample standard deviation over them;
+    NaN for one seed), wall_s (mean), the ends over runs of what they spent (COLUMN_low and
     COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track, precision, params,
     macs, n, manifest_digest, BOARD, markup, flip_test, method, crop_version; and tuples in the
-    order of the evaluations: runs, evaluations, names, seeds, statuses, checkpoints, hardwares,
-    eval_precisions; created_at of the newest. Best first, see `reads.ranked_by`.
+    order of the evaluations: runs, evaluations, names, seeds, statuses (conditions, see
+    `db.health`), checkpoints, hardwares, eval_precisions; created_at of the newest; ranked (bool),
+    and condition: that of its runs, joined where they differ. Several runs of one seed are averaged
+    first, as in `drf.statistics.Method`. Best first, see `reads.ranked_by`, and what is not ranked
+    last.
     """
-    return _rows(entries, methods, ["method", "flip_test", "manifest_digest"], "method")
+    return _rows(entries, methods, ["method", "flip_test", "faces", "ranked"], "method")
 
 
 def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
@@ -60,19 +66,27 @@ def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
     return bare[-1] if len(set(bare)) == 1 and bare[-1] else names[-1]
 
 
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return how many seeds there are, and which: 3 (0, 1, 2)."""
+    known = sorted(set(seeds))
+    return f"{len(known)} ({', '.join(map(str, known))})"
+
+
 def _rows(
     entries: pd.DataFrame, methods: pd.Series, keys: list[str], identity: str
 ) -> pd.DataFrame:
     entries = entries.sort_values("evaluation")
     known = methods.to_dict()  # a run that came between the two reads is not in it: it stands alone
     method = [known.get(run, run[:12]) for run in entries["run"]]
-    entries = entries.assign(method=pd.Series(method, entries.index, dtype="str"))
+    # Faces of a manifest that has no digest may be any: such a run is averaged with no other.
+    faces = entries["manifest_digest"].fillna(entries["run"])
+    method_of = pd.Series(method, entries.index, dtype="str")
+    entries = entries.assign(method=method_of, faces=faces, ranked=health.ranked(entries))
+    rows = _over_seeds(entries, keys)
     groups = entries.groupby(keys, sort=False, dropna=False)
-    rows = groups[[*scores.COLUMNS, *_COSTS]].mean()
-    rows = rows.join(groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD))
     spent = groups[[*_SPENT]]
-    rows = rows.join(spent.min().add_suffix(LOW)).join(spent.max().add_suffix(HIGH))
-    rows = rows.reset_index(drop=True)
+    for end, of in ((LOW, spent.min()), (HIGH, spent.max())):
+        rows = rows.join(of.add_suffix(end).reset_index(drop=True))
     first = entries[groups.cumcount() == 0].reset_index(drop=True)
     rows[[*_SHARED]] = first[[*_SHARED]]
     rows["id"] = first[identity]
@@ -83,7 +97,21 @@ def _rows(
     for column, title in _TUPLES.items():
         rows[title] = _tuples(entries[column].tolist(), number, len(rows))
     rows["name"] = [name_of(*both) for both in zip(rows["names"], rows["seeds"], strict=True)]
-    return rows.sort_values([ranked_by(rows), "id"], ignore_index=True)
+    rows["condition"] = [", ".join(dict.fromkeys(of)) for of in rows["statuses"]]
+    order = ["ranked", ranked_by(rows), "id"]
+    return rows.sort_values(order, ascending=[False, True, True], ignore_index=True)
+
+
+def _over_seeds(entries: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return means of scores and wall_s over the seeds of each group, in order of appearance, and
+    the scores' standard deviations, with SD."""
+    means, of_seed = [*scores.COLUMNS, "wall_s"], [*keys, "seed"]
+    if entries.duplicated(of_seed).any():
+        same = entries.groupby(of_seed, sort=False, dropna=False)
+        entries = same[means].mean().reset_index()
+    groups = entries.groupby(keys, sort=False, dropna=False)
+    spread = groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD)
+    return groups[means].mean().join(spread).reset_index(drop=True)
 
 
 _TUPLES = {
@@ -91,7 +119,7 @@ _TUPLES = {
     "evaluation": "evaluations",
     "name": "names",
     "seed": "seeds",
-    "status": "statuses",
+    "condition": "statuses",
     "checkpoint": "checkpoints",
     "hardware": "hardwares",
     "eval_precision": "eval_precisions",

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from db import reads
+from db import contents, reads
 from db.connection import open_store
 from db.transactions import as_drf_error, locked
-from drf.errors import NotFoundError
+from drf.errors import NotFoundError, StoreError
 from drf.files import replacing_file
 
 _RUNS = "(SELECT value FROM json_each(:runs))"
@@ -106,7 +106,8 @@ def write_bundle(
     images  whether the crops of faces go along; points and predictions always do
     Ids and the revision stay, so links to the source fit the bundle too. It takes its name when it
     is complete, and has no write-ahead log, so it can be read from any disk. Raises UsageError if
-    there is a file of that name or no folder, StoreError or DrfError where it cannot be written.
+    there is a file of that name or no folder, StoreError or DrfError where it cannot be written,
+    and StoreError where the chosen rows contain what drf cannot read (`db.contents`).
     """
     try:
         with replacing_file(target, overwrite=False) as unfinished:
@@ -127,10 +128,20 @@ def _fill(con: sqlite3.Connection, path: Path, selection: Selection, images: boo
             for table, which in CHOSEN.items():
                 without = _PICTURES if table == "faces" and not images else ()
                 _copy(con, db, table, which, chosen, without)
+            _refuse_faulty(db.conn)
     finally:
         con.execute("ROLLBACK")
     db.execute("PRAGMA journal_mode = DELETE")
     db.close()
+
+
+def _refuse_faulty(con: sqlite3.Connection) -> None:
+    """Raise StoreError for what nobody could read who is sent the bundle."""
+    if fault := next(contents.faults(con), None):
+        raise StoreError(
+            f"{fault.subject}: {fault.problem}, so this cannot be exported; `drf db check` lists"
+            " all of it, and --run exports runs without a fault"
+        )
 
 
 def _copy(

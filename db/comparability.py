@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from db import health
+
 MOST_APART = 1.1
 """Largest over least of what was spent, above which rows did not have the same budget."""
 
@@ -106,8 +108,9 @@ def inputs(rows: pd.DataFrame) -> list[str]:
 
 
 def remarks(rows: pd.DataFrame) -> list[str]:
-    """Return everything that is to be said of a comparison of rows: `inputs`, then `budget`."""
-    spent = budget(rows)
+    """Return everything that is to be said of a comparison of rows: `inputs`, then the `budget` of
+    those that are ranked. A run that was cut off had less than the others: its word says so."""
+    spent = budget(rows[health.ranked(rows)])
     return [*inputs(rows), *([spent] if spent else [])]
 
 

@@ -3,9 +3,10 @@ and errors that evaluations of an older drf lack.
 
 `evaluation_scores` is one row an evaluation, in percent; `leaderboard` the newest of each (run,
 dataset, subset, landmarks, box, flip_test), ranked within a board by the NME under the first
-normaliser that exists there. A run that claims to be running but has not been heard of for a minute
-is shown as stale there too, so that plain sqlite3 never sees a killed run as running for longer
-than that. Both are for people with sqlite3: drf reads the tables.
+normaliser that exists there; `condition` says why a row has no rank, see `db.health`. A run that
+claims to be running but has not been heard of for a minute is shown as stale there too, so that
+plain sqlite3 never sees a killed run as running for longer than that. Both are for people with
+sqlite3: drf reads the tables.
 
 What an evaluation lacks is computed from its stored predictions and ground truth, in transactions
 of a few evaluations each, so that it can be stopped and goes on where it was. `meta.scores` names
@@ -23,14 +24,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sqlite_utils import Database
 
-from db import faces, predictions
+from db import faces, health, predictions
 from db.transactions import locked, writing
 from drf import scores
 from drf.errors import NotFoundError
 
-_STALE = """CASE WHEN r.state = 'running'
+_STATE = """CASE WHEN r.state = 'running'
           AND abs(strftime('%s', 'now') - strftime('%s', r.heartbeat_at)) > 60
-         THEN 'stale' ELSE r.state END AS state"""
+         THEN 'stale' ELSE r.state END"""
 _BOARD = "e.dataset, e.subset, e.landmarks, e.box"
 
 SPENT = """(SELECT max(epoch) FROM epochs WHERE run = r.id) AS epochs_trained,
@@ -62,6 +63,9 @@ def views() -> dict[str, str]:
     """Return the statements that create the views, by name, in the order in which they can run."""
     columns = ", ".join(f"e.{column}" for column in scores.COLUMNS)
     headlines = [f"e.{scores.column(norm, 'nme')}" for norm in scores.NORMALISER_KEYS]
+    condition = f"""CASE WHEN r.state = '{health.FINISHED}' AND e.evaluation IN (
+            SELECT evaluation FROM ({health.floors_sql()}) WHERE nme >= floor
+        ) THEN '{health.WORSE_THAN_FLOOR}' ELSE {_STATE} END"""
     ranked = " ".join(f"WHEN max({nme}) OVER board IS NOT NULL THEN {nme}" for nme in headlines)
     return {
         "evaluation_scores": f"""CREATE VIEW evaluation_scores AS
@@ -72,22 +76,25 @@ def views() -> dict[str, str]:
     e.precision AS eval_precision, e.crop_version
     FROM evaluations AS e""",
         "leaderboard": f"""CREATE VIEW leaderboard AS
-    SELECT rank() OVER (PARTITION BY {_BOARD} ORDER BY e.ranked NULLS LAST) AS rank,
+    SELECT CASE WHEN e.condition = '{health.FINISHED}' THEN rank() OVER (
+        PARTITION BY {_BOARD} ORDER BY e.condition != '{health.FINISHED}', e.ranked NULLS LAST
+    ) END AS rank,
     r.name, r.family, {columns},
     {_BOARD}, e.markup, e.flip_test, e.n,
     r.preset, r.track, r.seed, r.params, r.macs,
     json_extract(r.provenance, '$.precision') AS precision, {SPENT}, r.wall_s, e.ms_per_face,
-    {_STALE},
+    {_STATE} AS state, e.condition,
     e.evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at,
     e.eval_precision, e.crop_version
     FROM (
-        SELECT e.*, CASE {ranked} END AS ranked FROM evaluation_scores AS e
+        SELECT e.*, CASE {ranked} END AS ranked, {condition} AS condition
+        FROM evaluation_scores AS e JOIN runs AS r ON r.id = e.run
         WHERE e.evaluation IN (
             SELECT max(id) FROM evaluations GROUP BY run, dataset, subset, landmarks, box, flip_test
         )
         WINDOW board AS (PARTITION BY {_BOARD})
     ) AS e JOIN runs AS r ON r.id = e.run
-    ORDER BY {_BOARD}, e.ranked NULLS LAST, e.evaluation""",
+    ORDER BY {_BOARD}, e.condition != '{health.FINISHED}', e.ranked NULLS LAST, e.evaluation""",
     }
 
 

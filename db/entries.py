@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from db import health
 from drf import scores
 
-_IDENTITY = ("run", "name", "family", "preset", "track", "seed", "status")
+_IDENTITY = ("run", "name", "family", "preset", "track", "seed", "status", "condition")
 _BOARD = ("dataset", "subset", "markup", "landmarks", "n", "box", "flip_test")
 _COST = ("params", "macs", "ms_per_face")
 _BUDGET = ("epochs_trained", "steps", "faces_seen", "wall_s", "device", "hardware", "threads")
@@ -22,7 +23,8 @@ def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
     """Turn a row of `reads.leaderboard` into plain Python values; scores in percent.
 
     {"run", "name", "family", ..., "params", "macs", "scores": {"ocular": {"nme", "median", ...},
-    "pupil": {...}, "box": {...}}}, see `drf.scores`; what is not known is None. "ocular" and
+    "pupil": {...}, "box": {...}}}, see `drf.scores`; what is not known is None. "ranked" says
+    whether it is finished and sound, "condition" why not (`db.health`). "ocular" and
     "pupil" are there once more beside "scores", where version 0.1.0 had them; "box" beside it is
     the box protocol.
     """
@@ -34,6 +36,7 @@ def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
         norm: {key: _plain(row[scores.column(norm, key)]) for key in scores.SCORE_KEYS}
         for norm in scores.NORMALISER_KEYS
     }
+    plain["ranked"] = plain["condition"] == health.FINISHED
     return plain | {"scores": found} | {norm: found[norm] for norm in _BESIDE if norm in found}
 
 

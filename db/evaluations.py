@@ -17,6 +17,7 @@ from db.faces import Face, store_faces, store_markup
 from db.predictions import store_errors, store_face_set, store_scores
 from db.transactions import writing
 from drf import scores
+from drf.floor import floor_nme
 from drf.pictures import FaceCrop
 from drf.results import Evaluation
 
@@ -111,8 +112,18 @@ def _insert_evaluation(
         "created_at": file.now(),
         "revision": reads.revision(db.conn) + 1,  # the one that this transaction makes
         "face_set": store_face_set(db.conn, faces),
+        "floor_nme": _floor(evaluation),
     }
     return int(str(db.table("evaluations").insert(row).last_pk))
+
+
+def _floor(evaluation: Evaluation) -> float | None:
+    """Return the NME of one shape for every face, None where the boxes are not known."""
+    if evaluation.boxes is None and evaluation.box != "gt":
+        return None
+    return floor_nme(
+        evaluation.ground_truth, evaluation.markup, evaluation.landmarks, evaluation.boxes
+    )
 
 
 def _insert_predictions(

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sqlite_utils import Database
@@ -97,12 +98,23 @@ def store_faces(
     points that are not of their markup, or do not fit their visibility.
     """
     keys = [(dataset, *_key(face)) for face in faces]
+    return insert_faces(db, keys, [_picture(crop) for crop in crops])
+
+
+def insert_faces(
+    db: Database, keys: Sequence[tuple[Any, ...]], pictures: Sequence[tuple[Any, Any]]
+) -> list[int]:
+    """Insert rows of `faces` where they are new, as `store_faces`.
+
+    keys      dataset, name, markup, points, visibility, as stored
+    pictures  crop and to_picture of each, or NULLs
+    """
     db.conn.executemany(
         "INSERT INTO faces (dataset, name, markup, points, visibility, crop, to_picture)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET crop = excluded.crop, to_picture = excluded.to_picture"
         " WHERE crop IS NULL",
-        [(*key, *_picture(crop)) for key, crop in zip(keys, crops, strict=True)],
+        [(*key, *picture) for key, picture in zip(keys, pictures, strict=True)],
     )
     found = (
         "SELECT id FROM faces WHERE dataset = ? AND name = ? AND markup = ? AND points = ?"

@@ -1,17 +1,24 @@
-"""Checks a whole store: SQLite's own checks, and that every score follows from the arrays."""
+"""Checks a whole store: its schema, SQLite's own checks, what stands in its columns, and that every
+score follows from the arrays."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 
+from db import connection, contents, schema
 from db.arrays import COVARIANCE_BYTES, POINT_BYTES, points_from_blobs
 from db.faces import markup
 from db.predictions import error_vectors, face_ids
+from db.schema import Fault
 from drf import scores
+from drf.errors import StoreError, UsageError
 
 _POINTS = f"{POINT_BYTES} * json_array_length(definition, '$.flip')"
 _BLOBS = (  # table, how its rows come by their markup, what names a row, column, its size in bytes
@@ -29,16 +36,14 @@ _BLOBS = (  # table, how its rows come by their markup, what names a row, column
     ("leaves", "runs ON id = run", "run || '/' || number", "std", "length(points)"),
     ("leaves", "runs ON id = run", "run || '/' || number", "distribution", "2 * height * width"),
 )  # fmt: skip
+_OF_A_RULE = re.compile(r"CHECK constraint failed in|.+ value in \w+\.\w+$")
+"""What SQLite says of rows without naming them; the other checks do."""
+
 _TOLERANCE = 1e-9  # a fraction; sums in another order differ by far less, real damage by far more
 
 
-@dataclass(frozen=True)
-class Fault:
-    """check: which one found it; subject: the row or file; problem: one sentence."""
-
-    check: str
-    subject: str
-    problem: str
+EXPLAINED_IN_S = 5.0
+"""At most so long is looked for the reason why something failed."""
 
 
 def faults(con: sqlite3.Connection) -> list[Fault]:
@@ -46,14 +51,44 @@ def faults(con: sqlite3.Connection) -> list[Fault]:
 
     Scores and normalisers that this drf does not know are left alone.
     """
-    broken = list(_pages(con))
-    if broken:
-        return broken  # what rows of a damaged file say means nothing
-    found = [*_references(con), *_blob_sizes(con)]
+    for found in _checks(con):
+        if broken := list(found):
+            return broken  # what the later checks would read means nothing
+    return schema.outdated_views(schema.declared(con))
+
+
+def explain(path: Path) -> StoreError | None:
+    """Return the sentence for something that failed while a store was read, if the reason is what
+    the store contains, and None if that is sound: then it is a fault of drf.
+    """
+    try:
+        with contextlib.closing(connection.open_reader(path, limit_s=EXPLAINED_IN_S)) as con:
+            fault = next(chain.from_iterable(_checks(con)), None)
+    except StoreError as error:
+        return error
+    except Exception:  # there is no store, it takes too long: what failed must not be hidden by it
+        return None
+    if fault is None:
+        return None
+    return StoreError(
+        f"{path} contains what drf cannot read: {fault.subject}: {fault.problem}; `drf db check`"
+        " lists all of it: restore a backup, or delete the faulty runs"
+    )
+
+
+def _checks(con: sqlite3.Connection) -> Iterator[Iterator[Fault]]:
+    """Yield the checks, each of which trusts in those before it."""
+    pages = list(_pages(con))
+    yield (fault for fault in pages if not _OF_A_RULE.match(fault.problem))
+    yield contents.faults(con)
+    yield chain(_references(con), _blob_sizes(con), _evaluations(con))
+    yield iter(pages)
+
+
+def _evaluations(con: sqlite3.Connection) -> Iterator[Fault]:
     evaluations = con.execute("SELECT id, markup, landmarks, n FROM evaluations ORDER BY id")
     for evaluation in evaluations.fetchall():
-        found += _evaluation(con, *evaluation)
-    return found
+        yield from _evaluation(con, *evaluation)
 
 
 def _pages(con: sqlite3.Connection) -> Iterator[Fault]:
@@ -115,7 +150,11 @@ def _evaluation(
                 "error vectors", subject, f"has no {norm} errors yet: `drf db migrate` adds them"
             )
             continue
-        expected = scores.image_errors(predicted, truth, norm, scheme, landmarks)
+        try:
+            expected = scores.image_errors(predicted, truth, norm, scheme, landmarks)
+        except (ValueError, UsageError) as error:
+            yield Fault("predictions", subject, f"has no errors: {error}")
+            return
         if off := _differing(errors, expected):
             yield Fault(
                 "error vectors", subject, f"{off} {norm} errors do not follow from the points"

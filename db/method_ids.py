@@ -8,6 +8,9 @@ import sqlite3
 import pandas as pd
 
 SEED = "training.seed"
+SHORTEST = 4
+"""Characters of a method's id that name it where a run is asked for."""
+
 _DIGITS = 12
 
 # The key is (run, key), so a configuration comes in the order of its keys. What is hashed is JSON:
@@ -38,6 +41,17 @@ def today(con: sqlite3.Connection, method: str) -> str | None:
     )
     known = [str(methods[run]) for (run,) in found if run in methods.index]
     return known[0] if known else None
+
+
+def runs_of(con: sqlite3.Connection, method: str) -> list[str]:
+    """Return the runs (full ids, newest first) of the one method whose id, of today or before,
+    begins so; none where several do, and for fewer characters than SHORTEST."""
+    found = today(con, method.lower()) if len(method) >= SHORTEST else None
+    methods = method_of_runs(con)
+    if found is None or len({one for one in methods if one.startswith(method.lower())}) > 1:
+        return []
+    newest = con.execute("SELECT id FROM runs ORDER BY started_at DESC, id")
+    return [run for (run,) in newest if methods.get(run) == found]
 
 
 def method_of_runs(con: sqlite3.Connection) -> pd.Series:

@@ -15,6 +15,7 @@ import numpy as np
 from sqlite_utils import Database, Migrations
 
 from db.step_m009 import landmarks_and_scores
+from db.step_m010 import diverged_runs_and_floors
 from db.step_m011 import inputs_of_evaluations
 
 APPLICATION_ID = 0x64726631  # "drf1" in the file's header: tells our files from other SQLite files
@@ -134,6 +135,16 @@ def m009_landmarks_and_scores(db: Database) -> None:
 
 
 @migrations()
+def m010_diverged_runs_and_floors(db: Database) -> None:
+    """Runs may end as `diverged`; evaluations have the error of one shape for every face.
+
+    `floor_nme` is a fraction under the first normaliser that exists on one of the faces, see
+    `drf.floor`; NULL where it is not known: few faces, or boxes that the store does not have.
+    """
+    diverged_runs_and_floors(db)
+
+
+@migrations()
 def m011_inputs_of_evaluations(db: Database) -> None:
     """What an evaluation was shown and how it was computed, as far as that is no constant.
 
@@ -143,6 +154,13 @@ def m011_inputs_of_evaluations(db: Database) -> None:
     seen up to their last epoch as two more metrics, where their configuration tells them.
     """
     inputs_of_evaluations(db)
+
+
+@migrations()
+def m012_claims(db: Database) -> None:
+    """Which process a run belongs to: the claim counts how many processes have trained it, and each
+    of them writes only as long as its own number stands."""
+    db.execute("ALTER TABLE runs ADD COLUMN claim INTEGER NOT NULL DEFAULT 0")
 
 
 _RUNS = (

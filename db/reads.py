@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import status
+from db import health, method_ids, settled, status
 from db.derived import SPENT, score_columns
 from db.faces import markup as markup
 from drf import scores
-from drf.errors import NotFoundError
+from drf.errors import NotFoundError, StoreError
+from drf.text import quoted
 
 BOARD = ("dataset", "subset", "landmarks", "box")
 """Rows that agree in these columns compare; together they are one board."""
@@ -41,21 +42,22 @@ _ENTRIES = f"""
         r.preset, r.track, r.seed, r.params, r.macs,
         json_extract(r.provenance, '$.precision') AS precision, r.wall_s, e.ms_per_face,
         {SPENT}, e.precision AS eval_precision, e.crop_version,
-        r.state, r.heartbeat_at, r.host, r.pid, r.process_started,
+        r.state, r.started_at, r.heartbeat_at, r.host, r.pid, r.process_started,
         e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
     FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE e.id IN ({{chosen}})
 """
 _OF_RUN = """
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
-        e.flip_test, e.n, e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at,
+        e.flip_test, e.n, e.ms_per_face, json_extract(e.manifest, '$.machine') AS machine,
+        e.checkpoint, e.manifest_digest, e.created_at,
         e.precision AS eval_precision, e.crop_version
     FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
 """
 _DESCRIBED = (
     *(*BOARD, "markup", "flip_test", "n", "preset", "track", "seed", "params", "macs"),
     *("precision", *_SPENT, "wall_s", "device", "hardware", "threads", "ms_per_face", "status"),
-    *("evaluation", "run", "checkpoint", "manifest_digest", "created_at", "eval_precision"),
-    "crop_version",
+    *("condition", "evaluation", "run", "checkpoint", "manifest_digest", "created_at"),
+    *("eval_precision", "crop_version"),
 )
 _LIFE = ("state", "heartbeat_at", "host", "pid", "process_started")
 
@@ -84,13 +86,14 @@ def leaderboard(
     at_revision: int | None = None,
 ) -> pd.DataFrame:
     """Return the newest evaluation of every run on every board, ranked in each by the
-    column that `ranked_by` names.
+    column that `ranked_by` names; what is not finished and sound (`db.health`) comes last, without
+    a rank.
 
     Columns: rank, name, family, scores.COLUMNS (percent; NaN where a normaliser exists on none of
     the faces), BOARD, markup, flip_test (bool), n, preset, track, seed, params, macs, precision,
     epochs_trained, steps, faces_seen (NaN where not known), wall_s, device, hardware, threads,
-    ms_per_face, status, evaluation (id), run (id), checkpoint, manifest_digest, created_at,
-    eval_precision, crop_version (see docs/store.md).
+    ms_per_face, status, condition, evaluation (id), run (id), checkpoint, manifest_digest,
+    created_at, eval_precision, crop_version (see docs/store.md).
     None selects all of a column; a filter that matches nothing returns no rows.
 
     at_revision: only evaluations that the store had at that revision, so the board as it was, but
@@ -110,11 +113,14 @@ def leaderboard(
     for board in np.unique(boards):
         of_board = boards == board
         ranked[of_board] = headlines[of_board, _first_known(headlines[of_board])]
-    ranks = pd.Series(ranked, frame.index).groupby(boards).rank(method="min", na_option="bottom")
-    frame["rank"] = ranks.astype("int64")
-    order = np.lexsort((frame["evaluation"].to_numpy(), ranked, boards))
+    frame = _with_status(frame)
+    frame["condition"] = health.of_evaluations(con, frame, at_revision=at_revision)
+    sound = health.ranked(frame)
+    of_sound = pd.Series(ranked, frame.index)[sound].groupby(boards[sound])
+    frame["rank"] = of_sound.rank(method="min", na_option="bottom").astype("Int64")
+    order = np.lexsort((frame["evaluation"].to_numpy(), ranked, ~sound, boards))
     columns = ["rank", "name", "family", *scores.COLUMNS, *_DESCRIBED]
-    return _with_status(frame.take(order).reset_index(drop=True))[columns]
+    return _with_wall_times(frame.take(order).reset_index(drop=True))[columns]
 
 
 def ranked_by(rows: pd.DataFrame) -> str:
@@ -143,11 +149,11 @@ def board_filters(con: sqlite3.Connection, *, at_revision: int | None = None) ->
 def runs(con: sqlite3.Connection) -> pd.DataFrame:
     """Return every run, newest first, without its configuration.
 
-    Columns: those of table `runs` but provenance and manifest, and precision, device, git_commit,
-    status (one of `db.status.STATUSES`).
+    Columns: those of table `runs` but provenance and manifest, as `db.settled` puts them right, and
+    precision, device, git_commit, status (one of `db.status.STATUSES`), condition (`db.health`).
     """
     columns = ", ".join(c for c in _columns(con, "runs") if c not in ("provenance", "manifest"))
-    return _with_status(
+    frame = _with_status(
         _frame(
             con,
             f"SELECT {columns}, json_extract(provenance, '$.precision') AS precision,"
@@ -156,10 +162,17 @@ def runs(con: sqlite3.Connection) -> pd.DataFrame:
             " FROM runs ORDER BY started_at DESC, id",
         )
     )
+    frame["condition"] = health.of_runs(con, frame)
+    needed = frame[[*settled.NEEDED]].astype(object)
+    rows = needed.where(needed.notna(), None).to_dict("records")
+    found = pd.DataFrame([settled.settled(con, row) for row in rows], columns=[*settled.SETTLED])
+    kinds = {name: frame[name].dtype for name in settled.SETTLED}
+    return frame.assign(**found.astype(kinds))
 
 
 def find_run(con: sqlite3.Connection, text: str) -> str:
-    """Return the id of the one run whose id begins with `text` or whose name is `text`.
+    """Return the id of the one run whose id begins with `text` or whose name is `text`; also of the
+    one run of the method whose id begins with it, since boards show both.
 
     Raises NotFoundError if there is none (naming similar ones) or several (listing them).
     """
@@ -177,19 +190,41 @@ def find_run(con: sqlite3.Connection, text: str) -> str:
         )
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
         raise NotFoundError(
-            f"{text!r} matches {len(found)} runs: {listed}{more}; use one of the ids"
+            f"{quoted(text)} matches {len(found)} runs: {listed}{more}; use one of the ids"
         )
-    names = {str(name) for (name,) in con.execute("SELECT name FROM runs")}
+    if of_method := method_ids.runs_of(con, text):
+        if len(of_method) == 1:
+            return of_method[0]
+        listed = ", ".join(run[:8] for run in of_method[:10])
+        raise NotFoundError(
+            f"{text!r} is a method of {len(of_method)} runs, which differ in their seed: {listed};"
+            " use one of these ids"
+        )
+    # Comparing long texts takes for ever.
+    names = {name for (name,) in con.execute("SELECT name FROM runs WHERE length(name) < 200")}
     near = difflib.get_close_matches(text, names, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "`drf runs list` shows what there is"
-    raise NotFoundError(f"no run has the name or an id that begins with {text!r}; {hint}")
+    raise NotFoundError(f"no run has the name or an id that begins with {quoted(text)}; {hint}")
+
+
+def name_of_run(con: sqlite3.Connection, run_id: str) -> tuple[str, int]:
+    """Return name and number of evaluations of a run that is there (full id); reads nothing else,
+    so that a run with faulty contents can be deleted."""
+    row = con.execute(
+        "SELECT name, (SELECT count(*) FROM evaluations WHERE run = runs.id)"
+        " FROM runs WHERE id = ?",
+        [run_id],
+    ).fetchone()
+    return str(row[0]), int(row[1])
 
 
 def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
-    """Return every column of a run (full id), and
+    """Return every column of a run (full id), as `db.settled` puts them right, and
 
     status       one of `db.status.STATUSES`
-    epochs_trained, steps, faces_seen, device, hardware, threads   as `spent`
+    condition    see `db.health`
+    unranked_because   one sentence, None where it is ranked or nothing more is known
+    epochs_trained, steps, faces_seen, device, hardware, threads   what it spent, and where
     config       list of (key, value, source), sorted by key
     provenance, manifest   as dicts
     Raises NotFoundError.
@@ -202,11 +237,13 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     config = con.execute(
         "SELECT key, value, source FROM run_config WHERE run = ? ORDER BY key", [run_id]
     )
+    row["status"] = status.of_run(row)
+    row["condition"], row["unranked_because"] = health.explained(con, row)
+    row |= settled.settled(con, row)
     found = con.execute(f"SELECT {SPENT} FROM runs AS r WHERE r.id = ?", [run_id])
     spent = zip((column[0] for column in found.description), found.fetchone(), strict=True)
     return row | {
         **dict(spent),
-        "status": status.of_run(row),
         "config": [(key, json.loads(value), source) for key, value, source in config],
         "provenance": json.loads(row["provenance"]),
         "manifest": json.loads(row["manifest"]),
@@ -236,8 +273,8 @@ def curves(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
 
 def evaluations(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
     """Return every evaluation of a run, newest first: evaluation (id), BOARD, markup, flip_test, n,
-    ms_per_face, checkpoint, manifest_digest, created_at, eval_precision, crop_version,
-    scores.COLUMNS (percent).
+    ms_per_face, machine (that it was measured on, None where that is not known), checkpoint,
+    manifest_digest, created_at, eval_precision, crop_version, scores.COLUMNS (percent).
     """
     return _with_scores(con, _frame(con, _OF_RUN, [run_id]))
 
@@ -263,6 +300,8 @@ def _with_scores(con: sqlite3.Connection, frame: pd.DataFrame) -> pd.DataFrame:
         [wanted],
     ).fetchall()
     values = np.array(rows, dtype=np.float64).reshape(len(frame), len(scores.COLUMNS))
+    if np.isinf(values).any():
+        raise StoreError("the store contains an infinite score; `drf db check` shows which")
     return frame.join(pd.DataFrame(values, frame.index, list(scores.COLUMNS)))
 
 
@@ -275,10 +314,21 @@ def _with_status(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(status=found)
 
 
+def _with_wall_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put in how long the runs took that have not written it down."""
+    unknown = frame.index[frame["wall_s"].isna()]
+    found = [settled.wall_s(row) for row in frame.loc[unknown].to_dict("records")]
+    frame.loc[unknown, "wall_s"] = np.array(found, dtype="float64")
+    return frame
+
+
 def _columns(con: sqlite3.Connection, table: str) -> list[str]:
     return [name for _, name, *_ in con.execute(f"PRAGMA table_info({table})")]
 
 
 def _frame(con: sqlite3.Connection, sql: str, values: Any = ()) -> pd.DataFrame:
-    frame = pd.read_sql_query(sql, con, params=values)
+    # Not by pandas' own function, which hides the errors of SQLite in one of its own.
+    rows = con.execute(sql, values)
+    columns = [name for name, *_ in rows.description]
+    frame = pd.DataFrame.from_records(rows.fetchall(), columns=columns, coerce_float=True)
     return frame.astype({name: kind for name, kind in _DTYPES.items() if name in frame})

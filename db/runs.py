@@ -1,4 +1,8 @@
-"""Writes of a run's life: start, heartbeat, curves, end, deletion. Each is one transaction."""
+"""Writes of a run's life: start, heartbeat, curves, end, deletion. Each is one transaction.
+
+A run belongs to one process at a time. Who starts or resumes it claims it, and gets the number of
+the claim; the training writes inside `claimed`, which refuses a number that is no longer the run's.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +19,8 @@ from sqlite_utils import Database
 
 from db import file, status
 from db.faces import delete_orphan_faces, store_markup
-from db.transactions import writing
-from drf.errors import NotFoundError, UsageError
+from db.transactions import locked, writing
+from drf.errors import DrfError, NotFoundError, UsageError
 from drf.markup import Markup
 
 
@@ -56,8 +61,17 @@ class NewRun:
     macs: int
 
 
+FIRST_CLAIM = 1
+"""Number of the claim with which a run starts."""
+
+
+class LostRun(DrfError):
+    """The run belongs to another process by now, or was deleted."""
+
+
 def start_run(db: Database, new: NewRun) -> str:
-    """Record a run as running in this process and return its id, 32 hex digits.
+    """Record a run as running in this process and return its id, 32 hex digits. This process has
+    the FIRST_CLAIM on it.
 
     Raises ValueError if config and sources have different keys, or a value is not JSON, UsageError
     as `markups.store_markup`.
@@ -72,6 +86,7 @@ def start_run(db: Database, new: NewRun) -> str:
         "markup": new.markup.name,
         "provenance": _json(new.provenance),
         "manifest": _json(new.manifest),
+        "claim": FIRST_CLAIM,
         **_process(),
         "started_at": now,
         "heartbeat_at": now,
@@ -87,18 +102,22 @@ def start_run(db: Database, new: NewRun) -> str:
     return run
 
 
-def resume_run(db: Database, run: str, changes: Mapping[str, Any]) -> None:
-    """Record that an ended or crashed run goes on in this process, with some keys changed.
+def resume_run(db: Database, run: str, changes: Mapping[str, Any], *, beyond: int = 0) -> int:
+    """Record that an ended or crashed run goes on in this process, with some keys changed; return
+    the number of the claim.
 
     changes  flat configuration keys and their new values, whose source becomes "resume";
              training.epochs is the planned number too
-    Raises UsageError while the run is running, NotFoundError if it is not there.
+    beyond   a number that was claimed elsewhere, where the store was put back to an earlier state
+    Raises UsageError while the run's process may still write, NotFoundError if it is not there.
     """
     now = file.now()
     with writing(db):
-        if status.of_run(require_run(db, run)) == "running":
-            raise UsageError(f"run {run[:8]} is running; there is nothing to resume")
-        again = _process() | {"heartbeat_at": now, "ended_at": None, "reason": None}
+        row = require_run(db, run)
+        if why := status.why_not_free(row):
+            raise UsageError(f"{why}; resume it when that has ended")
+        claim = max(row["claim"], beyond) + 1
+        again = _process() | {"claim": claim, "heartbeat_at": now, "ended_at": None, "reason": None}
         if "training.epochs" in changes:
             again["epochs"] = changes["training.epochs"] or None
         db.table("runs").update(run, again)
@@ -109,6 +128,30 @@ def resume_run(db: Database, run: str, changes: Mapping[str, Any]) -> None:
             ],
             pk=("run", "key"),
         )
+    return claim
+
+
+@contextmanager
+def claimed(db: Database, run: str, claim: int) -> Iterator[None]:
+    """Run a block as one transaction of the process that has the claim.
+
+    Raises LostRun, before the block, if another process has claimed the run since, or it is gone.
+    """
+    with locked(db):
+        require_claim(db, run, claim)
+        yield
+
+
+def require_claim(db: Database, run: str, claim: int) -> None:
+    """Raise LostRun if a claim on a run is not the newest, or the run is gone."""
+    row = db.execute("SELECT claim, pid, host FROM runs WHERE id = ?", [run]).fetchone()
+    if row is None:
+        raise LostRun(f"run {run[:8]} is not in the store any more: nothing more of it is written")
+    if row[0] != claim:
+        raise LostRun(
+            f"process {row[1]} on {row[2]} goes on with run {run[:8]}, which was resumed there:"
+            " nothing more of it is written here"
+        )
 
 
 def record_heartbeat(
@@ -116,11 +159,14 @@ def record_heartbeat(
 ) -> None:
     """Record that a run lives and how far it is; at least every 30 s, for it is stale after 60.
 
+    The start of its process is written again: it is counted from the boot time, which follows the
+    clock, and after a correction of the clock the process would else seem to be another one.
     progress  share of the whole run, 0..1
     Raises NotFoundError if the run was deleted meanwhile.
     """
     values = {"epoch": epoch, "progress": progress, "faces_per_s": faces_per_s}
-    _update(db, run, values | {"heartbeat_at": file.now()})
+    alive = {"heartbeat_at": file.now(), "process_started": status.process_started(os.getpid())}
+    _update(db, run, values | alive)
 
 
 def record_epoch(db: Database, run: str, epoch: int, values: dict[str, float]) -> None:
@@ -153,7 +199,8 @@ def end_run(
     kept_epoch: int | None,
     kept_val_nme: float | None,
 ) -> None:
-    """Record how a run ended: finished, interrupted, failed or collapsed.
+    """Record how a run ended: finished, interrupted, failed, collapsed or diverged. Its epoch
+    becomes the last that was recorded: that of the last heartbeat may lie behind.
 
     reason        one sentence, for all states but finished
     wall_s        seconds of training
@@ -166,11 +213,13 @@ def end_run(
         raise ValueError(f"a run ends as one of {', '.join(status.ENDED)}, not {state!r}")
     now = file.now()
     done = {"progress": 1.0} if state == "finished" else {}
+    (last,) = db.execute("SELECT max(epoch) FROM epochs WHERE run = ?", [run]).fetchone()
     _update(
         db,
         run,
         {
             **done,
+            **({} if last is None else {"epoch": last}),
             "state": state,
             "reason": reason,
             "wall_s": wall_s,
@@ -186,12 +235,11 @@ def end_run(
 def delete_run(db: Database, run: str) -> None:
     """Delete a run with its curves, evaluations and pictures, and the faces that no other shows.
 
-    Raises NotFoundError if there is no such run, UsageError while it is running.
+    Raises NotFoundError if there is no such run, UsageError while its process may still write.
     """
     with writing(db):
-        row = require_run(db, run)
-        if status.of_run(row) == "running":
-            raise UsageError(f"run {run[:8]} is running; stop it first, then delete it")
+        if why := status.why_not_free(require_run(db, run)):
+            raise UsageError(f"{why}; stop it first, then delete the run")
         db.execute("DELETE FROM runs WHERE id = ?", [run])
         delete_orphan_faces(db)
 

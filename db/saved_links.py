@@ -14,6 +14,7 @@ from sqlite_utils import Database
 from db.file import now
 from db.transactions import locked
 from drf.errors import NotFoundError, UsageError
+from drf.text import quoted
 
 VIEW_KEY = "view"
 """Parameter of the app's links that names a view."""
@@ -26,13 +27,15 @@ _LONGEST_LINK = 32_000  # characters; a table of 2,000 runs by id is 18,000
 class View:
     """A view of the app: its page's url path ("" for the leaderboard) and the parameters, in order.
 
-    A parameter may occur more than once.
+    A parameter may occur more than once. fault: why its link cannot be opened, a sentence, where
+    the store holds one that is none
     """
 
     name: str
     page: str
     parameters: tuple[tuple[str, str], ...]
     created_at: str
+    fault: str | None = None
 
     @property
     def link(self) -> str:
@@ -71,17 +74,31 @@ def remove_view(db: Database, name: str) -> None:
 
 
 def views(con: sqlite3.Connection) -> list[View]:
-    """Return all named views by name."""
-    rows = con.execute("SELECT name, link, created_at FROM views ORDER BY name")
-    return [View(name, *parse_link(link), created_at) for name, link, created_at in rows]
+    """Return all named views by name, also those whose link is none."""
+    return [_view(row) for row in con.execute(f"{_VIEWS} ORDER BY name")]
 
 
 def find_view(con: sqlite3.Connection, name: str) -> View:
-    """Return the view of a name. Raises NotFoundError."""
-    row = con.execute("SELECT link, created_at FROM views WHERE name = ?", [name]).fetchone()
+    """Return the view of a name. Raises NotFoundError, UsageError where its link is none."""
+    row = con.execute(f"{_VIEWS} WHERE name = ?", [name]).fetchone()
     if row is None:
         raise NotFoundError(f"there is no view {name!r}")
-    return View(name, *parse_link(row[0]), row[1])
+    view = _view(row)
+    if view.fault is not None:
+        raise UsageError(f"the view {name!r} cannot be opened: {view.fault}")
+    return view
+
+
+# As bytes: SQLite's text may be no UTF-8, and then no row at all could be read.
+_VIEWS = "SELECT CAST(name AS BLOB), CAST(link AS BLOB), CAST(created_at AS BLOB) FROM views"
+
+
+def _view(row: tuple[bytes | None, ...]) -> View:
+    name, link, created_at = ((value or b"").decode("utf-8", "backslashreplace") for value in row)
+    try:
+        return View(name, *parse_link(link), created_at)
+    except UsageError as error:
+        return View(name, "", (), created_at, str(error))
 
 
 def parse_link(link: str) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -94,7 +111,7 @@ def parse_link(link: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         if not parameters:
             raise ValueError("nothing follows a question mark")
     if parts.scheme not in ("", "http", "https"):
-        raise UsageError(f"{link!r} is no link of the app; copy one with “Link to this view”")
+        raise UsageError(f"{quoted(link)} is no link of the app; copy one with “Link to this view”")
     if VIEW_KEY in dict(parameters):
         raise UsageError("the link opens a named view itself; give the full link of that page")
     return parts.path.rpartition("/")[2], parameters
@@ -106,6 +123,6 @@ def _as_usage_error(link: str) -> Iterator[None]:
         yield
     except ValueError as error:  # no parameters at all, a stray &, a broken host
         raise UsageError(
-            f"{link!r} has no parameters that can be kept ({error}); copy the link of a page "
+            f"{quoted(link)} has no parameters that can be kept ({error}); copy the link of a page "
             "with “Link to this view”"
         ) from error

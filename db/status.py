@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import time
 from collections.abc import Mapping
 
 import psutil
@@ -10,7 +12,10 @@ import psutil
 from db.file import age_s
 
 STALE_AFTER_S = 60.0
-ENDED = ("finished", "interrupted", "failed", "collapsed")
+FAULTS = ("collapsed", "diverged")
+"""How a training ends that ran, but whose model learned nothing."""
+
+ENDED = ("finished", "interrupted", "failed", *FAULTS)
 STATUSES = (*ENDED, "running", "stale", "crashed")
 
 _START_TOLERANCE_S = 2.0  # start times are counted from the boot time, which follows the clock
@@ -23,13 +28,14 @@ def derive(state: str, heartbeat_age_s: float, process_alive: bool | None) -> st
     heartbeat_age_s  seconds since it was last heard of
     process_alive    None if its process cannot be looked up here: it runs on another host
 
-    A heartbeat that lies more than a minute in the future says nothing either: a clock that is
-    wrong must not keep a dead run alive.
+    Where the process can be looked up, it decides and not the clock, which may be put forward or
+    back under a living run. Elsewhere a heartbeat that lies more than a minute in the future says
+    nothing either: a clock that is wrong must not keep a dead run alive.
     """
     if state != "running":
         return state
-    if process_alive is False:
-        return "crashed"
+    if process_alive is not None:
+        return "running" if process_alive else "crashed"
     return "stale" if abs(heartbeat_age_s) > STALE_AFTER_S else "running"
 
 
@@ -38,10 +44,34 @@ def of_run(row: Mapping[str, object]) -> str:
     state = str(row["state"])
     if state != "running":
         return state
-    alive = None
-    if row["host"] == this_host():
-        alive = process_alive(int(str(row["pid"])), float(str(row["process_started"])))
-    return derive(state, age_s(str(row["heartbeat_at"])), alive)
+    return derive(state, age_s(str(row["heartbeat_at"])), _alive(row))
+
+
+def why_not_free(row: Mapping[str, object]) -> str | None:
+    """Return why the process of a run may still write to it, in one sentence, or None.
+
+    A process of this machine that has not been heard of for long may have been stopped, and goes on
+    later: only its end makes the run free. Of another machine nothing but the heartbeat is known.
+    """
+    run, pid = str(row["id"])[:8], int(str(row["pid"]))
+    if row["state"] != "running":
+        return None
+    if of_run(row) == "running":
+        return f"run {run} is running: process {pid} on {row['host']} trains it"
+    if _alive(row) and pid != os.getpid():
+        return (
+            f"process {pid}, which trains run {run}, is still there, though not heard of since"
+            f" {row['heartbeat_at']} (`kill -KILL {pid}` ends it)"
+        )
+    return None
+
+
+def _alive(row: Mapping[str, object]) -> bool | None:
+    """Return whether the process of a run exists; None if it runs on another host."""
+    if row["host"] != this_host():
+        return None
+    started = float(str(row["process_started"]))
+    return process_alive(int(str(row["pid"])), started, str(row["heartbeat_at"]))
 
 
 def this_host() -> str:
@@ -54,12 +84,22 @@ def process_started(pid: int) -> float:
     return psutil.Process(pid).create_time()
 
 
-def process_alive(pid: int, started: float) -> bool:
-    """Whether `pid` is still the process that began at `started`; pids are given out again."""
+def process_alive(pid: int, started: float, heartbeat_at: str | None = None) -> bool:
+    """Whether `pid` is still the process that began at `started`; pids are given out again.
+
+    heartbeat_at: when that process was last heard of. The start of a process is counted from the
+    boot time, which jumps with the clock; but one that began before a heartbeat of the last minute
+    is who sent it, for no two processes have one pid at a time.
+    """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:  # killed, its parent has not looked yet
             return False
-        return abs(process.create_time() - started) <= _START_TOLERANCE_S
+        began = process.create_time()
+        if abs(began - started) <= _START_TOLERANCE_S:
+            return True
+        return heartbeat_at is not None and -STALE_AFTER_S < age_s(heartbeat_at) < min(
+            STALE_AFTER_S, time.time() - began
+        )
     except psutil.NoSuchProcess:
         return False

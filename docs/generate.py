@@ -97,10 +97,12 @@ def _key_table(keys: Iterable[KeyInfo]) -> str:
 
 
 def leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield (words after `drf`, command) of every command that is not a group of others."""
+    """Yield (words after `drf`, command) of every command, and of every group that is one too."""
     if not hasattr(command, "commands"):
         yield path, command
         return
+    if path and command.invoke_without_command:
+        yield path, command
     for name, child in command.commands.items():
         if not child.hidden:
             yield from leaves(child, (*path, name))

@@ -1,47 +1,184 @@
-"""What an application calls: a picture and a box in, the landmarks of the picture out."""
+"""What an application calls: a picture in, the landmarks of its faces out.
+
+import drf
+model = drf.load("cascade-forest-small")
+for face in model(image):
+    print(face.landmarks, face.std)
+"""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from torch import Tensor
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from drf import geometry
+import numpy as np
+
+from drf.data.boxes import squares
 from drf.data.crops import cut
-from drf.prediction import Predictor
+from drf.detection import FaceDetector
+from drf.errors import DataError
+from drf.markup import Markup
+
+BATCH = 32
+"""Faces that a model sees at once."""
+
+
+class Network(Protocol):
+    """A trained model, of whatever library.
+
+    landmarks      the subset of the markup that it predicts
+    largest_error  the expected error, see `AlignedFace`, above which a detection is no face
+    """
+
+    input_size: int
+    markup: Markup
+    landmarks: str
+    largest_error: float
+
+    def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """(B, S, S, 3) uint8 RGB -> (B, k, 2) unit box, (B, k, 2, 2) squared unit box or None."""
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedFace:
+    """A face of an image; all coordinates in px of the image, 0-based, pixel centres at integers.
+
+    landmarks    (K, 2) float32 x, y in the order of the markup; NaN where the model predicts none
+    covariances  (K, 2, 2) float32 squared px, of the error to expect; NaN where the model predicts
+                 none
+    box          (4,) float64 x, y, w, h: the square that the model was shown
+    score        how certain the detector is that this is a face, 0..1; 1 for a box that was given
+    """
+
+    landmarks: np.ndarray
+    covariances: np.ndarray
+    box: np.ndarray
+    score: float
+
+    @property
+    def std(self) -> np.ndarray:
+        """(K, 2) float32 px, the standard deviations of x and y."""
+        return np.sqrt(np.diagonal(self.covariances, axis1=1, axis2=2))
+
+    @property
+    def expected_error(self) -> float:
+        """The distance of a landmark from its true place that the model expects, root mean square
+        over x and y, mean over landmarks, as a share of the box's side; NaN where it does not
+        say."""
+        radius = np.sqrt(np.trace(self.covariances, axis1=1, axis2=2))
+        known = radius[np.isfinite(radius)]
+        return float(known.mean() / self.box[2]) if len(known) else float("nan")
 
 
 class Aligner:
-    """A predictor that takes pictures, one face at a time or several at once.
+    """Landmarks of faces in images, by a network and, where no boxes are given, a face detector.
 
     The box is cut straight to the size of the network's input: one warp, where evaluation goes by
-    packed crops, which leave training room to turn and shift in.
+    packed crops, which leave training room to turn and shift in. threads: of the detector.
     """
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
-        self._size = predictor.model.spec.input_size
-        self._known = predictor.model.spec.indices
+    def __init__(self, network: Network, *, threads: int = 1) -> None:
+        self.network = network
+        self._known = network.markup.indices(network.landmarks)
+        self._threads = threads
 
-    def prepare(self, picture: np.ndarray, box: np.ndarray) -> Tensor:
-        """Cut the network's input: (H, W, 3) uint8 RGB, (3,) box (cx, cy, side) in 0-based
-        picture px -> (1, 3, S, S) float32 in 0..1, channels last, on the predictor's device."""
-        crop = torch.from_numpy(cut(picture, box, self._size)).to(self.predictor.device)
-        return crop.permute(2, 0, 1)[None].float().div_(255)
+    @property
+    def markup(self) -> Markup:
+        """The markup of the landmarks: names, groups, mirror images, outlines."""
+        return self.network.markup
 
-    def locate(self, images: Tensor, boxes: np.ndarray) -> np.ndarray:
-        """Return (B, K, 2) float32 picture px for prepared images and their (B, 3) boxes; NaN at
-        landmarks that the model does not know."""
-        unit = self.predictor.unit_points(images).cpu().numpy().astype(np.float64)
-        crop_px = geometry.from_unit(unit, self._size)
-        points = np.full(
-            (len(unit), self.predictor.model.spec.markup.n_points, 2), np.nan, dtype=np.float32
+    def __call__(
+        self, image: np.ndarray, boxes: np.ndarray | Sequence[Sequence[float]] | None = None
+    ) -> list[AlignedFace]:
+        """Return the faces of an image, the most certain first; in the order of the boxes if given.
+
+        image  (H, W, 3) uint8 RGB, upright
+        boxes  (n, 4) x, y, w, h in px, each around the landmarks of one face and a quarter larger;
+               one that is not square becomes the square on its longer side, around its centre.
+               None: faces are found by the detector of the package, and what the model itself
+               expects to get wrong by more than its `largest_error` is no face
+
+        Raises DataError for another kind of image, and for a box that is not a number, has no
+        extent or lies outside the image.
+        """
+        image = _checked_image(image)
+        if boxes is not None:
+            asked = _checked_boxes(boxes, image)
+            return self._aligned(image, squares(asked), np.ones(len(asked)))
+        found = self._detector(image)
+        faces = self._aligned(image, found.boxes, found.scores)
+        largest = self.network.largest_error
+        return [face for face in faces if not face.expected_error > largest]  # NaN: not known
+
+    def prepare(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+        """Cut the network's input: (H, W, 3) uint8 RGB, (3,) box cx, cy, side in picture px ->
+        (S, S, 3) uint8."""
+        return cut(picture, box, self.network.input_size)
+
+    def locate(
+        self, crops: Sequence[np.ndarray], boxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return landmarks (B, K, 2) and covariances (B, K, 2, 2), float32 picture px, of prepared
+        crops and their (B, 3) boxes; NaN where the network predicts none."""
+        n = len(crops)
+        unit, spread = self.network(crops[0][None] if n == 1 else np.stack(crops))
+        landmarks = np.full((n, self.markup.n_points, 2), np.nan, dtype=np.float32)
+        covariances = np.full((*landmarks.shape, 2), np.nan, dtype=np.float32)
+        side = boxes[:, 2, None, None]
+        landmarks[:, self._known] = boxes[:, None, :2] + side * (unit - 0.5)
+        if spread is not None:
+            covariances[:, self._known] = spread * side[..., None] ** 2
+        return landmarks, covariances
+
+    def _aligned(
+        self, image: np.ndarray, boxes: np.ndarray, scores: np.ndarray
+    ) -> list[AlignedFace]:
+        faces = []
+        for first in range(0, len(boxes), BATCH):
+            part = boxes[first : first + BATCH]
+            crops = [self.prepare(image, box) for box in part]
+            rows = zip(*self.locate(crops, part), part, scores[first : first + BATCH], strict=True)
+            faces += [
+                AlignedFace(points, spread, _rectangle(box), float(score))
+                for points, spread, box, score in rows
+            ]
+        return faces
+
+    @functools.cached_property
+    def _detector(self) -> FaceDetector:
+        return FaceDetector(threads=self._threads)
+
+
+def _rectangle(box: np.ndarray) -> np.ndarray:
+    """(3,) cx, cy, side -> (4,) x, y, w, h."""
+    cx, cy, side = box
+    return np.array([cx - side / 2, cy - side / 2, side, side])
+
+
+def _checked_image(image: np.ndarray) -> np.ndarray:
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise DataError(
+            f"an image of shape {image.shape} and type {image.dtype} was given: images are"
+            " (height, width, 3) uint8 RGB"
         )
-        points[:, self._known] = geometry.apply(
-            geometry.crop_to_picture(boxes, self._size), crop_px
-        )
-        return points
+    return image
 
-    def __call__(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
-        """Return (K, 2) float32 picture px. As `prepare` and `locate`."""
-        return self.locate(self.prepare(picture, box), box[None])[0]
+
+def _checked_boxes(boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndarray) -> np.ndarray:
+    try:
+        found = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    except (TypeError, ValueError):
+        raise DataError("boxes are (n, 4) numbers x, y, w, h in pixels of the image") from None
+    height, width = image.shape[:2]
+    for number, (x, y, w, h) in enumerate(found):
+        what = f"box {number + 1} ({x:g}, {y:g}, {w:g}, {h:g})"
+        if not np.isfinite([x, y, w, h]).all():
+            raise DataError(f"{what} is not four numbers: give x, y, w, h in pixels of the image")
+        if w < 1 or h < 1:
+            raise DataError(f"{what} has no extent: w and h are its width and height in pixels")
+        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+            raise DataError(f"{what} lies outside the image of {width} x {height} pixels")
+    return found

@@ -8,6 +8,8 @@ tensors, so that one rename publishes both.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,26 +20,76 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from drf import registry
-from drf.config import RunConfig, from_flat
-from drf.errors import DrfError, NotFoundError, UsageError
+from drf.config import RunConfig, current_names, from_flat
+from drf.errors import DrfError, NotFoundError, UsageError, as_os_error, reason_of
+from drf.files import BEST as BEST
+from drf.files import LAST as LAST
 from drf.files import replacing_file
 from drf.markup import IBUG68, Markup
 from drf.models.backbones import Backbone
 from drf.models.base import LandmarkModel
 
-BEST, LAST = "best.safetensors", "last.safetensors"
 COVARIANCE_SCALE = "covariance_scale"
 """Key of a header for the model's `covariance_scale`; a run that was cut off has none. Version
 0.1.0 called it "spread"."""
 _HEADER = "drf"
+_UNREADABLE = (
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+    *(OSError, SafetensorError),
+)
+"""What reading a file raises that is not what it should be."""
+
+RESUMABLE = ("training.epochs", "training.max_minutes")
+"""What may change when a run goes on; everything else would make it another run."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """tensors by name, and the JSON header they were saved with."""
+    """tensors by name, and the JSON header they were saved with.
+
+    path: of the file, for messages
+    """
 
     tensors: dict[str, Tensor]
     header: dict[str, Any]
+    path: Path = Path("the checkpoint")
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Raise DrfError where a block finds that tensors or header are not what it reads."""
+        try:
+            yield
+        except DrfError as error:
+            raise type(error)(f"{self.path} does not fit: {_short(str(error))}") from error
+        except _UNREADABLE as error:
+            raise DrfError(
+                f"{self.path} is damaged, or of another version of drf ({_short(str(error))})"
+            ) from error
+
+    def require_run(self, run: str, family: str, config: Mapping[str, object]) -> None:
+        """Raise DrfError unless this is a checkpoint of a run: of its family and configuration, and
+        with its id. Older checkpoints have no id.
+
+        config: flat, as the store has it. What may change while a run goes on is not compared, nor
+        a key that one of the two versions of drf did not have.
+        """
+        with self.explained():
+            theirs = current_names(self.header["config"])
+            ours = current_names(config)
+            other = [
+                f"its {name} is {_short(repr(found))} instead of {expected!r}"
+                for name, found, expected in (
+                    ("run", self.header.get("run", run), run),
+                    ("family", self.header["family"], family),
+                    *((key, theirs[key], ours[key]) for key in theirs if key in ours),
+                )
+                if found != expected and name not in RESUMABLE
+            ]
+        if other:
+            raise DrfError(
+                f"{self.path} is not a checkpoint of run {run[:8]}: {other[0]}; put back the run's"
+                " own file, or train a new run"
+            )
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """Return the tensors named `prefix`… without the prefix."""
@@ -47,7 +99,8 @@ class Checkpoint:
 def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write a checkpoint beside its place and rename it into place.
 
-    Raises DrfError if it cannot be written (a full disk); the older checkpoint then still stands.
+    Raises DrfError if it cannot be written, for example because the disk is full; the older
+    checkpoint then still stands.
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     try:
@@ -55,27 +108,50 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None
         with replacing_file(path) as unfinished:
             save_file(plain, unfinished, metadata={_HEADER: json.dumps(header)})
     except (OSError, SafetensorError) as error:
-        raise DrfError(
-            f"cannot write the checkpoint {path} ({error}): make room there, then resume the run"
-        ) from error
+        refused = as_os_error(error)
+        reason = reason_of(refused, path) if refused else f"{path} failed ({error})"
+        goes_on = "; then resume the run" if path.with_name(LAST).is_file() else ""
+        raise DrfError(f"cannot write the checkpoint: {reason}{goes_on}") from error
 
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises NotFoundError if there is none, DrfError if it is not ours."""
     if not path.is_file():
-        raise NotFoundError(f"there is no checkpoint {path}")
+        raise NotFoundError(f"there is no checkpoint {path}; {_instead(path)}")
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise DrfError(f"{path} is damaged or no checkpoint of drf ({error})") from error
-    return Checkpoint(tensors, header)
+    except _UNREADABLE as error:
+        if refused := as_os_error(error):
+            raise DrfError(f"cannot read the checkpoint: {reason_of(refused, path)}") from error
+        raise DrfError(
+            f"{path} is damaged or no checkpoint of drf ({_short(str(error))})"
+        ) from error
+    if not isinstance(header, dict):
+        raise DrfError(f"{path} is damaged or no checkpoint of drf (its header is no JSON object)")
+    return Checkpoint(tensors, header, path)
 
 
-def describe(config: RunConfig, markup: Markup) -> dict[str, Any]:
-    """Return the part of a header that says what model the tensors belong to."""
-    return {"family": config.family, "config": config.flat(), "markup": markup.as_dict()}
+def _instead(path: Path) -> str:
+    """Return what to do where there is no checkpoint."""
+    if not path.parent.is_dir():
+        return (
+            "the folder of a run lies beside the store that it was trained with: copy the folder"
+            f" {path.parent.name} to {path.parent.parent}"
+        )
+    return "the run ended before its first epoch did, or the file was removed: train it again"
+
+
+def _short(text: str) -> str:
+    """Return the beginning of a text, in one line: torch lists every tensor that does not fit."""
+    return " ".join(text.split())[:300]
+
+
+def describe(config: RunConfig, markup: Markup, run: str | None = None) -> dict[str, Any]:
+    """Return the part of a header that says what model the tensors belong to, and what run."""
+    of = {} if run is None else {"run": run}
+    return {"family": config.family, "config": config.flat(), "markup": markup.as_dict()} | of
 
 
 def stored_config(header: dict[str, Any]) -> RunConfig:
@@ -93,13 +169,24 @@ def stored_markup(header: dict[str, Any]) -> Markup:
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[LandmarkModel, RunConfig]:
-    """Rebuild the model of a `best.safetensors`, in evaluation mode."""
-    checkpoint = load(path)
-    config = stored_config(checkpoint.header)
-    model = registry.build(config, stored_markup(checkpoint.header))
-    model.load_state_dict(checkpoint.under("model."))
-    scale = checkpoint.header.get(COVARIANCE_SCALE, checkpoint.header.get("spread"))
-    model.covariance_scale = model.covariance_scale if scale is None else scale
+    """Rebuild the model of a `best.safetensors`, in evaluation mode. Raises as `load`, DrfError
+    also where tensors and header do not fit together."""
+    return rebuild(load(path), device)
+
+
+def rebuild(
+    saved: Checkpoint, device: torch.device | str = "cpu"
+) -> tuple[LandmarkModel, RunConfig]:
+    """Rebuild the model of what `load` returned of a `best.safetensors`; as `load_model`."""
+    with saved.explained():
+        config, markup = stored_config(saved.header), stored_markup(saved.header)
+    model = registry.build(config, markup)
+    with saved.explained():
+        model.load_state_dict(saved.under("model."))
+        scale = saved.header.get(COVARIANCE_SCALE, saved.header.get("spread"))
+        if scale is not None and not 0 < scale < float("inf"):
+            raise ValueError(f"{COVARIANCE_SCALE} is {scale!r}")
+        model.covariance_scale = model.covariance_scale if scale is None else scale
     return model.eval().place(device), config
 
 

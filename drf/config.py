@@ -9,13 +9,16 @@ unknown one is an error that names the nearest.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from drf.errors import UsageError
+from drf.data.user_files import read_text
+from drf.errors import DataError, UsageError
+from drf.text import quoted
 
 Source = str
 
@@ -123,7 +126,10 @@ class TrainingConfig:
     seed: Annotated[
         int, Range(0, 2**31 - 1), "Random seed for weights, data order and augmentation."
     ] = 0
-    device: Annotated[Literal["auto", "cpu", "cuda"], "Device to train on."] = "auto"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        "Device to train on; auto takes cuda where there is one, else the CPU.",
+    ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
         "Number format of matrix products; auto takes bf16 where the hardware multiplies it.",
@@ -275,17 +281,41 @@ def current_names(layer: Mapping[str, object]) -> dict[str, object]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises UsageError where it is missing or malformed."""
+    """Read a TOML file, with or without a byte order mark. Raises UsageError where it is missing,
+    in another encoding or malformed."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return parse_toml(read_text(path))
+    except DataError as error:
+        raise UsageError(f"cannot read the configuration {path}: {error}") from error
+    except ValueError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
+def parse_toml(text: str) -> dict[str, Any]:
+    """Read TOML. Raises ValueError for whatever else the parser raises too: numbers of more digits
+    than Python reads, brackets in brackets a thousand times."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(_first_of(str(error))) from error
+    except ValueError as error:
+        raise ValueError(f"a number has too many digits ({_first_of(str(error))})") from error
+
+
+def _first_of(message: str) -> str:
+    return message if len(message) <= 200 else f"{message[:200]}…"
+
+
+_DEEPEST = 8
+
+
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """{"training": {"lr": 1e-3}} -> {"training.lr": 1e-3}."""
+    """{"training": {"lr": 1e-3}} -> {"training.lr": 1e-3}. Raises UsageError for deeper tables than
+    any key has."""
+    if prefix.count(".") > _DEEPEST:
+        raise UsageError(f"the table {prefix[:80]}… is nested too deeply: keys are SECTION.NAME")
     flat: dict[str, object] = {}
     for key, value in document.items():
         if isinstance(value, Mapping):
@@ -305,10 +335,10 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
     for word in assignments:
         key, equals, text = word.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set takes KEY=VALUE, not {word!r}")
+            raise UsageError(f"--set takes KEY=VALUE, not {quoted(word)}")
         try:
-            values[key.strip()] = tomllib.loads(f"value = {text.strip()}")["value"]
-        except tomllib.TOMLDecodeError:
+            values[key.strip()] = parse_toml(f"value = {text.strip()}")["value"]
+        except ValueError:
             values[key.strip()] = text.strip()
     return values
 
@@ -329,7 +359,9 @@ def resolve(
         for given, value in layer.items():
             key = OLD_KEYS.get(given, given)
             if key not in known:
-                raise UsageError(f"unknown key {given!r} ({source}){_nearest_key(given, known)}")
+                raise UsageError(
+                    f"unknown key {quoted(given)} ({source}){_nearest_key(given, known)}"
+                )
             section, _, name = key.partition(".")
             arguments[section][name] = value
             sources[key] = source
@@ -348,20 +380,35 @@ def from_flat(family: str, model: type, flat: Mapping[str, object]) -> RunConfig
     return resolve(family, model, [("the stored run", flat)]).config
 
 
+def check_key(name: str, value: object, source: str) -> object:
+    """Return a value as the type of a key that every family has, for what is no configuration but
+    takes the same values. source: how the user named it. Raises UsageError."""
+    known = {info.name: info for info in describe_keys(sections_of(None))}
+    return _checked(known[name], value, source)
+
+
 def _checked(info: KeyInfo, value: object, source: str) -> object:
     """Return value as the type of the key, or raise UsageError with the values that it takes."""
+    given = f"not {quoted(value)} ({source})"
     if info.choices:
         if value not in info.choices:
-            taken = ", ".join(info.choices)
-            raise UsageError(f"{info.name} takes one of {taken}, not {value!r} ({source})")
+            hint = _one_of_several_gpus(value) if info.name == "training.device" else ""
+            raise UsageError(f"{info.name} takes one of {', '.join(info.choices)}, {given}{hint}")
         return value
-    if info.type is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and info.type is not bool:
+        if info.range is not None and value not in info.range:  # before float() of a huge integer
+            raise UsageError(f"{info.name} takes a value in {info.range}, {given}")
+        value = float(value) if info.type is float else value
     if type(value) is not info.type:
-        raise UsageError(f"{info.name} takes {_WORDS[info.type]}, not {value!r} ({source})")
-    if info.range is not None and isinstance(value, int | float) and value not in info.range:
-        raise UsageError(f"{info.name} takes a value in {info.range}, not {value!r} ({source})")
+        raise UsageError(f"{info.name} takes {_WORDS[info.type]}, {given}")
     return value
+
+
+def _one_of_several_gpus(device: object) -> str:
+    """Return how a GPU is chosen by its number, where a device has one: a run that is stored must
+    not depend on how many GPUs there are."""
+    found = re.fullmatch(r"(?:cuda|gpu)?:?(\d{1,3})", str(device).strip().lower())
+    return f"; CUDA_VISIBLE_DEVICES={found[1]} with --device cuda chooses that GPU" if found else ""
 
 
 _WORDS: dict[type, str] = {

@@ -4,6 +4,11 @@ Code inside the packages raises these; only `cli.main` turns them into a message
 exit status. Anything else that escapes is a bug and keeps its traceback.
 """
 
+from __future__ import annotations
+
+import errno
+import re
+
 
 class DrfError(Exception):
     """Something failed while working: exit 1."""
@@ -27,6 +32,14 @@ class NotFoundError(DrfError):
     exit_code = 3
 
 
+class Diverged(DrfError):
+    """Numbers of a model are no longer finite: exit 1. Its argument says which, e.g. "the loss was
+    no longer finite"."""
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: the training diverged; train again with a lower training.lr"
+
+
 class CheckFailed(DrfError):
     """A check ran to its end and found a fault: exit 4."""
 
@@ -35,3 +48,58 @@ class CheckFailed(DrfError):
 
 class StoreError(UsageError):
     """The database cannot be used as it is (not ours, newer, read-only, network disk): exit 2."""
+
+
+_OF_SYSTEM = {
+    errno.ENOSPC: "no space left on the disk that holds {where}; free some and try again",
+    errno.EDQUOT: "the disk quota of {where} is used up; free some space and try again",
+    errno.EFBIG: "{where} would be larger than the file system or `ulimit -f` permits;"
+    " choose another place",
+    errno.EROFS: "{where} lies on a read-only file system; choose another place",
+    errno.EACCES: "{where} may not be accessed; change its permissions or name another",
+    errno.EPERM: "{where} may not be changed; change its permissions or name another",
+    errno.ENOENT: "{where} does not exist; check the name, or make it first",
+    errno.ENOTDIR: "{where} leads through a file as if it were a folder; check the path",
+    errno.EISDIR: "{where} is a folder; name a file",
+    errno.EEXIST: "{where} exists already and is in the way; name another",
+    errno.ENAMETOOLONG: "{where} has a name that is too long for its file system;"
+    " choose a shorter one",
+    errno.EINVAL: "{where} has a name that its file system does not take; choose another",
+    errno.ELOOP: "{where} is a link that leads back to itself; name the file itself",
+    errno.EIO: "the disk that holds {where} failed to read or write; check the disk",
+    errno.EMFILE: "too many files are open for {where}; raise `ulimit -n` and try again",
+    errno.ENFILE: "too many files are open on this machine for {where}; close other programs",
+    errno.ENOMEM: "not enough memory for {where}; close other programs and try again",
+}
+
+
+def explain_os_error(error: OSError, where: object = None) -> DrfError | None:
+    """Return the error to show for what the system refused, or None if it can only be a bug.
+
+    where: the file or folder; by default what the error itself names
+    """
+    named = where or error.filename
+    if named is None and error.errno in (errno.ENOENT, errno.EEXIST, errno.EINVAL):
+        return None
+    sentence = _OF_SYSTEM.get(error.errno or 0)
+    return DrfError(sentence.format(where=_shortened(named))) if sentence else None
+
+
+def reason_of(error: OSError, where: object) -> str:
+    """Return `explain_os_error` as a sentence, for one error of a file that has others too."""
+    return str(explain_os_error(error, where) or f"{where} failed ({error.strerror or error})")
+
+
+def _shortened(where: object) -> str:
+    """Return a path with the middle left out where it is longer than a screen is wide."""
+    text = "the output" if where is None else str(where)
+    return text if len(text) <= 160 else f"{text[:80]}…{text[-60:]}"
+
+
+def as_os_error(error: Exception) -> OSError | None:
+    """Return the error of the system that a library has put into the text of its own, as Rust
+    writes it: "… (os error 28)". None where there is none."""
+    if isinstance(error, OSError) and error.errno:
+        return error
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), str(error)) if found else None

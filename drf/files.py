@@ -1,17 +1,56 @@
-"""Files and folders that appear whole or not at all: written beside their place, then renamed."""
+"""Paths as users type them, and files and folders that appear whole or not at all: written beside
+their place, then renamed.
+
+A killed process leaves what it had not finished. Its name tells whose it was, and whoever writes
+into the same folder next removes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import re
+import secrets
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from drf import processes
 from drf.errors import UsageError
 
+BEST, LAST = "best.safetensors", "last.safetensors"
+"""The checkpoints in the folder of a run, see `drf.checkpoint`, which needs torch."""
+
 UNFINISHED = ".drf-unfinished-"
-"""What the names of unfinished files and folders begin with. A killed process leaves them."""
+"""What the names of unfinished files and folders begin with: UNFINISHED host-pid-random."""
+
+_OWNER = re.compile(re.escape(UNFINISHED) + r"([0-9a-f]{8})-(\d+)-")
+_ABANDONED_AFTER_S = 24 * 3600.0
+"""What another machine or version 0.1.0 left is removed when it has not changed for so long."""
+
+_FILLED, _FORMER = "filled", "former"
+
+
+def user_path(text: str | Path) -> Path:
+    """Return the path of an option, an argument or a variable, with `~` as the home folder: a shell
+    leaves it as it is in quotes, after `=` and in most variables.
+
+    Raises UsageError for a blank one and for the home of an unknown user.
+    """
+    if not str(text).strip():
+        raise UsageError("a file or folder was named by a blank: give its path, or leave it out")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{text} begins with the home folder of an unknown user") from None
+
+
+def path_of_variable(name: str) -> Path | None:
+    """Return the path that an environment variable names, as `user_path`; None where it is unset or
+    empty."""
+    text = os.environ.get(name)
+    return user_path(text) if text else None
 
 
 @contextlib.contextmanager
@@ -23,15 +62,16 @@ def replacing_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """
     if not overwrite:
         refuse_existing(path)
-    unfinished = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
-    _delete(unfinished)
+    sweep(path.parent)
+    unfinished = _unfinished(path.parent)
     try:
         yield unfinished
         if not overwrite:
             refuse_existing(path)
         unfinished.replace(path)
     finally:
-        _delete(unfinished)
+        for suffix in ("", "-wal", "-shm", "-journal"):  # SQLite's, beside a store that it wrote
+            unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -42,12 +82,14 @@ def replacing_folder(
 
     keep: whether a folder that stands at `path` by then stays, and the new one is thrown away: of
     several processes that fill the same folder the first to finish counts. Else it is replaced.
-    Folders cannot be exchanged in one step: for a moment there is none, but never half of one.
+    Folders cannot be exchanged in one step: for a moment there is none, but never half of one, and
+    `sweep` puts the former back where a process was killed in that moment.
     """
-    with tempfile.TemporaryDirectory(
-        prefix=UNFINISHED, dir=path.parent, ignore_cleanup_errors=True
-    ) as beside:
-        filled, former = Path(beside) / "filled", Path(beside) / "former"
+    sweep(path.parent)
+    beside = _unfinished(path.parent)
+    filled, former = beside / _FILLED, beside / _FORMER / path.name
+    try:
+        former.parent.mkdir(parents=True)
         filled.mkdir()
         yield filled
         if path.exists() and not keep(path):
@@ -61,6 +103,41 @@ def replacing_folder(
             if former.exists():
                 former.rename(path)
             raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed left unfinished in a folder."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(OSError):  # another process sweeps too
+            if not _is_abandoned(left):
+                continue
+            if not left.is_dir() or left.is_symlink():
+                left.unlink()
+                continue
+            for former in (left / _FORMER).glob("*"):
+                if not (folder / former.name).exists():
+                    former.rename(folder / former.name)
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_abandoned(left: Path) -> bool:
+    """Return whether nobody works on an unfinished file or folder any more.
+
+    Of a process of this machine that is known; what others are at work on changes all the time.
+    """
+    owner = _OWNER.match(left.name)
+    if owner and owner[1] == processes.host() and processes.is_gone(int(owner[2])):
+        return True
+    newest = max(path.lstat().st_mtime for path in (left, *left.rglob("*")))
+    return time.time() - newest > _ABANDONED_AFTER_S
+
+
+def _unfinished(folder: Path) -> Path:
+    """Return a name of this process's own. It does not grow with the name of what is written."""
+    owner = f"{processes.host()}-{os.getpid()}"
+    return folder / f"{UNFINISHED}{owner}-{secrets.token_hex(4)}"
 
 
 def refuse_existing(path: Path) -> None:
@@ -69,8 +146,3 @@ def refuse_existing(path: Path) -> None:
         raise UsageError(f"{path} exists; exports and backups overwrite nothing, give another name")
     if not path.parent.is_dir():
         raise UsageError(f"the folder {path.parent} does not exist; make it first")
-
-
-def _delete(unfinished: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):  # SQLite leaves these beside a store that it was writing
-        unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)

@@ -11,13 +11,20 @@ from pathlib import Path
 
 import torch
 
+from drf.config import check_key
 from drf.errors import UsageError
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device for auto | cpu | cuda. Raises UsageError for cuda where there is none."""
+    """Return the device for auto | cpu | cuda | mps. Raises UsageError for any other name, and
+    where this machine or this torch has no such device."""
+    check_key("training.device", wanted, "device")
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UsageError("this machine has no CUDA device; use --device cpu or auto")
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise UsageError(
+            "this machine, or its torch, has no Apple GPU (mps); use --device cpu or auto"
+        )
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
@@ -27,11 +34,15 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     """Return bf16 or fp32; auto takes bf16 where the hardware multiplies it natively, else fp32.
 
     On CPUs with neither AMX nor AVX512_BF16 it is emulated, two to three times slower than fp32.
+    Raises UsageError for another name.
     """
+    check_key("training.precision", wanted, "precision")
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "mps":
+        native = False
     else:
         native = not cpu_flags().isdisjoint(("amx_bf16", "avx512_bf16"))
     return "bf16" if native else "fp32"
@@ -69,6 +80,8 @@ def describe(device: torch.device) -> str:
     """Return a short name: "NVIDIA H100 80GB HBM3" or "Intel(R) Xeon(R) …, 2 cores, AMX bf16"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"{platform.processor() or platform.machine()}, Apple GPU"
     names = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
     extra = next((label for flag, label in _FEATURES if flag in cpu_flags()), "")

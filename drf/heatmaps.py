@@ -74,14 +74,17 @@ class HeatmapCodec:
         b, k, h, w = logits.shape
         peak = logits.flatten(2).argmax(dim=-1)  # (B, K)
         row, column = peak // w, peak % w
-        offsets = torch.arange(-self.radius, self.radius + 1, device=logits.device)
-        rows = row[..., None] + offsets  # (B, K, 2 radius + 1)
-        columns = column[..., None] + offsets
-        cells = rows.clamp(0, h - 1)[..., :, None] * w + columns.clamp(0, w - 1)[..., None, :]
-        window = logits.flatten(2).gather(2, cells.flatten(2)).float()
-        valid = _within(rows, h)[..., :, None] & _within(columns, w)[..., None, :]
-        weight = window.masked_fill(~valid.flatten(2), -torch.inf).softmax(dim=-1)
-        weight = weight.view(b, k, len(offsets), len(offsets))
+        side = 2 * self.radius + 1
+        offsets = torch.arange(side, device=logits.device)
+        rows = row[..., None] + offsets - self.radius  # (B, K, side)
+        columns = column[..., None] + offsets - self.radius
+        # Beyond the map there is nothing: of a map with that border every window is whole.
+        padded = F.pad(logits, [self.radius] * 4, value=-torch.inf)
+        first = row * padded.shape[3] + column
+        window = offsets[:, None] * padded.shape[3] + offsets
+        cells = first[..., None] + window.flatten()
+        weight = padded.flatten(2).gather(2, cells).float().softmax(dim=-1)
+        weight = weight.view(b, k, side, side)
         x = (weight.sum(dim=2) * columns).sum(dim=-1)
         y = (weight.sum(dim=3) * rows).sum(dim=-1)
         return torch.stack([(x + 0.5) / w, (y + 0.5) / h], dim=-1)
@@ -112,7 +115,3 @@ class HeatmapCodec:
         log_p = F.log_softmax(logits.flatten(2).float(), dim=-1)
         per_point = -(self.encode(points).flatten(2) * log_p).sum(dim=-1)
         return (per_point * mask).sum() / mask.sum().clamp(min=1)
-
-
-def _within(index: Tensor, n: int) -> Tensor:
-    return (index >= 0) & (index < n)

@@ -31,6 +31,7 @@ def draw(
     markup: Markup,
     scale: float = 2.0,
     error_segments: bool = False,
+    pen: float | None = None,
 ) -> np.ndarray:
     """Return the enlarged crop with the landmarks on it, (H * scale, W * scale, 3) uint8 RGB.
 
@@ -40,6 +41,7 @@ def draw(
     markup          of the landmarks; its outlines are drawn
     scale           output px per crop px; lines are antialiased at the output's resolution
     error_segments  whether a line joins every predicted point to its true place
+    pen             width of a line, output px; None: in proportion to the crop
 
     Landmarks that are NaN are left out, and so are the outlines that they belong to: a model need
     not know all. Points outside the crop are drawn as far as they are visible. Raises ValueError
@@ -50,7 +52,7 @@ def draw(
     if error_segments and (ground_truth is None or prediction is None):
         raise ValueError("error segments need both the ground truth and the prediction")
     canvas = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    pen = max(canvas.shape[:2]) / 320
+    pen = max(canvas.shape[:2]) / 320 if pen is None else pen
     truth = None if ground_truth is None else _enlarged(ground_truth, markup, scale, canvas)
     guess = None if prediction is None else _enlarged(prediction, markup, scale, canvas)
 

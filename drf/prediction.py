@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import geometry
+from drf import device_errors, geometry
 from drf.data.augment import identity_affines, unwarp_points, warp
 from drf.data.crops import encode_jpeg
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
+from drf.errors import Diverged
 from drf.hardware import autocast
 from drf.models.base import LandmarkModel
+from drf.onnx_network import LARGEST_ERROR
 from drf.pictures import FaceCrop
 from drf.results import Evaluation
 
@@ -80,6 +82,24 @@ class Predictor:
         return spec.markup.flip_permutation(spec.landmarks)
 
 
+class PredictorNetwork:
+    """A predictor as the network of a `drf.alignment.Aligner`."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        spec = predictor.model.spec
+        self.input_size, self.markup = spec.input_size, spec.markup
+        self.landmarks, self.largest_error = spec.landmarks, LARGEST_ERROR
+
+    def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `drf.alignment.Network`."""
+        images = torch.from_numpy(crops).to(self.predictor.device).permute(0, 3, 1, 2)
+        outputs = self.predictor.outputs(images.float().div_(255))
+        spread = self.predictor.covariances(outputs)
+        points = self.predictor.points(outputs).cpu().numpy()
+        return points, None if spread is None else spread.cpu().numpy()
+
+
 @dataclass(frozen=True)
 class Predictions:
     """points       (n, K, 2) float32 picture px, NaN at the landmarks the model does not know
@@ -104,7 +124,8 @@ def predict(
     """Predict every face of a pack.
 
     on_batch hears the number of faces done, on_outputs what the model returned for each batch of
-    unmirrored pictures. covariances: whether to ask for them.
+    unmirrored pictures. covariances: whether to ask for them. Raises Diverged for predictions that
+    are not finite.
     """
     size, n = predictor.model.spec.input_size, len(pack.names)
     known = predictor.model.spec.indices
@@ -129,11 +150,19 @@ def predict(
             spreads.append(_in_picture(spread.cpu().numpy(), pack.to_picture[rows]))
         if on_batch:
             on_batch(min(first + BATCH, n))
+    _check_finite(points[:, known])
     in_picture = None
     if spreads:
         in_picture = np.full((*points.shape, 2), np.nan, dtype=np.float32)
         in_picture[:, known] = np.concatenate(spreads)
     return Predictions(points, 1000 * seconds / n, in_picture)
+
+
+def _check_finite(points: np.ndarray) -> None:
+    """Raise Diverged where a prediction is no number: (n, K, 2)."""
+    wrong = int((~np.isfinite(points)).any(axis=(1, 2)).sum())
+    if wrong:
+        raise Diverged(f"the predictions for {wrong} of {len(points)} faces were not finite")
 
 
 def _in_picture(covariances: np.ndarray, to_picture: np.ndarray) -> np.ndarray:
@@ -146,7 +175,11 @@ def evaluate(
     predictor: Predictor, pack: Pack, on_batch: Callable[[int], None] | None = None
 ) -> Evaluation:
     """Predict a subset; the errors of every normalisation follow from what is returned."""
-    predicted = predict(predictor, pack, on_batch, covariances=True)
+    size = predictor.model.spec.input_size
+    what = f"evaluating {BATCH} faces of {size} px at a time on {predictor.device}"
+    remedy = "take another --device, or --no-flip-test, which needs half"
+    with device_errors.explained(what, remedy):
+        predicted = predict(predictor, pack, on_batch, covariances=True)
     return Evaluation(
         dataset=str(pack.manifest["dataset"]),
         subset=str(pack.manifest["subset"]),
@@ -161,6 +194,7 @@ def evaluate(
         ms_per_face=predicted.ms_per_face,
         visibility=pack.visibility,
         covariances=predicted.covariances,
+        boxes=pack.boxes,
         precision=predictor.precision,
     )
 

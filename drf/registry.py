@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from drf import device_errors
 from drf.config import RunConfig, nearest
 from drf.errors import UsageError
 from drf.markup import Markup
@@ -71,7 +72,9 @@ def build(config: RunConfig, markup: Markup) -> LandmarkModel:
     markup.indices(spec.landmarks)
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
-        return family(config.family).build(config.model, spec)
+        what = f"a model of {spec.input_size} px faces on the CPU"
+        with device_errors.explained(what, "lower data.input_size or take a smaller model"):
+            return family(config.family).build(config.model, spec)
 
 
 def count_params(model: LandmarkModel) -> int:

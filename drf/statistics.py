@@ -1,82 +1,187 @@
-"""Is a difference real? Bootstrap intervals over images, paired between methods, and seeds.
+"""Is a difference real? One estimate of intervals, over faces and seeds, and what it is over.
 
 All functions take image errors as fractions and return fractions; all draws come from a seed, so a
 published interval can be computed again to the last digit.
+
+The error of seed s on face i is taken as a method's NME plus three effects: of the seed, of the
+face, and of this seed on this face. An interval over faces alone says nothing of the first: it can
+exclude every seed that it was made from. Resampling seeds does not help, since two of them have
+three distinct samples. So the two parts are estimated apart and added:
+
+    (1/n) Σ_i w_i x_i  +  (sd / sqrt(S)) T
+    w ~ Multinomial(n; 1/n, …, 1/n),  T ~ Student's t with S - 1 degrees of freedom
+
+x_i is the mean over S seeds on face i, sd the sample standard deviation of the seeds' NMEs. The
+ends are quantiles over draws of w, which resamples faces, and T, which stands for other seeds. The
+second part is Student's interval, exact for normal seeds however few; the sum covers at least as
+often as it says, because the effects of a seed on a face are in both parts. For one seed the first
+part is all there is: the bootstrap over faces, and `Interval.over` says so.
+
+A method is compared by its own seeds and by no other's: an interval is the same on every page,
+whatever else is shown beside it, and one unstable method does not widen those of the others.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 DRAWS = 10_000
 _CHUNK = 500  # draws at a time: 500 x 689 indices are 3 MB, all 10,000 would be 55
 
+ESTIMATE = (
+    "bootstrap over faces, plus Student's t over seeds with one degree of freedom less than there"
+    " are seeds"
+)
+"""What the intervals are, for captions and exports."""
+
+
+FACES_AND_SEEDS, FACES, MIXED = "faces and seeds", "faces, 1 seed", "faces (and seeds if several)"
+
+
+def over(seeds: Collection[int]) -> str:
+    """Name what an interval is over, by the number of seeds of each method that is in it."""
+    if all(n > 1 for n in seeds):
+        return FACES_AND_SEEDS
+    return FACES if all(n <= 1 for n in seeds) else MIXED
+
+
+def over_all(said: Iterable[str]) -> str:
+    """Name what several intervals are over, each named by `over`."""
+    names = set(said)
+    return names.pop() if len(names) == 1 else MIXED
+
+
+def with_exception(text: str, name: str, header: str) -> str:
+    """Return an interval as text, with a word where the header (of `over_all`) does not say what
+    it is over (`name`): of several seeds and one."""
+    return f"{text} (1 seed)" if header == MIXED and name != FACES_AND_SEEDS else text
+
+
+def explanation(name: str, seeds: Collection[int]) -> str:
+    """Return what stands below a table with intervals. name: of `over_all`; seeds: how many each
+    row has."""
+    if name == FACES:
+        return (
+            "95 % intervals are over faces, 1 seed each (bootstrap), so even a significant"
+            " difference may be due to one lucky seed."
+        )
+    said = f"95 % intervals are over {name}: {ESTIMATE}."
+    if 2 in seeds:
+        said += (
+            " Two seeds tell little of others: such an interval is wide, and a third narrows it."
+        )
+    return said
+
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and the ends of its central interval at `level`."""
+    """An estimate and the ends of its central interval at `level`.
+
+    seeds: number of seeds of the method, or of the method and the one that it is compared with
+    """
 
     estimate: float
     low: float
     high: float
     level: float = 0.95
+    seeds: tuple[int, ...] = (1,)
+
+    @property
+    def over(self) -> str:
+        """What it is over, as `over`."""
+        return over(self.seeds)
 
     def excludes(self, value: float) -> bool:
         """Return whether a value lies outside the interval."""
         return not self.low <= value <= self.high
 
 
-def bootstrap_nme(
-    errors: np.ndarray, *, draws: int = DRAWS, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Return the NME and its percentile bootstrap interval over images. (n,) -> Interval.
+@dataclass(frozen=True)
+class Method:
+    """The errors of one method: (s, n), a row a seed, on n faces; and the seeds, each once."""
 
-    Each draw resamples n images with replacement; the ends are the (1 -+ level) / 2 quantiles.
+    errors: np.ndarray
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def of_runs(cls, errors: np.ndarray, seeds: Sequence[int]) -> Method:
+        """Return the method of r runs, (r, n) errors; runs of one seed are averaged.
+
+        Runs of one seed tell little of how seeds differ; on a CPU they are often the same to the
+        last digit, and counted as two they would halve the spread.
+        """
+        errors = np.asarray(errors, dtype=np.float64)
+        known = sorted(set(seeds))
+        if len(known) == len(seeds):
+            return cls(errors[np.argsort(seeds, kind="stable")], tuple(known))
+        same = np.array([[seed == one for seed in seeds] for one in known])
+        return cls(np.stack([errors[of].mean(axis=0) for of in same]), tuple(known))
+
+    @property
+    def nmes(self) -> np.ndarray:
+        """The NME of each seed, (s,)."""
+        return self.errors.mean(axis=1)
+
+
+def intervals(
+    methods: Sequence[Method], *, draws: int = DRAWS, level: float = 0.95, seed: int = 0
+) -> list[Interval]:
+    """Return the NMEs of methods on the same n faces with their intervals, as in the module's text.
+
+    No end is below 0, as no error is. Raises ValueError for no face and for values not finite.
     """
-    return mean_intervals(_vector(errors)[None], draws=draws, level=level, seed=seed)[0]
+    means = [method.errors.mean(axis=0) for method in methods]
+    parts = [_seed_parts(method.errors) for method in methods]
+    seeds = [(len(method.seeds),) for method in methods]
+    found = _intervals(means, parts, seeds, draws, level, seed)
+    return [Interval(i.estimate, max(i.low, 0.0), i.high, level, i.seeds) for i in found]
 
 
-def paired_difference(
-    a: np.ndarray, b: np.ndarray, *, draws: int = DRAWS, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Return NME(a) - NME(b) and its interval, resampling images and keeping the pairs together.
+def differences(
+    methods: Sequence[Method],
+    baseline: Method,
+    *,
+    draws: int = DRAWS,
+    level: float = 0.95,
+    seed: int = 0,
+) -> list[Interval]:
+    """Return NME(method) - NME(baseline) of methods on the same n faces, with intervals as above.
 
-    a, b: (n,) errors of two methods on the same faces in the same order; or (s, n) with one row
-    per seed, whose mean over seeds is compared. Negative means that a is better. Raises ValueError
-    where the faces do not pair up.
+    Faces keep their pairs: x_i is a difference of errors. Seeds do too where both methods have the
+    same ones: sd is that of the differences by seed. Where they have others, each adds a T of its
+    own; one with a single seed adds none, which `Interval.over` says. Raises ValueError where the
+    faces do not pair up.
     """
-    a, b = (np.atleast_2d(np.asarray(x, dtype=np.float64)).mean(axis=0) for x in (a, b))
-    if a.shape != b.shape:
-        raise ValueError(f"errors of {len(a)} and {len(b)} faces cannot be paired")
-    return mean_intervals(_vector(a - b)[None], draws=draws, level=level, seed=seed)[0]
+    if any(method.errors.shape[1:] != baseline.errors.shape[1:] for method in methods):
+        raise ValueError("errors of different faces cannot be paired")
+    base = baseline.errors.mean(axis=0)
+    means = [method.errors.mean(axis=0) - base for method in methods]
+    parts = [
+        _seed_parts(method.errors - baseline.errors)
+        if method.seeds == baseline.seeds
+        else [*_seed_parts(method.errors), *_seed_parts(baseline.errors)]
+        for method in methods
+    ]
+    seeds = [(len(method.seeds), len(baseline.seeds)) for method in methods]
+    return _intervals(means, parts, seeds, draws, level, seed)
 
 
 def mean_intervals(
     values: np.ndarray, *, draws: int = DRAWS, level: float = 0.95, seed: int = 0
 ) -> list[Interval]:
-    """Return the means of m rows and their intervals as `bootstrap_nme`. (m, n) -> m intervals.
+    """Return the means of m rows over n faces and their intervals, over faces alone. (m, n) -> m.
 
-    For tables: the same draws serve every row, as one product of how often each draw has each image
-    with all rows, so a hundred cost little more than one. Errors give `bootstrap_nme` of each row,
-    differences of errors `paired_difference`; whatever is a mean over images has its interval so.
-    Raises ValueError for no image or not finite values.
+    For values of single runs: errors, differences of errors, whatever is a mean over faces. Each
+    draw resamples n faces with replacement; the ends are the (1 -+ level) / 2 quantiles. Raises
+    ValueError for no face and for values not finite.
     """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] == 0 or not np.isfinite(values).all():
-        raise ValueError("need rows of finite values, at least one in each")
-    counts = _counts(values.shape[1], draws, seed)
-    chunks = (counts[first : first + _CHUNK] for first in range(0, draws, _CHUNK))
-    means = np.concatenate([values @ chunk.T.astype(np.float64) for chunk in chunks], axis=1)
-    low, high = np.quantile(means / values.shape[1], _ends(level), axis=1)
-    return [
-        Interval(float(mean), float(start), float(end), level)
-        for mean, start, end in zip(values.mean(axis=1), low, high, strict=True)
-    ]
+    rows = list(np.asarray(values, dtype=np.float64))
+    return _intervals(rows, [[] for _ in rows], [(1,)] * len(rows), draws, level, seed)
 
 
 def share_improved(a: np.ndarray, b: np.ndarray) -> float:
@@ -104,73 +209,59 @@ def over_seeds(values: np.ndarray) -> Seeds:
 
 
 @dataclass(frozen=True)
-class SeedSpread:
-    """sd of the NME of one run around the mean of its method, and its degrees of freedom.
+class _SeedPart:
+    """What seeds add to an interval: the standard error of their mean, and its degrees."""
 
-    0 degrees: no method has two seeds, so that sd is NaN.
-    """
-
-    sd: float
+    error: float
     degrees: int
 
 
-def seed_spread(methods: Sequence[np.ndarray]) -> SeedSpread:
-    """Pool the spread over seeds of several methods: sd² = Σ_g Σ_r (m_gr - m_g)² / Σ_g (s_g - 1).
-
-    methods: (s_g, n) errors each, one row per seed, on the same n faces; m_gr is the NME of row r,
-    m_g the mean of the rows of method g. Takes it that seeds matter alike to all of them, as
-    analysis of variance does: two seeds of one method say next to nothing, two of each of twelve
-    methods say as much as thirteen of one.
-    """
-    runs = [np.asarray(method, dtype=np.float64).mean(axis=1) for method in methods]
-    degrees = sum(len(nmes) - 1 for nmes in runs)
-    squares = sum(float(((nmes - nmes.mean()) ** 2).sum()) for nmes in runs)
-    return SeedSpread(math.sqrt(squares / degrees) if degrees else float("nan"), degrees)
+def _seed_parts(errors: np.ndarray) -> list[_SeedPart]:
+    """Return the part of (s, n) errors or differences, none for one seed."""
+    if len(errors) < 2:
+        return []
+    nmes = errors.mean(axis=1)
+    return [_SeedPart(float(nmes.std(ddof=1)) / len(nmes) ** 0.5, len(nmes) - 1)]
 
 
-def differences_to(
-    baseline: np.ndarray,
-    methods: Sequence[np.ndarray],
-    *,
-    draws: int = DRAWS,
-    level: float = 0.95,
-    seed: int = 0,
+def _intervals(
+    values: Sequence[np.ndarray],
+    parts: Sequence[Sequence[_SeedPart]],
+    seeds: Sequence[tuple[int, ...]],
+    draws: int,
+    level: float,
+    seed: int,
 ) -> list[Interval]:
-    """Return NME(method) - NME(baseline) of several methods, with intervals over images and seeds.
+    """Return the intervals of the means of rows over faces, (n,) each, with the parts of seeds.
 
-    baseline (s_0, n), methods (s_g, n) each: errors of one run a row, on the same n faces in the
-    same order. With a_i and b_i the means over the rows, sd and ν of `seed_spread` over all of
-    them, the ends are quantiles of
-
-        (1/n) Σ_i w_i (a_i - b_i)  +  sd sqrt(1/s_g + 1/s_0) T
-        w ~ Multinomial(n; 1/n, …, 1/n),  T ~ Student's t with ν degrees of freedom
-
-    over draws of w, which resamples images with their pairs kept, and of T, which stands for other
-    seeds; all methods share them, whatever their order. Seeds are not resampled: of two rows that
-    would give three values, too narrow by a factor of 1.4 and blind to how little two tell. Without
-    any second seed (ν = 0) the T part is left out: the interval of `paired_difference`, over images
-    alone.
-
-    Raises ValueError where the faces do not pair up.
+    The same draws serve every row, as one product of how often each draw has each face with all
+    rows, so a hundred cost little more than one.
     """
-    if any(method.shape[1:] != baseline.shape[1:] for method in methods):
-        raise ValueError("errors of different faces cannot be paired")
-    base = baseline.mean(axis=0)
-    differences = np.stack([_vector(method.mean(axis=0) - base) for method in methods])
-    spread = seed_spread([baseline, *methods])
-    rng = np.random.default_rng(seed)
-    means = np.concatenate(
-        [differences @ w.T / w.shape[1] for w in _weights(differences.shape[1], draws, rng)], axis=1
-    )
-    if spread.degrees:
-        scale = [spread.sd * math.sqrt(1 / len(m) + 1 / len(baseline)) for m in methods]
-        means += np.outer(scale, rng.standard_t(spread.degrees, draws))
-    low, high = np.quantile(means, _ends(level), axis=1)
-    estimates = differences.mean(axis=1)
+    rows = np.array(values, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] == 0 or not np.isfinite(rows).all():
+        raise ValueError("need rows of finite values, at least one in each")
+    counts = _counts(rows.shape[1], draws, seed)
+    chunks = (counts[first : first + _CHUNK] for first in range(0, draws, _CHUNK))
+    drawn = np.concatenate([rows @ chunk.T.astype(np.float64) for chunk in chunks], axis=1)
+    drawn /= rows.shape[1]
+    for row, of_row in zip(drawn, parts, strict=True):
+        for place, part in enumerate(of_row):
+            row += part.error * _t_draws(part.degrees, place, draws, seed)
+    low, high = np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2), axis=1)
     return [
-        Interval(float(estimate), float(start), float(end), level)
-        for estimate, start, end in zip(estimates, low, high, strict=True)
+        Interval(float(mean), float(start), float(end), level, of_row)
+        for mean, start, end, of_row in zip(rows.mean(axis=1), low, high, seeds, strict=True)
     ]
+
+
+@functools.lru_cache(maxsize=16)
+def _t_draws(degrees: int, place: int, draws: int, seed: int) -> np.ndarray:
+    """Return draws of Student's t, one from each of `draws` strata of equal probability in random
+    order: its far quantiles, 12.7 for one degree, come out right. place: of independent ones."""
+    order = np.random.default_rng((seed, degrees, place)).permutation(draws)
+    found: np.ndarray = stdtrit(degrees, (order + 0.5) / draws)
+    found.flags.writeable = False
+    return found
 
 
 def _weights(n: int, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -193,10 +284,6 @@ def _counts(n: int, draws: int, seed: int) -> np.ndarray:
         first += len(weights)
     counts.flags.writeable = False
     return counts
-
-
-def _ends(level: float) -> tuple[float, float]:
-    return (1 - level) / 2, (1 + level) / 2
 
 
 def _vector(values: np.ndarray) -> np.ndarray:

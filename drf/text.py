@@ -1,6 +1,8 @@
-"""Numbers as text, the same in the command line, in the app and in tables of the documentation."""
+"""Numbers and foreign text as text for people, the same in the command line, the app and tables."""
 
 from __future__ import annotations
+
+import re
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -22,3 +24,39 @@ def signed(value: float) -> str:
     """Return a difference with its sign and two decimals: "−0.24", with a true minus, or "0.00"."""
     rounded = round(value, 2)
     return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
+
+
+UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Characters that steer a terminal or a line (ESC, line breaks, directions of writing), and halves
+of characters, which no encoding contains: Python's stand-ins for bytes that are not UTF-8."""
+
+
+def printable(text: object) -> str:
+    """Return text on one line that a terminal shows and does not obey: UNPRINTABLE characters as
+    escapes, "\\x1b", "\\n", "\\u202e"; bytes of a name that are not UTF-8 as "\\xe9"."""
+    return UNPRINTABLE.sub(lambda found: _escaped(ord(found[0])), str(text))
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether text, as the system gave it, is UTF-8 and so can be stored."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _escaped(code: int) -> str:
+    byte = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
+    return chr(byte).encode("unicode_escape").decode("ascii")
+
+
+_LONGEST = 80
+
+
+def quoted(value: object) -> str:
+    """Return a value as Python writes it, "'adamw'" or "3", for a message that refuses it; of one
+    that is longer than a line the beginning."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # more digits than Python writes, too deeply nested
+        text = f"a value of type {type(value).__name__} that is too long to print"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -11,10 +11,13 @@ from db.connection import open_reader, open_store
 from db.entries import entry
 from db.evaluations import record_evaluation
 from db.file import run_folder
+from db.record import RECORD, bring_evaluations, open_record
 from drf import checkpoint, hardware, prediction, tracks
-from drf.config import RunConfig
+from drf.config import RunConfig, check_key
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor
+from drf.results import MACHINE
+from experiments.checkpoints import checkpoint_of
 from experiments.packs import dataset_of, load_packs
 from experiments.paths import Paths, origin
 
@@ -29,27 +32,44 @@ class EvaluationSpec:
     device: str = "auto"
     precision: str = "auto"
 
+    def check(self) -> None:
+        """Raise UsageError for what no run can be evaluated with, on this machine."""
+        device = hardware.choose_device(self.device)
+        hardware.choose_precision(self.precision, device)
+        if self.box is not None:
+            check_key("data.box", self.box, "option")
+
 
 def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, Any]:
     """Evaluate a run's best checkpoint, store the result and return its leaderboard entry.
 
-    Raises NotFoundError for a run that matches none or several or has no checkpoint yet.
+    Raises NotFoundError for a run that matches none or several or has no checkpoint yet,
+    UsageError as `EvaluationSpec.check`.
     """
+    target.check()
     with contextlib.closing(open_reader(paths.db)) as reader:
         run = reads.find_run(reader, text)
-        track = reads.run(reader, run)["track"]
+        stored = reads.run(reader, run)
     folder = run_folder(paths.db, run)
     device = hardware.choose_device(target.device)
-    model, config = checkpoint.load_model(folder / checkpoint.BEST, device)
+    saved = checkpoint_of(stored, folder / checkpoint.BEST)
+    model, config = checkpoint.rebuild(saved, device)
     paths = origin(folder, paths)
-    subset = target.subset or _default_subset(config, track, paths)
+    subset = target.subset or _default_subset(config, stored["track"], paths)
     (pack,) = load_packs(config, [subset], paths, box=target.box)
     precision = hardware.choose_precision(target.precision, device)
     predictor = Predictor(fuse_batchnorm(model), device, precision, target.flip_test)
     result = prediction.evaluate(predictor, pack)
+    measured_on = {MACHINE: hardware.describe(device)}
+    result = replace(result, manifest=result.manifest | measured_on)
     crops = list(prediction.face_crops(pack))
     store = open_store(paths.db)
+    has_record = (folder / RECORD).is_file()  # runs of earlier versions have none
+    record = open_record(folder, store, run) if has_record else None
     identity = record_evaluation(store, run, result, crops, checkpoint=checkpoint.BEST)
+    if record is not None:
+        bring_evaluations(store.conn, record, run, pictures=False)
+        record.close()
     store.close()
     with contextlib.closing(open_reader(paths.db)) as reader:
         board = reads.leaderboard(reader, landmarks=config.data.landmarks)

@@ -6,13 +6,20 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from drf.errors import UsageError
+from drf.files import replacing_file
+from drf.text import is_utf8, printable
+
 
 @dataclass(frozen=True)
 class Paths:
     """Where a session reads and writes.
 
     box_file, box_name: the boxes of protocol `file`, and what the board calls them; their digest is
-    part of the result, which names it
+    part of the result, which names it. Nothing else here decides the result.
+
+    Raises UsageError for a store in a folder whose name is not UTF-8: safetensors opens no file
+    there.
     """
 
     db: Path
@@ -29,6 +36,13 @@ class Paths:
     def name_of_boxes(self) -> str | None:
         """Return what the board calls the box file: the name given, else that of the file."""
         return self.box_name or (self.box_file.stem if self.box_file else None)
+
+    def __post_init__(self) -> None:
+        if not is_utf8(str(self.db)):
+            raise UsageError(
+                f"the path of the store, {printable(self.db)}, is not UTF-8: rename the folder, or"
+                " name another store with --db"
+            )
 
 
 def origin(folder: Path, paths: Paths) -> Paths:
@@ -54,4 +68,5 @@ def write_origin(folder: Path, paths: Paths) -> None:
     resolved = {key: path and str(path.resolve()) for key, path in known.items()}
     text = json.dumps(resolved | {"box_name": paths.box_name})
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "origin.json").write_text(text, encoding="utf-8")
+    with replacing_file(folder / "origin.json") as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

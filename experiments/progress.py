@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from drf.text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,9 +22,10 @@ def console() -> Console:
 @contextlib.contextmanager
 def bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """Show one progress bar; yields the function (done, total) that updates it."""
+    from rich.markup import escape
     from rich.progress import Progress
 
     on = console()
     with Progress(console=on, transient=True, disable=not on.is_terminal) as shown:
-        task = shown.add_task(title, total=None)
+        task = shown.add_task(escape(printable(title)), total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)

@@ -13,6 +13,7 @@ import torch
 
 import drf
 from drf import hardware
+from drf.text import printable
 
 PACKAGES = ("numpy", "opencv-python-headless", "safetensors", "scipy", "sqlite-utils", "torch")
 MAX_DIFF_BYTES = 200_000
@@ -42,7 +43,7 @@ def _command() -> str:
         module = script.relative_to(root).with_suffix("").parts
         if all(part.isidentifier() for part in module):
             program = ["python", "-m", ".".join(module).removesuffix(".__main__")]
-    return shlex.join([*program, *sys.argv[1:]])
+    return printable(shlex.join([*program, *sys.argv[1:]]))
 
 
 def _git() -> dict[str, object]:

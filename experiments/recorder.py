@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import math
-import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,26 +20,19 @@ from drf.text import percent
 
 if TYPE_CHECKING:
     import numpy as np
-    from sqlite_utils import Database
 
     from drf.pictures import FaceCrop, LeafGallery
     from drf.training.loop import Progress as RunProgress
+    from experiments.run_writer import RunWriter
 
 BEAT_EVERY_S = 5.0
 
-_log = logging.getLogger(__name__)
-
 
 class Recorder:
-    """Use as a context manager around `Trainer.run`.
+    """Use as a context manager around `Trainer.run`."""
 
-    A store that cannot be written for a while (locked, full) does not end a training that took
-    hours: what could not be written is kept and tried again with the next write.
-    """
-
-    def __init__(self, db: Database, run: str, console: Console) -> None:
-        self.db, self.run, self.console = db, run, console
-        self._pending: list[Callable[[], None]] = []
+    def __init__(self, writer: RunWriter, console: Console) -> None:
+        self.writer, self.run, self.console = writer, writer.run, console
         self._beaten = -math.inf
         self._bar = Progress(
             BarColumn(bar_width=24),
@@ -55,25 +48,23 @@ class Recorder:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._bar.stop()
-        if kind is None:
-            self.flush()
-        else:  # what went wrong first is what the user should read
-            self._try(self.flush)
+    def __exit__(self, *_: object) -> None:
+        with _shown():
+            self._bar.stop()
 
     def on_progress(self, progress: RunProgress) -> None:
         text = (
             f"epoch {progress.epoch} · loss {progress.loss:.4f}"
             f" · {progress.faces_per_s:.0f} faces/s · {_clock(progress.seconds_left)} left"
         )
-        self._bar.update(self._task, completed=progress.share, description=text)
+        with _shown():
+            self._bar.update(self._task, completed=progress.share, description=text)
         if time.monotonic() - self._beaten >= BEAT_EVERY_S:
             self._beaten = time.monotonic()
-            self._try(
-                lambda: record_heartbeat(
-                    self.db,
-                    self.run,
+            self.writer.try_to_write(
+                partial(
+                    record_heartbeat,
+                    run=self.run,
                     epoch=progress.epoch,
                     progress=progress.share,
                     faces_per_s=progress.faces_per_s,
@@ -87,30 +78,31 @@ class Recorder:
             for norm in scores.NORMALISER_KEYS
             if f"val_nme_{norm}" in values
         )
-        self.console.print(f"epoch {epoch:3d} · {loss}validation NME {errors}")
-        self._write(partial(record_epoch, self.db, self.run, epoch, values))
+        with _shown():
+            self.console.print(f"epoch {epoch:3d} · {loss}validation NME {errors}")
+        self.writer.write(partial(record_epoch, run=self.run, epoch=epoch, values=values))
 
     def on_faces(self, epoch: int, faces: Sequence[FaceCrop], predictions: np.ndarray) -> None:
-        self._write(partial(record_predictions, self.db, self.run, epoch, faces, predictions))
+        self.writer.write(
+            partial(
+                record_predictions,
+                run=self.run,
+                epoch=epoch,
+                faces=faces,
+                predictions=predictions,
+            )
+        )
 
     def on_leaves(self, gallery: LeafGallery) -> None:
-        self._write(partial(record_leaves, self.db, self.run, gallery))
+        self.writer.write(partial(record_leaves, run=self.run, gallery=gallery))
 
-    def flush(self) -> None:
-        """Write what is not in the store yet, in its order."""
-        while self._pending:
-            self._pending[0]()
-            self._pending.pop(0)
+    def saving(self) -> AbstractContextManager[None]:
+        return self.writer.saving()
 
-    def _write(self, write: Callable[[], None]) -> None:
-        self._pending.append(write)
-        self._try(self.flush)
 
-    def _try(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except sqlite3.OperationalError as error:
-            _log.warning("the store could not be written (%s); trying again later", error)
+def _shown() -> AbstractContextManager[None]:
+    """Go on where nothing can be shown any more, because the terminal was closed."""
+    return contextlib.suppress(OSError)
 
 
 def _clock(seconds: float) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from drf import presets, registry, tracks
 from drf.config import Resolved, flatten, parse_assignments, read_toml, resolve
+from drf.errors import UsageError
+from drf.text import is_utf8, printable
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,23 @@ class Request:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
+LONGEST_NAME = 500
+
+
+def name_of_run(name: str | None, otherwise: str) -> str:
+    """Return the name of a new run. Raises UsageError for a blank one, and for what cannot be
+    stored or shown on a board."""
+    if name is None:
+        return otherwise
+    if not name.strip():
+        raise UsageError("a run cannot have a blank name: give another --name, or leave it out")
+    if not is_utf8(name):
+        raise UsageError(f"the name {printable(name)} is not UTF-8: type it in a UTF-8 terminal")
+    if len(name) > LONGEST_NAME:
+        raise UsageError(f"a name of {len(name)} characters is too long: at most {LONGEST_NAME}")
+    return name.strip()
+
+
 def configure(request: Request) -> Resolved:
     """Return the configuration: defaults < preset < file < track < assignments < options.
 
@@ -38,7 +57,7 @@ def configure(request: Request) -> Resolved:
     preset = presets.load(request.preset)
     layers: list[tuple[str, Mapping[str, object]]] = [(f"preset {preset.name}", preset.values)]
     if request.file is not None:
-        layers.append((f"file {request.file.name}", flatten(read_toml(request.file))))
+        layers.append((f"file {printable(request.file.name)}", flatten(read_toml(request.file))))
     above = [("--set", parse_assignments(request.assignments)), ("option", request.options)]
     if request.track is not None:
         track = tracks.get(request.track)

@@ -15,29 +15,31 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
-from db import reads
+from db import reads, status
 from db.connection import open_reader, open_store
 from db.file import run_folder
-from db.runs import NewRun, end_run, resume_run, start_run
+from db.record import bring_run, claim_of, forget_after, open_record, pass_on
+from db.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
 from drf import checkpoint, hardware, registry, tracks
-from drf.checkpoint import load_backbone
+from drf.checkpoint import RESUMABLE, load_backbone
 from drf.config import RunConfig, current_names, from_flat
-from drf.data.packs import Pack
-from drf.errors import DrfError, UsageError
+from drf.errors import DrfError, NotFoundError, UsageError
 from drf.models.base import LandmarkModel
-from drf.training.loop import Outcome, Trainer
+from drf.processes import end_with_parent
+from drf.training.loop import Outcome, Trainer, stored_state
 from drf.training.optimiser import Schedule
 from experiments import provenance
+from experiments.checkpoints import checkpoint_of
 from experiments.packs import dataset_of, load_packs
 from experiments.paths import Paths, origin, write_origin
 from experiments.progress import console
 from experiments.recorder import Recorder
-from experiments.request import Request, configure
+from experiments.request import Request, configure, name_of_run
+from experiments.run_writer import RunWriter
 
-RESUMABLE = ("training.epochs", "training.max_minutes")
-"""What may change when a run goes on; everything else would make it another run."""
+DEVICE = "training.device"
+"""May differ as well, and stays in the configuration as it was: where a run is continued is a
+matter of the machine, not of the method."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Result:
         """Return the last line for a person."""
         o, run = self.outcome, self.run[:8]
         ended = f"Run {run} ({self.name}) {o.state} after {o.epochs} epochs"
-        if o.state == "collapsed":
+        if o.state in status.FAULTS:
             return f"{ended}: {o.reason}."
         if o.kept_val_nme is None:
             return f"{ended}; it has no checkpoint to evaluate yet."
@@ -71,12 +73,15 @@ class Result:
         return f"{ended} and {o.wall_s / 60:.1f} min; {nme}. Next: drf eval {run}"
 
     def exit_code(self) -> int:
-        """Return 130 for an interrupted run, 1 for a collapsed one, else 0."""
-        return {"interrupted": 130, "collapsed": 1}.get(self.outcome.state, 0)
+        """Return 130 for an interrupted run, 1 for a collapsed or diverged one, else 0."""
+        if self.outcome.state in status.FAULTS:
+            return 1
+        return 130 if self.outcome.state == "interrupted" else 0
 
 
 def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Result:
     """Train a new run. Raises UsageError, before anything is stored, for what cannot be met."""
+    name = name_of_run(name, request.preset)
     resolved = configure(request)
     config = resolved.config
     device = hardware.choose_device(config.training.device)
@@ -88,7 +93,7 @@ def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Re
     store = open_store(paths.db)
     params = registry.count_params(model)
     new = NewRun(
-        name=name or request.preset,
+        name=name,
         family=config.family,
         preset=request.preset,
         dataset=config.data.dataset,
@@ -105,10 +110,13 @@ def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Re
         macs=registry.count_macs(model),
     )
     run = start_run(store, new)
-    folder = run_folder(paths.db, run)
-    with recorded_run(store, run):
+    writer = RunWriter(run, FIRST_CLAIM, store)
+    with recorded_run(writer), Recorder(writer, console()) as recorder:
+        folder = run_folder(paths.db, run)
         write_origin(folder, paths)
-        outcome = _train(store, run, config, model, train, val, folder)
+        writer.record = open_record(folder, store, run)
+        trainer = Trainer(config, model, train, val, folder, recorder, run)
+        outcome = _train(trainer, writer)
     return Result(run, new.name, outcome, config.training.checkpoint)
 
 
@@ -122,61 +130,95 @@ def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunCo
         return config
     with contextlib.closing(open_reader(paths.db)) as reader:
         run = reads.find_run(reader, config.training.init_from)
-    saved = checkpoint.load(run_folder(paths.db, run) / checkpoint.BEST)
+        stored = reads.run(reader, run)
+    saved = checkpoint_of(stored, run_folder(paths.db, run) / checkpoint.BEST)
     load_backbone(model, config.family, saved, run)
     return replace(config, training=replace(config.training, init_from=run))
 
 
 def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Result:
-    """Go on with a run from its last checkpoint, to the digits of a run that was never stopped."""
+    """Go on with a run from its last checkpoint, to the digits of a run that was never stopped.
+
+    Raises NotFoundError without a checkpoint, UsageError while another process trains the run, and
+    where it has used up already what `changes` allow it.
+    """
     with contextlib.closing(open_reader(paths.db)) as reader:
         run = reads.find_run(reader, text)
         stored = reads.run(reader, run)
     if stored["track"] is not None:
         tracks.refuse_changes(tracks.get(stored["track"]), "option", changes)
+    device = str(changes[DEVICE]) if DEVICE in changes else None
+    changes = {key: value for key, value in changes.items() if key != DEVICE}
+    if why := status.why_not_free(stored):
+        raise UsageError(f"{why}; resume it when that has ended")
     folder = run_folder(paths.db, run)
-    saved = checkpoint.load(folder / checkpoint.LAST)
-    family = saved.header["family"]
-    model_config = registry.family(family).config
-    config = from_flat(family, model_config, saved.header["config"] | changes)
+    saved = _last_of(stored, folder)
+    _refuse_less_than_done(saved, changes, run)
+    with saved.explained():
+        family = saved.header["family"]
+        flat = saved.header["config"] | changes
+        config = from_flat(family, registry.family(family).config, flat)
     paths = origin(folder, paths)
     train, val = load_packs(config, ("train", "val"), paths)
+    model = registry.build(config, train.markup)
     store = open_store(paths.db)
-    resume_run(store, run, changes)
-    with recorded_run(store, run):
-        model = registry.build(config, train.markup)
-        outcome = _train(store, run, config, model, train, val, folder, saved)
+    record = open_record(folder, store, run)
+    claim = resume_run(store, run, changes, beyond=claim_of(record, run))
+    writer = RunWriter(run, claim, store, record)
+    with recorded_run(writer), Recorder(writer, console()) as recorder:
+        pass_on(store, record, run, claim)
+        trainer = Trainer(config, model, train, val, folder, recorder, run, device=device)
+        trainer.resume(_last_of(stored, folder))  # until now the process before could still write
+        with writer.saving():
+            forget_after(record, run, trainer.state.epoch)
+        with claimed(store, run, claim):
+            bring_run(record.conn, store, run)
+        outcome = _train(trainer, writer)
     return Result(run, stored["name"], outcome, config.training.checkpoint)
+
+
+def _last_of(stored: Mapping[str, Any], folder: Path) -> checkpoint.Checkpoint:
+    """Return the checkpoint that a run goes on from."""
+    path, run = folder / checkpoint.LAST, stored["id"][:8]
+    if not path.is_file():
+        raise NotFoundError(
+            f"run {run} has no checkpoint {path} to go on from: train a new one, with the options"
+            f" that `drf runs show {run}` lists"
+        )
+    return checkpoint_of(stored, path)
+
+
+def _refuse_less_than_done(
+    saved: checkpoint.Checkpoint, changes: Mapping[str, Any], run: str
+) -> None:
+    """Raise UsageError where a run has had more than a resumed one would be allowed."""
+    done = stored_state(saved)
+    epochs, minutes = (changes.get(key) for key in RESUMABLE)
+    if epochs and epochs < done.epoch:
+        raise UsageError(
+            f"run {run[:8]} has trained {done.epoch} epochs already: --epochs takes {done.epoch} or"
+            " more here"
+        )
+    if minutes and 60 * minutes < done.elapsed_s:
+        raise UsageError(
+            f"run {run[:8]} has trained {done.elapsed_s / 60:.1f} minutes already: --max-minutes"
+            " takes more than that here"
+        )
 
 
 def refuse_with_resume(others: Sequence[object], changes: dict[str, object]) -> None:
     """Raise UsageError where --resume stands beside what would make it another run."""
-    odd = [key for key in changes if key not in RESUMABLE]
+    odd = [key for key in changes if key not in (*RESUMABLE, DEVICE)]
     if any(others) or odd:
         raise UsageError(
-            "a resumed run keeps its configuration: beside --resume only --epochs and"
-            " --max-minutes may change"
+            "a resumed run keeps its configuration: beside --resume only --epochs, --max-minutes,"
+            " --device and the options that name a file or a folder may stand"
         )
 
 
-def _train(
-    store: Database,
-    run: str,
-    config: RunConfig,
-    model: Any,
-    train: Pack,
-    val: Pack,
-    folder: Path,
-    saved: checkpoint.Checkpoint | None = None,
-) -> Outcome:
-    with Recorder(store, run, console()) as recorder:
-        trainer = Trainer(config, model, train, val, folder, recorder)
-        if saved is not None:
-            trainer.resume(saved)
-        outcome = trainer.run()
-    end_run(
-        store,
-        run,
+def _train(trainer: Trainer, writer: RunWriter) -> Outcome:
+    outcome = trainer.run()
+    writer.end(
         outcome.state,
         reason=outcome.reason,
         wall_s=outcome.wall_s,
@@ -227,6 +269,7 @@ SECONDS_TO_END = 10.0
 
 def _send_result(answer: Connection, request: Request, paths: Paths, name: str | None) -> None:
     """Send what `train_new_run` returns, or the error that the user should read."""
+    end_with_parent()
     try:
         answer.send(train_new_run(request, paths, name))
     except (DrfError, KeyboardInterrupt) as error:
@@ -282,29 +325,47 @@ def find_finished(
 
 
 @contextlib.contextmanager
-def recorded_run(store: Database, run: str) -> Iterator[None]:
-    """Record a run that breaks inside as failed or interrupted; SIGTERM ends it like Ctrl-C.
+def recorded_run(writer: RunWriter) -> Iterator[None]:
+    """Record a run that breaks inside as failed or interrupted; SIGTERM and SIGHUP end it like
+    Ctrl-C.
 
-    Use in the main thread. What happened is raised again.
+    Use in the main thread. What happened is raised again. Closes the store in the end.
     """
     began = time.monotonic()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _signals_as_interrupts():
+        try:
+            yield
+        except BaseException as error:
+            reason = (
+                str(error) if isinstance(error, DrfError) else f"{type(error).__name__}: {error}"
+            )
+            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            if not writer.ended:
+                with contextlib.suppress(Exception):  # the first error is the one to report
+                    writer.end(
+                        state,
+                        reason=reason,
+                        wall_s=time.monotonic() - began,
+                        faces_per_s=0.0,
+                        kept_epoch=None,
+                        kept_val_nme=None,
+                    )
+            raise
+        finally:
+            writer.close()
+
+
+@contextlib.contextmanager
+def _signals_as_interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt at SIGTERM, and at SIGHUP unless that is ignored, as under nohup."""
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in names]
+    before = {number: signal.getsignal(number) for number in numbers}
+    taken = {number: was for number, was in before.items() if was is not signal.SIG_IGN}
+    for number in taken:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
-    except BaseException as error:
-        reason = str(error) if isinstance(error, DrfError) else f"{type(error).__name__}: {error}"
-        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        with contextlib.suppress(Exception):  # the first error is the one to report
-            end_run(
-                store,
-                run,
-                state,
-                reason=reason,
-                wall_s=time.monotonic() - began,
-                faces_per_s=0.0,
-                kept_epoch=None,
-                kept_val_nme=None,
-            )
-        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, was in taken.items():
+            signal.signal(number, was)

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor
 
 from drf.alignment import Aligner
+from drf.errors import DataError
 from drf.markup import IBUG68
 from drf.models.base import InputSpec
+from drf.prediction import PredictorNetwork
 from tests.test_prediction import BrightSpot, predictor
 
 
@@ -25,25 +26,58 @@ def picture_with_spot(x: float, y: float) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
 
 
+def aligner(size: int, landmarks: str = "all") -> Aligner:
+    return Aligner(PredictorNetwork(predictor(Spot(InputSpec(size, IBUG68, landmarks)))))
+
+
 @pytest.mark.parametrize("side", [90.0, 128.0, 250.0])
 def test_the_spot_is_found_in_the_picture_whatever_the_size_of_its_box(side: float) -> None:
-    box = np.array([210.3, 140.8, side])
-    aligner = Aligner(predictor(Spot(InputSpec(128, IBUG68))))
-    found = aligner(picture_with_spot(205.25, 150.5), box)
-    assert found.shape == (68, 2)
-    assert found.dtype == np.float32
-    assert np.abs(found - [205.25, 150.5]).max() < 0.15
+    box = [210.3 - side / 2, 140.8 - side / 2, side, side]
+    (face,) = aligner(128)(picture_with_spot(205.25, 150.5), [box])
+    assert face.landmarks.shape == (68, 2)
+    assert face.landmarks.dtype == np.float32
+    assert np.abs(face.landmarks - [205.25, 150.5]).max() < 0.15
+    np.testing.assert_allclose(face.box, box)
+    assert face.score == 1
+    assert np.isnan(face.covariances).all()  # this model predicts none
+    assert np.isnan(face.expected_error)
 
 
 def test_several_faces_at_once_are_what_they_are_one_by_one() -> None:
-    aligner = Aligner(predictor(Spot(InputSpec(64, IBUG68, "mouth"))))
+    model = aligner(64, "mouth")
     faces = [
         (picture_with_spot(100 + 9 * i, 120), np.array([110.0, 118.0, 150 + i])) for i in (0, 1, 2)
     ]
-    alone = np.stack([aligner(*face) for face in faces])
-    images = torch.cat([aligner.prepare(*face) for face in faces])
-    together = aligner.locate(images, np.stack([box for _, box in faces]))
-    np.testing.assert_allclose(together, alone, atol=1e-3)
+    crops = [model.prepare(*face) for face in faces]
+    boxes = np.stack([box for _, box in faces])
+    alone = np.concatenate(
+        [model.locate([crop], box[None])[0] for crop, box in zip(crops, boxes, strict=True)]
+    )
+    np.testing.assert_allclose(model.locate(crops, boxes)[0], alone, atol=1e-3)
     mouth = IBUG68.indices("mouth")
     assert np.isfinite(alone[:, mouth]).all()
     assert np.isnan(np.delete(alone, mouth, axis=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said"),
+    [
+        ([[0, 0, 50, float("nan")]], "is not four numbers"),
+        ([[500, 0, 50, 50]], "lies outside the image of 400 x 300 pixels"),
+        ([[0, -60, 50, 50]], "lies outside"),
+        ([[0, 0, 50, 0]], "has no extent"),
+        ([[0, 0, 50]], "x, y, w, h"),
+        ([["a", 0, 50, 50]], "x, y, w, h"),
+    ],
+)
+def test_a_box_that_is_none_is_one_sentence(boxes: list[list[float]], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        aligner(64)(picture_with_spot(100, 100), boxes)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (5, 5, 4), (0, 5, 3), (5, 5, 3, 1)])
+def test_an_image_is_rgb(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"images are \(height, width, 3\) uint8 RGB"):
+        aligner(64)(np.zeros(shape, dtype=np.uint8), [[0, 0, 5, 5]])
+    with pytest.raises(DataError, match="float64"):
+        aligner(64)(np.zeros((5, 5, 3)), [[0, 0, 5, 5]])

@@ -30,6 +30,9 @@ DRF_FOLDERS = {
     "training": {"data", "models", "forest"},
     "presets": set(),
 }
+# A model may be named by its run, and runs are in the store: `drf.load` is the one place of the
+# science that asks it.
+OF_THE_STORE = {"drf/loading.py": {"db"}}
 OF_THE_APP = {"cli/web.py": {"webapp"}, "cli/export.py": {"webapp.static_site.site"}}
 
 
@@ -55,7 +58,8 @@ def test_imports_go_one_way(package):
     assert files, f"no modules in {package}"
     for file in files:
         where = file.relative_to(REPOSITORY).as_posix()
-        others = imported(file) & ALLOWED.keys() - {package} - ALLOWED[package]
+        allowed = ALLOWED[package] | OF_THE_STORE.get(where, set())
+        others = imported(file) & ALLOWED.keys() - {package} - allowed
         assert not others or where in OF_THE_APP, (where, others)
 
 

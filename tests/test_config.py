@@ -113,7 +113,7 @@ def test_broken_files_are_refused(tmp_path) -> None:
     with pytest.raises(UsageError, match="not valid TOML"):
         configure(Request("hourglass", file=bad))
     bad.write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="not valid TOML"):
+    with pytest.raises(UsageError, match="UTF-16: save it as UTF-8"):
         configure(Request("hourglass", file=bad))
 
 

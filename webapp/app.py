@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from db import box_labels
-from drf.errors import DrfError, NotFoundError
+from drf.errors import NotFoundError
 from webapp import store
 from webapp.links import named_views, url_keys, widgets
 from webapp.ui import error_pages
@@ -69,13 +69,14 @@ def main() -> None:
     st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
     st.logo(ICON)
     notices = st.container()
-    try:
-        st.session_state["store"] = store.current()
-    except NotFoundError:
-        _no_store()
-        return
-    except DrfError as error:
-        error_pages.show_store_error(error)
+    opened = False
+    with error_pages.boundary():
+        try:
+            st.session_state["store"] = store.current()
+            opened = True
+        except NotFoundError:
+            _no_store()
+    if not opened:
         return
     _update_link(page)
     widgets.begin(page.url_path)

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
 
+from db.settled import was_resumed
 from webapp.ui import badges, theme
 from webapp.ui.charts import Chart, log_axis, spans_decades
 from webapp.ui.text import duration, format_time
@@ -17,7 +18,6 @@ from webapp.ui.text import duration, format_time
 WINDOWS = {"1 hour": 1, "6 hours": 6, "24 hours": 24, "7 days": 24 * 7, "30 days": 24 * 30}
 """Name in the URL -> hours before now in which a run counts as recent."""
 
-_RESUMED_S = 30.0  # a process that began so long after its run was recorded went on with it
 HEIGHT_PX = 240
 
 
@@ -68,9 +68,9 @@ def progress_sample(run: dict[str, Any]) -> ProgressSample:
 def start_of_progress(run: dict[str, Any]) -> ProgressSample | None:
     """Return the start of a run with progress 0; None for a resumed run, since its pause would
     distort the pace."""
-    started = datetime.fromisoformat(run["started_at"])
-    resumed = float(run["process_started"]) - started.timestamp() > _RESUMED_S
-    return None if resumed else ProgressSample(started, 0.0)
+    if was_resumed(run):
+        return None
+    return ProgressSample(datetime.fromisoformat(run["started_at"]), 0.0)
 
 
 def estimated_end(since: ProgressSample, last: ProgressSample) -> datetime | None:
@@ -137,7 +137,7 @@ def table(ended: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "name": ended["name"],
-            "status": ended["status"].map(badges.label),
+            "status": ended["condition"].map(badges.label),
             "ended": ended["heartbeat_at"].map(format_time),
             "best": 100 * ended["kept_val_nme"],
             "epoch": ended["epoch"],

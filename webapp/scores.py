@@ -11,13 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from drf import scores
+from drf import ranking, scores
 from drf.markup import Markup
 
 _FACTS: dict[str, tuple[str, bool]] = {
     "Parameters": ("params", True),
     "MACs": ("macs", True),
-    "Latency": ("ms_per_face", True),
     "Training time": ("wall_s", True),
     "Name": ("name", True),
     "Newest": ("created_at", False),
@@ -82,7 +81,7 @@ def evaluation_label(row: pd.Series) -> str:
 
 
 def best_and_second(values: pd.Series, better: scores.Better) -> tuple[Any, Any]:
-    """Return the labels of the rows with the best value, and of those with the next one."""
-    distinct = values.dropna().drop_duplicates().sort_values(ascending=better == "lower")
-    first, second = (values.index[values == value] for value in (*distinct[:2], None, None)[:2])
-    return first, second
+    """Return the labels of the rows in the first place, and of those in the second: nobody's where
+    several share the first, see `drf.ranking.places`."""
+    places = ranking.places(values, better)
+    return values.index[places == 1], values.index[places == 2]

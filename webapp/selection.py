@@ -9,12 +9,13 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from db import reads
+from db import health, reads
 from webapp import store
 from webapp.links import share, url_keys, widgets
 from webapp.links.url_keys import UrlKey
 from webapp.scores import evaluation_label, filter_order, norms
 from webapp.store import StoreVersion
+from webapp.ui import badges
 from webapp.ui.text import plain
 
 SHORT = 8
@@ -39,7 +40,8 @@ class SelectedRun:
     run         full id
     evaluation  the newest on the board, of those with the flip test if there are any
     flip_test   whether the evaluation used it
-    label       its name, with the beginning of its id if another run has the same name (untrusted)
+    label       its name, with the beginning of its id if another run has the same name, and with
+                its condition where it is not ranked (untrusted)
     """
 
     run: str
@@ -104,7 +106,9 @@ def page_head(
         rows = entries(current, board)
         with st.container(width=width):
             chosen = choose_runs(current, runs, rows, default=2, at_most=at_most)
-    share.show_revision_notice(current)
+    where = {column: getattr(board, column) for column in reads.BOARD}
+    named = runs.name in st.query_params  # else the best of the board are shown
+    share.show_revision_notice(current, where, [run.run for run in chosen] if named else None)
     return Choices(norm, board, rows, chosen), link
 
 
@@ -126,6 +130,7 @@ def choose_board(current: StoreVersion, key: UrlKey) -> Board | None:
 def entries(current: StoreVersion, chosen: Board) -> pd.DataFrame:
     """Return one row per run on a board (index: its id), by its NME: the columns of
     `reads.leaderboard` of the newest evaluation, of those with the flip test where there are any.
+    What is not finished and sound (`db.health`) comes last.
     """
     rows = store.leaderboard(
         current,
@@ -135,16 +140,19 @@ def entries(current: StoreVersion, chosen: Board) -> pd.DataFrame:
         box=chosen.box,
     )
     newest = rows.sort_values(["flip_test", "evaluation"], ascending=False).drop_duplicates("run")
-    return newest.set_index("run").sort_values([reads.ranked_by(newest), "evaluation"])
+    order = ["unranked", reads.ranked_by(newest), "evaluation"]
+    newest = newest.assign(unranked=~health.ranked(newest)).set_index("run").sort_values(order)
+    return newest.drop(columns="unranked")
 
 
 def best_of_methods(rows: pd.DataFrame, methods: pd.Series, n: int) -> list[str]:
     """Return the best runs of the n best methods; where there are fewer, the next runs too.
 
-    rows: as `entries`; methods: run -> method. A run is not compared with its own seeds unless
-    there is nothing else.
+    rows: as `entries`; methods: run -> method. A run is not compared with its own seeds, nor with
+    one that is not finished and sound, unless there is nothing else.
     """
-    leaders = rows.index[~methods.reindex(rows.index).duplicated()]
+    sound = rows.index[health.ranked(rows)]
+    leaders = sound[~methods.reindex(sound).duplicated()]
     others = rows.index.difference(leaders, sort=False)
     return [*leaders, *others][:n]
 
@@ -173,7 +181,10 @@ def choose_runs(
     widget = f"{key.name}_choice"
     st.session_state[widget] = chosen
     st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
-    names = rows["name"].to_dict()
+    names = {
+        run: badges.marked(name, condition)
+        for run, name, condition in rows[["name", "condition"]].itertuples()
+    }
     st.multiselect(
         "Runs",
         list(names),
@@ -198,8 +209,8 @@ def choose_one(key: UrlKey, label: str, among: Sequence[SelectedRun], default: i
             (position,) = matching
         else:
             widgets.notify(
-                f"The link asks for run “{plain(wanted)}” as {plain(label.lower())}, which is not"
-                " among those chosen."
+                f"The link asks for run “{widgets.quoted(wanted)}” as {plain(label.lower())},"
+                " which is not among those chosen."
             )
     widget = f"{key.name}_choice"
     runs = {one.run: one for one in among}
@@ -228,7 +239,7 @@ def _found(current: StoreVersion, wanted: Sequence[str], rows: pd.DataFrame) -> 
         why = "was not evaluated on this board" if known else "is not in the store"
         if len(matching) > 1:
             why = f"is the beginning of {len(matching)} ids"
-        widgets.notify(f"The link asks for run “{plain(text)}”, which {why}.")
+        widgets.notify(f"The link asks for run “{widgets.quoted(text)}”, which {why}.")
     return [*found]
 
 
@@ -241,7 +252,10 @@ def selected_runs(chosen: Sequence[str], rows: pd.DataFrame) -> list[SelectedRun
             run=run,
             evaluation=int(rows.loc[run, "evaluation"]),
             flip_test=bool(rows.loc[run, "flip_test"]),
-            label=f"{names[run]} · {run[:SHORT]}" if shared[run] else str(names[run]),
+            label=badges.marked(
+                f"{names[run]} · {run[:SHORT]}" if shared[run] else str(names[run]),
+                rows.loc[run, "condition"],
+            ),
         )
         for run in chosen
     ]

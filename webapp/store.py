@@ -12,9 +12,8 @@ this one. Those are in the fingerprint.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from db import additions as additions_since
 from db import configs, connection, gallery, method_ids, paired, reads, saved_links
 from db import faces as stored_faces
 from db import predictions as stored_predictions
@@ -31,9 +31,11 @@ from db.file import DEFAULT_PATH
 from db.paired import Paired
 from db.saved_links import View
 from db.transactions import as_drf_error
+from drf.files import path_of_variable
 from drf.markup import Markup
 from drf.pictures import LeafPicture
 
+_LIMIT_S = 30.0  # what a page reads takes tenths of a second
 # Tables here are small and looked at value by value, which takes pandas a tenth of the time where
 # strings are Python's own and not Arrow's.
 pd.set_option("mode.string_storage", "python")
@@ -55,8 +57,8 @@ class StoreVersion:
 
 
 def path() -> str:
-    """Return the path that DRF_DB names, or the default, runs/drf.db."""
-    return os.environ.get("DRF_DB") or str(DEFAULT_PATH)
+    """Return the path that DRF_DB names, or the default, runs/drf.db. Raises UsageError."""
+    return str(path_of_variable("DRF_DB") or DEFAULT_PATH)
 
 
 def shown_path() -> str:
@@ -123,6 +125,14 @@ def boards(store: StoreVersion, at_revision: int | None = None) -> pd.DataFrame:
 def _boards(store: StoreVersion, at_revision: int | None) -> pd.DataFrame:
     with _reader(store.path) as reader:
         return reads.board_filters(reader, at_revision=at_revision)
+
+
+def additions(
+    store: StoreVersion, revision: int, board: Mapping[str, str]
+) -> list[additions_since.Addition]:
+    """Return `db.additions.since` of a board. Not cached: only links to earlier boards ask."""
+    with _reader(store.path) as reader:
+        return additions_since.since(reader, revision, board)
 
 
 def runs(store: StoreVersion) -> pd.DataFrame:
@@ -322,7 +332,7 @@ def leaf_faces(path: str, ids: Iterable[int]) -> dict[int, LeafFace]:
 
 @contextmanager
 def _reader(path: str) -> Iterator[sqlite3.Connection]:
-    reader = connection.open_reader(Path(path))
+    reader = connection.open_reader(Path(path), limit_s=_LIMIT_S)
     try:
         yield reader
     except sqlite3.Error as error:

@@ -24,6 +24,7 @@ from typing import Any
 from benchmarks.app_load import browse, fill, peer, readers
 from db import predictions, reads
 from db.connection import open_reader
+from drf.files import user_path
 
 QUICK = fill.Size(runs=60, evaluations=4, faces=120)
 TARGETS = {  # what `browse.measure` and `readers.measure` find, at most
@@ -116,7 +117,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a small store, within a minute")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--store", type=Path, help="where the store is kept; used again if there")
+    parser.add_argument(
+        "--store", type=user_path, help="where the store is kept; used again if there"
+    )
     parser.add_argument("--mlflow", default=sys.executable, help="an interpreter with MLflow")
     for name in ("runs", "evaluations", "faces"):
         parser.add_argument(f"--{name}", type=int)

@@ -17,7 +17,7 @@ the picture and its box. The quickest of three passes counts for each face.
 `AURC`: area under the risk-coverage curve of single landmarks, the most certain first by the area
 of their covariance; as the NME where certainty says nothing. `one pass`: NME without the mirrored
 face, what the latency pays for. `rise`: NME under gt_jitter minus NME under gt. Differences are of
-errors averaged over seeds, with the 95 % interval of a bootstrap over faces. --quick: synthetic
+errors averaged over seeds, with the 95 % interval over faces and seeds. --quick: synthetic
 faces, one epoch, the rows of QUICK.
 """
 
@@ -46,6 +46,7 @@ from drf import hardware
 from drf.data.boxes import gt_boxes
 from drf.data.sources import open_dataset
 from drf.errors import DrfError
+from drf.files import user_path
 from experiments.paths import Paths
 
 QUICK = ("mean-shape", "hourglass", "heatmap-forest")
@@ -113,9 +114,9 @@ def print_tables(document: dict[str, Any]) -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", type=Path, help="folder of 300-W; default: DRF_DATA")
-    parser.add_argument("--db", type=Path, default=DEFAULT_PATH, help="the store")
-    parser.add_argument("--cache", type=Path, help="packed faces; default runs/cache")
+    parser.add_argument("--data-root", type=user_path, help="folder of 300-W; default: DRF_DATA")
+    parser.add_argument("--db", type=user_path, default=DEFAULT_PATH, help="the store")
+    parser.add_argument("--cache", type=user_path, help="packed faces; default runs/cache")
     parser.add_argument("--rows", help="names, separated by commas; default: all but the large one")
     parser.add_argument("--large", action="store_true", help="also the row of 60 minutes")
     parser.add_argument(
@@ -123,7 +124,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=2, help="of each training")
     parser.add_argument("--seeds", type=int, default=3, help="of the rows that are compared")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the figure, an SVG")
+    parser.add_argument("--plot", type=user_path, metavar="FILE", help="write the figure, an SVG")
     parser.add_argument("--quick", action="store_true", help="synthetic faces, seconds per row")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser.parse_args()

@@ -29,7 +29,7 @@ from benchmarks.timing.latency import TimedModel
 from db.connection import open_store
 from db.evaluations import record_evaluation
 from db.file import run_folder
-from db.runs import NewRun, end_run, record_epoch, record_heartbeat, start_run
+from db.runs import FIRST_CLAIM, NewRun, record_epoch, record_heartbeat, start_run
 from drf.config import parse_assignments
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.sources import open_dataset
@@ -41,6 +41,7 @@ from drf.training.validation import validation_scores
 from experiments import provenance
 from experiments.evaluate import EvaluationSpec
 from experiments.recorder import BEAT_EVERY_S
+from experiments.run_writer import RunWriter
 from experiments.train import recorded_run
 
 
@@ -80,7 +81,8 @@ class ErtMethod:
             def heartbeat() -> None:  # dlib does not say how far it is
                 record_heartbeat(store, run, epoch=0, progress=0.0, faces_per_s=0.0)
 
-            with recorded_run(store, run):
+            writer = RunWriter(run, FIRST_CLAIM, store)
+            with recorded_run(writer):
                 began = time.monotonic()
                 threads = self.settings.budget.threads
                 _fit_in_process(faces, self.options, seed, threads, folder, heartbeat)
@@ -88,9 +90,7 @@ class ErtMethod:
                 predicted, _ = predict(Ert(folder / MODEL), val, flip_test=False)
                 values = validation_scores(predicted, val, ALL)
                 record_epoch(store, run, 1, values)
-                end_run(
-                    store,
-                    run,
+                writer.end(
                     "finished",
                     wall_s=wall_s,
                     faces_per_s=len(faces.names) / wall_s,

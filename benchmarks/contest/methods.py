@@ -15,7 +15,7 @@ from drf import checkpoint
 from drf.alignment import Aligner
 from drf.errors import DrfError
 from drf.models.fuse_batchnorm import fuse_batchnorm
-from drf.prediction import Predictor
+from drf.prediction import Predictor, PredictorNetwork
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.request import configure
 from experiments.train import train_in_process
@@ -70,4 +70,5 @@ class PresetMethod:
     def load(self, run: str) -> TimedModel:
         path = run_folder(self.settings.paths.db, run) / checkpoint.BEST
         model, _ = checkpoint.load_model(path)
-        return Network(Aligner(Predictor(fuse_batchnorm(model), torch.device("cpu"), "fp32")))
+        predictor = Predictor(fuse_batchnorm(model), torch.device("cpu"), "fp32")
+        return Network(Aligner(PredictorNetwork(predictor)))

@@ -16,7 +16,7 @@ from benchmarks.contest.runs import RunResult
 from db import predictions, reads
 from db.file import run_folder
 from drf import scores, uncertainty
-from drf.statistics import Interval, over_seeds, paired_difference
+from drf.statistics import Interval, Method, differences, over_seeds
 
 Runs = Sequence[RunResult]
 
@@ -48,7 +48,7 @@ def _facts(con: sqlite3.Connection, store: Path, runs: Runs) -> dict[str, Any]:
     stored = [reads.run(con, result.run) for result in runs]
     row, first = runs[0].row, stored[0]
     kept = reads.evaluations(con, runs[0].run)["checkpoint"].iloc[0]
-    weights = run_folder(store, runs[0].run) / str(kept)
+    weights = run_folder(store, runs[0].run) / Path(str(kept)).name
     return {
         "name": row.name,
         "label": row.label,
@@ -108,8 +108,12 @@ def _uncertainty(con: sqlite3.Connection, runs: Runs) -> dict[str, float] | None
 def _differences(con: sqlite3.Connection, a: Runs, b: Runs) -> dict[str, Any]:
     """Return NME(a) - NME(b) by either normalisation, and how much less the jitter costs a."""
 
+    seeds_a, seeds_b = ([result.seed for result in runs] for runs in (a, b))
+
     def between(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-        return _percent(paired_difference(x, y))
+        method, baseline = Method.of_runs(x, seeds_a), Method.of_runs(y, seeds_b)
+        (interval,) = differences([method], baseline)
+        return _percent(interval)
 
     (test_a, test_b), (jitter_a, jitter_b) = (
         (errors(con, a, name), errors(con, b, name)) for name in ("test", "jitter")
@@ -139,4 +143,5 @@ def _percent(interval: Interval) -> dict[str, Any]:
         "low": 100 * interval.low,
         "high": 100 * interval.high,
         "excludes_0": interval.excludes(0.0),
+        "over": interval.over,
     }

@@ -41,11 +41,11 @@ def scores(rows: Sequence[Entry]) -> str:
 def differences(rows: Sequence[Entry]) -> str:
     """Return the table of paired differences, in points of NME; bold: the interval excludes 0."""
     lines = [
-        [row["label"], other, *map(_interval, difference.values())]
+        [row["label"], other, *map(_interval, of.values()), of["ocular"]["over"]]
         for row in rows
-        for other, difference in row["versus"].items()
+        for other, of in row["versus"].items()
     ]
-    titles = ["row", "minus", "NME ocular", "NME pupil", "rise under gt_jitter"]
+    titles = ["row", "minus", "NME ocular", "NME pupil", "rise under gt_jitter", "95 % over"]
     return _markdown(titles, lines) if lines else ""
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from drf.alignment import Aligner
 
@@ -33,9 +32,8 @@ class Network:
         self._aligner = aligner
         self.prepare = aligner.prepare
 
-    def locate(self, prepared: Sequence[torch.Tensor], boxes: np.ndarray) -> np.ndarray:
-        images = prepared[0] if len(prepared) == 1 else torch.cat(list(prepared))
-        return self._aligner.locate(images, boxes)
+    def locate(self, prepared: Sequence[np.ndarray], boxes: np.ndarray) -> np.ndarray:
+        return self._aligner.locate(prepared, boxes)[0]
 
 
 @dataclass(frozen=True)

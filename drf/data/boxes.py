@@ -22,7 +22,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from drf.data.user_files import read_text
+from drf.data.user_files import MOST_TEXT_BYTES, read_bytes, read_text
 from drf.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -124,6 +124,15 @@ def read_box_file(
     if points is not None:
         _compare(corners, points, names, path)
     return squares(corners)
+
+
+def boxes_by_name(path: Path) -> dict[str, np.ndarray]:
+    """Return the boxes of a CSV file in the format of `read_box_file`, any number for a name: name
+    -> (n, 4) x, y, w, h in the order of the file. Raises DataError as `read_box_file`."""
+    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    for _, name, box in _box_rows(path):
+        found.setdefault(name, []).append(box)
+    return {name: np.array(boxes) for name, boxes in found.items()}
 
 
 def squares(boxes: np.ndarray) -> np.ndarray:
@@ -261,10 +270,7 @@ def _between(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> 
 
 def box_file_sha256(path: Path) -> str:
     """Return the digest of a box file. Raises DataError if it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"box file {path} cannot be read ({error.strerror})") from None
+    return hashlib.sha256(read_bytes(path, MOST_TEXT_BYTES)).hexdigest()
 
 
 def _box_rows(path: Path) -> Iterator[tuple[int, str, tuple[float, float, float, float]]]:
@@ -274,7 +280,7 @@ def _box_rows(path: Path) -> Iterator[tuple[int, str, tuple[float, float, float,
         header = tuple(cell.strip().lower() for cell in next(rows, []))
         if header != BOX_FILE_HEADER:
             raise DataError(
-                f"{path} starts with {','.join(header) or 'nothing'}: "
+                f"{path} starts with {','.join(header)[:80] or 'nothing'}: "
                 f"its first line must be {','.join(BOX_FILE_HEADER)}"
             )
         for row in rows:

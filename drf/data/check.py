@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,13 +14,12 @@ from drf.data import duplicates, label_check
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import points_outside
 from drf.data.duplicates import Pair
+from drf.data.picture_files import MOST_PICTURE_BYTES, map_pictures
 from drf.data.pts import read_pts
-from drf.data.user_files import MOST_PICTURE_BYTES, decode_picture, read_bytes
+from drf.data.user_files import read_bytes
 from drf.data.w300 import SUBSETS, TEST_SIZES, TEST_SUBSETS, W300, all_folders, too_many
 from drf.errors import DataError
 from drf.markup import IBUG68
-
-_THREADS = 2
 
 _TRAINED_ON = {"train": (), "val": ("train",)} | dict.fromkeys(TEST_SUBSETS, ("train", "val"))
 """Subset -> the subsets that must not hold its faces."""
@@ -123,23 +121,25 @@ def check_dataset(root: Path, progress: Callable[[int, int], None] | None = None
         if pair is not None
     }
     looks: dict[str, _Seen | _Fault] = {}
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for name, look in zip(files, threads.map(_look, files.values()), strict=True):
-            looks[name] = look
-            if progress is not None:
-                progress(len(looks), len(files))
+    pairs = list(files.values())
+    found = map_pictures([path for path, _ in pairs], lambda i, picture: _look(*pairs[i], picture))
+    for name, look in zip(files, found, strict=True):
+        looks[name] = look
+        if progress is not None:
+            progress(len(looks), len(files))
     return Report(str(root), [_report(dataset, subset, looks) for subset in SUBSETS])
 
 
-def _look(pair: tuple[Path, Path]) -> _Seen | _Fault:
-    picture_path, pts = pair
+def _look(picture_path: Path, pts: Path, picture: np.ndarray | DataError) -> _Seen | _Fault:
     try:
         points = read_pts(pts)
     except DataError as error:
         return _Fault("malformed", str(error))
     try:
-        picture = decode_picture(picture_path)
+        if isinstance(picture, DataError):
+            raise picture
         content = read_bytes(picture_path, MOST_PICTURE_BYTES)
+        signature = duplicates.signature(picture, points)
     except DataError as error:
         return _Fault("unreadable", str(error))
     return _Seen(
@@ -148,7 +148,7 @@ def _look(pair: tuple[Path, Path]) -> _Seen | _Fault:
         is_incomplete=bool(np.isnan(points).any()),
         box_px=float(gt_boxes(points[None])[0, 2]),
         sha256=hashlib.sha256(content).hexdigest(),
-        signature=duplicates.signature(picture, points),
+        signature=signature,
     )
 
 
@@ -192,7 +192,10 @@ def _missing(dataset: W300, subset: str) -> list[str]:
     """Return a phrase per missing file, and per test folder that is not of its known size."""
     orphans = {name for name, pair in dataset.members(subset) if pair is None}
     phrases = []
-    for folder_name in dataset.folders_of(subset):
+    folders = dataset.folders_of(subset)
+    if folders and not any(True for _ in dataset.members(subset)):
+        phrases.append("it holds no photo; train and val need one each")
+    for folder_name in folders:
         folder = dataset.folder(folder_name)
         found = len(folder.pairs) + len(folder.orphans)
         expected = TEST_SIZES.get(folder_name, found)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from drf import geometry
 from drf.errors import DataError
+
+MOST_CROP_PX = 4096
+"""Pixels on the longer side of the largest crop that is decoded; those that drf makes have 256."""
+
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _MAX_SUPERSAMPLING = 16
 """Bounds the memory of one crop; reached by crops that are 4096 px wide in their picture."""
@@ -79,8 +87,17 @@ def encode_jpeg(picture: np.ndarray, quality: int = 90) -> bytes:
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
-    """Return the (H, W, 3) uint8 RGB picture. Raises DataError if the bytes are no picture."""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    """Return the (H, W, 3) uint8 RGB picture.
+
+    Raises DataError if the bytes are no JPEG, or one of more than MOST_CROP_PX on a side: that is
+    no crop, and what a header says may exhaust the memory.
+    """
+    picture = None
+    with contextlib.suppress(cv2.error, OSError, ValueError, SyntaxError, *_BOMBS):
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as header:
+            small = max(header.size) <= MOST_CROP_PX
+        if small:
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise DataError("a stored crop is not a readable JPEG: evaluate the run again")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

@@ -7,13 +7,11 @@ it appears by one rename, so it is there whole or not at all.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import io
 import json
 import logging
-import os
 import shutil
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from drf import geometry
+from drf import device_errors, geometry
 from drf.data import boxes as box_protocols
 from drf.data import crops, label_check
 from drf.data.boxes import BOX_PROTOCOLS
@@ -33,8 +31,9 @@ from drf.data.dataset import (
     points_outside,
     refuse_if_too_many_bad,
 )
-from drf.errors import DataError, DrfError, UsageError
-from drf.files import UNFINISHED, replacing_folder
+from drf.data.user_files import read_bytes
+from drf.errors import DataError, DrfError, UsageError, reason_of
+from drf.files import path_of_variable, replacing_folder
 from drf.markup import VISIBLE, Markup
 
 CONTEXT = 1.6
@@ -45,6 +44,11 @@ JITTER_SEED = 0
 
 FORMAT_VERSION = 2
 """Counts up whenever the same input would give a different pack."""
+
+_DESCRIBED, _DIGEST = ("manifest.json", "markup.json", "faces.npz"), "sha256"
+"""Files of a pack beside its crops, and the file with the digest over them."""
+
+_MOST_BYTES = 2**30
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +85,7 @@ class Pack:
 
 def default_cache_dir() -> Path:
     """Return the folder of packs: DRF_CACHE, else runs/cache."""
-    return Path(os.environ.get("DRF_CACHE") or "runs/cache")
+    return path_of_variable("DRF_CACHE") or Path("runs/cache")
 
 
 def pack(
@@ -120,17 +124,21 @@ def pack(
 
 
 def load(folder: Path) -> Pack | None:
-    """Return the pack in a folder, or None if there is none or it is damaged."""
+    """Return the pack in a folder, or None if there is none or it is damaged.
+
+    All but the pixels is compared with a digest, so that no byte of a damaged file is interpreted.
+    """
     try:
-        crops = np.load(folder / "crops.npy", mmap_mode="r")
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        markup = Markup.from_dict(json.loads((folder / "markup.json").read_text(encoding="utf-8")))
-        with np.load(folder / "faces.npz") as faces:
+        described = {name: read_bytes(folder / name, _MOST_BYTES) for name in _DESCRIBED}
+        if read_bytes(folder / _DIGEST, _MOST_BYTES) != _digest(described):
+            return None
+        manifest = json.loads(described["manifest.json"])
+        markup = Markup.from_dict(json.loads(described["markup.json"]))
+        with np.load(io.BytesIO(described["faces.npz"])) as faces:
             names, points, boxes = faces["names"], faces["points"], faces["boxes"]
             visibility = faces.get("visibility")
-    except Exception:  # whatever numpy says of damaged bytes: the pack is made anew
-        return None
-    if crops.shape != (len(names), PACK_SIZE, PACK_SIZE, 3) or manifest["faces"] != len(names):
+        crops = _map_crops(folder / "crops.npy", len(names))
+    except (DataError, OSError, ValueError):
         return None
     to_picture = geometry.crop_to_picture(_widened(boxes), PACK_SIZE)
     return Pack(
@@ -236,14 +244,18 @@ def _make(request: _Request, folder: Path, progress: Callable[[int, int], None] 
         (target / "markup.json").write_text(definition, encoding="utf-8")
         manifest = _manifest(request, faces, contents)
         (target / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        described = {name: (target / name).read_bytes() for name in _DESCRIBED}
+        (target / _DIGEST).write_bytes(_digest(described))
 
+    what = f"packing {len(subset.faces)} faces of {request.subset_name} on the CPU"
     try:
-        publish(folder, request.slot(), fill, is_whole=lambda path: load(path) is not None)
+        with device_errors.explained(what, "pack fewer with data.max_train_faces"):
+            publish(folder, request.slot(), fill, is_whole=lambda path: load(path) is not None)
     except OSError as error:
         megabytes = len(subset.faces) * PACK_SIZE**2 * 3 / 1e6
         raise DrfError(
-            f"cannot write packed faces to {folder.parent} ({error.strerror or error}): "
-            f"make room for {megabytes:.0f} MB there or name another folder with DRF_CACHE"
+            f"cannot write packed faces to {folder.parent} ({megabytes:.0f} MB):"
+            f" {reason_of(error, folder.parent)}; --cache or DRF_CACHE names another folder"
         ) from None
 
 
@@ -298,7 +310,10 @@ def _warn(manifest: dict[str, object]) -> None:
 PACK_SIZE = 256
 """Side of a packed crop, px."""
 
-_ABANDONED_AFTER_S = 3600.0
+
+def _digest(described: dict[str, bytes]) -> bytes:
+    parts = [(name, hashlib.sha256(data).hexdigest()) for name, data in described.items()]
+    return hashlib.sha256(repr(parts).encode()).hexdigest().encode()
 
 
 @dataclass(frozen=True)
@@ -331,19 +346,18 @@ def write(
     # Through write(), not a memory map: dirty pages of a map count as this process's memory.
     with path.open("wb") as file:
         _write_header(file, total)
-        for i, picture in enumerate(dataset.pictures(subset.faces)):
-            face = subset.faces[i]
+        pictures = dataset.pictures(subset.faces)
+        for i, face in enumerate(subset.faces):
             try:
-                if isinstance(picture, DataError):
-                    raise picture
-                crop = crops.cut(picture, boxes[i], PACK_SIZE)
+                # No name for the picture: it must be gone before the next is decoded.
+                crop, outside = _crop(face, boxes[i], next(pictures))
                 source = hashlib.sha256(dataset.source(face)).digest()
             except DataError as error:
                 skipped[face.name] = str(error)
             else:
                 file.write(crop.data)
                 kept.append(i)
-                n_outside += bool(points_outside(face.points, picture).any())
+                n_outside += outside
                 digest.update(face.name.encode() + b"\0" + source)
             if progress is not None:
                 progress(i + 1, total)
@@ -351,6 +365,13 @@ def write(
         file.seek(0)
         _write_header(file, len(kept))
     return Contents(kept, skipped, n_outside, digest.hexdigest())
+
+
+def _crop(face: Face, box: np.ndarray, picture: np.ndarray | DataError) -> tuple[np.ndarray, bool]:
+    """Return the crop of a face, and whether a point lies outside its picture."""
+    if isinstance(picture, DataError):
+        raise picture
+    return crops.cut(picture, box, PACK_SIZE), bool(points_outside(face.points, picture).any())
 
 
 def publish(
@@ -363,7 +384,6 @@ def publish(
     """
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(parent)
     with replacing_folder(folder, keep=is_whole) as filled:
         fill(filled)
     for other in parent.glob(f"{slot}-*"):
@@ -371,16 +391,21 @@ def publish(
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _remove_abandoned(parent: Path) -> None:
-    """Remove what killed packings left. One at work touches its folder's files all the time."""
-    for folder in parent.glob(f"{UNFINISHED}*"):
-        with contextlib.suppress(OSError):
-            newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-            if time.time() - newest > _ABANDONED_AFTER_S:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
 def _write_header(file: BinaryIO, n: int) -> None:
     """Write the .npy header of n crops; its length does not depend on n (numpy pads it)."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (n, PACK_SIZE, PACK_SIZE, 3)}
     np.lib.format.write_array_header_1_0(file, header)
+
+
+def _map_crops(path: Path, n: int) -> np.ndarray:
+    """Return the n crops that `write` wrote, memory-mapped. Raises DataError for another file,
+    OSError for none."""
+    header = io.BytesIO()
+    _write_header(header, n)
+    start = header.tell()
+    if path.stat().st_size != start + n * PACK_SIZE**2 * 3:
+        raise DataError(f"{path.name} is cut off")
+    with path.open("rb") as file:
+        if file.read(start) != header.getvalue():
+            raise DataError(f"the header of {path.name} is damaged")
+    return np.memmap(path, np.uint8, "r", start, (n, PACK_SIZE, PACK_SIZE, 3))

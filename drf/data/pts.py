@@ -27,6 +27,9 @@ from drf.markup import IBUG68, MISSING, VISIBLE, Markup
 _DECLARED = re.compile(r"n_points\s*:\s*(\S+)")
 _HEADER_KEYS = ("version", "n_points")
 
+MOST_BYTES = 2**20
+"""Of a .pts file; one of 68 landmarks has 1.5 kB."""
+
 PLACEHOLDERS = ((0.0, 0.0), (-1.0, -1.0))
 """What stands in a file, 1-based, for a landmark that is missing."""
 
@@ -41,7 +44,7 @@ def read_pts(path: Path, markup: Markup = IBUG68) -> np.ndarray:
 
     Raises DataError that names the file if it cannot be read or does not hold K usable points.
     """
-    text = read_text(path)
+    text = read_text(path, MOST_BYTES)
     try:
         return parse_pts(text, markup)
     except DataError as error:
@@ -64,6 +67,15 @@ def parse_pts(text: str, markup: Markup = IBUG68) -> np.ndarray:
     return (points - 1.0).astype(np.float32)
 
 
+def format_pts(points: np.ndarray) -> str:
+    """Return the text of a .pts file, the inverse of `parse_pts`: (K, 2) 0-based picture px."""
+    lines = [
+        "-1 -1" if np.isnan([x, y]).any() else f"{x + 1:.4f} {y + 1:.4f}"
+        for x, y in points.tolist()
+    ]
+    return "\n".join(["version: 1", f"n_points: {len(lines)}", "{", *lines, "}", ""])
+
+
 def visibility_of(points: np.ndarray) -> np.ndarray | None:
     """Return the (K,) visibility of landmarks as a .pts file tells it: NaN is missing; None where
     all are there. Whether one is hidden the format does not say."""
@@ -76,9 +88,12 @@ def _check(points: np.ndarray, markup: Markup) -> None:
     there = np.isfinite(points).all(axis=1)
     if not there.any():
         raise DataError(f"has none of its {markup.n_points} points in the picture")
-    side = np.ptp(points[there], axis=0).max()
+    sides = np.ptp(points[there], axis=0)
+    side = sides.max()
     if side <= 0:
         raise DataError(f"has all {there.sum()} points in one place")
+    if sides.min() < LEAST_NORMALISER * side:
+        raise DataError(f"has all {there.sum()} points on one line, so that no box NME exists")
     for norm, (one, other) in markup.normalisers.items():
         if scores.normaliser(norm).distance(points[None], markup)[0] < LEAST_NORMALISER * side:
             ends = " and ".join(_named(end, markup) for end in (one, other))

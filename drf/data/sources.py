@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 
 from drf.data.dataset import Dataset
 from drf.errors import UsageError
+from drf.files import path_of_variable
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Source:
         """Return the folder, else that of the variable DRF_DATA. Raises UsageError without one."""
         if self.root is not None:
             return self.root
-        if folder := os.environ.get("DRF_DATA"):
-            return Path(folder)
+        if folder := path_of_variable("DRF_DATA"):
+            return folder
         raise UsageError(
             f"{name} needs the folder of its files: name it with --data-root, "
             "or set the variable DRF_DATA"

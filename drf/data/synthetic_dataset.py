@@ -15,9 +15,14 @@ from drf.data.sources import Source
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
 from drf.errors import DataError, UsageError
 from drf.markup import IBUG68
+from drf.processes import end_with_parent
+from drf.text import quoted
 
 SIZES = {"train": 2000, "val": 200, "common": 330, "challenging": 135}
 """Faces per subset; common and challenging as many as Helen's test set and iBUG hold."""
+
+MOST_FACES = 10**6
+LARGEST_SEED = 2**31 - 1
 
 _PROCESSES = 2
 _CHUNK = 16
@@ -27,15 +32,19 @@ class SyntheticDataset:
     """Faces made by `drf.data.synthetic`. A face's name is SUBSET/NUMBER, e.g. "val/00012".
 
     seed: 0 or more, another set of faces for each; size: faces in `train` (default 2000). Test
-    subsets never change their size. Raises UsageError for a size below 1 or a negative seed.
+    subsets never change their size. Raises UsageError for a size below 1 or a negative seed, and
+    for more than MOST_FACES and LARGEST_SEED.
     """
 
     name = "synthetic"
     markup = IBUG68
 
     def __init__(self, seed: int = 0, size: int | None = None) -> None:
-        if seed < 0 or (size is not None and size < 1):
-            raise UsageError(f"synthetic faces need seed >= 0 and size >= 1, not {seed} and {size}")
+        if not (0 <= seed <= LARGEST_SEED and (size is None or 1 <= size <= MOST_FACES)):
+            raise UsageError(
+                f"synthetic faces need seed >= 0 and size >= 1, at most {LARGEST_SEED} and"
+                f" {MOST_FACES}, not {quoted(seed)} and {quoted(size)}"
+            )
         self.seed = seed
         self.sizes = SIZES if size is None else SIZES | {"train": size}
         self.origin = f"seed {seed}"
@@ -114,6 +123,7 @@ def _number(face: Face) -> tuple[str, int]:
 
 
 def _start_worker() -> None:
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
     cv2.setNumThreads(1)
 

@@ -12,16 +12,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from drf.data.dataset import Face, Subset, prefetch_map, refuse_if_too_many_bad
+from drf.data.dataset import Face, Subset, refuse_if_too_many_bad
+from drf.data.picture_files import MOST_PICTURE_BYTES, decode_picture, map_pictures
 from drf.data.pts import read_pts, visibility_of
 from drf.data.sources import Source
-from drf.data.user_files import MOST_PICTURE_BYTES, decode_picture, is_utf8, printable, read_bytes
+from drf.data.user_files import is_utf8, printable, read_bytes
 from drf.errors import DataError
 from drf.markup import IBUG68
 
@@ -47,7 +47,6 @@ PICTURE_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
 _SEVERAL_FACES_A_PHOTO = ("afw", "helen")
 _FACE_NUMBER = re.compile(r"_\d+$")
 _MIRRORED = "_mirror"
-_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -135,16 +134,9 @@ class W300:
         return decode_picture(self._pair(face)[0])
 
     def pictures(self, faces: Sequence[Face]) -> Iterator[np.ndarray | DataError]:
-        """Yield the picture of each face, in order, or why there is none. Two threads decode."""
-
-        def read(face: Face) -> np.ndarray | DataError:
-            try:
-                return self.picture(face)
-            except DataError as error:
-                return error
-
-        with ThreadPoolExecutor(_THREADS) as threads:
-            yield from prefetch_map(threads, read, faces, ahead=2 * _THREADS)
+        """Yield the picture of each face, in order, or why there is none: see `map_pictures`."""
+        paths = [self._pair(face)[0] for face in faces]
+        return map_pictures(paths, lambda _, picture: picture)
 
     def source(self, face: Face) -> bytes:
         """Return the points and the bytes of the picture's file. Raises DataError if unreadable."""
@@ -182,17 +174,19 @@ class W300:
                     yield name, folder.pairs.get(name)
 
     def _in_val(self, name: str) -> bool:
-        """Return whether a training face belongs to `val`: `in_val` of its photo, and of a set so
-        small that this leaves `val` empty the one photo that comes next."""
-        return in_val(photo_of(name)) or photo_of(name) == self._only_val_photo()
+        """Return whether a training face belongs to `val`: `in_val` of its photo; of a set so small
+        that this leaves `val` or `train` empty, whether its photo is the one that comes first."""
+        photo, only = photo_of(name), self._only_val_photo()
+        return photo == only if only else in_val(photo)
 
-    def _only_val_photo(self) -> str | None:
+    def _only_val_photo(self) -> str:
+        """Return the only photo of `val` in a small set, "" where the hash divides the photos."""
         if self._val_photo is None:
             folders = [f for f in TRAINING_FOLDERS if (self.root / f).is_dir()]
             photos = {photo_of(name) for f in folders for name in self.folder(f).pairs}
-            needed = len(photos) > 1 and not any(map(in_val, photos))
-            self._val_photo = min(photos, key=_val_rank) if needed else ""
-        return self._val_photo or None
+            undivided = len(photos) > 1 and len(set(map(in_val, photos))) == 1
+            self._val_photo = min(photos, key=_val_rank) if undivided else ""
+        return self._val_photo
 
     def missing(self, subset: str) -> list[str]:
         """Return what a test subset lacks of the original set: a phrase per incomplete folder."""
@@ -241,7 +235,8 @@ def _size_and_time(path: Path) -> tuple[int, int] | None:
 
 def _list(root: Path, name: str) -> Folder:
     """Return the faces of a folder. Files that other programs leave behind (._NAME, .DS_Store,
-    NAME.jpg~) are none, and a name that is no UTF-8 costs its own face alone."""
+    NAME.jpg~, a single "NAME (1).jpg") are none, and a name that is no UTF-8 costs its own face
+    alone."""
     path = root / name
     files = sorted(path.iterdir()) if path.is_dir() else []
     files = [file for file in files if not file.name.startswith(".")]
@@ -261,11 +256,21 @@ def _list(root: Path, name: str) -> Folder:
     for stem in sorted(stems):
         if stem in pictures and stem in points:
             pairs[f"{name}/{stem}"] = pictures[stem], points[stem]
-        else:
+        elif _copy_of(stem) not in stems:
             orphans[f"{name}/{stem}"] = (
                 f"its {'.pts' if stem in pictures else 'picture'} is missing"
             )
     return Folder(pairs, orphans)
+
+
+_COPY = re.compile(r"(?:Copy of )?(.*?)(?: \(\d+\)| - Copy(?: \(\d+\))?| copy(?: \d+)?)?")
+
+
+def _copy_of(stem: str) -> str | None:
+    """Return the name of which browsers and file managers make this one where they copy a file:
+    "NAME (1)", "NAME - Copy", "Copy of NAME"; None for any other name."""
+    found = _COPY.fullmatch(stem)
+    return found[1] if found and found[1] != stem else None
 
 
 _ORIGINAL_NAMES = {

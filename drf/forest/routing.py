@@ -53,7 +53,29 @@ def log_routing(gates: Tensor, steepness: float | Tensor = 1.0) -> Tensor:
         gates = gates.float()
     if isinstance(steepness, Tensor) or steepness != 1.0:
         gates = gates * steepness
+    if torch.compiler.is_exporting():
+        return _log_paths(gates)
     return _LogRouting.apply(gates)
+
+
+def _log_paths(gates: Tensor) -> Tensor:
+    """As `_LogRouting`, for an exported graph, which has no place to write to."""
+    turns = gates.movedim(-1, 0)
+    paths = torch.zeros_like(turns[:1])
+    for n in (2**k for k in range(depth_of(gates.shape[-1]))):
+        f = turns[n - 1 : 2 * n - 1]
+        paths = torch.cat([paths + F.logsigmoid(-f), paths + F.logsigmoid(f)])
+    return paths.movedim(0, -1)
+
+
+def _paths(gates: Tensor) -> Tensor:
+    """As `shares`, for an exported graph: a slice, two products and a block for every level."""
+    right = gates.movedim(-1, 0).sigmoid()
+    paths = torch.ones_like(right[:1])
+    for n in (2**k for k in range(depth_of(gates.shape[-1]))):
+        turned = paths * right[n - 1 : 2 * n - 1]
+        paths = torch.cat([paths - turned, turned])
+    return paths.movedim(0, -1)
 
 
 def depth_of(n_splits: int) -> int:
@@ -147,6 +169,8 @@ def shares(gates: Tensor) -> Tensor:
     15, so that no path of five splits is denormal; what is below e^-80 on longer ones is 0.
     """
     depth = depth_of(gates.shape[-1])
+    if torch.compiler.is_exporting():
+        return _paths(gates)
     right = gates.movedim(-1, 0).clamp(-15, 15).contiguous().sigmoid_()
     p = torch.empty((2**depth, *right.shape[1:]), dtype=right.dtype, device=right.device)
     p[0] = 1

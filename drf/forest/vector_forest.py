@@ -197,6 +197,9 @@ class VectorForest(nn.Module):
             first = torch.arange(r * trees, device=p.leaf.device).view(r, trees, 1)
             place = (p.leaf + first * 2**self.config.tree_depth).view(b * r, trees * k)
             share = p.share.view(b * r, trees * k).to(held.dtype)
+            if torch.compiler.is_exporting():  # ONNX has gathers, but no bag of them
+                chosen = held.flatten(0, 1)[place] * share[..., None]
+                return chosen.sum(dim=1).view(b, r, -1) / trees
             total = F.embedding_bag(place, held.flatten(0, 1), per_sample_weights=share, mode="sum")
             return total.view(b, r, -1) / trees
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from drf import device_errors
 from drf.markup import ALL, Markup
 from drf.pictures import LeafPicture
 
@@ -107,13 +108,19 @@ class LandmarkModel(nn.Module, ABC):
     covariance_scale: float = 1.0
     """Factor on its covariances, calibrated after training: `drf.training.validation.calibrate`."""
 
+    why_no_onnx: ClassVar[str] = ""
+    """Why the family cannot be exported as ONNX, as the end of a sentence; empty where it can."""
+
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
         self.spec = spec
 
     def place(self, device: torch.device | str) -> Self:
         """Move to a device, convolutions channels last in memory: up to twice as fast there."""
-        self.to(device)
+        size = self.spec.input_size
+        remedy = "lower data.input_size, take a smaller model or another --device"
+        with device_errors.explained(f"a model of {size} px faces on {device}", remedy):
+            self.to(device)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

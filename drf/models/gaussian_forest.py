@@ -208,7 +208,11 @@ class GaussianForest(LandmarkModel):
         """
         if isinstance(self.look, Summary):
             features = self.look(self.backbone.deep(images))
-            return features, features.new_zeros(len(images), self.spec.n_points, 2).float(), None
+            return (
+                features,
+                features.new_zeros(images.shape[0], self.spec.n_points, 2).float(),
+                None,
+            )
         assert self.coarse is not None
         levels = self.backbone(images)
         coarse = self.coarse(levels.context)

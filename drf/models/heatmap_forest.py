@@ -162,7 +162,7 @@ class HeatmapForest(LandmarkModel):
     def forward(self, images: Tensor) -> Outputs:
         features = self.backbone(images)
         coarse = self.coarse(features.context) if self.coarse else None
-        centres = self._centres(len(images), coarse)
+        centres = self._centres(images.shape[0], coarse)
         return Outputs(self.forest(self._look(features, centres)), centres, coarse)
 
     def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -19,6 +19,7 @@ class MeanShape(LandmarkModel):
     """Predicts mean_i y_i in the unit box. A model that does not beat it has learned nothing."""
 
     Config = MeanShapeConfig
+    why_no_onnx = "it predicts the same shape for every picture"
 
     shape: Tensor
 

@@ -61,6 +61,7 @@ class SingleMapForest(LandmarkModel):
     """See the module. Raises UsageError for what cannot be built, before any work."""
 
     Config = SingleMapConfig
+    why_no_onnx = "it assigns landmarks to peaks by an algorithm that ONNX has no operator for"
 
     def __init__(self, config: SingleMapConfig, spec: InputSpec) -> None:
         super().__init__(spec)

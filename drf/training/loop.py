@@ -2,6 +2,9 @@
 
 Every epoch starts its random streams from (seed, epoch), so a run that goes on from a checkpoint
 needs no random state and, on the CPU, repeats the uninterrupted run to the last digit.
+
+An epoch is told to the listener before its checkpoint is written. A run that is killed in between
+goes on from the epoch before and tells this one once more; nothing is ever missing.
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,20 +21,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import checkpoint, scores
+from drf import checkpoint, device_errors, scores
 from drf.config import RunConfig
 from drf.data.packs import Pack
-from drf.errors import DrfError
+from drf.errors import Diverged, DrfError
 from drf.hardware import autocast, choose_device, choose_precision, reproducible
 from drf.models.base import LandmarkModel
 from drf.pictures import FaceCrop, LeafGallery
 from drf.prediction import Predictor, face_crops
 from drf.training.batches import Batches
 from drf.training.optimiser import MovingAverage, Optimisers, Schedule
-from drf.training.validation import calibrate, collapsed, leaf_gallery, validate, watched
+from drf.training.validation import (
+    calibrate,
+    collapsed,
+    leaf_gallery,
+    no_better_than_floor,
+    validate,
+    watched,
+)
 
 COLLAPSE_AFTER_SHARE, COLLAPSE_AFTER_STEPS = 0.3, 100
 """A run is judged collapsed only after this share of it, and no sooner than after so many steps."""
+
+FLOOR_AFTER_STEPS = 500
+"""Steps before a run is expected to be better than one shape for every face."""
+TRAINING_NEEDS_LESS = (
+    "lower training.batch_size or data.input_size, take a smaller model or another --device"
+)
 
 
 @dataclass(frozen=True)
@@ -60,10 +77,16 @@ class Listener(Protocol):
     def on_leaves(self, gallery: LeafGallery) -> None:
         """Called once, when the run is over, if the model has leaves to show."""
 
+    def saving(self) -> AbstractContextManager[object]:
+        """Entered while checkpoints are written. Raises where they may not be, because the run
+        belongs to somebody else by now."""
+        return nullcontext()
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: finished | interrupted | collapsed · reason: of the last two, a sentence
+    """state: finished | interrupted | collapsed | diverged · reason: a sentence, None if finished
+    epochs: those that were finished, with their validation
     kept_epoch, kept_val_nme: the epoch whose weights were kept, and its validation NME, a fraction:
         the best one, or the last where training.checkpoint is "last". The NME is that under the
         first normaliser of the markup, None where nothing was validated
@@ -81,7 +104,10 @@ class Outcome:
 
 @dataclass
 class State:
-    """What changes while a run goes on; it stands in the header of `last.safetensors`."""
+    """What changes while a run goes on; it stands in the header of `last.safetensors`.
+
+    collapsed: why the run ends here, a sentence
+    """
 
     epoch: int = 0
     step: int = 0
@@ -91,14 +117,33 @@ class State:
     validation_s: float = 0.0
     kept_epoch: int = 0
     kept_val_nme: float = float("inf")
+    collapsed: str | None = None
 
 
 OLD_STATE = {"best_epoch": "kept_epoch", "best_val_nme": "kept_val_nme"}
 """Fields of State by their names in version 0.1.0, whose runs can be resumed too."""
 
 
+def stored_state(saved: checkpoint.Checkpoint) -> State:
+    """Return the state that a `last.safetensors` holds. Raises DrfError for another header."""
+    with saved.explained():
+        stored = saved.header["state"].items()
+        state = State(**{OLD_STATE.get(name, name): value for name, value in stored})
+        counts = (state.epoch, state.step, state.faces, state.kept_epoch)
+        reals = (state.elapsed_s, state.training_s, state.validation_s, state.kept_val_nme)
+        sound = [type(n) is int and n >= 0 for n in counts]
+        sound += [type(x) in (int, float) and x >= 0 for x in reals]
+        if not all(sound) or not isinstance(state.collapsed, str | None):
+            raise ValueError("its state has values of other types")
+    return state
+
+
 class Trainer:
-    """One run on two packs of the same box protocol; `folder` takes the checkpoints."""
+    """One run on two packs of the same box protocol; `folder` takes the checkpoints.
+
+    run: its id, which the checkpoints carry; None for a run that no store knows
+    device: in place of the configuration's, where a run goes on elsewhere
+    """
 
     def __init__(
         self,
@@ -108,12 +153,16 @@ class Trainer:
         val: Pack,
         folder: Path,
         listener: Listener,
+        run: str | None = None,
+        *,
+        device: str | None = None,
     ) -> None:
         options = config.training
         self.config, self.val, self.folder, self.listener = config, val, folder, listener
+        self.header = checkpoint.describe(config, val.markup, run)
         self.watched = watched(len(val.names))
         self.faces = list(face_crops(val, self.watched))
-        self.device = choose_device(options.device)
+        self.device = choose_device(device or options.device)
         self.precision = choose_precision(options.precision, self.device)
         self.model = model.place(self.device)
         self.batches = Batches(train, config, self.device)
@@ -125,39 +174,92 @@ class Trainer:
         self.optimiser = Optimisers(self.model, options.optimiser, options.weight_decay)
         self.average = MovingAverage(self.model, options.ema_decay)
         self.state = State()
+        self._started = False
+        self._completed = 0  # epochs
         self._began = 0.0  # perf_counter at which the run, pauses left out, would have begun
 
     def run(self) -> Outcome:
-        """Train to the end of the plan or of the budget, until interrupted (Ctrl-C) or collapsed.
+        """Train to the end of the plan or of the budget, until interrupted (Ctrl-C), collapsed or
+        diverged: some number is not finite, or at the end the model is no better than one shape for
+        every face.
 
-        Raises DrfError when the loss stops being a number or a checkpoint cannot be written.
+        Raises DrfError when a checkpoint cannot be written, and where there is too little memory.
         """
         self._began = time.perf_counter() - self.state.elapsed_s
-        end, reason = "finished", None
         try:
-            with reproducible(self.config.training.deterministic):
-                if self.state.epoch == 0:
-                    self._start()
-                while self.trainable and not self._over() and not reason:
-                    values = self._epoch()
-                    reason = collapsed(values) if self._may_have_collapsed() else None
+            with self._enough_memory(), reproducible(self.config.training.deterministic):
+                end, reason = self._train()
                 self._finalise_best()
-            end = "collapsed" if reason else end
         except KeyboardInterrupt:
             end, reason = "interrupted", "stopped by the user"
         s = self.state
         speed = s.faces / s.training_s if s.training_s else 0.0
         nme = s.kept_val_nme if math.isfinite(s.kept_val_nme) else None
-        return Outcome(end, s.epoch, s.kept_epoch, nme, self._elapsed(), speed, reason)
+        return Outcome(end, self._completed, s.kept_epoch, nme, self._elapsed(), speed, reason)
+
+    def _train(self) -> tuple[str, str | None]:
+        """Return how the training ended, and why, as `Outcome` has it.
+
+        What is not finite may break anything: a factorisation in a leaf update, an index, a score.
+        Whatever is raised while the weights are not finite is therefore a divergence.
+        """
+        try:
+            if not self._started:
+                self._start()
+            while self.trainable and not self._over() and not self.state.collapsed:
+                self._epoch()
+        except Exception as error:
+            if not isinstance(error, Diverged) and self._weights_are_finite():
+                raise
+            what = error.args[0] if isinstance(error, Diverged) else WEIGHTS
+            return "diverged", (
+                f"{what} in epoch {self.state.epoch}: lower training.lr, which is"
+                f" {self.config.training.lr:g}"
+            )
+        if self.state.collapsed:
+            return "collapsed", self.state.collapsed
+        if self.trainable and self.state.step >= FLOOR_AFTER_STEPS:
+            nme, landmarks = self.state.kept_val_nme, self.model.spec.landmarks
+            if why := no_better_than_floor(nme, self.val, landmarks):
+                return "diverged", why
+        return "finished", None
 
     def resume(self, saved: checkpoint.Checkpoint) -> None:
-        """Take up a run where its `last.safetensors` left it."""
-        self.model.load_state_dict(saved.under("model."))
-        self.average.model.load_state_dict(saved.under("average."))
-        self.optimiser.restore(saved.under("optimiser."))
-        stored = saved.header["state"].items()
-        self.state = State(**{OLD_STATE.get(name, name): value for name, value in stored})
+        """Take up a run where its `last.safetensors` left it, whose epoch was the first one or
+        later. Raises DrfError where the checkpoint does not fit the model, or its header is none.
+
+        `best.safetensors` is written after it. Where the run was killed in between, the weights are
+        those of the average here.
+        """
+        self.state = stored_state(saved)
+        with saved.explained():
+            self.model.load_state_dict(saved.under("model."))
+            self.average.model.load_state_dict(saved.under("average."))
+            self.optimiser.restore(saved.under("optimiser."))
         self.average.steps = self.state.step
+        self._started = True
+        self._completed = self.state.epoch
+        if self._has_best():
+            return
+        if self.state.kept_epoch != self.state.epoch:
+            raise DrfError(
+                f"{self.folder / checkpoint.BEST} is not of epoch {self.state.kept_epoch}, whose"
+                " weights the run has kept: put the right one back, or train a new run"
+            )
+        with self.listener.saving():
+            self._save_best()
+
+    def _has_best(self) -> bool:
+        """Return whether the weights that the run has kept are there. Earlier versions wrote them
+        before the state, so they may be of the epoch that comes next."""
+        path = self.folder / checkpoint.BEST
+        if not path.is_file():
+            return False
+        best = checkpoint.load(path)
+        with best.explained():
+            epoch, run = best.header["epoch"], best.header.get("run")
+            of_run = run in (None, self.header.get("run"))
+            return of_run and (epoch == self.state.kept_epoch or epoch == self.state.epoch + 1)
 
     def _start(self) -> None:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""
@@ -166,7 +268,7 @@ class Trainer:
         self.average = MovingAverage(self.model, self.config.training.ema_decay)
         self._finish_epoch({})
 
-    def _epoch(self) -> dict[str, float]:
+    def _epoch(self) -> None:
         self.state.epoch += 1
         seed = (self.config.training.seed, self.state.epoch)
         draws = np.random.default_rng(seed)
@@ -189,7 +291,7 @@ class Trainer:
         self.state.training_s += time.perf_counter() - started
         self.state.faces += meter.faces
         self.model.finish_epoch()
-        return self._finish_epoch(meter.means() | {"lr": self._rate()})
+        self._finish_epoch(meter.means() | {"lr": self._rate()})
 
     def step(self, index: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one optimiser step on the faces of an index, (B,) int; return its losses."""
@@ -209,29 +311,48 @@ class Trainer:
         self.state.step += 1
         return {"loss": loss.detach()} | {f"loss_{k}": v.detach() for k, v in parts.items()}
 
-    def _finish_epoch(self, values: dict[str, float]) -> dict[str, float]:
-        """Validate the averaged weights, keep them if they are the best so far, save the state."""
+    def _finish_epoch(self, values: dict[str, float]) -> None:
+        """Validate the averaged weights and tell it, save the state, keep the weights if they are
+        the best so far."""
         started = time.perf_counter()
+        if not self._weights_are_finite():
+            raise Diverged(WEIGHTS)
         self.average.model.set_progress(self._share())
         readings, predictions = validate(self._predictor(), self.val)
         values |= readings
-        s = self.state
-        values |= {"steps": s.step, "faces_seen": s.faces}
-        s.elapsed_s = self._elapsed()
-        header = checkpoint.describe(self.config, self.val.markup) | {"epoch": s.epoch}
+        values |= {"steps": self.state.step, "faces_seen": self.state.faces}
+        self.listener.on_epoch(self.state.epoch, values)
+        self.listener.on_faces(self.state.epoch, self.faces, predictions[self.watched])
+        s = replace(self.state, elapsed_s=self._elapsed())
         nme = self._val_nme(values)
         if self.config.training.checkpoint == "last" or nme < s.kept_val_nme:
             s.kept_val_nme, s.kept_epoch = nme, s.epoch
-            checkpoint.save(
-                self.folder / checkpoint.BEST, _prefixed("model.", self.average.model), header
-            )
+        if self._may_have_collapsed():
+            s.collapsed = collapsed(values)
         tensors = _prefixed("model.", self.model) | _prefixed("average.", self.average.model)
         tensors |= {f"optimiser.{k}": v for k, v in self.optimiser.moments().items()}
-        checkpoint.save(self.folder / checkpoint.LAST, tensors, header | {"state": asdict(s)})
+        header = self.header | {"epoch": s.epoch, "state": asdict(s)}
+        with self.listener.saving():
+            checkpoint.save(self.folder / checkpoint.LAST, tensors, header)
+            if s.kept_epoch == s.epoch:
+                self._save_best()
+        self.state = s  # not before: what an interrupted run says of itself is true of its files
         s.validation_s = max(s.validation_s, time.perf_counter() - started)
-        self.listener.on_epoch(s.epoch, values)
-        self.listener.on_faces(s.epoch, self.faces, predictions[self.watched])
-        return values
+        self._completed = s.epoch
+
+    def _save_best(self) -> None:
+        """Keep the averaged weights, which are those of the present epoch."""
+        tensors = _prefixed("model.", self.average.model)
+        header = self.header | {"epoch": self.state.epoch}
+        checkpoint.save(self.folder / checkpoint.BEST, tensors, header)
+
+    @torch.no_grad()
+    def _weights_are_finite(self) -> bool:
+        """Return whether all weights and buffers are, also of the average. Waits for the device
+        once."""
+        models = self.model.state_dict(), self.average.model.state_dict()
+        held = [t for of in models for t in of.values() if t.is_floating_point()]
+        return not held or bool(torch.stack([t.isfinite().all() for t in held]).all())
 
     def _val_nme(self, values: dict[str, float]) -> float:
         """Return the NME under the first normaliser of the markup that exists on the faces."""
@@ -248,11 +369,16 @@ class Trainer:
         self.average.model.load_state_dict(best.under("model."))
         if (scale := calibrate(self._predictor(), self.val)) is not None:
             header = best.header | {checkpoint.COVARIANCE_SCALE: scale}
-            checkpoint.save(self.folder / checkpoint.BEST, best.tensors, header)
+            with self.listener.saving():
+                checkpoint.save(self.folder / checkpoint.BEST, best.tensors, header)
         gallery = leaf_gallery(self._predictor(), self.val)
         if gallery.leaves:
             self.listener.on_leaves(gallery)
         self._began += time.perf_counter() - started
+
+    def _enough_memory(self) -> AbstractContextManager[None]:
+        faces = f"{self.batch} faces of {self.model.spec.input_size} px on {self.device}"
+        return device_errors.explained(f"training with a batch of {faces}", TRAINING_NEEDS_LESS)
 
     def _predictor(self) -> Predictor:
         return Predictor(self.average.model, self.device, self.precision)
@@ -283,6 +409,10 @@ class Trainer:
         return Progress(self.state.epoch, share, loss, speed, left)
 
 
+WEIGHTS = "some weights were no longer finite"
+"""What is said of a model that cannot go on."""
+
+
 def _prefixed(prefix: str, model: LandmarkModel) -> dict[str, Tensor]:
     return {prefix + name: value for name, value in model.state_dict().items()}
 
@@ -291,8 +421,6 @@ def _mixed(seed: tuple[int, int]) -> int:
     """One 63-bit seed from two numbers, by numpy's hash: sums of seed and epoch would collide."""
     return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
 
-
-# ---- from drf.training.loop
 
 REPORT_EVERY_S = 0.5
 
@@ -322,7 +450,8 @@ class Meter:
         return time.perf_counter() - self._since[3] >= REPORT_EVERY_S
 
     def report(self) -> tuple[float, float]:
-        """Return the mean loss and the faces/s since the last report. Raises DrfError on NaN."""
+        """Return the mean loss and the faces/s since the last report. Raises Diverged where the
+        loss is not finite."""
         steps, faces, loss, then = self._since
         now, total = time.perf_counter(), _finite(self.sums["loss"])
         self._since = (self.steps, self.faces, total, now)
@@ -335,5 +464,5 @@ class Meter:
 def _finite(value: Tensor) -> float:
     number = float(value)
     if not math.isfinite(number):
-        raise DrfError("the loss is no longer a number: the run diverged; lower training.lr")
+        raise Diverged("the loss was no longer finite")
     return number

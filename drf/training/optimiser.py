@@ -79,6 +79,10 @@ class Schedule:
 Kind = Literal["adamw", "muon"]
 
 
+MOMENTS = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "muon": {"momentum"}}
+"""What each keeps of a parameter."""
+
+
 class Optimisers:
     """AdamW; with kind = muon, `Muon` for the backbone's convolutions, but the first, which sees
     the picture. Biases and norms, which have one axis, are not decayed."""
@@ -121,22 +125,25 @@ class Optimisers:
         }
 
     def restore(self, moments: dict[str, Tensor]) -> None:
-        """The inverse of `moments`.
+        """The inverse of `moments`. Raises KeyError or ValueError for moments of other parameters.
 
         A moment gets the memory layout of its parameter: a step walks both in memory order, and
         would pair a channels-last weight with the wrong moments of a contiguous copy.
         """
         for name, part in self.parts.items():
-            learned = [p for group in part.param_groups for p in group["params"]]
+            learned = dict(enumerate(p for group in part.param_groups for p in group["params"]))
             state: dict[int, dict[str, Tensor]] = {}
             for key, value in moments.items():
                 owner, position, moment = key.split(".")
                 if owner != name:
                     continue
                 like = learned[int(position)]
-                fits = value.shape == like.shape
-                laid_out = torch.empty_like(like).copy_(value) if fits else value
+                if value.shape != (() if moment == "step" else like.shape):
+                    raise ValueError(f"{key} has the shape {tuple(value.shape)}")
+                laid_out = value if moment == "step" else torch.empty_like(like).copy_(value)
                 state.setdefault(int(position), {})[moment] = laid_out
+            if any(found.keys() != MOMENTS[name] for found in state.values()):
+                raise ValueError(f"{name} needs the moments {', '.join(sorted(MOMENTS[name]))}")
             part.load_state_dict(
                 {"state": state, "param_groups": part.state_dict()["param_groups"]}
             )

@@ -11,6 +11,7 @@ from torch import Tensor
 from drf import geometry, scores, uncertainty
 from drf.data.augment import identity_affines, warp_points
 from drf.data.packs import PACK_SIZE, Pack
+from drf.floor import floor_nme
 from drf.pictures import LEAVES, LeafGallery
 from drf.prediction import Predictor, face_crops, predict
 from drf.results import COLLAPSED_STD_RATIO
@@ -20,7 +21,8 @@ WATCHED = 6
 
 
 def validate(predictor: Predictor, pack: Pack) -> tuple[dict[str, float], np.ndarray]:
-    """Return the metrics of a model on a pack, and its predictions, (n, K, 2) float32 as `predict`.
+    """Return the metrics of a model on a pack, and its predictions, (n, K, 2) float32 as `predict`,
+    which raises Diverged for those that are not finite.
 
     Metrics: val_SCORE_NORM of every score and normaliser (fractions), prediction_std_ratio
     (standard deviation of the predictions over that of the labels; 0: one shape for every face) and
@@ -55,14 +57,17 @@ def validation_scores(predictions: np.ndarray, pack: Pack, landmarks: str) -> di
 
 def calibrate(predictor: Predictor, pack: Pack) -> float | None:
     """Return the factor s for which 95 % of a pack's landmarks lie inside their 95 % ellipses of
-    s·C; None if the model predicts no covariance C, or s is not finite and positive."""
+    s·C; None if the model predicts no covariance C, or s is not finite and positive. A covariance
+    that is not finite is left out."""
     predicted = predict(predictor, pack, covariances=True)
     if predicted.covariances is None:
         return None
     known = predictor.model.spec.indices
     offsets = (predicted.points - pack.picture_points)[:, known].astype(np.float64)
-    there = np.isfinite(offsets).all(axis=-1)
     covariances = predicted.covariances[:, known].astype(np.float64)
+    there = np.isfinite(offsets).all(axis=-1) & np.isfinite(covariances).all(axis=(-2, -1))
+    if not there.any():
+        return None
     scale = uncertainty.scale_to_hold(offsets[there], covariances[there])
     return scale if 0 < scale < np.inf else None
 
@@ -98,6 +103,17 @@ def _std(points: Tensor, labels: Tensor) -> float:
     points = points.double().masked_fill(labels.isnan(), torch.nan)
     variance = (points - points.nanmean(dim=0)).square().nanmean(dim=0)
     return float(variance.nanmean().sqrt())
+
+
+def no_better_than_floor(nme: float, pack: Pack, landmarks: str) -> str | None:
+    """Return why a model with this NME on a pack has learned nothing, in one sentence, or None."""
+    floor = floor_nme(pack.picture_points, pack.markup, landmarks, pack.boxes)
+    if floor is None or nme < floor:
+        return None
+    return (
+        f"the validation NME, {100 * nme:.2f} %, is no better than that of one shape for every"
+        f" face, {100 * floor:.2f} %: lower training.lr, or train longer"
+    )
 
 
 def collapsed(values: dict[str, float]) -> str | None:

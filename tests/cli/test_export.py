@@ -3,7 +3,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import cv2
+import numpy as np
+import pytest
+
+from drf.onnx_network import OnnxNetwork
 from tests.cli.conftest import Drf
+from tests.cli.test_training import TINY
 
 
 def research_only(path: Path) -> None:
@@ -63,3 +69,45 @@ def test_mistakes_are_one_sentence(drf: Drf, filled: list[str], tmp_path: Path) 
     (tmp_path / "b.db").write_text("precious")
     assert drf("export", "--bundle", tmp_path / "b.db").code == 2
     assert (tmp_path / "b.db").read_text() == "precious"
+
+
+def test_a_model_that_is_not_there_is_one_sentence(
+    drf: Drf, filled: list[str], tmp_path: Path
+) -> None:
+    answer = drf("export", "onnx", "nobody", "--out", tmp_path / "m.onnx")
+    assert answer.code == 3
+    assert "nobody" in answer.err
+    answer = drf("export", "onnx", filled[1], "--out", tmp_path / "m.onnx")
+    assert answer.code == 3
+    assert "there is no checkpoint" in answer.err
+    assert "one at a time" in drf("export", "--static", tmp_path / "s", "onnx", "x").err
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+@pytest.mark.slow
+def test_a_trained_run_and_its_file_find_the_same_landmarks(drf: Drf, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    run = drf("train", "hourglass", *TINY, "--epochs", 1, "--name", "tiny", "--json").json["run"]
+    assert drf("eval", run, "--no-flip-test").code == 0
+    file = tmp_path / "tiny.onnx"
+    answer = drf("export", "onnx", "tiny", "--out", file)
+    assert answer.code == 0, answer.err
+    assert "Next: drf predict --model" in answer.err
+    assert drf("export", "onnx", "tiny", "--out", file).code == 2  # never replaced
+    described = OnnxNetwork(file).description
+    assert (described.run, described.family, described.input_size) == (run, "hourglass", 32)
+    assert described.scores[0]["subset"] == "common"
+    assert "NME on synthetic common" in described.card
+
+    photo = tmp_path / "photo.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    cv2.imwrite(str(photo), pixels)
+    found = [
+        np.array(
+            drf("predict", photo, "--model", model, "--box", "20,30,128,128", "--json").json[
+                "photos"
+            ][0]["faces"][0]["landmarks"]
+        )
+        for model in (file, "tiny")
+    ]
+    assert np.abs(found[0] - found[1]).max() < 4e-3  # 1e-3 px of the input, which shows four

@@ -78,13 +78,13 @@ def test_another_family_with_the_same_backbone_will_do(drf: Drf, tmp_path: Path)
 def test_what_does_not_fit_is_one_sentence_before_any_work(
     drf: Drf, tmp_path: Path, donor: str, words: tuple[object, ...], sentence: str
 ) -> None:
-    folders = set(tmp_path.iterdir())
+    folders = set(tmp_path.glob("*/"))
     answer = drf(*words, "--cache", tmp_path / "unused", "--init-from", "donor")
     assert answer.code == 2
     assert sentence in answer.err
     assert (answer.out, answer.err.count("\n")) == ("", 1)
     assert [row["id"] for row in drf("runs", "list", "--json").json] == [donor]
-    assert set(tmp_path.iterdir()) == folders
+    assert set(tmp_path.glob("*/")) == folders
 
 
 def test_a_run_without_a_backbone_or_without_a_checkpoint_is_none_to_start_from(

@@ -192,7 +192,7 @@ def test_what_a_command_can_meet_becomes_a_sentence(
     "bug", [ZeroDivisionError(), _sqlite(sqlite3.SQLITE_ERROR), FileNotFoundError(2, "x")]
 )
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, bug: Exception) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise bug
 
     monkeypatch.setattr("db.connection.open_reader", fail)

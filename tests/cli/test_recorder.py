@@ -16,6 +16,7 @@ from db import gallery, reads, runs
 from db.connection import open_reader, open_store
 from drf.training.loop import Progress
 from experiments.recorder import Recorder
+from experiments.run_writer import RunWriter
 from tests.db import examples
 
 VALUES = {"loss": 1.0, "val_nme_ocular": 0.05, "val_nme_pupil": 0.07}
@@ -36,7 +37,8 @@ def db(path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def recorder(db: Database) -> Recorder:
-    return Recorder(db, runs.start_run(db, examples.new_run()), Console(file=io.StringIO()))
+    writer = RunWriter(runs.start_run(db, examples.new_run()), runs.FIRST_CLAIM, db)
+    return Recorder(writer, Console(file=io.StringIO()))
 
 
 def tell(recorder: Recorder, epoch: int) -> None:
@@ -78,6 +80,9 @@ def test_a_locked_store_ends_no_training_and_loses_nothing(
         other.execute("BEGIN IMMEDIATE")
         recorder.on_leaves(examples.gallery(examples.leaf()))
         other.execute("ROLLBACK")
+        recorder.writer.end(
+            "finished", wall_s=1.0, faces_per_s=1.0, kept_epoch=None, kept_val_nme=None
+        )
     other.close()
     assert "trying again later" in caplog.text
     assert contents(path, recorder.run) == ([0, 1, 2], [0, 1, 2], 1)

@@ -10,6 +10,7 @@ from db.file import run_folder
 from drf.text import signed
 from tests.cli.conftest import Drf
 from tests.db import examples
+from tests.faults.hostile_stores import lawless
 
 
 def test_list_shows_the_newest_first(drf: Drf, filled: list[str]) -> None:
@@ -36,7 +37,7 @@ def test_a_run_whose_process_died_is_listed_as_crashed(drf: Drf, tmp_path: Path)
     db = open_store(tmp_path / "drf.db")
     runs.start_run(db, examples.new_run())
     assert drf("runs", "list", "--json").json[0]["status"] == "running"
-    db.execute("UPDATE runs SET process_started = 1.0")
+    db.execute("UPDATE runs SET process_started = 1.0, heartbeat_at = '2026-01-01T00:00Z'")
     db.close()
     assert drf("runs", "list", "--json").json[0]["status"] == "crashed"
 
@@ -145,5 +146,34 @@ def test_a_running_run_is_not_deleted(drf: Drf, tmp_path: Path) -> None:
     folder.mkdir()
     answer = drf("runs", "delete", run, "--yes", "--checkpoints")
     assert answer.code == 2
-    assert "is running; stop it first" in answer.err
+    assert "trains it; stop it first, then delete the run" in answer.err
     assert folder.exists()
+
+
+def test_a_linked_folder_is_not_deleted(drf: Drf, filled: list[str], tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/mine").write_text("mine")
+    run_folder(tmp_path / "drf.db", filled[0]).symlink_to(tmp_path / "precious")
+    answer = drf("runs", "delete", filled[0], "--yes", "--checkpoints")
+    assert answer.code == 2
+    assert "is a link to another place" in answer.err
+    assert (tmp_path / "precious/mine").read_text() == "mine"
+    assert len(drf("runs", "list", "--json").json) == 4
+    assert drf("runs", "delete", filled[0], "--yes").code == 0
+    assert (tmp_path / "precious/mine").exists()
+
+
+def test_a_run_with_faulty_contents_can_be_deleted(
+    drf: Drf, filled: list[str], tmp_path: Path
+) -> None:
+    with lawless(tmp_path / "drf.db") as con:
+        con.execute("UPDATE runs SET provenance = '{', started_at = 'x' WHERE id = ?", [filled[0]])
+    answer = drf("runs", "list")
+    assert answer.code == 2
+    assert f"runs {filled[0]}: provenance is not a JSON object" in answer.err
+    answer = drf("db", "check")
+    assert answer.code == 4
+    assert f"runs {filled[0]}" in answer.out
+    assert drf("runs", "delete", filled[0], "--yes").code == 0
+    assert drf("db", "check").code == 0
+    assert len(drf("runs", "list", "--json").json) == 3

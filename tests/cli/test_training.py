@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from drf import checkpoint
 from tests.cli.conftest import Drf
 
 TINY = (
@@ -69,6 +70,7 @@ def test_train_eval_board(drf: Drf, tmp_path: Path) -> None:
     shown = drf("runs", "show", run[:8], "--json").json
     assert shown["config"]["training.seed"] == {"value": 5, "source": "option"}
     assert shown["config"]["model.width"] == {"value": 8, "source": "--set"}
+    assert "threads" in shown["evaluations"][0]["machine"]  # what its ms_per_face is of
 
 
 def test_the_same_seed_gives_the_same_digits(drf: Drf) -> None:
@@ -171,7 +173,7 @@ def endless(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + 120
-            while not list(tmp_path.glob("*/last.safetensors")):
+            while not list(tmp_path.glob("*/best.safetensors")):  # it is written after the last
                 assert process.poll() is None, "the run ended by itself"
                 assert time.monotonic() < deadline, "no checkpoint within two minutes"
                 time.sleep(0.1)
@@ -190,7 +192,8 @@ def test_a_killed_run_shows_as_crashed_and_goes_on_from_its_checkpoint(
     assert row["status"] == "crashed"
     assert drf("db", "check").code == 0
     assert drf("eval", folder.name[:8], "--json").code == 0
-    done = drf("train", "--resume", folder.name[:8], "--epochs", 1, "--json")
+    trained = checkpoint.load(folder / checkpoint.LAST).header["epoch"]
+    done = drf("train", "--resume", folder.name[:8], "--epochs", max(trained, 1), "--json")
     assert done.code == 0
     assert done.json["run"] == folder.name
     (row,) = drf("runs", "list", "--json").json

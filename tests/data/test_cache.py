@@ -212,7 +212,9 @@ def test_a_changed_file_makes_a_new_pack_and_removes_the_stale_one(root, cache):
     assert len(after) == 2
 
 
-@pytest.mark.parametrize("damaged", ["crops.npy", "faces.npz", "manifest.json"])
+@pytest.mark.parametrize(
+    "damaged", ["crops.npy", "faces.npz", "manifest.json", "markup.json", "sha256"]
+)
 @pytest.mark.parametrize("damage", ["cut", "emptied", "removed"])
 def test_a_damaged_pack_is_made_again(root, cache, damaged, damage):
     crops = np.array(pack(W300(root), "train", "gt", cache).crops)
@@ -252,11 +254,7 @@ def test_a_killed_packing_is_never_taken_for_a_pack(root, cache):
     (left,) = cache.iterdir()
     packed = pack(W300(root), "train", "gt", cache)
     assert len(packed.names) > 500
-    long_ago = time.time() - 2 * 3600
-    for path in (left, *left.rglob("*")):
-        os.utime(path, (long_ago, long_ago))
-    pack(W300(root), "val", "gt", cache)  # the next packing clears up
-    assert not left.exists()
+    assert not left.exists()  # the next packing clears up
 
 
 def test_two_processes_may_pack_the_same_at_once(root, cache):
@@ -296,7 +294,9 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing(root, cache):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, hard))
     try:
-        with pytest.raises(DrfError, match=r"cannot write packed faces .*make room for 6 MB"):
+        with pytest.raises(
+            DrfError, match=r"cannot write packed faces .*6 MB.*larger than the file"
+        ):
             pack(W300(root), "train", "gt", cache)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

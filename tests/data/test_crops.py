@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from drf import geometry
 from drf.data import crops
+from drf.errors import DataError
 
 
 def test_a_box_of_the_picture_at_its_own_size_is_the_picture():
@@ -61,3 +62,14 @@ def test_crop_and_uncrop_are_the_identity(centre, side, seed):
     points = centre + np.random.default_rng(seed).uniform(-side, side, (1, 68, 2))
     in_crop = geometry.apply(geometry.invert(to_picture), points)
     np.testing.assert_allclose(geometry.apply(to_picture, in_crop), points, atol=1e-4)
+
+
+def test_a_stored_picture_that_is_no_crop_is_not_decoded():
+    """What a header says would be allocated: 12 GB for this one."""
+    jpeg = crops.encode_jpeg(np.zeros((8, 8, 3), np.uint8))
+    assert crops.decode_jpeg(jpeg).shape == (8, 8, 3)
+    size = jpeg.index(b"\xff\xc0") + 5
+    huge = jpeg[:size] + (65_000).to_bytes(2, "big") * 2 + jpeg[size + 4 :]
+    for other in (huge, b"", b"text", jpeg[:30], b"\x89PNG\r\n\x1a\n" + bytes(40)):
+        with pytest.raises(DataError, match="not a readable JPEG"):
+            crops.decode_jpeg(other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +12,9 @@ import pytest
 
 from db import bundle, gallery, integrity, reads, runs, saved_links
 from db.connection import in_wal_mode, open_reader, open_store
-from drf.errors import NotFoundError, UsageError
+from drf.errors import NotFoundError, StoreError, UsageError
 from tests.db import examples
+from tests.faults.hostile_stores import lawless
 
 Bundle = Callable[..., sqlite3.Connection]
 
@@ -130,3 +132,18 @@ def test_nothing_is_overwritten_and_nothing_half_written(
     with pytest.raises(UsageError, match="overwrite nothing"):
         bundle.write_bundle(con, target, chosen, images=True)
     assert target.read_text() == "precious"
+
+
+def test_what_nobody_could_read_is_not_bundled(
+    filled: list[str], path: Path, tmp_path: Path
+) -> None:
+    with lawless(path) as spoilt:
+        spoilt.execute("UPDATE faces SET to_picture = zeroblob(48) WHERE id = 1")
+    target = tmp_path / "bundle.db"
+    with closing(open_reader(path)) as con:
+        chosen = bundle.select(con)
+        with pytest.raises(StoreError, match="faces 1: to_picture is not a map"):
+            bundle.write_bundle(con, target, chosen, images=True)
+        assert not target.exists()
+        bundle.write_bundle(con, target, chosen, images=False)  # goes without what is faulty
+    assert target.exists()

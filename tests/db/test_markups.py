@@ -134,6 +134,9 @@ def test_a_board_is_ranked_by_the_first_normaliser_that_exists_there(
         truth = five_points().ground_truth
         made = five_points(markup=bare, predictions=np.nan_to_num(truth) + shift)
         evaluations.record_evaluation(db, run, made, [])
+        runs.end_run(
+            db, run, "finished", wall_s=1.0, faces_per_s=1.0, kept_epoch=1, kept_val_nme=0.05
+        )
     con = open_reader(path)
     rows = reads.leaderboard(con)
     assert rows["name"].tolist() == ["near", "far"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ STEPS = [
     "m007_covariances",
     "m008_scores_in_order",
     "m009_landmarks_and_scores",
+    "m010_diverged_runs_and_floors",
     "m011_inputs_of_evaluations",
+    "m012_claims",
 ]
 
 
@@ -113,6 +116,24 @@ def test_a_migration_that_fails_leaves_the_old_store(
     names = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
     assert not names & {"faces", "evaluations", "scores", "evaluation_scores"}
     con.close()
+
+
+def test_contents_that_no_step_takes_leave_the_old_store(path: Path) -> None:
+    """An evaluation without a face, which the step takes for granted."""
+    examples.older_store(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as con:
+        migrations.apply(Database(con), stop_before="m005_error_vectors")
+        con.execute(
+            "INSERT INTO evaluations (run, dataset, subset, points, n, box, flip_test, manifest,"
+            " ms_per_face, created_at) SELECT id, '', '', 'all', 1, '', 0, '{}', 1.0, '' FROM runs"
+        )
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="cannot be brought up to date from m005_error_vectors"):
+        open_store(path)
+    con, pending = open_as_it_is(path)
+    con.close()
+    assert pending[0] == "m005_error_vectors"
+    assert len(path.read_bytes()) == len(before)
 
 
 def test_a_newer_store_is_refused_by_everyone_and_left_alone(path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_run_deleted_under_its_trainer_is_told(db: Database) -> None:
 
 def test_a_running_run_is_not_deleted(db: Database) -> None:
     run = runs.start_run(db, examples.new_run())
-    with pytest.raises(UsageError, match="is running; stop it first"):
+    with pytest.raises(UsageError, match=r"is running: process .* stop it first"):
         runs.delete_run(db, run)
     assert db.table("runs").count == 1
 
@@ -128,7 +128,7 @@ def test_a_running_run_is_not_deleted(db: Database) -> None:
 def test_an_ended_run_goes_on_in_this_process(db: Database, path: Path) -> None:
     run = examples.add_finished_run(db)
     db.execute("UPDATE runs SET pid = 1, reason = 'stopped by the user'")
-    runs.resume_run(db, run, {"training.epochs": 50, "training.lr": 5e-4})
+    claim = runs.resume_run(db, run, {"training.epochs": 50, "training.lr": 5e-4})
     con = open_reader(path)
     row = reads.run(con, run)
     curves = reads.curves(con, run)
@@ -140,7 +140,8 @@ def test_an_ended_run_goes_on_in_this_process(db: Database, path: Path) -> None:
     assert config["training.epochs"] == (50, "resume")
     assert config["model.width"] == (96, "preset hourglass")
     assert len(curves) == 4  # what was learnt before stays
-    with pytest.raises(UsageError, match="nothing to resume"):
+    assert row["claim"] == claim == runs.FIRST_CLAIM + 1
+    with pytest.raises(UsageError, match=r"is running: process .* when that has ended"):
         runs.resume_run(db, run, {})
 
 

@@ -16,7 +16,8 @@ from db import file, status
     [
         ("running", 1, True, "running"),
         ("running", 59, True, "running"),
-        ("running", 61, True, "stale"),  # it hangs, or the machine sleeps
+        ("running", 1e6, True, "running"),  # the clock was put forward, or the machine slept
+        ("running", -1e6, True, "running"),  # the clock was put back
         ("running", 1, None, "running"),  # another host: only the heartbeat speaks
         ("running", 61, None, "stale"),
         ("running", 1, False, "crashed"),  # killed a second ago
@@ -62,7 +63,20 @@ def test_a_row_of_this_process_runs() -> None:
 
 
 def test_a_row_of_a_dead_process_of_this_host_has_crashed() -> None:
-    assert status.of_run(_row(process_started=1.0)) == "crashed"
+    assert status.of_run(_row(process_started=1.0, heartbeat_at=LONG_AGO)) == "crashed"
+
+
+LONG_AGO = "2026-01-01T00:00:00.000Z"
+
+
+def test_a_clock_that_was_changed_under_a_living_run_does_not_end_it() -> None:
+    """The start of this process reads an hour later than stored; it was heard of just now."""
+    started = status.process_started(os.getpid()) - 3600
+    assert status.of_run(_row(process_started=started)) == "running"
+    assert status.of_run(_row(heartbeat_at=LONG_AGO)) == "running"
+    began = datetime.fromtimestamp(status.process_started(os.getpid()), UTC)
+    before = (began - timedelta(seconds=30)).isoformat()  # of a process that had the pid before
+    assert status.of_run(_row(process_started=started, heartbeat_at=before)) == "crashed"
 
 
 def test_the_process_table_says_nothing_about_another_host() -> None:

@@ -7,8 +7,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -111,22 +111,28 @@ def test_a_process_that_is_stopped_ends_the_call(
 ) -> None:
     paths = places(tmp_path)
 
+    ended = threading.Event()
+
     def stop_the_child() -> None:
-        """Once it has recorded an epoch."""
-        deadline = time.monotonic() + 600
-        while time.monotonic() < deadline and multiprocessing.active_children():
-            with contextlib.suppress(DrfError), contextlib.closing(open_reader(paths.db)) as con:
+        """Once it has recorded an epoch; on a busy machine it may take seconds to begin."""
+        while not ended.wait(0.1):
+            with (
+                contextlib.suppress(DrfError, sqlite3.Error),
+                contextlib.closing(open_reader(paths.db)) as con,
+            ):
                 if con.execute("SELECT count(*) FROM epochs").fetchone()[0]:
                     break
-            time.sleep(0.1)
         for child in multiprocessing.active_children():
             os.kill(child.pid or 0, number)
 
-    watch = threading.Timer(1.0, stop_the_child)
+    watch = threading.Thread(target=stop_the_child)
     watch.start()
-    with pytest.raises(error):
-        train_in_process(request(10_000), paths, "endless")
-    watch.join()
+    try:
+        with pytest.raises(error):
+            train_in_process(request(10_000), paths, "endless")
+    finally:
+        ended.set()
+        watch.join()
     with contextlib.closing(open_reader(paths.db)) as reader:
         (stored,) = reads.runs(reader).to_dict("records")
     if status is not None:

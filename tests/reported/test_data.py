@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from drf import scores
-from drf.data import user_files
+from drf.data import picture_files
 from drf.data.boxes import gt_boxes, read_box_file
 from drf.data.check import check_dataset
 from drf.data.crops import cut
 from drf.data.packs import pack
 from drf.data.pts import parse_pts, read_pts
-from drf.data.w300 import TEST_SIZES, W300
+from drf.data.w300 import TEST_SIZES, W300, in_val, photo_of
 from drf.errors import DataError
 from drf.markup import IBUG68, MISSING, VISIBLE
 from tests.data.made_up import picture_of, points_of, pts_text, write_face, write_folder
@@ -78,7 +78,7 @@ def test_a_header_that_claims_a_huge_picture_is_that_files_fault(
     with pytest.raises(
         DataError, match=r"1003_1\.jpg (is \d+ x \d+ pixels|cannot be decoded|is trunc)"
     ):
-        user_files.decode_picture(tree / "afw/1003_1.jpg")
+        picture_files.decode_picture(tree / "afw/1003_1.jpg")
 
 
 def test_a_face_of_a_very_wide_picture_is_cut_as_from_a_small_one() -> None:
@@ -146,6 +146,14 @@ def test_a_face_without_an_inter_eye_distance_is_malformed(
         parse_pts(pts_text(points))
 
 
+@pytest.mark.parametrize("thickness", [0.0, 1e-6])
+def test_a_face_on_one_line_is_malformed(thickness: float) -> None:
+    """The same, of the normaliser that every markup has: the sides of the landmarks' box."""
+    lines = [f"{x} {20 + thickness * i:.7f}" for i, x in enumerate(points_of("line")[:, 0])]
+    with pytest.raises(DataError, match="on one line, so that no box NME exists"):
+        parse_pts("\n".join(lines))
+
+
 @pytest.mark.parametrize("placeholder", [(-1.0, -1.0), (0.0, 0.0)])
 def test_a_placeholder_is_a_missing_landmark(tree: Path, placeholder: tuple[float, float]) -> None:
     """facebookresearch/supervision-by-registration#32, davisking/dlib#3119,
@@ -206,7 +214,9 @@ def test_what_other_programs_leave_behind_is_no_face(tmp_path: Path) -> None:
     """deepfakes/faceswap-playground#116, alinlab/CSI#31, iLearn-Lab/MM24-DiFF#4: `._NAME`"""
     write_folder(tmp_path, "helen/testset", TEST_SIZES["helen/testset"])
     folder = tmp_path / "helen/testset"
-    for name in ("._1000_1.jpg", "._1000_1.pts", ".DS_Store", "Thumbs.db", "1000_1.jpg~"):
+    other = ("._1000_1.jpg", "._1000_1.pts", ".DS_Store", "Thumbs.db", "desktop.ini")
+    copies = ("1000_1.jpg~", "1000_1 (1).jpg", "1001_1 - Copy.pts", "Copy of 1002_1.jpg")
+    for name in (*other, *copies):
         (folder / name).write_bytes(b"\0\5\x16\7")
     assert len(W300(tmp_path).subset("helen").faces) == 330
     assert not any(s.n_faults for s in check_dataset(tmp_path).subsets)
@@ -235,6 +245,20 @@ def test_a_small_set_of_ones_own_has_a_validation_photo(tmp_path: Path, n: int) 
     assert not {f.photo for f in train} & {f.photo for f in val}
 
 
+def test_a_small_set_of_ones_own_has_a_training_photo(tmp_path: Path) -> None:
+    """The same, where the hash puts every photo into `val`; of one photo the check says so."""
+    of_val = [f"afw/{i}_1" for i in range(100) if in_val(photo_of(f"afw/{i}_1"))][:3]
+    for n, name in enumerate(of_val, start=1):
+        write_face(tmp_path, name)
+        report = check_dataset(tmp_path).subsets[:2]
+        if n == 1:
+            assert [s.missing for s in report if not s.faces] == [
+                ["it holds no photo; train and val need one each"]
+            ]
+        else:
+            assert [(s.faces, s.n_faults) for s in report] == [(n - 1, 0), (1, 0)]
+
+
 @pytest.mark.parametrize("suffix", [".bmp", ".webp", ".tif"])
 def test_other_picture_files_are_taken(tmp_path: Path, suffix: str) -> None:
     """`.bmp` beside `.pts` was "its picture is missing"."""
@@ -252,7 +276,7 @@ def test_twelve_bits_in_sixteen_are_no_dark_picture(tmp_path: Path) -> None:
     for shift, name in ((4, "twelve.png"), (8, "sixteen.png")):
         pixels = eight[..., ::-1].astype(np.uint16) << shift
         assert cv2.imwrite(str(tmp_path / name), pixels)
-        decoded = user_files.decode_picture(tmp_path / name)
+        decoded = picture_files.decode_picture(tmp_path / name)
         if eight.max() >= 16:
             np.testing.assert_array_equal(decoded, eight)
 

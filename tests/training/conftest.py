@@ -14,6 +14,7 @@ from drf.data.packs import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.markup import IBUG68
 from drf.pictures import FaceCrop, LeafGallery
+from drf.training.loop import Listener as Heard
 from drf.training.loop import Progress, Trainer
 from experiments.request import Request, configure
 
@@ -30,7 +31,7 @@ TINY = {
 }
 
 
-class Listener:
+class Listener(Heard):
     """Keeps what it hears; `then` is called after each epoch."""
 
     def __init__(self, then: Callable[[int], None] = lambda epoch: None) -> None:

@@ -79,7 +79,7 @@ def fill(path: Path) -> dict[str, str]:
     ids["other faces"] = add(db, {"model.trees": 16}, seed=0, error=0.05, at=some)
     hourglass = replace(HOURGLASS, name=HOSTILE[1])
     ids["other family"] = add(db, {"model.depth": 4}, seed=0, error=0.04, new=hourglass)
-    ids["again"] = add(db, {}, seed=0, error=true_error(2, 5))  # of 2-5-0, which it replaces
+    ids["again"] = add(db, {}, seed=0, error=true_error(2, 5))  # of 2-5-0: still two seeds
     db.close()
     return ids
 

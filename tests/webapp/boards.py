@@ -31,8 +31,8 @@ def entries_of_a_board() -> pd.DataFrame:
     return frame.assign(
         preset=[None, "small", None, "small"], track=None, precision="fp32", seed=0,
         params=[4, 3, 2, 1], macs=1, ms_per_face=1.0, wall_s=[60.0, None, 30.0, 90.0],
-        status="finished", dataset="synthetic", subset="common", landmarks="all", markup="ibug68",
-        box="gt",
+        status="finished", condition="finished", dataset="synthetic", subset="common",
+        landmarks="all", markup="ibug68", box="gt",
         flip_test=True, n=30, evaluation=range(1, n + 1), checkpoint="best.safetensors",
         epochs_trained=30.0, steps=300.0, faces_seen=4800.0, hardware="a CPU, 2 threads",
         eval_precision="fp32", crop_version=2,

@@ -231,6 +231,7 @@ def bury(db: Database, run: str) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     with writing(db):
+        db.execute("DELETE FROM epochs WHERE run = ? AND epoch > 12", [run])
         db.table("runs").update(run, {"pid": ended.pid, "epoch": 12, "progress": 0.3})
 
 

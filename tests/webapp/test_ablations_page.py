@@ -39,11 +39,11 @@ def test_the_page_opens_on_the_largest_ablation(ids):
     assert not app.warning
     results, left_out = (frame.value for frame in app.dataframe)
     assert list(results["model.trees"]) == ["1", "2", "4"]
-    assert list(results["verdict"]) == ["↑ worse", "baseline", "↓ better"]
-    assert {"params_m", "macs_g", "wall_min", "ms_per_face"} <= set(results)
-    assert len(left_out) == 10
-    assert "3 settings, 6 runs, 30 faces" in texts(app)
-    assert "(3 degrees of freedom)" in texts(app)
+    assert list(results["verdict"]) == ["↑ worse", "baseline", "≈ not significant"]
+    assert {"params_m", "macs_g", "wall_min"} <= set(results)
+    assert len(left_out) == 9
+    assert "3 settings, 7 runs, 30 faces" in texts(app)
+    assert "95 % intervals are over faces and seeds" in texts(app)
     assert len(chart_alts(app)) == 2
 
 
@@ -69,10 +69,10 @@ def test_a_baseline_that_nothing_differs_from_in_one_key_lists_what_differs(ids)
     assert len(app.dataframe[0].value) == len(ids) - 1
 
 
-def test_how_well_the_spread_over_seeds_is_known_is_said(ids):
+def test_that_a_setting_has_one_seed_is_said(ids):
     app = opened(PAGE, abl_base=ids["leaf"][:8])
     assert app.selectbox(key="abl_factor").value == "model.label_kind"
-    assert "(1 degree of freedom)" in texts(app)  # the other value has two
+    assert "are over faces (and seeds if several)" in texts(app)  # the other value has two
 
 
 def test_the_link_reopens_the_view_row_for_row(ids):
@@ -116,7 +116,7 @@ def test_hostile_names_and_values_are_text(ids):
     assert not app.exception
     for name in HOSTILE:
         assert name not in texts(app)
-    assert f"↯ {HOSTILE[0]}" in list(app.dataframe[0].value["model.label_kind"])
+    assert f"↯ {HOSTILE[0]} (collapsed)" in list(app.dataframe[0].value["model.label_kind"])
     spec = "".join(chart.proto.spec for chart in app.get("plotly_chart"))
     assert "&lt;img" in spec
     assert "<img" not in spec

@@ -96,7 +96,7 @@ def test_markdown_marks_best_and_second_and_shows_names_as_they_are(view):
 
 def test_latex_has_booktabs_bold_best_and_citations(view):
     text = typeset.as_latex(view, "All & more").decode()
-    for word in ("toprule", "midrule", "bottomrule", r"\caption{All \& more}"):
+    for word in ("toprule", "midrule", "bottomrule", r"\caption{All \& more 95 \% intervals"):
         assert word in text
     best, second = (f"{view.table['ocular_nme'].iloc[i]:.2f}" for i in (0, 1))
     assert rf"\textbf{{{best}}}" in text

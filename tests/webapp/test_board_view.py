@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -56,28 +55,28 @@ def built(
     )
 
 
-def errors(path: Path, row: pd.Series, norm: str) -> np.ndarray:
-    """Errors of a row by face: the mean over its runs."""
+def method(path: Path, row: pd.Series, norm: str) -> statistics.Method:
+    """The errors of a row: one line a run, each of a seed of its own."""
     con = open_reader(path)
-    found = paired.errors(con, row["evaluations"])[norm].mean(axis=0)
+    found = paired.errors(con, row["evaluations"])[norm]
     con.close()
-    return found
+    return statistics.Method(found, row["seeds"])
 
 
 def test_a_method_is_one_row_with_mean_spread_and_seeds(current):
     table = built(current).table
     assert list(table["name"]) == ["forest", "wide", "floor & <i>co</i>_1"]
     assert list(table["rank"]) == [1, 2, 3]
-    assert list(table["seeds"]) == ["0, 1, 2", "0, 1", "0"]
+    assert list(table["seeds"]) == ["3 (0, 1, 2)", "2 (0, 1)", "1 (0)"]
     assert table["ocular_nme_sd"].notna().tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("as_runs", [False, True])
-def test_intervals_are_those_of_the_statistics_over_the_mean_of_the_seeds(current, path, as_runs):
+def test_intervals_are_those_of_the_statistics(current, path, as_runs):
     view = built(current, as_runs=as_runs, both=True)
     for norm in view.norms:
         for _, row in view.rows.iterrows():
-            expected = statistics.bootstrap_nme(errors(path, row, norm))
+            (expected,) = statistics.intervals([method(path, row, norm)])
             assert row[f"{norm}_low"] == pytest.approx(100 * expected.low)
             assert row[f"{norm}_high"] == pytest.approx(100 * expected.high)
 
@@ -85,14 +84,14 @@ def test_intervals_are_those_of_the_statistics_over_the_mean_of_the_seeds(curren
 def test_differences_are_paired_and_marked_where_the_interval_excludes_0(current, path):
     view = built(current, baseline="wide")
     assert pd.isna(view.table["ocular_difference"].iloc[1])  # the baseline itself
-    base = errors(path, view.rows.iloc[1], "ocular")
+    base = method(path, view.rows.iloc[1], "ocular")
     for place in (0, 2):
         row = view.rows.iloc[place]
-        expected = statistics.paired_difference(errors(path, row, "ocular"), base)
+        (expected,) = statistics.differences([method(path, row, "ocular")], base)
         assert row["ocular_difference"] == pytest.approx(100 * expected.estimate)
         assert row["ocular_difference_low"] == pytest.approx(100 * expected.low)
         assert row["ocular_difference_high"] == pytest.approx(100 * expected.high)
-        marked = view.table["ocular_difference"].iloc[place].endswith(columns.MARK)
+        marked = columns.MARK in view.table["ocular_difference"].iloc[place]
         assert marked == expected.excludes(0)
     assert view.table["ocular_difference"].iloc[0].startswith("−")
     assert view.table["ocular_difference"].iloc[2].startswith("+")
@@ -188,12 +187,14 @@ def test_best_is_bold_and_second_underlined(current):
     assert config["ocular_nme"]["type_config"].get("format") is None
 
 
-def test_a_run_that_went_wrong_has_its_sign_before_its_name_and_the_colour_of_a_fault(current):
+def test_what_is_not_ranked_has_its_condition_at_its_name_and_the_colour_of_a_fault(current):
     rows = ranked(current)
-    rows["statuses"] = [("finished", "collapsed"), ("failed",), ("finished",)]
+    rows["statuses"] = [("failed", "collapsed"), ("failed",), ("finished",)]
+    rows["condition"] = ["failed, collapsed", "failed", "finished"]
+    rows["ranked"] = [False, False, True]
     view = build(current, rows, DisplayOptions(("ocular",), columns.default(), False))
-    assert list(view.table["name"])[:2] == ["↯ forest", "✗ wide"]
-    assert view.table["status"].iloc[0] == "1 ✓ finished · 1 ↯ collapsed"
+    assert list(view.table["name"])[:2] == ["✗ forest (failed, collapsed)", "✗ wide (failed)"]
+    assert view.table["status"].iloc[0] == "1 ✗ failed · 1 ↯ collapsed"
     styles = styled(view)._compute().ctx
     column = list(view.table.columns).index("name")
     coloured = [row for row in range(3) if any(k == "color" for k, _ in styles[row, column])]

@@ -43,7 +43,7 @@ def test_scores_with_paired_intervals_and_the_share_of_faces_improved(shop, norm
     assert list(table.columns) == ["hourglass-wide", "mean-shape", "hourglass"]
     first, floor, narrow = errors_of("wide", "floor", "narrow", norm=norm.lower())
     assert table.loc["NME ↓", "hourglass-wide"] == f"{100 * metrics.nme(first):.2f}"
-    gap = statistics.paired_difference(floor, first)
+    (gap,) = statistics.mean_intervals((floor - first)[None])
     said = f"{100 * metrics.nme(floor):.2f}  ({signed(100 * gap.estimate)}  "
     said += f"[{signed(100 * gap.low)}, {signed(100 * gap.high)}]) ✗"
     assert table.loc["NME ↓", "mean-shape"] == said
@@ -58,7 +58,7 @@ def test_every_score_has_the_interval_of_its_own_images():
     assert first.differences is None
     for t in metrics.THRESHOLDS:
         key = f"{100 * t:.0f}"
-        failures = statistics.paired_difference(errors[1] > t, errors[0] > t)
+        (failures,) = statistics.mean_intervals(1.0 * (errors[1:] > t) - (errors[:1] > t))
         assert floor.differences[f"fr{key}"].low == pytest.approx(failures.low)
         assert floor.scores[f"fr{key}"] == pytest.approx(metrics.failure_rate(errors[1], t))
         assert floor.scores[f"auc{key}"] == pytest.approx(metrics.auc(errors[1], t))
@@ -202,13 +202,18 @@ def test_runs_of_one_name_are_told_apart(shop):
     app = compare(shop, "wide", "narrow")
     assert app.multiselect[0].value == [shop.ids["wide"], shop.ids["narrow"]]
     frames = pd.DataFrame(
-        {"name": ["a", "a", "b"], "evaluation": [1, 2, 3], "flip_test": True},
+        {
+            "name": ["a", "a", "b"],
+            "evaluation": [1, 2, 3],
+            "flip_test": True,
+            "condition": ["finished", "finished", "crashed"],
+        },
         index=["0" * 32, "1" * 32, "2" * 32],
     )
     from webapp import selection
 
     labels = [one.label for one in selection.selected_runs(list(frames.index), frames)]
-    assert labels == ["a · 00000000", "a · 11111111", "b"]
+    assert labels == ["a · 00000000", "a · 11111111", "✗ b (crashed)"]
 
 
 def test_six_lines_differ_in_colour_dash_and_marker():

@@ -7,6 +7,8 @@ from tests.webapp import boards
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
 
+RANKED = 4  # of the eight methods of `shop`; the others come last in any order
+
 
 def names(app):
     return list(app.dataframe[0].value["name"])
@@ -17,10 +19,11 @@ def test_the_board_opens_ranked_by_nme_on_the_usual_subset(shop):
     assert not app.exception
     assert app.selectbox(key="lb_subset").value == "common"
     table = app.dataframe[0].value
-    assert names(app)[:2] == ["hourglass-wide", "hourglass"]
-    assert names(app)[-1] == "mean-shape"
-    assert list(table["rank"]) == list(range(1, 9))
-    assert table["ocular_nme"].is_monotonic_increasing
+    assert names(app)[:4] == ["hourglass-wide", "hourglass", "heatmap-forest", "mean-shape"]
+    assert list(table["rank"][:4]) == [1, 2, 3, 4]
+    assert table["rank"][4:].isna().all()  # interrupted, crashed, failed, collapsed
+    assert table["ocular_nme"][:4].is_monotonic_increasing
+    assert table["ocular_nme"][4:].is_monotonic_increasing
 
 
 def test_the_switch_shows_the_other_norm(shop):
@@ -48,8 +51,17 @@ def test_a_run_without_evaluation_is_not_on_the_board(shop):
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ({"lb_sort": "Name"}, lambda given: sorted(given, key=lambda name: name.lstrip("✗↯ "))),
-        ({"lb_order": "Worst first"}, lambda given: given[::-1]),
+        (
+            {"lb_sort": "Name"},
+            lambda given: [
+                *sorted(given[:RANKED]),
+                *sorted(given[RANKED:], key=lambda name: name.lstrip("✗↯■ ")),
+            ],
+        ),
+        (
+            {"lb_order": "Worst first"},
+            lambda given: [*given[:RANKED][::-1], *given[RANKED:][::-1]],
+        ),
         ({"lb_text": "wide"}, lambda given: ["hourglass-wide"]),
     ],
 )
@@ -70,9 +82,9 @@ def test_text_that_matches_nothing_says_so(shop):
 def test_status_is_in_words(shop):
     statuses = dict(zip(*shop.leaderboard().dataframe[0].value[["name", "status"]].to_numpy().T))  # noqa: B905
     assert statuses["hourglass"] == "✓ finished"
-    assert statuses[HOSTILE[0]] == "■ interrupted"
-    assert statuses[f"✗ {HOSTILE[1]}"] == "✗ crashed"
-    assert statuses[f"✗ {HOSTILE[2]}"] == "✗ failed"
+    assert statuses[f"■ {HOSTILE[0]} (interrupted)"] == "■ interrupted"
+    assert statuses[f"✗ {HOSTILE[1]} (crashed)"] == "✗ crashed"
+    assert statuses[f"✗ {HOSTILE[2]} (failed)"] == "✗ failed"
 
 
 def test_the_table_and_the_link_have_an_accessible_name(shop):
@@ -91,7 +103,7 @@ def seeds(tmp_path, monkeypatch):
 
 def test_rows_are_methods_or_runs(seeds):
     methods, runs = opened(), opened(lb_rows="Runs")
-    assert list(methods.dataframe[0].value["seeds"]) == ["0, 1, 2", "0, 1", "0"]
+    assert list(methods.dataframe[0].value["seeds"]) == ["3 (0, 1, 2)", "2 (0, 1)", "1 (0)"]
     assert len(runs.dataframe[0].value) == 6
     assert methods.metric[3].value == "3"
 
@@ -173,6 +185,9 @@ def test_a_pinned_link_shows_the_board_as_it_was(seeds, tmp_path):
     late = runs.start_run(store, examples.new_run(name="late", dataset="300w"))
     made = examples.evaluation(40, 0.5, dataset="300w", subset="full")
     evaluations.record_evaluation(store, late, made, [])
+    runs.end_run(
+        store, late, "finished", wall_s=1.0, faces_per_s=1.0, kept_epoch=1, kept_val_nme=0.01
+    )
     store.close()
     moved = opened(rev=str(then))
     assert names(moved)[0] == "late"

@@ -9,6 +9,7 @@ from tests.webapp.conftest import APP, opened, texts
 from webapp.leaderboard import columns as board_columns
 from webapp.links import url_keys
 
+PAGES = [None, *(f"views/{page}.py" for page in url_keys.PAGES[1:])]
 HOST = "https://bench.example.org/drf"
 
 
@@ -29,7 +30,7 @@ def test_the_link_of_the_board_reopens_it_row_for_row(shop):
     app = shop.leaderboard()
     app.session_state["norm"] = "Pupil"
     app.selectbox(key="lb_subset").select("challenging")
-    app.selectbox(key="lb_sort").select("Latency")
+    app.selectbox(key="lb_sort").select("Training time")
     app.text_input(key="lb_text").set_value("hourglass").run()
     link = urlsplit(copied(app, url_keys.LEADERBOARD))
     again = opened(**parse_qs(link.query, keep_blank_values=True))
@@ -113,6 +114,15 @@ def test_an_unknown_value_opens_the_default_with_a_notice(shop, key, word):
     assert word in notice
     assert "\\<b\\>nowhere" in notice
     assert len(app.dataframe[0].value) == 8
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 10_000, "\x00-1e999"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_with_any_text_opens_every_page(shop, page, value):
+    app = opened(page, **{key.name: value for key in url_keys.KEYS if key is not url_keys.VIEW})
+    assert not app.exception
+    assert "could not be shown" not in texts(app)
+    assert all(len(warning.value) < 500 for warning in app.warning)
 
 
 def test_an_unknown_parameter_is_told(shop):

@@ -137,6 +137,7 @@ def test_the_page_follows_a_run_that_trains(tmp_path, monkeypatch):
     training = add_run(store, HOURGLASS, None, state="running")
     monkeypatch.setenv("DRF_DB", str(path))
     app = opened("views/live.py")
+    store.execute("DELETE FROM epochs WHERE epoch >= 20")
     record_heartbeat(store, training, epoch=20, progress=0.5, faces_per_s=300.0)
     app.run()
     ((said, value),) = progress_bars(app).items()

@@ -1,6 +1,7 @@
 """`?view=NAME` opens the link that the command line stored under the name."""
 
 import shutil
+import sqlite3
 
 import pytest
 
@@ -53,6 +54,17 @@ def test_an_unknown_view_opens_the_page_with_a_notice(named, name, said):
     assert said in app.warning[0].value
     assert app.title[0].value == "Leaderboard"
     assert said in app.run().warning[0].value
+
+
+def test_a_damaged_view_opens_the_page_with_a_notice(named):
+    con = sqlite3.connect(named.path)
+    with con:
+        con.execute("UPDATE views SET link = 'no link' WHERE name = 'board'")
+    con.close()
+    app = opened(view="board")
+    assert "is damaged" in app.warning[0].value
+    assert app.title[0].value == "Leaderboard"
+    assert opened(view="run").title[0].value == "hourglass\\-wide"
 
 
 def test_a_hostile_name_of_a_view_is_text(named):

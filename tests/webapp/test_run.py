@@ -163,11 +163,18 @@ def test_a_crashed_run_tells_how_far_it_came(shop):
     assert "process is gone" in progress.text
 
 
-def test_a_run_without_evaluation_says_how_to_get_one(shop):
+def test_a_run_without_evaluation_says_how_to_get_one_when_it_can_be_had(shop):
+    checkpoint = shop.path.parent / shop.ids["silent"] / "best.safetensors"
+    checkpoint.parent.mkdir(exist_ok=True)
+    checkpoint.touch()
     for tab in ("Results", "Faces"):
-        app = shop.run("untested", run_tab=tab)
-        assert not app.exception
-        assert f"drf eval {shop.ids['untested'][:8]}" in [code.value for code in app.code]
+        commands = {}
+        for key in ("untested", "silent"):
+            app = shop.run(key, run_tab=tab)
+            assert not app.exception
+            commands[key] = [code.value for code in app.code]
+        assert not any("drf eval" in command for command in commands["untested"])
+        assert f"drf eval {shop.ids['silent'][:8]}" in commands["silent"]
 
 
 def test_a_name_opens_its_run_and_without_any_the_newest_opens(shop):

@@ -9,6 +9,7 @@ import streamlit.config
 
 from db.connection import open_store
 from db.runs import record_epoch
+from tests.db.examples import older_store
 from tests.webapp.conftest import APP, SHOW_UNEXPECTED, opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
 from webapp import store
@@ -72,9 +73,7 @@ def broken(path: Path, kind: str) -> None:
         con.execute("CREATE TABLE songs (title TEXT)")
         con.close()
     elif kind == "older":
-        db = open_store(path)
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm002_evaluations'")
-        db.close()
+        older_store(path)
     elif kind == "newer":
         db = open_store(path)
         db.execute(

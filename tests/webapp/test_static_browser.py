@@ -88,7 +88,7 @@ def test_the_board_filters_and_the_address_reopens_the_view(page, site):
     page.locator("select[name=family]").select_option("heatmap-forest")
     page.get_by_label("Find").fill("HISTORICAL")
     assert names(page) == ["historical/eyes"]
-    assert page.locator("thead small").count() == len(scores.COLUMNS)
+    assert page.locator("thead small").count() == len(scores.COLUMNS) + len(scores.NORMALISERS)
     assert "1 of 8 runs" in page.locator("#headline").inner_text()
     fresh = page.context.browser.new_page()
     fresh.goto(page.url)
@@ -102,7 +102,7 @@ def test_the_board_filters_and_the_address_reopens_the_view(page, site):
 def test_a_link_of_an_earlier_version_shows_all_normalisers(page, site):
     page.goto((site / "index.html").as_uri() + "#norm=both")
     assert page.locator("select[name=norm]").input_value() == "all"
-    assert page.locator("thead small").count() == len(scores.COLUMNS)
+    assert page.locator("thead small").count() == len(scores.COLUMNS) + len(scores.NORMALISERS)
 
 
 def test_a_board_offers_the_normalisers_of_its_markup(page, tmp_path):

@@ -150,7 +150,6 @@ def test_methods_are_the_rows_of_the_app_where_seeds_were_evaluated_on_different
             "manifest_digest",
             "params",
             "macs",
-            "ms_per_face",
             *scores.COLUMNS,
         ):
             assert ours[key] == row[key], key
@@ -172,6 +171,8 @@ def test_a_run_page_holds_scores_config_provenance_curves_and_faces(exported, fi
     for words in ("training.lr", "track ten-minutes", "3f2a9c1e", "drf train hourglass", "val_nme"):
         assert words in page
     assert "-    return 1" in page  # the uncommitted change
+    assert "Throughput during this evaluation" in page
+    assert "ms/face, on a machine that is not recorded" in page
     assert (
         page.count('class="plot"') == 2 * 2 * len(scores.NORMALISERS) + 3
     )  # two charts a norm and evaluation; curves

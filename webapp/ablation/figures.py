@@ -57,7 +57,8 @@ def nme(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
             hovertemplate="%{customdata}<extra></extra>",
         )
         _ring(figure, line, line.rows["nme"])
-    base, best = _baseline(frame), frame.loc[frame["nme"].idxmin()]
+    sound = frame[frame["unsound"] == ""]
+    base, best = _baseline(frame), frame.loc[(frame if sound.empty else sound)["nme"].idxmin()]
     _level(figure, base["nme"], f"baseline {base['nme']:.2f} %", _left(frame, base))
     alt = (
         f"{norm} NME against {' and '.join(keys)}: best {best['nme']:.2f} % at"
@@ -249,11 +250,11 @@ def _said(rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
         spread = "" if np.isnan(row["sd"]) else f" ± {row['sd']:.2f} over {row['seeds']} seeds"
         lines = [f"<b>{html.escape(named(row, keys))}</b>", f"NME {row['nme']:.2f} %{spread}"]
         if row["verdict"] != BASELINE:
-            ends = f"{row['low']:+.2f} … {row['high']:+.2f}"
-            lines.append(f"Δ {row['difference']:+.2f} ({ends}) {row['verdict']}")
+            ends = f" ({_ends(row)})" if _ends(row) else ""
+            lines.append(f"Δ {row['difference']:+.2f}{ends} {row['verdict']}")
             lines.append(f"{100 * row['improved']:.0f} % of faces improved")
         lines.append(f"{row['params_m']:.2f} M parameters, {row['macs_g']:.3f} GMACs")
-        lines.append(f"{row['wall_min']:.1f} min, {row['ms_per_face']:.2f} ms/face")
+        lines.append(f"{row['wall_min']:.1f} min")
         said.append("<br>".join(lines))
     return said
 
@@ -262,9 +263,14 @@ def _cell(row: dict[Any, Any], *, differences: bool) -> str:
     if differences:
         if row["verdict"] == BASELINE:
             return "baseline"
-        return f"<b>{row['difference']:+.2f}</b><br>{row['low']:+.2f} … {row['high']:+.2f}"
+        return f"<b>{row['difference']:+.2f}</b><br>{_ends(row) or row['verdict']}"
     spread = f"{row['seeds']} seed" if np.isnan(row["sd"]) else f"± {row['sd']:.2f}"
-    return f"<b>{row['nme']:.2f}</b><br>{spread}"
+    return f"<b>{row['nme']:.2f}</b><br>{row['unsound'] or spread}"
+
+
+def _ends(row: dict[Any, Any]) -> str:
+    """Return the interval of a difference, nothing where there is none."""
+    return "" if np.isnan(row["low"]) else f"{row['low']:+.2f} … {row['high']:+.2f}"
 
 
 def _colours(values: np.ndarray, *, differences: bool) -> dict[str, Any]:

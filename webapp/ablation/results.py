@@ -13,16 +13,18 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from db import comparability
+from db import comparability, health
 from drf import statistics
-from drf.statistics import SeedSpread
+from drf.statistics import Method
 from webapp.ablation.settings import Settings, chosen, in_order
 from webapp.scores import best_and_second
-from webapp.ui import badges, theme
+from webapp.ui import theme
 from webapp.ui.text import decimals, json_as_written, signed, underlined
 
 _SPENT = tuple(one.key for one in comparability.SPENT)
 BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not significant", "baseline"
+UNSOUND = "↯ "
+"""Begins what stands in place of a verdict where a run is not sound: its condition."""
 
 
 def results(
@@ -30,16 +32,17 @@ def results(
     base: int,
     keys: Sequence[str],
     errors: np.ndarray,
-) -> tuple[pd.DataFrame, SeedSpread]:
-    """Return one row per setting that `keys` let vary, in the order of their values, and the pooled
-    standard deviation over seeds (percent, as everything here).
+) -> pd.DataFrame:
+    """Return one row per setting that `keys` let vary, in the order of their values; in percent.
 
     errors  (e, n) image errors as fractions of the runs of `compared`, in that order
     Columns: value_0 (value_1) as stored; seeds, nme, sd (NaN for one seed), each (list of the NMEs
-    by seed); difference, low, high (NaN for the baseline), improved (share of faces, 0..1),
-    verdict; params_m, macs_g, wall_min, ms_per_face (means over seeds); those of
-    `comparability.SPENT` (texts, from – to where seeds differ); collapsed (runs); ids (of
-    the runs), name.
+    by seed); difference, low, high (NaN for the baseline), over (what the interval is over, see
+    `drf.statistics.over`), improved (share of faces, 0..1), verdict; params_m, macs_g, wall_min
+    (means over seeds); those of `comparability.SPENT` (texts, from – to where seeds differ);
+    unsound (conditions of its runs that learned nothing, "" without one); ids (of the runs), name.
+    A setting with such a run has no interval and no verdict; where the baseline is one, no setting
+    has.
     """
     runs = compared(settings, base, keys)
     percent = 100 * errors
@@ -47,24 +50,40 @@ def results(
         number: np.flatnonzero(runs["setting"] == number) for number in runs["setting"].unique()
     }
     others = [number for number in rows_of if number != base]
-    by_setting = {number: percent[rows] for number, rows in rows_of.items()}
-    intervals = statistics.differences_to(by_setting[base], [by_setting[o] for o in others])
+    by_setting = {
+        number: Method.of_runs(percent[rows], runs["seed"].iloc[rows].tolist())
+        for number, rows in rows_of.items()
+    }
+    unsound = {number: _unsound(runs.iloc[rows]) for number, rows in rows_of.items()}
+    judged = [number for number in others if not unsound[number] and not unsound[base]]
+    intervals = (
+        statistics.differences([by_setting[number] for number in judged], by_setting[base])
+        if judged
+        else []
+    )
     frame = pd.DataFrame(
         [
-            _values(settings, number, keys) | _scores(by_setting[number]) | _cost(runs.iloc[rows])
+            _values(settings, number, keys)
+            | _scores(by_setting[number])
+            | _cost(runs.iloc[rows])
+            | {"unsound": unsound[number]}
             for number, rows in rows_of.items()
         ],
         index=list(rows_of),
     )
-    frame["verdict"] = BASELINE
-    for number, interval in zip(others, intervals, strict=True):
+    frame["verdict"], frame["over"] = BASELINE, None
+    mine = by_setting[base].errors.mean(axis=0)
+    for number in others:
+        theirs = by_setting[number].errors.mean(axis=0)
+        frame.loc[number, "difference"] = (theirs - mine).mean()
+        frame.loc[number, "improved"] = statistics.share_improved(theirs, mine)
+        frame.loc[number, "verdict"] = UNSOUND + (unsound[number] or "baseline not sound")
+    for number, interval in zip(judged, intervals, strict=True):
         ends = (interval.estimate, interval.low, interval.high)
         frame.loc[number, ["difference", "low", "high"]] = ends
+        frame.loc[number, "over"] = interval.over
         frame.loc[number, "verdict"] = _verdict(interval)
-        frame.loc[number, "improved"] = statistics.share_improved(
-            by_setting[number].mean(axis=0), by_setting[base].mean(axis=0)
-        )
-    return _ordered(frame, len(keys)), statistics.seed_spread(list(by_setting.values()))
+    return _ordered(frame, len(keys))
 
 
 def compared(settings: Settings, base: int, keys: Sequence[str]) -> pd.DataFrame:
@@ -72,15 +91,20 @@ def compared(settings: Settings, base: int, keys: Sequence[str]) -> pd.DataFrame
     return settings.runs_of(chosen(settings, base, keys)).sort_values(["setting", "seed"])
 
 
+def _unsound(runs: pd.DataFrame) -> str:
+    """Return the conditions of the runs of a setting that are not ranked, "" where all are."""
+    return ", ".join(dict.fromkeys(runs.loc[~health.ranked(runs), "condition"]))
+
+
 def _values(settings: Settings, number: int, keys: Sequence[str]) -> dict[str, Any]:
     return {f"value_{place}": settings.table.loc[number, key] for place, key in enumerate(keys)}
 
 
-def _scores(errors: np.ndarray) -> dict[str, Any]:
-    nmes = errors.mean(axis=1)
-    seeds = statistics.over_seeds(nmes)
+def _scores(method: Method) -> dict[str, Any]:
+    seeds = statistics.over_seeds(method.nmes)
     unknown = dict.fromkeys(("difference", "low", "high", "improved"), float("nan"))
-    return {"seeds": seeds.n, "nme": seeds.mean, "sd": seeds.sd, "each": nmes.tolist()} | unknown
+    each = {"each": method.nmes.tolist()}
+    return {"seeds": seeds.n, "nme": seeds.mean, "sd": seeds.sd} | each | unknown
 
 
 def _cost(runs: pd.DataFrame) -> dict[str, Any]:
@@ -88,9 +112,7 @@ def _cost(runs: pd.DataFrame) -> dict[str, Any]:
         "params_m": runs["params"].mean() / 1e6,
         "macs_g": runs["macs"].mean() / 1e9,
         "wall_min": runs["wall_s"].mean() / 60,
-        "ms_per_face": runs["ms_per_face"].mean(),
         **{one.key: _span(runs, one.key) for one in comparability.SPENT},
-        "collapsed": int((runs["status"] == "collapsed").sum()),
         "name": runs["name"].iloc[0],
         "ids": " ".join(runs["run"].str[:8]),
     }
@@ -124,9 +146,9 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     cells = pd.DataFrame(
         {key: frame[f"value_{place}"].map(json_as_written) for place, key in enumerate(keys)}
     )
-    fallen = badges.STATUS_STYLES["collapsed"].sign
     for key in keys[:1]:
-        cells[key] = cells[key].mask(frame["collapsed"] > 0, fallen + " " + cells[key])
+        marked = UNSOUND + cells[key] + " (" + frame["unsound"] + ")"
+        cells[key] = cells[key].mask(frame["unsound"] != "", marked)
     columns = ["nme", "sd", "seeds", "difference"]
     cells[columns] = frame[columns]
     cells["interval"] = [
@@ -135,17 +157,21 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     ]
     cells["verdict"] = frame["verdict"]
     cells["improved"] = 100 * frame["improved"]
-    cost = ["params_m", "macs_g", *_SPENT, "wall_min", "ms_per_face", "ids"]
+    cost = ["params_m", "macs_g", *_SPENT, "wall_min", "ids"]
     cells[cost] = frame[cost]
     return cells
 
 
 def styled(shown: pd.DataFrame) -> Styler:
-    """Return the table with the best NME bold, the second underlined, and the colour of each
-    verdict beside its sign and word."""
+    """Return the table with the best NME bold, the second underlined, both among what is sound,
+    and the colour of each verdict beside its sign and word.
+
+    shown: of `table`.
+    """
     styler = shown.style.format(decimals, subset=["nme", "sd"])
     styler = styler.format(signed, subset=["difference"])
-    best, second = best_and_second(shown["nme"], "lower")
+    first = shown.iloc[:, 0].astype(str)
+    best, second = best_and_second(shown.loc[~first.str.startswith(UNSOUND), "nme"], "lower")
     styler = styler.map(lambda _: "font-weight: 700", subset=pd.IndexSlice[best, ["nme"]])
     styler = styler.format(underlined, subset=pd.IndexSlice[second, ["nme"]])
     for verdict, colour in ((BETTER, theme.GREEN), (WORSE, theme.VERMILLION)):
@@ -157,8 +183,13 @@ def styled(shown: pd.DataFrame) -> Styler:
     return styler
 
 
-def column_config(keys: Sequence[str], norm: str) -> dict[str, Any]:
-    """Return the titles and tooltips of the columns of `table`."""
+def over(frame: pd.DataFrame) -> str:
+    """Return what the intervals of results are over, see `drf.statistics.over`."""
+    return statistics.over_all(frame.loc[frame["verdict"] != BASELINE, "over"])
+
+
+def column_config(keys: Sequence[str], norm: str, over: str) -> dict[str, Any]:
+    """Return the titles and tooltips of the columns of `table`. over: of its intervals."""
     number: Callable[..., Any] = st.column_config.NumberColumn
     text: Callable[..., Any] = st.column_config.TextColumn
     return {
@@ -167,14 +198,13 @@ def column_config(keys: Sequence[str], norm: str) -> dict[str, Any]:
         "sd": number("sd", help="Standard deviation of the NME over seeds."),
         "seeds": number("Seeds", format="%d"),
         "difference": number("Δ", help="NME less that of the baseline, percentage points."),
-        "interval": text("95 % interval of Δ", help="Over images, and over seeds where known."),
+        "interval": text(f"95 % interval of Δ over {over}", help=f"{statistics.ESTIMATE}."),
         "verdict": text("Verdict", help="Significant where the interval excludes zero."),
         "improved": number("Improved, %", format="%.0f", help="Faces with a smaller error."),
         "params_m": number("Params, M", format="%.2f", help="Trainable parameters, millions."),
         "macs_g": number("GMACs", format="%.3f", help="10⁹ multiply-accumulates for one face."),
         **{one.key: text(one.title, help=one.meaning) for one in comparability.SPENT},
         "wall_min": number("Train, min", format="%.1f", help="Wall time, mean over seeds."),
-        "ms_per_face": number("ms/face", format="%.2f", help="Of the model alone, batched."),
         "ids": text("Runs", help="First 8 characters of the ids, by seed."),
     }
 
@@ -186,4 +216,5 @@ def csv(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> bytes:
     place = shown.columns.get_loc("difference") + 1
     for column in ("high", "low"):
         shown.insert(place, f"difference_{column}", frame[column])
+    shown.insert(place + 2, "difference_over", frame["over"])
     return shown.to_csv(index=False, lineterminator="\n").encode()

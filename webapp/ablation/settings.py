@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from db import health, status
 from db.configs import COMPARED
 from db.method_ids import SEED
 from webapp.ui.text import json_as_written
 
 FACES, FLIP = "evaluated faces", "flip test"
 _NO_FACTORS = {*COMPARED, FACES, FLIP}
-_RESULTS = ("finished", "collapsed")  # a collapse is what came of the setting; a crash is not
+# A collapse is what came of the setting; a crash is not.
+_RESULTS = (health.FINISHED, health.WORSE_THAN_FLOOR, *status.FAULTS)
 _MOST_SHOWN = 6
 
 
@@ -31,7 +33,7 @@ class Settings:
     table     a setting a row (index 0, 1, …), a column for everything that varies between them:
               configuration keys, `db.settings.COMPARED`, FACES, FLIP; JSON text, None for what is
               not there
-    runs      rows of `reads.leaderboard` with `setting`: the newest run of each setting and seed
+    runs      rows of `reads.leaderboard` with `setting`
     left_out  rows that are not the result of a setting, with `reason`
     """
 
@@ -61,15 +63,13 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     settings  `db.settings.settings` of these runs
     """
     rows = rows.sort_values("evaluation", ascending=False)
-    ended = rows["status"].isin(_RESULTS)
+    ended = rows["condition"].isin(_RESULTS)
     known = settings.reindex(rows["run"]).drop(columns=SEED, errors="ignore")
     known[FACES] = [json.dumps(str(digest)[:8]) for digest in rows["manifest_digest"]]
     known[FLIP] = [json.dumps(bool(flip)) for flip in rows["flip_test"]]
     made = [tuple(row) for row in known.where(known.notna(), None).to_numpy()]
     rows = rows.assign(made=made)
-    again = ended & rows[ended].duplicated(["made", "seed"]).reindex(rows.index, fill_value=False)
-    reason = np.where(ended, "a newer run has the same setting and seed", rows["status"])
-    kept = rows[ended & ~again]
+    kept = rows[ended]
     distinct = list(dict.fromkeys(kept["made"]))
     numbers = {setting: number for number, setting in enumerate(distinct)}
     table = pd.DataFrame(distinct, columns=known.columns, dtype=object)
@@ -77,15 +77,15 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     return Settings(
         table=table[varying],
         runs=kept.assign(setting=kept["made"].map(numbers)).drop(columns="made"),
-        left_out=rows.assign(reason=reason)[~ended | again].drop(columns="made"),
+        left_out=rows.assign(reason=rows["condition"])[~ended].drop(columns="made"),
     )
 
 
 def natural_baseline(settings: Settings) -> int:
     """Return the setting from which most others differ in exactly one key.
 
-    Ties are broken by the number of runs, then by age, newest first. Raises ValueError without a
-    setting.
+    One without a run that is finished and sound is taken only where there is no other. Ties are
+    broken by the number of runs, then by age, newest first. Raises ValueError without a setting.
     """
     codes = np.stack(
         [pd.factorize(settings.table[key], use_na_sentinel=False)[0] for key in settings.table]
@@ -94,11 +94,12 @@ def natural_baseline(settings: Settings) -> int:
     )
     may = np.array([key not in _NO_FACTORS for key in settings.table] or [False])
     runs = settings.runs["setting"].value_counts()
+    sound = set(settings.runs.loc[health.ranked(settings.runs), "setting"])
 
-    def rank(base: int) -> tuple[int, int, int]:
+    def rank(base: int) -> tuple[bool, int, int, int]:
         differ = codes != codes[base]
         near = (differ.sum(axis=1) == 1) & (differ @ may)
-        return int(near.sum()), int(runs[base]), -base
+        return base in sound, int(near.sum()), int(runs[base]), -base
 
     return max(range(len(codes)), key=rank)
 

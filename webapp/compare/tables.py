@@ -29,18 +29,22 @@ class Comparison:
     differences  of those that are means over faces, this run's minus the first one's; None for the
                  first run
     improved     share of the faces with a smaller error than the first run's; None for it
+    sound        whether both runs are finished and sound: else no difference is a verdict
     """
 
     scores: dict[str, float]
     differences: dict[str, Interval] | None = None
     improved: float | None = None
+    sound: bool = True
 
 
-def compare(errors: np.ndarray) -> list[Comparison]:
+def compare(errors: np.ndarray, sound: Sequence[bool] | None = None) -> list[Comparison]:
     """Compare runs with the first one on the faces that they share. (r, n) fractions -> r.
 
-    Intervals are at 95 %, over faces drawn with replacement, with their pairs kept. A score that is
-    no mean over faces has none.
+    sound: which of the runs are finished and sound, None for all.
+
+    Intervals are at 95 %, over faces drawn with replacement, with their pairs kept: of these runs,
+    not of other seeds. A score that is no mean over faces has none.
     """
     means = [score for score in scores.SCORES if score.faces is not None]
     values = np.stack([score.faces(errors) for score in means if score.faces])  # (s, r, n)
@@ -51,7 +55,8 @@ def compare(errors: np.ndarray) -> list[Comparison]:
     for run in range(1, len(errors)):
         of_run = dict(zip((score.key for score in means), by_key[:, run - 1], strict=True))
         improved = statistics.share_improved(errors[run], errors[0])
-        found.append(Comparison(scores.summary(errors[run]), of_run, improved))
+        both = sound is None or (sound[0] and sound[run])
+        found.append(Comparison(scores.summary(errors[run]), of_run, improved, both))
     return found
 
 
@@ -79,7 +84,7 @@ def _cell(score: Score, one: Comparison) -> str:
     difference = one.differences[score.key]
     low, high = (signed(100 * end) for end in (difference.low, difference.high))
     said = f"{value}  ({signed(100 * difference.estimate)}  [{low}, {high}])"
-    return f"{said} {verdict(score, difference)}".rstrip()
+    return f"{said} {verdict(score, difference) if one.sound else ''}".rstrip()
 
 
 def styled(table: pd.DataFrame) -> Styler:
@@ -97,7 +102,6 @@ def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         "Preset": rows["preset"].fillna("–"),
         "Parameters": rows["params"].map(count),
         "MACs": rows["macs"].map(count),
-        "ms/face": rows["ms_per_face"].map("{:.1f}".format),
         "Training": rows["wall_s"].map(duration),
         **{one.title: comparability.spans(rows, one.key) for one in comparability.SPENT},
         "Hardware": rows["hardware"].fillna("–"),

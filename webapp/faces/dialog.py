@@ -52,7 +52,9 @@ def show_wanted(state: FaceDialogState) -> None:
     if wanted in state.ids:
         _dialog(state)
     else:
-        widgets.notify(f"The link asks for face “{plain(wanted)}”, which is not on this board.")
+        widgets.notify(
+            f"The link asks for face “{widgets.quoted(wanted)}”, which is not on this board."
+        )
 
 
 def _close() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
 
 from db import comparability
-from drf import scores
+from db.board import seeds_text
+from drf import scores, statistics
 from drf.scores import Better, Normaliser, Score
 from webapp.ui import badges
 from webapp.ui.text import signed
@@ -42,13 +44,13 @@ class Column:
 
 _OF_NME = (
     Column("SD", "nme_sd", "± sd", "Standard deviation of the NME over seeds.", True, "number"),
-    Column("Interval", "interval", "95 % interval", "Of the NME: bootstrap over faces.", True),
+    Column("Interval", "interval", "95 % interval", f"Of the NME: {statistics.ESTIMATE}.", True),
     Column(
         "Difference",
         "difference",
         "Δ NME",
-        "Difference to the baseline, with its paired 95 % interval over the common faces; negative "
-        f"is better. {MARK}: the interval excludes 0.",
+        "Difference to the baseline with its 95 % interval, faces and seeds paired where both rows "
+        f"have them; negative is better. {MARK}: the interval excludes 0.",
         True,
     ),
 )
@@ -57,22 +59,21 @@ _FACTS = (
     Column("Parameters", "params_m", "Params, M", "Trainable parameters, millions.", kind="number"),
     Column("MACs", "macs_g", "GMACs", "10⁹ multiply-accumulates for one face.",
            kind="number", format="%.3f"),
-    Column("Latency", "ms_per_face", "ms/face", "Time of the model alone, batched.", False,
-           "number", "%.1f"),
     Column("Training time", "wall_min", "Train, min", "Wall time of the training, minutes.", False,
            "number", "%.1f"),
     *(Column(one.title, one.key, one.title, f"{one.meaning} From – to where runs differ.")
       for one in comparability.SPENT),
     Column("Hardware", "hardware", "Hardware", "Machines that the runs were trained on."),
-    Column("Seeds", "seeds", "Seeds", "Seeds of the runs that the row averages over."),
+    Column("Seeds", "seeds", "Seeds", "Number of seeds that the row averages over, and which."),
     Column("Flip", "flip_test", "Flip", "Averaged with the mirror image.", kind="check"),
     Column("Faces", "n", "Faces", "Number of faces evaluated on.", kind="number", format="%d"),
     Column("Preset", "preset", "Preset", "Preset that the configuration is based on."),
     Column("Track", "track", "Track", "Training rules (competition track)."),
     Column("Precision", "precision", "Precision", "Numeric precision of the training."),
-    Column("Status", "status", "Status", "Whether the training ran to its end."),
+    Column("Status", "status", "Status", "Only what is finished is ranked; see About."),
     Column("Evaluated", "evaluated", "Evaluated", "Day of the newest evaluation."),
-    Column("Id", "short_id", "Id", "First 8 characters of the method's or run's id."),
+    Column("Id", "short_id", "Id",
+           "First 8 characters of the method's or run's id; `drf runs show` takes either."),
 )  # fmt: skip
 _NOT_DEFAULT = ("Median", "Steps", "Faces seen", "Hardware", "Faces", "Precision", "Evaluated")
 _ALWAYS = ("rank", "name")
@@ -111,8 +112,8 @@ def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> p
     """Return rank, name and the columns of these names, in the order of `available`.
 
     rows: of `rows.arrange`, with intervals (`intervals.with_intervals`) where those are asked for;
-    a column that rows know nothing of is left out. A run that went wrong has the sign of its state
-    before its name: the column that says so stands far to the right.
+    a column that rows know nothing of is left out. What is not ranked has its condition at its
+    name: the column that says so stands far to the right.
     """
     of_norm = {"interval": _interval_texts, "difference": _difference_texts}
     derived: dict[str, Callable[[], Any]] = {
@@ -126,7 +127,7 @@ def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> p
         "hardware": lambda: [
             ", ".join(sorted({h for h in of if h})) or "–" for of in rows["hardwares"]
         ],
-        "seeds": lambda: [", ".join(map(str, sorted(seeds))) for seeds in rows["seeds"]],
+        "seeds": lambda: [seeds_text(seeds) for seeds in rows["seeds"]],
         "status": lambda: [status_label(statuses) for statuses in rows["statuses"]],
         "evaluated": lambda: rows["created_at"].str[:10],
         "short_id": lambda: rows["id"].str[:8],
@@ -154,12 +155,27 @@ def constants(shown: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def title(key: str, norms: Sequence[str]) -> str:
-    """Return the title of a column of the table, with the normaliser where there are several."""
+def title(key: str, norms: Sequence[str], over: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the title of a column of the table, with the normaliser where there are several, and
+    with what intervals are over: see `over_of`."""
     if key in _ALWAYS:
         return {"rank": "#", "name": "Name"}[key]
     column, norm = lookup(key)
-    return f"{column.title} {_word(norm)}" if norm and len(norms) > 1 else column.title
+    said = f"{column.title} {_word(norm)}" if norm and len(norms) > 1 else column.title
+    if column.key not in over:
+        return said
+    between = " over " if column.key == "interval" else ", 95 % over "
+    return f"{said}{between}{over[column.key]}"
+
+
+def over_of(rows: pd.DataFrame) -> dict[str, str]:
+    """Return what the intervals of rows are over, by the key of the column that shows them; of rows
+    that have none, nothing."""
+    return {
+        key: statistics.over_all(rows[column])
+        for key, column in (("interval", "interval_over"), ("difference", "difference_over"))
+        if column in rows
+    }
 
 
 def better(key: str) -> Better | None:
@@ -175,7 +191,9 @@ def is_number(key: str) -> bool:
     return column.kind == "number" or column.key in _NUMBERS_AS_TEXT
 
 
-def config(shown: pd.DataFrame, norms: Sequence[str]) -> dict[str, Any]:
+def config(
+    shown: pd.DataFrame, norms: Sequence[str], over: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """Return titles, tooltips and widths for `st.dataframe`."""
     made: dict[str, Any] = {
         "rank": st.column_config.NumberColumn("#", help="By NME on this board.", width=44),
@@ -195,7 +213,7 @@ def config(shown: pd.DataFrame, norms: Sequence[str]) -> dict[str, Any]:
                 title(key, norms), help=meaning, format=shown_as
             )
         else:
-            made[key] = kinds[column.kind](title(key, norms), help=meaning)
+            made[key] = kinds[column.kind](title(key, norms, over), help=meaning)
     return made
 
 
@@ -258,21 +276,32 @@ def _chosen(norms: Sequence[str], names: Collection[str]) -> list[tuple[Column, 
 
 
 def _marked_names(rows: pd.DataFrame) -> pd.Series:
-    faults = map(badges.worst_failure, rows["statuses"])
-    signs = [f"{badges.STATUS_STYLES[fault].sign} " if fault else "" for fault in faults]
-    return pd.Series(signs, rows.index, dtype=object) + rows["name"]
+    marked = map(badges.marked, rows["name"], rows["condition"])
+    return pd.Series(list(marked), rows.index, dtype=object)
 
 
 def _interval_texts(rows: pd.DataFrame, norm: str) -> list[str | None]:
     ends = zip(rows[f"{norm}_low"], rows[f"{norm}_high"], strict=True)
-    return [None if pd.isna(low) else f"{low:.2f} – {high:.2f}" for low, high in ends]
+    texts = [None if pd.isna(low) else f"{low:.2f} – {high:.2f}" for low, high in ends]
+    return _with_exceptions(texts, rows["interval_over"])
+
+
+def _with_exceptions(texts: list[str | None], over: pd.Series) -> list[str | None]:
+    header = statistics.over_all(over)
+    return [
+        text and statistics.with_exception(text, said, header)
+        for text, said in zip(texts, over, strict=True)
+    ]
 
 
 def _difference_texts(rows: pd.DataFrame, norm: str) -> list[str | None]:
     columns = (f"{norm}_difference", f"{norm}_difference_low", f"{norm}_difference_high")
     texts: list[str | None] = []
-    for value, low, high in rows[[*columns]].itertuples(index=False):
-        mark = "" if low <= 0 <= high else f" {MARK}"
+    compared = rows["compared"] if "compared" in rows else rows["ranked"]
+    for (value, low, high), counts in zip(
+        rows[[*columns]].itertuples(index=False), compared, strict=True
+    ):
+        mark = f" {MARK}" if counts and not low <= 0 <= high else ""
         span = f"{signed(value)} [{signed(low)}, {signed(high)}]{mark}"
         texts.append(None if pd.isna(value) else span)
-    return texts
+    return _with_exceptions(texts, rows["difference_over"])

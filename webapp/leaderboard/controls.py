@@ -20,6 +20,7 @@ from webapp.leaderboard.table import DisplayOptions
 from webapp.links import url_keys, widgets
 from webapp.scores import ALL, ORDERS, filter_order, known_norms, sorts
 from webapp.store import StoreVersion
+from webapp.ui import badges
 
 ROWS_A_PAGE = 25
 """As many as fit without a scroll bar of the table."""
@@ -148,10 +149,13 @@ def _baseline(current: StoreVersion, rows: pd.DataFrame) -> pd.Series | None:
             found = rows["id"][rows["method"] == today]
             yield from ((wanted, row) for row in found)
 
+    names: dict[str, str] = {}
+    for row in rows[["id", "name", "condition"]].to_dict("records"):  # ranked rows come first
+        names.setdefault(row["id"], badges.marked(row["name"], row["condition"]))
     found = widgets.select_by_id(
         url_keys.BOARD_BASE,
         "Compare with",
-        dict(zip(rows["id"], rows["name"], strict=True)),
+        names,
         aliases(),
         "Adds a column with the difference in NME to this row and its paired interval.",
         width=230,

@@ -18,7 +18,6 @@ _FACTS: dict[str, tuple[str, ...]] = {  # column of the table -> fields of the f
     "family": ("family",),
     "params_m": ("params",),
     "macs_g": ("macs",),
-    "ms_per_face": ("ms_per_face",),
     "wall_min": ("wall_s",),
     "flip_test": ("flip_test",),
     "n": ("n",),
@@ -35,14 +34,16 @@ _BUDGET = tuple(
     for key in (*(one.key for one in comparability.SPENT), "wall_s")
     for end in (comparability.LOW, comparability.HIGH)
 )
+_OVER = ("interval_over", "difference_over")
 _LISTS = ("seeds", "statuses", "runs", "evaluations", "checkpoints", "hardwares")
 
 
 def records(view: View) -> list[dict[str, Any]]:
-    """Return a dict a row: rank, name, the scores shown (fields end in _percent) with their
-    intervals, the facts shown, and in any case what the row comes from: lists of run ids,
-    evaluations, checkpoints, seeds, statuses and machines, the board and the digest of its faces,
-    and what its runs spent, from COLUMN_low to COLUMN_high.
+    """Return a dict a row: rank, name, condition (only `finished` is ranked), the scores shown
+    (fields end in _percent) with their intervals and what these are over, the facts shown, and in
+    any case what the row comes from: the number of seeds, lists of run ids, evaluations,
+    checkpoints, seeds, statuses and machines, the board and the digest of its faces, and what its
+    runs spent, from COLUMN_low to COLUMN_high.
 
     Published figures have kind "published", their scores, paper, source and protocol.
     """
@@ -69,13 +70,15 @@ def as_csv(view: View) -> bytes:
 
 
 def _row(row: dict[Hashable, Any], shown: Iterable[str]) -> dict[str, Any]:
-    record: dict[str, Any] = {key: row[key] for key in ("kind", "rank", "name")}
+    record: dict[str, Any] = {key: row[key] for key in ("kind", "rank", "name", "condition")}
     for key in shown:
         column, norm = columns.lookup(key) if key not in record else (None, None)
         if column is not None and norm is not None:
             record |= {f"{norm}_{field}_percent": row[source]
                        for field, source in _score_fields(norm, column.key)}  # fmt: skip
         record |= {field: row[field] for field in _FACTS.get(key, ())}
+    record |= {key: row[key] for key in _OVER if row.get(key) is not None}
+    record["n_seeds"] = len(set(row["seeds"]))
     record |= {key: row[key] for key in (*_TRACE, *_BUDGET)}
     return record | {
         key: [None if pd.isna(value) else value for value in row[key]] for key in _LISTS

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from db import board
-from drf import scores
+from drf import ranking, scores
 from webapp import store
 from webapp.scores import ALL, ORDERS, norms, sorts
 from webapp.store import StoreVersion
@@ -22,13 +22,14 @@ def arrange(
     """Return the rows of the view in its order, with their `rank`.
 
     rows: those of `db.board`, one board. norm: the title of a normaliser. rank is by NME under it
-    on the whole board, whatever is shown of it; equal NMEs share a rank. text: rows of which a
-    run's name or id, the family, preset or track contains it, whatever its case. Unknown values
-    come last in either order.
+    on the whole board, whatever is shown of it; NMEs that read the same share a rank. What is not
+    finished and sound has none and comes last. text: rows of which a run's name or id, the family,
+    preset or track contains it, whatever its case. Unknown values come last in either order.
     """
     key = norms()[norm]
     nme = scores.column(key, "nme")
-    rows = rows.assign(rank=rows[nme].rank(method="min").astype("Int64"))
+    rank = ranking.places(rows[nme].where(rows["ranked"]))
+    rows = rows.assign(rank=pd.array(rank, dtype="Int64"), unranked=~rows["ranked"])
     if family != ALL:
         rows = rows[rows["family"] == family]
     if wanted := text.strip().casefold():
@@ -36,8 +37,8 @@ def arrange(
     by, best_is_low = sorts()[sort]
     column = scores.column(key, by) if by in scores.SCORE_KEYS else by
     return rows.sort_values(
-        [column, "rank", "id"],
-        ascending=[best_is_low == (order == ORDERS[0]), True, True],
+        ["unranked", column, "rank", "id"],
+        ascending=[True, best_is_low == (order == ORDERS[0]), True, True],
         key=lambda values: values.str.casefold() if values.name == "name" else values,
         na_position="last",
     ).reset_index(drop=True)

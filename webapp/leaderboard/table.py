@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from db import comparability
-from drf import scores
+from drf import scores, statistics
 from drf.literature import Figure
 from webapp.leaderboard import columns, intervals
 from webapp.scores import best_and_second
@@ -42,14 +42,21 @@ class DisplayOptions:
 @dataclass(frozen=True)
 class View:
     """rows: with intervals and `kind`; table: their cells, in the same order; hidden:
-    title and value of the columns left out; remarks: sentences of `comparability.remarks` on these
-    rows and the baseline."""
+    title and value of the columns left out; over: what intervals are over, by the key of their
+    column; notes: sentences that the table cannot do without, see `notes`; remarks: those of
+    `comparability.remarks` on these rows and the baseline."""
 
     rows: pd.DataFrame
     table: pd.DataFrame
     norms: tuple[str, ...]
     hidden: dict[str, str]
+    over: dict[str, str]
+    notes: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+
+    def title(self, key: str) -> str:
+        """Return the title of a column of the table."""
+        return columns.title(key, self.norms, self.over)
 
 
 def build(
@@ -76,18 +83,35 @@ def build(
     shown = _with_intervals(current, shown, how)
     table = columns.table(shown, how.norms, how.names)
     table["name"] = table["name"].mask(shown["kind"] == "run", OPENED + table["name"])
+    over, said = columns.over_of(shown), tuple(notes(shown, how))
     compared = shown if how.baseline is None else pd.concat([shown, how.baseline.to_frame().T])
     remarks = tuple(comparability.remarks(compared.infer_objects()))
     shown, table = _with_published(shown, table, published)
     titles = {columns.title(key, how.norms): said for key, said in constants.items()}
     left = table.drop(columns=[k for k in constants if k in table])
-    return View(shown, left, how.norms, titles, remarks)
+    return View(shown, left, how.norms, titles, over, said, remarks)
+
+
+def notes(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
+    """Return what must be said beside the intervals of rows: how they are made, and what
+    differences are to."""
+    over = columns.over_of(rows)
+    if not over:
+        return []
+    counts = {len(set(seeds)) for seeds in rows["seeds"]}
+    said = [statistics.explanation(statistics.over_all(over.values()), counts)]
+    if "difference" in over and how.baseline is not None:
+        base = how.baseline
+        said.append(
+            f"Δ is the difference to {base['name']} ({base['id'][:8]});"
+            f" {columns.MARK}: its interval excludes 0."
+        )
+    return said
 
 
 def styled(view: View) -> Styler:
     """Return the table with the best of every score bold, the second underlined, what went wrong
     in the colour of a fault, and what is not ours in grey."""
-    ranked = view.rows["kind"] == "method"
     scored = [key for key in view.table if columns.better(key)]
     styler = view.table.style.format(decimals, subset=scored)
     for key in scored:
@@ -97,16 +121,19 @@ def styled(view: View) -> Styler:
     wrong = [badges.worst_failure(statuses) is not None for statuses in view.rows["statuses"]]
     marked = [key for key in ("name", "status") if key in view.table]
     styler = styler.map(lambda _: f"color: {theme.VERMILLION}", subset=pd.IndexSlice[wrong, marked])
+    listed = view.rows["kind"] != "method"
     return styler.map(
-        lambda _: f"color: {theme.GREY}", subset=pd.IndexSlice[~ranked, list(view.table)]
+        lambda _: f"color: {theme.GREY}", subset=pd.IndexSlice[listed, list(view.table)]
     )
 
 
 def best_of_view(view: View, key: str) -> tuple[Any, Any]:
-    """Return the labels of the rows of a view that are best in a column, and of the next."""
+    """Return the labels of the rows of a view that are best in a column, and of the next, among
+    those that are ranked."""
     better = columns.better(key)
     assert better is not None
-    return best_and_second(view.table.loc[view.rows["kind"] == "method", key], better)
+    ranked = (view.rows["kind"] == "method") & view.rows["ranked"].eq(True)
+    return best_and_second(view.table.loc[ranked, key], better)
 
 
 def published_scores(figure: Figure) -> dict[str, float]:
@@ -125,7 +152,9 @@ def _with_intervals(current: StoreVersion, rows: pd.DataFrame, how: DisplayOptio
     baseline = how.baseline if "Difference" in how.names else None
     if "Interval" not in how.names and baseline is None:
         return rows
-    return intervals.with_intervals(current, rows, how.norms, baseline)
+    found = intervals.with_intervals(current, rows, how.norms, baseline)
+    sound = baseline is None or bool(baseline["ranked"])
+    return found.assign(compared=rows["ranked"].astype(bool) & sound)
 
 
 def _insert(rows: pd.DataFrame, opened: pd.DataFrame) -> pd.DataFrame:

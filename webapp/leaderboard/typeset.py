@@ -42,12 +42,14 @@ def as_latex(view: View, caption: str) -> bytes:
     """Return a table for \\usepackage{booktabs}: best in bold, second underlined, every text
     escaped, published figures below a rule with their citation, below the table what differs
     between the rows beside the method. Comments name the runs of a row.
+
+    caption: its first sentences; those that the table needs follow.
     """
     lines = [
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
         "  \\centering",
-        f"  \\caption{{{escape(caption)}}}",
+        f"  \\caption{{{escape(' '.join([caption, *view.notes]))}}}",
         f"  \\begin{{tabular}}{{rl{''.join('r' if c.number else 'l' for c in _first(view))}}}",
         "    \\toprule",
         f"    {' & '.join(escape(title) for title in _titles(view))} \\\\",
@@ -106,7 +108,7 @@ _SPECIAL = re.compile("|".join(re.escape(character) for character in _LATEX))
 
 
 def _titles(view: View) -> list[str]:
-    return [columns.title(key, view.norms) for key in view.table]
+    return [view.title(key) for key in view.table]
 
 
 def _first(view: View) -> list[Cell]:
@@ -147,9 +149,10 @@ def _markdown(cell: Cell, published: bool) -> str:
 
 def _note_markdown(view: View, table: str) -> str:
     said = [f"{title} {value}" for title, value in view.hidden.items()]
-    note = f"\n\nThe same in every row: {plain('; '.join(said))}." if said else ""
-    remarks = "".join(f"\n\n{remark}" for remark in view.remarks)
-    return f"{table}{note}{remarks}\n"
+    notes = [plain(note) for note in view.notes]
+    if said:
+        notes.append(f"The same in every row: {plain('; '.join(said))}.")
+    return "\n\n".join([table, *notes, *view.remarks]) + "\n"
 
 
 def _latex(cell: Cell) -> str:

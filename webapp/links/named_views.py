@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from drf.errors import NotFoundError
+from drf.errors import NotFoundError, UsageError
 from webapp import store
 from webapp.links import url_keys, widgets
 from webapp.store import StoreVersion
@@ -24,7 +24,14 @@ def open_named_view(current: StoreVersion, pages: Sequence[st.Page]) -> None:
     try:
         view = store.view(current, name)
     except NotFoundError:
-        widgets.notify(f"There is no view called “{plain(name)}”; this is the page without it.")
+        widgets.notify(
+            f"There is no view called “{widgets.quoted(name)}”; this is the page without it."
+        )
+        return
+    except UsageError:
+        widgets.notify(
+            f"The link of the view “{plain(name)}” is damaged; this is the page without it."
+        )
         return
     page = next((page for page in pages if page.url_path == view.page), None)
     if page is None:

@@ -1,11 +1,18 @@
-"""The link to a view, and the notice for a link made at another revision of the store."""
+"""The link to a view, and the notice of what came to its board since the link was made."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+
 import streamlit as st
 
+from db.additions import Addition
+from webapp import store
 from webapp.links import url_keys, widgets
 from webapp.store import StoreVersion
+from webapp.ui.text import plain
+
+_MOST_NAMED = 5
 
 
 def link(page: str, current: StoreVersion, at_revision: int | None = None) -> None:
@@ -19,34 +26,86 @@ def link(page: str, current: StoreVersion, at_revision: int | None = None) -> No
         st.code(widgets.full_link(page, revision), language=None, wrap_lines=True)
 
 
-def show_revision_notice(current: StoreVersion) -> None:
-    """Show a notice if the link was made at another revision of the store."""
-    pinned = widgets.pinned_revision()
-    if pinned is not None and pinned != current.revision:
-        st.info(
-            f"This link was made at revision {pinned} of the store; it is now at revision "
-            f"{current.revision}, so runs may have been added, finished or deleted since.",
-            icon=":material/update:",
-        )
+def show_revision_notice(
+    current: StoreVersion, board: Mapping[str, str], runs: Collection[str] | None = None
+) -> None:
+    """Say what came to a board since the link was made; nothing where nothing did.
 
-
-def choose_revision(current: StoreVersion) -> int | None:
-    """Show a notice if the store changed since the link was made, and offer the board as it was.
-
-    Return the revision to show, None for the present one.
+    board: values of `reads.BOARD`; runs: those that the view shows, None for all of the board
     """
     pinned = widgets.pinned_revision()
-    if pinned is None or pinned >= current.revision:
-        show_revision_notice(current)
+    if pinned is None or _of_another_store(current, pinned):
+        return
+    if said := what_is_new(_added(current, pinned, board, runs)):
+        sentence = f"This link was made at revision {pinned} of the store; since then, {said}."
+        st.info(sentence, icon=":material/update:")
+
+
+def revision_shown(current: StoreVersion) -> int | None:
+    """Return the revision whose board the page shows, as `choose_revision` lets visitors choose;
+    None for the present one."""
+    pinned = widgets.pinned_revision()
+    if pinned is None or pinned > current.revision:
         return None
+    in_link = st.query_params.get(url_keys.PINNED.name) == "true"
+    return pinned if st.session_state.get(url_keys.PINNED.name, in_link) else None
+
+
+def choose_revision(current: StoreVersion, board: Mapping[str, str]) -> None:
+    """Say what came to a board since the link was made, and offer it as it was then."""
+    pinned = widgets.pinned_revision()
+    if pinned is None or _of_another_store(current, pinned):
+        return
+    said = what_is_new(_added(current, pinned, board))
+    back = revision_shown(current) is not None
+    if not said and not back:
+        return
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        back = widgets.toggle(url_keys.PINNED, f"Show the board of revision {pinned}")
-        now = f"it is now at revision {current.revision}"
+        widgets.toggle(url_keys.PINNED, f"Show the board of revision {pinned}")
+        since = f"since then, {said}" if said else "since then, no run was evaluated on it"
         st.caption(
-            f"The board as it was at revision {pinned} of the store; {now}. Runs that were deleted "
-            "since are gone."
+            f"The board as it was at revision {pinned} of the store; {since}. Runs that were"
+            " deleted since are gone."
             if back
-            else f"This link was made at revision {pinned} of the store; {now}, so evaluations may "
-            "have been added since."
+            else f"This link was made at revision {pinned} of the store; {since}."
         )
-    return pinned if back else None
+
+
+def what_is_new(added: Sequence[Addition]) -> str:
+    """Return in words which runs came, as Markdown: 2 runs were added: a, b. Empty for none."""
+    parts = (
+        ("added", [one.name for one in added if not one.again]),
+        ("evaluated again", [one.name for one in added if one.again]),
+    )
+    return "; ".join(
+        f"{len(names)} {'run was' if len(names) == 1 else 'runs were'} {how}: {_listed(names)}"
+        for how, names in parts
+        if names
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    said = ", ".join(map(plain, names[:_MOST_NAMED]))
+    return f"{said} and {more} more" if more > 0 else said
+
+
+def _added(
+    current: StoreVersion,
+    pinned: int,
+    board: Mapping[str, str],
+    runs: Collection[str] | None = None,
+) -> list[Addition]:
+    found = store.additions(current, pinned, board) if pinned < current.revision else []
+    return [one for one in found if runs is None or one.run in runs]
+
+
+def _of_another_store(current: StoreVersion, pinned: int) -> bool:
+    """Return whether the store has not come to the link's revision yet, and say so."""
+    if pinned > current.revision:
+        st.info(
+            f"This link was made at revision {pinned} of a store; this one is at revision"
+            f" {current.revision}: an earlier copy of it, or another store.",
+            icon=":material/update:",
+        )
+    return pinned > current.revision

@@ -144,6 +144,13 @@ OLD_VALUES: dict[str, dict[str, str]] = {
 }
 """Key of today -> value of a link made by an earlier version -> value of today."""
 
+_LATENCY = (
+    "Latency is no longer on the leaderboard: it was measured during each evaluation, and so told"
+    " of what else the machine did. The page of a run shows it as the throughput of an evaluation."
+)
+REMOVED = {key.name: {"Latency": _LATENCY} for key in (BOARD_SORT, BOARD_COLUMNS)}
+"""Key -> value of a link made by an earlier version that is no more -> why not."""
+
 
 def up_to_date(parameters: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return the parameters of a link with the keys and values of today. A key of today wins over

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
@@ -25,7 +26,9 @@ def begin(page: str) -> None:
     known = {key.name for key in url_keys.KEYS}
     for name in st.query_params:
         if name not in known and not name.startswith("embed"):
-            notify(f"This version does not know “{plain(name)}”; that part of the link is ignored.")
+            notify(
+                f"This version does not know “{quoted(name)}”; that part of the link is ignored."
+            )
 
 
 def notify(sentence: str) -> None:
@@ -33,6 +36,11 @@ def notify(sentence: str) -> None:
     notices = st.session_state.setdefault(_NOTICES, [])
     if sentence not in notices:
         notices.append(sentence)
+
+
+def quoted(text: str, length: int = 80) -> str:
+    """Return what a link says, for a notice: Markdown, at most so many characters of it."""
+    return plain(text if len(text) <= length else f"{text[: length - 1]}…")
 
 
 def show_notices() -> None:
@@ -88,7 +96,7 @@ def multiselect(
     if key.name not in st.session_state:
         for wanted in st.query_params.get_all(key.name):
             if wanted and wanted not in options:
-                _report_unknown(label, wanted)
+                _report_unknown(key, label, wanted)
     return st.multiselect(label, options, default, key=key.name, bind="query-params")
 
 
@@ -119,7 +127,7 @@ def select_by_id(
         pairs = itertools.chain(((name, name) for name in names), aliases)
         found = next((to for alias, to in pairs if alias.startswith(wanted)), None)
     if wanted and found is None:
-        _report_unknown(label, wanted)
+        _report_unknown(key, label, wanted)
     choice = f"{key.name}_choice"
     st.session_state[choice] = found
     st.selectbox(
@@ -164,7 +172,7 @@ def range_slider(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, 
     wanted = st.query_params.get_all(key.name)
     known = len(wanted) == 2 and set(wanted) <= set(options)
     if key.name not in st.session_state and wanted and not known:
-        asked = plain(" to ".join(wanted))
+        asked = quoted(" to ".join(wanted))
         notify(f"The link asks for {plain(label.lower())} “{asked}”, which is not a valid range.")
     assert isinstance(key.default, tuple)
     first, last = key.default
@@ -191,14 +199,20 @@ def check_value(key: UrlKey, label: str, options: Sequence[str]) -> None:
     if key.name in st.session_state or wanted is None or wanted in options:
         return
     shown = options[_default(key, options)]
+    if why := url_keys.REMOVED.get(key.name, {}).get(wanted):
+        notify(f"{why} “{plain(shown)}” is shown instead.")
+        return
     notify(
-        f"The link asks for {plain(label.lower())} “{plain(wanted)}”, which does not exist here; "
+        f"The link asks for {plain(label.lower())} “{quoted(wanted)}”, which does not exist here; "
         f"“{plain(shown)}” is shown instead."
     )
 
 
-def _report_unknown(label: str, wanted: str) -> None:
-    asked = f"{plain(label.lower())} “{plain(wanted)}”"
+def _report_unknown(key: UrlKey, label: str, wanted: str) -> None:
+    if why := url_keys.REMOVED.get(key.name, {}).get(wanted):
+        notify(why)
+        return
+    asked = f"{plain(label.lower())} “{quoted(wanted)}”"
     notify(f"The link asks for {asked}, which does not exist here.")
 
 
@@ -225,7 +239,7 @@ def full_link(page: str, revision: int) -> str:
 def pinned_revision() -> int | None:
     """Return the revision that the link names, None without one."""
     text = st.query_params.get(url_keys.REVISION.name, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None  # as SQLite counts, at most
 
 
 def _value(key: UrlKey) -> object:

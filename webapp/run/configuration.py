@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from db import next_step
 from webapp.links import url_keys
 from webapp.run import facts
 from webapp.ui.text import as_written
@@ -14,7 +15,7 @@ from webapp.ui.text import as_written
 
 def command(run: dict[str, Any]) -> None:
     """Show the command that reproduces this run."""
-    line = facts.command(run)
+    line = next_step.command(run)
     if line:
         st.subheader("Command to reproduce")
         st.code(line, language="bash", wrap_lines=True)

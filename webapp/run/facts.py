@@ -1,9 +1,8 @@
-"""Facts of a run as text: cost, command, provenance, training data; for the app and the export."""
+"""Facts of a run as text: cost, provenance, training data; for the app and the export."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from db import comparability
@@ -34,20 +33,12 @@ def summary(run: dict[str, Any]) -> dict[str, Any]:
         "Parameters": count(run["params"]),
         "MACs": count(run["macs"]),
         "Kept epoch": run["kept_epoch"],
-        "Validation NME": None if best is None else percent(100 * best),
+        "Validation NME (kept)": None if best is None else percent(100 * best),
     }
 
 
 def _count(number: float | None) -> str | None:
     return None if number is None else f"{number:.0f}"
-
-
-def command(run: dict[str, Any]) -> str | None:
-    """Return the command line that reproduces the run, None if it was not stored."""
-    made = run["provenance"].get("command")
-    if not made:
-        return None
-    return made if isinstance(made, str) else shlex.join(str(word) for word in made)
 
 
 def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
@@ -59,6 +50,20 @@ def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
 def training_data(run: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the manifest of the faces it was trained on as (key, value)."""
     return list(_flat(run["manifest"]))
+
+
+def throughput(evaluation: Mapping[Any, Any]) -> str:
+    """Return what one evaluation (a row of `reads.evaluations`) measured of its speed, and where.
+
+    It tells of the machine, of what else it did and of the batches, so it ranks nothing.
+    """
+    machine = evaluation["machine"]
+    where = f"on {machine}" if isinstance(machine, str) else "on a machine that is not recorded"
+    return f"{evaluation['ms_per_face']:.1f} ms/face, {where}"
+
+
+THROUGHPUT = "Throughput during this evaluation"
+"""Title of `throughput`."""
 
 
 def _flat(held: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from db import next_step
+from db.next_step import NextStep
 from drf import scores
+from drf.errors import NotFoundError
 from webapp import store
 from webapp.links import share, url_keys, widgets
 from webapp.run.facts import summary
+from webapp.run.remarks import remarks
 from webapp.scores import evaluation_label, usual_order
 from webapp.store import StoreVersion
 from webapp.ui import badges
@@ -30,11 +35,12 @@ def choose(current: StoreVersion, runs: pd.DataFrame) -> str | None:
     if wanted is not None:
         matching = runs.loc[(runs["id"].str.startswith(wanted.lower()) & (wanted != "")), "id"]
         named = runs.loc[runs["name"] == wanted, "id"]
-        matches = [*dict.fromkeys([*matching, *named])]
+        matches = [*dict.fromkeys([*matching, *named])] or _of_method(current, wanted)
         found = str(matches[0]) if len(matches) == 1 else None
         if found is None:
             how_many = f"{len(matches)} runs match" if matches else "No run matches"
-            st.warning(f"{how_many} “{plain(wanted)}”; choose one.", icon=":material/link_off:")
+            asked = widgets.quoted(wanted)
+            st.warning(f"{how_many} “{asked}”; choose one.", icon=":material/link_off:")
     names = dict(zip(runs["id"], runs["name"], strict=True))
     st.session_state[_CHOICE] = found
     st.selectbox(
@@ -50,6 +56,14 @@ def choose(current: StoreVersion, runs: pd.DataFrame) -> str | None:
     return found
 
 
+def _of_method(current: StoreVersion, wanted: str) -> list[str]:
+    """Return the run of the method that a link names instead of a run, if it has just one."""
+    try:
+        return [store.find_run(current, wanted)]
+    except NotFoundError:
+        return []
+
+
 def _chosen() -> None:
     if run_id := st.session_state[_CHOICE]:
         st.query_params[url_keys.RUN_ID.name] = run_id[:8]
@@ -57,10 +71,10 @@ def _chosen() -> None:
 
 def title(current: StoreVersion, run: dict[str, Any]) -> None:
     """Show name, status and its reason, and the link."""
-    look = badges.STATUS_STYLES[run["status"]]
+    look = badges.STATUS_STYLES[run["condition"]]
     st.title(plain(run["name"]))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge(run["status"], icon=look.icon, color=look.colour, help=look.meaning)
+        st.badge(run["condition"], icon=look.icon, color=look.colour, help=look.meaning)
         started = format_time(run["started_at"])
         st.caption(f"`{run['id'][:8]}` · {plain(run['family'])} · started {plain(started)}")
         st.space("stretch")
@@ -69,13 +83,24 @@ def title(current: StoreVersion, run: dict[str, Any]) -> None:
         done = f"{100 * run['progress']:.0f} % done, epoch {run['epoch']}"
         heard = f"last heartbeat {format_time(run['heartbeat_at'])}"
         st.progress(float(run["progress"]), text=plain(f"{done}; {heard}. {look.meaning}"))
-    elif run["reason"]:
-        _reason(run["status"], run["reason"])
+    elif why := run["unranked_because"]:
+        _reason(run["condition"], why)
+    if step := next_step.after(run, Path(current.path)):
+        show_step(step)
+    for remark in remarks(store.curves(current, run["id"])):
+        st.caption(f":material/info: {plain(remark)}")
 
 
-def _reason(status: str, reason: str) -> None:
-    """Show why a run ended; as an error where the status is a failure."""
-    look = badges.STATUS_STYLES[status]
+def show_step(step: NextStep) -> None:
+    """Show what to do next, with its command to copy."""
+    st.markdown(plain(step.sentence))
+    if step.command:
+        st.code(step.command, language="bash", wrap_lines=True)
+
+
+def _reason(condition: str, reason: str) -> None:
+    """Show why a run ended, or is not ranked; as an error where its condition is a failure."""
+    look = badges.STATUS_STYLES[condition]
     sentence = plain(reason[:1].upper() + reason[1:].rstrip(".") + ".")
     if look.colour == "red":
         st.error(sentence, icon=look.icon)

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
 
-from db import box_labels, comparability, reads
+from db import box_labels, comparability, health, intervals, reads
 from db.board import SD, by_method
 from db.entries import records
-from drf import scores
+from drf import scores, statistics
 from webapp.scores import filter_order, known_norms
 
-_OF_RUN = ("run", "name", "family", "preset", "track", "seed", "status", "method")
-_COST = ("params", "macs", "ms_per_face", "wall_s")
+_OF_RUN = (
+    *("run", "name", "family", "preset", "track", "seed", "status", "condition", "ranked"),
+    "method",
+)
+_COST = ("params", "macs", "wall_s")
 _SPENT = tuple(one.key for one in comparability.SPENT)
 _SHARED = (
     *("name", "family", "preset", "track", "method", "manifest_digest", "flip_test", "n"),
+    *("condition", "ranked"),
     *_COST,
 )
 _TRACE = ("evaluation", "checkpoint", "manifest_digest", "created_at")
 
 
-def boards(entries: pd.DataFrame, methods: pd.Series) -> list[dict[str, Any]]:
+EXPLANATION = (
+    f"95 % intervals: {statistics.ESTIMATE}; of a single seed over faces alone, so that another"
+    " seed may differ."
+)
+
+
+def boards(
+    con: sqlite3.Connection, entries: pd.DataFrame, methods: pd.Series
+) -> list[dict[str, Any]]:
     """Return the boards in the order in which the app offers them.
 
+    con      a reader, for the intervals
     entries  columns of `reads.leaderboard`, of any number of boards, and `page`: the address of the
              run's page
     methods  `db.method_ids.method_of_runs`
@@ -33,19 +47,21 @@ def boards(entries: pd.DataFrame, methods: pd.Series) -> list[dict[str, Any]]:
     Each board has an id, a title, `norms` (keys of the normalisers that it has), `remarks` (what
     differs between its runs beside the method, see `db.comparability`), `runs` (one row
     per evaluation) and `methods` (one row per row of `db.board.by_method`, with means and, in `sd`,
-    the standard deviation of each NME; None for one run). Scores are in percent; the best NME under
-    the first normaliser comes first.
+    the standard deviation of each NME; None for one seed), both with `db.intervals`. Scores are in
+    percent; the best NME under the first normaliser comes first, and what is not `ranked`
+    (`db.health`) last.
     """
     groups = [
         (dict(zip(reads.BOARD, key, strict=True)), rows)
         for key, rows in entries.groupby(list(reads.BOARD), sort=True)
     ]
     groups.sort(key=lambda group: filter_order(group[0]["subset"], len(group[1])))
-    return [_board(key, rows, methods) for key, rows in groups]
+    return [_board(con, key, rows, methods) for key, rows in groups]
 
 
-def tables() -> dict[str, list[dict[str, Any]]]:
-    """Return the scores and normalisers of `drf.scores` as the page's script reads them."""
+def tables() -> dict[str, Any]:
+    """Return the scores and normalisers of `drf.scores`, and the names of what intervals are over,
+    as the page's script reads them."""
     return {
         "scores": [
             {"key": score.key, "title": score.heading, "low": score.better == "lower"}
@@ -54,6 +70,7 @@ def tables() -> dict[str, list[dict[str, Any]]]:
         "norms": [
             {"key": normaliser.key, "title": normaliser.title} for normaliser in scores.NORMALISERS
         ],
+        "over": {"seeds": statistics.FACES_AND_SEEDS, "mixed": statistics.MIXED},
     }
 
 
@@ -63,17 +80,36 @@ def label(row: Any) -> str:
     return "/".join(parts if row["landmarks"] == "all" else [*parts, row["landmarks"]])
 
 
-def _board(key: dict[str, str], entries: pd.DataFrame, methods: pd.Series) -> dict[str, Any]:
+def _board(
+    con: sqlite3.Connection, key: dict[str, str], entries: pd.DataFrame, methods: pd.Series
+) -> dict[str, Any]:
     faces = " or ".join(str(n) for n in sorted(set(entries["n"])))
     landmarks = "" if key["landmarks"] == "all" else f", {key['landmarks']} only"
     norms = list(known_norms(entries).values())
     scored = [scores.column(norm, score) for norm in norms for score in scores.SCORE_KEYS]
-    runs = entries.assign(method=entries["run"].map(methods)).sort_values(reads.ranked_by(entries))
-    runs["epochs"] = comparability.spans(runs, "epochs_trained")
+    runs = entries.assign(
+        method=entries["run"].map(methods), ranked=health.ranked(entries)
+    ).sort_values(["ranked", reads.ranked_by(entries)], ascending=[False, True])
+    runs, of_methods = (
+        intervals.of_board(con, rows, norms)
+        for rows in (_as_rows(runs), by_method(entries, methods))
+    )
+    for rows in (runs, of_methods):
+        rows["epochs"] = comparability.spans(rows, "epochs_trained")
+    ends = [*(f"{norm}_{end}" for norm in norms for end in ("low", "high")), "interval_over"]
     spent = [*_SPENT, "epochs", "hardware"]
-    columns = [*_OF_RUN, *scored, *_COST, *spent, *_TRACE, "markup", "flip_test", "n", "page"]
-    rows = by_method(entries, methods)
-    rows["epochs"] = comparability.spans(rows, "epochs_trained")
+    columns = [
+        *_OF_RUN,
+        *scored,
+        *ends,
+        *_COST,
+        *spent,
+        *_TRACE,
+        "markup",
+        "flip_test",
+        "n",
+        "page",
+    ]
     return {
         "id": label(key),
         "title": f"{key['dataset']} {key['subset']}{landmarks}, "
@@ -82,12 +118,19 @@ def _board(key: dict[str, str], entries: pd.DataFrame, methods: pd.Series) -> di
         "norms": norms,
         "remarks": comparability.remarks(runs),
         "runs": records(runs[columns]),
-        "methods": [_method(row, runs, norms, scored) for row in records(rows)],
+        "methods": [_method(row, runs, norms, [*scored, *ends]) for row in records(of_methods)],
     }
 
 
+def _as_rows(entries: pd.DataFrame) -> pd.DataFrame:
+    """Return entries with what `db.intervals` asks of rows of `db.board`."""
+    columns = {"runs": "run", "evaluations": "evaluation", "seeds": "seed"}
+    tuples = {name: [(value,) for value in entries[of]] for name, of in columns.items()}
+    return entries.assign(id=entries["run"], **tuples)
+
+
 def _method(
-    row: dict[Hashable, Any], runs: pd.DataFrame, norms: list[str], scored: list[str]
+    row: dict[Hashable, Any], runs: pd.DataFrame, norms: list[str], shown: list[str]
 ) -> dict[str, Any]:
     """Return a row of `by_method` as the page reads it. It links to the best of its runs, which are
     among `runs`, best first."""
@@ -98,9 +141,9 @@ def _method(
         **{key: row[key] for key in _SHARED},
         **{key: row[f"{key}{comparability.LOW}"] for key in _SPENT},
         "epochs": row["epochs"],
-        **{score: row[score] for score in scored},
-        "seed": ", ".join(str(seed) for seed in sorted(row["seeds"])),
-        "status": row["statuses"][0] if len(set(row["statuses"])) == 1 else "mixed",
-        "seeds": len(row["seeds"]),
+        **{column: row[column] for column in shown},
+        "seed": ", ".join(str(seed) for seed in sorted(set(row["seeds"]))),
+        "status": row["condition"],
+        "seeds": len(set(row["seeds"])),
         "sd": sd,
     }

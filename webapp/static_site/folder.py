@@ -43,7 +43,7 @@ def _refuse_foreign(target: Path) -> None:
         return
     try:
         known = set(json.loads((target / MARKER).read_text())["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
             f"{target} is not empty and no export of drf; give a new folder, nothing is overwritten"
         ) from None

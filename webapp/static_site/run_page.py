@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import predictions, reads
+from db import next_step, predictions, reads
 from db.entries import records
 from drf import scores
 from drf.markup import Markup
@@ -51,11 +51,13 @@ class Face:
 
 @dataclass(frozen=True)
 class Results:
-    """One evaluation: its row of `reads.evaluations`, charts by the key of their normaliser, and
-    the faces that are worst and best under the first normaliser that it has."""
+    """One evaluation: its row of `reads.evaluations`, its throughput as text, charts by the key of
+    their normaliser, and the faces that are worst and best under the first normaliser that it has.
+    """
 
     label: str
     row: dict[Hashable, Any]
+    throughput: str
     charts: dict[str, list[Chart]]
     first: Normaliser
     worst: list[Face]
@@ -87,8 +89,9 @@ def page_variables(
     return {
         "norms": [scores.normaliser(key) for key in norms.values()],
         "run": run,
-        "look": badges.STATUS_STYLES[run["status"]],
+        "look": badges.STATUS_STYLES[run["condition"]],
         "facts": facts.summary(run),
+        "throughput_title": facts.THROUGHPUT,
         "results": [
             _results(con, label, row, 0 if number else faces, keep_crop)
             for number, (label, row) in enumerate(rows)
@@ -97,7 +100,7 @@ def page_variables(
             *charts.curves(diagnostics.other_curves(frame), kept),
             *_readings(frame, kept),
         ],
-        "command": facts.command(run),
+        "command": next_step.command(run),
         "config": [(key, as_written(value), source) for key, value, source in run["config"]],
         "provenance": facts.provenance(run),
         "diff": run["provenance"].get(facts.DIFF),
@@ -131,7 +134,8 @@ def _results(
         [_face(con, row["evaluation"], markup, face, keep_crop) for face in records(chosen)]
         for chosen in (worst, best)
     )
-    return Results(label, row, drawn, scores.normaliser(first), *galleries)
+    speed = facts.throughput(row)
+    return Results(label, row, speed, drawn, scores.normaliser(first), *galleries)
 
 
 def _face(

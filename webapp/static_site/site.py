@@ -26,7 +26,7 @@ from webapp.static_site import board, run_page
 from webapp.static_site.face_svg import VIEW
 from webapp.static_site.folder import replaced
 from webapp.static_site.run_page import Crop
-from webapp.ui import text
+from webapp.ui import badges, text
 from webapp.ui.charts import Chart
 
 _PROCESS = ("host", "pid", "process_started")  # identify a process, of no use in an export
@@ -86,19 +86,26 @@ class _Writer:
         for name in ("runs", "faces", "data"):
             (self.folder / name).mkdir()
         entries = self._entries()
-        boards = board.boards(entries, method_ids.method_of_runs(self.con))
+        boards = board.boards(self.con, entries, method_ids.method_of_runs(self.con))
         main = boards[0]["id"] if boards else ""
         for run_id in self.selection.runs:
             self._run(run_id, main)
-        names = dict(zip(*reads.runs(self.con)[["id", "name"]].to_numpy().T, strict=True))
+        runs = reads.runs(self.con).set_index("id")[["name", "condition"]]
         others = [
-            {"name": names[run], "page": _page(run)}
+            {"name": badges.marked(*runs.loc[run]), "page": _page(run)}
             for run in self.selection.runs
             if run not in set(entries["run"])
         ]
         target = self.folder / "index.html"
-        tables = board.tables()
-        self._render("index.html", target, boards=boards, tables=tables, unranked=others, root="")
+        self._render(
+            "index.html",
+            target,
+            boards=boards,
+            tables=board.tables(),
+            explanation=board.EXPLANATION,
+            unranked=others,
+            root="",
+        )
         self._data(boards)
         self._assets()
         return self.site
@@ -147,7 +154,7 @@ class _Writer:
         if stored is None:
             return None
         jpeg, to_picture = stored
-        (self.folder / f"faces/{face}.jpg").write_bytes(jpeg)
+        (self.folder / f"faces/{face:d}.jpg").write_bytes(jpeg)
         of = self.con.execute("SELECT dataset FROM faces WHERE id = ?", [face])
         self.site.pictures[of.fetchone()[0]] += 1
         return Crop(f"../faces/{face}.jpg", to_picture, len(decode_jpeg(jpeg)))
@@ -178,7 +185,7 @@ class _Writer:
 
 
 def _page(run_id: str) -> str:
-    return f"runs/{run_id}.html"
+    return f"runs/{file.run_id(run_id)}.html"
 
 
 def _write_json(path: Path, document: Any) -> None:

@@ -1,4 +1,5 @@
-"""Signs, icons and colours of the statuses of a run. The word is always shown with them."""
+"""Signs, icons and colours of the conditions of a run (`db.health`). The word is always shown with
+them."""
 
 from __future__ import annotations
 
@@ -32,6 +33,18 @@ STATUS_STYLES: dict[str, StatusStyle] = {
     "collapsed": StatusStyle(
         "↯", ":material/trending_flat:", "red", "The model predicts one shape for every face."
     ),
+    "diverged": StatusStyle(
+        "↯",
+        ":material/trending_up:",
+        "red",
+        "A number is no longer finite, or the model is no better than one shape for every face.",
+    ),
+    "worse than floor": StatusStyle(
+        "↯",
+        ":material/trending_up:",
+        "red",
+        "The training ran to its end, but one shape for every face has no larger error.",
+    ),
     "failed": StatusStyle("✗", ":material/error:", "red", "The training ended with an error."),
     "crashed": StatusStyle(
         "✗", ":material/dangerous:", "red", "The process is gone: killed or out of memory."
@@ -50,3 +63,12 @@ def worst_failure(statuses: Iterable[str]) -> str | None:
 def label(status: str) -> str:
     """Return the text of a table cell: ✓ finished."""
     return f"{STATUS_STYLES[status].sign} {status}"
+
+
+def marked(name: str, condition: str) -> str:
+    """Return a name as it stands in tables and choices: as it is where it is ranked, else with what
+    stands against that, "✗ hourglass (crashed)". condition: several are joined by commas."""
+    if condition == "finished":
+        return name
+    sign = STATUS_STYLES[condition.split(", ")[0]].sign
+    return f"{sign} {name} ({condition})"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import streamlit as st
 
+from db import integrity
 from drf.errors import DrfError
 from webapp import store
 from webapp.ui.text import plain
@@ -27,13 +29,19 @@ def boundary() -> Iterator[None]:
     except DrfError as error:  # the store went away, or broke, between two reads
         show_store_error(error)
     except Exception as error:  # whatever else it is
-        show_unexpected(error)
+        reason = integrity.explain(Path(store.path()))
+        if reason is not None:
+            show_store_error(reason)
+        else:
+            show_unexpected(error)
 
 
 def show_store_error(error: DrfError) -> None:
     """Show why the store cannot be read, without the folders of the machine."""
     st.title("This store cannot be shown")
-    sentence = str(error).replace(store.path(), store.shown_path())
+    sentence = str(error)
+    with suppress(DrfError):  # the variable may name no path at all
+        sentence = sentence.replace(store.path(), store.shown_path())
     st.error(plain(f"{sentence}."), icon=":material/database_off:")
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from db import comparability
-from drf.statistics import SeedSpread
+from db import comparability, reads
+from drf import statistics
 from webapp import store
 from webapp.ablation import figures, results
 from webapp.ablation.settings import Settings, compare, factors, left_out, natural_baseline
@@ -35,12 +35,12 @@ def page(current: StoreVersion) -> None:
     with st.container(horizontal=True, gap="small"):
         norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(norms()))
         with st.container(width=240):
-            evaluation, chosen = _choose_evaluation(boards)
-        settings = _settings(current, *chosen)
+            evaluation, board = _choose_evaluation(boards)
+        settings = _settings(current, **board)
         if not settings.runs.empty:
             with st.container(width=380):
                 base = _choose_baseline(settings)
-    share.show_revision_notice(current)
+    share.show_revision_notice(current, board)
     if settings.runs.empty:
         st.info("No run on this board ran to its end.", icon=":material/hourglass_empty:")
         return
@@ -53,16 +53,17 @@ def page(current: StoreVersion) -> None:
     evaluations = list(zip(rows["run"], rows["evaluation"], strict=True))
     key = norms()[norm]
     paired = store.paired_errors(current, evaluations, key)
-    frame, spread = results.results(settings, base, keys, paired[key])
+    frame = results.results(settings, base, keys, paired[key])
     _summary(current, rows, frame, len(paired.faces), evaluation)
     _charts(frame, keys, norm)
-    _table(frame, keys, norm, spread)
+    _table(frame, keys, norm)
     _left_out(settings, base, keys)
     _footer(current, frame, keys, norm)
 
 
-def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, str]]:
-    """Return the label of the board that was chosen, the fullest without a choice, and its name."""
+def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
+    """Return the label of the board that was chosen, the fullest without a choice, and what it is:
+    values of `reads.BOARD`."""
     boards = boards.assign(flip_test=True)
     boards["label"] = boards.apply(evaluation_label, axis=1)
     order = [usual_order(subset) for subset in boards["subset"]]
@@ -71,7 +72,7 @@ def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, tuple[str, str, str, 
         url_keys.ABLATION_EVALUATION, "Evaluation", list(boards["label"]), "dataset/subset/box"
     )
     row = boards[boards["label"] == label].iloc[0]
-    return label, (row["dataset"], row["subset"], row["landmarks"], row["box"])
+    return label, {column: row[column] for column in reads.BOARD}
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -96,11 +97,11 @@ def _choose_baseline(settings: Settings) -> int:
             base = int(matching.iloc[0])
         else:
             st.warning(
-                f"No run that ended on this board matches “{plain(wanted)}”.",
+                f"No run that ended on this board matches “{widgets.quoted(wanted)}”.",
                 icon=":material/link_off:",
             )
     first = settings.runs.sort_values("seed").drop_duplicates("setting").set_index("run")
-    counts = settings.runs["setting"].value_counts()
+    counts = settings.runs.groupby("setting")["seed"].nunique()
     labels = {
         run: f"{row['name']} · {run[:8]}" + (f" · {n} seeds" if n > 1 else "")
         for run, row in first.sort_values("evaluation", ascending=False).iterrows()
@@ -186,33 +187,22 @@ def _chart(chart: Chart) -> None:
     st.plotly_chart(chart.figure, key=f"ablation-{chart.title}", config=config, alt=chart.alt)
 
 
-def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str, spread: SeedSpread) -> None:
+def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
     st.subheader("Difference and cost")
-    shown = results.table(frame, keys)
+    shown, over = results.table(frame, keys), results.over(frame)
     st.session_state[_SHOWN] = [ids.split()[0] for ids in frame["ids"]]
     st.dataframe(
         results.styled(shown),
         hide_index=True,
         height="content" if len(shown) <= 40 else 1440,
-        column_config=results.column_config(keys, norm),
+        column_config=results.column_config(keys, norm, over),
         key=_TABLE,
         on_select=_open_run,
         selection_mode="single-row",
         placeholder="–",
         alt=f"{len(shown)} settings with NME, difference to the baseline and cost, as in the CSV",
     )
-    if spread.degrees:
-        said = (
-            "Intervals of 95 % are over images, resampled with their pairs kept, and over seeds,"
-            f" whose standard deviation of {spread.sd:.2f} percentage points is pooled over the"
-            f" settings shown ({spread.degrees} {'degree' if spread.degrees == 1 else 'degrees'} of"
-            " freedom)."
-        )
-    else:
-        said = (
-            "Intervals of 95 % are over images alone: no setting shown has a second seed, so even a"
-            " significant difference may be due to one lucky seed."
-        )
+    said = statistics.explanation(over, set(frame["seeds"]))
     st.caption(f"**Bold**: best. Underlined: second. Select a row to open its first run. {said}")
 
 

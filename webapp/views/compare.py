@@ -4,17 +4,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import comparability
+from db import comparability, health, reads
 from db.paired import Paired
 from webapp import selection, store
-from webapp.compare import figures, tables
+from webapp.compare import figures, methods, tables
 from webapp.compare.tables import Comparison
 from webapp.faces import landmark_errors
 from webapp.faces.table import IMPROVEMENT
 from webapp.links import share, url_keys, widgets
 from webapp.selection import Board, Choices, SelectedRun
 from webapp.store import StoreVersion
-from webapp.ui import theme
+from webapp.ui import badges, theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import plain
 
@@ -51,8 +51,11 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
         return
     labels = [run.label for run in runs]
     errors = paired[norm]
-    found = _compared(current.path, current.revision, tuple(run.key for run in runs), norm)
+    sound = tuple(health.ranked(rows).tolist())
+    keys = tuple(run.key for run in runs)
+    found = _compared(current.path, current.revision, keys, norm, sound)
     _scores(found, runs, rows, len(paired.faces), norm)
+    _methods(current, chosen, runs, norm)
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         with grid.cell():
             _chart(figures.ceds(errors, labels, norm), "cmp_ced")
@@ -74,11 +77,15 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _compared(
-    path: str, revision: int, evaluations: tuple[tuple[str, int], ...], norm: str
+    path: str,
+    revision: int,
+    evaluations: tuple[tuple[str, int], ...],
+    norm: str,
+    sound: tuple[bool, ...],
 ) -> list[Comparison]:
     # The runs' ids guard against a replaced file (see store.py).
     paired = store.paired_errors(StoreVersion(path, revision), evaluations, norm)
-    return tables.compare(paired[norm])
+    return tables.compare(paired[norm], sound)
 
 
 def _scores(
@@ -90,15 +97,44 @@ def _scores(
     _table(tables.styled(table), labels, "Score", alt, width=_SCORE_PX)
     st.caption(
         f"{n} faces common to all runs, in % of the {norm} distance. In brackets: difference to the"
-        " first run with its 95 % interval (paired bootstrap over faces)."
+        " first run with its 95 % interval over faces, one seed each (paired bootstrap)."
         f" {tables.BETTER} better, {tables.WORSE} worse: the interval excludes 0."
     )
+    if not all(health.ranked(rows)):
+        unsound = "; ".join(
+            f"{run.label}: {badges.STATUS_STYLES[condition].meaning}"
+            for run, condition in zip(runs, rows["condition"], strict=True)
+            if condition != health.FINISHED
+        )
+        st.warning(
+            plain(f"Not ranked, and no difference to them is called better or worse: {unsound}"),
+            icon=":material/rule:",
+        )
     for remark in comparability.remarks(rows):
         st.warning(remark, icon=":material/difference:")
     with st.expander("Size and cost", icon=":material/speed:"):
         _table(
             tables.cost_table(rows, labels), labels, "Property", "Family, size and cost of the runs"
         )
+
+
+def _methods(current: StoreVersion, chosen: Board, runs: list[SelectedRun], norm: str) -> None:
+    """Show what the leaderboard says of the runs' methods, where these have several seeds."""
+    where = {column: getattr(chosen, column) for column in reads.BOARD}
+    found = methods.verdicts(current, where, [run.evaluation for run in runs], norm)
+    if not found:
+        return
+    lines = "\n".join(f"- {plain(one.sentence)}" for one in found)
+    st.markdown(f"**NME of their methods, over all seeds** (percentage points)\n{lines}")
+    st.page_link(
+        "views/leaderboard.py",
+        label="Show these methods on the leaderboard",
+        icon=":material/leaderboard:",
+        query_params={
+            **{f"lb_{key}": value for key, value in where.items()},
+            url_keys.BOARD_BASE.name: found[0].baseline[: selection.SHORT],
+        },
+    )
 
 
 def _table(

@@ -16,7 +16,7 @@ from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import share, url_keys, widgets
-from webapp.scores import evaluation_label
+from webapp.scores import best_and_second, evaluation_label
 from webapp.store import StoreVersion
 from webapp.ui import error_pages
 from webapp.ui.text import percent, plain
@@ -32,12 +32,14 @@ def page(current: StoreVersion) -> None:
     if goal := st.session_state.pop(_GOAL, None):
         st.switch_page("views/run.py", query_params=goal)
     st.title("Leaderboard")
-    at_revision = share.choose_revision(current)
+    notice, at_revision = st.container(), share.revision_shown(current)
     boards = store.boards(current, at_revision)
     if boards.empty:
         _nothing_evaluated(current)
         return
     board = controls.choose_board(current, boards, at_revision)
+    with notice:
+        share.choose_revision(current, board.where)
     all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
     _headline(all_rows, board)
     _warn(all_rows)
@@ -85,16 +87,24 @@ def _nothing_evaluated(current: StoreVersion) -> None:
 
 
 def _headline(rows: pd.DataFrame, board: BoardChoice) -> None:
-    """Show the best of three scores, with who has it."""
+    """Show the best of three scores, with who has it, among what is ranked."""
+    ranked = rows[rows["ranked"]]
     with st.grid(4, min_column_width=150, gap="small") as cards:
         for score in map(scores.score, _HEADLINES):
             column = scores.column(board.norms[board.norm], score.key)
-            values = rows[column].dropna()
+            values = ranked[column].dropna()
             if values.empty:
                 continue
-            best = rows.loc[values.idxmin() if score.better == "lower" else values.idxmax()]
+            first, _ = best_and_second(values, score.better)
+            more = f" and {len(first) - 1} more" if len(first) > 1 else ""
+            names, best = ranked.loc[first, "name"], values[first]
             with cards.cell():
-                _card(f"Best {score.title}", percent(best[column]), best["name"], score.meaning)
+                _card(
+                    f"Best {score.title}",
+                    percent(best.iloc[0]),
+                    f"{names.iloc[0]}{more}",
+                    score.meaning,
+                )
         faces = " or ".join(str(n) for n in sorted(rows["n"].unique()))
         with cards.cell():
             _card(
@@ -156,7 +166,7 @@ def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
         table.styled(view),
         hide_index=True,
         height="content",
-        column_config=columns.config(view.table, view.norms),
+        column_config=columns.config(view.table, view.norms, view.over),
         key=key,
         on_select=functools.partial(_ticked, key),
         selection_mode="single-row",
@@ -171,6 +181,13 @@ def _legend(view: View, as_runs: bool) -> None:
         "" if as_runs else " For a method with several runs, this lists them."
     )
     st.caption(f"**Bold**: best. Underlined: second. All scores in %. {tick}")
+    if not view.rows.loc[view.rows["kind"] != "published", "ranked"].eq(True).all():
+        st.caption(
+            "Not ranked, and nowhere best: what is not finished, or learned nothing; the word"
+            " behind the name says why."
+        )
+    if view.notes:
+        st.caption(plain(" ".join(view.notes)))
     if view.hidden:
         said = " · ".join(f"{title} {value}" for title, value in view.hidden.items())
         st.caption(plain(f"The same in every row: {said}"))
@@ -225,7 +242,7 @@ def _facts(
         "ranked_by": scores.column(board.norms[board.norm], "nme"),
         **arranged,
         "baseline": None if how.baseline is None else how.baseline["id"],
-        "intervals": f"95 % percentile bootstrap over faces, {statistics.DRAWS} draws, seed 0",
+        "intervals": f"95 %: {statistics.ESTIMATE}; {statistics.DRAWS} draws, seed 0",
         "revision": current.revision if at_revision is None else at_revision,
     }
 
@@ -233,9 +250,11 @@ def _facts(
 def _downloads(shown: Callable[..., View], facts: dict[str, Any]) -> None:
     """Offer the view, all of its pages, in five formats; a file is made when it is asked for."""
     stem = f"drf-{facts['dataset']}-{facts['subset']}-{facts['ranked_by'].removesuffix('_nme')}"
+    norm = scores.normaliser(facts["ranked_by"].removesuffix("_nme"))
     caption = (
-        f"{facts['dataset']} {facts['subset']}, box {box_labels.title(facts['box'])}, in percent;"
-        " best in bold, second underlined."
+        f"{facts['dataset']} {facts['subset']}, box {box_labels.title(facts['box'])}, ranked by the"
+        f" NME normalised by {norm.title.lower()}, in percent; best in bold, second underlined."
+        " Rows without a rank are not finished or learned nothing: see the word behind the name."
     )
     formats: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "CSV": (".csv", "text/csv", lambda: export.as_csv(shown())),

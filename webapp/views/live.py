@@ -41,7 +41,7 @@ def page(current: StoreVersion) -> None:
     metric = _CURVES[curve].format(norm=norms[norm])
     shown = _look(current, window)
     st.fragment(_strip, run_every=_EVERY_S[every])(curve, metric, window, _standing(shown))
-    _silent(shown, window)
+    _silent(current, shown, window, curve, metric)
     _ended(shown.ended, window)
     share.link(url_keys.LIVE, current)
 
@@ -119,7 +119,7 @@ def _curve(current: StoreVersion, run: str, title: str, metric: str) -> None:
     st.plotly_chart(chart.figure, key=key, config=config, alt=chart.alt)
 
 
-def _silent(shown: RunGroups, window: str) -> None:
+def _silent(current: StoreVersion, shown: RunGroups, window: str, curve: str, metric: str) -> None:
     if shown.silent.empty and not shown.hidden:
         return
     st.subheader(f"No heartbeat: {len(shown.silent)}")
@@ -130,6 +130,7 @@ def _silent(shown: RunGroups, window: str) -> None:
                 look = badges.STATUS_STYLES[run["status"]]
                 say: Callable[..., Any] = st.error if look.colour == "red" else st.warning
                 say(look.meaning, icon=look.icon)
+                _curve(current, run["id"], curve, metric)
     more = max(len(shown.silent) - _CARDS, 0) + shown.hidden
     if more:
         st.caption(
@@ -154,9 +155,10 @@ def _ended(ended: pd.DataFrame, window: str) -> None:
             "status": text("Status"),
             "ended": text("Ended"),
             "best": number(
-                "Best val NME, %",
+                "Val NME, % (kept epoch)",
                 format="%.2f",
-                help="Of the epoch that was kept, under the first normaliser of its markup.",
+                help="Of the epoch whose weights were kept: the best, or the last where"
+                " training.checkpoint is last. Under the first normaliser of its markup.",
             ),
             "epoch": number("Epochs", format="%d"),
             "took": text("Training time"),

@@ -1,16 +1,18 @@
 """Run: scores, faces, curves, forest diagnostics and configuration of one run."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from db import next_step, reads
 from drf import scores
 from webapp import store
 from webapp.faces import landmark_errors, tiles
 from webapp.links import share, url_keys, widgets
-from webapp.run import configuration, diagnostics, epoch_faces, header, leaves
+from webapp.run import configuration, diagnostics, epoch_faces, facts, header, leaves
 from webapp.scores import norms_of
 from webapp.store import StoreVersion
 from webapp.ui import charts, theme
@@ -33,7 +35,9 @@ def page(current: StoreVersion) -> None:
             evaluations, evaluation = header.choose_evaluation(current, run_id)
         titles = norms_of([store.markup(current.path, store.run(current, run_id)["markup"])])
         title = widgets.segmented_control(url_keys.NORM, "Normalised by", list(titles))
-    share.show_revision_notice(current)
+    if evaluation is not None:
+        board = {column: evaluation[column] for column in reads.BOARD}
+        share.show_revision_notice(current, board, [run_id])
     run = store.run(current, run_id)
     header.title(current, run)
     norm = titles[title]
@@ -78,7 +82,7 @@ def _results(
     norm: str,
 ) -> None:
     if evaluation is None:
-        _not_evaluated(run)
+        _not_evaluated(current, run)
         return
     number = int(evaluation["evaluation"])
     errors = store.image_errors(current, run["id"], number)[norm].dropna().to_numpy()
@@ -102,17 +106,18 @@ def _results(
     _evaluations(evaluations, norm)
 
 
-def _not_evaluated(run: dict[str, Any]) -> None:
+def _not_evaluated(current: StoreVersion, run: dict[str, Any]) -> None:
     st.info("This run has not been evaluated.", icon=":material/hourglass_empty:")
-    st.code(f"drf eval {run['id'][:8]}", language="bash")
+    header.show_step(next_step.evaluation(run, Path(current.path)))
 
 
 def _evaluations(evaluations: pd.DataFrame, norm: str) -> None:
     columns = {scores.column(norm, score.key): score for score in scores.SCORES}
-    order = ["dataset", "subset", "landmarks", "box", "n", *columns, "ms_per_face", "created_at"]
+    order = ["dataset", "subset", "landmarks", "box", "n", *columns, "created_at", "throughput"]
+    speeds = [facts.throughput(row) for row in evaluations.to_dict("records")]
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
-        evaluations,
+        evaluations.assign(throughput=speeds),
         hide_index=True,
         height="content",
         column_order=order,
@@ -122,7 +127,9 @@ def _evaluations(evaluations: pd.DataFrame, norm: str) -> None:
             "landmarks": text("Landmarks"),
             "box": text("Box"),
             "n": number("Faces"),
-            "ms_per_face": number("ms/face", format="%.1f"),
+            "throughput": text(
+                facts.THROUGHPUT, help="Of the model alone, in batches, whatever else ran."
+            ),
             "created_at": st.column_config.DatetimeColumn("Evaluated", format="YYYY-MM-DD HH:mm"),
             **{
                 column: number(score.heading, format="%.2f", help=score.meaning)
@@ -137,7 +144,7 @@ def _faces(
     current: StoreVersion, run: dict[str, Any], evaluation: pd.Series | None, norm: str
 ) -> None:
     if evaluation is None:
-        _not_evaluated(run)
+        _not_evaluated(current, run)
         return
     segments = st.toggle(
         "Show the error of each landmark",

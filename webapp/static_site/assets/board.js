@@ -16,29 +16,47 @@ function normTitle(key) { return tables.norms.find((norm) => norm.key === key).t
 
 function columns() {
   const norms = state.norm === ALL ? board().norms : [state.norm];
-  const scores = norms.flatMap((norm) => tables.scores.map((score) => ({
-    id: norms.length > 1 ? `${norm}_${score.key}` : score.key, title: score.title,
-    under: normTitle(norm).toLowerCase(), low: score.low, score: true,
-    value: (row) => row[`${norm}_${score.key}`], text: (row) => scoreText(row, norm, score.key),
-  })));
+  const scores = norms.flatMap((norm) => tables.scores.flatMap((score) => {
+    const id = norms.length > 1 ? `${norm}_${score.key}` : score.key;
+    const under = normTitle(norm).toLowerCase();
+    const column = {
+      id, title: score.title, under, low: score.low, score: true,
+      value: (row) => row[`${norm}_${score.key}`], text: (row) => scoreText(row, norm, score.key),
+    };
+    return score.key === "nme" ? [column, interval(id, under, norm)] : [column];
+  }));
   const number = (id, title, value, digits) => ({
     id, title, low: true, value, text: (row) => fixed(value(row), digits),
   });
   const word = (id, title, value) => ({ id, title, low: true, words: true, value, text: (row) => value(row) ?? "–" });
   return [
     { id: "rank", title: "#", low: true, value: (row) => row.rank, text: (row) => String(row.rank ?? "–") },
-    { ...word("name", "Run", (row) => row.name), link: true },
+    { ...word("name", "Run", (row) => (row.ranked ? row.name : `${row.name} (${row.condition})`)), link: true },
     ...scores,
     word("family", "Family", (row) => row.family),
     number("params", "Params, M", (row) => scaled(row.params, 1e6), 2),
     number("macs", "GMACs", (row) => scaled(row.macs, 1e9), 3),
-    number("latency", "ms/face", (row) => row.ms_per_face, 1),
     number("time", "Train, min", (row) => scaled(row.wall_s, 60), 1),
     { ...number("epochs", "Epochs", (row) => row.epochs_trained, 0), text: (row) => row.epochs ?? "–" },
-    { id: "seed", title: state.methods ? "Seeds" : "Seed", low: true, value: (row) => row.seed, text: (row) => String(row.seed) },
+    { id: "seed", title: "Seeds", low: true, value: (row) => row.seeds ?? 1, text: (row) => `${row.seeds ?? 1} (${row.seed})` },
     { ...word("flip", "Flip test", (row) => (row.flip_test ? "yes" : "no")), varies: true },
-    { ...word("status", "Status", (row) => row.status), varies: true },
+    { ...word("status", "Status", (row) => row.condition), varies: true },
   ];
+}
+
+function interval(id, under, norm) {
+  const rows = state.methods ? board().methods : board().runs;
+  const said = new Set(rows.map((row) => row.interval_over));
+  const over = said.size === 1 ? [...said][0] : tables.over.mixed;
+  const text = (row) => {
+    if (unknown(row[`${norm}_low`])) return "–";
+    const few = said.size > 1 && row.interval_over !== tables.over.seeds ? " (1 seed)" : "";
+    return `${fixed(row[`${norm}_low`], 2)} – ${fixed(row[`${norm}_high`], 2)}${few}`;
+  };
+  return {
+    id: `${id}_interval`, title: `95 % interval over ${over}`, under, low: true, per_norm: true,
+    value: (row) => row[`${norm}_low`], text,
+  };
 }
 
 function scaled(value, unit) { return unknown(value) ? null : value / unit; }
@@ -61,8 +79,9 @@ function compare(a, b) {
 function ranked(rows) {
   const norm = state.norm === ALL ? board().norms[0] : state.norm;
   const nme = (row) => row[`${norm}_nme`];
-  const known = rows.filter((row) => !unknown(nme(row)));
-  const rank = (row) => (unknown(nme(row)) ? null : 1 + known.filter((other) => nme(other) < nme(row)).length);
+  const known = rows.filter((row) => row.ranked && !unknown(nme(row)));
+  const printed = (row) => Number(fixed(nme(row), 2)); // what reads the same shares a place
+  const rank = (row) => (!row.ranked || unknown(nme(row)) ? null : 1 + known.filter((other) => printed(other) < printed(row)).length);
   return rows.map((row) => ({ ...row, rank: rank(row) }));
 }
 
@@ -75,6 +94,7 @@ function found(row) {
 function sorted(rows, column) {
   const ascending = column.low === (state.order === "best");
   return [...rows].sort((a, b) => {
+    if (a.ranked !== b.ranked) return a.ranked ? -1 : 1; // what is not ranked: last
     const [x, y] = [column.value(a), column.value(b)];
     const order = unknown(x) || unknown(y) || ascending ? compare(x, y) : compare(y, x);
     return order || compare(a.rank, b.rank);
@@ -87,7 +107,7 @@ function render() {
   const shown = columns().filter((column) => !(column.varies && same(column))); // said of none or all
   const by = shown.find((column) => column.id === state.sort) ?? shown.find((column) => column.score);
   const rows = sorted(all.filter(found), by);
-  const top = new Map(shown.filter((c) => c.score).map((c) => [c.id, bestTwo(all, c)]));
+  const top = new Map(shown.filter((c) => c.score).map((c) => [c.id, bestTwo(all.filter((row) => row.ranked), c)]));
   table.tHead.rows[0].replaceChildren(...shown.map((column) => heading(column, by)));
   table.tBodies[0].replaceChildren(...rows.map((row) => line(row, shown, top)));
   const what = state.methods ? "methods" : "runs";
@@ -97,9 +117,10 @@ function render() {
 }
 
 function bestTwo(rows, column) {
-  const known = rows.map(column.value).filter((value) => !unknown(value));
-  const values = [...new Set(known.map((value) => fixed(value, 2)))].map(Number);
-  return values.sort((a, b) => (column.low ? a - b : b - a)).slice(0, 2);
+  // Where several share the first place, nobody is second.
+  const known = rows.map(column.value).filter((value) => !unknown(value)).map((value) => Number(fixed(value, 2)));
+  known.sort((a, b) => (column.low ? a - b : b - a));
+  return known[0] === known[1] ? known.slice(0, 1) : known.slice(0, 2);
 }
 
 function heading(column, by) {
@@ -110,7 +131,7 @@ function heading(column, by) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = column.title;
-  if (column.score && state.norm === ALL) {
+  if ((column.score || column.per_norm) && state.norm === ALL) {
     const under = document.createElement("small");
     under.textContent = column.under;
     button.append(document.createElement("br"), under);
@@ -125,7 +146,7 @@ function heading(column, by) {
 
 function line(row, shown, top) {
   const tr = document.createElement("tr");
-  if (row.status === "collapsed") tr.className = "collapsed";
+  if (!row.ranked) tr.className = "unranked";
   for (const column of shown) {
     const cell = document.createElement(column.link ? "th" : "td");
     if (column.words) cell.className = "words";
@@ -138,7 +159,7 @@ function line(row, shown, top) {
     } else {
       cell.textContent = column.text(row);
     }
-    if (column.score) {
+    if (column.score && row.ranked) {
       const place = top.get(column.id).indexOf(Number(fixed(column.value(row), 2)));
       if (place >= 0) cell.classList.add(["best", "second"][place]);
     }

@@ -1,0 +1,57 @@
+"""A trained model by its name: one that is released with drf, an ONNX file, or a run of a store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from drf.alignment import Aligner
+from drf.config import nearest
+from drf.errors import NotFoundError
+from drf.onnx_network import OnnxNetwork
+
+FOLDER = Path(__file__).parent / "released"
+DETECTOR = "face-detector"
+DEFAULT = "cascade-forest-small"
+
+
+def released() -> list[str]:
+    """Return the names of the models that are released with drf."""
+    return sorted(path.stem for path in FOLDER.glob("*.onnx") if path.stem != DETECTOR)
+
+
+def load(model: str | Path = DEFAULT, *, db: str | Path | None = None, threads: int = 1) -> Aligner:
+    """Return a trained model as a function from images to faces; see `drf.load`."""
+    path = Path(model)
+    if db is None and path.suffix.lower() == ".onnx":
+        return Aligner(OnnxNetwork(path, threads=threads), threads=threads)
+    if db is None and str(model) in released():
+        network = OnnxNetwork(FOLDER / f"{model}.onnx", threads=threads)
+        return Aligner(network, threads=threads)
+    return _of_run(str(model), db, threads)
+
+
+def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
+    """Return the best checkpoint of a run, in torch. Raises NotFoundError where there is none."""
+    from db.file import DEFAULT_PATH, run_folder
+
+    store = Path(db if db is not None else os.environ.get("DRF_DB", DEFAULT_PATH))
+    if db is None and not store.exists():
+        raise NotFoundError(
+            f"there is no released model {text!r}{nearest(text, released())}, and no store {store}"
+            " that could have a run of that name"
+        )
+    import torch
+
+    from db import reads
+    from db.connection import open_reader
+    from drf import checkpoint
+    from drf.models.fuse_batchnorm import fuse_batchnorm
+    from drf.prediction import Predictor, PredictorNetwork
+
+    with contextlib.closing(open_reader(store)) as reader:
+        run = reads.find_run(reader, text)
+    trained, _ = checkpoint.load_model(run_folder(store, run) / checkpoint.BEST)
+    predictor = Predictor(fuse_batchnorm(trained), torch.device("cpu"), "fp32")
+    return Aligner(PredictorNetwork(predictor), threads=threads)

@@ -1,0 +1,59 @@
+"""Processes: who this one is, whether another one still lives, and ending together.
+
+Imports nothing heavy: the command line does at its start.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import signal
+import threading
+from pathlib import Path
+
+
+def end_with_parent() -> None:
+    """End this process, which multiprocessing started, when its parent has ended, whatever ended
+    that: it gets SIGTERM. Without this a worker waits for its next task for ever."""
+    import multiprocessing
+    from multiprocessing.connection import wait
+
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@functools.cache
+def host() -> str:
+    """Return 8 hexadecimal digits that stand for where process ids are counted: this machine since
+    it was started, or this container."""
+    facts = [platform.node()]
+    for path, read in (
+        ("/proc/sys/kernel/random/boot_id", lambda path: path.read_text()),
+        ("/proc/self/ns/pid", lambda path: str(path.readlink())),
+    ):
+        try:
+            facts.append(read(Path(path)))
+        except OSError:  # no Linux: the name of the machine must do
+            continue
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:8]
+
+
+def is_gone(pid: int) -> bool:
+    """Return whether there is no process of this id on this `host`, or one that has ended."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False

@@ -1,0 +1,83 @@
+"""From a stored run to an ONNX file that needs nothing beside itself."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from db import reads
+from db.bundle import restricted
+from db.connection import open_reader
+from db.entries import entry
+from db.file import run_folder
+from drf import __version__, checkpoint
+from drf.config import RunConfig
+from drf.onnx_export import export_onnx
+from drf.onnx_network import LARGEST_ERROR, Description
+from drf.text import percent
+
+_SCORES = ("dataset", "subset", "landmarks", "box", "flip_test", "n", "scores")
+
+
+def export_run(
+    text: str, target: Path | None, db: Path, *, largest_error: float = LARGEST_ERROR
+) -> Path:
+    """Write a run's best checkpoint as an ONNX file and return its path.
+
+    target         None for NAME.onnx in the present folder, NAME being the run's
+    largest_error  see `Description`
+
+    Raises NotFoundError for a run that matches none or several or has no checkpoint, UsageError as
+    `export_onnx`.
+    """
+    with contextlib.closing(open_reader(db)) as reader:
+        run = reads.find_run(reader, text)
+        facts = reads.run(reader, run)
+        board = reads.leaderboard(reader, landmarks=None)
+    model, config = checkpoint.load_model(run_folder(db, run) / checkpoint.BEST)
+    entries = [entry(row) for _, row in board[board["run"] == run].iterrows()]
+    scores = [{key: found[key] for key in _SCORES} for found in entries]
+    described = Description(
+        name=facts["name"],
+        input_size=model.spec.input_size,
+        markup=model.spec.markup,
+        landmarks=model.spec.landmarks,
+        box=config.data.box,
+        largest_error=largest_error,
+        family=config.family,
+        run=run,
+        version=__version__,
+        scores=scores,
+        card=card(facts, config, scores),
+    )
+    path = target or Path(re.sub(r"[^\w.-]+", "-", facts["name"]) + ".onnx")
+    export_onnx(model, path, described)
+    return path
+
+
+def card(facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the user of a model should know, a sentence a line."""
+    dataset, faces = config.data.dataset, facts["manifest"].get("faces")
+    lines = [
+        f"{facts['name']}: {config.family}, exported by drf {__version__} from run {facts['id']}.",
+        f"Trained on {dataset} ({faces} faces), box {config.data.box}.",
+    ]
+    if restricted({dataset: 1}):
+        lines.append(
+            f"The terms of {dataset} allow research only: they hold for what was trained on it too."
+        )
+    for found in scores:
+        errors = ", ".join(
+            f"{percent(values['nme'])} ({norm})"
+            for norm, values in found["scores"].items()
+            if values["nme"] is not None
+        )
+        flip = "with" if found["flip_test"] else "without"
+        lines.append(
+            f"NME on {found['dataset']} {found['subset']} ({found['n']} faces, box {found['box']},"
+            f" {flip} flip test): {errors}."
+        )
+    return "\n".join(lines)

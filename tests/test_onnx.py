@@ -1,0 +1,100 @@
+"""The ONNX file of every family: the same landmarks as torch, and all that its user must know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from drf import registry
+from drf.data.boxes import gt_boxes
+from drf.data.crops import cut
+from drf.data.synthetic_dataset import SyntheticDataset
+from drf.errors import UsageError
+from drf.markup import IBUG68
+from drf.onnx_export import TOLERANCE_PX, export_onnx
+from drf.onnx_network import Description, OnnxNetwork
+from tests.models.test_families import SMALL, small
+
+pytest.importorskip("onnxscript")
+
+QUICK = "cnn-heatmap"
+"""The family whose graph is exported fastest, in some seconds."""
+
+VARIANTS = [
+    *((family, {}) for family in SMALL if family not in (QUICK, "heatmap-forest-single-map")),
+    ("cascade-forest", {"model.inference": "hard"}),
+    ("cascade-forest", {"model.inference": "top", "model.top_k": 3}),
+    ("cascade-forest", {"model.head": "mlp", "data.landmarks": "mouth"}),
+    ("gaussian-forest", {"model.target": "current", "model.inference": "hard"}),
+    ("heatmap-forest", {"model.inference": "hard", "model.pool": "shared"}),
+    ("heatmap-forest", {"model.target": "mean", "model.label_kind": "map"}),
+]
+
+
+def crops(size: int) -> np.ndarray:
+    """Seven synthetic faces, (7, size, size, 3) uint8."""
+    dataset = SyntheticDataset(size=7)
+    faces = dataset.subset("train").faces[:7]
+    boxes = gt_boxes(np.stack([face.points for face in faces]))
+    return np.stack(
+        [cut(dataset.picture(f), box, size) for f, box in zip(faces, boxes, strict=True)]
+    )
+
+
+def exported(folder: Path, family: str, **changes: object) -> tuple[OnnxNetwork, float, float]:
+    """A small model's file, and how far it is from torch on synthetic faces, one at a time and
+    seven at once: landmarks in px of the crop, covariances as a share."""
+    model = small(family, **changes).eval()
+    model.covariance_scale = 1.7
+    size = model.spec.input_size
+    described = Description("small", size, IBUG68, model.spec.landmarks, family=family)
+    path = folder / f"{family}.onnx"
+    export_onnx(model, path, described)
+    network, seen = OnnxNetwork(path), crops(size)
+    with torch.inference_mode():
+        outputs = model(torch.from_numpy(seen).permute(0, 3, 1, 2).float() / 255)
+        points, spread = model.points(outputs), model.covariances(outputs)
+    together = network(seen)
+    alone = [network(crop[None]) for crop in seen]
+    found = (together[0], np.concatenate([one[0] for one in alone]))
+    px = max(size * float(np.abs(one - points.numpy()).max()) for one in found)
+    assert (together[1] is None) == (spread is None)
+    if spread is None or together[1] is None:
+        return network, px, 0.0
+    apart = np.abs(together[1] - 1.7 * spread.numpy()).max() / float(1.7 * spread.abs().max())
+    return network, px, float(apart)
+
+
+def test_onnxruntime_agrees_with_torch_and_the_file_describes_itself(tmp_path: Path) -> None:
+    network, px, apart = exported(tmp_path, QUICK)
+    assert px <= TOLERANCE_PX
+    assert apart <= 1e-3
+    found = network.description
+    assert (found.name, found.family, found.input_size) == ("small", QUICK, 64)
+    assert found.markup == IBUG68
+    assert Description.from_json(found.as_json()) == found
+    with pytest.raises(UsageError, match="exists"):
+        export_onnx(small(QUICK), tmp_path / f"{QUICK}.onnx", found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "changes"), VARIANTS)
+def test_onnxruntime_agrees_with_torch_in_every_family_and_routing(
+    tmp_path: Path, family: str, changes: dict[str, object]
+) -> None:
+    _, px, apart = exported(tmp_path, family, **changes)
+    assert px <= TOLERANCE_PX
+    assert apart <= 1e-3
+
+
+@pytest.mark.parametrize("family", sorted(registry.FAMILIES.keys() - {f for f, _ in VARIANTS}))
+def test_a_family_without_onnx_says_why(tmp_path: Path, family: str) -> None:
+    if family == QUICK:
+        return
+    model = small(family)
+    with pytest.raises(UsageError, match="cannot be exported as ONNX: it "):
+        export_onnx(model, tmp_path / "m.onnx", Description("m", 64, IBUG68, family=family))
+    assert not list(tmp_path.iterdir())
