@@ -22,6 +22,7 @@ from db.arrays import affine_from_blob
 from db.saved_links import parse_link
 from db.schema import Fault, printable
 from db.status import ENDED
+from drf.data.crops import decode_jpeg
 from drf.errors import DrfError
 from drf.markup import Markup
 
@@ -30,6 +31,7 @@ PER_TABLE = 100
 
 _LONGEST = 1000  # characters of a name; what has a free shape may be longer
 _FLAT = 1e-9  # determinant of a map of crop px to picture px; of ours it is some hundredths
+_MOST_BYTES = 2**24
 _LARGEST = 2**53  # the integers that JSON, JavaScript and float64 hold exactly
 
 
@@ -116,6 +118,7 @@ _READ: dict[str, tuple[int, Callable[..., object]]] = {
     "are_points": (1, _floats("<f4")),
     "are_errors": (1, _floats("<f8")),
     "is_map": (1, _map),
+    "is_crop": (1, decode_jpeg),
 }
 """Functions for SQL -> how many arguments they take, and what fails for a value that is none."""
 
@@ -146,6 +149,7 @@ _RULES: dict[tuple[str, str], tuple[str, str]] = {
         "is not the definition of that markup in JSON",
     ),
     ("faces", "points"): (_NOT_POINTS, "contains an infinite coordinate"),
+    ("faces", "crop"): ("NOT is_crop({0})", "is not a readable JPEG"),
     ("faces", "to_picture"): (
         "NOT is_map({0})",
         "is not a map of crop px to picture px",
@@ -173,6 +177,10 @@ _RULES: dict[tuple[str, str], tuple[str, str]] = {
     ("leaves", "extent"): (f"{_NO_JSON} is_extent({{0}})", "is not an extent of four numbers"),
     ("leaves", "points"): (_NOT_POINTS, "contains an infinite coordinate"),
     ("leaves", "std"): (_NOT_POINTS, "contains an infinite deviation"),
+    ("leaves", "distribution"): (
+        "length({0}) IS NOT 2 * height * width",
+        "has not the size of its height and width",
+    ),
     ("leaves", "share"): (_NO_SHARE, _SHARE),
     ("leaves", "height"): (_NO_NUMBER, "is not positive"),
     ("leaves", "width"): (_NO_NUMBER, "is not positive"),
@@ -232,6 +240,8 @@ def _conditions(table: str, name: str, kind: str, required: bool) -> Iterator[tu
         yield f"({suspect}) AND NOT is_text(CAST({name} AS BLOB))", "is not text in UTF-8"
         if name not in _FREE:
             yield f"length({name}) > {_LONGEST}", f"has more than {_LONGEST} characters"
+    if kind == "BLOB":
+        yield f"length({name}) > {_MOST_BYTES}", f"has more than {_MOST_BYTES} bytes"
     if kind == "REAL":
         yield f"abs({name}) > 1.7976931348623157e308", "is infinite"
     if kind == "INTEGER" and name not in _SIGNED:

@@ -58,15 +58,15 @@ _ODD_BLOBS = (b"", b"\0", b"\xff" * 7, b"\xff" * 8, b"\0" * 544, b"\xff" * 544, 
 
 
 def sound_store(path: Path) -> None:
-    """Fill a store: four evaluated runs, one of them with leaves and faces by epoch, one that says
-    it is running, and a named view."""
+    """Fill a store: four evaluated runs, the last of them with leaves and faces by epoch, one that
+    says it is running, and a named view."""
     ids = examples.filled_store(path)
     with closing(open_store(path)) as db:
         made = examples.evaluation(6)
         crops = examples.crops(made)
         for epoch in (0, 1):
-            gallery.record_predictions(db, ids[1], epoch, crops, made.predictions)
-        gallery.record_leaves(db, ids[1], examples.gallery(examples.leaf(), examples.whole_face()))
+            gallery.record_predictions(db, ids[3], epoch, crops, made.predictions)
+        gallery.record_leaves(db, ids[3], examples.gallery(examples.leaf(), examples.whole_face()))
         runs.start_run(db, examples.new_run(name="at work"))
         saved_links.add_view(db, "best", "run?run=3f2a9c1e")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -521,22 +521,6 @@ def steps_that_no_drf_applies(con: sqlite3.Connection, chance: random.Random) ->
         ]
     )
     con.execute(sql)
-
-
-@_mutation
-def trigger_listed_as_something_else(con: sqlite3.Connection, chance: random.Random) -> None:
-    kind, name = chance.choice([("view", "leaderboard"), ("table", "views"), ("index", "odd")])
-    con.execute("PRAGMA writable_schema = ON")
-    con.execute("DELETE FROM sqlite_master WHERE type = ? AND name = ?", [kind, name])
-    sql = "CREATE TRIGGER grow AFTER UPDATE ON meta BEGIN DELETE FROM runs; END"
-    con.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, 0, ?)", [kind, name, name, sql])
-
-
-@_mutation
-def text_in_utf16(con: sqlite3.Connection, chance: random.Random) -> None:
-    """A database in another encoding cannot be made of one with tables, but its header says so."""
-    con.execute("PRAGMA writable_schema = ON")
-    con.execute("PRAGMA encoding = 'UTF-16'")
 
 
 @_mutation

@@ -18,9 +18,14 @@ from tests.faults.harness import Hangs, drf, first_seed, held_in, limited, numbe
 from tests.webapp.conftest import opened, texts
 from webapp.ui import error_pages
 
-PAGES = (
-    *(None, "views/run.py", "views/images.py", "views/compare.py", "views/ablations.py"),
-    *("views/live.py", "views/about.py"),
+RUN = "views/run.py"
+PAGES: tuple[tuple[str | None, dict[str, str]], ...] = (
+    (None, {}),
+    *(
+        (RUN, {"run": "hourglass-wide", "run_tab": tab})
+        for tab in ("Results", "Faces", "Training", "Leaves", "Configuration")
+    ),
+    *((f"views/{name}.py", {}) for name in ("images", "compare", "ablations", "live", "about")),
 )
 GROWS_BY = 4 * 2**20
 """More bytes than any command adds to a store of this size, its write-ahead log included."""
@@ -32,7 +37,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hostile_stores.sound_store(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DRF_DB", str(path))
-        opened("views/run.py")  # finds out the numbers of the pages
+        opened(RUN)  # finds out the numbers of the pages
     return path
 
 
@@ -95,9 +100,9 @@ def try_on(home: Path, seed: int, *, number: int = 100, pages: int) -> None:
     beside = sorted(path.name for path in home.iterdir())
     size = _size(store)
     told = f"seed {seed}: {', '.join(done)}"
-    for page in chance.sample(PAGES, pages):
+    for page, query in chance.sample(PAGES, pages):
         with limited():
-            shown = opened(page, **_query(page))
+            shown = opened(page, **query)
         assert not shown.exception, (told, page, shown.exception)
     asked = commands(home)
     for at in sorted(chance.sample(range(len(asked)), min(number, len(asked)))):
@@ -116,12 +121,6 @@ def try_on(home: Path, seed: int, *, number: int = 100, pages: int) -> None:
     assert (home / "store/keep").read_text() == "mine"
     outside = {path.name for path in (home / "out").iterdir()}
     assert outside <= {"keep", "copy.db", "site", "bundle.db"}, told
-
-
-def _query(page: str | None) -> dict[str, str]:
-    if page == "views/run.py":
-        return {"run": "hourglass-wide"}
-    return {}
 
 
 def _size(store: Path) -> int:
