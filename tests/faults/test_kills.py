@@ -209,10 +209,8 @@ def test_a_hundred_kills_lose_nothing(whole: Whole, tmp_path: Path) -> None:
                 how, kill_at = "at a point", chance.randint(1, len(undisturbed.points()))
                 code = replace(training, kill_at=kill_at, after=chance.random() < 0.5).run()
             else:
-                how, code = (
-                    "at a moment",
-                    killed_at_a_moment(training, chance.uniform(0, 1.2) * took),
-                )
+                how, moment = "at a moment", chance.uniform(0, 1.2) * took
+                code = killed_at_a_moment(training, moment)
             if code == 0:  # it had ended already
                 break
             assert code == -signal.SIGKILL, training.words()
@@ -228,8 +226,8 @@ def test_a_hundred_kills_lose_nothing(whole: Whole, tmp_path: Path) -> None:
             assert training.run() == 0, training.words()
         assert digits(training.db) == expected, family
         assert faults(training.db) == [], family
-        took = time.monotonic() - began
-        print(f"seed {seed}: {number + 1} runs, kills {done}, {took:.0f} s", flush=True)
+        seconds = time.monotonic() - began
+        print(f"seed {seed}: {number + 1} runs, kills {done}, {seconds:.0f} s", flush=True)
 
 
 def killed_at_a_moment(training: Training, seconds: float) -> int | None:
