@@ -1,6 +1,7 @@
 """How the detector's boxes lie to ours, what it misses, and what is lost by its boxes.
 
     python -m benchmarks.face_detector --data-root data/300w [--subset train] [--every 3] [--json]
+    python -m benchmarks.face_detector --quick            (synthetic faces)
     python -m benchmarks.face_detector --convert centerface.onnx drf/released/face-detector.onnx
 
 On pictures of 300-W, each with one labelled face in its middle: faces missed, labelled faces with
@@ -27,7 +28,7 @@ from drf import detection
 from drf.data.boxes import gt_boxes
 from drf.data.sources import open_dataset
 from drf.detection import to_our_boxes
-from drf.errors import DrfError
+from drf.errors import DrfError, NotFoundError
 
 
 def convert(source: Path, target: Path) -> None:
@@ -87,7 +88,7 @@ def _needed(nodes: list[Any], outputs: set[str]) -> list[Any]:
 
 def measure(root: Path | None, subset: str, every: int) -> dict[str, Any]:
     """Return what the detector finds in every n-th face's picture, and the constants fitted."""
-    dataset = open_dataset("300w", root)
+    dataset = open_dataset("300w" if root else "synthetic", root, size=200)
     faces = dataset.subset(subset).faces[::every]
     detector, model = detection.FaceDetector(), drf.load()
     found, truth, missed, second, elsewhere = [], [], [], [], []
@@ -120,6 +121,8 @@ def measure(root: Path | None, subset: str, every: int) -> dict[str, Any]:
         beside = box * [1, 1, 0.5] + 0.8 * box[2] * np.array([1, 1, 0])
         _, spread = model.locate([model.prepare(picture, beside)], beside[None])
         expected["no face"].append(expected_error(spread[0], beside))
+    if not found:
+        raise NotFoundError(f"none of {len(faces)} faces was found")
     x, y, width, height = np.array(found).T
     cx, cy, side = np.array(truth).T
     across, down = (cx - x) / width - 0.5, (cy - y) / height - 0.5
@@ -159,7 +162,7 @@ def expected_error(covariances: np.ndarray, box: np.ndarray) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--convert", nargs=2, type=Path, metavar=("FROM", "TO"))
-    parser.add_argument("--data-root", type=Path, help="folder of 300-W")
+    parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
     parser.add_argument("--subset", default="train")
     parser.add_argument("--every", type=int, default=1, help="every n-th face alone")
     parser.add_argument("--quick", action="store_true", help="every 20th face")

@@ -80,8 +80,8 @@ def find_photos(words: Sequence[str]) -> list[Path]:
 
 def with_boxes(paths: Sequence[Path], file: Path) -> list[Photo]:
     """Return the photos with their boxes of a CSV file, whose names are those of the photos with or
-    without their endings. Raises DataError for a photo without a box and for a name without photo.
-    """
+    without their endings; it may have boxes of other photos too. Raises DataError for a photo
+    without a box."""
     boxes = boxes_by_name(file)
     photos = []
     for path in paths:

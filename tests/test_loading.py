@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import drf
 from drf.errors import DataError, NotFoundError, UsageError
@@ -116,14 +117,21 @@ def test_the_description_is_a_document_that_others_can_read(tmp_path: Path) -> N
     assert "1.25" in document["box"]["sentence"]
 
 
-def test_importing_drf_imports_nothing_and_a_model_brings_no_torch(tmp_path: Path) -> None:
-    path = write_model(tmp_path / "m.onnx")
+def test_importing_drf_imports_nothing_and_predicting_brings_no_torch(tmp_path: Path) -> None:
+    path, photo = write_model(tmp_path / "m.onnx"), tmp_path / "photo.png"
+    Image.new("RGB", (90, 90)).save(photo)
     code = f"""
 import sys, drf
 heavy = {{"torch", "numpy", "cv2", "pandas", "onnxruntime", "sqlite3"}} & sys.modules.keys()
 assert not heavy, heavy
 import numpy
 drf.load({str(path)!r})(numpy.zeros((90, 90, 3), dtype=numpy.uint8))
+from cli.main import main
+sys.argv = ["drf", "predict", {str(photo)!r}, "--model", {str(path)!r}, "--box", "9,9,60,60"]
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
 assert not {{"torch", "pandas", "scipy"}} & sys.modules.keys()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

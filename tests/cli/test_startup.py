@@ -34,7 +34,9 @@ def test_help_answers_at_once() -> None:
     assert min(seconds() for _ in range(5)) < BOUND_S
 
 
-@pytest.mark.parametrize("words", [("--help",), ("train", "--help"), ("data", "pack", "--help")])
+@pytest.mark.parametrize(
+    "words", [("--help",), ("train", "--help"), ("data", "pack", "--help"), ("predict", "--help")]
+)
 def test_help_imports_nothing_heavy(words: tuple[str, ...]) -> None:
     code = (
         "import sys; from cli.main import main\n"
