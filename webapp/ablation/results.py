@@ -150,7 +150,7 @@ def styled(shown: pd.DataFrame) -> Styler:
 
 def over(frame: pd.DataFrame) -> str:
     """Return what the intervals of results are over, see `drf.statistics.over`."""
-    return statistics.over_all(frame.loc[frame["verdict"] != BASELINE, "over"])
+    return statistics.over_all(frame["over"].dropna())
 
 
 def column_config(keys: Sequence[str], norm: str, over: str) -> dict[str, Any]:
