@@ -106,10 +106,14 @@ def leaderboard(
     con = open_reader(db)
     rows = reads.leaderboard(con, dataset=dataset, subset=subset, landmarks=landmarks)
     boards = reads.board_filters(con)
+    _check_landmarks(landmarks, boards)
+    if box is not None:
+        _check_box(box, boards)
+        wanted = [box in (one, box_labels.protocol(one)) for one in rows["box"]]
+        rows = rows[wanted].reset_index(drop=True)
     if methods or baseline is not None:
         from cli import method_table
 
-        _check_landmarks(landmarks, boards)
         found = method_table.boards(con, rows, norm, sort, methods=methods, baseline=baseline)
         con.close()
         method_table.show(found, as_json=as_json)
@@ -117,11 +121,6 @@ def leaderboard(
             note(_nothing(boards))
         return
     con.close()
-    if box is not None:
-        _check_box(box, boards)
-        wanted = [box in (one, box_labels.protocol(one)) for one in rows["box"]]
-        rows = rows[wanted].reset_index(drop=True)
-    _check_landmarks(landmarks, boards)
     if sort is not None:
         rows = rows.sort_values(sort, ascending=not _descends(sort), kind="stable")
         rows = rows.iloc[(~health.ranked(rows)).argsort(kind="stable")]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cli.output import cell, print_json, table, tables
-from db import board, entries, intervals, method_ids, reads
+from cli.output import cell, print_json, table, tables, title
+from db import board, box_labels, comparability, entries, intervals, method_ids, reads
 from db.board import SD, seeds_text
 from drf import ranking, scores, statistics
 from drf.errors import NotFoundError
@@ -27,7 +27,19 @@ MARK = "*"
 """Marks a difference whose interval excludes 0."""
 
 _WIDE = 160  # characters from which the scores beside the NME fit
-_FACTS = ("id", "name", "family", "preset", "track", "method", "n", "flip_test", "params", "macs")
+_FACTS = (
+    "id",
+    "name",
+    "family",
+    "preset",
+    "track",
+    "method",
+    "n",
+    "flip_test",
+    "params",
+    "macs",
+    "condition",
+)
 _LISTS = ("seeds", "statuses", "runs", "evaluations", "checkpoints")
 
 
@@ -71,7 +83,7 @@ def boards(
     return [
         RankedBoard(
             one.name,
-            one.rows.sort_values(sort, ascending=not descends, kind="stable"),
+            one.rows.sort_values(["ranked", sort], ascending=[False, not descends], kind="stable"),
             one.norm,
             one.baseline,
         )
@@ -101,10 +113,12 @@ def _board(
     rows = (board.by_method if methods else board.by_run)(found, of_run)
     norm = norm or reads.ranked_by(rows).removesuffix("_nme")
     base = None if baseline is None else _row(con, rows, baseline)
-    rows = intervals.of_board(con, rows, [norm], base)
+    compared = rows["ranked"] & (base is None or bool(base["ranked"]))
+    rows = intervals.of_board(con, rows, [norm], base).assign(compared=compared)
     nmes = rows[scores.column(norm, "nme")]
-    ranks = pd.array(ranking.places(nmes), dtype="Int64")
-    rows = rows.assign(rank=ranks).sort_values([nmes.name, "id"], ignore_index=True)
+    ranks = pd.array(ranking.places(nmes.where(rows["ranked"])), dtype="Int64")
+    order = ["ranked", nmes.name, "id"]
+    rows = rows.assign(rank=ranks).sort_values(order, ascending=[False, True, True])
     return RankedBoard(name, rows, norm, None if base is None else str(base["name"]))
 
 
@@ -125,7 +139,10 @@ def _table(of: RankedBoard, width: int) -> Table:
         statistics.over_all(rows[column]) if column in rows else ""
         for column in ("interval_over", "difference_over")
     )
-    bold = {key: ranking.places(rows[key], better) == 1 for key, better in _scored(of.norm).items()}
+    bold = {
+        key: ranking.places(rows[key].where(rows["ranked"]), better) == 1
+        for key, better in _scored(of.norm).items()
+    }
     headings = ["#", "name", "id", "seeds", f"{of.norm} NME ↓", "± sd", f"95 % over {over}"]
     if of.baseline is not None:
         headings.append(f"Δ, 95 % over {over_pairs}")
@@ -134,17 +151,22 @@ def _table(of: RankedBoard, width: int) -> Table:
     lines = []
     for place, row in enumerate(rows.to_dict("records")):
         line = [
-            *(row["rank"], row["name"], row["id"][:8], seeds_text(row["seeds"])),
+            *(row["rank"], _name(row), row["id"][:8], seeds_text(row["seeds"])),
             *(_score(row[nme], bold[nme][place]), cell(row[f"{nme}{SD}"], 2)),
             cell(_interval(row, of.norm, over)),
         ]
         if of.baseline is not None:
             line.append(cell(_difference(row, of.norm, over_pairs)))
         lines.append([*line, *(_score(row[key], bold[key][place]) for key in others)])
-    title = f"{' / '.join(of.name.values())}, errors in percent"
-    made = table(headings, lines, title)
+    names = of.name | {"box": box_labels.title(of.name["box"])}
+    made = table(headings, lines, title(f"{' / '.join(names.values())}, errors in percent"))
     made.caption, made.caption_justify = _caption(of, over), "left"
     return made
+
+
+def _name(row: dict[Any, Any]) -> str:
+    """Return the name, with the reason why a row has no rank."""
+    return str(row["name"]) if row["ranked"] else f"{row['name']} ({row['condition']})"
 
 
 def _scored(norm: str) -> dict[str, scores.Better]:
@@ -169,16 +191,16 @@ def _difference(row: dict[Any, Any], norm: str, header: str) -> str | None:
     value, low, high = (row[f"{norm}_difference{end}"] for end in ("", "_low", "_high"))
     if pd.isna(value):
         return None
-    mark = "" if low <= 0 <= high else f" {MARK}"
+    mark = f" {MARK}" if row["compared"] and not low <= 0 <= high else ""
     text = f"{signed(value)} [{signed(low)}, {signed(high)}]{mark}"
     return statistics.with_exception(text, row["difference_over"], header)
 
 
 def _caption(of: RankedBoard, over: str) -> str:
-    said = statistics.explanation(over, {len(set(seeds)) for seeds in of.rows["seeds"]})
-    if of.baseline is None:
-        return said
-    return f"{said} Δ: difference to {of.baseline}; {MARK} its interval excludes 0."
+    said = [statistics.explanation(over, {len(set(seeds)) for seeds in of.rows["seeds"]})]
+    if of.baseline is not None:
+        said.append(f"Δ: difference to {of.baseline}; {MARK} its interval excludes 0.")
+    return " ".join([*said, *comparability.remarks(of.rows)])
 
 
 def _record(of: RankedBoard, row: dict[Any, Any]) -> dict[str, Any]:
