@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sqlite_utils import Database
 from streamlit.testing.v1 import AppTest
 
 from db import board, box_labels, bundle, comparability, evaluations, method_ids, reads, runs
@@ -164,8 +165,8 @@ def test_older_runs_get_what_their_configuration_tells(tmp_path: Path) -> None:
         )
         made.append(runs.start_run(db, new))
         runs.record_epoch(db, made[-1], 3, {"loss": 1.0})
-    as_before_m011(db.conn)
     db.close()
+    as_before_m011(path)
     open_store(path).close()
     with contextlib.closing(open_reader(path)) as reader:
         spent = reads.spent(reader, made)
@@ -175,15 +176,34 @@ def test_older_runs_get_what_their_configuration_tells(tmp_path: Path) -> None:
     assert comparability.spans(spent, "steps") == ["18", "–"]
 
 
-def as_before_m011(con: sqlite3.Connection) -> None:
-    """Take back what the step added."""
-    for view in ("leaderboard", "evaluation_scores"):
-        con.execute(f"DROP VIEW {view}")
-    for column in ("precision", "crop_version"):
-        con.execute(f"ALTER TABLE evaluations DROP COLUMN {column}")
-    con.execute("DELETE FROM epochs WHERE metric IN ('steps', 'faces_seen')")
-    con.execute("DELETE FROM old_method_ids")
-    con.execute("DELETE FROM _sqlite_migrations WHERE name = 'm011_inputs_of_evaluations'")
+def as_before_m011(path: Path) -> None:
+    """Put a closed store into the schema before the step, with what its rows had then."""
+    older = path.with_suffix(".older")
+    db = Database(sqlite3.connect(older, isolation_level=None))
+    migrations.apply(db, stop_before=STEP)
+    db.execute("ATTACH ? AS new", [str(path)])
+    names = db.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '*sqlite_*'"
+    )
+    for (name,) in names.fetchall():
+        there = [
+            {
+                column
+                for _, column, *_ in db.execute(f"PRAGMA {schema}.table_info({name})").fetchall()
+            }
+            for schema in ("main", "new")
+        ]
+        columns = ", ".join(sorted(set.intersection(*there)))
+        db.execute(f"DELETE FROM main.{name}")
+        db.execute(f"INSERT INTO main.{name} ({columns}) SELECT {columns} FROM new.{name}")
+    db.execute("DELETE FROM main.epochs WHERE metric IN ('steps', 'faces_seen')")
+    db.execute("DELETE FROM main.old_method_ids")
+    db.execute("DETACH new")
+    db.close()
+    older.replace(path)
+
+
+STEP = "m011_inputs_of_evaluations"
 
 
 def test_board_and_exports_say_that_the_budget_differs(
@@ -326,8 +346,8 @@ def test_evaluations_of_earlier_versions_are_told_apart_by_the_digest_that_they_
             [box, json.dumps(manifest), run],
         )
     before = method_ids_without_boxes(db.conn)
-    as_before_m011(db.conn)
     db.close()
+    as_before_m011(path)
     open_store(path).close()
     with contextlib.closing(open_reader(path)) as reader:
         rows = reads.leaderboard(reader).set_index("name")
@@ -440,16 +460,6 @@ def test_what_else_decides_the_input_is_warned_of(
     store.close()
     (remark,) = comparability.inputs(board_of(path))
     assert said in remark
-
-
-def test_a_store_of_before_the_step_has_no_such_columns(tmp_path: Path) -> None:
-    """What `as_before_m011` makes is what the steps before make."""
-    path = tmp_path / "drf.db"
-    db = open_store(path)
-    as_before_m011(db.conn)
-    names = [migration.name for migration in migrations.pending(db)]
-    assert names == ["m011_inputs_of_evaluations"]
-    db.close()
 
 
 def test_a_run_trained_on_a_file_remembers_it_where_a_file_is_needed(tmp_path: Path) -> None:
