@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cli.output import cell, print_json, table, tables, title
+from cli.output import cell, print_json, table, tables
 from db import board, box_labels, comparability, entries, intervals, method_ids, reads
 from db.board import SD, seeds_text
 from drf import ranking, scores, statistics
@@ -159,7 +159,7 @@ def _table(of: RankedBoard, width: int) -> Table:
             line.append(cell(_difference(row, of.norm, over_pairs)))
         lines.append([*line, *(_score(row[key], bold[key][place]) for key in others)])
     names = of.name | {"box": box_labels.title(of.name["box"])}
-    made = table(headings, lines, title(f"{' / '.join(names.values())}, errors in percent"))
+    made = table(headings, lines, f"{' / '.join(names.values())}, errors in percent")
     made.caption, made.caption_justify = _caption(of, over), "left"
     return made
 
