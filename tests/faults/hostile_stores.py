@@ -80,6 +80,8 @@ def make_hostile(path: Path, seed: int) -> list[str]:
     chance = random.Random(seed)
     names = [[*MUTATIONS][seed % len(MUTATIONS)]]
     names += chance.sample([*MUTATIONS], k=chance.choice((0, 0, 0, 1, 2)))
+    # A trigger comes last: it would run for what is done here after it, with nothing to stop it.
+    names.sort(key=lambda name: name.startswith("trigger"))
     done = []
     for name in names:
         try:
