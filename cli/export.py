@@ -102,6 +102,7 @@ def onnx(
         Path | None,
         typer.Option(
             metavar="FILE",
+            parser=user_path,
             show_default="NAME.onnx in the present folder",
             help="File to write; an existing one is never replaced.",
         ),

@@ -24,9 +24,8 @@ import cli.views
 import cli.web
 from cli import output
 from cli.options import old_names
-from drf import __version__
-from drf.device_errors import is_out_of_memory, not_enough
-from drf.errors import DrfError, UsageError, explain_os_error
+from drf.errors import DrfError, UsageError, explain_os_error, is_out_of_memory, not_enough
+from drf.version import VERSION
 
 app = typer.Typer(
     name="drf",
@@ -51,7 +50,7 @@ app.command("doctor")(cli.doctor.doctor)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"drf {__version__}")
+        print(f"drf {VERSION}")
         raise typer.Exit
 
 

@@ -13,6 +13,7 @@ from cli.options import Db, Json
 from cli.output import cell, note, print_json, table, tables
 from db.file import DEFAULT_PATH
 from drf.errors import DrfError, NotFoundError, UsageError
+from drf.files import user_path
 
 if TYPE_CHECKING:
     from drf.alignment import Aligner
@@ -44,6 +45,7 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
+            parser=user_path,
             show_default="faces are found",
             help="CSV file with the columns name, x, y, w, h; a row for each face.",
         ),
@@ -52,12 +54,17 @@ def predict(
         Path | None,
         typer.Option(
             metavar="DIR",
+            parser=user_path,
             help="Folder for the photos with landmarks and 2-sigma ellipses drawn on them.",
         ),
     ] = None,
     pts: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder for landmarks as .pts files, 1-based as 300-W's."),
+        typer.Option(
+            metavar="DIR",
+            parser=user_path,
+            help="Folder for landmarks as .pts files, 1-based as 300-W's.",
+        ),
     ] = None,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print a line of CSV for every landmark.")

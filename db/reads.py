@@ -20,8 +20,7 @@ from db import health, method_ids, settled, status
 from db.derived import SPENT, score_columns
 from db.faces import markup as markup
 from drf import scores
-from drf.errors import NotFoundError, StoreError
-from drf.text import quoted
+from drf.errors import NotFoundError, StoreError, quoted
 
 BOARD = ("dataset", "subset", "landmarks", "box")
 """Rows that agree in these columns compare; together they are one board."""

@@ -13,8 +13,7 @@ from sqlite_utils import Database
 
 from db.file import now
 from db.transactions import locked
-from drf.errors import NotFoundError, UsageError
-from drf.text import quoted
+from drf.errors import NotFoundError, UsageError, quoted
 
 VIEW_KEY = "view"
 """Parameter of the app's links that names a view."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.2.0"
+from drf.version import VERSION
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, fields
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from drf.data.user_files import read_text
-from drf.errors import DataError, UsageError
-from drf.text import quoted
+from drf.errors import UsageError, quoted
 
 Source = str
 
@@ -278,17 +275,6 @@ def _key_info(name: str, hint: Any, default: object) -> KeyInfo:
 def current_names(layer: Mapping[str, object]) -> dict[str, object]:
     """Return a layer with the keys of OLD_KEYS under the names that they have today."""
     return {OLD_KEYS.get(key, key): value for key, value in layer.items()}
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file, with or without a byte order mark. Raises UsageError where it is missing,
-    in another encoding or malformed."""
-    try:
-        return parse_toml(read_text(path))
-    except DataError as error:
-        raise UsageError(f"cannot read the configuration {path}: {error}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:

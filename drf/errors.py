@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class DrfError(Exception):
@@ -38,6 +40,10 @@ class Diverged(DrfError):
 
     def __str__(self) -> str:
         return f"{self.args[0]}: the training diverged; train again with a lower training.lr"
+
+
+class NotEnoughMemory(DrfError):
+    """An allocation failed: exit 1."""
 
 
 class CheckFailed(DrfError):
@@ -103,3 +109,61 @@ def as_os_error(error: Exception) -> OSError | None:
         return error
     found = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(found[1]), str(error)) if found else None
+
+
+_SAID = (
+    *("can't allocate memory", "out of memory", "insufficient memory", "std::bad_alloc"),
+    *("cublas_status_alloc_failed", "cudnn_status_alloc_failed", "failed to allocate"),
+)
+"""How libraries say that an allocation failed, in lower case: torch, OpenCV and SQLite each in its
+own way, and torch is not imported to ask."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that an allocation failed."""
+    if isinstance(error, MemoryError):  # numpy's and SQLite's too
+        return True
+    said = str(error).lower()
+    return not isinstance(error, DrfError | OSError) and any(words in said for words in _SAID)
+
+
+def not_enough(what: str, remedy: str) -> NotEnoughMemory:
+    """Return the error to show. what: it was needed for · remedy: what to lower"""
+    return NotEnoughMemory(f"not enough memory for {what}: {remedy}, or close other programs")
+
+
+def refusal(error: BaseException) -> DrfError | None:
+    """Return the error to show for an operation that torch does not have for a device, or None."""
+    said = str(error)
+    if "MPS" in said and isinstance(error, NotImplementedError | TypeError):
+        return DrfError("torch cannot compute this on mps: use --device cpu")
+    if "no kernel image is available" in said:
+        return DrfError("this torch was not built for this GPU: use --device cpu")
+    return None
+
+
+@contextmanager
+def enough_memory(what: str, remedy: str) -> Iterator[None]:
+    """Raise NotEnoughMemory where an allocation fails within, `refusal` where the device lacks an
+    operation. The arguments are those of `not_enough`."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise not_enough(what, remedy) from error
+        if refused := refusal(error):
+            raise refused from error
+        raise
+
+
+_LONGEST = 80
+
+
+def quoted(value: object) -> str:
+    """Return a value as Python writes it, "'adamw'" or "3", for a message that refuses it; of one
+    that is longer than a line the beginning."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # more digits than Python writes, too deeply nested
+        text = f"a value of type {type(value).__name__} that is too long to print"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -25,7 +25,7 @@ from drf.data.pts import format_pts
 from drf.data.user_files import printable
 from drf.data.w300 import PICTURE_SUFFIXES
 from drf.errors import DataError, NotFoundError, UsageError
-from drf.files import replacing_file
+from drf.files import replacing_file, user_path
 from drf.markup import Markup
 from drf.overlay import PREDICTION, draw
 
@@ -60,18 +60,18 @@ def find_photos(words: Sequence[str]) -> list[Path]:
     """
     found: list[Path] = []
     for word in words:
-        path = Path(word)
+        path = user_path(word)
         if path.is_dir():
             inside = sorted(f for f in path.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES)
             if not inside:
                 raise NotFoundError(f"the folder {printable(word)} contains no pictures")
             found += inside
-        elif path.exists() or path.is_symlink() or not glob.has_magic(word):
+        elif path.exists() or path.is_symlink() or not glob.has_magic(str(path)):
             if not (path.exists() or path.is_symlink()):
                 raise NotFoundError(f"there is no file or folder {printable(word)}")
             found.append(path)
         else:
-            matches = sorted(Path(name) for name in glob.glob(word))  # noqa: PTH207 (absolute too)
+            matches = sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207 (absolute too)
             if not matches:
                 raise NotFoundError(f"no file matches {printable(word)}")
             found += matches

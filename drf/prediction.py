@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import device_errors, geometry
+from drf import errors, geometry
 from drf.data.augment import identity_affines, unwarp_points, warp
 from drf.data.crops import encode_jpeg
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
@@ -178,7 +178,7 @@ def evaluate(
     size = predictor.model.spec.input_size
     what = f"evaluating {BATCH} faces of {size} px at a time on {predictor.device}"
     remedy = "take another --device, or --no-flip-test, which needs half"
-    with device_errors.explained(what, remedy):
+    with errors.enough_memory(what, remedy):
         predicted = predict(predictor, pack, on_batch, covariances=True)
     return Evaluation(
         dataset=str(pack.manifest["dataset"]),

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from drf import device_errors
+from drf import errors
 from drf.config import RunConfig, nearest
 from drf.errors import UsageError
 from drf.markup import Markup
@@ -73,7 +73,7 @@ def build(config: RunConfig, markup: Markup) -> LandmarkModel:
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
         what = f"a model of {spec.input_size} px faces on the CPU"
-        with device_errors.explained(what, "lower data.input_size or take a smaller model"):
+        with errors.enough_memory(what, "lower data.input_size or take a smaller model"):
             return family(config.family).build(config.model, spec)
 
 

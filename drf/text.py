@@ -47,16 +47,3 @@ def is_utf8(text: str) -> bool:
 def _escaped(code: int) -> str:
     byte = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
     return chr(byte).encode("unicode_escape").decode("ascii")
-
-
-_LONGEST = 80
-
-
-def quoted(value: object) -> str:
-    """Return a value as Python writes it, "'adamw'" or "3", for a message that refuses it; of one
-    that is longer than a line the beginning."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # more digits than Python writes, too deeply nested
-        text = f"a value of type {type(value).__name__} that is too long to print"
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -13,11 +13,12 @@ from db.bundle import restricted
 from db.connection import open_reader
 from db.entries import entry
 from db.file import run_folder
-from drf import __version__, checkpoint
+from drf import checkpoint
 from drf.config import RunConfig
 from drf.onnx_export import export_onnx
 from drf.onnx_network import LARGEST_ERROR, Description
 from drf.text import percent
+from drf.version import VERSION
 
 _SCORES = ("dataset", "subset", "landmarks", "box", "flip_test", "n", "scores")
 
@@ -49,7 +50,7 @@ def export_run(
         largest_error=largest_error,
         family=config.family,
         run=run,
-        version=__version__,
+        version=VERSION,
         scores=scores,
         card=card(facts, config, scores),
     )
@@ -62,7 +63,7 @@ def card(facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[s
     """Return what the user of a model should know, a sentence a line."""
     dataset, faces = config.data.dataset, facts["manifest"].get("faces")
     lines = [
-        f"{facts['name']}: {config.family}, exported by drf {__version__} from run {facts['id']}.",
+        f"{facts['name']}: {config.family}, exported by drf {VERSION} from run {facts['id']}.",
         f"Trained on {dataset} ({faces} faces), box {config.data.box}.",
     ]
     if restricted({dataset: 1}):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-import drf
 from drf import hardware
 from drf.text import printable
+from drf.version import VERSION
 
 PACKAGES = ("numpy", "opencv-python-headless", "safetensors", "scipy", "sqlite-utils", "torch")
 MAX_DIFF_BYTES = 200_000
@@ -22,7 +22,7 @@ MAX_DIFF_BYTES = 200_000
 def collect(device: torch.device, precision: str) -> dict[str, object]:
     """Return the facts that are stored with a run; JSON values only."""
     return {
-        "drf": drf.__version__,
+        "drf": VERSION,
         "command": _command(),
         **_git(),
         "python": platform.python_version(),
@@ -37,7 +37,7 @@ def collect(device: torch.device, precision: str) -> dict[str, object]:
 
 def _command() -> str:
     """Return the command, without the paths of this machine: `drf train …`, `python -m …`."""
-    script, root = Path(sys.argv[0]), Path(drf.__file__).parents[1]
+    script, root = Path(sys.argv[0]), Path(__file__).parents[1]
     program = ["drf"]
     if script.suffix == ".py" and script.is_relative_to(root):
         module = script.relative_to(root).with_suffix("").parts
@@ -48,7 +48,7 @@ def _command() -> str:
 
 def _git() -> dict[str, object]:
     """Commit and uncommitted diff of the checkout this code runs from; None without one."""
-    root = Path(drf.__file__).parents[1]
+    root = Path(__file__).parents[1]
     if not (root / ".git").exists():
         return {"git_commit": None, "git_diff": None}
     try:

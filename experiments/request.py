@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from drf import presets, registry, tracks
-from drf.config import Resolved, flatten, parse_assignments, read_toml, resolve
-from drf.errors import UsageError
+from drf.config import Resolved, flatten, parse_assignments, parse_toml, resolve
+from drf.data.user_files import read_text
+from drf.errors import DataError, UsageError
 from drf.text import is_utf8, printable
 
 
@@ -46,6 +48,17 @@ def name_of_run(name: str | None, otherwise: str) -> str:
     if len(name) > LONGEST_NAME:
         raise UsageError(f"a name of {len(name)} characters is too long: at most {LONGEST_NAME}")
     return name.strip()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file, with or without a byte order mark. Raises UsageError where it is missing,
+    in another encoding or malformed."""
+    try:
+        return parse_toml(read_text(path))
+    except DataError as error:
+        raise UsageError(f"cannot read the configuration {path}: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def configure(request: Request) -> Resolved:

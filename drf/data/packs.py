@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from drf import device_errors, geometry
+from drf import errors, geometry
 from drf.data import boxes as box_protocols
 from drf.data import crops, label_check
 from drf.data.boxes import BOX_PROTOCOLS
@@ -249,7 +249,7 @@ def _make(request: _Request, folder: Path, progress: Callable[[int, int], None] 
 
     what = f"packing {len(subset.faces)} faces of {request.subset_name} on the CPU"
     try:
-        with device_errors.explained(what, "pack fewer with data.max_train_faces"):
+        with errors.enough_memory(what, "pack fewer with data.max_train_faces"):
             publish(folder, request.slot(), fill, is_whole=lambda path: load(path) is not None)
     except OSError as error:
         megabytes = len(subset.faces) * PACK_SIZE**2 * 3 / 1e6

@@ -13,10 +13,9 @@ import numpy as np
 from drf.data.dataset import Face, Subset, prefetch_map
 from drf.data.sources import Source
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
-from drf.errors import DataError, UsageError
+from drf.errors import DataError, UsageError, quoted
 from drf.markup import IBUG68
 from drf.processes import end_with_parent
-from drf.text import quoted
 
 SIZES = {"train": 2000, "val": 200, "common": 330, "challenging": 135}
 """Faces per subset; common and challenging as many as Helen's test set and iBUG hold."""

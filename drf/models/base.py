@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from drf import device_errors
+from drf import errors
 from drf.markup import ALL, Markup
 from drf.pictures import LeafPicture
 
@@ -119,7 +119,7 @@ class LandmarkModel(nn.Module, ABC):
         """Move to a device, convolutions channels last in memory: up to twice as fast there."""
         size = self.spec.input_size
         remedy = "lower data.input_size, take a smaller model or another --device"
-        with device_errors.explained(f"a model of {size} px faces on {device}", remedy):
+        with errors.enough_memory(f"a model of {size} px faces on {device}", remedy):
             self.to(device)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from drf.config import flatten, nearest, read_toml
+from drf.config import flatten, nearest, parse_toml
 from drf.errors import UsageError
 
 FOLDER = Path(__file__).parent
@@ -36,6 +36,6 @@ def load(name: str) -> Preset:
             name = new + name.removeprefix(old)
     if name not in names():
         raise UsageError(f"there is no preset {name!r}{nearest(name, names())}")
-    document = read_toml(FOLDER / f"{name}.toml")
+    document = parse_toml((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     family, summary = document.pop("family"), document.pop("summary")
     return Preset(name, family, summary, flatten(document))

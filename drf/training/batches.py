@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import device_errors, geometry
+from drf import errors, geometry
 from drf.config import RunConfig
 from drf.data.augment import augment, identity_affines, mirror_points, random_affines, warp_points
 from drf.data.packs import PACK_SIZE, Pack
@@ -32,7 +32,7 @@ class Batches:
         self._resident = None
         if device.type == "cuda":  # a few hundred MB: no batch waits for the host then
             what = f"{len(pack.names)} training faces on {device}"
-            with device_errors.explained(what, "lower data.max_train_faces or take --device cpu"):
+            with errors.enough_memory(what, "lower data.max_train_faces or take --device cpu"):
                 self._resident = torch.from_numpy(np.array(pack.crops)).to(device)
 
     def __len__(self) -> int:

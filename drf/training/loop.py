@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import checkpoint, device_errors, scores
+from drf import checkpoint, errors, scores
 from drf.config import RunConfig
 from drf.data.packs import Pack
 from drf.errors import Diverged, DrfError
@@ -378,7 +378,7 @@ class Trainer:
 
     def _enough_memory(self) -> AbstractContextManager[None]:
         faces = f"{self.batch} faces of {self.model.spec.input_size} px on {self.device}"
-        return device_errors.explained(f"training with a batch of {faces}", TRAINING_NEEDS_LESS)
+        return errors.enough_memory(f"training with a batch of {faces}", TRAINING_NEEDS_LESS)
 
     def _predictor(self) -> Predictor:
         return Predictor(self.average.model, self.device, self.precision)

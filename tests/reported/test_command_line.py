@@ -30,8 +30,14 @@ from db.connection import open_reader, open_store
 from drf import checkpoint, hardware
 from drf.data.packs import default_cache_dir
 from drf.data.sources import Source
-from drf.device_errors import explained, is_out_of_memory
-from drf.errors import DrfError, StoreError, UsageError, explain_os_error
+from drf.errors import (
+    DrfError,
+    StoreError,
+    UsageError,
+    enough_memory,
+    explain_os_error,
+    is_out_of_memory,
+)
 from drf.files import user_path
 from drf.models.mean_shape import MeanShape
 from drf.text import UNPRINTABLE, printable
@@ -115,12 +121,13 @@ def drf(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def leaves(command: Any = None, words: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """Every command of the app that is not a group of others."""
+    """Every command of the app; a group of others only where it does something by itself."""
     command = command or typer.main.get_command(cli.main.app)
     if not hasattr(command, "commands"):
         return {words: command}
     found = [leaves(child, (*words, name)) for name, child in command.commands.items()]
-    return {name: leaf for one in found for name, leaf in one.items()}
+    itself = [{words: command}] if command.invoke_without_command else []
+    return {name: leaf for one in itself + found for name, leaf in one.items()}
 
 
 COMMANDS = leaves()
@@ -145,6 +152,9 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
         (0, ("--static", "site-北京", "--run", AWKWARD[1], "--no-images", "--faces", "1")),
         (0, ("--bundle", "bundle-\x1b.db", "--run", AWKWARD[3])),
     ],
+    ("export", "onnx"): [(3, ("two",)), (3, ("\x1b[31m",))],
+    ("predict",): [(3, ("photo-\x1b.jpg",)), (2, ("drf.db", "--box", "\x1b"))],
+    ("runs", "recover"): [(3, ("folder-\x1b",))],
     ("web",): [(2, ("--port", "\x1b[31m"))],  # it becomes another program
     ("demo",): [(2, ("--minutes", "nan"))],  # it takes minutes
     ("doctor",): [(0, ())],
@@ -479,7 +489,7 @@ def test_too_little_memory_is_recognised(name: str) -> None:
     error = real_failures()[name]
     assert is_out_of_memory(error)
     with pytest.raises(DrfError, match=r"^not enough memory for this: do less, or close"):  # noqa: SIM117
-        with explained("this", "do less"):
+        with enough_memory("this", "do less"):
             raise error
 
 
@@ -494,12 +504,12 @@ def test_too_little_memory_is_recognised(name: str) -> None:
     ],
 )
 def test_what_torch_cannot_do_on_a_device_is_told(error: Exception) -> None:
-    with pytest.raises(DrfError, match="use --device cpu"), explained("this", "do less"):
+    with pytest.raises(DrfError, match="use --device cpu"), enough_memory("this", "do less"):
         raise error
 
 
 def test_other_errors_are_not_taken_for_it() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), explained("this", "do less"):
+    with pytest.raises(RuntimeError, match="shapes"), enough_memory("this", "do less"):
         raise RuntimeError("shapes do not fit")
 
 
@@ -707,5 +717,6 @@ def test_an_option_that_a_message_advises_exists() -> None:
     }
     assert {option for _, option in named} >= {"--db", "--device", "--box-file", "--no-flip-test"}
     assert {(file, option) for file, option in named if option not in known} <= {
-        ("provenance.py", "--git")
+        ("provenance.py", "--git"),
+        ("detection.py", "--no-deps"),  # of pip
     }
