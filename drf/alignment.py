@@ -76,12 +76,13 @@ class Aligner:
     """Landmarks of faces in images, by a network and, where no boxes are given, a face detector.
 
     The box is cut straight to the size of the network's input: one warp, where evaluation goes by
-    packed crops, which leave training room to turn and shift in.
+    packed crops, which leave training room to turn and shift in. threads: of the detector.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, threads: int = 1) -> None:
         self.network = network
         self._known = network.markup.indices(network.landmarks)
+        self._threads = threads
 
     @property
     def markup(self) -> Markup:
@@ -147,7 +148,7 @@ class Aligner:
 
     @functools.cached_property
     def _detector(self) -> FaceDetector:
-        return FaceDetector()
+        return FaceDetector(threads=self._threads)
 
 
 def _rectangle(box: np.ndarray) -> np.ndarray:

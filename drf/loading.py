@@ -24,13 +24,14 @@ def load(model: str | Path = DEFAULT, *, db: str | Path | None = None, threads: 
     """Return a trained model as a function from images to faces; see `drf.load`."""
     path = Path(model)
     if db is None and path.suffix.lower() == ".onnx":
-        return Aligner(OnnxNetwork(path, threads=threads))
+        return Aligner(OnnxNetwork(path, threads=threads), threads=threads)
     if db is None and str(model) in released():
-        return Aligner(OnnxNetwork(FOLDER / f"{model}.onnx", threads=threads))
-    return _of_run(str(model), db)
+        network = OnnxNetwork(FOLDER / f"{model}.onnx", threads=threads)
+        return Aligner(network, threads=threads)
+    return _of_run(str(model), db, threads)
 
 
-def _of_run(text: str, db: str | Path | None) -> Aligner:
+def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
     """Return the best checkpoint of a run, in torch. Raises NotFoundError where there is none."""
     from db.file import DEFAULT_PATH, run_folder
 
@@ -52,4 +53,4 @@ def _of_run(text: str, db: str | Path | None) -> Aligner:
         run = reads.find_run(reader, text)
     trained, _ = checkpoint.load_model(run_folder(store, run) / checkpoint.BEST)
     predictor = Predictor(fuse_batchnorm(trained), torch.device("cpu"), "fp32")
-    return Aligner(PredictorNetwork(predictor))
+    return Aligner(PredictorNetwork(predictor), threads=threads)
