@@ -24,7 +24,7 @@ def write_boxes(path: Path, names: list[str], *, compressed: bool = False) -> Pa
         box = np.array([[*points.min(axis=0), *points.max(axis=0)]]) + 1
         cells[0, i] = {
             "imgName": f"{name}.jpg",
-            "bb_detector": box + [-2, -3, 2, 1],
+            "bb_detector": box + np.array([-2, -3, 2, 1]),
             "bb_ground_truth": box,
         }
     savemat(path, {"bounding_boxes": cells}, do_compression=compressed)
@@ -43,7 +43,7 @@ def test_boxes_become_a_box_file_of_faces(tmp_path: Path, n: int, compressed: bo
     points = np.stack([points_of(name) for name in names])
     faces = [f"helen/testset/{name}" for name in names]
     boxes = read_box_file(out, faces, points=points)
-    low, high = points.min(axis=1) - [2, 3], points.max(axis=1) + [2, 1]
+    low, high = points.min(axis=1) - [2, 3], points.max(axis=1) + np.array([2, 1])
     np.testing.assert_allclose(boxes[:, :2], (low + high) / 2, atol=1e-3)
     np.testing.assert_allclose(boxes[:, 2], (high - low).max(axis=1), atol=1e-3)
     tight = read_mat_boxes(file, "ground-truth")[faces[0]]
@@ -53,7 +53,7 @@ def test_boxes_become_a_box_file_of_faces(tmp_path: Path, n: int, compressed: bo
 def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     named = tmp_path / "bounding_boxes_ibug.mat"
     unknown = write_boxes(tmp_path / "mine.mat", ["1_1"])
-    with pytest.raises(DataError, match="name one of afw, .* with --folder"):
+    with pytest.raises(DataError, match=r"name one of afw, .* with --folder"):
         read_mat_boxes(unknown, "detector")
     assert list(read_mat_boxes(unknown, "detector", "afw")) == ["afw/1_1"]
     whole = unknown.read_bytes()

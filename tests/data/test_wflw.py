@@ -93,7 +93,7 @@ def test_faults_cost_their_own_face(tmp_path: Path) -> None:
 def test_lines_of_another_form_are_refused(tmp_path: Path, image: str, numbers: int) -> None:
     path = write_wflw(tmp_path, 2, 2) / "list_98pt_rect_attr_test.txt"
     path.write_text("1 " * numbers + image + "\n")
-    with pytest.raises(DataError, match="test.txt, line 1: need 206 numbers"):
+    with pytest.raises(DataError, match=r"test\.txt, line 1: need 206 numbers"):
         opened(tmp_path)
 
 
