@@ -161,7 +161,7 @@ def sheet(
 def boxes(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", parser=user_path, help="Files bounding_boxes_*.mat."),
+        typer.Argument(metavar="FILE...", parser=user_path, help="Files called bounding_boxes_*.mat, one or several."),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", parser=user_path, help="CSV file to write.")],
     kind: Annotated[
@@ -186,11 +186,11 @@ def boxes(
     import csv
 
     from drf.data.boxes import BOX_FILE_HEADER
-    from drf.data.mat_boxes import read_mat_boxes
+    from drf.data.mat_boxes import KINDS, read_mat_boxes
     from drf.data.w300 import FOLDERS
 
-    if kind not in ("detector", "ground-truth"):
-        raise UsageError(f"--kind is {kind!r}: use detector or ground-truth")
+    if kind not in KINDS:
+        raise UsageError(f"--kind is {kind!r}: use one of {', '.join(KINDS)}")
     if folder is not None and folder not in FOLDERS:
         raise UsageError(f"--folder is {folder!r}: use one of {', '.join(FOLDERS)}")
     found: dict[str, list[float]] = {}

@@ -10,7 +10,7 @@ import io
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from drf.data.user_files import read_bytes
 from drf.data.w300 import FOLDERS
 from drf.errors import DataError
 
-Kind = Literal["detector", "ground-truth"]
-_FIELDS: dict[Kind, str] = {"detector": "bb_detector", "ground-truth": "bb_ground_truth"}
+KINDS = {"detector": "bb_detector", "ground-truth": "bb_ground_truth"}
+"""Which box of a face -> its field."""
 
 _MOST_BYTES = 2**24
 _MOST_UNPACKED = 2**26
@@ -27,24 +27,25 @@ _MOST_UNPACKED = 2**26
 _HEADER, _COMPRESSED = 128, 15
 
 
-def read_mat_boxes(path: Path, kind: Kind, folder: str | None = None) -> dict[str, list[float]]:
+def read_mat_boxes(path: Path, kind: str, folder: str | None = None) -> dict[str, list[float]]:
     """Return the boxes of a .mat file: face name -> x, y, w, h in 0-based picture px.
 
-    folder: of the faces in 300-W; by default the one in the name of the file, e.g. helen/testset of
-    bounding_boxes_helen_testset.mat. Raises DataError for a file that is none of 300-W's, and for
-    one whose folder is not known.
+    kind: one of KINDS; folder: of the faces in 300-W; by default the one in the name of the file,
+    e.g. helen/testset of bounding_boxes_helen_testset.mat. Raises DataError for a file that is none
+    of 300-W's, and for one whose folder is not known.
     """
+    rows = _rows(path)
     folder = folder or _folder_of(path)
     boxes: dict[str, list[float]] = {}
-    for row in _rows(path):
-        name, box = getattr(row, "imgName", None), getattr(row, _FIELDS[kind], None)
+    for row in rows:
+        name, box = getattr(row, "imgName", None), getattr(row, KINDS[kind], None)
         try:
             x1, y1, x2, y2 = np.asarray(box, dtype=np.float64).ravel().tolist()
         except (TypeError, ValueError):
             x1 = y1 = x2 = y2 = float("nan")
         if not isinstance(name, str) or not (x2 > x1 and y2 > y1 and abs(x1 + y1 + x2 + y2) < 1e7):
             raise DataError(
-                f"{path.name} has an entry without imgName and {_FIELDS[kind]} (xmin, ymin, xmax,"
+                f"{path.name} has an entry without imgName and {KINDS[kind]} (xmin, ymin, xmax,"
                 " ymax), as the official boxes of 300-W have them"
             )
         face = f"{folder}/{Path(name).stem}"

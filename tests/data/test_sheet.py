@@ -36,6 +36,13 @@ def test_a_sheet_shows_every_face_with_its_landmarks(tmp_path: Path) -> None:
     assert out.read_bytes() == first
 
 
+def test_an_output_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path) -> None:
+    root, out = write_pts_folder(tmp_path), tmp_path / "gone/sheet.png"
+    result = run("sheet", "--dataset", "folder", "--data-root", root, "--out", out)
+    assert isinstance(result.exception, OSError)
+    assert result.exception.filename == str(out)
+
+
 def test_a_sheet_is_a_png_file(tmp_path: Path) -> None:
     result = run("sheet", "--dataset", "synthetic", "--out", tmp_path / "sheet.jpg")
     assert isinstance(result.exception, UsageError)
