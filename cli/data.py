@@ -54,7 +54,8 @@ def check(
     The report counts missing files, pictures that cannot be decoded, malformed landmarks, faces
     whose landmarks do not form a face as they stand (mirrored, x and y exchanged, in another order,
     in 0..1), faces with missing landmarks or with landmarks outside their picture, and faces whose
-    file or photo is in the training set too; the smallest box is in pixels. Four things are not
+    file or photo is in the training set too, and mirror pairs of a folder's description that do not
+    fit its faces; the smallest box is in pixels. Four things are not
     faults: an absent folder, missing landmarks, landmarks outside a picture (300-W has some), and
     one photo in two versions (LFPW has some). Exits with 4 if there is a fault.
     """
@@ -71,7 +72,8 @@ def check(
         print_json(report.as_json())
     else:
         _print(report, source.name if source else "300-W")
-    if faulty := [subset.subset for subset in report.subsets if subset.n_faults]:
+    faulty = ["its markup"] if report.markup else []
+    if faulty := faulty + [subset.subset for subset in report.subsets if subset.n_faults]:
         hint = "" if as_json else "; --json names every face"
         raise CheckFailed(f"{root} has faults in {', '.join(faulty)}{hint}")
 
@@ -161,7 +163,11 @@ def sheet(
 def boxes(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", parser=user_path, help="Files called bounding_boxes_*.mat, one or several."),
+        typer.Argument(
+            metavar="FILE...",
+            parser=user_path,
+            help="Files called bounding_boxes_*.mat, one or several.",
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", parser=user_path, help="CSV file to write.")],
     kind: Annotated[
@@ -220,6 +226,8 @@ def _print(report: Report, name: str) -> None:
     tables().print(shown)
     if absent := dict.fromkeys(folder for found in report.subsets for folder in found.absent):
         line(f"folders not found: {', '.join(absent)}")
+    if report.markup:
+        line(f"markup: {report.markup}")
     for found in report.subsets:
         for footnote in _footnotes(found):
             line(footnote)

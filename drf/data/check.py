@@ -70,20 +70,25 @@ class SubsetReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found under one root."""
+    """What was found under one root.
+
+    markup  what is wrong with the markup of the landmarks, a sentence, or None
+    """
 
     root: str
     subsets: list[SubsetReport]
+    markup: str | None = None
 
     @property
     def n_faults(self) -> int:
         """How many things are wrong, each counted in every subset that it affects."""
-        return sum(subset.n_faults for subset in self.subsets)
+        return sum(subset.n_faults for subset in self.subsets) + (self.markup is not None)
 
     def as_json(self) -> dict[str, object]:
         """Return the report as plain JSON values."""
         subsets = [asdict(s) | {"state": s.state, "n_faults": s.n_faults} for s in self.subsets]
-        return {"root": self.root, "n_faults": self.n_faults, "subsets": subsets}
+        found = {"root": self.root, "n_faults": self.n_faults, "markup": self.markup}
+        return found | {"subsets": subsets}
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,9 @@ def check_files(dataset: FileDataset, progress: Callable[[int, int], None] | Non
         + [f"{name}: {entries[name].fault}" for name in names if entries[name].picture is None]
         for subset, names in members.items()
     }
-    return Report(str(dataset.root), _reports(members, looks, {}, missing))
+    points = [entry.face.points for entry in entries.values() if entry.face is not None]
+    markup = label_check.flip_fault(np.stack(points), dataset.markup) if points else None
+    return Report(str(dataset.root), _reports(members, looks, {}, missing), markup)
 
 
 def _looks(

@@ -202,6 +202,17 @@ def test_the_check_names_each_unusable_face(tmp_path: Path) -> None:
     assert [m for s in report.subsets for m in s.missing] == ["gone: its picture is missing"]
 
 
+def test_the_check_finds_wrong_mirror_pairs(tmp_path: Path) -> None:
+    assert check_files(opened(write_pts_folder(tmp_path / "right"))).markup is None
+    pair = ', ["right_corner", "left_corner"]'
+    root = write_pts_folder(tmp_path / "wrong", toml=FIVE_TOML.replace(pair, ""))
+    report = check_files(opened(root))
+    assert report.n_faults == 1
+    assert report.markup is not None
+    assert "mouth, " in report.markup
+    assert "look at the pairs of flip" in report.markup
+
+
 def test_changed_landmarks_make_another_fingerprint(tmp_path: Path) -> None:
     write_csv_folder(tmp_path)
     before = opened(tmp_path).fingerprint("train")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from drf.data import label_check
 from drf.data.check import check_files
 from drf.data.sources import open_dataset
 from drf.data.synthetic import face_points
@@ -33,6 +35,19 @@ def test_mirroring_a_symmetric_face_gives_it_back() -> None:
     on_the_axis = np.flatnonzero(np.abs(wflw[:, 0]) < 1e-9)
     assert [k for k in range(98) if WFLW98.flip[k] == k] == on_the_axis.tolist()
     assert (wflw[[60, 96, 33], 0] < 0).all()  # the right of the face is on the left of a picture
+
+
+def test_a_pair_that_is_not_exchanged_is_found() -> None:
+    points = np.stack([face_points("train", i, 0) for i in range(30)]).astype(np.float64)
+    for ibug, markup in ((points, IBUG68), (points_of(WFLW98, points), WFLW98)):
+        assert label_check.flip_fault(ibug, markup) is None
+        flip = list(markup.flip)
+        a = markup.groups["right_brow"][0]
+        b = flip[a]
+        flip[a], flip[b] = a, b
+        said = label_check.flip_fault(ibug, dataclasses.replace(markup, flip=tuple(flip)))
+        assert said is not None
+        assert "brow, outer end cannot be" in said
 
 
 def test_names_mirror_with_the_face() -> None:
