@@ -60,6 +60,7 @@ def write_pts_folder(root: Path, n: int = 5, toml: str = FIVE_TOML) -> Path:
 
 def write_csv_folder(root: Path, n: int = 5, first_pixel: int = 0, toml: str = FIVE_TOML) -> Path:
     """Write n pictures, a CSV file with their points and a description."""
+    root.mkdir(exist_ok=True)
     lines = ["name," + ",".join(f"x{k},y{k}" for k in range(5))]
     for i in range(n):
         picture, points = face(i, FIVE)

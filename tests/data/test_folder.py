@@ -238,6 +238,13 @@ def test_it_trains_evaluates_and_shows(
         assert (row["dataset"], row["subset"], row["markup"]) == (name, "test", markup)
         assert row["n"] == faces
         assert np.isfinite(row["ocular_nme"])
+    other = write_csv_folder(tmp_path / "other", toml=FIVE_TOML.replace("mine", "other"))
+    if kind == "folder":
+        elsewhere = Paths(paths.db, other, None, paths.cache)
+        with pytest.raises(
+            DataError, match="5 landmarks of the markup 'mine', but the faces of oth"
+        ):
+            evaluate_run(run, EvaluationSpec(None), elsewhere)
     monkeypatch.setenv("DRF_DB", str(paths.db))
     # tests/test_any_markup.py opens every page with both numbers of landmarks.
     for page, parameters in ((None, {}), ("views/images.py", {"img_runs": run[:8]})):
