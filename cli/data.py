@@ -1,4 +1,4 @@
-"""`drf data`: check a folder of 300-W, and pack face crops ahead of time."""
+"""`drf data`: check a dataset, look at it, convert its boxes, and pack face crops ahead of time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import typer
 from cli import options
 from cli.output import cell, line, note, print_json, table, tables
 from drf.config import DataConfig
-from drf.errors import CheckFailed
-from drf.files import user_path
+from drf.errors import CheckFailed, UsageError
+from drf.files import replacing_file, user_path
 from experiments.progress import bar
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _HEADINGS = (
     "faces",
     "missing",
     "bad picture",
-    "bad .pts",
+    "bad landmarks",
     "odd landmarks",
     "landmarks missing",
     "landmarks outside",
@@ -36,31 +36,44 @@ _HEADINGS = (
 )
 
 
+_Dataset = Annotated[
+    str, typer.Option("--dataset", metavar="NAME", help="Dataset: 300w, wflw, folder or another.")
+]
+
+
 @app.command()
 def check(
     root: Annotated[
-        Path, typer.Argument(metavar="ROOT", parser=user_path, help="Folder of 300-W.")
+        Path, typer.Argument(metavar="ROOT", parser=user_path, help="Folder of the dataset.")
     ],
+    dataset: _Dataset = "300w",
     as_json: options.Json = False,
 ) -> None:
-    """Read every face of a 300-W folder and report the faults of each subset.
+    """Read every face of a dataset and report the faults of each subset.
 
-    The report counts missing files, pictures that cannot be decoded, malformed .pts files, faces
+    The report counts missing files, pictures that cannot be decoded, malformed landmarks, faces
     whose landmarks do not form a face as they stand (mirrored, x and y exchanged, in another order,
     in 0..1), faces with missing landmarks or with landmarks outside their picture, and faces whose
-    file or photo is in the training set too; the smallest box is in pixels. Four things are not
+    file or photo is in the training set too, and mirror pairs of a folder's description that do not
+    fit its faces; the smallest box is in pixels. Four things are not
     faults: an absent folder, missing landmarks, landmarks outside a picture (300-W has some), and
     one photo in two versions (LFPW has some). Exits with 4 if there is a fault.
     """
-    from drf.data.check import check_dataset
+    from drf.data.check import check_dataset, check_files
+    from drf.data.file_dataset import FileDataset
+    from drf.data.sources import open_dataset
 
+    source = None if dataset == "300w" else open_dataset(dataset, root)
+    if source is not None and not isinstance(source, FileDataset):
+        raise UsageError(f"{dataset} has no files to check")
     with bar("checking") as advance:
-        report = check_dataset(root, advance)
+        report = check_files(source, advance) if source else check_dataset(root, advance)
     if as_json:
         print_json(report.as_json())
     else:
-        _print(report)
-    if faulty := [subset.subset for subset in report.subsets if subset.n_faults]:
+        _print(report, source.name if source else "300-W")
+    faulty = ["its markup"] if report.markup else []
+    if faulty := faulty + [subset.subset for subset in report.subsets if subset.n_faults]:
         hint = "" if as_json else "; --json names every face"
         raise CheckFailed(f"{root} has faults in {', '.join(faulty)}{hint}")
 
@@ -117,7 +130,89 @@ def pack(
         )
 
 
-def _print(report: Report) -> None:
+@app.command()
+def sheet(
+    out: Annotated[Path, typer.Option(metavar="FILE", parser=user_path, help="PNG file to write.")],
+    dataset: _Dataset = "300w",
+    data_root: options.DataRoot = None,
+    subset: Annotated[str, typer.Option(metavar="NAME", help="Subset to show.")] = "train",
+    max_faces: Annotated[
+        int, typer.Option(min=1, max=400, help="Show at most this many faces of the subset.")
+    ] = 36,
+) -> None:
+    """Write a contact sheet: faces of a subset with their landmarks, to look at before a training.
+
+    Which faces are shown follows from their names, so that a sheet of the same faces is the same.
+    """
+    import cv2
+
+    from drf.data.sheet import chosen, contact_sheet
+    from drf.data.sources import open_dataset
+
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out is {out.name}: a contact sheet is a .png file")
+    source = open_dataset(dataset, data_root)
+    faces = chosen(source.subset(subset).faces, max_faces)
+    _, png = cv2.imencode(".png", contact_sheet(source, faces)[..., ::-1])
+    with replacing_file(out) as path:
+        path.write_bytes(png.tobytes())
+    note(f"Wrote {len(faces)} faces of {source.name} {subset} to {out}")
+
+
+@app.command()
+def boxes(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            parser=user_path,
+            help="Files called bounding_boxes_*.mat, one or several.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", parser=user_path, help="CSV file to write.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="detector|ground-truth", help="Which of the two boxes of each face to take."
+        ),
+    ] = "detector",
+    folder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="from the names of the files",
+            help="Folder of the faces in 300-W, e.g. helen/testset.",
+        ),
+    ] = None,
+) -> None:
+    """Convert the official detector boxes of 300-W to a box file for --box file --box-file FILE.
+
+    The files are bounding_boxes_*.mat of iBUG; several become one box file.
+    """
+    import csv
+
+    from drf.data.boxes import BOX_FILE_HEADER
+    from drf.data.mat_boxes import KINDS, read_mat_boxes
+    from drf.data.w300 import FOLDERS
+
+    if kind not in KINDS:
+        raise UsageError(f"--kind is {kind!r}: use one of {', '.join(KINDS)}")
+    if folder is not None and folder not in FOLDERS:
+        raise UsageError(f"--folder is {folder!r}: use one of {', '.join(FOLDERS)}")
+    found: dict[str, list[float]] = {}
+    for file in files:
+        of_file = read_mat_boxes(file, kind, folder)
+        if twice := sorted(of_file.keys() & found.keys()):
+            raise UsageError(f"{file.name} has a second box for {twice[0]!r}")
+        found |= of_file
+    with replacing_file(out) as path, path.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(BOX_FILE_HEADER)
+        writer.writerows([name, *(f"{value:.4f}" for value in box)] for name, box in found.items())
+    note(f"Wrote {len(found)} boxes to {out}")
+
+
+def _print(report: Report, name: str) -> None:
     rows = []
     for found in report.subsets:
         faults = (found.missing, found.unreadable, found.malformed, found.odd_labels)
@@ -125,12 +220,14 @@ def _print(report: Report) -> None:
         twice = (found.copies, found.same_photo)
         numbers = (found.faces, *map(len, counts), *map(len, twice))
         rows.append((found.subset, found.state, *numbers, cell(found.smallest_box_px, digits=0)))
-    shown = table(("subset", "state", *_HEADINGS), rows, f"300-W in {report.root}")
+    shown = table(("subset", "state", *_HEADINGS), rows, f"{name} in {report.root}")
     for column in shown.columns[2:]:
         column.justify = "right"
     tables().print(shown)
     if absent := dict.fromkeys(folder for found in report.subsets for folder in found.absent):
         line(f"folders not found: {', '.join(absent)}")
+    if report.markup:
+        line(f"markup: {report.markup}")
     for found in report.subsets:
         for footnote in _footnotes(found):
             line(footnote)

@@ -69,6 +69,10 @@ def replacing_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         if not overwrite:
             refuse_existing(path)
         unfinished.replace(path)
+    except OSError as error:
+        if error.filename == str(unfinished):  # a name that the user has not heard of
+            error.filename = str(path)
+        raise
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):  # SQLite's, beside a store that it wrote
             unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)

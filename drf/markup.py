@@ -2,7 +2,7 @@
 
 A dataset, a pack, a model, an evaluation and the store each carry the markup of their landmarks, so
 that nothing else in the code knows how many there are. `IBUG68` is the one of 300-W and of the
-synthetic faces; `Markup` describes any other one.
+synthetic faces, `WFLW98` that of WFLW; `Markup` describes any other one.
 
 Indices are 0-based; sides are the subject's own, so the left eye lies on the right of a frontal
 picture. A landmark of a face is visible, hidden (annotated where it is occluded) or missing (no
@@ -221,3 +221,59 @@ IBUG68 = Markup(
     },
 )
 """The 68 points of iBUG: 300-W and its parts."""
+
+WFLW98 = Markup(
+    name="wflw98",
+    groups={
+        "jaw": tuple(range(0, 33)),
+        "right_brow": tuple(range(33, 42)),
+        "left_brow": tuple(range(42, 51)),
+        "nose_bridge": tuple(range(51, 55)),
+        "nostrils": tuple(range(55, 60)),
+        "right_eye": tuple(range(60, 68)),
+        "left_eye": tuple(range(68, 76)),
+        "outer_lip": tuple(range(76, 88)),
+        "inner_lip": tuple(range(88, 96)),
+        "right_pupil": (96,),
+        "left_pupil": (97,),
+    },
+    closed=frozenset(
+        {"right_brow", "left_brow", "right_eye", "left_eye", "outer_lip", "inner_lip"}
+    ),
+    subsets={
+        "eyes": ("right_eye", "left_eye", "right_pupil", "left_pupil"),
+        "brows": ("right_brow", "left_brow"),
+        "nose": ("nose_bridge", "nostrils"),
+        "mouth": ("outer_lip", "inner_lip"),
+        "jaw": ("jaw",),
+    },
+    flip=_pairs(
+        *((i, 32 - i) for i in range(16)),  # jaw
+        *((33 + i, 46 - i) for i in range(5)),  # upper edges of the brows
+        *((38 + i, 50 - i) for i in range(4)),  # lower edges
+        *((55, 59), (56, 58)),  # nostrils
+        *((60 + i, 72 - i) for i in range(5)),  # upper lids, with the corners
+        *((65 + i, 75 - i) for i in range(3)),  # lower lids
+        *((76, 82), (77, 81), (78, 80), (83, 87), (84, 86)),  # outer lip
+        *((88, 92), (89, 91), (93, 95)),  # inner lip
+        (96, 97),
+        n=98,
+    ),
+    normalisers={
+        "ocular": ((60,), (72,)),  # outer eye corners, as WFLW's results are published
+        "pupil": ((96,), (97,)),
+    },
+    displayed=(60, 54, 76, 16),  # an eye, the nose, the mouth, the chin
+    titles={
+        **{0: "right end", 16: "chin", 32: "left end"},
+        **{33: "outer end", 37: "inner end", 42: "inner end", 46: "outer end"},
+        **{51: "root", 54: "tip", 57: "base of the septum"},
+        **{60: "outer corner", 64: "inner corner", 68: "inner corner", 72: "outer corner"},
+        **{76: "right corner", 79: "top, middle", 82: "left corner", 85: "bottom, middle"},
+        **{88: "right corner", 90: "top, middle", 92: "left corner", 94: "bottom, middle"},
+    },
+)
+"""The 98 points of WFLW."""
+
+MARKUPS = {markup.name: markup for markup in (IBUG68, WFLW98)}
+"""The markups that drf defines, by name."""

@@ -15,8 +15,9 @@ from drf import errors, geometry
 from drf.data.augment import identity_affines, unwarp_points, warp
 from drf.data.crops import encode_jpeg
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
-from drf.errors import Diverged
+from drf.errors import DataError, Diverged
 from drf.hardware import autocast
+from drf.markup import Markup
 from drf.models.base import LandmarkModel
 from drf.onnx_network import LARGEST_ERROR
 from drf.pictures import FaceCrop
@@ -171,10 +172,27 @@ def _in_picture(covariances: np.ndarray, to_picture: np.ndarray) -> np.ndarray:
     return jacobian @ covariances @ jacobian.swapaxes(-1, -2)
 
 
+def refuse_other_markup(known: Markup, pack: Pack) -> None:
+    """Raise DataError where a pack has other landmarks than a model that was trained on `known`.
+
+    Definitions of one name may differ in what was added to them later, such as normalisers.
+    """
+    if (known.name, known.flip) != (pack.markup.name, pack.markup.flip):
+        raise DataError(
+            f"the model was trained on the {known.n_points} landmarks of the markup {known.name!r},"
+            f" but the faces of {pack.manifest['dataset']} have the {pack.markup.n_points} of"
+            f" {pack.markup.name!r}: name the folder of the right dataset with --data-root"
+        )
+
+
 def evaluate(
     predictor: Predictor, pack: Pack, on_batch: Callable[[int], None] | None = None
 ) -> Evaluation:
-    """Predict a subset; the errors of every normalisation follow from what is returned."""
+    """Predict a subset; the errors of every normalisation follow from what is returned.
+
+    Raises DataError where the faces have other landmarks than those that the model knows.
+    """
+    refuse_other_markup(predictor.model.spec.markup, pack)
     size = predictor.model.spec.input_size
     what = f"evaluating {BATCH} faces of {size} px at a time on {predictor.device}"
     remedy = "take another --device, or --no-flip-test, which needs half"

@@ -1,10 +1,10 @@
-"""Made-up markups and faces that have them: what works for IBUG68 alone fails with these."""
+"""Other markups and faces that have them: what works for IBUG68 alone fails with these."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from drf.markup import Markup
+from drf.markup import WFLW98, Markup
 
 FIVE = Markup(
     name="five",
@@ -17,47 +17,7 @@ FIVE = Markup(
 )
 """The centres of the eyes, the tip of the nose, the corners of the mouth."""
 
-_PAIRS = (
-    *((i, 32 - i) for i in range(16)),  # jaw
-    *((33 + i, 46 - i) for i in range(5)),  # upper edges of the brows
-    *((38 + i, 50 - i) for i in range(4)),  # lower edges
-    *((55, 59), (56, 58)),  # nostrils
-    *((60 + i, 72 - i) for i in range(5)),  # upper lids
-    *((65 + i, 75 - i) for i in range(3)),  # lower lids
-    *((76, 82), (77, 81), (78, 80), (83, 87), (84, 86)),  # outer lip
-    *((88, 92), (89, 91), (93, 95)),  # inner lip
-    (96, 97),
-)
-_MIRROR = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])}
-
-NINETY_EIGHT = Markup(
-    name="ninety-eight",
-    groups={
-        "jaw": tuple(range(33)),
-        "right_brow": tuple(range(33, 42)),
-        "left_brow": tuple(range(42, 51)),
-        "nose_bridge": tuple(range(51, 55)),
-        "nostrils": tuple(range(55, 60)),
-        "right_eye": tuple(range(60, 68)),
-        "left_eye": tuple(range(68, 76)),
-        "outer_lip": tuple(range(76, 88)),
-        "inner_lip": tuple(range(88, 96)),
-        "right_pupil": (96,),
-        "left_pupil": (97,),
-    },
-    closed=frozenset(
-        {"right_brow", "left_brow", "right_eye", "left_eye", "outer_lip", "inner_lip"}
-    ),
-    subsets={
-        "eyes": ("right_eye", "left_eye", "right_pupil", "left_pupil"),
-        "mouth": ("outer_lip", "inner_lip"),
-        "jaw": ("jaw",),
-    },
-    flip=tuple(_MIRROR.get(k, k) for k in range(98)),
-    normalisers={"ocular": ((60,), (72,)), "pupil": ((96,), (97,))},
-    displayed=(60, 54, 76, 16),
-    titles={16: "chin", 60: "outer corner", 72: "outer corner"},
-)
+NINETY_EIGHT = WFLW98
 """A dense one: outlines with more points than IBUG68 has, and pupils."""
 
 

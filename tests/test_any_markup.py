@@ -93,7 +93,7 @@ class Five(MadeUp):
 
 
 class NinetyEight(MadeUp):
-    name, markup = "made-up-ninety-eight", NINETY_EIGHT
+    name, markup = "made-up-wflw98", NINETY_EIGHT
 
 
 @pytest.fixture(scope="module", params=[FIVE, NINETY_EIGHT], ids=["5 points", "98 points"])

@@ -1,9 +1,9 @@
-"""Looking over a 300-W folder: what is missing, unreadable, malformed or there twice."""
+"""Looking over a dataset of files: what is missing, unreadable, malformed or there twice."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,15 +14,13 @@ from drf.data import duplicates, label_check
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import points_outside
 from drf.data.duplicates import Pair
+from drf.data.file_dataset import TRAIN, VAL, FileDataset
 from drf.data.picture_files import MOST_PICTURE_BYTES, map_pictures
 from drf.data.pts import read_pts
 from drf.data.user_files import read_bytes
-from drf.data.w300 import SUBSETS, TEST_SIZES, TEST_SUBSETS, W300, all_folders, too_many
+from drf.data.w300 import SUBSETS, TEST_SIZES, W300, all_folders, too_many
 from drf.errors import DataError
-from drf.markup import IBUG68
-
-_TRAINED_ON = {"train": (), "val": ("train",)} | dict.fromkeys(TEST_SUBSETS, ("train", "val"))
-"""Subset -> the subsets that must not hold its faces."""
+from drf.markup import Markup
 
 
 @dataclass(frozen=True)
@@ -72,20 +70,25 @@ class SubsetReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found under one root."""
+    """What was found under one root.
+
+    markup  what is wrong with the markup of the landmarks, a sentence, or None
+    """
 
     root: str
     subsets: list[SubsetReport]
+    markup: str | None = None
 
     @property
     def n_faults(self) -> int:
         """How many things are wrong, each counted in every subset that it affects."""
-        return sum(subset.n_faults for subset in self.subsets)
+        return sum(subset.n_faults for subset in self.subsets) + (self.markup is not None)
 
     def as_json(self) -> dict[str, object]:
         """Return the report as plain JSON values."""
         subsets = [asdict(s) | {"state": s.state, "n_faults": s.n_faults} for s in self.subsets]
-        return {"root": self.root, "n_faults": self.n_faults, "subsets": subsets}
+        found = {"root": self.root, "n_faults": self.n_faults, "markup": self.markup}
+        return found | {"subsets": subsets}
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class _Seen:
 
 
 def check_dataset(root: Path, progress: Callable[[int, int], None] | None = None) -> Report:
-    """Read every face under root and report per subset.
+    """Read every face of 300-W under root and report per subset.
 
     progress(done, total) is called on the way. Raises DataError if root is not 300-W at all.
     """
@@ -120,19 +123,70 @@ def check_dataset(root: Path, progress: Callable[[int, int], None] | None = None
         for name, pair in dataset.members(subset)
         if pair is not None
     }
+
+    def labels(name: str) -> np.ndarray:
+        return read_pts(files[name][1])
+
+    looks = _looks({n: p for n, (p, _) in files.items()}, labels, dataset.markup, progress)
+    members = {subset: [name for name, _ in dataset.members(subset)] for subset in SUBSETS}
+    absent = {s: [f for f in all_folders(s) if f not in dataset.folders_of(s)] for s in SUBSETS}
+    missing = {subset: _missing(dataset, subset) for subset in SUBSETS}
+    return Report(str(root), _reports(members, looks, absent, missing))
+
+
+def check_files(dataset: FileDataset, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Read every face of a dataset that lists its faces, and report per subset.
+
+    progress(done, total) is called on the way.
+    """
+    entries = dataset.entries
+    usable = {n: e.picture for n, e in entries.items() if e.picture is not None}
+
+    def labels(name: str) -> np.ndarray:
+        if (face := entries[name].face) is None:
+            raise DataError(entries[name].fault)
+        return face.points
+
+    looks = _looks(usable, labels, dataset.markup, progress)
+    members = {subset: list(dataset.members(subset)) for subset in dataset.subset_names()}
+    missing = {
+        subset: [lack for lack in (dataset.lack(subset),) if lack and names]
+        + [f"{name}: {entries[name].fault}" for name in names if entries[name].picture is None]
+        for subset, names in members.items()
+    }
+    points = [entry.face.points for entry in entries.values() if entry.face is not None]
+    markup = label_check.flip_fault(np.stack(points), dataset.markup) if points else None
+    return Report(str(dataset.root), _reports(members, looks, {}, missing), markup)
+
+
+def _looks(
+    pictures: Mapping[str, Path],
+    labels: Callable[[str], np.ndarray],
+    markup: Markup,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, _Seen | _Fault]:
+    """Return what every face showed. labels(name): its points, or DataError."""
+    names, paths = list(pictures), list(pictures.values())
+
+    def look(i: int, picture: np.ndarray | DataError) -> _Seen | _Fault:
+        return _look(paths[i], lambda: labels(names[i]), markup, picture)
+
     looks: dict[str, _Seen | _Fault] = {}
-    pairs = list(files.values())
-    found = map_pictures([path for path, _ in pairs], lambda i, picture: _look(*pairs[i], picture))
-    for name, look in zip(files, found, strict=True):
-        looks[name] = look
+    for name, found in zip(names, map_pictures(paths, look), strict=True):
+        looks[name] = found
         if progress is not None:
-            progress(len(looks), len(files))
-    return Report(str(root), [_report(dataset, subset, looks) for subset in SUBSETS])
+            progress(len(looks), len(names))
+    return looks
 
 
-def _look(picture_path: Path, pts: Path, picture: np.ndarray | DataError) -> _Seen | _Fault:
+def _look(
+    picture_path: Path,
+    labels: Callable[[], np.ndarray],
+    markup: Markup,
+    picture: np.ndarray | DataError,
+) -> _Seen | _Fault:
     try:
-        points = read_pts(pts)
+        points = labels()
     except DataError as error:
         return _Fault("malformed", str(error))
     try:
@@ -144,7 +198,7 @@ def _look(picture_path: Path, pts: Path, picture: np.ndarray | DataError) -> _Se
         return _Fault("unreadable", str(error))
     return _Seen(
         has_points_outside=bool(points_outside(points, picture).any()),
-        label_fault=label_check.fault(points, IBUG68),
+        label_fault=label_check.fault(points, markup),
         is_incomplete=bool(np.isnan(points).any()),
         box_px=float(gt_boxes(points[None])[0, 2]),
         sha256=hashlib.sha256(content).hexdigest(),
@@ -152,16 +206,42 @@ def _look(picture_path: Path, pts: Path, picture: np.ndarray | DataError) -> _Se
     )
 
 
-def _report(dataset: W300, subset: str, looks: dict[str, _Seen | _Fault]) -> SubsetReport:
-    members = [name for name, _ in dataset.members(subset)]
-    seen = _seen(looks, members)
-    trained = _seen(looks, [n for s in _TRAINED_ON[subset] for n, _ in dataset.members(s)])
+def _reports(
+    members: Mapping[str, list[str]],
+    looks: dict[str, _Seen | _Fault],
+    absent: Mapping[str, list[str]],
+    missing: Mapping[str, list[str]],
+) -> list[SubsetReport]:
+    """Return a report per subset: its faces must not be in those that it is trained on."""
+    trained = {TRAIN: (), VAL: (TRAIN,)}
+    return [
+        _report(
+            subset,
+            names,
+            [n for s in trained.get(subset, (TRAIN, VAL)) for n in members[s]],
+            looks,
+            absent.get(subset, []),
+            missing[subset],
+        )
+        for subset, names in members.items()
+    ]
+
+
+def _report(
+    subset: str,
+    members: list[str],
+    trained_on: Iterable[str],
+    looks: dict[str, _Seen | _Fault],
+    absent: list[str],
+    missing: list[str],
+) -> SubsetReport:
+    seen, trained = _seen(looks, members), _seen(looks, trained_on)
     faults = [(n, looks[n]) for n in members if n in looks]
     return SubsetReport(
         subset=subset,
         faces=len(seen),
-        absent=[f for f in all_folders(subset) if f not in dataset.folders_of(subset)],
-        missing=_missing(dataset, subset),
+        absent=absent,
+        missing=missing,
         unreadable=_reasons(faults, "unreadable"),
         malformed=_reasons(faults, "malformed"),
         odd_labels={n: face.label_fault for n, face in seen.items() if face.label_fault},
@@ -179,7 +259,7 @@ def _report(dataset: W300, subset: str, looks: dict[str, _Seen | _Fault]) -> Sub
     )
 
 
-def _seen(looks: dict[str, _Seen | _Fault], names: list[str]) -> dict[str, _Seen]:
+def _seen(looks: dict[str, _Seen | _Fault], names: Iterable[str]) -> dict[str, _Seen]:
     found = {name: looks.get(name) for name in names}
     return {name: look for name, look in found.items() if isinstance(look, _Seen)}
 

@@ -63,7 +63,7 @@ def parse_pts(text: str, markup: Markup = IBUG68) -> np.ndarray:
         raise DataError(f"holds {len(lines)} points instead of {markup.n_points}")
     points = np.array([_point(line) for line in lines])
     points[[tuple(point) in PLACEHOLDERS for point in points]] = np.nan
-    _check(points, markup)
+    check_points(points, markup)
     return (points - 1.0).astype(np.float32)
 
 
@@ -83,8 +83,9 @@ def visibility_of(points: np.ndarray) -> np.ndarray | None:
     return None if there.all() else np.where(there, VISIBLE, MISSING).astype(np.uint8)
 
 
-def _check(points: np.ndarray, markup: Markup) -> None:
-    """Raise DataError for landmarks that no error can be measured on. (K, 2) px."""
+def check_points(points: np.ndarray, markup: Markup) -> None:
+    """Raise DataError for landmarks that no error can be measured on, its sentence without a
+    subject. (K, 2) px, NaN where missing."""
     there = np.isfinite(points).all(axis=1)
     if not there.any():
         raise DataError(f"has none of its {markup.n_points} points in the picture")

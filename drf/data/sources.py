@@ -39,8 +39,11 @@ class Source:
 DATASETS = {
     "synthetic": "drf.data.synthetic_dataset:SyntheticDataset",
     "300w": "drf.data.w300:W300",
+    "wflw": "drf.data.wflw:WFLW",
+    "folder": "drf.data.folder:FolderDataset",
 }
-"""Name -> "module:class", imported when it is opened: its class method `open` takes a Source."""
+"""Name -> "module:class", imported when it is opened: its class method `open` takes a Source.
+`folder` is any folder with a description; its dataset is called by the name that stands there."""
 
 ENTRY_POINTS = "drf.datasets"
 """Group of entry points under which other packages name their datasets."""
@@ -57,8 +60,8 @@ def open_dataset(
 ) -> Dataset:
     """Return a dataset by name. The arguments are those of `Source`.
 
-    Raises UsageError for an unknown name and where no root is named, DataError where there is no
-    300-W.
+    Raises UsageError for an unknown name and where no root is named, DataError for a folder that
+    does not hold the dataset.
     """
     known = datasets()
     if name not in known:

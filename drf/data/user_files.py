@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import os
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from drf.errors import DataError
 
@@ -33,6 +33,15 @@ def printable(name: str) -> str:
 def is_utf8(name: str) -> bool:
     """Return whether a file name, as the system gave it, is UTF-8."""
     return printable(name) == name
+
+
+def is_inside(name: str) -> bool:
+    """Return whether a relative path that a file names stays in its folder: "a/b.jpg", no "../c"
+    and no "/d"."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return (
+        bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+    )
 
 
 def read_bytes(path: Path, most: int) -> bytes:

@@ -126,7 +126,7 @@ class W300:
         """
         digest = hashlib.sha256()
         for face_name, pair in self._required(name):
-            digest.update(repr((face_name, [_size_and_time(path) for path in pair or ()])).encode())
+            digest.update(repr((face_name, [size_and_time(path) for path in pair or ()])).encode())
         return digest.hexdigest()
 
     def picture(self, face: Face) -> np.ndarray:
@@ -156,7 +156,7 @@ class W300:
         """Return what a folder of the layout (a member of FOLDERS) held when first asked for."""
         if name not in self._folders:
             try:
-                self._folders[name] = _list(self.root, name)
+                self._folders[name] = list_folder(self.root, name)
             except OSError as error:
                 raise DataError(f"{self.root / name} cannot be read ({error.strerror})") from None
         return self._folders[name]
@@ -224,7 +224,7 @@ class W300:
         return self.folder(face.name.rpartition("/")[0]).pairs[face.name]
 
 
-def _size_and_time(path: Path) -> tuple[int, int] | None:
+def size_and_time(path: Path) -> tuple[int, int] | None:
     """Return size and time of change of a file, None where it has gone or is a link to nothing."""
     try:
         found = path.stat()
@@ -233,11 +233,11 @@ def _size_and_time(path: Path) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def _list(root: Path, name: str) -> Folder:
-    """Return the faces of a folder. Files that other programs leave behind (._NAME, .DS_Store,
-    NAME.jpg~, a single "NAME (1).jpg") are none, and a name that is no UTF-8 costs its own face
-    alone."""
-    path = root / name
+def list_folder(root: Path, name: str) -> Folder:
+    """Return the faces of a folder under root; "" is root itself. Files that other programs leave
+    behind (._NAME, .DS_Store, NAME.jpg~, a single "NAME (1).jpg") are none, and a name that is no
+    UTF-8 costs its own face alone."""
+    path, prefix = root / name, f"{name}/" if name else ""
     files = sorted(path.iterdir()) if path.is_dir() else []
     files = [file for file in files if not file.name.startswith(".")]
     unnamed = [file for file in files if not is_utf8(file.name)]
@@ -249,17 +249,15 @@ def _list(root: Path, name: str) -> Folder:
     stems = [s for s in pictures.keys() | points.keys() if not s.endswith(_MIRRORED)]
     pairs: dict[str, tuple[Path, Path]] = {}
     orphans: dict[str, str] = {
-        f"{name}/{printable(file.stem)}": "its name is not UTF-8; rename it"
+        prefix + printable(file.stem): "its name is not UTF-8; rename it"
         for file in unnamed
         if file.suffix.lower() in (".pts", *PICTURE_SUFFIXES)
     }
     for stem in sorted(stems):
         if stem in pictures and stem in points:
-            pairs[f"{name}/{stem}"] = pictures[stem], points[stem]
+            pairs[prefix + stem] = pictures[stem], points[stem]
         elif _copy_of(stem) not in stems:
-            orphans[f"{name}/{stem}"] = (
-                f"its {'.pts' if stem in pictures else 'picture'} is missing"
-            )
+            orphans[prefix + stem] = f"its {'.pts' if stem in pictures else 'picture'} is missing"
     return Folder(pairs, orphans)
 
 
@@ -288,9 +286,7 @@ def too_many(name: str, folder: Folder) -> list[str]:
         return []
     stems = {face: face.rpartition("/")[2] for face in folder.pairs}
     odd = [face for face, stem in stems.items() if not _ORIGINAL_NAMES[name].fullmatch(stem)]
-    changed = {
-        f: (_size_and_time(picture) or (0, 0))[1] for f, (picture, _) in folder.pairs.items()
-    }
+    changed = {f: (size_and_time(picture) or (0, 0))[1] for f, (picture, _) in folder.pairs.items()}
     newest = sorted(folder.pairs, key=lambda face: -changed[face])
     return [stems[face] for face in (odd or newest)[: min(surplus, 3)]]
 

@@ -25,8 +25,8 @@ def validate(predictor: Predictor, pack: Pack) -> tuple[dict[str, float], np.nda
     which raises Diverged for those that are not finite.
 
     Metrics: val_SCORE_NORM of every score and normaliser (fractions), prediction_std_ratio
-    (standard deviation of the predictions over that of the labels; 0: one shape for every face) and
-    the model's own diagnostics.
+    (standard deviation of the predictions over that of the labels; 0: one shape for every face;
+    left out where the labels do not vary, as those of one face) and the model's own diagnostics.
     """
     spec = predictor.model.spec
     outputs: list[Any] = []
@@ -35,7 +35,8 @@ def validate(predictor: Predictor, pack: Pack) -> tuple[dict[str, float], np.nda
     points = _unit_points(pack, predictor.device)[:, spec.indices]
     with torch.inference_mode():
         predicted = torch.cat([predictor.model.points(o) for o in outputs])
-        values["prediction_std_ratio"] = _std(predicted, points) / _std(points, points)
+        if (std := _std(points, points)) > 0:
+            values["prediction_std_ratio"] = _std(predicted, points) / std
         values |= predictor.model.diagnostics(outputs, points)
     return values, predictions
 
@@ -118,8 +119,8 @@ def no_better_than_floor(nme: float, pack: Pack, landmarks: str) -> str | None:
 
 def collapsed(values: dict[str, float]) -> str | None:
     """Return why a model counts as collapsed, in one sentence, or None."""
-    ratio = values["prediction_std_ratio"]
-    if not np.isfinite(ratio) or ratio >= COLLAPSED_STD_RATIO:
+    ratio = values.get("prediction_std_ratio")
+    if ratio is None or not np.isfinite(ratio) or ratio >= COLLAPSED_STD_RATIO:
         return None
     return (
         f"the predictions vary {ratio:.3f} times as much as the labels"

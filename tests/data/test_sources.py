@@ -6,12 +6,18 @@ from drf.data.synthetic_dataset import SIZES, SyntheticDataset
 from drf.data.w300 import W300
 from drf.errors import DataError, UsageError
 from tests.data.made_up import write_folder
+from tests.data.other_trees import write_csv_folder, write_wflw
 
 
 def test_every_dataset_opens_by_its_name(tmp_path):
+    """Here in one folder, which holds files of all of them."""
     write_folder(tmp_path, "afw", 1)
+    write_wflw(tmp_path, 2, 2)
+    write_csv_folder(tmp_path)
     for name in DATASETS:
-        assert open_dataset(name, tmp_path).name == name
+        opened = open_dataset(name, tmp_path)
+        assert opened.name == (name if name != "folder" else "mine")
+        assert opened.subset("train").faces[0].points.shape == (opened.markup.n_points, 2)
 
 
 def test_300w_takes_its_root_from_the_option_then_from_the_variable(tmp_path, monkeypatch):
@@ -29,8 +35,8 @@ def test_300w_takes_its_root_from_the_option_then_from_the_variable(tmp_path, mo
 
 
 def test_an_unknown_dataset_names_the_known():
-    with pytest.raises(UsageError, match=r"'wflw': use one of synthetic, 300w"):
-        open_dataset("wflw")
+    with pytest.raises(UsageError, match=r"'coco': use one of synthetic, 300w"):
+        open_dataset("coco")
 
 
 def test_synthetic_sizes_and_names():

@@ -135,6 +135,8 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
     ("train",): [(0, ("--list",)), (0, ("--keys",)), (0, ("mean-shape", *TINY))],
     ("eval",): [(3, (AWKWARD[3],)), (3, ("two",))],
     ("data", "check"): [(2, ("no\x1bfolder",))],
+    ("data", "sheet"): [(0, ("--dataset", "synthetic", "--max-faces", "2", "--out", "\x1b.png"))],
+    ("data", "boxes"): [(2, ("no\x1bfile", "--out", "boxes.csv"))],
     ("data", "pack"): [(0, ("--subset", "val", "--max-faces", "2"))],
     ("leaderboard",): [(0, ()), (0, ("--dataset", "none\x1b"))],
     ("runs", "list"): [(0, ())],

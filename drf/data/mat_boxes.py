@@ -1,0 +1,99 @@
+"""The official detector boxes of 300-W: bounding_boxes_*.mat, as rows of a box file.
+
+Each file holds a row of structures with imgName ("232194_1.jpg"), bb_detector and bb_ground_truth:
+xmin, ymin, xmax, ymax in 1-based picture px.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drf.data.user_files import read_bytes
+from drf.data.w300 import FOLDERS
+from drf.errors import DataError
+
+KINDS = {"detector": "bb_detector", "ground-truth": "bb_ground_truth"}
+"""Which box of a face -> its field."""
+
+_MOST_BYTES = 2**24
+_MOST_UNPACKED = 2**26
+"""The largest of the official files has 2000 boxes, some 2 MB."""
+_HEADER, _COMPRESSED = 128, 15
+
+
+def read_mat_boxes(path: Path, kind: str, folder: str | None = None) -> dict[str, list[float]]:
+    """Return the boxes of a .mat file: face name -> x, y, w, h in 0-based picture px.
+
+    kind: one of KINDS; folder: of the faces in 300-W; by default the one in the name of the file,
+    e.g. helen/testset of bounding_boxes_helen_testset.mat. Raises DataError for a file that is none
+    of 300-W's, and for one whose folder is not known.
+    """
+    rows = _rows(path)
+    folder = folder or _folder_of(path)
+    boxes: dict[str, list[float]] = {}
+    for row in rows:
+        name, box = getattr(row, "imgName", None), getattr(row, KINDS[kind], None)
+        try:
+            x1, y1, x2, y2 = np.asarray(box, dtype=np.float64).ravel().tolist()
+        except (TypeError, ValueError):
+            x1 = y1 = x2 = y2 = float("nan")
+        if not isinstance(name, str) or not (x2 > x1 and y2 > y1 and abs(x1 + y1 + x2 + y2) < 1e7):
+            raise DataError(
+                f"{path.name} has an entry without imgName and {KINDS[kind]} (xmin, ymin, xmax,"
+                " ymax), as the official boxes of 300-W have them"
+            )
+        face = f"{folder}/{Path(name).stem}"
+        if face in boxes:
+            raise DataError(f"{path.name} has two boxes for {name!r}")
+        boxes[face] = [x1 - 1, y1 - 1, x2 - x1, y2 - y1]
+    return boxes
+
+
+def _folder_of(path: Path) -> str:
+    for folder in FOLDERS:
+        if path.stem.lower().endswith(folder.replace("/", "_")):
+            return folder
+    raise DataError(
+        f"the name of {path.name} does not say which faces it is of: name one of"
+        f" {', '.join(FOLDERS)} with --folder"
+    )
+
+
+def _rows(path: Path) -> Iterable[Any]:
+    """Return the structures of a .mat file. Raises DataError for any other file."""
+    from scipy.io import loadmat
+
+    data = read_bytes(path, _MOST_BYTES)
+    _refuse_large(path, data)
+    try:
+        held = loadmat(io.BytesIO(data), struct_as_record=False, squeeze_me=True)
+    except NotImplementedError:
+        raise DataError(f"{path.name} is of MATLAB 7.3: save it with -v7") from None
+    except Exception as error:  # scipy's reader raises whatever its parsing meets
+        raise DataError(f"{path.name} is no .mat file, or is damaged") from error
+    if "bounding_boxes" not in held:
+        raise DataError(f"{path.name} has no variable bounding_boxes, as the boxes of 300-W have")
+    return np.atleast_1d(held["bounding_boxes"]).ravel().tolist()
+
+
+def _refuse_large(path: Path, data: bytes) -> None:
+    """Raise DataError for variables that unpack to more than _MOST_UNPACKED bytes."""
+    at, order = _HEADER, "big" if data[126:128] == b"MI" else "little"
+    while at + 8 <= len(data):
+        kind = int.from_bytes(data[at : at + 4], order)  # type: ignore[arg-type]
+        size = int.from_bytes(data[at + 4 : at + 8], order)  # type: ignore[arg-type]
+        if kind == _COMPRESSED:
+            unpacker = zlib.decompressobj()
+            try:
+                unpacked = unpacker.decompress(data[at + 8 : at + 8 + size], _MOST_UNPACKED)
+            except zlib.error:
+                raise DataError(f"{path.name} is no .mat file, or is damaged") from None
+            if len(unpacked) >= _MOST_UNPACKED:
+                raise DataError(f"{path.name} unpacks to more than the boxes of any dataset")
+        at += 8 + size
