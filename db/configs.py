@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from db import reads
+from db import external, reads
 from drf import scores
 
 COMPARED = {
@@ -28,7 +28,7 @@ PROVENANCE_COLUMNS = {
 """What may matter and usually does not: shown, not compared."""
 
 _DESCRIBED = {
-    column: column
+    column: external.known(column)
     for column in ("preset", "dataset", "track", "landmarks", "markup", "seed", "params", "macs")
 }
 

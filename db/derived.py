@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sqlite_utils import Database
 
-from db import faces, health, predictions
+from db import external, faces, health, predictions
 from db.transactions import locked, writing
 from drf import scores
 from drf.errors import NotFoundError
@@ -72,7 +72,7 @@ def views() -> dict[str, str]:
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
     e.flip_test, e.n,
     {score_columns()},
-    e.ms_per_face, e.checkpoint, e.manifest_digest, e.created_at,
+    {external.MS_PER_FACE}, e.checkpoint, e.manifest_digest, e.created_at,
     e.precision AS eval_precision, e.crop_version
     FROM evaluations AS e""",
         "leaderboard": f"""CREATE VIEW leaderboard AS
@@ -81,7 +81,8 @@ def views() -> dict[str, str]:
     ) END AS rank,
     r.name, r.family, {columns},
     {_BOARD}, e.markup, e.flip_test, e.n,
-    r.preset, r.track, r.seed, r.params, r.macs,
+    r.preset, r.track, r.seed, {external.known_as('params', 'r.')},
+    {external.known_as('macs', 'r.')},
     json_extract(r.provenance, '$.precision') AS precision, {SPENT}, r.wall_s, e.ms_per_face,
     {_STATE} AS state, e.condition,
     e.evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at,

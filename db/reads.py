@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import health, method_ids, settled, status
+from db import external, health, method_ids, settled, status
 from db.derived import SPENT, score_columns
 from db.faces import markup as markup
 from drf import scores
@@ -27,7 +27,7 @@ BOARD = ("dataset", "subset", "landmarks", "box")
 
 _SPENT = ("epochs_trained", "steps", "faces_seen")
 _DTYPES = (  # where every value is NULL or there is no row, pandas cannot tell
-    dict.fromkeys(("epochs", "kept_epoch", "crop_version"), "Int64")
+    dict.fromkeys(("epochs", "kept_epoch", "crop_version", "params", "macs"), "Int64")
     | dict.fromkeys(_SPENT, "float64")
     | dict.fromkeys(("wall_s", "ms_per_face", "faces_per_s", "kept_val_nme", "value"), "float64")
     | {"flip_test": "bool"}
@@ -38,16 +38,17 @@ _NEWEST = """
 """
 _ENTRIES = f"""
     SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
-        r.preset, r.track, r.seed, r.params, r.macs,
-        json_extract(r.provenance, '$.precision') AS precision, r.wall_s, e.ms_per_face,
+        r.preset, r.track, r.seed, {external.known_as('params', 'r.')},
+        {external.known_as('macs', 'r.')},
+        json_extract(r.provenance, '$.precision') AS precision, r.wall_s, {external.MS_PER_FACE},
         {SPENT}, e.precision AS eval_precision, e.crop_version,
         r.state, r.started_at, r.heartbeat_at, r.host, r.pid, r.process_started,
         e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
     FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE e.id IN ({{chosen}})
 """
-_OF_RUN = """
+_OF_RUN = f"""
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
-        e.flip_test, e.n, e.ms_per_face, json_extract(e.manifest, '$.machine') AS machine,
+        e.flip_test, e.n, {external.MS_PER_FACE}, json_extract(e.manifest, '$.machine') AS machine,
         e.checkpoint, e.manifest_digest, e.created_at,
         e.precision AS eval_precision, e.crop_version
     FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
@@ -151,7 +152,8 @@ def runs(con: sqlite3.Connection) -> pd.DataFrame:
     Columns: those of table `runs` but provenance and manifest, as `db.settled` puts them right, and
     precision, device, git_commit, status (one of `db.status.STATUSES`), condition (`db.health`).
     """
-    columns = ", ".join(c for c in _columns(con, "runs") if c not in ("provenance", "manifest"))
+    shown = [c for c in _columns(con, "runs") if c not in ("provenance", "manifest")]
+    columns = ", ".join(map(external.known_as, shown))
     frame = _with_status(
         _frame(
             con,
@@ -228,7 +230,8 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     provenance, manifest   as dicts
     Raises NotFoundError.
     """
-    cursor = con.execute("SELECT * FROM runs WHERE id = ?", [run_id])
+    columns = ", ".join(map(external.known_as, _columns(con, "runs")))
+    cursor = con.execute(f"SELECT {columns} FROM runs WHERE id = ?", [run_id])
     values = cursor.fetchone()
     if values is None:
         raise NotFoundError(f"there is no run {run_id[:8]} in the store; `drf runs list` shows all")
@@ -254,7 +257,7 @@ def spent(con: sqlite3.Connection, runs: Sequence[str]) -> pd.DataFrame:
     where not known), wall_s, device, hardware, threads. See `db.comparability`."""
     frame = _frame(
         con,
-        f"SELECT r.id AS run, r.params, r.wall_s, {SPENT} FROM runs AS r"
+        f"SELECT r.id AS run, {external.known_as('params', 'r.')}, r.wall_s, {SPENT} FROM runs AS r"
         " WHERE r.id IN (SELECT value FROM json_each(?))",
         [json.dumps(list(runs))],
     )

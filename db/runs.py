@@ -194,8 +194,8 @@ def end_run(
     state: str,
     *,
     reason: str | None = None,
-    wall_s: float,
-    faces_per_s: float,
+    wall_s: float | None,
+    faces_per_s: float | None,
     kept_epoch: int | None,
     kept_val_nme: float | None,
 ) -> None:
@@ -203,7 +203,7 @@ def end_run(
     becomes the last that was recorded: that of the last heartbeat may lie behind.
 
     reason        one sentence, for all states but finished
-    wall_s        seconds of training
+    wall_s        seconds of training; None where nothing was trained here, as faces_per_s
     faces_per_s   mean over the training
     kept_val_nme  validation NME of the epoch whose weights were kept (the best, or the last where
                   training.checkpoint says so), a fraction

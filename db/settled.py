@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from db import external
 from drf import scores
 
 SETTLED = ("epoch", "progress", "kept_epoch", "kept_val_nme", "wall_s")
-NEEDED = ("id", "status", "epochs", "started_at", "heartbeat_at", "process_started", *SETTLED)
+NEEDED = ("id", "family", "status", "epochs", "started_at", "heartbeat_at", "process_started", *SETTLED)
 
 _RESUMED_S = 30.0  # a process that began so long after its run was recorded went on with it
 
@@ -42,8 +43,8 @@ def settled(con: sqlite3.Connection, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def wall_s(row: Mapping[str, Any]) -> float | None:
     """Return the seconds from the start of a run to its last heartbeat; None of a resumed one, of
-    which nobody knows how long it paused."""
-    if was_resumed(row):
+    which nobody knows how long it paused, and of one that was trained elsewhere."""
+    if row["family"] == external.FAMILY or was_resumed(row):
         return None
     began, heard = (datetime.fromisoformat(row[key]) for key in ("started_at", "heartbeat_at"))
     return max((heard - began).total_seconds(), 0.0)

@@ -61,10 +61,18 @@ def parse_pts(text: str, markup: Markup = IBUG68) -> np.ndarray:
     lines = _point_lines(text, markup.n_points)
     if len(lines) != markup.n_points:
         raise DataError(f"holds {len(lines)} points instead of {markup.n_points}")
-    points = np.array([_point(line) for line in lines])
-    points[[tuple(point) in PLACEHOLDERS for point in points]] = np.nan
+    points = _points(lines)
     check_points(points, markup)
     return (points - 1.0).astype(np.float32)
+
+
+def parse_any_points(text: str) -> np.ndarray:
+    """Return the points in the text of a .pts file, whatever their number and place: (k, 2)
+    float64, 0-based picture px, NaN where missing.
+
+    Raises DataError as `parse_pts`, but for points that only ground truth may not have.
+    """
+    return _points(_point_lines(text)) - 1.0
 
 
 def format_pts(points: np.ndarray) -> str:
@@ -109,10 +117,17 @@ def _named(end: tuple[int, ...], markup: Markup) -> str:
     return f"its {groups[0]}" if groups else f"the centre of landmarks {list(end)}"
 
 
-def _point_lines(text: str, n_points: int) -> list[str]:
+def _points(lines: list[str]) -> np.ndarray:
+    """Return (k, 2) 1-based px, NaN where a placeholder stands."""
+    points = np.array([_point(line) for line in lines]).reshape(-1, 2)
+    points[[tuple(point) in PLACEHOLDERS for point in points]] = np.nan
+    return points
+
+
+def _point_lines(text: str, n_points: int | None = None) -> list[str]:
     """Return the lines between the braces, or all but the header's where there are no braces."""
     declared = _DECLARED.search(text)
-    if declared and declared[1] != str(n_points):
+    if n_points is not None and declared and declared[1] != str(n_points):
         raise DataError(f"declares n_points {declared[1]} instead of {n_points}")
     if "{" in text:
         body, closing, _ = text.partition("{")[2].partition("}")

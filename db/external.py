@@ -1,0 +1,33 @@
+"""Runs that drf did not train: a method's predictions, imported from a file.
+
+Such a run has the family EXTERNAL and nothing that only a training or a model has. Columns of
+`runs` that may not be NULL contain 0 where nothing is known; whoever reads them reads NULL.
+"""
+
+from __future__ import annotations
+
+FAMILY = "external"
+
+NOT_MEASURED = 0.0
+"""Milliseconds a face of predictions that were made elsewhere; what was measured is more."""
+
+_UNKNOWN = ("params", "macs")
+
+
+def known(column: str, table: str = "") -> str:
+    """Return SQL that reads a column of `runs`, NULL where an external run has no such fact.
+
+    table: alias of `runs` with its dot, e.g. "r."
+    """
+    if column not in _UNKNOWN:
+        return f"{table}{column}"
+    return f"CASE WHEN {table}family = '{FAMILY}' THEN NULL ELSE {table}{column} END"
+
+
+def known_as(column: str, table: str = "") -> str:
+    """Return `known` under the name of the column."""
+    return f"{known(column, table)} AS {column}"
+
+
+MS_PER_FACE = f"nullif(e.ms_per_face, {NOT_MEASURED}) AS ms_per_face"
+"""Column of an evaluation `e`, NULL where nothing was measured."""

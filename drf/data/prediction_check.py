@@ -1,0 +1,140 @@
+"""Are predictions that somebody brings meant as they stand? They are compared with the truth.
+
+A prediction is read otherwise (x and y exchanged, coordinates of a crop, ...) and if most of a file
+is much nearer to the truth so, it is refused. A method that fails on a face, or finds another face
+of the photo, is nearer under some reading too: so faces in small number are told, not refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from drf.data.prediction_files import listed
+from drf.errors import DataError
+
+SUSPECT = 0.1
+"""Mean distance to the truth, as a share of the longer side of the face's landmarks, above which
+another reading is tried. The mean shape of 300-W has 0.05."""
+
+NEARER = 0.4
+"""Distance under another reading over that as it stands, below which the other one is meant."""
+
+ALIGNED = 0.25
+"""The same for readings that move and scale each face onto the truth, which helps any prediction."""
+
+BESIDE = 0.5
+"""Distance above which a prediction lies beside its face."""
+
+_MOST_EXCHANGED, _MOST_OTHERS = 0.05, 0.5  # shares of the faces above which a file is refused
+_LEAST_FACES = 5  # to tell a constant offset from chance
+_OFFSETS, _NEAR_OFFSET = (0.5, 1.0), 0.15  # px
+_SURE = 4.0  # times its standard error that an offset has at least
+_LEFT_WITHOUT_OFFSET = 0.2  # share of the distance
+
+
+def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> list[str]:
+    """Return what is to be said of predictions, a sentence each.
+
+    predicted, truth: (n, k, 2) picture px; the truth is NaN where a landmark is missing.
+    Raises DataError where most predictions are not meant as they stand, with a guess at what they
+    are.
+    """
+    predicted = np.where(np.isfinite(truth), predicted, np.nan).astype(np.float64)
+    truth = truth.astype(np.float64)
+    off = _distance(predicted, truth)
+    said = []
+    for what, read, nearer, most in _READINGS:
+        other = _distance(read(predicted, truth), truth)
+        misread = (off > SUSPECT) & (other < nearer * off)
+        if misread.mean() > most:
+            raise DataError(
+                f"{int(misread.sum())} of {len(names)} predictions look as if {what}"
+                f"{_range(predicted)}: {_those(names, misread)}; nothing was imported"
+            )
+        if misread.any() and nearer == NEARER:
+            said.append(f"{int(misread.sum())} predictions look as if {what}: "
+                        f"{_those(names, misread)}.")  # fmt: skip
+    beside = off > BESIDE
+    if beside.mean() > _MOST_OTHERS:
+        raise DataError(
+            f"{int(beside.sum())} of {len(names)} predictions lie beside their face"
+            f"{_range(predicted)}: {_those(names, beside)}; are they of these pictures, in px, with"
+            " the landmarks in the order of the dataset? Nothing was imported"
+        )
+    if beside.any():
+        said.append(f"{int(beside.sum())} predictions lie beside their face: "
+                    f"{_those(names, beside)}.")  # fmt: skip
+    return [*said, *_constant_offset(predicted, truth)]
+
+
+def _constant_offset(predicted: np.ndarray, truth: np.ndarray) -> list[str]:
+    """Return a warning where all predictions are off by half a pixel or one in x and y alike.
+
+    Raises DataError where that is nearly all of their error: no method is so exact.
+    """
+    if len(truth) < _LEAST_FACES:
+        return []
+    each = np.nanmean(predicted - truth, axis=1)
+    offset = np.median(each, axis=0)
+    doubt = 1.4826 * np.median(np.abs(each - offset), axis=0) / np.sqrt(len(each))
+    near = any(np.abs(np.abs(offset) - one).max() <= _NEAR_OFFSET for one in _OFFSETS)
+    if not near or offset[0] * offset[1] < 0 or (np.abs(offset) < _SURE * doubt).any():
+        return []
+    x, y = offset
+    where = f"off by ({x:+.2f}, {y:+.2f}) px on average, the same for all faces"
+    counted = "1-based" if x > 0 else "counted from -1, or lowered twice"
+    left = _distance(predicted - offset, truth).mean() / _distance(predicted, truth).mean()
+    if left < _LEFT_WITHOUT_OFFSET:
+        raise DataError(
+            f"the predictions are {where}, which is nearly all of their error: they are {counted},"
+            " and 0-based ones were expected; nothing was imported"
+        )
+    return [f"The predictions are {where}: are they {counted}? 0-based ones were expected."]
+
+
+def _distance(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the mean distance of each face as a share of its longer side: (n, k, 2) -> (n,)."""
+    side = (np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1)).max(axis=1)
+    found: np.ndarray = np.nanmean(np.linalg.norm(predicted - truth, axis=-1), axis=1) / side
+    return found
+
+
+def _exchanged(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    return predicted[..., ::-1]
+
+
+def _onto(signs: Sequence[float], exchanged: bool = False) -> Callable[..., np.ndarray]:
+    """Return a reading that moves and scales x and y of each face onto the truth."""
+
+    def read(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        points = predicted[..., ::-1] if exchanged else predicted
+        centred = (points - np.nanmean(points, axis=1, keepdims=True)) * signs
+        spread = np.maximum(np.nanstd(centred, axis=1, keepdims=True), 1e-12)
+        scale = np.nanstd(truth, axis=1, keepdims=True) / spread
+        moved: np.ndarray = centred * scale + np.nanmean(truth, axis=1, keepdims=True)
+        return moved
+
+    return read
+
+
+_READINGS = (
+    ("x and y were exchanged", _exchanged, NEARER, _MOST_EXCHANGED),
+    ("they were coordinates of a crop or of another size of the picture", _onto((1, 1)), ALIGNED,
+     _MOST_OTHERS),
+    ("x and y were exchanged, and of a crop", _onto((1, 1), True), ALIGNED, _MOST_OTHERS),
+    ("the pictures had been mirrored", _onto((-1, 1)), ALIGNED, _MOST_OTHERS),
+    ("y were counted from the bottom", _onto((1, -1)), ALIGNED, _MOST_OTHERS),
+)  # fmt: skip
+"""What other readings mean, how they read, how much nearer to the truth they must be, and the share
+of the faces above which a file is refused."""
+
+
+def _range(predicted: np.ndarray) -> str:
+    low, high = np.nanmin(predicted), np.nanmax(predicted)
+    return f" (values from {low:.4g} to {high:.4g}; px of the dataset's picture were expected)"
+
+
+def _those(names: Sequence[str], which: np.ndarray) -> str:
+    return listed([name for name, one in zip(names, which, strict=True) if one])
