@@ -31,26 +31,53 @@ def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 
     Exits with 4 if there is a fault.
     """
+    _check(db, as_json)
+    if not as_json:
+        line(f"{db} has no faults")
+
+
+def verify(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
+    """Recompute every error and score of the store from its predictions and ground truth.
+
+    Lists each that differs by more than 1e-9, with both values, and exits with 4. As `drf db
+    check`, which it is, it also lists what in the file cannot be read.
+    """
+    from db.integrity import TOLERANCE
+
+    evaluations, scores = _check(db, as_json)
+    if not as_json:
+        line(
+            f"{db}: {scores} scores of {evaluations} evaluations were recomputed from the"
+            f" predictions; none differs by more than {TOLERANCE:g}"
+        )
+
+
+def _check(db: Path, as_json: bool) -> tuple[int, int]:
+    """Check a store and print its faults; return how many evaluations and scores were recomputed.
+
+    Raises CheckFailed where there is a fault.
+    """
     from dataclasses import asdict
 
     from db.connection import open_to_check
-    from db.integrity import faults
+    from db.integrity import faults, recomputed
 
     con, found = open_to_check(db)
     found = found or faults(con)
+    counts = (0, 0) if found else recomputed(con)
     con.close()
     if as_json:
-        print_json({"path": str(db.resolve()), "ok": not found, "faults": list(map(asdict, found))})
+        said = {"path": str(db.resolve()), "ok": not found, "faults": list(map(asdict, found))}
+        print_json(said | {"evaluations": counts[0], "scores": counts[1]})
     elif found:
         rows = [(fault.check, fault.subject, fault.problem) for fault in found]
         tables().print(table(("check", "where", "problem"), rows))
-    else:
-        line(f"{db} has no faults")
     if found:
         raise CheckFailed(
             f"{db} has {len(found)} faults; restore a backup, or delete the faulty runs and remove"
             " what is not drf's"
         )
+    return counts
 
 
 @app.command()

@@ -1,4 +1,5 @@
-"""`drf export`: write runs as web pages or as a store of their own, a model as an ONNX file."""
+"""`drf export`: write runs as web pages or as a store of their own, a model as an ONNX file, and
+predictions."""
 
 from __future__ import annotations
 
@@ -66,7 +67,7 @@ def export(
     ] = True,
     db: Db = DEFAULT_PATH,
 ) -> None:
-    """Write runs as web pages or a store, with curves and errors, or a model as an ONNX file.
+    """Write runs as web pages or a store, with curves and errors; a model as ONNX; predictions.
 
     An existing folder is replaced only if an earlier export wrote everything in it; an existing
     file is never replaced. Pages contain the host name, the command line and the uncommitted
@@ -82,7 +83,7 @@ def export(
     if static is None and bundle is None:
         raise UsageError(
             "nothing to write: add --static DIR, or --bundle FILE, or both; for a model name the"
-            " command: drf export onnx RUN"
+            " command: drf export onnx RUN, for predictions: drf export predictions RUN"
         )
     con = open_reader(db)
     try:
@@ -130,6 +131,48 @@ def onnx(
     path = export_run(run, out, db, largest_error=reject_above / 100)
     note(
         f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Next: drf predict --model {path} PHOTO"
+    )
+
+
+@app.command()
+def predictions(
+    run: Run,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH",
+            parser=user_path,
+            help="File to write, or folder for pts; an existing one is never replaced.",
+        ),
+    ],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="csv|json|npz|pts", help="Format of the file, see `drf import`."
+        ),
+    ] = "csv",
+    subset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="the only one",
+            help="Subset whose predictions are written; needed where there are several.",
+        ),
+    ] = None,
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Write the predictions of a run with all digits, as `drf import predictions` reads them.
+
+    Of several evaluations on the subset the newest is written. Coordinates are 0-based pixels of
+    the dataset's pictures; in .pts files they are 1-based.
+    """
+    from db import box_labels
+    from experiments.import_predictions import export_predictions
+
+    written = export_predictions(run, out, kind, db, subset)
+    note(
+        f"Wrote the predictions for {written.n} faces of {written.dataset} {written.subset}, box"
+        f" {box_labels.title(written.box)}, to {out}."
     )
 
 

@@ -208,7 +208,7 @@ def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
     """Return every column there is to show, by importance: the first score of each normaliser, the
     other scores of the first one, what the model costs, the other scores of the others."""
     from db import health
-    from drf import scores, text
+    from drf import scores
 
     ranked = health.ranked(rows)
     norms = [n.key for n in scores.NORMALISERS if norm in (None, n.key)]
@@ -223,12 +223,21 @@ def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
             heading = f"{key}\n{score.heading}"
             columns.append(_Column(len(columns), importance, heading, cells))
     costs = {
-        "params": [cell(text.count(value)) for value in rows["params"]],
-        "MACs": [cell(text.count(value)) for value in rows["macs"]],
+        "params": [_count(value) for value in rows["params"]],
+        "MACs": [_count(value) for value in rows["macs"]],
         "epochs": [cell(value, 0) for value in rows["epochs_trained"]],
     }
     columns += [_Column(len(columns) + k, 2, *cost) for k, cost in enumerate(costs.items())]
     return sorted(columns, key=lambda column: column.importance)
+
+
+def _count(number: float) -> Text:
+    """Return a cell with a number, "—" where an external method has none."""
+    import pandas as pd
+
+    from drf import text
+
+    return cell(None if pd.isna(number) else text.count(number))
 
 
 def _that_fit(columns: Sequence[_Column], width: int) -> list[_Column]:
@@ -279,8 +288,13 @@ def _place(place: float) -> str:
 
 
 def _name(row: dict[str, Any]) -> str:
-    marks = [f"seed {row['seed']}"]
-    if not row["flip_test"]:
+    from db import external
+
+    imported = row["family"] == external.FAMILY
+    marks = ["external"] if imported else []
+    if row["seed"] or not imported:
+        marks.append(f"seed {row['seed']}")
+    if not row["flip_test"] and not imported:
         marks.append("no flip test")
     if row["condition"] != "finished":
         marks.append(row["condition"])

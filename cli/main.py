@@ -16,6 +16,7 @@ import cli.demo
 import cli.doctor
 import cli.eval
 import cli.export
+import cli.imports
 import cli.leaderboard
 import cli.predict
 import cli.runs
@@ -43,6 +44,10 @@ app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete ru
 app.add_typer(cli.db.app, name="db", help="Check, copy and migrate the store.")
 app.add_typer(cli.views.app, name="views", help="Give short names to links of the app.")
 app.add_typer(cli.export.app, name="export")
+app.add_typer(
+    cli.imports.app, name="import", help="Bring results that were made elsewhere into the store."
+)
+app.command("verify")(cli.db.verify)
 app.command("web")(cli.web.web)
 app.command("demo")(cli.demo.demo)
 app.command("doctor")(cli.doctor.doctor)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from db import health
+from db import external, health
 
 MOST_APART = 1.1
 """Largest over least of what was spent, above which rows did not have the same budget."""
@@ -23,6 +23,11 @@ COUNTED = ("steps", "faces_seen")
 OTHER_FACES = (
     "The runs were not all evaluated on the same faces: these are different sets of faces, pictures"
     " or landmarks (their manifests differ), so that their scores are only roughly comparable."
+)
+
+EXTERNAL = (
+    "External methods are predictions that were imported: {names}. What they were trained on, which"
+    " boxes they were given and what they cost is not known here."
 )
 
 LOW, HIGH = "_low", "_high"
@@ -92,9 +97,13 @@ def known(rows: pd.DataFrame) -> bool:
 def inputs(rows: pd.DataFrame) -> list[str]:
     """Return a sentence for everything that rows of one board were not shown alike."""
     said = []
+    imported = (rows["family"] == external.FAMILY).to_numpy(dtype=bool)
+    if imported.any():
+        named = ", ".join(dict.fromkeys(rows.loc[imported, "name"]))
+        said.append(EXTERNAL.format(names=named))
     if len(set(rows["manifest_digest"].dropna())) > 1:
         said.append(OTHER_FACES)
-    if len(set(rows["flip_test"])) > 1:
+    if len(set(rows.loc[~imported, "flip_test"])) > 1:
         said.append(
             "Some of these evaluations use the flip test (average over a picture and its mirror"
             " image) and some do not; a part of the difference comes from it."

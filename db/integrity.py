@@ -4,6 +4,7 @@ score follows from the arrays."""
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -39,7 +40,8 @@ _BLOBS = (  # table, how its rows come by their markup, what names a row, column
 _OF_A_RULE = re.compile(r"CHECK constraint failed in|.+ value in \w+\.\w+$")
 """What SQLite says of rows without naming them; the other checks do."""
 
-_TOLERANCE = 1e-9  # a fraction; sums in another order differ by far less, real damage by far more
+TOLERANCE = 1e-9
+"""Of a fraction; sums in another order differ by far less, real damage by far more."""
 
 
 EXPLAINED_IN_S = 5.0
@@ -55,6 +57,18 @@ def faults(con: sqlite3.Connection) -> list[Fault]:
         if broken := list(found):
             return broken  # what the later checks would read means nothing
     return schema.outdated_views(schema.declared(con))
+
+
+def recomputed(con: sqlite3.Connection) -> tuple[int, int]:
+    """Return how many evaluations and scores of a sound store `faults` has recomputed."""
+    keys = [json.dumps(one) for one in (scores.NORMALISER_KEYS, scores.SCORE_KEYS)]
+    found = con.execute(
+        "SELECT (SELECT count(*) FROM evaluations), (SELECT count(*) FROM scores"
+        " WHERE norm IN (SELECT value FROM json_each(?))"
+        " AND score IN (SELECT value FROM json_each(?)))",
+        keys,
+    ).fetchone()
+    return int(found[0]), int(found[1])
 
 
 def explain(path: Path) -> StoreError | None:
@@ -160,21 +174,22 @@ def _evaluation(
                 "error vectors", subject, f"{off} {norm} errors do not follow from the points"
             )
         if wrong := _wrong_scores(con, identity, norm, errors):
-            yield Fault("scores", subject, f"{', '.join(wrong)} do not follow from the errors")
+            names, values = (", ".join(of) for of in (wrong, wrong.values()))
+            yield Fault("scores", subject, f"{names} do not follow from the errors ({values})")
 
 
 def _differing(errors: np.ndarray, expected: np.ndarray) -> int:
     """Return how many errors are not the expected ones; both NaN is the same."""
     if errors.shape != expected.shape:
         return max(len(errors), len(expected))
-    close = np.abs(errors - expected) <= _TOLERANCE
+    close = np.abs(errors - expected) <= TOLERANCE
     return int(np.sum(~(close | (np.isnan(errors) & np.isnan(expected)))))
 
 
 def _wrong_scores(
     con: sqlite3.Connection, evaluation: int, norm: str, errors: np.ndarray
-) -> list[str]:
-    """Return the names of scores that are missing or other than recomputed."""
+) -> dict[str, str]:
+    """Return the names of scores that are missing or other than recomputed, and both values."""
     stored = dict(
         con.execute(
             "SELECT score, value FROM scores WHERE evaluation = ? AND norm = ?", [evaluation, norm]
@@ -185,6 +200,11 @@ def _wrong_scores(
     def is_wrong(key: str) -> bool:
         if key not in stored or (stored[key] is None) != (key not in expected):
             return True
-        return key in expected and abs(stored[key] - expected[key]) > _TOLERANCE
+        return key in expected and abs(stored[key] - expected[key]) > TOLERANCE
 
-    return [f"{norm} {key}" for key in scores.SCORE_KEYS if is_wrong(key)]
+    def both(key: str) -> str:
+        said = stored.get(key)
+        there = "nothing" if said is None else f"{said:.10g}"
+        return f"{there} for {expected[key]:.10g}" if key in expected else f"{there} for nothing"
+
+    return {f"{norm} {key}": both(key) for key in scores.SCORE_KEYS if is_wrong(key)}

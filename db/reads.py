@@ -38,8 +38,8 @@ _NEWEST = """
 """
 _ENTRIES = f"""
     SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
-        r.preset, r.track, r.seed, {external.known_as('params', 'r.')},
-        {external.known_as('macs', 'r.')},
+        r.preset, r.track, r.seed, {external.known_as("params", "r.")},
+        {external.known_as("macs", "r.")},
         json_extract(r.provenance, '$.precision') AS precision, r.wall_s, {external.MS_PER_FACE},
         {SPENT}, e.precision AS eval_precision, e.crop_version,
         r.state, r.started_at, r.heartbeat_at, r.host, r.pid, r.process_started,

@@ -15,7 +15,16 @@ from db import external
 from drf import scores
 
 SETTLED = ("epoch", "progress", "kept_epoch", "kept_val_nme", "wall_s")
-NEEDED = ("id", "family", "status", "epochs", "started_at", "heartbeat_at", "process_started", *SETTLED)
+NEEDED = (
+    "id",
+    "family",
+    "status",
+    "epochs",
+    "started_at",
+    "heartbeat_at",
+    "process_started",
+    *SETTLED,
+)
 
 _RESUMED_S = 30.0  # a process that began so long after its run was recorded went on with it
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from db import reads
+from db import external, reads
 from db.connection import open_store
 from db.record import find_record, recover
 from drf import checkpoint
 from drf.checkpoint import Checkpoint
+from drf.errors import NotFoundError
 
 
 def checkpoint_of(stored: Mapping[str, Any], path: Path) -> Checkpoint:
@@ -20,10 +21,20 @@ def checkpoint_of(stored: Mapping[str, Any], path: Path) -> Checkpoint:
     stored: what `reads.run` returns of it. Raises NotFoundError without the file, DrfError if it is
     damaged or of another run.
     """
+    refuse_external(stored)
     saved = checkpoint.load(path)
     config = {key: value for key, value, _ in stored["config"]}
     saved.require_run(stored["id"], stored["family"], config)
     return saved
+
+
+def refuse_external(stored: Mapping[str, Any]) -> None:
+    """Raise NotFoundError for a run that has no model: its predictions were imported."""
+    if stored["family"] == external.FAMILY:
+        raise NotFoundError(
+            f"run {stored['id'][:8]} ({stored['name']}) has no model: its predictions were imported"
+            " from a file; `drf import predictions` brings those for another subset"
+        )
 
 
 def recover_run(folder: Path, db: Path) -> str:

@@ -19,6 +19,7 @@ from drf.onnx_export import export_onnx
 from drf.onnx_network import LARGEST_ERROR, Description
 from drf.text import percent
 from drf.version import VERSION
+from experiments.checkpoints import refuse_external
 
 _SCORES = ("dataset", "subset", "landmarks", "box", "flip_test", "n", "scores")
 
@@ -38,6 +39,7 @@ def export_run(
         run = reads.find_run(reader, text)
         facts = reads.run(reader, run)
         board = reads.leaderboard(reader, landmarks=None)
+    refuse_external(facts)
     model, config = checkpoint.load_model(run_folder(db, run) / checkpoint.BEST)
     entries = [entry(row) for _, row in board[board["run"] == run].iterrows()]
     scores = [{key: found[key] for key in _SCORES} for found in entries]

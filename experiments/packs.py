@@ -28,22 +28,29 @@ def load_packs(
 
     data.max_train_faces limits `train` alone. box: in place of the run's own protocol.
     """
-    dataset = dataset_of(config, paths)
-    protocol = box or config.data.box
-    packs = []
-    for subset in subsets:
-        with bar(f"packing {subset}") as advance:
-            packed = pack(
-                dataset,
-                subset,
-                protocol,
-                paths.cache,
-                box_file=paths.boxes_for(protocol),
-                limit=(config.data.max_train_faces or None) if subset == "train" else None,
-                progress=advance,
-            )
-        if packed.manifest["box"] == "file":
-            named = packed.manifest | {"box_name": paths.name_of_boxes()}
-            packed = replace(packed, manifest=named)
-        packs.append(packed)
-    return packs
+    dataset, most = dataset_of(config, paths), config.data.max_train_faces or None
+    return [
+        load_pack(
+            dataset, subset, box or config.data.box, paths, most if subset == "train" else None
+        )
+        for subset in subsets
+    ]
+
+
+def load_pack(
+    dataset: Dataset, subset: str, box: str, paths: Paths, limit: int | None = None
+) -> Pack:
+    """Return the pack of one subset, made now if the cache has none. Raises as `pack`."""
+    with bar(f"packing {subset}") as advance:
+        packed = pack(
+            dataset,
+            subset,
+            box,
+            paths.cache,
+            box_file=paths.boxes_for(box),
+            limit=limit,
+            progress=advance,
+        )
+    if packed.manifest["box"] == "file":
+        packed = replace(packed, manifest=packed.manifest | {"box_name": paths.name_of_boxes()})
+    return packed

@@ -23,7 +23,7 @@ def collect(device: torch.device, precision: str) -> dict[str, object]:
     """Return the facts that are stored with a run; JSON values only."""
     return {
         "drf": VERSION,
-        "command": _command(),
+        "command": command(),
         **_git(),
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -35,7 +35,7 @@ def collect(device: torch.device, precision: str) -> dict[str, object]:
     }
 
 
-def _command() -> str:
+def command() -> str:
     """Return the command, without the paths of this machine: `drf train …`, `python -m …`."""
     script, root = Path(sys.argv[0]), Path(__file__).parents[1]
     program = ["drf"]

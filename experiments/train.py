@@ -29,7 +29,7 @@ from drf.processes import end_with_parent
 from drf.training.loop import Outcome, Trainer, stored_state
 from drf.training.optimiser import Schedule
 from experiments import provenance
-from experiments.checkpoints import checkpoint_of
+from experiments.checkpoints import checkpoint_of, refuse_external
 from experiments.packs import dataset_of, load_packs
 from experiments.paths import Paths, origin, write_origin
 from experiments.progress import console
@@ -179,6 +179,7 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
 
 def _last_of(stored: Mapping[str, Any], folder: Path) -> checkpoint.Checkpoint:
     """Return the checkpoint that a run goes on from."""
+    refuse_external(stored)
     path, run = folder / checkpoint.LAST, stored["id"][:8]
     if not path.is_file():
         raise NotFoundError(

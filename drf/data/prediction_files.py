@@ -29,6 +29,7 @@ from drf.data import pts
 from drf.data.user_files import printable, read_bytes, read_text
 from drf.errors import DataError, UsageError
 from drf.files import refuse_existing, replacing_file, replacing_folder
+from drf.markup import Markup
 from drf.text import quoted
 
 Row = tuple[str, np.ndarray]
@@ -65,9 +66,7 @@ def read_predictions(path: Path) -> list[Row]:
     return rows
 
 
-def write_predictions(
-    path: Path, kind: str, names: Sequence[str], predictions: np.ndarray
-) -> None:
+def write_predictions(path: Path, kind: str, names: Sequence[str], predictions: np.ndarray) -> None:
     """Write predictions, (n, k, 2) float32 picture px, to a new file or folder.
 
     kind: one of FORMATS. Raises UsageError where there is a file of that name, or one whose name
@@ -92,9 +91,8 @@ def of_faces(
     rows: Iterable[Row],
     names: Sequence[str],
     has_face: Callable[[str], bool],
-    n_points: int,
-    what: str,
-    chosen: Sequence[int] = (),
+    markup: Markup,
+    landmarks: str,
 ) -> tuple[np.ndarray, int]:
     """Return the predictions of the named faces, (n, k, 2) float32, and how many faces the file has
     that are in another subset.
@@ -102,11 +100,12 @@ def of_faces(
     A name may have the suffix of a picture, and may lack folders where its last part names one face
     alone. has_face(name) says whether the dataset has a face that was not asked for.
 
-    n_points  landmarks that are evaluated; chosen: which these are, where a face may have more
-    what      the faces, as the sentence names them
+    landmarks: subset of the markup; a face has these k landmarks, or all of the markup
+
     Raises DataError for wrong numbers of landmarks, values that are not finite, unknown, doubled
     and missing faces: how many, and the first few.
     """
+    chosen = list(markup.indices(landmarks))
     place = {name: i for i, name in enumerate(names)}
     short = _by_last_part(names)
     found: dict[int, np.ndarray] = {}
@@ -121,9 +120,9 @@ def of_faces(
             else:
                 unknown.append(given)
             continue
-        if len(points) > n_points and len(points) > max(chosen, default=len(points)):
-            points = points[list(chosen)]
-        if len(points) != n_points:
+        if len(points) == markup.n_points:
+            points = points[chosen]
+        if len(points) != len(chosen):
             miscounted.append(f"{quoted(given)} has {len(points)}")
         elif not (np.abs(points) < LARGEST).all():  # NaN is not
             not_finite.append(given)
@@ -132,7 +131,8 @@ def of_faces(
         else:
             found[at] = points
     if miscounted:
-        _refuse(f"landmarks were expected to be {n_points} a face", miscounted, quote=False)
+        problem = f"{len(miscounted)} faces have another number of landmarks than {len(chosen)}"
+        _refuse(problem, miscounted, quote=False)
     if unknown:
         _refuse(f"{len(unknown)} faces are not in the dataset", unknown)
     if not_finite:
@@ -144,7 +144,7 @@ def of_faces(
     if doubled:
         _refuse(f"{len(doubled)} faces are there twice", doubled)
     if missing := [name for i, name in enumerate(names) if i not in found]:
-        _refuse(f"{len(missing)} of the {len(names)} faces of {what} are missing", missing)
+        _refuse(f"{len(missing)} of the {len(names)} faces are missing", missing)
     return np.stack([found[i] for i in range(len(names))]).astype(np.float32), others
 
 
@@ -189,19 +189,15 @@ def _read_csv(path: Path) -> Iterator[Row]:
 
 
 def _numbers(texts: Sequence[str], where: str) -> np.ndarray:
-    try:
-        return np.array([float(text) for text in texts])
-    except ValueError:
-        wrong = next(text for text in texts if not _is_number(text))
-        raise DataError(f"{where}: {quoted(wrong)} stands where a number belongs") from None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    numbers = []
+    for text in texts:
+        try:
+            if "_" in text:  # a number to Python alone
+                raise ValueError(text)
+            numbers.append(float(text))
+        except ValueError:
+            raise DataError(f"{where}: {quoted(text)} stands where a number belongs") from None
+    return np.array(numbers)
 
 
 def _read_json(path: Path) -> Iterator[Row]:
@@ -216,7 +212,9 @@ def _read_json(path: Path) -> Iterator[Row]:
     elif isinstance(held, list) and all(isinstance(one, _Pairs) for one in held):
         pairs = (_named(dict(one), i, file) for i, one in enumerate(held))
     else:
-        raise DataError(f"{file} is neither an object {{name: [[x, y], ...]}} nor a list of objects")
+        raise DataError(
+            f"{file} is neither an object {{name: [[x, y], ...]}} nor a list of objects"
+        )
     for name, points in pairs:
         yield name, _pairs_of_numbers(points, f"{file}, {quoted(name)}")
 
@@ -264,7 +262,11 @@ def _read_npz(path: Path) -> Iterator[Row]:
         raise DataError(f"{file} is damaged or no .npz file ({str(error)[:80]})") from None
     if names.ndim != 1 or names.dtype.kind not in "US":
         raise DataError(f"{file}: {_NAMES!r} is not an array of names, one a face")
-    if points.shape[:1] != names.shape or points.shape[2:] != (2,) or points.dtype.kind not in "fiu":
+    if (
+        points.shape[:1] != names.shape
+        or points.shape[2:] != (2,)
+        or points.dtype.kind not in "fiu"
+    ):
         raise DataError(
             f"{file}: {_POINTS!r} has shape {points.shape} and type {points.dtype} instead of"
             f" ({len(names)}, landmarks, 2) numbers"

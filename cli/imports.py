@@ -1,0 +1,106 @@
+"""`drf import`: bring results that were made elsewhere into the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import options
+from cli.eval import scores_table
+from cli.output import line, note, print_json, tables
+from db.file import DEFAULT_PATH
+from drf.files import user_path
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _import() -> None:
+    """Keep `predictions` a word of its own while it is the only command."""
+
+
+@app.command()
+def predictions(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            parser=user_path,
+            help="A .csv, .json or .npz file, or a folder of .pts files.",
+        ),
+    ],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the method on the board.")],
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="Dataset of the faces, e.g. 300w.")],
+    subset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="the largest test subset",
+            help="Subset that the method is evaluated on, e.g. helen.",
+        ),
+    ] = None,
+    data_root: options.DataRoot = None,
+    landmarks: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Landmark subset that the method predicts."),
+    ] = "all",
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=2**31 - 1,
+            help="Number of this result among those of several trainings of the method.",
+        ),
+    ] = 0,
+    paper: Annotated[
+        str | None, typer.Option(metavar="URL", help="Address of the paper of the method.")
+    ] = None,
+    note_text: Annotated[
+        str | None,
+        typer.Option(
+            "--note",
+            metavar="TEXT",
+            help="What else is known of the method, e.g. its training data.",
+        ),
+    ] = None,
+    box: Annotated[
+        str,
+        typer.Option(
+            metavar=options.choices("data.box"),
+            help="Box protocol of the board that the method is listed on.",
+        ),
+    ] = "gt",
+    box_file: options.BoxFile = None,
+    box_name: options.BoxName = None,
+    db: options.Db = DEFAULT_PATH,
+    cache: options.Cache = None,
+    as_json: options.Json = False,
+) -> None:
+    """Evaluate the predictions of any method and list it on the board, marked as external.
+
+    A .csv file begins with name,x0,y0,x1,y1,...; a .json file is an object {name: [[x, y], ...]};
+    an .npz file has the arrays names and predictions. Coordinates are 0-based pixels of the
+    dataset's pictures; those of .pts files are 1-based. Every face of the subset must be there
+    once; nothing is stored if the file is refused.
+    """
+    from experiments.import_predictions import ImportSpec, import_predictions
+    from experiments.paths import Paths
+
+    spec = ImportSpec(name, dataset, subset, landmarks, box, seed, paper, note_text)
+    imported = import_predictions(file, spec, Paths(db, data_root, box_file, cache, box_name))
+    entry = imported.entry
+    for remark in imported.remarks:
+        note(f"WARNING: {remark}")
+    if as_json:
+        print_json(entry | {"remarks": imported.remarks})
+        return
+    line(
+        f"{entry['name']} (external) on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
+        f" landmarks {entry['landmarks']}, errors in percent"
+    )
+    tables().print(scores_table(entry))
+    if not entry["ranked"]:
+        note(f"It is shown without a rank: {entry['condition']}.")
+    note("Next: drf leaderboard, or drf web")

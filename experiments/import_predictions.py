@@ -1,0 +1,247 @@
+"""Predictions of a method that drf did not run: from a file into the store, and back.
+
+An imported method is a run of the family `external` (`db.external`). Its predictions are evaluated
+on the faces, in the coordinates and by the scores of `drf eval`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlite_utils import Database
+
+from db import box_labels, external, predictions, reads
+from db.connection import open_reader, open_store
+from db.entries import entry
+from db.evaluations import record_evaluation
+from db.runs import NewRun, end_run, start_run
+from db.transactions import writing
+from drf import __version__, prediction
+from drf.config import check_key
+from drf.data.packs import Pack
+from drf.data.prediction_check import check
+from drf.data.prediction_files import of_faces, read_predictions, write_predictions
+from drf.data.sources import open_dataset
+from drf.data.user_files import printable
+from drf.errors import NotFoundError, UsageError
+from drf.results import Evaluation
+from drf.text import is_utf8
+from experiments.packs import load_pack
+from experiments.paths import Paths
+from experiments.provenance import command
+from experiments.request import name_of_run
+
+NAME_KEY = "external.name"
+"""Configuration key of an imported run. Runs of the same name are one method."""
+
+_LONGEST = {"paper": 500, "note": 2000}  # characters
+_ADDRESS = re.compile(r"https?://[^\s/]+\S*")
+
+
+@dataclass(frozen=True)
+class ImportSpec:
+    """What is imported.
+
+    name       of the method
+    dataset    its name; subset: None for the largest test subset
+    landmarks  landmark subset that errors average over
+    box        box protocol of the board, and of the crops that are shown
+    seed       number of this result among those of several trainings of the method
+    paper      address of its paper; note: what else is known of it
+    """
+
+    name: str
+    dataset: str
+    subset: str | None = None
+    landmarks: str = "all"
+    box: str = "gt"
+    seed: int = 0
+    paper: str | None = None
+    note: str | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for what cannot be stored or shown."""
+        name_of_run(self.name, self.name)
+        check_key("data.box", self.box, "option")
+        for what, most in _LONGEST.items():
+            text = getattr(self, what)
+            if text is not None and not (is_utf8(text) and 0 < len(text.strip()) <= most):
+                raise UsageError(f"--{what} takes 1 to {most} characters in UTF-8")
+        if self.paper is not None and not _ADDRESS.fullmatch(self.paper):
+            raise UsageError("--paper takes an address that begins with https:// or http://")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """entry: as JSON of the leaderboard; remarks: what is to be said of the file, a sentence each."""
+
+    entry: dict[str, Any]
+    remarks: list[str]
+
+
+def import_predictions(file: Path, spec: ImportSpec, paths: Paths) -> Imported:
+    """Evaluate the predictions in a file and store them, in one transaction.
+
+    Raises UsageError and DataError for what cannot be imported: see `ImportSpec.check`,
+    `read_predictions`, `of_faces`, `prediction_check.check`; UsageError also where the store has
+    predictions of that name on the same board.
+    """
+    spec.check()
+    rows = read_predictions(file)
+    dataset = open_dataset(spec.dataset, paths.data_root)
+    dataset.markup.indices(spec.landmarks)
+    subset = spec.subset or dataset.default_test_subset()
+    pack = load_pack(dataset, subset, spec.box, paths)
+    given, others = of_faces(rows, pack.names, dataset.has_face, pack.markup, spec.landmarks)
+    chosen = pack.markup.indices(spec.landmarks)
+    remarks = check(pack.names, given, pack.picture_points[:, chosen])
+    if others:
+        remarks.insert(0, f"{others} faces of the file are in other subsets, and were left out.")
+    result = _evaluation(pack, given, spec, file)
+    store = open_store(paths.db)
+    try:
+        with writing(store):
+            run = _run_of(store, spec, pack)
+            _refuse_twice(store, run, result)
+            crops = list(prediction.face_crops(pack))
+            identity = record_evaluation(store, run, result, crops)
+    finally:
+        store.close()
+    with contextlib.closing(open_reader(paths.db)) as reader:
+        board = reads.leaderboard(reader, landmarks=spec.landmarks)
+    return Imported(entry(board[board["evaluation"] == identity].iloc[0]), remarks)
+
+
+def _evaluation(pack: Pack, given: np.ndarray, spec: ImportSpec, file: Path) -> Evaluation:
+    points = np.full_like(pack.picture_points, np.nan, dtype=np.float32)
+    points[:, pack.markup.indices(spec.landmarks)] = given
+    origin = {
+        "file": printable(file.name),
+        "sha256": hashlib.sha256(given.astype("<f4").tobytes()).hexdigest(),
+    }
+    return Evaluation(
+        dataset=str(pack.manifest["dataset"]),
+        subset=str(pack.manifest["subset"]),
+        names=pack.names,
+        markup=pack.markup,
+        landmarks=spec.landmarks,
+        ground_truth=pack.picture_points,
+        predictions=points,
+        box=str(pack.manifest["box"]),
+        flip_test=False,
+        manifest=pack.manifest | {"predictions": origin},
+        ms_per_face=external.NOT_MEASURED,
+        visibility=pack.visibility,
+        boxes=pack.boxes,
+    )
+
+
+def _run_of(store: Database, spec: ImportSpec, pack: Pack) -> str:
+    """Return the run of the method, which has its evaluations on other subsets, else a new one."""
+    name = name_of_run(spec.name, spec.name)
+    said = {key: getattr(spec, key) for key in _LONGEST}
+    found = store.execute(
+        "SELECT id, provenance FROM runs WHERE family = ? AND name = ? AND dataset = ?"
+        " AND markup = ? AND landmarks = ? AND seed = ?",
+        [external.FAMILY, name, spec.dataset, pack.markup.name, spec.landmarks, spec.seed],
+    ).fetchone()
+    if found is not None:
+        run, known = str(found[0]), json.loads(found[1])
+        for key, text in said.items():
+            if text is not None and text != known.get(key):
+                raise UsageError(
+                    f"{name!r} was imported before (run {run[:8]}) with another --{key}: leave it"
+                    " out, or give another --name"
+                )
+        return run
+    run = start_run(
+        store,
+        NewRun(
+            name=name,
+            family=external.FAMILY,
+            preset=None,
+            dataset=spec.dataset,
+            track=None,
+            landmarks=spec.landmarks,
+            markup=pack.markup,
+            seed=spec.seed,
+            epochs=None,
+            config={NAME_KEY: name},
+            sources={NAME_KEY: "option"},
+            provenance={"drf": __version__, "command": command(), **said},
+            manifest={},
+            params=0,
+            macs=0,
+        ),
+    )
+    nothing: dict[str, Any] = dict.fromkeys(("wall_s", "faces_per_s", "kept_epoch", "kept_val_nme"))
+    end_run(store, run, "finished", **nothing)
+    return run
+
+
+def _refuse_twice(store: Database, run: str, result: Evaluation) -> None:
+    label = box_labels.label(store.conn, result.box, result.manifest)
+    there = store.execute(
+        "SELECT 1 FROM evaluations WHERE run = ? AND subset = ? AND box = ?",
+        [run, result.subset, label],
+    ).fetchone()
+    if there:
+        raise UsageError(
+            f"run {run[:8]} has predictions for {result.subset} already: give another --name or"
+            f" --seed, or delete it first (`drf runs delete {run[:8]}`)"
+        )
+
+
+@dataclass(frozen=True)
+class Exported:
+    """dataset, subset, box: of the evaluation that was written; n: its faces."""
+
+    dataset: str
+    subset: str
+    box: str
+    n: int
+
+
+def export_predictions(
+    text: str, target: Path, kind: str, db: Path, subset: str | None = None
+) -> Exported:
+    """Write the predictions of a run's newest evaluation on a subset to a file or folder.
+
+    Written are the landmarks of the run's landmark subset, which `import_predictions` takes back.
+    Raises NotFoundError for no such run or evaluation, UsageError where it was evaluated on several
+    subsets and none is named, and as `write_predictions`.
+    """
+    with contextlib.closing(open_reader(db)) as reader:
+        run = reads.find_run(reader, text)
+        of_run = reads.evaluations(reader, run)
+        row = _chosen(of_run.to_dict("records"), run, subset)
+        number = int(row["evaluation"])
+        _, _, points = predictions.predictions(reader, number)
+        names = predictions.image_errors(reader, number)["name"].tolist()
+        markup = reads.markup(reader, row["markup"])
+    known = points[:, markup.indices(row["landmarks"])]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    write_predictions(target, kind, [names[i] for i in order], known[order])
+    return Exported(row["dataset"], row["subset"], row["box"], len(names))
+
+
+def _chosen(found: Sequence[dict[Any, Any]], run: str, subset: str | None) -> dict[Any, Any]:
+    there = sorted({str(row["subset"]) for row in found})
+    if not there:
+        raise NotFoundError(f"run {run[:8]} was not evaluated: there are no predictions to export")
+    if subset is None and len(there) > 1:
+        raise UsageError(f"run {run[:8]} has predictions for {', '.join(there)}: add --subset NAME")
+    rows = [row for row in found if subset in (None, row["subset"])]
+    if not rows:
+        raise NotFoundError(
+            f"run {run[:8]} has no predictions for {subset!r}, but for {', '.join(there)}"
+        )
+    return rows[0]

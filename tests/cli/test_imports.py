@@ -1,0 +1,443 @@
+"""Predictions of any method: imported, refused, exported again, and verified."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from db.connection import open_reader
+from db.predictions import image_errors, predictions
+from drf import scores
+from drf.data import prediction_check
+from drf.data.prediction_files import FORMATS, read_predictions, write_predictions
+from drf.errors import DataError
+from drf.markup import IBUG68
+from tests.cli.conftest import Answer, Drf
+from tests.data.made_up import points_of, write_folder
+
+N = 12
+Import = Callable[..., Answer]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A 300-W root with helen's and lfpw's test faces, few and made up, and a cache for packs."""
+    root = tmp_path_factory.mktemp("300w")
+    for folder in ("helen/testset", "lfpw/testset"):
+        write_folder(root, folder, N)
+    return root, tmp_path_factory.mktemp("cache")
+
+
+NAMES = [f"helen/testset/{1000 + i}_1" for i in range(N)]
+OTHERS = [f"lfpw/testset/{1000 + i}_1" for i in range(N)]
+TRUTH = np.stack([points_of(name) for name in NAMES])
+
+
+@pytest.fixture
+def predicted() -> np.ndarray:
+    """Predictions for NAMES, (N, 68, 2) float32."""
+    noise = np.random.default_rng(5).normal(0, 0.4, TRUTH.shape)
+    return (TRUTH + noise).astype(np.float32)
+
+
+@pytest.fixture
+def bring(drf: Drf, tree: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Import:
+    """Run `drf import predictions FILE` for helen's test faces, under the name "theirs"."""
+    # The counts of the original: a tree of a dozen faces is whole here.
+    monkeypatch.setattr("drf.data.w300.W300.missing", lambda self, name: {}, raising=True)
+
+    def call(file: Path, *more: object) -> Answer:
+        root, cache = tree
+        where = ("--dataset", "300w", "--data-root", root, "--cache", cache)
+        named = () if "--name" in more else ("--name", "theirs")
+        subset = () if "--subset" in more else ("--subset", "helen")
+        return drf("import", "predictions", file, *where, *named, *subset, *more)
+
+    return call
+
+
+def csv_of(path: Path, names: list[str], points: np.ndarray) -> Path:
+    write_predictions(path, "csv", names, points)
+    return path
+
+
+def untouched(drf: Drf, tmp_path: Path) -> bool:
+    """Whether the store was never written, or has no run."""
+    return not (tmp_path / "drf.db").exists() or drf("runs", "list", "--json").json == []
+
+
+def test_an_imported_method_is_a_row_like_any_other_with_the_scores_of_the_protocol(
+    drf: Drf, bring: Import, predicted: np.ndarray, tmp_path: Path
+) -> None:
+    paper = ("--paper", "https://example.org/paper", "--note", "trained on WFLW")
+    answer = bring(csv_of(tmp_path / "p.csv", NAMES, predicted), *paper, "--json")
+    assert answer.code == 0, answer.err
+    entry = answer.json
+    for norm in scores.NORMALISER_KEYS:
+        truth = TRUTH.astype(np.float32)
+        errors = scores.image_errors(predicted, truth, norm, IBUG68)
+        expected = scores.summary(errors)
+        found = entry["scores"][norm]
+        assert found == pytest.approx({key: 100 * value for key, value in expected.items()})
+    assert (entry["family"], entry["n"], entry["ranked"]) == ("external", N, True)
+    con = open_reader(tmp_path / "drf.db")
+    assert len(image_errors(con, entry["evaluation"])) == N
+    assert con.execute("SELECT count(*) FROM faces WHERE crop IS NOT NULL").fetchone() == (N,)
+    con.close()
+    provenance = drf("runs", "show", "theirs", "--json").json["provenance"]
+    assert (provenance["paper"], provenance["note"]) == (paper[1], paper[3])
+    (row,) = drf("leaderboard", "--json").json
+    assert row["run"] == entry["run"]
+
+
+def test_nothing_is_said_of_an_external_method_that_is_not_known(
+    drf: Drf, bring: Import, predicted: np.ndarray, filled: list[str], tmp_path: Path
+) -> None:
+    file = csv_of(tmp_path / "p.csv", NAMES, predicted)
+    entry = bring(file, "--json").json
+    unknown = ("params", "macs", "ms_per_face", "wall_s", "epochs_trained", "device", "threads")
+    assert {entry[key] for key in unknown} == {None}
+    shown = drf("runs", "show", "theirs", "--json").json
+    unknown = ("params", "macs", "wall_s", "kept_epoch", "faces_per_s", "epochs", "hardware")
+    assert {shown[key] for key in unknown} == {None}
+    assert {one["ms_per_face"] for one in shown["evaluations"]} == {None}
+    text = drf("leaderboard").out
+    assert "theirs (external)" in text
+    assert "External methods are predictions that were imported: theirs." in text
+    assert "5 M" in text  # the other boards are as before
+    (row,) = (run for run in drf("runs", "list", "--json").json if run["name"] == "theirs")
+    assert (row["params"], row["wall_s"]) == (None, None)
+
+
+def test_an_external_method_is_shown_compared_and_exported_as_such(
+    drf: Drf, bring: Import, predicted: np.ndarray, tmp_path: Path
+) -> None:
+    bring(csv_of(tmp_path / "a.csv", NAMES, predicted))
+    worse = predicted + np.float32(0.7) * (predicted - TRUTH.astype(np.float32))
+    assert bring(csv_of(tmp_path / "b.csv", NAMES, worse), "--name", "other").code == 0
+    methods = drf("leaderboard", "--methods", "--json").json
+    assert [row["name"] for row in methods] == ["theirs", "other"]  # no two of one method
+    assert "trained" not in drf("runs", "diff", "theirs", "other").err
+    site = tmp_path / "site"
+    assert drf("export", "--static", site).code == 0
+    page = next(site.rglob("*theirs*.html"), None) or next((site / "runs").glob("*.html"))
+    assert "external" in page.read_text(encoding="utf-8")
+    bundle = tmp_path / "b.db"
+    assert drf("export", "--bundle", bundle).code == 0
+    assert drf("verify", "--db", bundle).code == 0
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_round_trip_gives_the_same_digits(
+    drf: Drf, bring: Import, predicted: np.ndarray, tmp_path: Path, kind: str
+) -> None:
+    first = bring(csv_of(tmp_path / "p.csv", NAMES, predicted), "--json").json
+    out = tmp_path / ("out" if kind == "pts" else f"out.{kind}")
+    export = ("export", "predictions", "theirs", "--format", kind, "--out", out)
+    assert drf(*export).code == 0
+    again = bring(out, "--name", "again", "--json").json
+    assert again["scores"] == first["scores"]
+    con = open_reader(tmp_path / "drf.db")
+    one, two = (predictions(con, entry["evaluation"])[2] for entry in (first, again))
+    con.close()
+    assert one.tobytes() == two.tobytes() == predicted.tobytes()
+    refused = drf(*export)
+    assert (refused.code, "exists" in refused.err) == (2, True)
+
+
+def test_a_run_of_a_landmark_subset_comes_back_too(
+    drf: Drf, bring: Import, predicted: np.ndarray, tmp_path: Path
+) -> None:
+    eyes = ("--landmarks", "eyes")
+    first = bring(csv_of(tmp_path / "p.csv", NAMES, predicted), *eyes, "--json").json
+    out = tmp_path / "out.json"
+    assert drf("export", "predictions", "theirs", "--format", "json", "--out", out).code == 0
+    assert {len(points) for points in json.loads(out.read_text()).values()} == {
+        len(IBUG68.indices("eyes"))
+    }
+    again = bring(out, *eyes, "--name", "again", "--json").json
+    assert again["scores"] == first["scores"]
+
+
+def test_one_file_serves_several_subsets_of_one_method(
+    drf: Drf, bring: Import, predicted: np.ndarray, tmp_path: Path
+) -> None:
+    theirs = np.stack([points_of(name) for name in OTHERS]).astype(np.float32)
+    file = csv_of(tmp_path / "p.csv", [*NAMES, *OTHERS], np.concatenate([predicted, theirs]))
+    one = bring(file, "--json")
+    assert "12 faces of the file are in other subsets" in one.err
+    two = bring(file, "--subset", "lfpw", "--json")
+    assert two.json["run"] == one.json["run"]
+    twice = bring(file)
+    assert (twice.code, "has predictions for helen already" in twice.err) == (2, True)
+    assert bring(file, "--seed", "1").code == 0
+    answer = drf("export", "predictions", one.json["run"], "--out", tmp_path / "o.csv")
+    assert (answer.code, "add --subset" in answer.err) == (2, True)
+    named = ("export", "predictions", one.json["run"], "--subset")
+    assert drf(*named, "lfpw", "--out", tmp_path / "o.csv").code == 0
+    assert drf(*named, "ibug", "--out", tmp_path / "x.csv").code == 3
+
+
+def test_names_may_be_those_of_pictures(
+    bring: Import, predicted: np.ndarray, tmp_path: Path
+) -> None:
+    listed = [
+        {"imgpath": f"{name}.jpg", "landmarks": points.tolist(), "bbox": [0, 0, 1, 1]}
+        for name, points in zip(NAMES, predicted, strict=True)
+    ]
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    first = bring(tmp_path / "list.json", "--json").json
+    bare = [name.rpartition("/")[2] for name in NAMES]
+    second = bring(csv_of(tmp_path / "p.csv", bare, predicted), "--name", "bare", "--json").json
+    assert second["scores"] == first["scores"]
+
+
+Spoil = Callable[[list[str], np.ndarray], tuple[list[str], Any]]
+SPOILED: dict[str, tuple[Spoil, str]] = {
+    "missing": (lambda n, p: (n[:-2], p[:-2]), "2 of the 12 faces are missing: 'helen/testset/10"),
+    "doubled": (lambda n, p: ([*n, n[3]], p[[*range(N), 3]]), "1 faces are there twice: 'helen"),
+    "unknown": (lambda n, p: (["../../x", *n[1:]], p), "1 faces are not in the dataset: '../../x'"),
+    "67": (lambda n, p: (n, p[:, :67]), "12 faces have another number of landmarks than 68"),
+    "98": (lambda n, p: (n, p[:, [*range(68), *range(30)]]), "has 98"),
+    "NaN": (lambda n, p: (n, np.where(p == p[2, 5], np.nan, p)), "1 faces have a coordinate that"),
+    "infinite": (lambda n, p: (n, np.where(p == p[2, 5], np.inf, p)), "1 faces have a coordinate"),
+    "exchanged": (lambda n, p: (n, p[..., ::-1]), "x and y were exchanged"),
+    "crop": (lambda n, p: (n, _in_crop(p, 256)), "coordinates of a crop"),
+    "0..1": (lambda n, p: (n, _in_crop(p, 1)), "coordinates of a crop"),
+    "exchanged crop": (lambda n, p: (n, _in_crop(p, 224)[..., ::-1]), "exchanged, and of a crop"),
+    "mirrored": (lambda n, p: (n, np.stack([47 - p[..., 0], p[..., 1]], -1)), "been mirrored"),
+    "from below": (lambda n, p: (n, np.stack([p[..., 0], 47 - p[..., 1]], -1)), "from the bottom"),
+    "elsewhere": (lambda n, p: (n, p + [900, 20]), "coordinates of a crop or of another size"),
+    "other faces": (lambda n, p: (n, np.full_like(p, 3000.0)), "lie beside their face"),
+    "1-based truth": (lambda n, p: (n, TRUTH + 1), "they are 1-based"),
+}
+
+
+def _in_crop(points: np.ndarray, size: float) -> np.ndarray:
+    low, high = points.min(axis=1, keepdims=True), points.max(axis=1, keepdims=True)
+    side = (high - low).max(axis=2, keepdims=True) * 1.25
+    return ((points - (low + high) / 2) / side + 0.5) * size
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+def test_what_is_not_meant_as_it_stands_is_refused_with_the_faces(
+    drf: Drf, bring: Import, predicted: np.ndarray, tmp_path: Path, kind: str
+) -> None:
+    spoil, sentence = SPOILED[kind]
+    names, points = spoil(NAMES, predicted)
+    answer = bring(csv_of(tmp_path / "p.csv", names, np.asarray(points)))
+    assert answer.code == 2
+    assert sentence in answer.err
+    assert answer.err.count("\n") == 1
+    assert untouched(drf, tmp_path)
+
+
+@pytest.mark.parametrize("offset", [0.5, 1.0])
+def test_points_that_may_be_1_based_are_told_with_their_offset(
+    bring: Import, predicted: np.ndarray, tmp_path: Path, offset: float
+) -> None:
+    answer = bring(csv_of(tmp_path / "p.csv", NAMES, predicted + np.float32(offset)))
+    assert answer.code == 0
+    assert f"off by (+{offset:.1f}"[:-1] in answer.err or "off by (+0.9" in answer.err
+    assert "are they 1-based?" in answer.err
+
+
+def test_faces_that_a_method_misses_are_told_and_no_more(
+    bring: Import, predicted: np.ndarray, tmp_path: Path
+) -> None:
+    predicted[4] += 60
+    answer = bring(csv_of(tmp_path / "p.csv", NAMES, predicted))
+    assert answer.code == 0
+    assert "1 predictions lie beside their face: 'helen/testset/1004_1'." in answer.err
+
+
+def npz(path: Path, **arrays: Any) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def bomb(path: Path) -> Path:
+    """A small file whose array has 4 GB, by its header or unpacked."""
+    header = io.BytesIO()
+    described = {"descr": "<f8", "fortran_order": False, "shape": (2**29, 1)}
+    np.lib.format.write_array_header_1_0(header, described)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("names.npy", header.getvalue() + bytes(10))
+        archive.writestr("predictions.npy", header.getvalue() + bytes(100 * 2**20))
+    return path
+
+
+def text(path: Path, held: str | bytes) -> Path:
+    path.write_bytes(held if isinstance(held, bytes) else held.encode())
+    return path
+
+
+HEADER = "name," + ",".join(f"x{i},y{i}" for i in range(68))
+FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "empty csv": (lambda d: text(d / "p.csv", ""), "is empty"),
+    "csv of no rows": (lambda d: text(d / "p.csv", HEADER + "\n"), "contains no predictions"),
+    "no header": (lambda d: text(d / "p.csv", "a,1,2\n"), "does not begin with the header"),
+    "xxyy": (lambda d: text(d / "p.csv", "name,x0,x1,y0,y1\n"), "does not begin with the header"),
+    "semicolons": (lambda d: text(d / "p.csv", "name;x0;y0\n"), "separated by commas"),
+    "short row": (lambda d: text(d / "p.csv", "name,x0,y0\na,1\n"), "line 2: 2 values where"),
+    "no number": (lambda d: text(d / "p.csv", "name,x0,y0\na,1,?\n"), "'?' stands where a number"),
+    "UTF-16": (lambda d: text(d / "p.csv", HEADER.encode("utf-16")), "UTF-16: save it as UTF-8"),
+    "Latin-1": (lambda d: text(d / "p.csv", "name,x0,y0\n\xe9,1,1".encode("latin-1")), "UTF-8"),
+    "open quote": (lambda d: text(d / "p.csv", 'name,x0,y0\n"a,1,1'), "not a CSV file"),
+    "no JSON": (lambda d: text(d / "p.json", "{"), "is not a JSON document"),
+    "deep JSON": (lambda d: text(d / "p.json", "[" * 100_000), "is not a JSON document"),
+    "a number": (lambda d: text(d / "p.json", "3"), "is no object"),
+    "empty object": (lambda d: text(d / "p.json", "{}"), "contains no predictions"),
+    "flat list": (lambda d: text(d / "p.json", '{"a": [1, 2]}'), "not a list of pairs"),
+    "huge number": (lambda d: text(d / "p.json", '{"a": [[1' + "0" * 400 + ", 2]]}"), "no place"),
+    "no npz": (lambda d: text(d / "p.npz", b"PK\3\4 and so on"), "damaged or no .npz"),
+    "bomb": (lambda d: bomb(d / "p.npz"), "is cut off or longer than its header says"),
+    "pickle": (
+        lambda d: npz(d / "p.npz", names=np.array(["a", {}], object), predictions=np.zeros(2)),
+        "Python objects, which are not read",
+    ),
+    "no names": (lambda d: npz(d / "p.npz", predictions=np.zeros((1, 68, 2))), "lacks an array"),
+    "2 x 68": (
+        lambda d: npz(d / "p.npz", names=np.array(NAMES), predictions=np.zeros((N, 2, 68))),
+        "has shape (12, 2, 68)",
+    ),
+    "txt": (lambda d: text(d / "p.txt", "a"), "in no format that is known"),
+    "not there": (lambda d: d / "p.csv", "cannot be read"),
+    "empty folder": (lambda d: d, "contains no predictions"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_that_cannot_be_read_is_one_sentence(
+    drf: Drf, bring: Import, tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    make, sentence = FILES[kind]
+    answer = bring(make(folder))
+    assert answer.code == 2
+    assert sentence in answer.err
+    assert answer.err.count("\n") == 1
+    assert untouched(drf, tmp_path)
+
+
+def test_an_array_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "p.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("names.npy", bytes(70 * 2**20))
+    with pytest.raises(DataError, match=r"has 70 MB unpacked"):
+        read_predictions(tmp_path / "p.npz")
+
+
+def test_a_name_that_is_twice_in_json_is_no_last_one_wins(
+    bring: Import, predicted: np.ndarray, tmp_path: Path
+) -> None:
+    write_predictions(tmp_path / "p.json", "json", NAMES, predicted)
+    held = (tmp_path / "p.json").read_text()
+    again = json.dumps({NAMES[0]: [[0, 0]] * 68})[1:]
+    answer = bring(text(tmp_path / "p.json", held.rstrip()[:-1] + "," + again))
+    assert (answer.code, "are there twice" in answer.err) == (2, True)
+
+
+def test_a_name_that_climbs_is_written_nowhere(tmp_path: Path) -> None:
+    for name in ("../out", "/tmp/out", "a/../../out", ""):
+        with pytest.raises(DataError, match="leads elsewhere"):
+            write_predictions(tmp_path / "p", "pts", [name], np.zeros((1, 68, 2), np.float32))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--name", " "), "blank name"),
+        (("--paper", "javascript:alert(1)"), "begins with https://"),
+        (("--note", ""), "--note takes 1 to 2000 characters"),
+        (("--box", "gtt"), "gt_jitter"),
+        (("--landmarks", "nose-tip"), "no landmark subset"),
+        (("--subset", "hellen"), "helen"),
+    ],
+)
+def test_wrong_options_are_one_sentence(
+    drf: Drf, bring: Import, predicted: np.ndarray, tmp_path: Path, options: Any, sentence: str
+) -> None:
+    answer = bring(csv_of(tmp_path / "p.csv", NAMES, predicted), *options)
+    assert answer.code == 2
+    assert sentence in answer.err
+    assert untouched(drf, tmp_path)
+
+
+def test_a_paper_once_given_stays(bring: Import, predicted: np.ndarray, tmp_path: Path) -> None:
+    file = csv_of(tmp_path / "p.csv", NAMES, predicted)
+    bring(file, "--paper", "https://a.org/1")
+    answer = bring(file, "--paper", "https://a.org/2")
+    assert (answer.code, "with another --paper" in answer.err) == (2, True)
+
+
+def test_a_failed_write_leaves_nothing(
+    drf: Drf,
+    bring: Import,
+    predicted: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("db.evaluations.store_scores", fail)
+    with pytest.raises(BaseException, match="disk I/O"):
+        bring(csv_of(tmp_path / "p.csv", NAMES, predicted))
+    con = open_reader(tmp_path / "drf.db")
+    for table in ("runs", "evaluations", "faces", "predictions"):
+        assert con.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    con.close()
+
+
+def test_an_external_run_has_no_model(
+    drf: Drf, bring: Import, predicted: np.ndarray, tmp_path: Path
+) -> None:
+    bring(csv_of(tmp_path / "p.csv", NAMES, predicted))
+    for command in (("eval", "theirs"), ("train", "--resume", "theirs")):
+        answer = drf(*command)
+        assert (answer.code, answer.err.count("\n")) == (3, 1)
+        assert "has no model: its predictions were imported" in answer.err
+
+
+def test_verify_recomputes_every_score(drf: Drf, filled: list[str], tmp_path: Path) -> None:
+    answer = drf("verify")
+    assert answer.code == 0
+    n = len(scores.COLUMNS)
+    assert f"{4 * n} scores of 4 evaluations were recomputed" in answer.out
+    assert drf("verify", "--json").json["scores"] == 4 * n
+    con = sqlite3.connect(tmp_path / "drf.db")
+    con.execute(
+        "UPDATE scores SET value = value + 1e-8"
+        " WHERE evaluation = 2 AND norm = 'box' AND score = 'nme'"
+    )
+    con.commit()
+    con.close()
+    answer = drf("verify", "--json")
+    assert answer.code == 4
+    (fault,) = answer.json["faults"]
+    assert (fault["check"], fault["subject"]) == ("scores", "evaluation 2")
+    assert "box nme do not follow" in fault["problem"]
+
+
+def test_readings_are_told_from_failures_of_a_method(predicted: np.ndarray) -> None:
+    failed = predicted.copy()
+    failed[:3] = failed[:3] * 0.5 + 3  # it found something else on three of twelve faces
+    said = prediction_check.check(NAMES, failed, TRUTH)
+    assert not any("exchanged" in sentence for sentence in said)
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_packs(tree: tuple[Path, Path]) -> None:
+    """Keep one pack a subset: tests share the cache of the module."""
+    shutil.rmtree(tree[1] / "unfinished", ignore_errors=True)
