@@ -81,7 +81,7 @@ class ImportSpec:
 
 @dataclass(frozen=True)
 class Imported:
-    """entry: as JSON of the leaderboard; remarks: what is to be said of the file, a sentence each."""
+    """entry: as JSON of the leaderboard; remarks: what is said of the file, a sentence each."""
 
     entry: dict[str, Any]
     remarks: list[str]

@@ -182,8 +182,8 @@ def choose_runs(
     st.session_state[widget] = chosen
     st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
     names = {
-        run: badges.marked(name, condition)
-        for run, name, condition in rows[["name", "condition"]].itertuples()
+        run: badges.marked(*facts)
+        for run, *facts in rows[["name", "condition", "family"]].itertuples()
     }
     st.multiselect(
         "Runs",
@@ -255,6 +255,7 @@ def selected_runs(chosen: Sequence[str], rows: pd.DataFrame) -> list[SelectedRun
             label=badges.marked(
                 f"{names[run]} · {run[:SHORT]}" if shared[run] else str(names[run]),
                 rows.loc[run, "condition"],
+                rows.loc[run, "family"],
             ),
         )
         for run in chosen

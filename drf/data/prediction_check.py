@@ -16,13 +16,13 @@ from drf.errors import DataError
 
 SUSPECT = 0.1
 """Mean distance to the truth, as a share of the longer side of the face's landmarks, above which
-another reading is tried. The mean shape of 300-W has 0.05."""
+another reading is tried, and below which it must come. The mean shape of 300-W has 0.05."""
 
 NEARER = 0.4
 """Distance under another reading over that as it stands, below which the other one is meant."""
 
 ALIGNED = 0.25
-"""The same for readings that move and scale each face onto the truth, which helps any prediction."""
+"""The same for readings that move and scale each face onto the truth, which helps any."""
 
 BESIDE = 0.5
 """Distance above which a prediction lies beside its face."""
@@ -44,18 +44,22 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
     predicted = np.where(np.isfinite(truth), predicted, np.nan).astype(np.float64)
     truth = truth.astype(np.float64)
     off = _distance(predicted, truth)
+    read = np.stack([as_if(predicted, truth) for _, as_if, *_ in _READINGS])
+    other = np.stack([_distance(points, truth) for points in read])
+    nearer = np.array([[share] for *_, share, _ in _READINGS])
+    meant = (other < nearer * off) & (other < SUSPECT) & (off > SUSPECT)
+    best = np.argmin(other / nearer, axis=0)
     said = []
-    for what, read, nearer, most in _READINGS:
-        other = _distance(read(predicted, truth), truth)
-        misread = (off > SUSPECT) & (other < nearer * off)
+    for number, (what, _, share, most) in enumerate(_READINGS):
+        misread = meant[number] & (best == number)
+        look = f"predictions look as if {what}"
         if misread.mean() > most:
             raise DataError(
-                f"{int(misread.sum())} of {len(names)} predictions look as if {what}"
-                f"{_range(predicted)}: {_those(names, misread)}; nothing was imported"
+                f"{int(misread.sum())} of {len(names)} {look}{_range(predicted)}:"
+                f" {_those(names, misread)}; nothing was imported"
             )
-        if misread.any() and nearer == NEARER:
-            said.append(f"{int(misread.sum())} predictions look as if {what}: "
-                        f"{_those(names, misread)}.")  # fmt: skip
+        if misread.any() and share == NEARER:
+            said.append(f"{int(misread.sum())} {look}: {_those(names, misread)}.")
     beside = off > BESIDE
     if beside.mean() > _MOST_OTHERS:
         raise DataError(

@@ -216,7 +216,10 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     "exchanged crop": (lambda n, p: (n, _in_crop(p, 224)[..., ::-1]), "exchanged, and of a crop"),
     "mirrored": (lambda n, p: (n, np.stack([47 - p[..., 0], p[..., 1]], -1)), "been mirrored"),
     "from below": (lambda n, p: (n, np.stack([p[..., 0], 47 - p[..., 1]], -1)), "from the bottom"),
-    "elsewhere": (lambda n, p: (n, p + [900, 20]), "coordinates of a crop or of another size"),
+    "elsewhere": (
+        lambda n, p: (n, p + np.array([900, 20])),
+        "coordinates of a crop or of another size",
+    ),
     "other faces": (lambda n, p: (n, np.full_like(p, 3000.0)), "lie beside their face"),
     "1-based truth": (lambda n, p: (n, TRUTH + 1), "they are 1-based"),
 }
@@ -295,7 +298,7 @@ FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "open quote": (lambda d: text(d / "p.csv", 'name,x0,y0\n"a,1,1'), "not a CSV file"),
     "no JSON": (lambda d: text(d / "p.json", "{"), "is not a JSON document"),
     "deep JSON": (lambda d: text(d / "p.json", "[" * 100_000), "is not a JSON document"),
-    "a number": (lambda d: text(d / "p.json", "3"), "is no object"),
+    "a number": (lambda d: text(d / "p.json", "3"), "is neither an object"),
     "empty object": (lambda d: text(d / "p.json", "{}"), "contains no predictions"),
     "flat list": (lambda d: text(d / "p.json", '{"a": [1, 2]}'), "not a list of pairs"),
     "huge number": (lambda d: text(d / "p.json", '{"a": [[1' + "0" * 400 + ", 2]]}"), "no place"),

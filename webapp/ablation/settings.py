@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import health, status
+from db import external, health, status
 from db.configs import COMPARED
 from db.method_ids import SEED
 from webapp.ui.text import json_as_written
@@ -63,7 +63,8 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     settings  `db.settings.settings` of these runs
     """
     rows = rows.sort_values("evaluation", ascending=False)
-    ended = rows["condition"].isin(_RESULTS)
+    imported = rows["family"] == external.FAMILY
+    ended = rows["condition"].isin(_RESULTS) & ~imported
     known = settings.reindex(rows["run"]).drop(columns=SEED, errors="ignore")
     known[FACES] = [json.dumps(str(digest)[:8]) for digest in rows["manifest_digest"]]
     known[FLIP] = [json.dumps(bool(flip)) for flip in rows["flip_test"]]
@@ -77,7 +78,9 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     return Settings(
         table=table[varying],
         runs=kept.assign(setting=kept["made"].map(numbers)).drop(columns="made"),
-        left_out=rows.assign(reason=rows["condition"])[~ended].drop(columns="made"),
+        left_out=rows.assign(reason=rows["condition"].mask(imported, external.FAMILY))[~ended].drop(
+            columns="made"
+        ),
     )
 
 

@@ -276,7 +276,7 @@ def _chosen(norms: Sequence[str], names: Collection[str]) -> list[tuple[Column, 
 
 
 def _marked_names(rows: pd.DataFrame) -> pd.Series:
-    marked = map(badges.marked, rows["name"], rows["condition"])
+    marked = map(badges.marked, rows["name"], rows["condition"], rows["family"])
     return pd.Series(list(marked), rows.index, dtype=object)
 
 

@@ -150,8 +150,8 @@ def _baseline(current: StoreVersion, rows: pd.DataFrame) -> pd.Series | None:
             yield from ((wanted, row) for row in found)
 
     names: dict[str, str] = {}
-    for row in rows[["id", "name", "condition"]].to_dict("records"):  # ranked rows come first
-        names.setdefault(row["id"], badges.marked(row["name"], row["condition"]))
+    for row in rows[["id", "name", "condition", "family"]].to_dict("records"):  # ranked come first
+        names.setdefault(row.pop("id"), badges.marked(**row))
     found = widgets.select_by_id(
         url_keys.BOARD_BASE,
         "Compare with",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
+
 from db import comparability
 from webapp.ui.text import as_written, count, duration, percent
 
@@ -55,8 +57,11 @@ def training_data(run: dict[str, Any]) -> list[tuple[str, str]]:
 def throughput(evaluation: Mapping[Any, Any]) -> str:
     """Return what one evaluation (a row of `reads.evaluations`) measured of its speed, and where.
 
-    It tells of the machine, of what else it did and of the batches, so it ranks nothing.
+    It tells of the machine, of what else it did and of the batches, so it ranks nothing. Where the
+    predictions were imported, nothing was measured.
     """
+    if pd.isna(evaluation["ms_per_face"]):
+        return "not measured: these predictions were imported"
     machine = evaluation["machine"]
     where = f"on {machine}" if isinstance(machine, str) else "on a machine that is not recorded"
     return f"{evaluation['ms_per_face']:.1f} ms/face, {where}"

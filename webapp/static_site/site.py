@@ -90,7 +90,7 @@ class _Writer:
         main = boards[0]["id"] if boards else ""
         for run_id in self.selection.runs:
             self._run(run_id, main)
-        runs = reads.runs(self.con).set_index("id")[["name", "condition"]]
+        runs = reads.runs(self.con).set_index("id")[["name", "condition", "family"]]
         others = [
             {"name": badges.marked(*runs.loc[run]), "page": _page(run)}
             for run in self.selection.runs

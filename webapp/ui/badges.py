@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from db import external, health
+
 
 class StatusStyle(NamedTuple):
     """sign: one character for tables; icon: Material symbol; meaning: one sentence."""
@@ -65,10 +67,12 @@ def label(status: str) -> str:
     return f"{STATUS_STYLES[status].sign} {status}"
 
 
-def marked(name: str, condition: str) -> str:
+def marked(name: str, condition: str, family: str) -> str:
     """Return a name as it stands in tables and choices: as it is where it is ranked, else with what
-    stands against that, "✗ hourglass (crashed)". condition: several are joined by commas."""
-    if condition == "finished":
-        return name
-    sign = STATUS_STYLES[condition.split(", ")[0]].sign
-    return f"{sign} {name} ({condition})"
+    stands against that, "✗ hourglass (crashed)". condition: several are joined by commas.
+    Predictions that were imported are marked too: "SPIGA (external)"."""
+    sound = condition == health.FINISHED
+    sign = "" if sound else f"{STATUS_STYLES[condition.split(', ')[0]].sign} "
+    imported = [external.FAMILY] if family == external.FAMILY else []
+    said = ", ".join([*imported, *([] if sound else [condition])])
+    return f"{sign}{name} ({said})" if said else name

@@ -13,6 +13,8 @@ import math
 import re
 from datetime import UTC, datetime
 
+import pandas as pd
+
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # Backslashes do not stop bare addresses from becoming links, nor "->" from becoming an arrow; an
 # invisible, zero-width word joiner inside them does.
@@ -75,8 +77,10 @@ def json_as_written(stored: str | None) -> str:
     return value if isinstance(value, str) else stored
 
 
-def count(value: float) -> str:
-    """Return a large number in three digits: 1.23 M."""
+def count(value: float | None) -> str:
+    """Return a large number in three digits: 1.23 M; – where it is not known."""
+    if pd.isna(value):
+        return "–"
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g} {unit}"

@@ -31,7 +31,7 @@ function columns() {
   const word = (id, title, value) => ({ id, title, low: true, words: true, value, text: (row) => value(row) ?? "–" });
   return [
     { id: "rank", title: "#", low: true, value: (row) => row.rank, text: (row) => String(row.rank ?? "–") },
-    { ...word("name", "Run", (row) => (row.ranked ? row.name : `${row.name} (${row.condition})`)), link: true },
+    { ...word("name", "Run", named), link: true },
     ...scores,
     word("family", "Family", (row) => row.family),
     number("params", "Params, M", (row) => scaled(row.params, 1e6), 2),
@@ -42,6 +42,11 @@ function columns() {
     { ...word("flip", "Flip test", (row) => (row.flip_test ? "yes" : "no")), varies: true },
     { ...word("status", "Status", (row) => row.condition), varies: true },
   ];
+}
+
+function named(row) { // as badges.marked in Python
+  const said = [row.family === "external" && row.family, !row.ranked && row.condition].filter(Boolean);
+  return said.length ? `${row.name} (${said.join(", ")})` : row.name;
 }
 
 function interval(id, under, norm) {
