@@ -101,11 +101,10 @@ def import_predictions(file: Path, spec: ImportSpec, paths: Paths) -> Imported:
     subset = spec.subset or dataset.default_test_subset()
     pack = load_pack(dataset, subset, spec.box, paths)
     given, others = of_faces(rows, pack.names, dataset.has_face, pack.markup, spec.landmarks)
-    chosen = pack.markup.indices(spec.landmarks)
-    remarks = check(pack.names, given, pack.picture_points[:, chosen])
+    result = _evaluation(pack, given, spec, file)
+    remarks = check(pack.names, result.predictions, pack.picture_points)
     if others:
         remarks.insert(0, f"{others} faces of the file are in other subsets, and were left out.")
-    result = _evaluation(pack, given, spec, file)
     store = open_store(paths.db)
     try:
         with writing(store):

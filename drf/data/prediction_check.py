@@ -28,6 +28,7 @@ BESIDE = 0.5
 """Distance above which a prediction lies beside its face."""
 
 _MOST_EXCHANGED, _MOST_OTHERS = 0.05, 0.5  # shares of the faces above which a file is refused
+_LEAST_LANDMARKS = 8
 _LEAST_FACES = 5  # to tell a constant offset from chance
 _OFFSETS, _NEAR_OFFSET = (0.5, 1.0), 0.15  # px
 _SURE = 4.0  # times its standard error that an offset has at least
@@ -37,17 +38,33 @@ _LEFT_WITHOUT_OFFSET = 0.2  # share of the distance
 def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> list[str]:
     """Return what is to be said of predictions, a sentence each.
 
-    predicted, truth: (n, k, 2) picture px; the truth is NaN where a landmark is missing.
-    Raises DataError where most predictions are not meant as they stand, with a guess at what they
-    are.
+    predicted, truth: (n, K, 2) picture px; predictions are NaN at landmarks that are not evaluated,
+    the truth where a landmark is missing. Raises DataError where most predictions are not meant as
+    they stand, with a guess at what they are.
     """
-    predicted = np.where(np.isfinite(truth), predicted, np.nan).astype(np.float64)
-    truth = truth.astype(np.float64)
-    off = _distance(predicted, truth)
+    sides = (np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1)).max(axis=1).astype(np.float64)
+    known = np.isfinite(predicted) & np.isfinite(truth)
+    some = known.any(axis=(1, 2))
+    names = [name for name, one in zip(names, some, strict=True) if one]
+    predicted, truth, sides = (
+        array[some].astype(np.float64)
+        for array in (np.where(known, predicted, np.nan), np.where(known, truth, np.nan), sides)
+    )
+    if not names:
+        return []
+
+    def distance(points: np.ndarray) -> np.ndarray:
+        """Return the mean distance of each face as a share of its longer side: (n,)."""
+        found: np.ndarray = np.nanmean(np.linalg.norm(points - truth, axis=-1), axis=1) / sides
+        return found
+
+    off = distance(predicted)
     read = np.stack([as_if(predicted, truth) for _, as_if, *_ in _READINGS])
-    other = np.stack([_distance(points, truth) for points in read])
+    other = np.stack([distance(points) for points in read])
+    too_few = known[some].all(axis=2).sum(axis=1) < _LEAST_LANDMARKS
     nearer = np.array([[share] for *_, share, _ in _READINGS])
     meant = (other < nearer * off) & (other < SUSPECT) & (off > SUSPECT)
+    meant &= (nearer == NEARER) | ~too_few  # so few lie on the truth however they are meant
     best = np.argmin(other / nearer, axis=0)
     said = []
     for number, (what, _, share, most) in enumerate(_READINGS):
@@ -70,17 +87,18 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
     if beside.any():
         said.append(f"{int(beside.sum())} predictions lie beside their face: "
                     f"{_those(names, beside)}.")  # fmt: skip
-    return [*said, *_constant_offset(predicted, truth)]
+    return [*said, *_constant_offset(predicted - truth)]
 
 
-def _constant_offset(predicted: np.ndarray, truth: np.ndarray) -> list[str]:
+def _constant_offset(errors: np.ndarray) -> list[str]:
     """Return a warning where all predictions are off by half a pixel or one in x and y alike.
 
-    Raises DataError where that is nearly all of their error: no method is so exact.
+    errors: (n, K, 2) px, NaN where there is none. Raises DataError where that is nearly all of
+    their error: no method is so exact.
     """
-    if len(truth) < _LEAST_FACES:
+    if len(errors) < _LEAST_FACES:
         return []
-    each = np.nanmean(predicted - truth, axis=1)
+    each = np.nanmean(errors, axis=1)
     offset = np.median(each, axis=0)
     doubt = 1.4826 * np.median(np.abs(each - offset), axis=0) / np.sqrt(len(each))
     near = any(np.abs(np.abs(offset) - one).max() <= _NEAR_OFFSET for one in _OFFSETS)
@@ -89,20 +107,13 @@ def _constant_offset(predicted: np.ndarray, truth: np.ndarray) -> list[str]:
     x, y = offset
     where = f"off by ({x:+.2f}, {y:+.2f}) px on average, the same for all faces"
     counted = "1-based" if x > 0 else "counted from -1, or lowered twice"
-    left = _distance(predicted - offset, truth).mean() / _distance(predicted, truth).mean()
-    if left < _LEFT_WITHOUT_OFFSET:
+    left, before = (np.nanmean(np.linalg.norm(e, axis=-1)) for e in (errors - offset, errors))
+    if left < _LEFT_WITHOUT_OFFSET * before:
         raise DataError(
             f"the predictions are {where}, which is nearly all of their error: they are {counted},"
             " and 0-based ones were expected; nothing was imported"
         )
     return [f"The predictions are {where}: are they {counted}? 0-based ones were expected."]
-
-
-def _distance(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the mean distance of each face as a share of its longer side: (n, k, 2) -> (n,)."""
-    side = (np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1)).max(axis=1)
-    found: np.ndarray = np.nanmean(np.linalg.norm(predicted - truth, axis=-1), axis=1) / side
-    return found
 
 
 def _exchanged(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
