@@ -88,13 +88,21 @@ def differences(con: sqlite3.Connection, a: str, b: str, *, same: bool = False) 
 def results(con: sqlite3.Connection, a: str, b: str) -> pd.DataFrame:
     """Return reads.BOARD, flip_test and every score (percent) as columns SCORE_a and SCORE_b.
 
-    One row per board that both were evaluated on, by the newest evaluation of each.
+    One row per board that both were evaluated on, by the newest evaluation of each. The flip test
+    is no matter of an external run: it stands beside either of the other's.
     """
     shared = [*reads.BOARD, "flip_test"]
     left, right = (
         reads.evaluations(con, run).drop_duplicates(shared)[[*shared, "n", *scores.COLUMNS]]
         for run in (a, b)
     )
+    of_a, of_b = (external.is_external(con, run) for run in (a, b))
+    if of_a != of_b:
+        shared = [*reads.BOARD]
+        left, right = (
+            frame.drop(columns="flip_test") if imported else frame
+            for frame, imported in ((left, of_a), (right, of_b))
+        )
     return left.merge(right, on=shared, suffixes=("_a", "_b"))
 
 

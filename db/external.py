@@ -6,6 +6,8 @@ Such a run has the family EXTERNAL and nothing that only a training or a model h
 
 from __future__ import annotations
 
+import sqlite3
+
 FAMILY = "external"
 
 NOT_MEASURED = 0.0
@@ -27,6 +29,12 @@ def known(column: str, table: str = "") -> str:
 def known_as(column: str, table: str = "") -> str:
     """Return `known` under the name of the column."""
     return f"{known(column, table)} AS {column}"
+
+
+def is_external(con: sqlite3.Connection, run: str) -> bool:
+    """Return whether a run (full id) was imported."""
+    row = con.execute("SELECT family FROM runs WHERE id = ?", [run]).fetchone()
+    return row is not None and row[0] == FAMILY
 
 
 MS_PER_FACE = f"nullif(e.ms_per_face, {NOT_MEASURED}) AS ms_per_face"

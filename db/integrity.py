@@ -174,8 +174,11 @@ def _evaluation(
                 "error vectors", subject, f"{off} {norm} errors do not follow from the points"
             )
         if wrong := _wrong_scores(con, identity, norm, errors):
-            names, values = (", ".join(of) for of in (wrong, wrong.values()))
-            yield Fault("scores", subject, f"{names} do not follow from the errors ({values})")
+            values = ", ".join(said for said in wrong.values() if said)
+            both = f" (stored: {values})" if values else ""
+            yield Fault(
+                "scores", subject, f"{', '.join(wrong)} do not follow from the errors{both}"
+            )
 
 
 def _differing(errors: np.ndarray, expected: np.ndarray) -> int:
@@ -189,7 +192,8 @@ def _differing(errors: np.ndarray, expected: np.ndarray) -> int:
 def _wrong_scores(
     con: sqlite3.Connection, evaluation: int, norm: str, errors: np.ndarray
 ) -> dict[str, str]:
-    """Return the names of scores that are missing or other than recomputed, and both values."""
+    """Return the names of scores that are missing or other than recomputed, each with both values
+    as text, "" where one of them is not there."""
     stored = dict(
         con.execute(
             "SELECT score, value FROM scores WHERE evaluation = ? AND norm = ?", [evaluation, norm]
@@ -203,8 +207,8 @@ def _wrong_scores(
         return key in expected and abs(stored[key] - expected[key]) > TOLERANCE
 
     def both(key: str) -> str:
-        said = stored.get(key)
-        there = "nothing" if said is None else f"{said:.10g}"
-        return f"{there} for {expected[key]:.10g}" if key in expected else f"{there} for nothing"
+        if stored.get(key) is None or key not in expected:
+            return ""
+        return f"{stored[key]:.12g} for {expected[key]:.12g}"
 
     return {f"{norm} {key}": both(key) for key in scores.SCORE_KEYS if is_wrong(key)}

@@ -201,11 +201,12 @@ def _refuse_twice(store: Database, run: str, result: Evaluation) -> None:
 
 @dataclass(frozen=True)
 class Exported:
-    """dataset, subset, box: of the evaluation that was written; n: its faces."""
+    """dataset, subset, box, flip_test: of the evaluation that was written; n: its faces."""
 
     dataset: str
     subset: str
     box: str
+    flip_test: bool
     n: int
 
 
@@ -229,7 +230,8 @@ def export_predictions(
     known = points[:, markup.indices(row["landmarks"])]
     order = sorted(range(len(names)), key=names.__getitem__)
     write_predictions(target, kind, [names[i] for i in order], known[order])
-    return Exported(row["dataset"], row["subset"], row["box"], len(names))
+    what = (row[key] for key in ("dataset", "subset", "box", "flip_test"))
+    return Exported(*what, len(names))
 
 
 def _chosen(found: Sequence[dict[Any, Any]], run: str, subset: str | None) -> dict[Any, Any]:

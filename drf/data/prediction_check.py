@@ -75,8 +75,9 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
                 f"{int(misread.sum())} of {len(names)} {look}{_range(predicted)}:"
                 f" {_those(names, misread)}; nothing was imported"
             )
-        if misread.any() and share == NEARER:
-            said.append(f"{int(misread.sum())} {look}: {_those(names, misread)}.")
+        if misread.any():
+            or_other = "" if share == NEARER else ", or are of another face"
+            said.append(f"{int(misread.sum())} {look}{or_other}: {_those(names, misread)}.")
     beside = off > BESIDE
     if beside.mean() > _MOST_OTHERS:
         raise DataError(
@@ -87,6 +88,12 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
     if beside.any():
         said.append(f"{int(beside.sum())} predictions lie beside their face: "
                     f"{_those(names, beside)}.")  # fmt: skip
+    if (off > SUSPECT).mean() > _MOST_OTHERS:
+        said.append(
+            f"The predictions for {int((off > SUSPECT).sum())} of {len(names)} faces are further"
+            f" off than {100 * SUSPECT:.0f} % of the face's side, twice as far as one shape for every"
+            " face: are the names, and the order of the landmarks, those of the dataset?"
+        )
     return [*said, *_constant_offset(predicted - truth)]
 
 

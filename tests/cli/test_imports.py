@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import sqlite3
 import zipfile
 from collections.abc import Callable
@@ -104,6 +103,7 @@ def test_nothing_is_said_of_an_external_method_that_is_not_known(
 ) -> None:
     file = csv_of(tmp_path / "p.csv", NAMES, predicted)
     entry = bring(file, "--json").json
+    assert isinstance(entry["scores"]["ocular"]["nme"], float)
     unknown = ("params", "macs", "ms_per_face", "wall_s", "epochs_trained", "device", "threads")
     assert {entry[key] for key in unknown} == {None}
     shown = drf("runs", "show", "theirs", "--json").json
@@ -430,7 +430,15 @@ def test_verify_recomputes_every_score(drf: Drf, filled: list[str], tmp_path: Pa
     assert answer.code == 4
     (fault,) = answer.json["faults"]
     assert (fault["check"], fault["subject"]) == ("scores", "evaluation 2")
-    assert "box nme do not follow" in fault["problem"]
+    assert "box nme do not follow from the errors (stored: 0." in fault["problem"]
+
+
+@pytest.mark.parametrize("kind", ["another order", "names exchanged"])
+def test_predictions_that_fit_no_face_are_told(predicted: np.ndarray, kind: str) -> None:
+    wrong = np.roll(predicted, 1, axis=1) if kind == "another order" else predicted[::-1]
+    wrong = wrong + (0 if kind == "another order" else 4)
+    (said,) = (s for s in prediction_check.check(NAMES, wrong, TRUTH) if "further off" in s)
+    assert "are the names, and the order of the landmarks, those of the dataset?" in said
 
 
 def test_readings_are_told_from_failures_of_a_method(predicted: np.ndarray) -> None:
@@ -440,7 +448,22 @@ def test_readings_are_told_from_failures_of_a_method(predicted: np.ndarray) -> N
     assert not any("exchanged" in sentence for sentence in said)
 
 
-@pytest.fixture(autouse=True)
-def _leave_no_packs(tree: tuple[Path, Path]) -> None:
-    """Keep one pack a subset: tests share the cache of the module."""
-    shutil.rmtree(tree[1] / "unfinished", ignore_errors=True)
+def test_an_external_method_stands_beside_a_run_with_the_flip_test(
+    drf: Drf, bring: Import, predicted: np.ndarray, tmp_path: Path
+) -> None:
+    file = csv_of(tmp_path / "p.csv", NAMES, predicted)
+    bring(file)
+    bring(file, "--name", "ours")
+    con = sqlite3.connect(tmp_path / "drf.db")
+    con.execute("UPDATE runs SET family = 'hourglass', params = 5 WHERE name = 'ours'")
+    con.execute(
+        "UPDATE evaluations SET flip_test = 1 WHERE run = (SELECT id FROM runs WHERE name = 'ours')"
+    )
+    con.commit()
+    con.close()
+    for pair in (("theirs", "ours"), ("ours", "theirs")):
+        answer = drf("runs", "diff", *pair, "--json").json
+        assert len(answer["scores"]) == 1
+        (size,) = (one for one in answer["settings"] if one["key"] == "params")
+        assert {size["a"], size["b"]} == {5, None}
+    assert "flip test" not in drf("leaderboard").out
