@@ -91,8 +91,8 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
     if (off > SUSPECT).mean() > _MOST_OTHERS:
         said.append(
             f"The predictions for {int((off > SUSPECT).sum())} of {len(names)} faces are further"
-            f" off than {100 * SUSPECT:.0f} % of the face's side, twice as far as one shape for every"
-            " face: are the names, and the order of the landmarks, those of the dataset?"
+            f" off than {100 * SUSPECT:.0f} % of the face's side, twice as far as one shape for"
+            " every face: are the names, and the order of the landmarks, those of the dataset?"
         )
     return [*said, *_constant_offset(predicted - truth)]
 
