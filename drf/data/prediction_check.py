@@ -69,30 +69,28 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
     said = []
     for number, (what, _, share, most) in enumerate(_READINGS):
         misread = meant[number] & (best == number)
-        look = f"predictions look as if {what}"
         if misread.mean() > most:
             raise DataError(
-                f"{int(misread.sum())} of {len(names)} {look}{_range(predicted)}:"
-                f" {_those(names, misread)}; nothing was imported"
+                f"the predictions look as if {what}{_range(predicted)}, {_those(names, misread)};"
+                " nothing was imported"
             )
         if misread.any():
-            or_other = "" if share == NEARER else ", or are of another face"
-            said.append(f"{int(misread.sum())} {look}{or_other}: {_those(names, misread)}.")
+            or_other = "" if share == NEARER else ", or they are of another face"
+            said.append(f"Predictions look as if {what}{or_other}, {_those(names, misread)}.")
     beside = off > BESIDE
     if beside.mean() > _MOST_OTHERS:
         raise DataError(
-            f"{int(beside.sum())} of {len(names)} predictions lie beside their face"
-            f"{_range(predicted)}: {_those(names, beside)}; are they of these pictures, in px, with"
-            " the landmarks in the order of the dataset? Nothing was imported"
+            f"the predictions lie beside their faces{_range(predicted)}, {_those(names, beside)};"
+            " are they of these pictures, in px, with the landmarks in the order of the dataset?"
+            " Nothing was imported"
         )
     if beside.any():
-        said.append(f"{int(beside.sum())} predictions lie beside their face: "
-                    f"{_those(names, beside)}.")  # fmt: skip
+        said.append(f"Predictions lie beside their face, {_those(names, beside)}.")
     if (off > SUSPECT).mean() > _MOST_OTHERS:
         said.append(
-            f"The predictions for {int((off > SUSPECT).sum())} of {len(names)} faces are further"
-            f" off than {100 * SUSPECT:.0f} % of the face's side, twice as far as one shape for"
-            " every face: are the names, and the order of the landmarks, those of the dataset?"
+            f"Predictions are off by more than {100 * SUSPECT:.0f} % of the face's side, twice as"
+            f" far as one shape for every face, {_those(names, off > SUSPECT)}: are the names, and"
+            " the order of the landmarks, those of the dataset?"
         )
     return [*said, *_constant_offset(predicted - truth)]
 
@@ -159,4 +157,6 @@ def _range(predicted: np.ndarray) -> str:
 
 
 def _those(names: Sequence[str], which: np.ndarray) -> str:
-    return listed([name for name, one in zip(names, which, strict=True) if one])
+    """Return how many faces that are, and the first few."""
+    chosen = [name for name, one in zip(names, which, strict=True) if one]
+    return f"{len(chosen)} of {len(names)}: {listed(chosen)}"

@@ -19,6 +19,7 @@ import math
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -131,20 +132,17 @@ def of_faces(
         else:
             found[at] = points
     if miscounted:
-        problem = f"{len(miscounted)} faces have another number of landmarks than {len(chosen)}"
-        _refuse(problem, miscounted, quote=False)
+        problem = f"predictions with another number of landmarks than {len(chosen)}"
+        _refuse(problem, len(miscounted), miscounted, quote=False)
     if unknown:
-        _refuse(f"{len(unknown)} faces are not in the dataset", unknown)
+        _refuse("predictions for faces that are not in the dataset", len(unknown), unknown)
     if not_finite:
-        _refuse(
-            f"{len(not_finite)} faces have a coordinate that is NaN, infinite or no place in a"
-            " picture",
-            not_finite,
-        )
+        problem = "predictions with a coordinate that is NaN, infinite or no place in a picture"
+        _refuse(problem, len(not_finite), not_finite)
     if doubled:
-        _refuse(f"{len(doubled)} faces are there twice", doubled)
+        _refuse("faces twice", len(doubled), doubled)
     if missing := [name for i, name in enumerate(names) if i not in found]:
-        _refuse(f"{len(missing)} of the {len(names)} faces are missing", missing)
+        _refuse("no predictions for faces", f"{len(missing)} of {len(names)}", missing)
     return np.stack([found[i] for i in range(len(names))]).astype(np.float32), others
 
 
@@ -154,15 +152,17 @@ def listed(names: Sequence[str], most: int = 3, *, quote: bool = True) -> str:
     return ", ".join(quoted(name) if quote else name for name in names[:most]) + more
 
 
-def _refuse(problem: str, names: Sequence[str], *, quote: bool = True) -> None:
-    raise DataError(f"{problem}: {listed(names, quote=quote)}; nothing was imported")
+def _refuse(problem: str, number: int | str, names: Sequence[str], *, quote: bool = True) -> None:
+    raise DataError(
+        f"the file has {problem} ({number}): {listed(names, quote=quote)}; nothing was imported"
+    )
 
 
 def _by_last_part(names: Sequence[str]) -> dict[str, int]:
     """Return the places of the faces that the last part of their name tells from all others."""
     last = [name.rpartition("/")[2] for name in names]
-    places = dict(zip(last, range(len(last)), strict=True))
-    return {name: at for name, at in places.items() if last.count(name) == 1}
+    times = Counter(last)
+    return {name: at for at, name in enumerate(last) if times[name] == 1}
 
 
 def _read_csv(path: Path) -> Iterator[Row]:

@@ -203,13 +203,25 @@ def test_names_may_be_those_of_pictures(
 
 Spoil = Callable[[list[str], np.ndarray], tuple[list[str], Any]]
 SPOILED: dict[str, tuple[Spoil, str]] = {
-    "missing": (lambda n, p: (n[:-2], p[:-2]), "2 of the 12 faces are missing: 'helen/testset/10"),
-    "doubled": (lambda n, p: ([*n, n[3]], p[[*range(N), 3]]), "1 faces are there twice: 'helen"),
-    "unknown": (lambda n, p: (["../../x", *n[1:]], p), "1 faces are not in the dataset: '../../x'"),
-    "67": (lambda n, p: (n, p[:, :67]), "12 faces have another number of landmarks than 68"),
+    "missing": (
+        lambda n, p: (n[:-2], p[:-2]),
+        "no predictions for faces (2 of 12): 'helen/testset/10",
+    ),
+    "doubled": (lambda n, p: ([*n, n[3]], p[[*range(N), 3]]), "faces twice (1): 'helen"),
+    "unknown": (
+        lambda n, p: (["../../x", *n[1:]], p),
+        "faces that are not in the dataset (1): '../../x'",
+    ),
+    "67": (lambda n, p: (n, p[:, :67]), "another number of landmarks than 68 (12): 'helen"),
     "98": (lambda n, p: (n, p[:, [*range(68), *range(30)]]), "has 98"),
-    "NaN": (lambda n, p: (n, np.where(p == p[2, 5], np.nan, p)), "1 faces have a coordinate that"),
-    "infinite": (lambda n, p: (n, np.where(p == p[2, 5], np.inf, p)), "1 faces have a coordinate"),
+    "NaN": (
+        lambda n, p: (n, np.where(p == p[2, 5], np.nan, p)),
+        "NaN, infinite or no place in a picture (1): 'helen",
+    ),
+    "infinite": (
+        lambda n, p: (n, np.where(p == p[2, 5], np.inf, p)),
+        "NaN, infinite or no place in a picture (1): 'helen",
+    ),
     "exchanged": (lambda n, p: (n, p[..., ::-1]), "x and y were exchanged"),
     "crop": (lambda n, p: (n, _in_crop(p, 256)), "coordinates of a crop"),
     "0..1": (lambda n, p: (n, _in_crop(p, 1)), "coordinates of a crop"),
@@ -220,7 +232,7 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
         lambda n, p: (n, p + np.array([900, 20])),
         "coordinates of a crop or of another size",
     ),
-    "other faces": (lambda n, p: (n, np.full_like(p, 3000.0)), "lie beside their face"),
+    "other faces": (lambda n, p: (n, np.full_like(p, 3000.0)), "lie beside their faces"),
     "1-based truth": (lambda n, p: (n, TRUTH + 1), "they are 1-based"),
 }
 
@@ -260,7 +272,7 @@ def test_faces_that_a_method_misses_are_told_and_no_more(
     predicted[4] += 60
     answer = bring(csv_of(tmp_path / "p.csv", NAMES, predicted))
     assert answer.code == 0
-    assert "1 predictions lie beside their face: 'helen/testset/1004_1'." in answer.err
+    assert "Predictions lie beside their face, 1 of 12: 'helen/testset/1004_1'." in answer.err
 
 
 def npz(path: Path, **arrays: Any) -> Path:
@@ -347,7 +359,7 @@ def test_a_name_that_is_twice_in_json_is_no_last_one_wins(
     held = (tmp_path / "p.json").read_text()
     again = json.dumps({NAMES[0]: [[0, 0]] * 68})[1:]
     answer = bring(text(tmp_path / "p.json", held.rstrip()[:-1] + "," + again))
-    assert (answer.code, "are there twice" in answer.err) == (2, True)
+    assert (answer.code, "faces twice (1)" in answer.err) == (2, True)
 
 
 def test_a_name_that_climbs_is_written_nowhere(tmp_path: Path) -> None:
@@ -437,7 +449,7 @@ def test_verify_recomputes_every_score(drf: Drf, filled: list[str], tmp_path: Pa
 def test_predictions_that_fit_no_face_are_told(predicted: np.ndarray, kind: str) -> None:
     wrong = np.roll(predicted, 1, axis=1) if kind == "another order" else predicted[::-1]
     wrong = wrong + (0 if kind == "another order" else 4)
-    (said,) = (s for s in prediction_check.check(NAMES, wrong, TRUTH) if "further off" in s)
+    (said,) = (s for s in prediction_check.check(NAMES, wrong, TRUTH) if "off by more than" in s)
     assert "are the names, and the order of the landmarks, those of the dataset?" in said
 
 

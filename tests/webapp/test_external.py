@@ -32,9 +32,7 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         **unknown,
     )
     run = start_run(db, new)
-    end_run(
-        db, run, "finished", wall_s=None, faces_per_s=None, kept_epoch=None, kept_val_nme=None
-    )
+    end_run(db, run, "finished", wall_s=None, faces_per_s=None, kept_epoch=None, kept_val_nme=None)
     result = examples.evaluation(
         error_px=0.5, seed=3, flip_test=False, ms_per_face=external.NOT_MEASURED
     )

@@ -79,7 +79,7 @@ def json_as_written(stored: str | None) -> str:
 
 def count(value: float | None) -> str:
     """Return a large number in three digits: 1.23 M; – where it is not known."""
-    if pd.isna(value):
+    if value is None or pd.isna(value):
         return "–"
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
