@@ -201,10 +201,11 @@ def _refuse_twice(store: Database, run: str, result: Evaluation) -> None:
 
 @dataclass(frozen=True)
 class Exported:
-    """dataset, subset, box, flip_test: of the evaluation that was written; n: its faces."""
+    """dataset, subset, landmarks, box, flip_test: of the evaluation that was written; n: its faces."""
 
     dataset: str
     subset: str
+    landmarks: str
     box: str
     flip_test: bool
     n: int
@@ -230,7 +231,7 @@ def export_predictions(
     known = points[:, markup.indices(row["landmarks"])]
     order = sorted(range(len(names)), key=names.__getitem__)
     write_predictions(target, kind, [names[i] for i in order], known[order])
-    what = (row[key] for key in ("dataset", "subset", "box", "flip_test"))
+    what = (row[key] for key in ("dataset", "subset", "landmarks", "box", "flip_test"))
     return Exported(*what, len(names))
 
 
