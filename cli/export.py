@@ -171,8 +171,8 @@ def predictions(
 
     written = export_predictions(run, out, kind, db, subset)
     note(
-        f"Wrote the predictions for {written.n} faces of {written.dataset} {written.subset}, landmarks"
-        f" {written.landmarks}, box"
+        f"Wrote the predictions for {written.n} faces of {written.dataset} {written.subset},"
+        f" landmarks {written.landmarks}, box"
         f" {box_labels.title(written.box)}{', with the flip test' if written.flip_test else ''}, to"
         f" {out}."
     )

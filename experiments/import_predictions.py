@@ -201,7 +201,7 @@ def _refuse_twice(store: Database, run: str, result: Evaluation) -> None:
 
 @dataclass(frozen=True)
 class Exported:
-    """dataset, subset, landmarks, box, flip_test: of the evaluation that was written; n: its faces."""
+    """Facts of the evaluation that was written; n: its faces."""
 
     dataset: str
     subset: str
@@ -231,8 +231,14 @@ def export_predictions(
     known = points[:, markup.indices(row["landmarks"])]
     order = sorted(range(len(names)), key=names.__getitem__)
     write_predictions(target, kind, [names[i] for i in order], known[order])
-    what = (row[key] for key in ("dataset", "subset", "landmarks", "box", "flip_test"))
-    return Exported(*what, len(names))
+    return Exported(
+        dataset=row["dataset"],
+        subset=row["subset"],
+        landmarks=row["landmarks"],
+        box=row["box"],
+        flip_test=row["flip_test"],
+        n=len(names),
+    )
 
 
 def _chosen(found: Sequence[dict[Any, Any]], run: str, subset: str | None) -> dict[Any, Any]:
