@@ -63,7 +63,7 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     settings  `db.settings.settings` of these runs
     """
     rows = rows.sort_values("evaluation", ascending=False)
-    imported = rows["family"] == external.FAMILY
+    imported = rows["run"].isin(settings.index[_is_external(settings)])
     ended = rows["condition"].isin(_RESULTS) & ~imported
     known = settings.reindex(rows["run"]).drop(columns=SEED, errors="ignore")
     known[FACES] = [json.dumps(str(digest)[:8]) for digest in rows["manifest_digest"]]
@@ -82,6 +82,13 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
             columns="made"
         ),
     )
+
+
+def _is_external(settings: pd.DataFrame) -> np.ndarray:
+    """Return which runs (rows of `db.settings.settings`) were imported: (n,) bool."""
+    if "family" not in settings:
+        return np.zeros(len(settings), dtype=bool)
+    return (settings["family"] == json.dumps(external.FAMILY)).to_numpy(dtype=bool)
 
 
 def natural_baseline(settings: Settings) -> int:
