@@ -207,6 +207,7 @@ def test_runs_of_one_name_are_told_apart(shop):
             "evaluation": [1, 2, 3],
             "flip_test": True,
             "condition": ["finished", "finished", "crashed"],
+            "family": "hourglass",
         },
         index=["0" * 32, "1" * 32, "2" * 32],
     )
