@@ -53,17 +53,15 @@ def why_not_free(row: Mapping[str, object]) -> str | None:
     A process of this machine that has not been heard of for long may have been stopped, and goes on
     later: only its end makes the run free. Of another machine nothing but the heartbeat is known.
     """
-    run, pid = str(row["id"])[:8], int(str(row["pid"]))
-    if row["state"] != "running":
+    if of_run(row) != "running":
         return None
-    if of_run(row) == "running":
-        return f"run {run} is running: process {pid} on {row['host']} trains it"
-    if _alive(row) and pid != os.getpid():
-        return (
-            f"process {pid}, which trains run {run}, is still there, though not heard of since"
-            f" {row['heartbeat_at']} (`kill -KILL {pid}` ends it)"
-        )
-    return None
+    pid, heartbeat = int(str(row["pid"])), str(row["heartbeat_at"])
+    why = f"run {str(row['id'])[:8]} is running: process {pid} on {row['host']} trains it"
+    if abs(age_s(heartbeat)) <= STALE_AFTER_S:
+        return why
+    if pid == os.getpid():  # it trained the run before, and does something else now
+        return None
+    return f"{why}, though not heard of since {heartbeat} (`kill -KILL {pid}` ends it)"
 
 
 def _alive(row: Mapping[str, object]) -> bool | None:

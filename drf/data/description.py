@@ -39,9 +39,8 @@ from drf import scores
 from drf.config import nearest, parse_toml
 from drf.data.file_dataset import TRAIN, VAL
 from drf.data.user_files import is_inside, read_text
-from drf.errors import DataError
+from drf.errors import DataError, quoted
 from drf.markup import MARKUPS, Markup
-from drf.text import quoted
 
 FILE = "dataset.toml"
 

@@ -28,10 +28,9 @@ import numpy as np
 
 from drf.data import pts
 from drf.data.user_files import printable, read_bytes, read_text
-from drf.errors import DataError, UsageError
+from drf.errors import DataError, UsageError, quoted
 from drf.files import refuse_existing, replacing_file, replacing_folder
 from drf.markup import Markup
-from drf.text import quoted
 
 Row = tuple[str, np.ndarray]
 """Name of a face as the file has it, and its (k, 2) float64 points."""
@@ -110,7 +109,7 @@ def of_faces(
     place = {name: i for i, name in enumerate(names)}
     short = _by_last_part(names)
     found: dict[int, np.ndarray] = {}
-    miscounted, unknown, doubled, not_finite = ([] for _ in range(4))  # type: ignore[var-annotated]
+    miscounted, unknown, doubled, not_finite = ([] for _ in range(4))
     others = 0
     for given, points in rows:
         name = _PICTURE.sub("", given.removeprefix("./"))

@@ -152,7 +152,7 @@ def test_a_step_of_any_kind_is_told_as_a_newer_one(
 
 def test_an_empty_file_is_told_as_one(path: Path) -> None:
     path.touch()
-    with pytest.raises(StoreError, match="drf db migrate"):
+    with pytest.raises(StoreError, match="is empty: no store was ever written to it"):
         open_reader(path)
 
 

@@ -155,6 +155,9 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
         (0, ("--bundle", "bundle-\x1b.db", "--run", AWKWARD[3])),
     ],
     ("export", "onnx"): [(3, ("two",)), (3, ("\x1b[31m",))],
+    ("export", "predictions"): [(3, ("esc", "--out", "p\x1b.csv"))],
+    ("import", "predictions"): [(2, ("file-\x1b.csv", "--name", "m", "--dataset", "synthetic"))],
+    ("verify",): [(0, ())],
     ("predict",): [(3, ("photo-\x1b.jpg",)), (2, ("drf.db", "--box", "\x1b"))],
     ("runs", "recover"): [(3, ("folder-\x1b",))],
     ("web",): [(2, ("--port", "\x1b[31m"))],  # it becomes another program

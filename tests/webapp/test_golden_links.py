@@ -98,12 +98,17 @@ def by_link(link: str) -> AppTest:
     return opened(page, **parse_qs(parts.query))
 
 
+def tells_the_rank(sentence: str) -> bool:
+    """Whether a sentence is about the run: those of the golden store trained for two epochs."""
+    return sentence.startswith("Not ranked") or sentence.endswith("it has learned nothing\\.")
+
+
 @pytest.mark.parametrize("link", LINKS)
 def test_a_link_of_an_earlier_version_opens_without_a_complaint(apps, link):
     app = apps[link]
     assert not app.exception
-    assert not app.error
-    assert not [warning.value for warning in app.warning]
+    said = [element.value for element in (*app.error, *app.warning)]
+    assert not [value for value in said if not tells_the_rank(value)]
 
 
 @pytest.mark.parametrize(("key", "link", "expected"), BOUND)

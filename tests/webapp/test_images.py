@@ -223,7 +223,9 @@ def test_ends_of_a_range_belong_to_it():
 
 
 def test_the_best_of_methods_comes_before_its_seeds():
-    rows = pd.DataFrame({"ocular_nme": [1, 2, 3, 4]}, index=["a0", "a1", "b0", "a2"])
+    rows = pd.DataFrame(
+        {"ocular_nme": [1, 2, 3, 4], "condition": "finished"}, index=["a0", "a1", "b0", "a2"]
+    )
     methods = pd.Series({"a0": "a", "a1": "a", "b0": "b", "a2": "a"})
     assert selection.best_of_methods(rows, methods, 2) == ["a0", "b0"]
     assert selection.best_of_methods(rows, methods, 3) == ["a0", "b0", "a1"]

@@ -77,7 +77,7 @@ def test_why_a_run_collapsed_stands_under_its_name(shop):
 def test_a_collapsed_run_looks_so_on_the_board(shop):
     table = shop.leaderboard().dataframe[0].value
     names = dict(zip(table["name"], table["status"], strict=True))
-    assert names["↯ historical/eyes"] == "↯ collapsed"
+    assert names["↯ historical/eyes (collapsed)"] == "↯ collapsed"
     assert names["heatmap-forest"] == "✓ finished"
 
 
