@@ -3,16 +3,16 @@
 Packs ROOT's `train`, N faces of it; prints the peak memory in MB and the digest.
 """
 
-import resource
 import sys
 from pathlib import Path
 
 from drf.data.packs import pack
 from drf.data.w300 import W300
+from tests.faults.peak_memory import peak_mb
 
 if __name__ == "__main__":
     root, cache, *limit = sys.argv[1:]
     packed = pack(
         W300(Path(root)), "train", "gt", Path(cache), limit=int(limit[0]) if limit else None
     )
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, packed.manifest["digest"])
+    print(peak_mb(), packed.manifest["digest"])

@@ -13,7 +13,6 @@ import contextlib
 import io
 import json
 import random
-import resource
 import sqlite3
 import sys
 import time
@@ -27,6 +26,7 @@ import numpy as np
 from drf.errors import DrfError
 from tests.data.made_up import picture_of, points_of, pts_text, write_folder
 from tests.faults.mutations import mutated
+from tests.faults.peak_memory import peak_mb
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def outcome_of(name: str, folder: Path, first: int, n: int) -> Outcome:
         except BaseException as error:
             found.bugs[number] = f"{type(error).__name__}: {error}"[:200]
         found.longest_s = max(found.longest_s, time.process_time() - began)
-    found.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found.peak_mb = peak_mb()
     return found
 
 
