@@ -13,7 +13,7 @@ run is worse than the floor where all of its evaluations that have a floor are.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,13 @@ CONDITIONS = (*status.STATUSES, WORSE_THAN_FLOOR)
 _PLACE = "dataset, subset, landmarks, box, face_set"
 
 
-def floors_sql(at_revision: int | None = None) -> str:
+def floors_sql(at_revision: int | None = None, only: Iterable[int] | None = None) -> str:
     """Return SQL that makes (evaluation, run, nme, floor), fractions, of every evaluation that has
-    an NME and a floor; at_revision: of those that the store had then."""
+    an NME and a floor; at_revision: of those that the store had then; only: of evaluations with
+    these ids, and of the mean shape, which makes their floors."""
+    asked = "1"
+    if only is not None:
+        asked = f"(e.id IN ({', '.join(map(str, only))}) OR r.family = '{floor.FAMILY}')"
     nmes = ", ".join(
         f"(SELECT value FROM scores WHERE evaluation = e.id AND norm = '{norm}' AND score = 'nme')"
         for norm in scores.NORMALISER_KEYS
@@ -41,7 +45,7 @@ def floors_sql(at_revision: int | None = None) -> str:
             SELECT e.id AS evaluation, e.run, r.family, {place}, e.floor_nme,
             coalesce({nmes}) AS nme
             FROM evaluations AS e JOIN runs AS r ON r.id = e.run
-            WHERE {"1" if at_revision is None else f"e.revision <= {at_revision:d}"}
+            WHERE {"1" if at_revision is None else f"e.revision <= {at_revision:d}"} AND {asked}
         ), measured AS (
             SELECT {_PLACE}, min(nme) AS nme FROM scored
             WHERE family = '{floor.FAMILY}' GROUP BY {_PLACE}
@@ -63,7 +67,8 @@ def of_evaluations(
 ) -> pd.Series:
     """Return the conditions of evaluations: rows with `evaluation` and `status`; at_revision: with
     the floors that were known then."""
-    worse = _floors(con, at_revision).query("nme >= floor")["evaluation"]
+    asked = frame["evaluation"].astype(int).tolist()
+    worse = _floors(con, at_revision, asked).query("nme >= floor")["evaluation"]
     return _conditions(frame, frame["evaluation"].isin(worse))
 
 
@@ -91,5 +96,7 @@ def _conditions(frame: pd.DataFrame, worse: pd.Series) -> pd.Series:
     return frame["status"].mask((frame["status"] == FINISHED) & worse, WORSE_THAN_FLOOR)
 
 
-def _floors(con: sqlite3.Connection, at_revision: int | None = None) -> pd.DataFrame:
-    return pd.read_sql_query(f"{floors_sql(at_revision)} ORDER BY evaluation", con)
+def _floors(
+    con: sqlite3.Connection, at_revision: int | None = None, only: Iterable[int] | None = None
+) -> pd.DataFrame:
+    return pd.read_sql_query(f"{floors_sql(at_revision, only)} ORDER BY evaluation", con)
