@@ -74,22 +74,27 @@ def of_evaluations(
 
 def of_runs(con: sqlite3.Connection, frame: pd.DataFrame) -> pd.Series:
     """Return the conditions of runs: rows with `id` and `status`."""
-    floors = _floors(con)
-    worse = (floors["nme"] >= floors["floor"]).groupby(floors["run"]).all()
-    return _conditions(frame, frame["id"].isin(worse.index[worse.to_numpy(dtype=bool)]))
+    return _of_runs(_floors(con), frame)
 
 
 def explained(con: sqlite3.Connection, run: Mapping[str, Any]) -> tuple[str, str | None]:
     """Return the condition of a run (a row with `id`, `status`, `reason`), and why it is not ranked
     in one sentence, None where it is or nothing is known."""
-    (condition,) = of_runs(con, pd.DataFrame([{key: run[key] for key in ("id", "status")}]))
+    own = [i for (i,) in con.execute("SELECT id FROM evaluations WHERE run = ?", [run["id"]])]
+    floors = _floors(con, only=own)
+    (condition,) = _of_runs(floors, pd.DataFrame([{key: run[key] for key in ("id", "status")}]))
     if condition != WORSE_THAN_FLOOR:
         return condition, run["reason"]
-    mine = _floors(con).query("run == @run['id']").iloc[-1]
+    mine = floors.iloc[-1]  # floors are of no run of the mean shape, so all are of this one
     return condition, (
         f"the NME of its newest evaluation, {100 * mine['nme']:.2f} %, is no better than that of"
         f" one shape for every face, {100 * mine['floor']:.2f} %: it has learned nothing"
     )
+
+
+def _of_runs(floors: pd.DataFrame, frame: pd.DataFrame) -> pd.Series:
+    worse = (floors["nme"] >= floors["floor"]).groupby(floors["run"]).all()
+    return _conditions(frame, frame["id"].isin(worse.index[worse.to_numpy(dtype=bool)]))
 
 
 def _conditions(frame: pd.DataFrame, worse: pd.Series) -> pd.Series:
