@@ -66,6 +66,11 @@ def evaluate(
         f"{entry['name']} on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
         f" landmarks {entry['landmarks']}, box {box_labels.title(entry['box'])}, errors in percent"
     )
+    show_scores(entry)
+
+
+def show_scores(entry: dict[str, Any]) -> None:
+    """Print the scores of a leaderboard entry, and what its reader may want to know next."""
     tables().print(scores_table(entry))
     if not entry["ranked"]:
         note(f"It is shown without a rank: {entry['condition']}.")

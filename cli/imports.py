@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.eval import scores_table
-from cli.output import line, note, print_json, tables
+from cli.eval import show_scores
+from cli.output import line, note, print_json
 from db.file import DEFAULT_PATH
 from drf.files import user_path
 
@@ -100,7 +100,4 @@ def predictions(
         f"{entry['name']} (external) on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
         f" landmarks {entry['landmarks']}, errors in percent"
     )
-    tables().print(scores_table(entry))
-    if not entry["ranked"]:
-        note(f"It is shown without a rank: {entry['condition']}.")
-    note("Next: drf leaderboard, or drf web")
+    show_scores(entry)
