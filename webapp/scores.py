@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from db.reads import BOARD
 from drf import ranking, scores
 from drf.markup import Markup
 
@@ -68,6 +69,19 @@ def filter_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
     """Return a sorting key for the options of a filter: most rows first, ties in the usual order;
     but train and val last, because runs were selected on them."""
     return name in _SEEN_IN_TRAINING, -rows, usual_order(name)
+
+
+def boards_in_order(boards: pd.DataFrame) -> pd.DataFrame:
+    """Return boards, rows of `db.reads.board_filters`, in the order in which all pages offer them:
+    that of `filter_order` for datasets, then for the subsets of each, and so on. The first one is
+    what a page without a link shows."""
+    keys: list[list[Any]] = [[] for _ in range(len(boards))]
+    for depth in range(1, len(BOARD) + 1):
+        totals = boards.groupby(list(BOARD[:depth]))["entries"].transform("sum")
+        for key, name, total in zip(keys, boards[BOARD[depth - 1]], totals, strict=True):
+            key.append(filter_order(name, total))
+    order = sorted(range(len(boards)), key=keys.__getitem__)
+    return boards.iloc[order].assign(flip_test=True)
 
 
 def evaluation_label(row: pd.Series) -> str:

@@ -11,9 +11,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from db import health, reads
 from webapp import store
-from webapp.links import share, url_keys, widgets
+from webapp.links import address, share, url_keys, widgets
 from webapp.links.url_keys import UrlKey
-from webapp.scores import evaluation_label, filter_order, norms
+from webapp.scores import boards_in_order, evaluation_label, norms
 from webapp.store import StoreVersion
 from webapp.ui import badges
 from webapp.ui.text import plain
@@ -114,12 +114,10 @@ def page_head(
 
 def choose_board(current: StoreVersion, key: UrlKey) -> Board | None:
     """Show a choice of the boards that have rows; return None if there is none."""
-    boards = store.boards(current).assign(flip_test=True)
+    boards = boards_in_order(store.boards(current))
     if boards.empty:
         return None
     boards["label"] = boards.apply(evaluation_label, axis=1)
-    boards["order"] = list(map(filter_order, boards["subset"], boards["entries"]))
-    boards = boards.sort_values("order")
     label = widgets.select(
         key, "Evaluation", list(boards["label"]), "Dataset, subset and box of the crops; see About."
     )
@@ -268,4 +266,4 @@ def _written(runs: Sequence[str]) -> str:
 
 def _write(parameter: str, widget: str) -> None:
     chosen = st.session_state[widget]
-    st.query_params[parameter] = _written([chosen] if isinstance(chosen, str) else chosen)
+    address.write(parameter, [_written([chosen] if isinstance(chosen, str) else chosen)])

@@ -11,7 +11,7 @@ from drf import scores
 from webapp import store
 from webapp.faces import figure
 from webapp.faces.figure import PredictedShape
-from webapp.links import url_keys, widgets
+from webapp.links import address, url_keys, widgets
 from webapp.selection import SelectedRun
 from webapp.store import StoredFace
 from webapp.ui import error_pages, theme
@@ -41,7 +41,7 @@ class FaceDialogState:
 
 def open_one(name: str) -> None:
     """Name a face in the link, so that the next run of the page shows it. A callback."""
-    st.query_params[url_keys.IMAGES_FACE.name] = name
+    address.write(url_keys.IMAGES_FACE.name, [name])
 
 
 def show_wanted(state: FaceDialogState) -> None:
@@ -58,7 +58,7 @@ def show_wanted(state: FaceDialogState) -> None:
 
 
 def _close() -> None:
-    st.query_params.pop(url_keys.IMAGES_FACE.name, None)
+    address.write(url_keys.IMAGES_FACE.name, [])
 
 
 @st.dialog("Face", width="large", on_dismiss=_close)

@@ -84,10 +84,9 @@ def _norms_help(norms: dict[str, str]) -> str:
 
 def choose_rows(families: Iterable[str]) -> dict[str, str]:
     """Show what orders and filters the rows; return the arguments of `board.arrange`."""
-    text = st.text_input(
+    text = widgets.text_input(
+        url_keys.BOARD_TEXT,
         "Find",
-        key=url_keys.BOARD_TEXT.name,
-        bind="query-params",
         placeholder="name, preset, id …",
         icon=":material/search:",
         width=170,

@@ -8,12 +8,12 @@ import streamlit as st
 
 from drf.errors import NotFoundError, UsageError
 from webapp import store
-from webapp.links import url_keys, widgets
+from webapp.links import address, url_keys, widgets
 from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
 
-def open_named_view(current: StoreVersion, pages: Sequence[st.Page]) -> None:
+def open_named_view(current: StoreVersion, here: st.Page, pages: Sequence[st.Page]) -> None:
     """Go to the named view of the link, if there is one; report an unknown name.
 
     The address then contains all parameters of the view, so that later changes are in it too.
@@ -40,4 +40,6 @@ def open_named_view(current: StoreVersion, pages: Sequence[st.Page]) -> None:
     parameters: dict[str, list[str]] = {}
     for key, value in view.parameters:
         parameters.setdefault(key, []).append(value)
-    st.switch_page(page, query_params=parameters)
+    if page.url_path != here.url_path:
+        st.switch_page(page, query_params=parameters)
+    address.replace(parameters)

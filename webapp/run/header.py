@@ -66,7 +66,7 @@ def _of_method(current: StoreVersion, wanted: str) -> list[str]:
 
 def _chosen() -> None:
     if run_id := st.session_state[_CHOICE]:
-        st.query_params[url_keys.RUN_ID.name] = run_id[:8]
+        widgets.set_parameter(url_keys.RUN_ID, run_id)
 
 
 def title(current: StoreVersion, run: dict[str, Any]) -> None:

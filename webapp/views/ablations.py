@@ -13,7 +13,7 @@ from webapp import store
 from webapp.ablation import figures, results
 from webapp.ablation.settings import Settings, compare, factors, left_out, natural_baseline
 from webapp.links import share, url_keys, widgets
-from webapp.scores import evaluation_label, norms, usual_order
+from webapp.scores import boards_in_order, evaluation_label, norms
 from webapp.store import StoreVersion
 from webapp.ui import theme
 from webapp.ui.charts import Chart
@@ -62,12 +62,9 @@ def page(current: StoreVersion) -> None:
 
 
 def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
-    """Return the label of the board that was chosen, the fullest without a choice, and what it is:
-    values of `reads.BOARD`."""
-    boards = boards.assign(flip_test=True)
+    """Return the label of the board that was chosen, and what it is: values of `reads.BOARD`."""
+    boards = boards_in_order(boards)
     boards["label"] = boards.apply(evaluation_label, axis=1)
-    order = [usual_order(subset) for subset in boards["subset"]]
-    boards = boards.assign(order=order).sort_values(["entries", "order"], ascending=[False, True])
     label = widgets.select(
         url_keys.ABLATION_EVALUATION, "Evaluation", list(boards["label"]), "dataset/subset/box"
     )
@@ -122,7 +119,7 @@ def _choose_baseline(settings: Settings) -> int:
 
 
 def _chosen() -> None:
-    st.query_params[url_keys.ABLATION_BASE.name] = st.session_state[_CHOICE][:8]
+    widgets.set_parameter(url_keys.ABLATION_BASE, st.session_state[_CHOICE])
 
 
 def _choose_factors(settings: Settings, base: int) -> list[str]:

@@ -66,8 +66,7 @@ def _sections(
     if store.leaves(current, run["id"])[0]:
         sections["Leaves"] = lambda: leaves.show(current, run)
     sections["Configuration"] = lambda: _configuration(run)
-    widgets.check_value(url_keys.RUN_TAB, "section", list(sections))
-    tabs = st.tabs(list(sections), key=url_keys.RUN_TAB.name, bind="query-params")
+    tabs = widgets.tabs(url_keys.RUN_TAB, "section", list(sections))
     for tab, fill in zip(tabs, sections.values(), strict=True):
         if tab.open:
             with tab:
@@ -146,12 +145,7 @@ def _faces(
     if evaluation is None:
         _not_evaluated(current, run)
         return
-    segments = st.toggle(
-        "Show the error of each landmark",
-        value=bool(url_keys.RUN_SEGMENTS.default),
-        key=url_keys.RUN_SEGMENTS.name,
-        bind="query-params",
-    )
+    segments = widgets.toggle(url_keys.RUN_SEGMENTS, "Show the error of each landmark")
     tiles.legend(segments)
     number = int(evaluation["evaluation"])
     errors = store.image_errors(current, run["id"], number).dropna(subset=[norm])
