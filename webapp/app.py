@@ -14,7 +14,7 @@ from drf.errors import NotFoundError
 from webapp import store
 from webapp.links import address, named_views, navigation, url_keys, widgets
 from webapp.store import StoreVersion
-from webapp.ui import error_pages
+from webapp.ui import error_pages, frame
 from webapp.ui.text import plain
 
 ICON = str(Path(__file__).with_name("icon.svg"))
@@ -69,6 +69,7 @@ def main() -> None:
     page = st.navigation(PAGES, position="hidden")  # the bar is `navigation.bar`
     st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
     st.logo(ICON)
+    frame.show_style()
     pages = st.container()
     notices = st.container()
     opened = False
@@ -86,16 +87,19 @@ def main() -> None:
         widgets.begin(page.url_path)
         named_views.open_named_view(current, page, PAGES)
         with pages:
+            if page.url_path == url_keys.LEADERBOARD:
+                frame.skip_link()
             navigation.bar(current, page, PAGES)
         page.run()
     with notices:
         widgets.show_notices()
+    address.settle()
     _settle(page.url_path)
 
 
 def _update_link(store_now: StoreVersion) -> None:
     """Give a link of an earlier version the keys and values of today."""
-    asked = address.parameters()
+    asked = {name: st.query_params.get_all(name) for name in st.query_params}
     current = url_keys.up_to_date(asked)
     if any(box_labels.FILE in value for values in current.values() for value in values):
         boards = store.boards(store_now).sort_values("entries", ascending=False)

@@ -46,7 +46,7 @@ def open_one(name: str) -> None:
 
 def show_wanted(state: FaceDialogState) -> None:
     """Open the dialog if the link names a face; notify if it is not on this board."""
-    wanted = st.query_params.get(url_keys.IMAGES_FACE.name)
+    wanted = address.get(url_keys.IMAGES_FACE.name)
     if wanted is None:
         return
     if wanted in state.ids:
@@ -69,7 +69,7 @@ def _dialog(state: FaceDialogState) -> None:
 
 def _content(state: FaceDialogState) -> None:
     # Read again here: leafing through runs the dialog alone, and not the page below it.
-    name = st.query_params.get(url_keys.IMAGES_FACE.name, "")
+    name = address.get(url_keys.IMAGES_FACE.name) or ""
     if name not in state.ids:
         return
     # The picture comes last: the room that a chart leaves below it on a phone then ends the page.

@@ -17,7 +17,7 @@ from webapp import store
 from webapp.leaderboard import columns
 from webapp.leaderboard.rows import ROWS
 from webapp.leaderboard.table import DisplayOptions
-from webapp.links import url_keys, widgets
+from webapp.links import address, url_keys, widgets
 from webapp.scores import ALL, ORDERS, filter_order, known_norms, sorts
 from webapp.store import StoreVersion
 from webapp.ui import badges
@@ -142,7 +142,7 @@ def _baseline(current: StoreVersion, rows: pd.DataFrame) -> pd.Series | None:
         for row, runs in zip(rows["id"], rows["runs"], strict=True):
             yield from ((run, row) for run in runs)
         yield from zip(rows["method"], rows["id"], strict=True)
-        if (wanted := st.query_params.get(url_keys.BOARD_BASE.name, "").lower()) and (
+        if (wanted := (address.get(url_keys.BOARD_BASE.name) or "").lower()) and (
             today := store.method_today(current, wanted)
         ):
             found = rows["id"][rows["method"] == today]
@@ -151,11 +151,13 @@ def _baseline(current: StoreVersion, rows: pd.DataFrame) -> pd.Series | None:
     names: dict[str, str] = {}
     for row in rows[["id", "name", "condition", "family"]].to_dict("records"):  # ranked come first
         names.setdefault(row.pop("id"), badges.marked(**row))
+    called = dict(zip(rows["id"], rows["name"], strict=True))
     found = widgets.select_by_id(
         url_keys.BOARD_BASE,
         "Compare with",
         names,
         aliases(),
+        called,
         "Adds a column with the difference in NME to this row and its paired interval.",
         width=230,
     )

@@ -11,40 +11,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from db.reads import BOARD
 from webapp.links import url_keys
 from webapp.links.address import Parameters
+from webapp.links.url_keys import BASELINES, EVALUATIONS, FILTERS, RUNS
 from webapp.scores import boards_in_order, evaluation_label
-
-_FILTERS = dict(
-    zip(
-        BOARD,
-        (
-            url_keys.BOARD_DATASET.name,
-            url_keys.BOARD_SUBSET.name,
-            url_keys.BOARD_LANDMARKS.name,
-            url_keys.BOARD_BOX.name,
-        ),
-        strict=True,
-    )
-)
-_EVALUATIONS = {
-    url_keys.RUN: url_keys.RUN_EVALUATION.name,
-    url_keys.IMAGES: url_keys.IMAGES_EVALUATION.name,
-    url_keys.COMPARE: url_keys.COMPARE_EVALUATION.name,
-    url_keys.ABLATIONS: url_keys.ABLATION_EVALUATION.name,
-}
-_RUNS = {
-    url_keys.RUN: url_keys.RUN_ID.name,
-    url_keys.IMAGES: url_keys.IMAGES_RUNS.name,
-    url_keys.COMPARE: url_keys.COMPARE_RUNS.name,
-}
-_BASELINES = {
-    url_keys.LEADERBOARD: url_keys.BOARD_BASE.name,
-    url_keys.ABLATIONS: url_keys.ABLATION_BASE.name,
-}
-KEYS = {*_FILTERS.values(), *_EVALUATIONS.values(), *_RUNS.values(), *_BASELINES.values()}
-"""Parameters of the address that change what the links to other pages are."""
 
 _PLACES = {
     key.name
@@ -81,15 +51,15 @@ def seen(page: str, address: Parameters, boards: pd.DataFrame, before: Carried) 
         found = replace(found, norm=one.get(url_keys.NORM.name))
     if page == url_keys.LEADERBOARD:
         found = replace(found, board=_filtered(one, boards))
-    elif label := one.get(_EVALUATIONS.get(page, "")):
+    elif label := one.get(EVALUATIONS.get(page, "")):
         found = replace(found, board=_label(label, boards))
-    elif page in _EVALUATIONS and page != url_keys.RUN:  # a run's first evaluation is its own
+    elif page in EVALUATIONS and page != url_keys.RUN:  # a run's first evaluation is its own
         found = replace(found, board=None)
-    if (runs := one.get(_RUNS.get(page, ""))) is not None:
+    if (runs := one.get(RUNS.get(page, ""))) is not None:
         several = [runs] if page == url_keys.RUN else runs.split(",")
         found = replace(found, runs=tuple(run for run in several if run and "," not in run))
-    if page == url_keys.LEADERBOARD or one.get(_BASELINES.get(page, "")):
-        found = replace(found, baseline=one.get(_BASELINES[page]))
+    if page == url_keys.LEADERBOARD or one.get(BASELINES.get(page, "")):
+        found = replace(found, baseline=one.get(BASELINES[page]))
     return found
 
 
@@ -103,12 +73,12 @@ def parameters(
         new[url_keys.NORM.name] = carried.norm
     if page == url_keys.LEADERBOARD:
         new |= _filters(carried.board, boards)
-    elif page in _EVALUATIONS:
-        new[_EVALUATIONS[page]] = carried.board
-    if page in _RUNS and carried.runs:
-        new[_RUNS[page]] = _runs(page, carried.runs, last)
-    if page in _BASELINES and (carried.baseline or page == url_keys.LEADERBOARD):
-        new[_BASELINES[page]] = carried.baseline
+    elif page in EVALUATIONS:
+        new[EVALUATIONS[page]] = carried.board
+    if page in RUNS and carried.runs:
+        new[RUNS[page]] = _runs(page, carried.runs, last)
+    if page in BASELINES and (carried.baseline or page == url_keys.LEADERBOARD):
+        new[BASELINES[page]] = carried.baseline
     kept = {name: list(values) for name, values in (last or {}).items()}
     written = {name: [] if value is None else [value] for name, value in new.items()}
     changed = {name for name, values in written.items() if kept.get(name, []) != values}
@@ -120,7 +90,7 @@ def parameters(
 def _runs(page: str, runs: Sequence[str], last: Parameters | None) -> str:
     if page == url_keys.RUN:
         return runs[0]
-    before = [run for run in _first(last, _RUNS[page]).split(",") if run]
+    before = [run for run in _first(last, RUNS[page]).split(",") if run]
     if page == url_keys.COMPARE and len(runs) < _AT_LEAST:  # a comparison needs another one
         runs = before if runs[0] in before else [*runs, *before][:_AT_LEAST]
     return ",".join(runs[:_AT_MOST])
@@ -132,7 +102,7 @@ def _first(parameters: Parameters | None, name: str) -> str:
 
 def _filtered(one: Mapping[str, str], boards: pd.DataFrame) -> str | None:
     """Return the label of the board that the filters of the leaderboard show."""
-    asked = {column: one[name] for column, name in _FILTERS.items() if name in one}
+    asked = {column: one[name] for column, name in FILTERS.items() if name in one}
     if not asked:
         return None
     left = boards_in_order(boards)
@@ -143,17 +113,18 @@ def _filtered(one: Mapping[str, str], boards: pd.DataFrame) -> str | None:
 
 
 def _label(label: str, boards: pd.DataFrame) -> str | None:
-    return None if _row(label, boards) is None else label
+    return None if row(label, boards) is None else label
 
 
-def _row(label: str | None, boards: pd.DataFrame) -> pd.Series | None:
+def row(label: str | None, boards: pd.DataFrame) -> pd.Series | None:
+    """Return the board that a label in a link names, whatever its case; None for none."""
     wanted = (label or "").removesuffix("/no-flip").casefold()
-    for _, row in boards_in_order(boards).iterrows():
-        if evaluation_label(row).casefold() == wanted:
-            return row
+    for _, board in boards_in_order(boards).iterrows():
+        if evaluation_label(board).casefold() == wanted:
+            return board
     return None
 
 
 def _filters(label: str | None, boards: pd.DataFrame) -> dict[str, str | None]:
-    row = _row(label, boards)
-    return {name: None if row is None else row[column] for column, name in _FILTERS.items()}
+    board = row(label, boards)
+    return {name: None if board is None else board[column] for column, name in FILTERS.items()}

@@ -12,17 +12,18 @@ from urllib.parse import quote, urlencode, urlsplit
 import streamlit as st
 
 from webapp.links import address, url_keys
+from webapp.links.names import matching
 from webapp.links.url_keys import UrlKey
 from webapp.ui.text import plain
 
-_NOTICES = "notices"
+_NOTICES, _SHOWN = "notices", "shown"
 
 
 def begin(page: str) -> None:
     """Start the run of a page: drop the notices of another address and check the keys of the
     link."""
     if address.arrive(page):
-        st.session_state[_NOTICES] = []
+        st.session_state[_NOTICES], st.session_state[_SHOWN] = [], {}
     known = {key.name for key in url_keys.KEYS}
     for name in st.query_params:
         if name not in known and not name.startswith("embed"):
@@ -65,17 +66,16 @@ def _tied(
 ) -> dict[str, Any]:
     """Return the arguments that tie a widget to its parameter of the address.
 
-    On arrival the widget shows what the address says; later the address says what was chosen.
+    The widget shows what the address says, and what is chosen is written there.
     read: of the values in the address, None where they mean nothing; the default is not written.
     """
-    if key.name not in st.session_state:
-        asked = st.query_params.get_all(key.name)
-        found = read(asked) if asked else None
-        st.session_state[key.name] = default if found is None else found
-    else:
-        if (value := st.session_state[key.name]) != default and read(written(value)) is None:
-            st.session_state[key.name] = default  # no longer among the options
-        _write(key.name, default, written)
+    asked = address.get_all(key.name)
+    value = read(asked) if asked else None
+    if asked and value is None and not address.arriving():  # no longer among the options
+        address.write(key.name, [])
+    shown = default if value is None else value
+    st.session_state[key.name] = shown
+    st.session_state.setdefault(_SHOWN, {})[key.name] = shown
     return {"key": key.name, "on_change": _write, "args": (key.name, default, written)}
 
 
@@ -140,8 +140,8 @@ def multiselect(
         found = [among(wanted, options) for wanted in asked]
         return [option for option in dict.fromkeys(found) if option is not None] or None
 
-    if key.name not in st.session_state:
-        for wanted in st.query_params.get_all(key.name):
+    if address.arriving():
+        for wanted in address.get_all(key.name):
             if wanted and among(wanted, options) is None:
                 _report_unknown(key, label, wanted)
     tie = _tied(key, list(default), read, lambda chosen: [*chosen] or [""])
@@ -163,10 +163,14 @@ def text_input(key: UrlKey, label: str, **look: Any) -> str:
     return st.text_input(label, **look, **_tied(key, key.default or "", lambda asked: asked[-1]))
 
 
-def tabs(key: UrlKey, label: str, options: Sequence[str]) -> Sequence[Any]:
-    """Show tabs, the open one tied to the address; an unknown one in the link is reported."""
+def tabs(
+    key: UrlKey, label: str, options: Sequence[str], default: str | None = None
+) -> Sequence[Any]:
+    """Show tabs, the open one tied to the address; an unknown one in the link is reported.
+    default: what is open without a link, where it is not the key's default."""
     check_value(key, label, options)
-    return st.tabs(options, **_tied(key, options[_default(key, options)], _one_of(options)))
+    first = default or options[_default(key, options)]
+    return st.tabs(options, **_tied(key, first, _one_of(options)))
 
 
 def select_by_id(
@@ -174,21 +178,25 @@ def select_by_id(
     label: str,
     names: Mapping[str, str],
     aliases: Iterable[tuple[str, str]] = (),
+    called: Mapping[str, str] | None = None,
     help_text: str | None = None,
     *,
     width: int | Literal["stretch"] = "stretch",
 ) -> str | None:
     """Show a choice of one of many things that have an id, or of none; return its id.
 
-    names: what each id is called; aliases: (other id, id) that a link may name it by as well.
-    The parameter is the first 8 characters of the id: a bound widget would write the name instead.
-    An unknown id is reported.
+    names: what is shown of each id; called: its name, where that is less (id -> name);
+    aliases: (other id, id) that a link may name it by as well. The parameter is the first 8
+    characters of the id. What is unknown is reported.
     """
-    wanted = st.query_params.get(key.name, "").lower()
+    if st.session_state.pop(address.STALE, False):
+        st.rerun()  # a fragment changed what the links around it carry
+    wanted = (address.get(key.name) or "").lower()
     found = None
     if wanted:
-        pairs = itertools.chain(((name, name) for name in names), aliases)
-        found = next((to for alias, to in pairs if alias.startswith(wanted)), None)
+        meant = matching(wanted, called or names)
+        others = (to for alias, to in aliases if alias.startswith(wanted))
+        found = next(itertools.chain(meant, others), None)
     if wanted and found is None:
         _report_unknown(key, label, wanted)
     choice = f"{key.name}_choice"
@@ -231,8 +239,8 @@ def range_slider(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, 
 
     assert isinstance(key.default, tuple)
     first, last = key.default
-    wanted = st.query_params.get_all(key.name)
-    if key.name not in st.session_state and wanted and read(wanted) is None:
+    wanted = address.get_all(key.name)
+    if address.arriving() and wanted and read(wanted) is None:
         asked = quoted(" to ".join(wanted))
         notify(
             f"The range “{asked}” of this link ({plain(label.lower())}) is not valid;"
@@ -253,8 +261,8 @@ def pagination(key: UrlKey, n_pages: int) -> int:
 
 def check_value(key: UrlKey, label: str, options: Sequence[str]) -> None:
     """Report a value in the link that is not an option; the default is then shown."""
-    wanted = st.query_params.get(key.name)
-    if key.name in st.session_state or wanted is None or among(wanted, options) is not None:
+    wanted = address.get(key.name)
+    if not address.arriving() or wanted is None or among(wanted, options) is not None:
         return
     shown = options[_default(key, options)]
     if why := url_keys.REMOVED.get(key.name, {}).get(wanted):
@@ -296,14 +304,15 @@ def full_link(page: str, revision: int) -> str:
 
 def pinned_revision() -> int | None:
     """Return the revision that the link names, None without one."""
-    text = st.query_params.get(url_keys.REVISION.name, "")
+    text = address.get(url_keys.REVISION.name) or ""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None  # as SQLite counts, at most
 
 
 def _value(key: UrlKey) -> object:
-    if key.name in st.session_state:
-        return st.session_state[key.name]
-    return st.query_params.get(key.name, key.default)
+    shown = st.session_state.get(_SHOWN, {})
+    if key.name in shown:
+        return shown[key.name]
+    return st.session_state.get(key.name, address.get(key.name) or key.default)
 
 
 def _default(key: UrlKey, options: Sequence[str]) -> int:

@@ -173,10 +173,21 @@ def spans_decades(values: pd.Series) -> bool:
     return bool((known > 0).all() and known.max() > 10 * known.min())
 
 
-def log_axis(values: pd.Series) -> dict[str, Any]:
-    """Return a logarithmic axis for positive values, every label a whole number's: 1, 2, 5, 10, 20
-    (Plotly's own labels between decades are single digits); powers of ten alone from 1000 times on.
+def log_axis(
+    figure: go.Figure, values: pd.Series, row: int | None = None, *, x_too: bool = False
+) -> None:
+    """Make the y axis of a figure, or of one of its rows, logarithmic for positive values (and the
+    x axis: x_too), and say so in its title.
+
+    Every label is a whole number's: 1, 2, 5, 10, 20 (Plotly's own labels between decades are single
+    digits); powers of ten alone from 1000 times on.
     """
+    axes = [*(figure.select_yaxes() if row is None else figure.select_yaxes(row=row))]
+    for axis in [*axes, *(figure.select_xaxes() if x_too else ())]:
+        axis.update(_decades(values), title_text=f"{axis.title.text} (log scale)")
+
+
+def _decades(values: pd.Series) -> dict[str, Any]:
     low, high = (math.log10(value) for value in (values.min(), values.max()))
     steps = (1,) if high - low > 3 else (1, 2, 5)
     powers = range(math.floor(low), math.floor(high) + 1)
@@ -241,7 +252,7 @@ def _curve(title: str, names: list[str], frame: pd.DataFrame, kept_epoch: int | 
             said.append(f"{name} ends at {values.dropna().iloc[-1]:.4g}")
     figure.update_layout(showlegend=len(names) > 1)
     if title in (_LOSS, _VALIDATION) and spans_decades(shown):  # epoch 0 would flatten the rest
-        figure.update_yaxes(log_axis(shown))
+        log_axis(figure, shown)
     if frame["epoch"].max() <= 10:
         figure.update_xaxes(dtick=1)
     if kept_epoch is not None:

@@ -11,7 +11,7 @@ from webapp.compare import figures, methods, tables
 from webapp.compare.tables import Comparison
 from webapp.faces import landmark_errors
 from webapp.faces.table import IMPROVEMENT
-from webapp.links import share, url_keys, widgets
+from webapp.links import navigation, share, url_keys, widgets
 from webapp.selection import Board, Choices, SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import badges, theme
@@ -30,6 +30,7 @@ def page(current: StoreVersion) -> None:
         url_keys.COMPARE_EVALUATION,
         url_keys.COMPARE_RUNS,
         width=720,
+        at_least=2,
         at_most=AT_MOST,
     )
     if choices is None:
@@ -130,10 +131,10 @@ def _methods(current: StoreVersion, chosen: Board, runs: list[SelectedRun], norm
         "views/leaderboard.py",
         label="Show these methods on the leaderboard",
         icon=":material/leaderboard:",
-        query_params={
-            **{f"lb_{key}": value for key, value in where.items()},
-            url_keys.BOARD_BASE.name: found[0].baseline[: selection.SHORT],
-        },
+        query_params=navigation.to(
+            url_keys.LEADERBOARD,
+            **{url_keys.BOARD_BASE.name: found[0].baseline[: selection.SHORT]},
+        ),
     )
 
 
@@ -180,7 +181,11 @@ def _scatter(
             "views/images.py",
             label="Show these faces on Images",
             icon=":material/photo_library:",
-            query_params=_images(chosen, runs, x, y) | {url_keys.IMAGES_SORT.name: IMPROVEMENT},
+            query_params=navigation.to(
+                url_keys.IMAGES,
+                **_images(chosen, runs, x, y),
+                **{url_keys.IMAGES_SORT.name: IMPROVEMENT},
+            ),
         )
     names = (runs[x].label, runs[y].label)
     chart = figures.scatter(paired.names, errors[x], errors[y], names, norm)
@@ -211,7 +216,10 @@ def _open_face() -> None:
     if points := st.session_state[_SCATTER].selection.points:
         name = points[0]["customdata"]
         face = {url_keys.IMAGES_FACE.name: name if isinstance(name, str) else name[0]}
-        st.switch_page("views/images.py", query_params=st.session_state[_SHOWN] | face)
+        st.switch_page(
+            "views/images.py",
+            query_params=navigation.to(url_keys.IMAGES, **st.session_state[_SHOWN], **face),
+        )
 
 
 def _settings(current: StoreVersion, runs: list[SelectedRun]) -> None:

@@ -11,14 +11,15 @@ from db import board as rows_of
 from db import box_labels, comparability
 from drf import literature, scores, statistics
 from webapp import store
-from webapp.leaderboard import columns, controls, export, table, typeset
+from webapp.leaderboard import columns, controls, export, spoken, table, typeset
 from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View
-from webapp.links import share, url_keys, widgets
+from webapp.links import address, navigation, share, url_keys, widgets
+from webapp.links.names import matching
 from webapp.scores import best_and_second, evaluation_label
 from webapp.store import StoreVersion
-from webapp.ui import error_pages
+from webapp.ui import error_pages, frame
 from webapp.ui.text import percent, plain
 
 _TABLE = "lb_table"
@@ -30,7 +31,7 @@ _HEADLINES = ("nme", "fr8", "auc8")
 
 def page(current: StoreVersion) -> None:
     if goal := st.session_state.pop(_GOAL, None):
-        st.switch_page("views/run.py", query_params=goal)
+        st.switch_page("views/run.py", query_params=navigation.to(url_keys.RUN, **goal))
     st.title("Leaderboard")
     notice, at_revision = st.container(), share.revision_shown(current)
     boards = store.boards(current, at_revision)
@@ -133,15 +134,18 @@ def _opened(
 ) -> pd.DataFrame | None:
     """Return the runs of the method that the link opens, best first. The link may name it by its id
     in an earlier version."""
-    wanted = st.query_params.get(url_keys.BOARD_OPEN.name, "").lower()
+    wanted = (address.get(url_keys.BOARD_OPEN.name) or "").lower()
     if not wanted:
         return None
-    found = rows[rows["id"].str.startswith(wanted)]
+    found = rows[
+        rows["id"].isin(matching(wanted, dict(zip(rows["id"], rows["name"], strict=True))))
+    ]
     if found.empty:
         found = rows[rows["id"] == store.method_today(current, wanted)]
     if found.empty:
-        sentence = f"The method “{plain(wanted)}” that the link opens is not in this view."
-        st.warning(sentence, icon=":material/link_off:")
+        widgets.notify(
+            f"The method “{widgets.quoted(wanted)}” that the link opens is not in this view."
+        )
         return None
     mine = entries["evaluation"].isin(found.iloc[0]["evaluations"])
     return rows_of.by_run(entries[mine], store.method_of_runs(current))
@@ -160,7 +164,10 @@ def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
     number = widgets.pagination(url_keys.BOARD_PAGE, -(-n_rows // size))
     view = shown(page=slice((number - 1) * size, number * size))
     st.session_state[_SHOWN] = [_target(row) for row in view.rows[[*_NAMING]].to_dict("records")]
-    opened = st.query_params.get(url_keys.BOARD_OPEN.name, "")
+    opened = address.get(url_keys.BOARD_OPEN.name) or ""
+    frame.table_anchor()
+    alt = f"Leaderboard of {n_rows} {'runs' if as_runs else 'methods'}"
+    st.html(spoken.as_html(view, f"{alt}, page {number}"))
     key = f"{_TABLE}_{opened}_{number}"  # another table: what was ticked in this one is not there
     st.dataframe(
         table.styled(view),
@@ -171,7 +178,7 @@ def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
         on_select=functools.partial(_ticked, key),
         selection_mode="single-row",
         placeholder="–",
-        alt=f"Leaderboard of {n_rows} {'runs' if as_runs else 'methods'}, as in the exports",
+        alt=f"{alt}, as in the exports",
     )
     _legend(view, as_runs)
 
@@ -218,7 +225,7 @@ def _ticked(key: str) -> None:
     picked = st.session_state[key].selection.rows
     target = st.session_state[_SHOWN][picked[0]] if picked else {}
     if method := target.get(url_keys.BOARD_OPEN.name):
-        is_open = method.startswith(st.query_params.get(url_keys.BOARD_OPEN.name, " "))
+        is_open = method.startswith(address.get(url_keys.BOARD_OPEN.name) or " ")
         widgets.set_parameter(url_keys.BOARD_OPEN, None if is_open else method)
     elif target:
         st.session_state[_GOAL] = target

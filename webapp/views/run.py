@@ -15,8 +15,10 @@ from webapp.links import share, url_keys, widgets
 from webapp.run import configuration, diagnostics, epoch_faces, facts, header, leaves
 from webapp.scores import norms_of
 from webapp.store import StoreVersion
-from webapp.ui import charts, theme
+from webapp.ui import charts, error_pages, theme
 from webapp.ui.charts import Chart
+
+_REFRESH_S = 5
 
 
 def page(current: StoreVersion) -> None:
@@ -59,14 +61,15 @@ def _sections(
     sections: dict[str, Callable[[], None]] = {
         "Results": lambda: _results(current, run, evaluations, evaluation, norm),
         "Faces": lambda: _faces(current, run, evaluation, norm),
-        "Training": lambda: _training(current, run, norm),
+        "Training": lambda: _training_now(current, run, norm),
     }
     if diagnostics.of_forest(store.curves(current, run["id"])):
         sections["Forest"] = lambda: _forest(current, run)
     if store.leaves(current, run["id"])[0]:
         sections["Leaves"] = lambda: leaves.show(current, run)
     sections["Configuration"] = lambda: _configuration(run)
-    tabs = widgets.tabs(url_keys.RUN_TAB, "section", list(sections))
+    first = "Training" if run["status"] == "running" else None
+    tabs = widgets.tabs(url_keys.RUN_TAB, "section", list(sections), first)
     for tab, fill in zip(tabs, sections.values(), strict=True):
         if tab.open:
             with tab:
@@ -155,6 +158,23 @@ def _faces(
             tiles.grid(
                 current, run["id"], number, rows, norm=norm, kind=kind, error_segments=segments
             )
+
+
+def _training_now(current: StoreVersion, run: dict[str, Any], norm: str) -> None:
+    """Show the training; of a running run every few seconds as it then is."""
+
+    def again() -> None:
+        with error_pages.boundary():
+            now = store.current()
+            latest = store.run(now, run["id"])
+            if latest["status"] != run["status"]:
+                st.rerun()
+            _training(now, latest, norm)
+
+    if run["status"] == "running":
+        st.fragment(again, run_every=_REFRESH_S)()
+    else:
+        _training(current, run, norm)
 
 
 def _training(current: StoreVersion, run: dict[str, Any], norm: str) -> None:
