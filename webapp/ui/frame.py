@@ -32,6 +32,9 @@ STYLE = f"""<style>
 .drf-heard {{
   position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
 }}
+@media (max-width: 640px) {{
+  [data-testid=stElementToolbar] {{ display: none; }}  /* it covers the controls above a table */
+}}
 @media print {{ .st-key-{navigation.BAR} {{ display: none; }} }}
 </style>"""
 
