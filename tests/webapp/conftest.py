@@ -70,6 +70,12 @@ def shop(filled: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return filled
 
 
+def chosen(app: AppTest, key: str, value: str) -> None:
+    """Choose an option of a segmented control."""
+    (control,) = (one for one in app.get("segmented_control") if one.key == key)
+    control.set_value(value).run()
+
+
 def texts(app: AppTest) -> str:
     """Everything the page says, one element a line."""
     kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error")

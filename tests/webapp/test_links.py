@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pandas as pd
 import pytest
 
-from tests.webapp.conftest import APP, opened, texts
+from tests.webapp.conftest import APP, chosen, opened, texts
 from webapp.leaderboard import columns as board_columns
 from webapp.links import url_keys
 
@@ -29,7 +29,7 @@ def copied(app, page):
 
 def test_the_link_of_the_board_reopens_it_row_for_row(shop):
     app = shop.leaderboard()
-    app.session_state["norm"] = "Pupil"
+    chosen(app, "norm", "Pupil")
     app.selectbox(key="lb_subset").select("challenging")
     app.selectbox(key="lb_sort").select("Training time")
     app.text_input(key="lb_text").set_value("hourglass").run()

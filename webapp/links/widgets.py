@@ -246,7 +246,8 @@ def range_slider(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, 
             f"The range “{asked}” of this link ({plain(label.lower())}) is not valid;"
             f" “{plain(first)} to {plain(last)}” is shown."
         )
-    return st.select_slider(label, options, **_tied(key, (first, last), read, list))
+    tie = _tied(key, (first, last), read, list)
+    return st.select_slider(label, options, value=(first, last), **tie)  # a tuple: two ends
 
 
 def pagination(key: UrlKey, n_pages: int) -> int:

@@ -19,12 +19,13 @@ TABLE = "table"
 _CHART_TEXT = ".xtick text, .ytick text, .xtitle, .ytitle, .g-xtitle text, .g-ytitle text"
 _MUTED = f"color-mix(in srgb, currentColor {MUTED:.0%}, transparent)"
 STYLE = f"""<style>
-[data-testid=stCaptionContainer] {{ color: inherit; }}
-[data-testid=stCaptionContainer] :is(p, li) {{ color: {_MUTED}; }}
+[data-testid=stCaptionContainer] {{ color: inherit !important; }}
+[data-testid=stCaptionContainer] :is(p, li) {{ color: {_MUTED} !important; }}
 .stPlotlyChart :is({_CHART_TEXT}) {{ fill: {_MUTED} !important; }}
 .st-key-{navigation.BAR} {{
   position: fixed; top: 0.8rem; left: 4rem; right: 3.5rem; z-index: 999991;
-  flex-wrap: nowrap; overflow-x: auto; scrollbar-width: none;
+  width: auto; max-width: calc(100vw - 7.5rem); flex-wrap: nowrap; overflow-x: auto;
+  scrollbar-width: none;
 }}
 .st-key-{navigation.BAR} > div {{ flex: none; }}
 .drf-skip {{ position: absolute; left: -100vw; }}
