@@ -19,7 +19,7 @@ TABLE = "table"
 _CHART_TEXT = ".xtick text, .ytick text, .xtitle, .ytitle, .g-xtitle text, .g-ytitle text"
 _MUTED = f"color-mix(in srgb, currentColor {MUTED:.0%}, transparent)"
 STYLE = f"""<style>
-[data-testid=stCaptionContainer] {{ color: inherit !important; }}
+[data-testid=stCaptionContainer] {{ color: inherit !important; opacity: 1 !important; }}
 [data-testid=stCaptionContainer] :is(p, li) {{ color: {_MUTED} !important; }}
 .stPlotlyChart :is({_CHART_TEXT}) {{ fill: {_MUTED} !important; }}
 .st-key-{navigation.BAR} {{
