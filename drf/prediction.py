@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from drf.errors import DataError, Diverged
 from drf.hardware import autocast
 from drf.markup import Markup
 from drf.models.base import LandmarkModel
-from drf.onnx_network import LARGEST_ERROR
 from drf.pictures import FaceCrop
 from drf.results import Evaluation
 
@@ -84,13 +84,13 @@ class Predictor:
 
 
 class PredictorNetwork:
-    """A predictor as the network of a `drf.alignment.Aligner`."""
+    """A predictor as the network of a `drf.alignment.Aligner`; by itself it rejects no face."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, largest_error: float = math.inf) -> None:
         self.predictor = predictor
         spec = predictor.model.spec
         self.input_size, self.markup = spec.input_size, spec.markup
-        self.landmarks, self.largest_error = spec.landmarks, LARGEST_ERROR
+        self.landmarks, self.largest_error = spec.landmarks, largest_error
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """As `drf.alignment.Network`."""

@@ -18,8 +18,7 @@ from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor
 from drf.results import MACHINE
 from experiments.checkpoints import checkpoint_of
-from experiments.packs import dataset_of, load_packs
-from experiments.paths import Paths, origin
+from experiments.paths import Paths, dataset_of, load_packs, origin
 
 
 @dataclass(frozen=True)

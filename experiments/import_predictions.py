@@ -34,8 +34,7 @@ from drf.data.user_files import printable
 from drf.errors import NotFoundError, UsageError
 from drf.results import Evaluation
 from drf.text import is_utf8
-from experiments.packs import load_pack
-from experiments.paths import Paths
+from experiments.paths import Paths, load_pack
 from experiments.provenance import command
 from experiments.request import name_of_run
 

@@ -1,14 +1,20 @@
-"""Where an experiment reads and writes: the store, the faces, the packed crops."""
+"""Where an experiment reads and writes: the store, its dataset, the packs of its faces."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from drf.config import RunConfig
+from drf.data.dataset import Dataset
+from drf.data.packs import Pack, pack
+from drf.data.sources import open_dataset
 from drf.errors import UsageError
 from drf.files import replacing_file
 from drf.text import is_utf8, printable
+from experiments.progress import bar
 
 
 @dataclass(frozen=True)
@@ -70,3 +76,46 @@ def write_origin(folder: Path, paths: Paths) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with replacing_file(folder / "origin.json") as unfinished:
         unfinished.write_text(text, encoding="utf-8")
+
+
+def dataset_of(config: RunConfig, paths: Paths) -> Dataset:
+    """Return the dataset of a configuration. Raises as `open_dataset`."""
+    data = config.data
+    return open_dataset(
+        data.dataset, paths.data_root, seed=data.synthetic_seed, size=data.synthetic_train_size
+    )
+
+
+def load_packs(
+    config: RunConfig, subsets: Sequence[str], paths: Paths, box: str | None = None
+) -> list[Pack]:
+    """Return packs of subsets of the run's dataset, made now where the cache has none.
+
+    data.max_train_faces limits `train` alone. box: in place of the run's own protocol.
+    """
+    dataset, most = dataset_of(config, paths), config.data.max_train_faces or None
+    return [
+        load_pack(
+            dataset, subset, box or config.data.box, paths, most if subset == "train" else None
+        )
+        for subset in subsets
+    ]
+
+
+def load_pack(
+    dataset: Dataset, subset: str, box: str, paths: Paths, limit: int | None = None
+) -> Pack:
+    """Return the pack of one subset, made now if the cache has none. Raises as `pack`."""
+    with bar(f"packing {subset}") as advance:
+        packed = pack(
+            dataset,
+            subset,
+            box,
+            paths.cache,
+            box_file=paths.boxes_for(box),
+            limit=limit,
+            progress=advance,
+        )
+    if packed.manifest["box"] == "file":
+        packed = replace(packed, manifest=packed.manifest | {"box_name": paths.name_of_boxes()})
+    return packed

@@ -30,12 +30,10 @@ from drf.training.loop import Outcome, Trainer, stored_state
 from drf.training.optimiser import Schedule
 from experiments import provenance
 from experiments.checkpoints import checkpoint_of, refuse_external
-from experiments.packs import dataset_of, load_packs
-from experiments.paths import Paths, origin, write_origin
+from experiments.paths import Paths, dataset_of, load_packs, origin, write_origin
 from experiments.progress import console
-from experiments.recorder import Recorder
+from experiments.recorder import Recorder, RunWriter
 from experiments.request import Request, configure, name_of_run
-from experiments.run_writer import RunWriter
 
 DEVICE = "training.device"
 """May differ as well, and stays in the configuration as it was: where a run is continued is a
