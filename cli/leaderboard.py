@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 UNRANKED = "–"
 """Stands where a row has no place."""
 
+FLOOR = "floor"
+"""Stands in its place for the mean shape, which takes none."""
+
 _OTHER_KEYS = ("name", "params", "macs")
 _MEASURED_BESIDE_OTHERS = "ms_per_face"
 _NAME_WIDTH = 26  # at least; longer names continue on a second line
@@ -157,7 +160,7 @@ def board_table(
     places = _places(rows, sort)
     names = [printable(_name(row)) for row in rows.to_dict("records")]
     name_width = min(max(map(cell_len, names)), max(_NAME_WIDTH, width // 4))
-    fixed = (len("floor"), name_width, len("12345678"))
+    fixed = (len(FLOOR), name_width, len("12345678"))
     shown = _that_fit(everything, width - 1 - sum(fixed) - _PADDING * len(fixed))
     faces = ", ".join(str(n) for n in sorted(set(rows["n"])))
     table = Table(
@@ -177,7 +180,7 @@ def board_table(
     for column in shown:
         table.add_column(column.heading, justify="right", no_wrap=True)
     for i, (place, name, run) in enumerate(zip(places, names, rows["run"], strict=True)):
-        floor = place == "floor"
+        floor = place == FLOOR
         if floor or (place == UNRANKED and i and places[i - 1] != UNRANKED):
             table.add_section()
         cells = [cell(place), cell(name), cell(run[:8]), *(column.cells[i] for column in shown)]
@@ -268,17 +271,15 @@ def _places(rows: pd.DataFrame, sort: str | None) -> list[str]:
     does what is not ranked."""
     from db import health
     from db.reads import ranked_by
-    from drf.floor import FAMILY
     from drf.ranking import places
 
-    ranked = health.ranked(rows)
-    takes_one = ranked & (rows["family"] != FAMILY).to_numpy(dtype=bool)
+    ranked, takes_one = health.ranked(rows), health.takes_place(rows)
     by = rows.loc[takes_one, sort or ranked_by(rows)]
     left = iter(range(1, len(by) + 1))
     if by.dtype.kind in "if":
         left = iter(places(by, "higher" if sort and _descends(sort) else "lower").tolist())
     return [
-        UNRANKED if not has_rank else _place(next(left)) if takes else "floor"
+        UNRANKED if not has_rank else _place(next(left)) if takes else FLOOR
         for has_rank, takes in zip(ranked, takes_one, strict=True)
     ]
 

@@ -14,7 +14,7 @@ import shlex
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +45,9 @@ def opened() -> Sequence[Path]:
     return list(dict.fromkeys(reversed(_opened)))
 
 
-def open_store(path: Path, *, at_once: int = AT_ONCE) -> Store:
+def open_store(
+    path: Path, *, at_once: int = AT_ONCE, while_migrating: Callable[[], None] | None = None
+) -> Store:
     """Open a store for writing; create it and its folder, or bring an older one up to date.
 
     The connection is in WAL mode (readers never wait for the writer), waits 30 s for another
@@ -53,6 +55,7 @@ def open_store(path: Path, *, at_once: int = AT_ONCE) -> Store:
 
     at_once: where at most so many evaluations lack a score, because the store is older than the
     score, they get it here; of more, `drf db migrate` says how long it takes, and does it.
+    while_migrating: is called some times a second as long as the schema is brought up to date
 
     Raises StoreError (a directory, not a database, not a store, from a newer drf, not writable, on
     a network file system) and DrfError (disk full, locked).
@@ -70,7 +73,7 @@ def open_store(path: Path, *, at_once: int = AT_ONCE) -> Store:
             db = Store(connection, path)
             _refuse_foreign(_judge(connection, path)[1], path)
             db.execute("PRAGMA journal_mode = WAL")
-            _migrate(db, path)
+            _migrate(db, path, while_migrating)
             _refuse_ids(connection)
             db.execute("PRAGMA foreign_keys = ON")  # not before: steps make tables anew
             _complete(db, at_once)
@@ -231,9 +234,9 @@ def _distrust(connection: sqlite3.Connection) -> None:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
 
 
-def _migrate(db: Database, path: Path) -> None:
+def _migrate(db: Database, path: Path, tell: Callable[[], None] | None) -> None:
     """Apply what is missing, in one transaction that writes in any case."""
-    with locked(db):
+    with locked(db), _telling(db.conn, tell):
         # Looked up again under the lock: another process may have migrated in the meantime.
         if pending := migrations.pending(db):
             try:
@@ -250,6 +253,15 @@ def _migrate(db: Database, path: Path) -> None:
         store_markup(db, IBUG68)  # an older store takes over normalisers that this drf adds
         # SQLite grants the lock on a read-only file and fails at the first write: better now.
         db.execute("UPDATE meta SET value = value")
+
+
+@contextmanager
+def _telling(connection: sqlite3.Connection, tell: Callable[[], None] | None) -> Iterator[None]:
+    connection.set_progress_handler(tell, _STEPS_OF_SQLITE)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def _complete(db: Database, at_once: int) -> None:

@@ -28,8 +28,7 @@ CONDITIONS = (*status.STATUSES, WORSE_THAN_FLOOR)
 _PLACE = ("dataset", "subset", "landmarks", "box", "face_set")
 _NME = "coalesce({})".format(
     ", ".join(
-        "(SELECT value FROM scores WHERE evaluation = e.id"
-        f" AND norm = '{norm}' AND score = 'nme')"
+        f"(SELECT value FROM scores WHERE evaluation = e.id AND norm = '{norm}' AND score = 'nme')"
         for norm in scores.NORMALISER_KEYS
     )
 )
@@ -72,6 +71,12 @@ def floors_sql(where: str = "1") -> str:
 def ranked(frame: pd.DataFrame) -> np.ndarray:
     """Return which rows, with a column `condition`, have a rank: (n,) bool."""
     return (frame["condition"] == FINISHED).to_numpy(dtype=bool)
+
+
+def takes_place(frame: pd.DataFrame) -> np.ndarray:
+    """Return which rows, with `condition` and `family`, take a place among the others: (n,) bool.
+    The mean shape takes none: it marks the floor."""
+    return ranked(frame) & (frame["family"] != floor.FAMILY).to_numpy(dtype=bool)
 
 
 def of_evaluations(statuses: pd.Series, nme: np.ndarray, floors: np.ndarray) -> pd.Series:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import external, health, method_ids, settled, status
+from db import external, health, method_ids, status
 from db.derived import SPENT, score_columns
 from db.faces import markup as markup
 from drf import scores
@@ -162,7 +162,7 @@ def board_filters(con: sqlite3.Connection, *, at_revision: int | None = None) ->
 def runs(con: sqlite3.Connection) -> pd.DataFrame:
     """Return every run, newest first, without its configuration.
 
-    Columns: those of table `runs` but provenance and manifest, as `db.settled` puts them right, and
+    Columns: those of table `runs` but provenance and manifest, as `db.status` puts them right, and
     precision, device, git_commit, status (one of `db.status.STATUSES`), condition (`db.health`).
     """
     shown = [c for c in _columns(con, "runs") if c not in ("provenance", "manifest")]
@@ -230,7 +230,7 @@ def name_of_run(con: sqlite3.Connection, run_id: str) -> tuple[str, int]:
 
 
 def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
-    """Return every column of a run (full id), as `db.settled` puts them right, and
+    """Return every column of a run (full id), as `db.status` puts them right, and
 
     status       one of `db.status.STATUSES`
     condition    see `db.health`
@@ -251,7 +251,7 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     )
     row["status"] = status.of_run(row)
     row["condition"], row["unranked_because"] = health.explained(con, row)
-    row |= settled.settled(con, row)
+    row |= status.settled(con, row)
     found = con.execute(f"SELECT {SPENT} FROM runs AS r WHERE r.id = ?", [run_id])
     spent = zip((column[0] for column in found.description), found.fetchone(), strict=True)
     return row | {
@@ -333,10 +333,10 @@ def _settled(con: sqlite3.Connection, frame: pd.DataFrame) -> pd.DataFrame:
     open_ = frame["kept_epoch"].isna() | frame["wall_s"].isna() | (frame["progress"] < 1)
     some = frame.index[open_ | (frame["epoch"] != frame["last_epoch"])]
     if len(some):
-        needed = frame.loc[some, [*settled.NEEDED]].astype(object)
+        needed = frame.loc[some, [*status.NEEDED]].astype(object)
         rows = needed.where(needed.notna(), None).to_dict("records")
-        found = pd.DataFrame([settled.settled(con, row) for row in rows], some)
-        for name in settled.SETTLED:
+        found = pd.DataFrame([status.settled(con, row) for row in rows], some)
+        for name in status.SETTLED:
             frame.loc[some, name] = found[name].astype(frame[name].dtype)
     return frame
 
@@ -345,7 +345,7 @@ def _with_wall_times(frame: pd.DataFrame) -> pd.DataFrame:
     """Put in how long the runs took that have not written it down."""
     unknown = frame.index[frame["wall_s"].isna()]
     if len(unknown):
-        found = [settled.wall_s(row) for row in frame.loc[unknown].to_dict("records")]
+        found = [status.wall_s(row) for row in frame.loc[unknown].to_dict("records")]
         frame.loc[unknown, "wall_s"] = np.array(found, dtype="float64")
     return frame
 

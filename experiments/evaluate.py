@@ -12,7 +12,7 @@ from db.entries import entry
 from db.evaluations import record_evaluation
 from db.file import run_folder
 from db.record import RECORD, bring_evaluations, open_record
-from drf import checkpoint, hardware, prediction, tracks
+from drf import checkpoint, hardware, prediction, presets
 from drf.config import RunConfig, check_key
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor
@@ -77,5 +77,5 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
 
 def _default_subset(config: RunConfig, track: str | None, paths: Paths) -> str:
     if track is not None:
-        return tracks.get(track).subset
+        return presets.track(track).subset
     return dataset_of(config, paths).default_test_subset()

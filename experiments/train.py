@@ -20,7 +20,7 @@ from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.record import bring_run, claim_of, forget_after, open_record, pass_on
 from db.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
-from drf import checkpoint, hardware, registry, tracks
+from drf import checkpoint, hardware, presets, registry
 from drf.checkpoint import RESUMABLE, load_backbone
 from drf.config import RunConfig, current_names, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError
@@ -144,7 +144,7 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
         run = reads.find_run(reader, text)
         stored = reads.run(reader, run)
     if stored["track"] is not None:
-        tracks.refuse_changes(tracks.get(stored["track"]), "option", changes)
+        presets.refuse_changes(presets.track(stored["track"]), "option", changes)
     device = str(changes[DEVICE]) if DEVICE in changes else None
     changes = {key: value for key, value in changes.items() if key != DEVICE}
     if why := status.why_not_free(stored):
