@@ -38,6 +38,7 @@ _OF_A_FILE = ("Could not decode to UTF-8", "malformed database schema", "malform
 """How errors begin that what is in a file causes, and that have no code of their own."""
 _STEPS_OF_SQLITE = 100_000  # some milliseconds
 _opened: deque[Path] = deque(maxlen=4)
+_with_ids: deque[tuple[object, ...]] = deque(maxlen=8)  # states of stores whose ids are ids
 
 
 def opened() -> Sequence[Path]:
@@ -74,7 +75,7 @@ def open_store(
             _refuse_foreign(_judge(connection, path)[1], path)
             db.execute("PRAGMA journal_mode = WAL")
             _migrate(db, path, while_migrating)
-            _refuse_ids(connection)
+            _refuse_ids(connection, path)
             db.execute("PRAGMA foreign_keys = ON")  # not before: steps make tables anew
             _complete(db, at_once)
         except BaseException:
@@ -111,7 +112,7 @@ def open_as_it_is(path: Path) -> tuple[sqlite3.Connection, list[str]]:
         _refuse_foreign(found, path)
         with _explained(path):
             if len(pending) < len(schema.steps()):  # else it is empty, without a table
-                _refuse_ids(connection)
+                _refuse_ids(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -214,13 +215,23 @@ def _refuse_foreign(found: Sequence[Fault], path: Path) -> None:
         )
 
 
-def _refuse_ids(connection: sqlite3.Connection) -> None:
+def _refuse_ids(connection: sqlite3.Connection, path: Path) -> None:
     """Raise StoreError for a run whose id is none: paths are made of ids."""
+    state = _state(path)
+    if state in _with_ids:  # a page opens the store several times, and there may be 10,000 runs
+        return
     for (odd,) in connection.execute(
         "SELECT id FROM runs WHERE typeof(id) != 'text' OR length(id) != 32"
         " OR id GLOB '*[^0-9a-f]*' LIMIT 1"
     ):
         file.run_id(odd)
+    _with_ids.append(state)
+
+
+def _state(path: Path) -> tuple[object, ...]:
+    """Return what every write to a store changes: inode, time and size of its file and its log."""
+    found = (part.stat() for part in (path, path.with_name(path.name + "-wal")) if part.exists())
+    return path, *((of.st_ino, of.st_mtime_ns, of.st_size) for of in found)
 
 
 def _distrust(connection: sqlite3.Connection) -> None:
