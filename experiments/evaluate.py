@@ -17,8 +17,7 @@ from drf.config import RunConfig, check_key
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor
 from drf.results import MACHINE
-from experiments.checkpoints import checkpoint_of
-from experiments.paths import Paths, dataset_of, load_packs, origin
+from experiments.paths import Paths, checkpoint_of, dataset_of, load_packs, origin
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,15 @@ from drf.processes import end_with_parent
 from drf.training.loop import Outcome, Trainer, stored_state
 from drf.training.optimiser import Schedule
 from experiments import provenance
-from experiments.checkpoints import checkpoint_of, refuse_external
-from experiments.paths import Paths, dataset_of, load_packs, origin, write_origin
+from experiments.paths import (
+    Paths,
+    checkpoint_of,
+    dataset_of,
+    load_packs,
+    origin,
+    refuse_external,
+    write_origin,
+)
 from experiments.progress import console
 from experiments.recorder import Recorder, RunWriter
 from experiments.request import Request, configure, name_of_run
