@@ -28,11 +28,14 @@ NOSE_DEPTH = 0.95
 """How far the tip of the nose lies before the eyes, in halves of the distance of the outer eye
 corners."""
 NOSE_HEIGHT = 0.55
-"""How far down between eyes and mouth the tip of the nose lies, of a head that looks straight on."""
+"""How far down between eyes and mouth the tip of the nose lies, of a head looking straight on."""
 NOSE_RISE = 0.62
 """How fast it moves up there as the chin is lifted: per tangent of the pitch."""
 
-_TIP, _CORNERS = ("nose_bridge", "tip"), (("outer_lip", "right corner"), ("outer_lip", "left corner"))
+_TIP, _CORNERS = (
+    ("nose_bridge", "tip"),
+    (("outer_lip", "right corner"), ("outer_lip", "left corner")),
+)
 
 
 @dataclass(frozen=True)

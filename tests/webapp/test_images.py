@@ -15,6 +15,7 @@ from tests.webapp.examples import HOSTILE
 from webapp import selection
 from webapp.faces import table
 
+NAMES = {"wide": "hourglass-wide", "narrow": "hourglass", "floor": "mean-shape"}
 EVALUATION = {"img_eval": "synthetic/common/gt"}
 
 
@@ -154,13 +155,13 @@ def test_a_click_opens_the_face_large_with_every_chosen_run(shop):
     assert figure["layout"]["images"][0]["source"].startswith("data:image/jpeg;base64,")
     said = texts(app)
     for key in ("wide", "narrow", "floor"):
-        assert f"**{100 * errors_of(key)[first]:.2f} %**" in said
+        assert f"{100 * errors_of(key)[first]:.2f} % {NAMES[key]}" in said
 
 
 def test_a_link_opens_a_face_and_leafs_through_the_order_of_the_page(shop):
     second = tiles(images(shop, "wide"))[1][1]
     app = images(shop, "wide", img_face=f"common/{second}")
-    assert "2 of 30 in the order of the page" in texts(app)
+    assert "2 of 30, by the error of hourglass\\-wide" in texts(app)
     next(button for button in app.button if button.label == "Next").click().run()
     assert "3 of 30" in texts(app)
     assert app.query_params["img_face"] != f"common/{second}"

@@ -4,19 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from db import next_step, reads
 from drf import scores
 from webapp import store
-from webapp.faces import landmark_errors, tiles
+from webapp.faces import dialog, landmark_errors, tiles
+from webapp.faces.dialog import FaceDialogState
 from webapp.links import share, url_keys, widgets
 from webapp.run import configuration, diagnostics, epoch_faces, facts, header, leaves
 from webapp.scores import norms_of
+from webapp.selection import SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
+from webapp.ui.text import percent
 
 
 def page(current: StoreVersion) -> None:
@@ -152,15 +156,35 @@ def _faces(
         key=url_keys.RUN_SEGMENTS.name,
         bind="query-params",
     )
-    tiles.legend(segments)
     number = int(evaluation["evaluation"])
     errors = store.image_errors(current, run["id"], number).dropna(subset=[norm])
+    hidden = store.visibilities(current.path, errors["face"].to_numpy()) is not None
+    tiles.legend(segments, hidden=hidden)
+    ordered = errors.sort_values([norm, "name"], ascending=[False, True])
+    state = FaceDialogState(
+        current,
+        url_keys.RUN,
+        list(ordered["name"]),
+        "by error",
+        dict(zip(errors["name"], errors["face"].tolist(), strict=True)),
+        [SelectedRun(run["id"], number, bool(evaluation["flip_test"]), run["name"])],
+        norm,
+    )
+    by_name = dict(zip(errors["name"], errors[norm], strict=True))
+    opened = False
     for kind, rows in tiles.extremes(errors, norm).items():
         if len(rows):
             st.subheader(f"{kind} {len(rows)} of {len(errors)}")
-            tiles.grid(
-                current, run["id"], number, rows, norm=norm, kind=kind, error_segments=segments
+            opened |= tiles.grid(
+                state,
+                list(rows["name"]),
+                lambda name: percent(100 * by_name[name]),
+                {name: np.array([by_name[name]]) for name in rows["name"]},
+                kind=kind,
+                error_segments=segments,
             )
+    if not opened:
+        dialog.show_wanted(state)
 
 
 def _training(current: StoreVersion, run: dict[str, Any], norm: str) -> None:
