@@ -1,4 +1,4 @@
-"""Errors of runs in parts of a board: by the attitude of the head, size, hidden landmarks, folder."""
+"""Errors of runs in parts of a board: by attitude of the head, size, hidden landmarks, folder."""
 
 from __future__ import annotations
 
@@ -43,10 +43,9 @@ def show(
     means = _means(current.path, current.revision, asked, markup, norm, attribute.key)
     figure = chart(attribute, bins[attribute], means, labels, norm)
     st.caption(figure.help)
-    st.plotly_chart(figure.figure, key=key.name + "_chart", config=_CONFIG, alt=figure.alt)
-
-
-_CONFIG = theme.CHART_CONFIG
+    st.plotly_chart(
+        figure.figure, key=key.name + "_chart", config=theme.CHART_CONFIG, alt=figure.alt
+    )
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -100,7 +99,7 @@ def chart(
         )
         figure.add_scatter(
             x=ticks,
-            y=middle,
+            y=middle.tolist(),
             name=in_chart(label),
             mode="markers",
             marker={

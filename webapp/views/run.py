@@ -11,7 +11,7 @@ import streamlit as st
 from db import next_step, reads
 from drf import scores
 from webapp import store
-from webapp.faces import dialog, landmark_errors, tiles
+from webapp.faces import calibration, dialog, landmark_errors, slices, tiles
 from webapp.faces.dialog import FaceDialogState
 from webapp.links import share, url_keys, widgets
 from webapp.run import configuration, diagnostics, epoch_faces, facts, header, leaves
@@ -20,7 +20,7 @@ from webapp.selection import SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import percent
+from webapp.ui.text import percent, plain
 
 
 def page(current: StoreVersion) -> None:
@@ -44,11 +44,11 @@ def page(current: StoreVersion) -> None:
         share.show_revision_notice(current, board, [run_id])
     run = store.run(current, run_id)
     header.title(current, run)
+    header.method(run)
     norm = titles[title]
     if evaluation is not None:
-        header.score_cards(evaluation, norm)
-    with st.container(border=True):
-        header.facts(run)
+        header.score_cards(current, evaluation, norm)
+    header.facts(run)
     _sections(current, run, evaluations, evaluation, norm)
 
 
@@ -63,6 +63,7 @@ def _sections(
     sections: dict[str, Callable[[], None]] = {
         "Results": lambda: _results(current, run, evaluations, evaluation, norm),
         "Faces": lambda: _faces(current, run, evaluation, norm),
+        "Slices": lambda: _slices(current, run, evaluation, norm),
         "Training": lambda: _training(current, run, norm),
     }
     if diagnostics.of_forest(store.curves(current, run["id"])):
@@ -96,12 +97,15 @@ def _results(
     parts = landmark_errors.of_evaluation(
         current.path, run["id"], number, evaluation["markup"], evaluation["landmarks"], norm
     )
-    shown = (
+    shown = [
         charts.ced(errors, norm),
         charts.histogram(errors, norm),
         landmark_errors.by_landmark(parts, norm),
         landmark_errors.by_region(parts, norm),
-    )
+    ]
+    of = evaluation["markup"], evaluation["landmarks"], norm
+    if expected := calibration.of_evaluation(current.path, run["id"], number, *of):
+        shown.append(calibration.chart([(run["name"], expected)], norm, [0]))
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         for chart in shown:
             with grid.cell():
@@ -187,6 +191,16 @@ def _faces(
         dialog.show_wanted(state)
 
 
+def _slices(
+    current: StoreVersion, run: dict[str, Any], evaluation: pd.Series | None, norm: str
+) -> None:
+    if evaluation is None:
+        _not_evaluated(current, run)
+        return
+    key = run["id"], int(evaluation["evaluation"])
+    slices.show(current, url_keys.RUN_SLICE, [key], [run["name"]], evaluation["markup"], norm)
+
+
 def _training(current: StoreVersion, run: dict[str, Any], norm: str) -> None:
     frame = store.curves(current, run["id"])
     if frame.empty:
@@ -224,7 +238,7 @@ def _charts(shown: list[Chart]) -> None:
 def _chart(chart: Chart, key: str) -> None:
     st.subheader(chart.title)
     if chart.help:
-        st.caption(chart.help)
+        st.caption(plain(chart.help))
     st.plotly_chart(chart.figure, key=key, config=theme.CHART_CONFIG, alt=chart.alt)
 
 
