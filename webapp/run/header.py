@@ -142,7 +142,7 @@ def score_cards(current: StoreVersion, evaluation: pd.Series, norm: str) -> None
                 score.heading,
                 "–" if pd.isna(value) else percent(value),
                 None if gap is None else f"{signed(100 * gap.estimate)} {_ends(gap)}",
-                delta_color="off" if gap is None else _colour(score, gap),
+                delta_color=_colour(score, gap) if gap and found.rank is not None else "off",
                 delta_arrow="off",
                 border=True,
                 help=score.meaning,

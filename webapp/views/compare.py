@@ -274,12 +274,7 @@ def _open_face() -> None:
 
 def _settings(current: StoreVersion, runs: list[SelectedRun]) -> None:
     st.subheader("Configuration differences")
-    everything = st.toggle(
-        "Show identical settings",
-        value=bool(url_keys.COMPARE_ALL.default),
-        key=url_keys.COMPARE_ALL.name,
-        bind="query-params",
-    )
+    everything = widgets.toggle(url_keys.COMPARE_ALL, "Show identical settings")
     settings = store.settings_of(current, [run.run for run in runs])
     labels = [run.label for run in runs]
     shared, alone = tables.settings_tables(settings, labels, everything=everything)

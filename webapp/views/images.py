@@ -118,9 +118,10 @@ def _strip(frame: pd.DataFrame, kept: pd.DataFrame, run: SelectedRun, norm: str)
 
 def _first_page_of_another_order(asked: object) -> None:
     """Go back to the first page where something else is asked for than in the last run."""
-    if st.session_state.setdefault(_SEEN, asked) != asked:
-        st.session_state[_SEEN] = asked
-        st.session_state[url_keys.IMAGES_PAGE.name] = 1
+    number = url_keys.IMAGES_PAGE.name
+    if st.session_state.get(_SEEN, asked) != asked and number in st.session_state:
+        st.session_state[number] = 1
+    st.session_state[_SEEN] = asked
 
 
 def _page_of(frame: pd.DataFrame) -> pd.DataFrame:

@@ -154,12 +154,7 @@ def _faces(
     if evaluation is None:
         _not_evaluated(current, run)
         return
-    segments = st.toggle(
-        "Show the error of each landmark",
-        value=bool(url_keys.RUN_SEGMENTS.default),
-        key=url_keys.RUN_SEGMENTS.name,
-        bind="query-params",
-    )
+    segments = widgets.toggle(url_keys.RUN_SEGMENTS, "Show the error of each landmark")
     number = int(evaluation["evaluation"])
     errors = store.image_errors(current, run["id"], number).dropna(subset=[norm])
     hidden = store.visibilities(current.path, errors["face"].to_numpy()) is not None
