@@ -65,13 +65,13 @@ def estimate(points: np.ndarray, markup: Markup) -> Pose:
     v = np.stack([-u[:, 1], u[:, 0]], axis=-1)
     roll = np.degrees(np.arctan2(u[:, 1], u[:, 0]))
     tip = _named(markup, *_TIP)
-    corners = [_named(markup, *corner) for corner in _CORNERS]
+    corners = [k for corner in _CORNERS if (k := _named(markup, *corner)) is not None]
     yaw = pitch = unknown
     if tip is not None and "ocular" in markup.normalisers:
         outer, other = (points[:, list(of)].mean(axis=1) for of in markup.normalisers["ocular"])
         aside = _along(points[:, tip] - (outer + other) / 2, u) / (_along(other - outer, u) / 2)
         yaw = np.degrees(np.arctan(aside / NOSE_DEPTH))
-    if tip is not None and None not in corners:
+    if tip is not None and len(corners) == len(_CORNERS):
         eyes, mouth = (right + left) / 2, points[:, corners].mean(axis=1)
         down = _along(points[:, tip] - eyes, v) / _along(mouth - eyes, v)
         pitch = np.degrees(np.arctan((NOSE_HEIGHT - down) / NOSE_RISE))

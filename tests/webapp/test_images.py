@@ -238,7 +238,7 @@ def test_a_face_has_its_error_by_region_and_a_link(shop):
         assert f">{100 * errors.mean():.2f}</td>" in said
     app.context = {"url": "https://bench.example.org/images"}
     app.run()
-    links = [code.value for code in app.code if "img_face=common/00000" in code.value]
+    links = [code.value for code in app.code if "img_face=common%2F00000" in code.value]
     assert links
 
 
