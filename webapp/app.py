@@ -11,7 +11,7 @@ import streamlit as st
 
 from db import box_labels
 from drf.errors import NotFoundError
-from webapp import store
+from webapp import photo, store
 from webapp.links import named_views, url_keys, widgets
 from webapp.ui import error_pages
 from webapp.ui.text import plain
@@ -54,6 +54,14 @@ PAGES = [
         title="Live",
         url_path=url_keys.LIVE,
         help="Running runs with progress and live curves, and those that ended lately.",
+    ),
+    st.Page(
+        "views/photo.py",
+        title="Try a photo",
+        url_path=url_keys.PHOTO,
+        # A link to it still says why there is nothing to see.
+        visibility="visible" if photo.switched_on() else "hidden",
+        help="The landmarks of the faces in a photo of yours, by the released model.",
     ),
     st.Page(
         "views/about.py",

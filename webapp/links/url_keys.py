@@ -20,8 +20,9 @@ IMAGES = "images"
 COMPARE = "compare"
 ABLATIONS = "ablations"
 LIVE = "live"
+PHOTO = "photo"
 ABOUT = "about"
-PAGES = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS, LIVE, ABOUT)
+PAGES = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS, LIVE, PHOTO, ABOUT)
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,10 @@ ABLATION_CELL = UrlKey("abl_cell", (ABLATIONS,), "NME", "cells of the pivot: NME
 LIVE_CURVE = UrlKey("live_curve", (LIVE,), "Validation NME", "curve: Validation NME, Training loss")
 LIVE_WINDOW = UrlKey("live_window", (LIVE,), "24 hours", "how far back runs that ended are shown")
 LIVE_REFRESH = UrlKey("live_refresh", (LIVE,), "5 s", "how often the page refreshes")
+
+PHOTO_SOURCE = UrlKey(
+    "photo_from", (PHOTO,), "File", "where the photo comes from: File, Clipboard or Camera"
+)
 
 KEYS = tuple(value for value in list(globals().values()) if isinstance(value, UrlKey))
 
