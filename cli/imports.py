@@ -16,11 +16,6 @@ from drf.files import user_path
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.callback()
-def _import() -> None:
-    """Keep `predictions` a word of its own while it is the only command."""
-
-
 @app.command()
 def predictions(
     file: Annotated[
@@ -101,3 +96,52 @@ def predictions(
         f" landmarks {entry['landmarks']}, errors in percent"
     )
     show_scores(entry)
+
+
+@app.command()
+def bundle(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            parser=user_path,
+            help="A bundle that `drf export --bundle` wrote, or the file of another store.",
+        ),
+    ],
+    db: options.Db = DEFAULT_PATH,
+    as_json: options.Json = False,
+) -> None:
+    """Bring all runs of another store into this one, by their ids.
+
+    The file is checked first: its schema, its contents, and every score against its predictions.
+    Runs that are here already stay, so that the same file may be imported again; one that was
+    trained further in the other store is continued. Rows of other faces or boxes stand on boards of
+    their own. Where a run has other contents than that of its id here, nothing is imported.
+    Checkpoints are files beside a store and do not come along.
+    """
+    from dataclasses import asdict
+
+    from db.connection import open_store
+    from db.merge import merge
+
+    store = open_store(db)
+    try:
+        merged = merge(store, file)
+    finally:
+        store.close()
+    if as_json:
+        print_json(asdict(merged))
+        return
+    if merged.is_empty:
+        line(f"{file.name} has nothing new for {db}")
+    else:
+        line(
+            f"{db} got {len(merged.runs)} new runs and {len(merged.evaluations)} evaluations;"
+            f" {len(merged.continued)} known runs had been trained further"
+        )
+    if merged.superseded:
+        note(f"{merged.superseded} evaluations were left out: newer ones of the same runs are here")
+    if merged.kept_views:
+        note(f"Saved links of these names stay as they are here: {', '.join(merged.kept_views)}")
+    if not merged.is_empty:
+        note("Next: drf leaderboard, or drf web")

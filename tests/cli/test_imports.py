@@ -479,3 +479,21 @@ def test_an_external_method_stands_beside_a_run_with_the_flip_test(
         (size,) = (one for one in answer["settings"] if one["key"] == "params")
         assert {size["a"], size["b"]} == {5, None}
     assert "flip test" not in drf("leaderboard").out
+
+
+def test_a_bundle_of_another_store_is_imported_once(
+    drf: Drf, filled: list[str], tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.db"
+    assert drf("export", "--bundle", bundle, "--run", "hourglass-wide").code == 0
+    mine = ("--db", tmp_path / "mine.db")
+    answer = drf("import", "bundle", bundle, *mine, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["runs"] == [filled[3]]
+    again = drf("import", "bundle", bundle, *mine)
+    assert again.code == 0
+    assert "bundle.db has nothing new" in again.out
+    theirs, ours = (drf("leaderboard", *db, "--json").json for db in (("--db", bundle), mine))
+    assert [row | {"evaluation": 0} for row in theirs] == [row | {"evaluation": 0} for row in ours]
+    refused = drf("import", "bundle", tmp_path / "nowhere.db", *mine)
+    assert (refused.code, refused.err.count("\n")) == (3, 1)

@@ -157,6 +157,7 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
     ("export", "onnx"): [(3, ("two",)), (3, ("\x1b[31m",))],
     ("export", "predictions"): [(3, ("esc", "--out", "p\x1b.csv"))],
     ("import", "predictions"): [(2, ("file-\x1b.csv", "--name", "m", "--dataset", "synthetic"))],
+    ("import", "bundle"): [(3, ("no\x1bfile.db",))],
     ("verify",): [(0, ())],
     ("predict",): [(3, ("photo-\x1b.jpg",)), (2, ("drf.db", "--box", "\x1b"))],
     ("runs", "recover"): [(3, ("folder-\x1b",))],
