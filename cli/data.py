@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,8 @@ _HEADINGS = (
 
 
 _Dataset = Annotated[
-    str, typer.Option("--dataset", metavar="NAME", help="Dataset: 300w, wflw, folder or another.")
+    str,
+    typer.Option("--dataset", metavar="NAME", help="Dataset: 300w, wflw, cofw, folder or another."),
 ]
 
 
@@ -161,19 +163,21 @@ def sheet(
 
 @app.command()
 def boxes(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...",
-            parser=user_path,
-            help="Files called bounding_boxes_*.mat, one or several.",
-        ),
-    ],
     out: Annotated[Path, typer.Option(metavar="FILE", parser=user_path, help="CSV file to write.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            parser=user_path,
+            show_default=False,
+            help="Files of 300-W called bounding_boxes_*.mat, one or several.",
+        ),
+    ] = None,
     kind: Annotated[
         str,
         typer.Option(
-            metavar="detector|ground-truth", help="Which of the two boxes of each face to take."
+            metavar="detector|ground-truth",
+            help="Which of the two boxes of each face to take from a .mat file.",
         ),
     ] = "detector",
     folder: Annotated[
@@ -184,32 +188,66 @@ def boxes(
             help="Folder of the faces in 300-W, e.g. helen/testset.",
         ),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="300w, by the files",
+            help="Dataset whose own boxes are taken in place of files: wflw, cofw, or folder.",
+        ),
+    ] = None,
+    data_root: options.DataRoot = None,
 ) -> None:
-    """Convert the official detector boxes of 300-W to a box file for --box file --box-file FILE.
+    """Write the official boxes of a dataset as a box file, for --box file --box-file FILE.
 
-    The files are bounding_boxes_*.mat of iBUG; several become one box file.
+    Those of 300-W are bounding_boxes_*.mat of iBUG, several of which become one box file. Those of
+    WFLW and COFW, and of a folder whose labels are XML, are in the dataset itself: name it with
+    --dataset.
     """
     import csv
 
     from drf.data.boxes import BOX_FILE_HEADER
-    from drf.data.mat_boxes import KINDS, read_mat_boxes
+
+    if bool(files) == bool(dataset):
+        raise UsageError("name either files called bounding_boxes_*.mat, or a --dataset")
+    found = _boxes_in(dataset, data_root) if dataset else _boxes_of_mat(files or [], kind, folder)
+    with replacing_file(out) as path, path.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(BOX_FILE_HEADER)
+        writer.writerows([name, *(f"{value:.4f}" for value in box)] for name, box in found.items())
+    note(f"Wrote {len(found)} boxes to {out}")
+
+
+def _boxes_in(name: str, data_root: Path | None) -> dict[str, Sequence[float]]:
+    from drf.data.file_dataset import FileDataset
+    from drf.data.sources import open_dataset
+
+    dataset = open_dataset(name, data_root)
+    entries = dataset.entries if isinstance(dataset, FileDataset) else {}
+    if found := {face: entry.box for face, entry in entries.items() if entry.box is not None}:
+        return dict(found)
+    raise UsageError(f"the files of {name} give no boxes of faces")
+
+
+def _boxes_of_mat(
+    files: Sequence[Path], kind: str, folder: str | None
+) -> dict[str, Sequence[float]]:
+    from drf.data.mat_boxes import KINDS, read_mat_boxes, short_of
     from drf.data.w300 import FOLDERS
 
     if kind not in KINDS:
         raise UsageError(f"--kind is {kind!r}: use one of {', '.join(KINDS)}")
     if folder is not None and folder not in FOLDERS:
         raise UsageError(f"--folder is {folder!r}: use one of {', '.join(FOLDERS)}")
-    found: dict[str, list[float]] = {}
+    found: dict[str, Sequence[float]] = {}
     for file in files:
         of_file = read_mat_boxes(file, kind, folder)
         if twice := sorted(of_file.keys() & found.keys()):
             raise UsageError(f"{file.name} has a second box for {twice[0]!r}")
         found |= of_file
-    with replacing_file(out) as path, path.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(BOX_FILE_HEADER)
-        writer.writerows([name, *(f"{value:.4f}" for value in box)] for name, box in found.items())
-    note(f"Wrote {len(found)} boxes to {out}")
+    for lack in short_of(found):
+        note(f"WARNING: {lack}")
+    return found
 
 
 def _print(report: Report, name: str) -> None:

@@ -40,6 +40,7 @@ DATASETS = {
     "synthetic": "drf.data.synthetic_dataset:SyntheticDataset",
     "300w": "drf.data.w300:W300",
     "wflw": "drf.data.wflw:WFLW",
+    "cofw": "drf.data.cofw:COFW",
     "folder": "drf.data.folder:FolderDataset",
 }
 """Name -> "module:class", imported when it is opened: its class method `open` takes a Source.
