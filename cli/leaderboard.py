@@ -292,6 +292,8 @@ def _name(row: dict[str, Any]) -> str:
 
     imported = row["family"] == external.FAMILY
     marks = ["external"] if imported else []
+    if row["trained_on"] not in (None, row["dataset"]):
+        marks.append(f"trained on {row['trained_on']}")
     if row["seed"] or not imported:
         marks.append(f"seed {row['seed']}")
     if not row["flip_test"] and not imported:

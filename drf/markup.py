@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from drf import correspondence
 from drf.errors import UsageError
 
 MISSING, HIDDEN, VISIBLE = 0, 1, 2
@@ -84,10 +85,13 @@ class Markup:
     def indices(self, subset: str = ALL) -> np.ndarray:
         """Return the (k,) int indices of a landmark subset, ascending.
 
-        Raises UsageError for a name that is not among `subset_names`.
+        Raises UsageError for a name that is not among `subset_names`, nor one of a subset that is
+        shared with another markup (`drf.correspondence`).
         """
         if subset == ALL:
             return np.arange(self.n_points)
+        if (shared := correspondence.shared(self.name, subset)) is not None:
+            return np.array(shared)
         if subset not in self.subsets:
             raise UsageError(
                 f"the markup {self.name} has no landmark subset {subset!r}: use one of"
