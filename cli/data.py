@@ -11,7 +11,7 @@ import typer
 from cli import options
 from cli.output import cell, line, note, print_json, table, tables
 from drf.config import DataConfig
-from drf.errors import CheckFailed, UsageError
+from drf.errors import CheckFailed, DataError, UsageError
 from drf.files import replacing_file, user_path
 from experiments.progress import bar
 
@@ -78,6 +78,79 @@ def check(
     if faulty := faulty + [subset.subset for subset in report.subsets if subset.n_faults]:
         hint = "" if as_json else "; --json names every face"
         raise CheckFailed(f"{root} has faults in {', '.join(faulty)}{hint}")
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Dataset: 300w, wflw or cofw.")],
+    archives: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            parser=user_path,
+            help="Archive (zip or tar) that you have; repeat the option for several.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", parser=user_path, show_default="data/NAME", help="New folder to fill."
+        ),
+    ] = None,
+    cache: options.Cache = None,
+    as_json: options.Json = False,
+) -> None:
+    """Unpack the archives of a dataset that you have, check every face, and pack the crops.
+
+    Without --from it says where the archives are to be had, and under which terms: drf downloads
+    none. Paths that lead out of the folder, links, and archives that unpack to far more than they
+    hold are refused before anything is written. Exits with 4 if the check finds a fault.
+    """
+    from dataclasses import asdict
+
+    from drf.data.prepare import prepare
+    from drf.data.sources import ORIGINS
+
+    origin = ORIGINS.get(name)
+    if origin is not None:
+        note(f"{name} is to be had at {origin.page}: {origin.archives}. Terms: {origin.terms}.")
+    if origin is not None and not archives:
+        if as_json:
+            print_json(asdict(origin))
+        return
+    with bar("checking") as advance:
+        prepared = prepare(name, archives or [], out or Path("data") / name, advance)
+    for file, digest in prepared.digests.items():
+        note(f"{file}: SHA-256 {digest}")
+    manifests = _packed(name, prepared.root, cache)
+    if as_json:
+        print_json(prepared.report.as_json() | {"sha256": prepared.digests, "packed": manifests})
+    else:
+        _print(prepared.report, name)
+    if faulty := [one.subset for one in prepared.report.subsets if one.n_faults]:
+        raise CheckFailed(f"{prepared.root} has faults in {', '.join(faulty)}")
+    note(f"Next: drf train cascade-forest --dataset {name} --data-root {prepared.root}")
+
+
+def _packed(name: str, root: Path, cache: Path | None) -> list[dict[str, object]]:
+    """Pack what a training and its evaluation use, as far as it is there; return the manifests."""
+    from drf.data import packs
+    from drf.data.sources import open_dataset
+
+    dataset = open_dataset(name, root)
+    manifests = []
+    for subset in ("train", "val", None):
+        try:
+            chosen = subset or dataset.default_test_subset()
+            with bar(f"packing {chosen}") as advance:
+                packed = packs.pack(dataset, chosen, cache_dir=cache, progress=advance)
+        except DataError as error:
+            note(f"Not packed: {error}")
+            continue
+        manifests.append(packed.manifest)
+        note(f"Packed {name} {chosen}: {packed.manifest['faces']} faces")
+    return manifests
 
 
 @app.command(context_settings=options.old_names("data pack"))

@@ -41,6 +41,15 @@ def predictions(
         str,
         typer.Option(metavar="NAME", help="Landmark subset that the method predicts."),
     ] = "all",
+    first_pixel: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Coordinates of the centre of the first pixel in the file: 1 where it counts from"
+            " 1, as the annotations of 300-W do.",
+        ),
+    ] = 0,
     seed: Annotated[
         int,
         typer.Option(
@@ -77,13 +86,13 @@ def predictions(
 
     A .csv file begins with name,x0,y0,x1,y1,...; a .json file is an object {name: [[x, y], ...]};
     an .npz file has the arrays names and predictions. Coordinates are 0-based pixels of the
-    dataset's pictures; those of .pts files are 1-based. Every face of the subset must be there
-    once; nothing is stored if the file is refused.
+    dataset's pictures (see --first-pixel); those of .pts files are 1-based. Every face of the
+    subset must be there once; nothing is stored if the file is refused.
     """
     from experiments.import_predictions import ImportSpec, import_predictions
     from experiments.paths import Paths
 
-    spec = ImportSpec(name, dataset, subset, landmarks, box, seed, paper, note_text)
+    spec = ImportSpec(name, dataset, subset, landmarks, box, seed, paper, note_text, first_pixel)
     imported = import_predictions(file, spec, Paths(db, data_root, box_file, cache, box_name))
     entry = imported.entry
     for remark in imported.remarks:

@@ -292,7 +292,7 @@ def _name(row: dict[str, Any]) -> str:
 
     imported = row["family"] == external.FAMILY
     marks = ["external"] if imported else []
-    if row["trained_on"] not in (None, row["dataset"]):
+    if isinstance(row["trained_on"], str) and row["trained_on"] != row["dataset"]:
         marks.append(f"trained on {row['trained_on']}")
     if row["seed"] or not imported:
         marks.append(f"seed {row['seed']}")

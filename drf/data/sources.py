@@ -46,6 +46,39 @@ DATASETS = {
 """Name -> "module:class", imported when it is opened: its class method `open` takes a Source.
 `folder` is any folder with a description; its dataset is called by the name that stands there."""
 
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a dataset comes from: the address of its page, and the terms that it states.
+
+    archives  what is to be had there, and `drf data prepare` unpacks
+    """
+
+    page: str
+    archives: str
+    terms: str
+
+
+ORIGINS = {
+    "300w": Origin(
+        "https://ibug.doc.ic.ac.uk/resources/300-W/",
+        "afw.zip, helen.zip, ibug.zip, lfpw.zip, and 300w.zip (in parts: join them first) with the"
+        " test set of the challenge",
+        "for research only, not for commercial use; the pictures belong to their owners",
+    ),
+    "wflw": Origin(
+        "https://wywu.github.io/projects/LAB/WFLW.html",
+        "WFLW_images.tar.gz and WFLW_annotations.tar.gz",
+        "for research only, not for commercial use; the pictures belong to their owners",
+    ),
+    "cofw": Origin(
+        "https://data.caltech.edu/records/bc0bf-nc666",
+        "COFW_color.zip, or COFW.zip with grey pictures",
+        "as that page states; the pictures belong to their owners",
+    ),
+}
+"""Name -> where its files are to be had. drf downloads none of them."""
+
 ENTRY_POINTS = "drf.datasets"
 """Group of entry points under which other packages name their datasets."""
 

@@ -137,6 +137,7 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
     ("data", "check"): [(2, ("no\x1bfolder",))],
     ("data", "sheet"): [(0, ("--dataset", "synthetic", "--max-faces", "2", "--out", "\x1b.png"))],
     ("data", "boxes"): [(2, ("no\x1bfile", "--out", "boxes.csv"))],
+    ("data", "prepare"): [(0, ("wflw",)), (2, ("wflw", "--from", "no\x1bfile.zip"))],
     ("data", "pack"): [(0, ("--subset", "val", "--max-faces", "2"))],
     ("leaderboard",): [(0, ()), (0, ("--dataset", "none\x1b"))],
     ("runs", "list"): [(0, ())],
