@@ -7,12 +7,16 @@ much an archive unpacks to is bounded, as a whole and against its own size.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
+import io
+import lzma
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -35,7 +39,7 @@ MOST_FILES = 200_000
 _CHUNK = 2**20
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError),
-    *(NotImplementedError, RuntimeError, UnicodeError),
+    *(NotImplementedError, RuntimeError, UnicodeError, lzma.LZMAError),
 )
 _LEFT_OUT = ("__MACOSX", ".DS_Store")
 
@@ -63,9 +67,47 @@ class _Zip:
         return self.held.open(name)
 
 
+class _Bounded(io.RawIOBase):
+    """The unpacked bytes of a tar file, of which no more than _CHUNK are read at once: its reader
+    takes a header of any length into memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.inner = _unpacked(path)
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _CHUNK:
+            raise tarfile.ReadError("a header is too long")
+        return self.inner.read(size)
+
+    def seek(self, to: int, whence: int = 0) -> int:
+        return self.inner.seek(to, whence)
+
+    def tell(self) -> int:
+        return self.inner.tell()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        start = file.read(6)
+    for magic, opened in _COMPRESSED:
+        if start.startswith(magic):
+            return opened(path, "rb")  # type: ignore[return-value]
+    return path.open("rb")
+
+
+_COMPRESSED: tuple[tuple[bytes, Callable[..., object]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\0", lzma.open),
+)
+
+
 class _Tar:
     def __init__(self, path: Path) -> None:
-        self.held = tarfile.open(path)  # noqa: SIM115 (closed by _opened)
+        self.held = tarfile.open(fileobj=_Bounded(path), mode="r:")  # noqa: SIM115 (_opened closes)
 
     def members(self) -> Iterator[tuple[str, int, bool, bool]]:
         for info in self.held:
