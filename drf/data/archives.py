@@ -171,8 +171,8 @@ def members(path: Path) -> list[Member]:
     return found
 
 
-def unpack(path: Path, folder: Path, inside: str = "") -> str:
-    """Write the files of an archive into a folder, below `inside`, and return its SHA-256.
+def unpack(path: Path, folder: Path, inside: str = "") -> None:
+    """Write the files of an archive into a folder, below `inside`.
 
     Raises DataError as `members`, for a file that is longer than the archive said, and for one that
     another archive has written already.
@@ -188,8 +188,12 @@ def unpack(path: Path, folder: Path, inside: str = "") -> str:
                     " name each archive once"
                 )
             _write(archive.open(str(member.path)), target, member.size, path)
+
+
+def digest(path: Path, kind: str) -> str:
+    """Return the digest of an archive in hex digits. kind: sha256 or md5."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _write(source: IO[bytes], target: Path, size: int, path: Path) -> None:

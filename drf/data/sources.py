@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -52,11 +53,13 @@ class Origin:
     """Where a dataset comes from: the address of its page, and the terms that it states.
 
     archives  what is to be had there, and `drf data prepare` unpacks
+    md5       of those archives whose digest the page publishes
     """
 
     page: str
     archives: str
     terms: str
+    md5: Mapping[str, str] = field(default_factory=dict)
 
 
 ORIGINS = {
@@ -74,7 +77,11 @@ ORIGINS = {
     "cofw": Origin(
         "https://data.caltech.edu/records/bc0bf-nc666",
         "COFW_color.zip, or COFW.zip with grey pictures",
-        "as that page states; the pictures belong to their owners",
+        "CC BY 4.0, by Burgos-Artizzu, Perona and Dollár; the pictures belong to their owners",
+        {
+            "COFW.zip": "e092eeab9d0790674f86047880410e5a",
+            "COFW_color.zip": "8b21d126c4e1fb307cb463578eef0511",
+        },
     ),
 }
 """Name -> where its files are to be had. drf downloads none of them."""

@@ -34,11 +34,9 @@ def tarred(path: Path, *members: tarfile.TarInfo, data: bytes = b"") -> Path:
     return path
 
 
-def member(
-    name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, link: str = ""
-) -> tarfile.TarInfo:
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
     made = tarfile.TarInfo(name)
-    made.type, made.size, made.linkname = kind, size, link
+    made.type, made.linkname = kind, link
     return made
 
 
@@ -95,6 +93,13 @@ def test_what_is_not_the_dataset_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not list((tmp_path / "data").iterdir())
     with pytest.raises(UsageError, match="use one of 300w, wflw, cofw"):
         prepare("synthetic", [file], tmp_path / "synthetic")
+
+
+def test_an_archive_that_is_not_as_published_is_refused(tmp_path: Path) -> None:
+    file = zipped(tmp_path / "COFW_color.zip", {"COFW_train_color.mat": "?"})
+    with pytest.raises(DataError, match="its MD5 is not 8b21d126c4e1fb307cb463578eef0511"):
+        prepare("cofw", [file], tmp_path / "cofw")
+    assert not (tmp_path / "cofw").exists()
 
 
 def linked(path: Path) -> Path:
