@@ -293,6 +293,8 @@ def _name(row: dict[str, Any]) -> str:
 
     imported = row["family"] == external.FAMILY
     marks = ["external"] if imported else []
+    if isinstance(row["trained_on"], str) and row["trained_on"] != row["dataset"]:
+        marks.append(f"trained on {row['trained_on']}")
     if row["seed"] or not imported:
         marks.append(f"seed {row['seed']}")
     if not row["flip_test"] and not imported:
