@@ -1,4 +1,4 @@
-"""The verdict of a board (`drf.verdict`), from its rows: the same on every page and in every file."""
+"""The verdict of a board (`drf.verdict`) from its rows: the same on every page, in every file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a board says in one sentence that can be quoted: which method is best, by how much, how sure.
+"""The verdict of a board, one sentence to quote: which method is best, by how much, how sure.
 
 Errors and differences are in percent and percentage points, as tables print them.
 """

@@ -18,6 +18,7 @@ _FACTS: dict[str, tuple[str, bool]] = {
     "Parameters": ("params", True),
     "MACs": ("macs", True),
     "Training time": ("wall_s", True),
+    "Family": ("family", True),
     "Name": ("name", True),
     "Newest": ("created_at", False),
 }

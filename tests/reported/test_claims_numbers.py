@@ -18,8 +18,8 @@ from db.connection import open_reader, open_store
 from drf.ranking import places
 from tests.db import examples
 from tests.webapp.boards import store_with_seeds
+from tests.webapp.conftest import board_table, opened, texts
 from tests.webapp.conftest import faults_fail as faults_fail
-from tests.webapp.conftest import opened, texts
 from webapp.leaderboard import columns, export, typeset
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, build
@@ -170,14 +170,14 @@ def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[
 
 def of_board(base: str, **link: str) -> dict[str, str]:
     """Name -> difference to a run's method, as the leaderboard shows it."""
-    table = opened(lb_base=base[:8], **link).dataframe[0].value
+    table = board_table(opened(lb_base=base[:8], **link))
     return dict(zip(table["name"], table["ocular_difference"], strict=True))
 
 
 def of_ablations(base: str) -> dict[str, tuple[str, str]]:
     """Value of the key -> interval and verdict of the page Ablations."""
     app = opened("views/ablations.py", abl_eval="300w/full/gt", abl_base=base[:8])
-    table = app.dataframe[0].value
+    table = board_table(app)
     return {
         kind: (f"{signed(value)} [{interval.replace(' … ', ', ')}]", verdict)
         for kind, value, interval, verdict in table[
@@ -187,14 +187,14 @@ def of_ablations(base: str) -> dict[str, tuple[str, str]]:
 
 
 def test_the_interval_of_a_method_holds_its_seeds(ablation) -> None:
-    table = opened().dataframe[0].value.set_index("name")
+    table = board_table(opened()).set_index("name")
     assert table["seeds"].to_dict() == {
         "better": "3 (0, 1, 2)",
         "steady": "3 (0, 1, 2)",
         "unstable": "2 (0, 1)",
         "single": "1 (0)",
     }
-    by_run = opened(lb_rows="Runs").dataframe[0].value
+    by_run = board_table(opened(lb_rows="Runs"))
     for name in METHODS:
         low, high = (
             float(end) for end in table["ocular_interval"][name].split(" (")[0].split(" – ")
@@ -242,7 +242,7 @@ def test_the_exported_site_has_the_intervals_of_the_app(ablation, tmp_path) -> N
     con.close()
     (board,) = json.loads((tmp_path / "site/data/leaderboard.json").read_text())
     for rows, title in (("methods", "Methods"), ("runs", "Runs")):
-        shown = opened(lb_rows=title).dataframe[0].value
+        shown = board_table(opened(lb_rows=title))
         for row, text in zip(board[rows], shown["ocular_interval"], strict=True):
             assert text.startswith(f"{row['ocular_low']:.2f} – {row['ocular_high']:.2f}")
         assert [row["ocular_nme"] for row in board[rows]] == pytest.approx(
@@ -305,7 +305,7 @@ def test_a_seed_that_was_run_twice_is_one_seed_on_every_page(ablation, tmp_path,
     }
     assert len(of_seed[0]) == 2
     expected = np.mean([np.mean(nmes) for nmes in of_seed.values()])
-    board = opened().dataframe[0].value.set_index("name")
+    board = board_table(opened()).set_index("name")
     assert board["ocular_nme"]["steady"] == pytest.approx(expected)
     assert board["seeds"]["steady"] == "3 (0, 1, 2)"
     ablations = opened("views/ablations.py", abl_eval="300w/full/gt").dataframe[0].value
@@ -328,8 +328,8 @@ def test_latency_that_measured_the_neighbours_ranks_nothing(path, drf) -> None:
     assert not app.exception
     said = " ".join(warning.value for warning in app.warning)
     assert said.count("it was measured during each evaluation") == 2
-    assert list(app.dataframe[0].value) == ["rank", "name", "ocular_nme"]
-    assert app.dataframe[0].value["ocular_nme"].is_monotonic_increasing
+    assert list(board_table(app)) == ["rank", "name", "ocular_nme"]
+    assert board_table(app)["ocular_nme"].is_monotonic_increasing
     told = drf("leaderboard", "--sort", "ms_per_face")
     assert told.code == 0
     assert "ranks nothing" in told.err
@@ -339,7 +339,7 @@ def test_latency_that_measured_the_neighbours_ranks_nothing(path, drf) -> None:
 
 
 def test_ids_of_the_board_are_taken_by_the_command_line(path, drf) -> None:
-    table = opened(lb_vary="false").dataframe[0].value.set_index("name")["short_id"]
+    table = board_table(opened(lb_vary="false")).set_index("name")["short_id"]
     floor, forest = table["floor & <i>co</i>_1"], table["forest"]
     assert drf("runs", "show", floor[:7], "--json").json["name"] == "floor & <i>co</i>_1"
     told = drf("runs", "show", forest)
