@@ -221,9 +221,9 @@ def test_board_and_exports_say_that_the_budget_differs(
     how = table.DisplayOptions(("ocular",), ("NME", "Epochs"), hide=False, baseline=rows.iloc[0])
     view = table.build(current, ranked, how)
     assert view.remarks == (SENTENCE,)
-    assert SENTENCE in typeset.as_markdown(view).decode()
-    assert typeset.escape(SENTENCE) in typeset.as_latex(view, "caption").decode()
-    document = json.loads(export.as_json(view, {}))
+    assert SENTENCE in typeset.as_markdown(view, "caption").decode()
+    assert typeset.escape(SENTENCE) in typeset.as_latex(view, "caption", "l").decode()
+    document = json.loads(export.as_json(view, {}, {}))
     assert document["remarks"] == [SENTENCE]
     assert {row["name"]: row["epochs_trained_high"] for row in document["rows"]} == {
         "deep": 7, "shallow": 35, "floor": 0,

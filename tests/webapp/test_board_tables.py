@@ -107,14 +107,12 @@ def test_they_are_columns_and_orders_of_the_board(view, path):
     assert view.table["face_height_worst"].to_numpy() == pytest.approx(expected.to_numpy())
     assert view.rows["face_height_low"].notna().all()
     assert columns.title("face_height_worst", view.norms) == "Worst ↓"
-    assert (
-        "The largest error." in columns.config(view.table, view.norms)["face_height_worst"]["help"]
-    )
+    assert "The largest error." in columns.meaning("face_height_worst")
 
 
 def test_they_are_in_every_export(view, path):
     expected = expected_worst(path).sort_values(ascending=False)
-    rows = json.loads(export.as_json(view, {}))["rows"]
+    rows = json.loads(export.as_json(view, {}, {}))["rows"]
     assert [row["name"] for row in rows] == list(expected.index)
     for row in rows:
         assert row["face_height_worst_percent"] == pytest.approx(expected[row["name"]])
@@ -122,7 +120,10 @@ def test_they_are_in_every_export(view, path):
     lines = list(csv.DictReader(io.StringIO(export.as_csv(view).decode())))
     for line in lines:
         assert float(line["face_height_worst_percent"]) == pytest.approx(expected[line["name"]])
-    for text in (typeset.as_markdown(view).decode(), typeset.as_latex(view, "c").decode()):
+    for text in (
+        typeset.as_markdown(view, "c").decode(),
+        typeset.as_latex(view, "c", "l").decode(),
+    ):
         assert "Worst" in text
         assert all(f"{value:.2f}" in text for value in expected)
 

@@ -78,7 +78,7 @@ _FACTS = (
            "First 8 characters of the ids of its runs, as `drf runs show` takes them."),
 )  # fmt: skip
 _NOT_DEFAULT = ("Median", "Steps", "Faces seen", "Hardware", "Faces", "Precision", "Evaluated")
-PAPER = ("NME", "Interval", "Difference", "FR@8", "AUC@8", "Parameters", "MACs", "Seeds")
+PAPER = ("NME", "Interval", "Difference", "FR@8", "AUC@8", "Seeds")
 """Names of the columns that a paper shows: with one normaliser they fit the width of a page."""
 _ALWAYS = ("rank", "name")
 _NUMBERS_AS_TEXT = ("interval", "difference", *(one.key for one in comparability.SPENT))

@@ -12,16 +12,17 @@ from webapp.leaderboard import columns
 from webapp.leaderboard.table import Cell, View, cells
 from webapp.ui.text import plain
 
-_WIDE = 7
+_WIDE = 4
 """Columns beside rank and name from which a table spans both columns of a page."""
 
 
-def caption(board: Mapping[str, str], faces: str, view: View) -> str:
+def caption(board: Mapping[str, str], view: View) -> str:
     """Return what a table says of itself: the board, the normaliser, the marks, what intervals are
     over, and the baseline. board: dataset, subset, landmarks, box."""
     norms = " and ".join(scores.normaliser(norm).title.lower() for norm in view.norms)
     landmarks = "" if board["landmarks"] == "all" else f", landmarks {board['landmarks']}"
     ours = view.rows[view.rows["kind"] != "published"]
+    faces = " or ".join(f"{n:.0f}" for n in sorted(set(ours["n"])))
     parts = [
         f"{board['dataset']} {board['subset']}, {faces} faces{landmarks},"
         f" box {box_labels.title(board['box'])}. Errors in percent, normalised by {norms};"
