@@ -13,10 +13,11 @@ import pandas as pd
 import streamlit as st
 
 from db import verdict
+from db.board import stand_in
 from drf import scores
 from webapp import store
 from webapp.leaderboard import columns
-from webapp.leaderboard.grid import Order, handle
+from webapp.leaderboard.grid import Order
 from webapp.leaderboard.rows import ROWS
 from webapp.leaderboard.table import DisplayOptions
 from webapp.links import url_keys, widgets
@@ -190,7 +191,7 @@ def _baseline(
     """Choose the row that others are compared with, None for the second. It is named by a run that
     stands for it; a link may name any of its runs, or a method, also by its id in an earlier
     version: where rows are runs that is the best run of the method."""
-    stand_for = [handle(row) for row in rows[["seeds", "runs"]].to_dict("records")]
+    stand_for = [stand_in(row) for row in rows[["seeds", "runs"]].to_dict("records")]
 
     def aliases() -> Iterator[tuple[str, str]]:
         for run, runs in zip(stand_for, rows["runs"], strict=True):

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from drf import metrics
+from db.board import stand_in
+from drf import floor, metrics
 from drf.text import percent, signed
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
@@ -21,6 +22,7 @@ from webapp.ui.text import in_chart
 
 _HEIGHT_PX = 380
 _MOST_STEPS = 400
+_LEADING = 5
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,20 @@ class Difference:
     estimate: float
     low: float
     high: float
+
+
+def leading(rows: pd.DataFrame, ticked: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the rows whose curves are shown: those that are ticked (beginnings of ids of runs), or
+    the first that are ranked. The floor is among them only if it is ticked, or all that there is:
+    beside it all others look alike."""
+    asked = rows[
+        [any(stand_in(row).startswith(run) for run in ticked) for row in rows.to_dict("records")]
+    ]
+    if len(asked):
+        return asked
+    ranked = rows[rows["ranked"].astype(bool)]
+    models = ranked[ranked["family"] != floor.FAMILY]
+    return (models if len(models) else ranked).head(_LEADING)
 
 
 def differences(rows: pd.DataFrame, norm: str) -> list[Difference]:

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 import streamlit as st
 
+from db.board import stand_in
 from drf import literature
 from webapp.leaderboard import columns, table
 from webapp.leaderboard.table import View
@@ -88,8 +89,8 @@ def payload(
 ) -> dict[str, Any]:
     """Return what `grid.js` shows: columns with title and order, rows with their cells and links.
 
-    ticked: runs (`handle`) of the rows whose boxes are ticked; opened: the parameter of the method
-    that is open; link: parameters that every link to another page carries
+    ticked: beginnings of the runs that stand for the rows whose boxes are ticked; opened: that of a
+    run of the method that is open; link: parameters that every link to another page carries
     """
     by_norm = view.norms[0]
     heads = [
@@ -108,8 +109,8 @@ def payload(
         {
             "kind": row["kind"],
             "ranked": bool(row["ranked"]) if row["kind"] != "published" else True,
-            "tick": None if row["kind"] == "published" else handle(row),
-            "ticked": row["kind"] != "published" and handle(row) in ticked,
+            "tick": None if row["kind"] == "published" else stand_in(row),
+            "ticked": row["kind"] != "published" and stand_in(row).startswith(tuple(ticked)),
             "note": view.note_of(row),
             "cells": [{"text": c.text, "mark": c.emphasis, "hover": c.hover} for c in cells],
             **_links(row, opened, link),
@@ -119,18 +120,13 @@ def payload(
     return {"columns": heads, "rows": rows}
 
 
-def handle(row: Mapping[Any, Any]) -> str:
-    """Return the run that stands for a row where single runs are compared: of the lowest seed."""
-    return min(zip(row["seeds"], row["runs"], strict=True))[1]
-
-
 def _links(row: Mapping[Any, Any], opened: str, link: Mapping[str, str]) -> dict[str, Any]:
     """Return address and parameters of the link of a row, and whether its runs are open."""
     if row["kind"] == "published":
         return {"href": literature.papers()[row["figures"][0].paper].url, "target": None}
     if row["kind"] == "method" and len(row["runs"]) > 1:
         is_open = bool(opened) and any(run.startswith(opened) for run in row["runs"])
-        target = {url_keys.BOARD_OPEN.name: "" if is_open else handle(row)[:8]}
+        target = {url_keys.BOARD_OPEN.name: "" if is_open else stand_in(row)[:8]}
         return {"href": f"?{_query(target)}", "target": target, "open": is_open}
     target = {
         **link,

@@ -1,29 +1,24 @@
-"""What stands around the table of a board: the verdict, where the best method fails, and the rows
-whose curves are shown."""
+"""What stands around the table of a board: the verdict, where the best method fails, and the errors
+of the rows whose curves are shown."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import pandas as pd
 
 from db import verdict as of_rows
+from db.board import stand_in
 from db.verdict import Verdict
-from drf import floor
 from drf.statistics import Method
 from webapp import store
 from webapp.faces import landmark_errors
 from webapp.leaderboard import intervals
 from webapp.leaderboard.figures import RowErrors
-from webapp.leaderboard.grid import handle
 from webapp.leaderboard.rows import load_rows
 from webapp.scores import evaluation_label
 from webapp.store import StoreVersion
-
-LEADING = 5
-"""Rows whose curves are shown where none is ticked."""
 
 
 def verdict(
@@ -55,7 +50,7 @@ def board_label(where: Mapping[str, str]) -> str:
 def worst_region(current: StoreVersion, row: pd.Series, norm: str) -> tuple[str, float] | None:
     """Return the region of the face with the largest mean error, and this error in percent, of the
     run that stands for a row."""
-    run = handle(row)
+    run = stand_in(row)
     evaluation = int(row["evaluations"][row["runs"].index(run)])
     found = landmark_errors.of_evaluation(
         current.path, run, evaluation, row["markup"], row["landmarks"], norm
@@ -67,28 +62,12 @@ def worst_region(current: StoreVersion, row: pd.Series, norm: str) -> tuple[str,
     return region, 100 * means[region]
 
 
-def shown_in_charts(rows: pd.DataFrame, ticked: Sequence[str]) -> pd.DataFrame:
-    """Return the rows whose curves are shown: those that are ticked (beginnings of ids of runs), or
-    the first that are ranked. The floor is among them only if it is ticked, or all that there is:
-    beside it all others look alike."""
-    asked = rows[[any(handle(row).startswith(run) for run in ticked) for row in _records(rows)]]
-    if len(asked):
-        return asked
-    ranked = rows[rows["ranked"].astype(bool)]
-    models = ranked[ranked["family"] != floor.FAMILY]
-    return (models if len(models) else ranked).head(LEADING)
-
-
 def errors_of_rows(current: StoreVersion, rows: pd.DataFrame, norm: str) -> list[RowErrors]:
     """Return the errors of the seeds of each row on its faces; of rows that have some."""
     found = []
-    for row in _records(rows):
+    for row in rows.to_dict("records"):
         pairs = list(zip(row["runs"], row["evaluations"], strict=True))
         errors = store.paired_errors(current, pairs, norm)[norm]
         if errors.size:
             found.append(RowErrors(row["name"], Method.of_runs(errors, row["seeds"]).errors))
     return found
-
-
-def _records(rows: pd.DataFrame) -> list[dict[Any, Any]]:
-    return rows.to_dict("records")

@@ -119,7 +119,7 @@ def _headline(
 
 def _why(current: StoreVersion, board: BoardChoice, best: pd.Series, norm: str) -> None:
     """Link to where the best method fails and how it was made, by the run that stands for it."""
-    run = grid.handle(best)[:8]
+    run = rows_of.stand_in(best)[:8]
     common = {url_keys.NORM.name: board.norm}
     of_run = {url_keys.RUN_ID.name: run, url_keys.RUN_EVALUATION.name: evaluation_label(best)}
     images = {
@@ -146,8 +146,8 @@ def _why(current: StoreVersion, board: BoardChoice, best: pd.Series, norm: str) 
 def _links(board: BoardChoice, rows: pd.DataFrame) -> None:
     """Link to the ticked rows on other pages, or to the first two."""
     ticked = controls.ticked()
-    chosen = headline.shown_in_charts(rows, ticked)
-    runs = [grid.handle(row)[:8] for row in chosen.to_dict("records")]
+    chosen = figures.leading(rows, ticked)
+    runs = [rows_of.stand_in(row)[:8] for row in chosen.to_dict("records")]
     runs = runs[:_MOST_COMPARED] if ticked else runs[:2]
     label, asked = headline.board_label(board.where), ",".join(runs)
     common = {url_keys.NORM.name: board.norm}
@@ -262,7 +262,7 @@ def _legend(view: View, as_runs: bool) -> None:
 def _charts(current: StoreVersion, view: View, rows: pd.DataFrame, how: DisplayOptions) -> None:
     """Show the CED of the ticked or leading rows, and their differences to the baseline."""
     norm = how.norms[0]
-    shown = headline.shown_in_charts(rows, controls.ticked())
+    shown = figures.leading(rows, controls.ticked())
     errors = headline.errors_of_rows(current, shown, norm)
     if not errors:
         return
