@@ -109,8 +109,8 @@ def payload(
         {
             "kind": row["kind"],
             "ranked": bool(row["ranked"]) if row["kind"] != "published" else True,
-            "tick": None if row["kind"] == "published" else stand_in(row),
-            "ticked": row["kind"] != "published" and stand_in(row).startswith(tuple(ticked)),
+            "tick": stand_in(row) if row["kind"] == "method" else None,
+            "ticked": row["kind"] == "method" and stand_in(row).startswith(tuple(ticked)),
             "note": view.note_of(row),
             "cells": [{"text": c.text, "mark": c.emphasis, "hover": c.hover} for c in cells],
             **_links(row, opened, link),

@@ -13,7 +13,17 @@ from db import box_labels, comparability
 from db.verdict import Verdict
 from drf import literature, scores, statistics
 from webapp import store
-from webapp.leaderboard import columns, controls, export, figures, grid, headline, table, typeset
+from webapp.leaderboard import (
+    columns,
+    controls,
+    export,
+    figures,
+    grid,
+    headline,
+    intervals,
+    table,
+    typeset,
+)
 from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.grid import Order
 from webapp.leaderboard.rows import arrange, load_rows
@@ -81,8 +91,8 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
             facts = _facts(current, board, display.how, arranged, at_revision)
             _downloads(shown, display.how, facts, verdict)
             share.link(url_keys.LEADERBOARD, current, at_revision)
-        view = _table(shown, display.how, len(rows), board, arranged)
-        _charts(current, view, rows, display.how)
+        _table(shown, display.how, len(rows), board, arranged)
+        _charts(current, rows, display.how)
 
 
 def _nothing_evaluated(current: StoreVersion) -> None:
@@ -213,7 +223,7 @@ def _table(
     n_rows: int,
     board: BoardChoice,
     arranged: dict[str, str],
-) -> View:
+) -> None:
     size = controls.ROWS_A_PAGE
     number = widgets.pagination(url_keys.BOARD_PAGE, -(-n_rows // size))
     view = shown(how, page=slice((number - 1) * size, number * size))
@@ -230,7 +240,6 @@ def _table(
         on_open=_open,
     )
     _legend(view, board.as_runs)
-    return view
 
 
 def _legend(view: View, as_runs: bool) -> None:
@@ -259,7 +268,7 @@ def _legend(view: View, as_runs: bool) -> None:
         )
 
 
-def _charts(current: StoreVersion, view: View, rows: pd.DataFrame, how: DisplayOptions) -> None:
+def _charts(current: StoreVersion, rows: pd.DataFrame, how: DisplayOptions) -> None:
     """Show the CED of the ticked or leading rows, and their differences to the baseline."""
     norm = how.norms[0]
     shown = figures.leading(rows, controls.ticked())
@@ -268,10 +277,11 @@ def _charts(current: StoreVersion, view: View, rows: pd.DataFrame, how: DisplayO
         return
     st.html(f'<div id="{_CHARTS}"></div>')
     made = [figures.ced(errors, norm)]
-    compared = view.rows[view.rows["id"].isin(shown["id"]) & (view.rows["kind"] == "method")]
-    if how.baseline is not None and (found := figures.differences(compared, norm)):
-        over = statistics.over_all(compared["difference_over"])
-        made.append(figures.forest_plot(found, str(how.baseline["name"]), norm, over))
+    if how.baseline is not None:
+        compared = intervals.with_intervals(current, shown, [norm], how.baseline)
+        if found := figures.differences(compared, norm):
+            over = statistics.over_all(compared["difference_over"])
+            made.append(figures.forest_plot(found, str(how.baseline["name"]), norm, over))
     with st.grid(len(made), min_column_width=340, gap="medium") as places:
         for number, chart in enumerate(made):
             with places.cell():
