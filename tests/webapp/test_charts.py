@@ -23,7 +23,7 @@ def test_ced_is_the_exact_step_function():
 def test_ced_marks_both_thresholds_with_fr_and_auc():
     chart = charts.ced(np.array([*ERRORS[:3], 0.12]), "pupil")
     written = [annotation.text for annotation in chart.figure.layout.annotations]
-    assert written == ["<b>8%</b><br>FR 25.0<br>AUC 50.0", "<b>10%</b><br>FR 25.0<br>AUC 55.0"]
+    assert written == ["<b>8 %</b><br>FR 25.0<br>AUC 50.0", "<b>10 %</b><br>FR 25.0<br>AUC 55.0"]
     assert [line.x0 for line in chart.figure.layout.shapes] == [pytest.approx(8), pytest.approx(10)]
     assert "pupil" in chart.figure.layout.xaxis.title.text
     assert "at 8% FR 25.00 % and AUC 50.00 %" in chart.alt
@@ -35,7 +35,7 @@ def test_the_axis_of_a_ced_fits_its_curves():
     assert charts.axis_end([bad]) > 0.59  # nor cut where most faces are beyond
     assert charts.axis_end([good, bad]) == pytest.approx(3 * 1.08 * 0.03)  # one does not squeeze
     (trace,) = charts.ced(np.array([0.5, 0.9]), "ocular").figure.data
-    assert list(trace.y) == [0, 50, 100]
+    assert list(trace.y) == [0, 50, 100, 100]
 
 
 def test_labels_of_a_ced_stand_above_the_plot_where_no_curve_is():

@@ -47,7 +47,7 @@ def ceds(errors: np.ndarray, labels: Sequence[str], norm: str) -> Chart:
         said.append(f"{label}: AUC at {metrics.THRESHOLDS[0]:.0%} {percent(100 * area)}")
     for threshold in metrics.THRESHOLDS:
         if threshold < limit:
-            charts.threshold(figure, threshold, f"{threshold:.0%}")
+            charts.threshold(figure, threshold, f"{100 * threshold:.0f} %")
     figure.update_layout(legend_y=1.07)
     figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
     figure.update_yaxes(range=[0, 102])

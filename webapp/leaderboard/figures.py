@@ -96,7 +96,7 @@ def ced(rows: Sequence[RowErrors], norm: str) -> Chart:
         said.append(f"{row.name}: AUC at {threshold:.0%} {percent(100 * area)}")
     for threshold in metrics.THRESHOLDS:
         if threshold < limit:
-            charts.threshold(figure, threshold, f"{threshold:.0%}")
+            charts.threshold(figure, threshold, f"{100 * threshold:.0f} %")
     figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
     figure.update_yaxes(range=[0, 102])
     figure.update_layout(legend={"y": 1.07, "traceorder": "normal"})

@@ -61,7 +61,9 @@ def ced(errors: np.ndarray, norm: str) -> Chart:
         failed = 100 * metrics.failure_rate(errors, at)
         area = 100 * metrics.auc(errors, at)
         if at < limit:
-            threshold(figure, at, f"<b>{at:.0%}</b><br>FR {failed:.1f}<br>AUC {area:.1f}", 3)
+            threshold(
+                figure, at, f"<b>{100 * at:.0f} %</b><br>FR {failed:.1f}<br>AUC {area:.1f}", 3
+            )
         said.append(f"at {at:.0%} FR {percent(failed)} and AUC {percent(area)}")
     alt = f"Cumulative error distribution of {len(errors)} faces; {'; '.join(said)}."
     return Chart("Cumulative error distribution", figure, alt)
