@@ -340,9 +340,13 @@ def test_latency_that_measured_the_neighbours_ranks_nothing(path, drf) -> None:
 
 def test_ids_of_the_board_are_taken_by_the_command_line(path, drf) -> None:
     table = board_table(opened(lb_vary="false")).set_index("name")["short_id"]
-    floor, forest = table["floor & <i>co</i>_1"], table["forest"]
+    floor, forest = table["floor & <i>co</i>_1"], table["forest"].split()
     assert drf("runs", "show", floor[:7], "--json").json["name"] == "floor & <i>co</i>_1"
-    told = drf("runs", "show", forest)
+    found = [drf("runs", "show", run, "--json").json["name"] for run in forest]
+    assert sorted(found) == ["forest-s0", "forest-s1", "forest-s2"]
+    rows = drf("leaderboard", "--methods", "--json").json
+    (method,) = [row["id"] for row in rows if row["name"] == "forest"]
+    told = drf("runs", "show", method)
     assert told.code == 3
     assert "is a method of 3 runs, which differ in their seed" in told.err
     assert not opened("views/run.py", run=floor).warning
