@@ -3,21 +3,21 @@ of the rows whose curves are shown."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from db import verdict as of_rows
 from db.board import stand_in
 from db.verdict import Verdict
+from drf import scores
 from drf.statistics import Method
 from webapp import store
 from webapp.faces import landmark_errors
 from webapp.leaderboard import intervals
 from webapp.leaderboard.figures import RowErrors
-from webapp.leaderboard.rows import load_rows
-from webapp.scores import evaluation_label
+from webapp.leaderboard.rows import arrange, load_rows
+from webapp.scores import ORDERS, evaluation_label
 from webapp.store import StoreVersion
 
 
@@ -32,13 +32,21 @@ def verdict(
 
     where: dataset, subset, landmarks, box; chosen: the row that was chosen as baseline
     """
-    methods = load_rows(current, as_runs=False, at_revision=at_revision, **where)
+    methods = arrange(
+        load_rows(current, as_runs=False, at_revision=at_revision, **where),
+        norm=scores.normaliser(norm).title,
+        sort="NME",
+        order=ORDERS[0],
+    )
     baseline = None
     if chosen is not None:
         wanted = set(chosen["runs"])
         mine = methods[[wanted <= set(runs) for runs in methods["runs"]]]
         baseline = None if mine.empty else mine.iloc[0]
-    compare = functools.partial(intervals.with_intervals, current)
+
+    def compare(rows: pd.DataFrame, norms: Sequence[str], base: pd.Series) -> pd.DataFrame:
+        return intervals.of_some(current, methods, rows.index, norms, base)
+
     return of_rows.of_board(methods, norm, compare, baseline)
 
 

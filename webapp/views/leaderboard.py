@@ -278,7 +278,7 @@ def _charts(current: StoreVersion, rows: pd.DataFrame, how: DisplayOptions) -> N
     st.html(f'<div id="{_CHARTS}"></div>')
     made = [figures.ced(errors, norm)]
     if how.baseline is not None:
-        compared = intervals.with_intervals(current, shown, [norm], how.baseline)
+        compared = intervals.of_some(current, rows, shown.index, [norm], how.baseline)
         if found := figures.differences(compared, norm):
             over = statistics.over_all(compared["difference_over"])
             made.append(figures.forest_plot(found, str(how.baseline["name"]), norm, over))
