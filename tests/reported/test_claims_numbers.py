@@ -305,7 +305,7 @@ def test_a_seed_that_was_run_twice_is_one_seed_on_every_page(ablation, tmp_path,
     assert len(of_seed[0]) == 2
     expected = np.mean([np.mean(nmes) for nmes in of_seed.values()])
     board = board_table(opened()).set_index("name")
-    assert board["ocular_nme"]["steady"] == pytest.approx(expected)
+    assert board["ocular_nme"]["steady"] == pytest.approx(expected, abs=0.005)  # as it reads
     assert board["seeds"]["steady"] == 3
     ablations = opened("views/ablations.py", abl_eval="300w/full/gt").dataframe[0].value
     assert ablations.set_index("model.kind")["nme"]["steady"] == pytest.approx(expected)
