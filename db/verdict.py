@@ -91,10 +91,8 @@ def second(rows: pd.DataFrame, norm: str) -> pd.Series | None:
 
 def _gap(best: pd.Series, other: pd.Series, norm: str, compare: Compare) -> Gap | None:
     row = compare(best.to_frame().T.infer_objects(), [norm], other).iloc[0]
-    ends = (row[f"{norm}_difference{end}"] for end in ("", "_low", "_high"))
-    if pd.isna(row[f"{norm}_difference"]):
-        return None
-    return Gap(*map(float, ends), faces=int(row[f"{norm}_faces"]))
+    estimate, low, high = (float(row[f"{norm}_difference{end}"]) for end in ("", "_low", "_high"))
+    return None if pd.isna(estimate) else Gap(estimate, low, high, int(row[f"{norm}_faces"]))
 
 
 def _entrant(row: pd.Series, norm: str) -> Entrant:

@@ -92,7 +92,7 @@ def ced(rows: Sequence[RowErrors], norm: str) -> Chart:
             hovertemplate="%{y:.1f} % of faces",
         )
         threshold = metrics.THRESHOLDS[0]
-        area = np.mean([metrics.auc(of_seed, threshold) for of_seed in row.errors])
+        area = float(np.mean([metrics.auc(of_seed, threshold) for of_seed in row.errors]))
         said.append(f"{row.name}: AUC at {threshold:.0%} {percent(100 * area)}")
     for threshold in metrics.THRESHOLDS:
         if threshold < limit:
