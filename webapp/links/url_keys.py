@@ -63,6 +63,9 @@ BOARD_ALL_NORMS = UrlKey("lb_both", (LEADERBOARD,), False, "whether all normalis
 BOARD_BASE = UrlKey(
     "lb_base", (LEADERBOARD,), None, "baseline: method or run that others are compared with"
 )
+BOARD_TICKED = UrlKey(
+    "lb_ticked", (LEADERBOARD,), None, "rows that are compared: beginnings of ids of runs"
+)
 BOARD_COLUMNS = UrlKey("lb_cols", (LEADERBOARD,), None, "columns, one parameter each")
 BOARD_VARY = UrlKey("lb_vary", (LEADERBOARD,), True, "whether only columns that vary are shown")
 BOARD_PUBLISHED = UrlKey(
