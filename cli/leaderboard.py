@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Db, Json, choices
-from cli.output import cell, note, print_json, tables, title
+from cli.output import FLOOR, UNRANKED, cell, note, print_json, tables, title
 from db.file import DEFAULT_PATH
 from drf.text import printable
 
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
     from rich.text import Text
-
-UNRANKED = "–"
-"""Stands where a row has no place."""
-
-FLOOR = "floor"
-"""Stands in its place for the mean shape, which takes none."""
 
 _OTHER_KEYS = ("name", "params", "macs")
 _MEASURED_BESIDE_OTHERS = "ms_per_face"

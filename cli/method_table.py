@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cli.leaderboard import FLOOR, UNRANKED
-from cli.output import cell, print_json, table, tables
+from cli.output import FLOOR, UNRANKED, cell, print_json, table, tables
 from db import board, box_labels, comparability, entries, health, intervals, method_ids, reads
 from db.board import SD, seeds_text
 from drf import floor, ranking, scores, statistics

@@ -33,6 +33,12 @@ _SUBSTITUTES = str.maketrans(
     | {"“": '"', "”": '"', "‘": "'", "’": "'"}
 )
 
+UNRANKED = "–"
+"""Stands where a row has no place."""
+
+FLOOR = "floor"
+"""Stands in its place for the mean shape, which takes none."""
+
 
 def prepare() -> None:
     """Make stdout, stderr and the log accept any text, whatever the encoding of the terminal."""
