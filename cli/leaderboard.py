@@ -80,10 +80,11 @@ def leaderboard(
 ) -> None:
     """Rank the newest evaluation of every run; errors are in percent.
 
-    The best value of a column is bold. The mean shape marks the floor: a model that is not better
-    has learned nothing. Runs that have not finished, or learned nothing, come last and have no
-    rank; the word behind their name says why. A wider terminal shows more scores; --json has every
-    one.
+    Below the title stands the verdict on the methods of the board: which is best, by how much, with
+    the 95 % interval. The best value of a column is bold. The mean shape marks the floor: a model
+    that is not better has learned nothing. Runs that have not finished, or learned nothing, come
+    last and have no rank; the word behind their name says why. A wider terminal shows more scores;
+    --json has every one.
     """
     from db import box_labels, health, reads
     from db.connection import open_reader
@@ -117,6 +118,11 @@ def leaderboard(
         if rows.empty:
             note(_nothing(boards))
         return
+    verdicts = []
+    if len(rows) and not as_json:
+        from cli import method_table
+
+        verdicts = method_table.verdicts(con, rows, norm)
     con.close()
     if sort is not None:
         rows = rows.sort_values(sort, ascending=not _descends(sort), kind="stable")
@@ -127,9 +133,10 @@ def leaderboard(
         print_json([entry(row) for row in rows.to_dict("records")])
         return
     console = tables()
-    for board, group in rows.groupby(list(reads.BOARD), sort=True):
+    of_boards = rows.groupby(list(reads.BOARD), sort=True)
+    for (board, group), said in zip(of_boards, verdicts, strict=True):
         named = dict(zip(reads.BOARD, board, strict=True))
-        console.print(board_table(named, group, console.width, norm, sort))
+        console.print(board_table(named, group, console.width, norm, sort, said))
 
 
 def board_table(
@@ -138,11 +145,12 @@ def board_table(
     width: int,
     norm: str | None = None,
     sort: str | None = None,
+    verdict: str = "",
 ) -> Table:
     """Return the table of one board, rows in the order given, columns as many as the width holds.
 
     width: characters · norm: key of the only normaliser to show · sort: column that ranks the
-    rows, None for what ranks the board
+    rows, None for what ranks the board · verdict: sentence below the title
     """
     from rich import box
     from rich.cells import cell_len
@@ -160,7 +168,8 @@ def board_table(
     table = Table(
         title=title(
             f"{board['dataset']} / {board['subset']}: {faces} faces, landmarks"
-            f" {board['landmarks']}, box {box_labels.title(board['box'])}, errors in percent"
+            f" {board['landmarks']}, box {box_labels.title(board['box'])}, errors in percent",
+            verdict,
         ),
         box=box.HORIZONTALS,
         padding=(0, 1, 0, 0),
@@ -287,6 +296,8 @@ def _name(row: dict[str, Any]) -> str:
 
     imported = row["family"] == external.FAMILY
     marks = ["external"] if imported else []
+    if isinstance(row["trained_on"], str) and row["trained_on"] != row["dataset"]:
+        marks.append(f"trained on {row['trained_on']}")
     if row["seed"] or not imported:
         marks.append(f"seed {row['seed']}")
     if not row["flip_test"] and not imported:

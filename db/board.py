@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,6 +65,11 @@ def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
         for name, seed in zip(names, seeds, strict=True)
     ]
     return bare[-1] if len(set(bare)) == 1 and bare[-1] else names[-1]
+
+
+def stand_in(row: Mapping[Any, Any] | pd.Series) -> str:
+    """Return the run that stands for a row where single runs are shown: that of the lowest seed."""
+    return str(min(zip(row["seeds"], row["runs"], strict=True))[1])
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

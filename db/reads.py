@@ -39,7 +39,7 @@ _NEWEST = """
 """
 _ENTRIES = f"""
     SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
-        r.preset, r.track, r.seed, {external.known_as("params", "r.")},
+        r.preset, r.track, {external.TRAINED_ON}, r.seed, {external.known_as("params", "r.")},
         {external.known_as("macs", "r.")},
         json_extract(r.provenance, '$.precision') AS precision, r.wall_s, {external.MS_PER_FACE},
         {SPENT}, e.precision AS eval_precision, e.crop_version,
@@ -57,7 +57,8 @@ _OF_RUN = f"""
     FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
 """
 _DESCRIBED = (
-    *(*BOARD, "markup", "flip_test", "n", "preset", "track", "seed", "params", "macs"),
+    *(*BOARD, "markup", "flip_test", "n", "preset", "track", "trained_on", "seed"),
+    *("params", "macs"),
     *("precision", *_SPENT, "wall_s", "device", "hardware", "threads", "ms_per_face", "status"),
     *("condition", "evaluation", "run", "checkpoint", "manifest_digest", "created_at"),
     *("eval_precision", "crop_version"),
@@ -93,10 +94,11 @@ def leaderboard(
     a rank.
 
     Columns: rank, name, family, scores.COLUMNS (percent; NaN where a normaliser exists on none of
-    the faces), BOARD, markup, flip_test (bool), n, preset, track, seed, params, macs, precision,
-    epochs_trained, steps, faces_seen (NaN where not known), wall_s, device, hardware, threads,
-    ms_per_face, status, condition, evaluation (id), run (id), checkpoint, manifest_digest,
-    created_at, eval_precision, crop_version (see docs/store.md).
+    the faces), BOARD, markup, flip_test (bool), n, preset, track, trained_on (a dataset; None where
+    it is not known), seed, params, macs, precision, epochs_trained, steps, faces_seen (NaN where
+    not known), wall_s, device, hardware, threads, ms_per_face, status, condition, evaluation (id),
+    run (id), checkpoint, manifest_digest, created_at, eval_precision, crop_version (see
+    docs/store.md).
     None selects all of a column; a filter that matches nothing returns no rows.
 
     at_revision: only evaluations that the store had at that revision, so the board as it was, but

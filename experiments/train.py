@@ -137,7 +137,7 @@ def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunCo
         run = reads.find_run(reader, config.training.init_from)
         stored = reads.run(reader, run)
     saved = checkpoint_of(stored, run_folder(paths.db, run) / checkpoint.BEST)
-    load_backbone(model, config.family, saved, run)
+    console().print(load_backbone(model, config.family, saved, run), markup=False)
     return replace(config, training=replace(config.training, init_from=run))
 
 
