@@ -20,14 +20,13 @@ from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import in_chart, percent
 
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _HEIGHT_PX = 380
 
 
 def ceds(errors: np.ndarray, labels: Sequence[str], norm: str) -> Chart:
     """Return the CEDs of runs, exact steps. errors: (r, n) fractions on the same faces."""
-    limit = 1.4 * max(metrics.THRESHOLDS)
+    limit = charts.axis_end(list(errors))
     figure = go.Figure(
         layout=theme.layout(
             x=f"image error, % of the {norm} distance", y="faces, %", height=_HEIGHT_PX
@@ -48,7 +47,9 @@ def ceds(errors: np.ndarray, labels: Sequence[str], norm: str) -> Chart:
         area = metrics.auc(row, metrics.THRESHOLDS[0])
         said.append(f"{label}: AUC at {metrics.THRESHOLDS[0]:.0%} {percent(100 * area)}")
     for threshold in metrics.THRESHOLDS:
-        charts.rule(figure, 100 * threshold, theme.QUIET, 1)
+        if threshold < limit:
+            charts.threshold(figure, threshold, f"{100 * threshold:.0f} %")
+    figure.update_layout(legend_y=1.07)
     figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
     figure.update_yaxes(range=[0, 102])
     alt = f"Cumulative error distributions of {errors.shape[1]} faces; {'; '.join(said)}."
@@ -295,4 +296,8 @@ def _marker(number: int) -> str:
 
 
 def _pen(number: int) -> dict[str, object]:
-    return {"color": _colour(number), "dash": DASHES[number % len(DASHES)], "width": 2.2}
+    return {
+        "color": _colour(number),
+        "dash": theme.DASHES[number % len(theme.DASHES)],
+        "width": 2.2,
+    }

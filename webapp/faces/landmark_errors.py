@@ -257,17 +257,16 @@ def by_region(found: LandmarkErrors, norm: str) -> Chart:
             y=list(ordered),
             orientation="h",
             marker={"color": theme.BLUE},
-            text=[f"{value:.2f}" for value in ordered.values()],
-            textposition="outside",
-            cliponaxis=False,
             width=0.62,
             hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
         ),
         theme.layout(x=f"mean error of its landmarks, % of the {norm} distance", y=""),
     )
     figure.update_layout(hovermode="closest", height=_HEIGHT_PX)
-    figure.update_xaxes(ticksuffix=" %", range=[0, 1.15 * max(ordered.values()) + 1e-9])
-    figure.update_yaxes(showgrid=False)
+    figure.update_xaxes(ticksuffix=" %", range=[0, 1.02 * max(*ordered.values(), nme) + 1e-9])
+    # Values stand with the names: the line of the NME would go through them beside the bars.
+    names = [f"{region}  <b>{value:.2f}</b>" for region, value in ordered.items()]
+    figure.update_yaxes(showgrid=False, tickvals=list(ordered), ticktext=names)
     charts.rule(figure, nme, theme.VERMILLION)
     figure.add_annotation(
         x=nme, y=1.01, yref="paper", yanchor="bottom", text=f"NME {nme:.2f}", showarrow=False

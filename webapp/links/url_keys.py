@@ -20,8 +20,9 @@ IMAGES = "images"
 COMPARE = "compare"
 ABLATIONS = "ablations"
 LIVE = "live"
+PHOTO = "photo"
 ABOUT = "about"
-PAGES = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS, LIVE, ABOUT)
+PAGES = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS, LIVE, PHOTO, ABOUT)
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ BOARD_FAMILY = UrlKey("lb_family", (LEADERBOARD,), "All", "family of models, or 
 BOARD_ALL_NORMS = UrlKey("lb_both", (LEADERBOARD,), False, "whether all normalisers are shown")
 BOARD_BASE = UrlKey(
     "lb_base", (LEADERBOARD,), None, "baseline: method or run that others are compared with"
+)
+BOARD_TICKED = UrlKey(
+    "lb_ticked", (LEADERBOARD,), None, "rows that are compared: beginnings of ids of runs"
 )
 BOARD_COLUMNS = UrlKey("lb_cols", (LEADERBOARD,), None, "columns, one parameter each")
 BOARD_VARY = UrlKey("lb_vary", (LEADERBOARD,), True, "whether only columns that vary are shown")
@@ -141,6 +145,10 @@ ABLATION_CELL = UrlKey("abl_cell", (ABLATIONS,), "NME", "cells of the pivot: NME
 LIVE_CURVE = UrlKey("live_curve", (LIVE,), "Validation NME", "curve: Validation NME, Training loss")
 LIVE_WINDOW = UrlKey("live_window", (LIVE,), "24 hours", "how far back runs that ended are shown")
 LIVE_REFRESH = UrlKey("live_refresh", (LIVE,), "5 s", "how often the page refreshes")
+
+PHOTO_SOURCE = UrlKey(
+    "photo_from", (PHOTO,), "File", "where the photo comes from: File, Clipboard or Camera"
+)
 
 KEYS = tuple(value for value in list(globals().values()) if isinstance(value, UrlKey))
 
