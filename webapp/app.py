@@ -13,7 +13,7 @@ from db import box_labels
 from drf.errors import NotFoundError
 from webapp import photo, store
 from webapp.links import named_views, url_keys, widgets
-from webapp.ui import error_pages
+from webapp.ui import error_pages, look
 from webapp.ui.text import plain
 
 ICON = str(Path(__file__).with_name("icon.svg"))
@@ -76,6 +76,7 @@ def main() -> None:
     page = st.navigation(PAGES, position="top")
     st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
     st.logo(ICON)
+    look.apply()
     notices = st.container()
     opened = False
     with error_pages.boundary():
