@@ -11,10 +11,10 @@ import streamlit as st
 
 from db import box_labels
 from drf.errors import NotFoundError
-from webapp import store
+from webapp import photo, store
 from webapp.links import address, named_views, navigation, url_keys, widgets
 from webapp.store import StoreVersion
-from webapp.ui import error_pages, frame
+from webapp.ui import error_pages, frame, look
 from webapp.ui.text import plain
 
 ICON = str(Path(__file__).with_name("icon.svg"))
@@ -57,6 +57,14 @@ PAGES = [
         help="Running runs with progress and live curves, and those that ended lately.",
     ),
     st.Page(
+        "views/photo.py",
+        title="Try a photo",
+        url_path=url_keys.PHOTO,
+        # A link to it still says why there is nothing to see.
+        visibility="visible" if photo.switched_on() else "hidden",
+        help="The landmarks of the faces in a photo of yours, by the released model.",
+    ),
+    st.Page(
         "views/about.py",
         title="About",
         url_path=url_keys.ABOUT,
@@ -69,6 +77,7 @@ def main() -> None:
     page = st.navigation(PAGES, position="hidden")  # the bar is `navigation.bar`
     st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
     st.logo(ICON)
+    look.apply()
     frame.show_style()
     pages = st.container()
     notices = st.container()

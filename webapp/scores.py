@@ -6,7 +6,7 @@ every list of the app.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,7 @@ _FACTS: dict[str, tuple[str, bool]] = {
     "Parameters": ("params", True),
     "MACs": ("macs", True),
     "Training time": ("wall_s", True),
+    "Family": ("family", True),
     "Name": ("name", True),
     "Newest": ("created_at", False),
 }
@@ -72,16 +73,27 @@ def filter_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
 
 
 def boards_in_order(boards: pd.DataFrame) -> pd.DataFrame:
-    """Return boards, rows of `db.reads.board_filters`, in the order in which all pages offer them:
-    that of `filter_order` for datasets, then for the subsets of each, and so on. The first one is
-    what a page without a link shows."""
-    keys: list[list[Any]] = [[] for _ in range(len(boards))]
-    for depth in range(1, len(BOARD) + 1):
-        totals = boards.groupby(list(BOARD[:depth]))["entries"].transform("sum")
-        for key, name, total in zip(keys, boards[BOARD[depth - 1]], totals, strict=True):
-            key.append(filter_order(name, total))
-    order = sorted(range(len(boards)), key=keys.__getitem__)
-    return boards.iloc[order].assign(flip_test=True)
+    """Return boards, rows of `db.reads.board_filters`, in `offered_order`, in which all pages offer
+    them."""
+    keys = [tuple(row) for row in boards[list(BOARD)].itertuples(index=False)]
+    place = {key: number for number, key in enumerate(keys)}
+    ordered = offered_order(dict(zip(keys, boards["entries"], strict=True)))
+    return boards.iloc[[place[key] for key in ordered]].assign(flip_test=True)
+
+
+def offered_order(boards: Mapping[tuple[str, ...], int]) -> list[tuple[str, ...]]:
+    """Return boards (dataset, subset, landmarks, box -> number of rows) in the order in which the
+    filters of the leaderboard offer them, each among what the ones before it leave: the first is
+    the board that opens."""
+
+    def order(board: tuple[str, ...]) -> list[tuple[bool, int, tuple[int, str]]]:
+        beginnings = [board[: level + 1] for level in range(len(board))]
+        return [
+            filter_order(some[-1], sum(n for b, n in boards.items() if b[: len(some)] == some))
+            for some in beginnings
+        ]
+
+    return sorted(boards, key=order)
 
 
 def evaluation_label(row: pd.Series) -> str:

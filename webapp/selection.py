@@ -183,10 +183,11 @@ def choose_runs(
         if at_most is not None and len(chosen) > at_most:
             widgets.notify(f"Of the {len(chosen)} runs in the link at most {at_most} are shown.")
             chosen = chosen[:at_most]
-        if 0 < len(chosen) < at_least and widget not in st.session_state:
+        if 0 < len(chosen) < at_least and address.arriving():
             others = rows.drop(index=chosen)
             best = best_of_methods(others, store.method_of_runs(current), at_least - len(chosen))
             chosen = [*chosen, *best]
+            address.write(key.name, [_written(chosen)])
     st.session_state[widget] = chosen
     st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
     names = {

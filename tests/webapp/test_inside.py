@@ -7,7 +7,7 @@ import pytest
 from drf import scores
 from drf.markup import IBUG68
 from tests.webapp import examples
-from tests.webapp.conftest import opened, texts
+from tests.webapp.conftest import board_table, opened, texts
 from tests.webapp.test_links import copied
 from tests.webapp.test_run import specs
 from webapp.links import url_keys
@@ -23,10 +23,10 @@ def pictures(app):
 
 
 def test_forest_and_leaves_are_there_for_forests_alone(shop):
-    plain = ["Results", "Faces", "Training", "Configuration"]
+    plain = ["Results", "Faces", "Slices", "Training", "Configuration"]
     assert tabs(shop.run("wide")) == plain
     assert tabs(shop.run("floor")) == plain
-    assert tabs(shop.run("forest")) == [*plain[:3], "Forest", "Leaves", "Configuration"]
+    assert tabs(shop.run("forest")) == [*plain[:4], "Forest", "Leaves", "Configuration"]
 
 
 def test_a_link_to_a_section_that_a_run_lacks_is_told(shop):
@@ -75,7 +75,7 @@ def test_why_a_run_collapsed_stands_under_its_name(shop):
 
 
 def test_a_collapsed_run_looks_so_on_the_board(shop):
-    table = shop.leaderboard().dataframe[0].value
+    table = board_table(shop.leaderboard())
     names = dict(zip(table["name"], table["status"], strict=True))
     assert names["↯ historical/eyes (collapsed)"] == "↯ collapsed"
     assert names["heatmap-forest"] == "✓ finished"

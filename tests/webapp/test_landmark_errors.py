@@ -46,7 +46,7 @@ def example(points="all"):
     known = IBUG68.indices(points)
     rng = np.random.default_rng(0)
     mean = landmark_errors.mean_shape(examples.faces("common")[1])
-    return LandmarkErrors(IBUG68, known, rng.uniform(0.01, 0.08, len(known)), mean)
+    return LandmarkErrors(IBUG68, known, rng.uniform(0.01, 0.058, len(known)), mean)
 
 
 def test_the_worst_landmark_is_largest_and_every_one_is_named():
@@ -61,6 +61,19 @@ def test_the_worst_landmark_is_largest_and_every_one_is_named():
     assert f"Largest: {IBUG68.title(worst)} ({100 * found.errors[worst]:.2f} %)" in chart.alt
 
 
+def test_colours_and_sizes_mean_the_same_for_every_run():
+    one, other = (
+        LandmarkErrors(IBUG68, np.arange(68), np.full(68, error), example().mean_shape)
+        for error in (0.02, 0.09)
+    )
+    small, large = (
+        landmark_errors.by_landmark(found, "ocular").figure.data[-1].marker
+        for found in (one, other)
+    )
+    assert (small.cmin, small.cmax) == (large.cmin, large.cmax)
+    assert max(small.size) < min(large.size)
+
+
 def test_regions_are_means_over_their_landmarks():
     found = example()
     (bars,) = landmark_errors.by_region(found, "ocular").figure.data
@@ -69,6 +82,15 @@ def test_regions_are_means_over_their_landmarks():
         assert value == pytest.approx(100 * np.mean(members))
     assert list(bars.x) == sorted(bars.x)
     assert len(bars.y) == 5
+
+
+def test_no_value_of_a_region_stands_where_the_line_of_the_nme_is_drawn():
+    found = example()
+    figure = landmark_errors.by_region(found, "ocular").figure
+    (bars,) = figure.data
+    assert bars.text is None
+    for name, region, value in zip(figure.layout.yaxis.ticktext, bars.y, bars.x, strict=True):
+        assert name == f"{region}  <b>{value:.2f}</b>"
 
 
 def test_a_model_of_the_eyes_has_one_region_and_twelve_landmarks():

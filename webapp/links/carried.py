@@ -75,7 +75,7 @@ def parameters(
         new |= _filters(carried.board, boards)
     elif page in EVALUATIONS:
         new[EVALUATIONS[page]] = carried.board
-    if page in RUNS and carried.runs:
+    if page in RUNS and page != url_keys.LEADERBOARD and carried.runs:
         new[RUNS[page]] = _runs(page, carried.runs, last)
     if page in BASELINES and (carried.baseline or page == url_keys.LEADERBOARD):
         new[BASELINES[page]] = carried.baseline

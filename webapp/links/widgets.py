@@ -148,9 +148,10 @@ def multiselect(
     return st.multiselect(label, options, **tie)
 
 
-def toggle(key: UrlKey, label: str, help_text: str | None = None) -> bool:
-    """Show a switch tied to the address."""
-    tie = _tied(key, bool(key.default), _as_bool, lambda on: [str(on).lower()])
+def toggle(key: UrlKey, label: str, help_text: str | None = None, *, default: bool = False) -> bool:
+    """Show a switch tied to the address. default: of a key whose own depends on the page (None)."""
+    first = default if key.default is None else bool(key.default)
+    tie = _tied(key, first, _as_bool, lambda on: [str(on).lower()])
     return st.toggle(label, help=help_text, **tie)
 
 
