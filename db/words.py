@@ -67,6 +67,13 @@ class Words:
         return {"note": note, "tags": list(self.tags), "starred": self.starred}
 
 
+def together(said: Iterable[Words]) -> Words:
+    """Return tags and star of several runs, as a row that stands for all of them shows it."""
+    known = list(said)
+    tags = {tag.casefold(): tag for words in known for tag in words.tags}
+    return Words(None, tuple(tags[key] for key in sorted(tags)), any(w.starred for w in known))
+
+
 NOTHING = Words()
 STAR = "★"
 

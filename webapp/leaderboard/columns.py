@@ -16,6 +16,7 @@ from db import comparability
 from db.board import seeds_text
 from drf import scores, statistics
 from drf.scores import Better, Normaliser, Score
+from webapp.leaderboard.words import TAGS
 from webapp.ui import badges
 from webapp.ui.text import signed
 
@@ -70,6 +71,7 @@ _FACTS = (
     Column("Preset", "preset", "Preset", "Preset that the configuration is based on."),
     Column("Track", "track", "Track", "Training rules (competition track)."),
     Column("Precision", "precision", "Precision", "Numeric precision of the training."),
+    Column("Tags", TAGS, "Tags", "Star and tags that people gave the runs of the row."),
     Column("Status", "status", "Status", "Only what is finished is ranked; see About."),
     Column("Evaluated", "evaluated", "Evaluated", "Day of the newest evaluation."),
     Column("Id", "short_id", "Id",
@@ -133,7 +135,10 @@ def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> p
         "short_id": lambda: rows["id"].str[:8],
     }
     shown = pd.DataFrame({"rank": rows["rank"], "name": _marked_names(rows)})
+    tagged = TAGS in rows and rows[TAGS].any()
     for column, norm, key in _chosen(norms, names):
+        if key == TAGS and not tagged:
+            continue
         if norm is not None and column.key in of_norm:
             if f"{norm}_{_NEEDS[column.key]}" in rows:
                 shown[key] = of_norm[column.key](rows, norm)

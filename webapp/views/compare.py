@@ -12,6 +12,7 @@ from webapp.compare.tables import Comparison
 from webapp.faces import landmark_errors
 from webapp.faces.table import IMPROVEMENT
 from webapp.links import share, url_keys, widgets
+from webapp.run import method_card, words
 from webapp.selection import Board, Choices, SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import badges, theme
@@ -55,6 +56,10 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
     keys = tuple(run.key for run in runs)
     found = _compared(current.path, current.revision, keys, norm, sound)
     _scores(found, runs, rows, len(paired.faces), norm)
+    words.listed(current, {run.run: run.label for run in runs})
+    with st.container(horizontal=True, gap="small"):
+        method_card.buttons(rows["preset"], "cmp")
+    method_card.show_wanted(rows)
     _methods(current, chosen, runs, norm)
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         with grid.cell():

@@ -11,11 +11,12 @@ from db import board as rows_of
 from db import box_labels, comparability
 from drf import literature, scores, statistics
 from webapp import store
-from webapp.leaderboard import columns, controls, export, table, typeset
+from webapp.leaderboard import changes, columns, controls, export, table, typeset, words
 from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import share, url_keys, widgets
+from webapp.run import method_card
 from webapp.scores import best_and_second, evaluation_label
 from webapp.store import StoreVersion
 from webapp.ui import error_pages
@@ -40,6 +41,7 @@ def page(current: StoreVersion) -> None:
     board = controls.choose_board(current, boards, at_revision)
     with notice:
         share.choose_revision(current, board.where)
+        changes.show(current, board)
     all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
     _headline(all_rows, board)
     _warn(all_rows)
@@ -57,8 +59,9 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
         all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
         with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
             arranged = controls.choose_rows(entries["family"].unique())
+            tag = words.choose_tag(current)
             how, published = controls.choose_display(current, all_rows, board)
-        rows = arrange(all_rows, norm=board.norm, **arranged)
+        rows = words.having(current, arrange(all_rows, norm=board.norm, **arranged), tag)
         if rows.empty:
             st.info("No row of this board matches.", icon=":material/search_off:")
             return
@@ -72,8 +75,12 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
         )
         _table(shown, len(rows), board.as_runs)
         with st.container(horizontal=True, vertical_alignment="center"):
-            _downloads(shown, _facts(current, board, how, arranged, at_revision))
+            _downloads(shown, _facts(current, board, how, arranged | {"tag": tag}, at_revision))
             share.link(url_keys.LEADERBOARD, current, at_revision)
+            changes.choose()
+        with st.container(horizontal=True, gap="small"):
+            method_card.buttons(rows["preset"], "lb")
+        method_card.show_wanted(entries)
 
 
 def _nothing_evaluated(current: StoreVersion) -> None:
