@@ -56,6 +56,7 @@ _OF_NME = (
     ),
 )
 _FACTS = (
+    Column("Tags", TAGS, "Tags", "Star and tags that people gave the runs of the row."),
     Column("Family", "family", "Family", "Model family."),
     Column("Parameters", "params_m", "Params, M", "Trainable parameters, millions.", kind="number"),
     Column("MACs", "macs_g", "GMACs", "10⁹ multiply-accumulates for one face.",
@@ -71,7 +72,6 @@ _FACTS = (
     Column("Preset", "preset", "Preset", "Preset that the configuration is based on."),
     Column("Track", "track", "Track", "Training rules (competition track)."),
     Column("Precision", "precision", "Precision", "Numeric precision of the training."),
-    Column("Tags", TAGS, "Tags", "Star and tags that people gave the runs of the row."),
     Column("Status", "status", "Status", "Only what is finished is ranked; see About."),
     Column("Evaluated", "evaluated", "Evaluated", "Day of the newest evaluation."),
     Column("Id", "short_id", "Id",

@@ -66,8 +66,7 @@ def _close() -> None:
 @st.dialog("Method", width="large", on_dismiss=_close)
 def _dialog(preset: Preset, params: float | None, macs: float | None) -> None:
     with error_pages.boundary():
-        st.subheader(plain(preset.name))
-        st.markdown(plain(preset.summary))
+        st.markdown(f"**{plain(preset.name)}**  \n{plain(preset.summary)}")
         for fact in facts.card(preset, params, macs):
             text = plain(fact.text)
             st.markdown(f"**{fact.title}**  \n{f'[{text}]({fact.url})' if fact.url else text}")
