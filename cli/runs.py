@@ -178,8 +178,8 @@ def set_note(
     if old is not None:
         for one in old.text.split("\n"):
             line(one)
-    note(f"{'Noted on' if new else 'Removed the note of'} run {run_id[:8]}."
-         + (" The note it had is printed above." if old else ""))  # fmt: skip
+    done = f"Run {run_id[:8]} has {'its' if new else 'no'} note"
+    note(f"{done}; the one that it had is on stdout." if old else f"{done}.")
 
 
 @app.command("tag")
@@ -192,7 +192,7 @@ def set_tags(
     remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
     db: Db = DEFAULT_PATH,
 ) -> None:
-    """Give a run tags, or remove them; `drf runs list --tag` and the leaderboard filter by tag."""
+    """Give a run tags, or remove them; `drf runs list --tag TAG` and the leaderboard filter."""
     from db import words
 
     with _describing(run, db) as (store, run_id):

@@ -49,7 +49,7 @@ CHOSEN = {
     "tags": _OF_RUNS,
     "stars": _OF_RUNS,
     "views": "",
-    "deletions": "WHERE 0",  # the names of what was deleted are nobody else's business
+    "deletions": "WHERE 0",  # a bundle is about the runs in it
 }
 """Which rows of every table go along, parents first. `meta` does as a whole."""
 

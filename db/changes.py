@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -32,9 +32,12 @@ class Change:
     place_before: int | None = None
     nme_before: float | None = None
 
-    @property
-    def added(self) -> bool:
-        return self.nme_before is None
+    def shown(self) -> tuple[str, str]:
+        """Return place and NME as text, "3 → 2" where they were others."""
+        place, nme = _place(self.place), _percent(self.nme)
+        if self.nme_before is None:
+            return place, nme
+        return _arrow(_place(self.place_before), place), _arrow(_percent(self.nme_before), nme)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,17 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.added or self.moved or self.deleted)
+
+    def lines(self) -> list[tuple[str, str, str, str, str]]:
+        """Return the lines of a table with the columns COLUMNS."""
+        came = [("added", one.name, *one.shown(), one.id[:8]) for one in self.added]
+        changed = [("changed", one.name, *one.shown(), one.id[:8]) for one in self.moved]
+        gone = [("deleted", one.name, "", "", one.run[:8]) for one in self.deleted]
+        return [*came, *changed, *gone]
+
+
+COLUMNS = ("what", "name", "place", "NME, %", "id")
+"""Headings of `Changes.lines`."""
 
 
 def revision_of(con: sqlite3.Connection, text: str) -> int:
@@ -81,11 +95,18 @@ def revision_of(con: sqlite3.Connection, text: str) -> int:
     return now if first is None else max(0, int(first) - 1)
 
 
-def between(before: pd.DataFrame, rows: pd.DataFrame, norm: str) -> tuple[list[Change], ...]:
-    """Return the rows of a board that were added, and those whose place or NME is not what it was.
+def compared(
+    since: int,
+    before: pd.DataFrame,
+    rows: pd.DataFrame,
+    norm: str,
+    deleted: Sequence[Deletion] = (),
+) -> Changes:
+    """Return what is new on a board since a revision.
 
-    before, rows: the board at a revision and today, rows of `db.board`; norm: key of the normaliser
-    that ranks. NMEs are compared as they are shown, so a change below that is none.
+    before, rows: the board at the revision and today, rows of `db.board`; norm: key of the
+    normaliser that ranks; deleted: of `deletions`. NMEs are compared as they are shown, so a change
+    below that is none.
     """
     nme = scores.column(norm, "nme")
     old, new = _placed(before, nme), _placed(rows, nme)
@@ -99,9 +120,9 @@ def between(before: pd.DataFrame, rows: pd.DataFrame, norm: str) -> tuple[list[C
             continue
         earlier, place_before = found
         was = float(earlier[nme])
-        if place != place_before or f"{was:.2f}" != f"{change.nme:.2f}":
-            moved.append(Change(change.id, change.name, place, change.nme, place_before, was))
-    return added, moved
+        if place != place_before or _percent(was) != _percent(change.nme):
+            moved.append(replace(change, place_before=place_before, nme_before=was))
+    return Changes(since, tuple(added), tuple(moved), tuple(deleted))
 
 
 def deletions(
@@ -122,21 +143,6 @@ def deletions(
     return [Deletion(*row) for row in found if row[0] not in present]
 
 
-def of_board(
-    con: sqlite3.Connection,
-    since: int,
-    board: Mapping[str, str],
-    before: pd.DataFrame,
-    rows: pd.DataFrame,
-    norm: str,
-) -> Changes:
-    """Return all that is new on a board since a revision. Arguments as of `between` and
-    `deletions`."""
-    added, moved = between(before, rows, norm)
-    gone = deletions(con, since, board, rows)
-    return Changes(since, tuple(added), tuple(moved), tuple(gone))
-
-
 def _placed(rows: pd.DataFrame, nme: str) -> dict[tuple[object, ...], tuple[pd.Series, int | None]]:
     """Return rows with their places, best first, by what makes a row one and the same."""
     if rows.empty:
@@ -148,6 +154,18 @@ def _placed(rows: pd.DataFrame, nme: str) -> dict[tuple[object, ...], tuple[pd.S
         tuple(key): (row, None if place != place else int(place))
         for key, (_, row), place in zip(keys.to_numpy(), rows.iterrows(), places, strict=True)
     }
+
+
+def _place(place: int | None) -> str:
+    return "–" if place is None else str(place)
+
+
+def _percent(value: float) -> str:
+    return "–" if value != value else f"{value:.2f}"
+
+
+def _arrow(before: str, now: str) -> str:
+    return now if before == now else f"{before} → {now}"
 
 
 _FIRST_AFTER = """

@@ -63,23 +63,23 @@ def add_view(
     Raises UsageError for a name that is taken or no word of a link, for a link without parameters,
     of another scheme, too long, or to a named view, and for a line that cannot be shown.
     """
-    said = {"title": title, "author": author, "note": note}
-    said = {key: text and (checked_line(text, f"the {key}") or None) for key, text in said.items()}
+    title, author, note = (
+        (checked_line(text, what) or None) if text else None
+        for text, what in ((title, "the title"), (author, "the author"), (note, "the note"))
+    )
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot name a view; use up to 64 letters, digits, dots, dashes and "
             "underscores, the first a letter or digit"
         )
-    view = View(name, *parse_link(link), now(), None, **said)
+    view = View(name, *parse_link(link), now(), None, title, author, note)
     with locked(db):  # the revision stays: naming a link must not make it look outdated
         if db.execute("SELECT 1 FROM views WHERE name = ?", [name]).fetchone():
             raise UsageError(
                 f"there is a view {name!r}, and links to it are out; choose another name, "
                 f"or remove it first: drf views remove {name}"
             )
-        db.table("views").insert(
-            {"name": name, "link": view.link, "created_at": view.created_at} | said
-        )
+        db.table("views").insert({column: getattr(view, column) for column in _COLUMNS})
     return view
 
 
@@ -112,14 +112,16 @@ _VIEWS = f"SELECT {', '.join(f'CAST({column} AS BLOB)' for column in _COLUMNS)} 
 
 
 def _view(row: tuple[bytes | None, ...]) -> View:
-    name, link, created_at, *said = (
+    name, link, created_at, title, author, note = (
         None if value is None else value.decode("utf-8", "backslashreplace") for value in row
     )
-    described = dict(zip(("title", "author", "note"), said, strict=True))
+    page, fault = "", None
+    parameters: tuple[tuple[str, str], ...] = ()
     try:
-        return View(name or "", *parse_link(link or ""), created_at or "", None, **described)
+        page, parameters = parse_link(link or "")
     except UsageError as error:
-        return View(name or "", "", (), created_at or "", str(error), **described)
+        fault = str(error)
+    return View(name or "", page, parameters, created_at or "", fault, title, author, note)
 
 
 def parse_link(link: str) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -20,7 +20,8 @@ def found(db: Database, since: int, *, methods: bool = False) -> Changes:
     before, now = (
         rows_of(reads.leaderboard(db.conn, **BOARD, at_revision=at), of_run) for at in (since, None)
     )
-    return changes.of_board(db.conn, since, BOARD, before, now, "ocular")
+    gone = changes.deletions(db.conn, since, BOARD, now)
+    return changes.compared(since, before, now, "ocular", gone)
 
 
 def test_rows_that_came_and_moved_are_told_apart(db: Database) -> None:

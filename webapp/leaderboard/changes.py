@@ -8,14 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from db import changes
-from db.changes import Change, Changes
+from db.changes import Changes
 from drf.errors import UsageError
 from webapp import store
 from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.rows import load_rows
 from webapp.links import url_keys, widgets
 from webapp.store import StoreVersion
-from webapp.ui.text import decimals, plain
+from webapp.ui.text import plain
 
 _DAY = "since_day"
 
@@ -71,9 +71,8 @@ def _found(current: StoreVersion, since: str, board: BoardChoice) -> Changes:
         load_rows(current, as_runs=board.as_runs, at_revision=at, **board.where)
         for at in (revision, None)
     )
-    added, moved = changes.between(before, now, board.norms[board.norm])
     gone = store.deletions(current, revision, board.where, now)
-    return Changes(revision, tuple(added), tuple(moved), tuple(gone))
+    return changes.compared(revision, before, now, board.norms[board.norm], gone)
 
 
 def _in_words(found: Changes) -> str:
@@ -83,30 +82,10 @@ def _in_words(found: Changes) -> str:
 
 
 def _table(found: Changes) -> None:
-    rows = [("added", one.name, *_cells(one), one.id[:8]) for one in found.added]
-    rows += [("changed", one.name, *_cells(one), one.id[:8]) for one in found.moved]
-    rows += [("deleted", one.name, "", "", one.run[:8]) for one in found.deleted]
-    columns = ["What", "Name", "Place", "NME, %", "Id"]
+    columns = [heading[:1].upper() + heading[1:] for heading in changes.COLUMNS]
     st.dataframe(
-        pd.DataFrame(rows, columns=columns),
+        pd.DataFrame(found.lines(), columns=columns),
         hide_index=True,
         height="content",
         alt=f"What is new on this board: {_in_words(found)}",
     )
-
-
-def _cells(change: Change) -> tuple[str, str]:
-    """Return place and NME as text, with those of before where they were others."""
-    place, before = (_place(one) for one in (change.place, change.place_before))
-    nme = decimals(change.nme)
-    if change.nme_before is None:
-        return place, nme
-    return _arrow(before, place), _arrow(decimals(change.nme_before), nme)
-
-
-def _arrow(before: str, now: str) -> str:
-    return now if before == now else f"{before} → {now}"
-
-
-def _place(place: int | None) -> str:
-    return "–" if place is None else str(place)
