@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 200  # a pipe has no width, and nobody would see what 80 columns cut off
 
+UNRANKED = "–"
+"""Stands where a row has no place."""
+
+FLOOR = "floor"
+"""Stands in its place for the mean shape, which takes none."""
+
 ERRORS = "drf-substitute"
 """Name of the error handler that writes what an encoding does not have: typographic characters as
 ASCII has them, anything else as an escape."""
@@ -115,11 +121,12 @@ def _encoding() -> str:
     return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
-def title(text: str) -> Text:
-    """Return the title of a table, without reading its brackets."""
+def title(text: str, sentence: str = "") -> Text:
+    """Return the title of a table, without reading its brackets, and a sentence below it."""
     from rich.text import Text
 
-    return Text(_shown(text), style="table.title")
+    made = Text(_shown(text), style="table.title")
+    return made.append(f"\n{_shown(sentence)}", style="not italic") if sentence else made
 
 
 def table(
