@@ -20,6 +20,8 @@ from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.record import bring_run, claim_of, forget_after, open_record, pass_on
 from db.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
+from db.transactions import writing
+from db.words import FirstWords, write_first
 from drf import checkpoint, hardware, presets, registry
 from drf.checkpoint import RESUMABLE, load_backbone
 from drf.config import RunConfig, current_names, from_flat
@@ -84,9 +86,14 @@ class Result:
         return 130 if self.outcome.state == "interrupted" else 0
 
 
-def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Result:
-    """Train a new run. Raises UsageError, before anything is stored, for what cannot be met."""
-    name = name_of_run(name, request.preset)
+def train_new_run(
+    request: Request, paths: Paths, name: str | None = None, said: FirstWords | None = None
+) -> Result:
+    """Train a new run. Raises UsageError, before anything is stored, for what cannot be met.
+
+    said: note and tags, which the run has from its first moment on, however it ends
+    """
+    name, said = name_of_run(name, request.preset), (said or FirstWords()).checked()
     resolved = configure(request)
     config = resolved.config
     device = hardware.choose_device(config.training.device)
@@ -114,7 +121,9 @@ def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Re
         params=params,
         macs=registry.count_macs(model),
     )
-    run = start_run(store, new)
+    with writing(store):
+        run = start_run(store, new)
+        write_first(store, run, said)
     writer = RunWriter(run, FIRST_CLAIM, store)
     with recorded_run(writer), Recorder(writer, console()) as recorder:
         folder = run_folder(paths.db, run)

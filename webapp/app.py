@@ -99,6 +99,7 @@ def main() -> None:
             if page.url_path == url_keys.LEADERBOARD:
                 frame.skip_link()
             navigation.bar(current, page, PAGES)
+        named_views.show_description(current, page.url_path)
         page.run()
     with notices:
         widgets.show_notices()

@@ -36,7 +36,7 @@ def arrive(page: str) -> bool:
     if arrived:
         st.session_state[_PAGE] = page
         asked = set(st.query_params)
-        own = {key.name for key in url_keys.of_page(page)}
+        own = {key.name for key in (*url_keys.of_page(page), url_keys.FROM_VIEW)}
         of_others = {key.name for key in url_keys.KEYS if key.pages} - own
         last = last_views().get(page)
         if last is not None and asked & of_others:

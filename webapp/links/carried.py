@@ -19,13 +19,16 @@ from webapp.scores import boards_in_order, evaluation_label
 _PLACES = {
     key.name
     for key in (
-        *(url_keys.BOARD_PAGE, url_keys.BOARD_OPEN, url_keys.IMAGES_PAGE, url_keys.IMAGES_FACE),
+        *(url_keys.BOARD_PAGE, url_keys.BOARD_OPEN, url_keys.IMAGES_PAGE, url_keys.FROM_VIEW),
         *(url_keys.IMAGES_A, url_keys.IMAGES_B, url_keys.COMPARE_X, url_keys.COMPARE_Y),
         *(url_keys.RUN_EPOCH, url_keys.RUN_LEAVES, url_keys.RUN_TREE, url_keys.RUN_PAGE),
         *(url_keys.REVISION, url_keys.PINNED),
     )
 }
 """What means nothing on another board or of other runs."""
+
+_DIALOGS = {key.name for key in (url_keys.IMAGES_FACE, url_keys.CARD)}
+"""What opens over a page, and is closed when one comes to it by the bar."""
 
 _AT_LEAST, _AT_MOST = 2, 6  # runs of Compare
 
@@ -79,7 +82,7 @@ def parameters(
         new[RUNS[page]] = _runs(page, carried.runs, last)
     if page in BASELINES and (carried.baseline or page == url_keys.LEADERBOARD):
         new[BASELINES[page]] = carried.baseline
-    kept = {name: list(values) for name, values in (last or {}).items()}
+    kept = {name: list(v) for name, v in (last or {}).items() if name not in _DIALOGS}
     written = {name: [] if value is None else [value] for name, value in new.items()}
     changed = {name for name, values in written.items() if kept.get(name, []) != values}
     if changed - {url_keys.NORM.name}:
