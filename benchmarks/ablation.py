@@ -37,8 +37,7 @@ from drf.errors import DrfError
 from drf.files import user_path
 from drf.statistics import over_seeds
 from experiments.evaluate import EvaluationSpec, evaluate_run
-from experiments.packs import load_packs
-from experiments.paths import Paths
+from experiments.paths import Paths, load_packs
 from experiments.request import Request, configure
 from experiments.train import Result, find_finished, train_in_process
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.options import Db, Json, choices
-from cli.output import cell, note, print_json, tables, title
+from cli.output import FLOOR, UNRANKED, cell, note, print_json, tables, title
 from db.file import DEFAULT_PATH
 from drf.text import printable
 
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
     from rich.text import Text
-
-UNRANKED = "–"
-"""Stands where a row has no place."""
 
 _OTHER_KEYS = ("name", "params", "macs")
 _MEASURED_BESIDE_OTHERS = "ms_per_face"
@@ -79,6 +78,14 @@ def leaderboard(
             help="Show the difference to this run, or its method, with 95 % intervals: name or id.",
         ),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REVISION|DATE",
+            help="Show what is new on the boards instead: rows added, changed or deleted since a"
+            " revision of the store, or since a day, e.g. 2026-11-23 (UTC).",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rank the newest evaluation of every run; errors are in percent.
@@ -94,6 +101,11 @@ def leaderboard(
     from db.entries import entry
     from drf import scores
 
+    if since is not None:
+        _show_new(
+            db, since, (dataset, subset, box, landmarks), norm, sort or baseline, methods, as_json
+        )
+        return
     if sort == _MEASURED_BESIDE_OTHERS:
         note(
             f"{sort} was measured during each evaluation, beside whatever else ran, so it ranks"
@@ -142,6 +154,42 @@ def leaderboard(
         console.print(board_table(named, group, console.width, norm, sort, said))
 
 
+def _show_new(
+    db: Path,
+    since: str,
+    asked: tuple[str | None, str | None, str | None, str],
+    norm: str | None,
+    other: str | None,
+    methods: bool,
+    as_json: bool,
+) -> None:
+    """Print what is new on the boards that were asked for. other: an option that cannot stand
+    beside --since."""
+    from cli import whats_new
+    from db import box_labels, reads
+    from db.connection import open_reader
+    from drf import scores
+    from drf.errors import UsageError
+
+    if other is not None:
+        raise UsageError("--since lists what is new and no board: leave out --sort and --baseline")
+    if norm is not None:
+        scores.normaliser(norm)
+    dataset, subset, box, landmarks = asked
+
+    def keep(name: dict[str, str]) -> bool:
+        wanted = {"dataset": dataset, "subset": subset, "landmarks": landmarks}
+        of_box = box in (None, name["box"], box_labels.protocol(name["box"]))
+        return of_box and all(value in (None, name[key]) for key, value in wanted.items())
+
+    with contextlib.closing(open_reader(db)) as con:
+        boards = reads.board_filters(con)
+        _check_landmarks(landmarks, boards)
+        if box is not None:
+            _check_box(box, boards)
+        whats_new.show(con, since, keep, norm=norm, methods=methods, as_json=as_json)
+
+
 def board_table(
     board: dict[str, Any],
     rows: pd.DataFrame,
@@ -165,7 +213,7 @@ def board_table(
     places = _places(rows, sort)
     names = [printable(_name(row)) for row in rows.to_dict("records")]
     name_width = min(max(map(cell_len, names)), max(_NAME_WIDTH, width // 4))
-    fixed = (len("floor"), name_width, len("12345678"))
+    fixed = (len(FLOOR), name_width, len("12345678"))
     shown = _that_fit(everything, width - 1 - sum(fixed) - _PADDING * len(fixed))
     faces = ", ".join(str(n) for n in sorted(set(rows["n"])))
     table = Table(
@@ -186,7 +234,7 @@ def board_table(
     for column in shown:
         table.add_column(column.heading, justify="right", no_wrap=True)
     for i, (place, name, run) in enumerate(zip(places, names, rows["run"], strict=True)):
-        floor = place == "floor"
+        floor = place == FLOOR
         if floor or (place == UNRANKED and i and places[i - 1] != UNRANKED):
             table.add_section()
         cells = [cell(place), cell(name), cell(run[:8]), *(column.cells[i] for column in shown)]
@@ -277,17 +325,15 @@ def _places(rows: pd.DataFrame, sort: str | None) -> list[str]:
     does what is not ranked."""
     from db import health
     from db.reads import ranked_by
-    from drf.floor import FAMILY
     from drf.ranking import places
 
-    ranked = health.ranked(rows)
-    takes_one = ranked & (rows["family"] != FAMILY).to_numpy(dtype=bool)
+    ranked, takes_one = health.ranked(rows), health.takes_place(rows)
     by = rows.loc[takes_one, sort or ranked_by(rows)]
     left = iter(range(1, len(by) + 1))
     if by.dtype.kind in "if":
         left = iter(places(by, "higher" if sort and _descends(sort) else "lower").tolist())
     return [
-        UNRANKED if not has_rank else _place(next(left)) if takes else "floor"
+        UNRANKED if not has_rank else _place(next(left)) if takes else FLOOR
         for has_rank, takes in zip(ranked, takes_one, strict=True)
     ]
 
@@ -301,6 +347,8 @@ def _name(row: dict[str, Any]) -> str:
 
     imported = row["family"] == external.FAMILY
     marks = ["external"] if imported else []
+    if isinstance(row["trained_on"], str) and row["trained_on"] != row["dataset"]:
+        marks.append(f"trained on {row['trained_on']}")
     if row["seed"] or not imported:
         marks.append(f"seed {row['seed']}")
     if not row["flip_test"] and not imported:

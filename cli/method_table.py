@@ -14,10 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cli.output import cell, print_json, table, tables, title
-from db import board, box_labels, comparability, entries, intervals, method_ids, reads, verdict
+from cli.output import FLOOR, UNRANKED, cell, print_json, table, tables, title
+from db import (
+    board,
+    box_labels,
+    comparability,
+    entries,
+    health,
+    intervals,
+    method_ids,
+    reads,
+    verdict,
+)
 from db.board import SD, seeds_text
-from drf import ranking, scores, statistics
+from drf import floor, ranking, scores, statistics
 from drf.errors import NotFoundError
 from drf.text import signed
 
@@ -132,7 +142,7 @@ def _board(
     compared = rows["ranked"] & (base is None or bool(base["ranked"]))
     rows = intervals.of_board(con, rows, [norm], base).assign(compared=compared)
     nmes = rows[scores.column(norm, "nme")]
-    ranks = pd.array(ranking.places(nmes.where(rows["ranked"])), dtype="Int64")
+    ranks = pd.array(ranking.places(nmes.where(health.takes_place(rows))), dtype="Int64")
     order = ["ranked", nmes.name, "id"]
     rows = rows.assign(rank=ranks).sort_values(order, ascending=[False, True, True])
     said = _verdict(con, of_methods, norm, baseline)
@@ -168,7 +178,7 @@ def _table(of: RankedBoard, width: int) -> Table:
     lines = []
     for place, row in enumerate(rows.to_dict("records")):
         line = [
-            *(row["rank"], _name(row), row["id"][:8], seeds_text(row["seeds"])),
+            *(_place(row), _name(row), row["id"][:8], seeds_text(row["seeds"])),
             *(_score(row[nme], bold[nme][place]), cell(row[f"{nme}{SD}"], 2)),
             cell(_interval(row, of.norm, over)),
         ]
@@ -180,6 +190,13 @@ def _table(of: RankedBoard, width: int) -> Table:
     made.title = title(f"{' / '.join(names.values())}, errors in percent", of.verdict)
     made.caption, made.caption_justify = _caption(of, over), "left"
     return made
+
+
+def _place(row: dict[Any, Any]) -> Any:
+    """Return the rank, or what stands in its place, as in the table of runs."""
+    if pd.notna(row["rank"]):
+        return row["rank"]
+    return FLOOR if row["ranked"] and row["family"] == floor.FAMILY else UNRANKED
 
 
 def _name(row: dict[Any, Any]) -> str:

@@ -11,12 +11,13 @@ ISO 8601 text in UTC; arrays are little-endian BLOBs; anything with a free shape
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from sqlite_utils import Database, Migrations
 
 from db.step_m009 import landmarks_and_scores
-from db.step_m010 import diverged_runs_and_floors
-from db.step_m011 import inputs_of_evaluations
+from db.steps_m010_m011 import diverged_runs_and_floors, inputs_of_evaluations
 
 APPLICATION_ID = 0x64726631  # "drf1" in the file's header: tells our files from other SQLite files
 
@@ -161,6 +162,30 @@ def m012_claims(db: Database) -> None:
     """Which process a run belongs to: the claim counts how many processes have trained it, and each
     of them writes only as long as its own number stands."""
     db.execute("ALTER TABLE runs ADD COLUMN claim INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()
+def m013_words(db: Database) -> None:
+    """What people say of runs and of named views, and which runs left a board.
+
+    A run has one note, with its author and time, any number of tags, and a star or none. A view may
+    have a title, an author and a sentence. `deletions` has a row for each board that a deleted run
+    was on, with the revision of its deletion, so that a board can tell what it lost.
+    """
+    for statement in _WORDS:
+        db.execute(statement)
+
+
+BYTES_A_SECOND = 10_000_000
+"""Of a store, as steps that make all tables anew rewrite it: 277 s for 2.6 GB, 2 cores."""
+
+_REWRITING = "m009_landmarks_and_scores"
+
+
+def seconds_for(pending: Sequence[str], size: int) -> float:
+    """Return about how long steps take on a store of so many bytes: only one makes all tables
+    anew, the others are done in a moment."""
+    return size / BYTES_A_SECOND if _REWRITING in pending else 0.0
 
 
 _RUNS = (
@@ -351,6 +376,45 @@ _REVISIONS = (
     "DROP INDEX evaluations_board",
     "CREATE INDEX evaluations_board"
     " ON evaluations (dataset, subset, points, box, run, flip_test, revision)",
+)
+
+_WORDS = (
+    """
+    CREATE TABLE notes (
+        run        TEXT PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
+        text       TEXT NOT NULL,
+        author     TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE tags (
+        run TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+        tag TEXT NOT NULL COLLATE NOCASE,
+        PRIMARY KEY (run, tag)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE stars (
+        run TEXT PRIMARY KEY REFERENCES runs ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID
+    """,
+    "ALTER TABLE views ADD COLUMN title TEXT",
+    "ALTER TABLE views ADD COLUMN author TEXT",
+    "ALTER TABLE views ADD COLUMN note TEXT",
+    """
+    CREATE TABLE deletions (
+        run        TEXT NOT NULL,
+        name       TEXT NOT NULL,
+        dataset    TEXT NOT NULL,
+        subset     TEXT NOT NULL,
+        landmarks  TEXT NOT NULL,
+        box        TEXT NOT NULL,
+        deleted_at TEXT NOT NULL,
+        revision   INTEGER NOT NULL,
+        PRIMARY KEY (run, dataset, subset, landmarks, box)
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 

@@ -20,7 +20,9 @@ from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.record import bring_run, claim_of, forget_after, open_record, pass_on
 from db.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
-from drf import checkpoint, hardware, registry, tracks
+from db.transactions import writing
+from db.words import FirstWords, write_first
+from drf import checkpoint, hardware, presets, registry
 from drf.checkpoint import RESUMABLE, load_backbone
 from drf.config import RunConfig, current_names, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError
@@ -29,13 +31,18 @@ from drf.processes import end_with_parent
 from drf.training.loop import Outcome, Trainer, stored_state
 from drf.training.optimiser import Schedule
 from experiments import provenance
-from experiments.checkpoints import checkpoint_of, refuse_external
-from experiments.packs import dataset_of, load_packs
-from experiments.paths import Paths, origin, write_origin
+from experiments.paths import (
+    Paths,
+    checkpoint_of,
+    dataset_of,
+    load_packs,
+    origin,
+    refuse_external,
+    write_origin,
+)
 from experiments.progress import console
-from experiments.recorder import Recorder
+from experiments.recorder import Recorder, RunWriter
 from experiments.request import Request, configure, name_of_run
-from experiments.run_writer import RunWriter
 
 DEVICE = "training.device"
 """May differ as well, and stays in the configuration as it was: where a run is continued is a
@@ -79,9 +86,14 @@ class Result:
         return 130 if self.outcome.state == "interrupted" else 0
 
 
-def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Result:
-    """Train a new run. Raises UsageError, before anything is stored, for what cannot be met."""
-    name = name_of_run(name, request.preset)
+def train_new_run(
+    request: Request, paths: Paths, name: str | None = None, said: FirstWords | None = None
+) -> Result:
+    """Train a new run. Raises UsageError, before anything is stored, for what cannot be met.
+
+    said: note and tags, which the run has from its first moment on, however it ends
+    """
+    name, said = name_of_run(name, request.preset), (said or FirstWords()).checked()
     resolved = configure(request)
     config = resolved.config
     device = hardware.choose_device(config.training.device)
@@ -109,7 +121,9 @@ def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Re
         params=params,
         macs=registry.count_macs(model),
     )
-    run = start_run(store, new)
+    with writing(store):
+        run = start_run(store, new)
+        write_first(store, run, said)
     writer = RunWriter(run, FIRST_CLAIM, store)
     with recorded_run(writer), Recorder(writer, console()) as recorder:
         folder = run_folder(paths.db, run)
@@ -132,7 +146,7 @@ def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunCo
         run = reads.find_run(reader, config.training.init_from)
         stored = reads.run(reader, run)
     saved = checkpoint_of(stored, run_folder(paths.db, run) / checkpoint.BEST)
-    load_backbone(model, config.family, saved, run)
+    console().print(load_backbone(model, config.family, saved, run), markup=False)
     return replace(config, training=replace(config.training, init_from=run))
 
 
@@ -146,7 +160,7 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
         run = reads.find_run(reader, text)
         stored = reads.run(reader, run)
     if stored["track"] is not None:
-        tracks.refuse_changes(tracks.get(stored["track"]), "option", changes)
+        presets.refuse_changes(presets.track(stored["track"]), "option", changes)
     device = str(changes[DEVICE]) if DEVICE in changes else None
     changes = {key: value for key, value in changes.items() if key != DEVICE}
     if why := status.why_not_free(stored):

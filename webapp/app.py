@@ -11,7 +11,7 @@ import streamlit as st
 
 from db import box_labels
 from drf.errors import NotFoundError
-from webapp import store
+from webapp import photo, store
 from webapp.links import named_views, url_keys, widgets
 from webapp.ui import error_pages, look
 from webapp.ui.text import plain
@@ -56,6 +56,14 @@ PAGES = [
         help="Running runs with progress and live curves, and those that ended lately.",
     ),
     st.Page(
+        "views/photo.py",
+        title="Try a photo",
+        url_path=url_keys.PHOTO,
+        # A link to it still says why there is nothing to see.
+        visibility="visible" if photo.switched_on() else "hidden",
+        help="The landmarks of the faces in a photo of yours, by the released model.",
+    ),
+    st.Page(
         "views/about.py",
         title="About",
         url_path=url_keys.ABOUT,
@@ -83,6 +91,7 @@ def main() -> None:
     widgets.begin(page.url_path)
     with error_pages.boundary():
         named_views.open_named_view(st.session_state["store"], PAGES)
+        named_views.show_description(st.session_state["store"], page.url_path)
         page.run()
     with notices:
         widgets.show_notices()

@@ -24,13 +24,15 @@ import pandas as pd
 import streamlit as st
 
 from db import additions as additions_since
-from db import configs, connection, gallery, method_ids, paired, reads, saved_links
+from db import changes, configs, connection, gallery, method_ids, paired, reads, saved_links
 from db import faces as stored_faces
 from db import predictions as stored_predictions
+from db import words as stored_words
 from db.file import DEFAULT_PATH
 from db.paired import Paired
 from db.saved_links import View
 from db.transactions import as_drf_error
+from db.words import Words
 from drf.files import path_of_variable
 from drf.markup import Markup
 from drf.pictures import LeafPicture
@@ -81,6 +83,33 @@ def view(store: StoreVersion, name: str) -> View:
     """Return a named view. Raises NotFoundError. Not cached: it is asked for once a link."""
     with _reader(store.path) as reader:
         return saved_links.find_view(reader, name)
+
+
+def views(store: StoreVersion) -> list[View]:
+    """Return all named views. Not cached: naming a link does not count the revision up."""
+    with _reader(store.path) as reader:
+        return saved_links.views(reader)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def words(store: StoreVersion) -> dict[str, Words]:
+    """Return `db.words.of_runs`: run id -> what people say of it. Change nothing in it."""
+    with _reader(store.path) as reader:
+        return stored_words.of_runs(reader)
+
+
+def revision_of(store: StoreVersion, text: str) -> int:
+    """Return `db.changes.revision_of`. Raises UsageError."""
+    with _reader(store.path) as reader:
+        return changes.revision_of(reader, text)
+
+
+def deletions(
+    store: StoreVersion, since: int, board: Mapping[str, str], rows: pd.DataFrame
+) -> list[changes.Deletion]:
+    """Return `db.changes.deletions` of a board. Not cached: only links with a day ask."""
+    with _reader(store.path) as reader:
+        return changes.deletions(reader, since, board, rows)
 
 
 def leaderboard(
@@ -233,6 +262,19 @@ def predictions(path: str, evaluation: int) -> tuple[np.ndarray, np.ndarray, np.
         return stored_predictions.predictions(reader, evaluation)
 
 
+def visibilities(path: str, faces: np.ndarray) -> np.ndarray | None:
+    """Return `db.predictions.visibilities` of faces (ids). Not cached."""
+    with _reader(path) as reader:
+        return stored_predictions.visibilities(reader, faces)
+
+
+def covariances(path: str, evaluation: int) -> np.ndarray | None:
+    """Return `db.predictions.covariances_of_evaluation`, in the order of `predictions`. Not
+    cached."""
+    with _reader(path) as reader:
+        return stored_predictions.covariances_of_evaluation(reader, evaluation)
+
+
 @st.cache_resource(max_entries=64, show_spinner=False)
 def markup(path: str, name: str) -> Markup:
     """Return a markup of the store by its name. A markup never changes."""
@@ -251,6 +293,7 @@ class StoredFace:
     """A face with its prediction. Points are (K, 2) picture px; see `drf.pictures.FaceCrop`.
 
     covariances: of the error that the model predicts, (K, 2, 2) squared picture px, or None
+    visibility: (K,) of the landmarks, see `drf.markup`; None where all are visible
     """
 
     markup: Markup
@@ -258,6 +301,7 @@ class StoredFace:
     prediction: np.ndarray
     crop: tuple[bytes, np.ndarray] | None
     covariances: np.ndarray | None = None
+    visibility: np.ndarray | None = None
 
 
 def faces(path: str, wanted: Iterable[tuple[int, int]]) -> list[StoredFace]:
@@ -266,14 +310,15 @@ def faces(path: str, wanted: Iterable[tuple[int, int]]) -> list[StoredFace]:
     wanted = list(wanted)
     with _reader(path) as reader:
         ids = {face for _, face in wanted}  # runs that are compared share their faces
-        markups = {face: stored_faces.read_face(reader, face).markup for face in ids}
+        known = {face: stored_faces.read_face(reader, face) for face in ids}
         crops = {face: stored_faces.crop(reader, face) for face in ids}
         return [
             StoredFace(
-                markups[face],
+                known[face].markup,
                 *stored_predictions.prediction(reader, evaluation, face),
                 crops[face],
                 stored_predictions.covariances_of_face(reader, evaluation, face),
+                known[face].visibility,
             )
             for evaluation, face in wanted
         ]
@@ -297,6 +342,7 @@ def epoch_faces(path: str, run_id: str, epoch: int) -> list[tuple[str, StoredFac
                     face.ground_truth,
                     face.prediction,
                     stored_faces.crop(reader, face.face),
+                    visibility=face.visibility,
                 ),
             )
             for face in gallery.predictions(reader, run_id, epoch)

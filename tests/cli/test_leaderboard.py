@@ -125,6 +125,17 @@ def test_a_model_below_the_floor_is_seen_to_be_there(drf: Drf, tmp_path: Path) -
     assert "no floor" not in text
 
 
+@pytest.mark.usefixtures("filled")
+def test_the_mean_shape_takes_no_place_in_the_table_of_methods_either(drf: Drf) -> None:
+    lines = [line.split() for line in drf("leaderboard", "--methods").out.splitlines()]
+    places = {words[1]: words[0] for words in lines if len(words) > 3}
+    assert places["mean-shape"] == "floor"
+    records = drf("leaderboard", "--methods", "--json").json
+    assert [one["rank"] for one in records if one["name"] == "mean-shape"] == [None]
+    others = [one["rank"] for one in records if one["name"] != "mean-shape"]
+    assert others == list(range(1, len(others) + 1))
+
+
 def test_a_board_without_the_floor_says_so(drf: Drf, tmp_path: Path) -> None:
     db = open_store(tmp_path / "drf.db")
     examples.add_finished_run(db)
