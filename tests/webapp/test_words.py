@@ -63,11 +63,10 @@ def test_a_run_that_nobody_described_has_no_words(shop: Shop) -> None:
 
 def test_the_board_has_tags_and_filters_by_one(shop: Shop) -> None:
     app = shop.leaderboard(lb_rows="Runs", lb_vary="false")
-    board = board_table(app)
-    tagged = board[board["tags"] != ""]
-    assert tagged["tags"].tolist() == ["★ for-paper, wide"]
-    board = board_table(shop.leaderboard(lb_rows="Runs", lb_tag="for-paper", lb_vary="false"))
-    assert board["tags"].tolist() == ["★ for-paper, wide"]
+    tags = board_table(app)["tags"].tolist()
+    assert [tag for tag in tags if tag] == ["★ for-paper, wide"]
+    app = shop.leaderboard(lb_rows="Runs", lb_tag="for-paper", lb_vary="false")
+    assert board_table(app)["tags"].tolist() == ["★ for-paper, wide"]
     unknown = shop.leaderboard(lb_tag="nothing")
     assert "nothing" in unknown.warning[0].value
 
