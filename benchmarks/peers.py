@@ -162,7 +162,7 @@ class Worker:
 def worker(python: Path, name: str, pictures: Sequence[np.ndarray]) -> Iterator[Worker]:
     with tempfile.TemporaryDirectory() as folder:
         given, answer = Path(folder) / "pictures.npz", Path(folder) / "answer.npz"
-        np.savez(given, allow_pickle=False, **{f"picture{i}": p for i, p in enumerate(pictures)})
+        np.savez(given, **{f"picture{i}": p for i, p in enumerate(pictures)})
         process = subprocess.Popen(
             [str(python), str(WORKER), name, str(given), str(answer)],
             stdin=subprocess.PIPE,
@@ -247,7 +247,7 @@ def judge(name: str, python: Path, faces: Faces, train: Faces, model: Aligner) -
     with worker(python, name, faces.pictures) as run:
         found = run.ask(do="find", centres=faces.boxes[:, :2].tolist())
         points = found["points"]
-        away = np.abs(np.nanmean(points, axis=1) - faces.boxes[:, :2]).max(axis=1)
+        away = np.abs(points.mean(axis=1) - faces.boxes[:, :2]).max(axis=1)
         points[away > 0.3 * faces.boxes[:, 2]] = np.nan  # another face of the picture
         missed = ~np.isfinite(points).all(axis=(1, 2))
         result: dict[str, Any] = {

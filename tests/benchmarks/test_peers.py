@@ -1,4 +1,4 @@
-"""Boxes of other detectors and the changes made to them; a peer is asked in a process of its own."""
+"""Boxes of other detectors, the changes made to them, and a peer that cannot run."""
 
 from __future__ import annotations
 

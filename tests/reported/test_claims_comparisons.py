@@ -213,7 +213,7 @@ def test_board_and_exports_say_that_the_budget_differs(
     path, ids = busy
     shown = app(None, path, monkeypatch, lb_rows="Runs", lb_base=ids[0][:8])
     assert SENTENCE in texts(shown)
-    assert board_table(shown)["epochs_trained"].tolist() == ["35", "7", "0"]
+    assert board_table(shown)["epochs_trained"].tolist() == [35, 7, 0]
     with contextlib.closing(open_reader(path)) as reader:
         rows = board.by_run(reads.leaderboard(reader), method_ids.method_of_runs(reader))
         current = StoreVersion(str(path), reads.revision(reader))
