@@ -21,6 +21,8 @@ from webapp.ui.text import plain
 
 SHORT = 8
 """Characters of an id in a link."""
+_LEFT_ALONE = "_left_alone"
+"""End of the state that says that a visitor chose runs, to which none is added."""
 
 
 @dataclass(frozen=True)
@@ -183,11 +185,12 @@ def choose_runs(
         if at_most is not None and len(chosen) > at_most:
             widgets.notify(f"Of the {len(chosen)} runs in the link at most {at_most} are shown.")
             chosen = chosen[:at_most]
-        if 0 < len(chosen) < at_least and address.arriving():
+        if address.arriving():
+            st.session_state[f"{key.name}{_LEFT_ALONE}"] = False
+        if 0 < len(chosen) < at_least and not st.session_state.get(f"{key.name}{_LEFT_ALONE}"):
             others = rows.drop(index=chosen)
             best = best_of_methods(others, store.method_of_runs(current), at_least - len(chosen))
             chosen = [*chosen, *best]
-            address.write(key.name, [_written(chosen)])
     st.session_state[widget] = chosen
     st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
     names = {
@@ -293,4 +296,5 @@ def _written(runs: Sequence[str]) -> str:
 
 def _write(parameter: str, widget: str) -> None:
     chosen = st.session_state[widget]
+    st.session_state[f"{parameter}{_LEFT_ALONE}"] = True
     address.write(parameter, [_written([chosen] if isinstance(chosen, str) else chosen)])
