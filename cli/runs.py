@@ -59,7 +59,7 @@ def list_runs(
         known = sorted({tag for one in said.values() for tag in one.tags}, key=str.casefold)
         note(f"No run matches; the store has the tags {', '.join(known) or '(none)'}.")
         return
-    columns = ("run", "name", "dataset", "seed", "status", "epochs", "done %", "val NME % (kept)")
+    columns = ["run", "name", "dataset", "seed", "status", "epochs", "done %", "val NME % (kept)"]
     lines = [
         (
             *(row["id"][:8], row["name"], row["dataset"], row["seed"], row["condition"]),
@@ -70,7 +70,7 @@ def list_runs(
         )
         for row in rows
     ]
-    columns = (*columns, "faces/s", "started (UTC)", *(["tags"] if said else []))
+    columns += ["faces/s", "started (UTC)", *(["tags"] if said else [])]
     tables().print(table(columns, lines, "runs"))
 
 

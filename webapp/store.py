@@ -265,7 +265,7 @@ def predictions(path: str, evaluation: int) -> tuple[np.ndarray, np.ndarray, np.
 def visibilities(path: str, faces: np.ndarray) -> np.ndarray | None:
     """Return `db.predictions.visibilities` of faces (ids). Not cached."""
     with _reader(path) as reader:
-        return stored_predictions.visibilities(reader, faces)
+        return stored_predictions.visibilities(reader, faces.tolist())
 
 
 def covariances(path: str, evaluation: int) -> np.ndarray | None:
