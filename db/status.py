@@ -35,7 +35,7 @@ def derive(state: str, heartbeat_age_s: float, process_alive: bool | None) -> st
     """Return one of STATUSES.
 
     state            what the run last wrote of itself
-    heartbeat_age_s  seconds since it was last heard of
+    heartbeat_age_s  seconds since its last heartbeat
     process_alive    None if its process cannot be looked up here: it runs on another host
 
     Where the process can be looked up, it decides and not the clock, which may be put forward or
@@ -95,7 +95,7 @@ def process_started(pid: int) -> float:
 def process_alive(pid: int, started: float, heartbeat_at: str | None = None) -> bool:
     """Whether `pid` is still the process that began at `started`; pids are given out again.
 
-    heartbeat_at: when that process was last heard of. The start of a process is counted from the
+    heartbeat_at: the last heartbeat of that process. The start of a process is counted from the
     boot time, which jumps with the clock; but one that began before a heartbeat of the last minute
     is who sent it, for no two processes have one pid at a time.
     """

@@ -12,8 +12,9 @@ import streamlit as st
 from db import box_labels
 from drf.errors import NotFoundError
 from webapp import photo, store
-from webapp.links import named_views, url_keys, widgets
-from webapp.ui import error_pages, look
+from webapp.links import address, named_views, navigation, url_keys, widgets
+from webapp.store import StoreVersion
+from webapp.ui import error_pages, frame, look
 from webapp.ui.text import plain
 
 ICON = str(Path(__file__).with_name("icon.svg"))
@@ -73,10 +74,12 @@ PAGES = [
 
 
 def main() -> None:
-    page = st.navigation(PAGES, position="top")
+    page = st.navigation(PAGES, position="hidden")  # the bar is `navigation.bar`
     st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
     st.logo(ICON)
     look.apply()
+    frame.show_style()
+    pages = st.container()
     notices = st.container()
     opened = False
     with error_pages.boundary():
@@ -87,27 +90,33 @@ def main() -> None:
             _no_store()
     if not opened:
         return
-    _update_link(page)
-    widgets.begin(page.url_path)
     with error_pages.boundary():
-        named_views.open_named_view(st.session_state["store"], PAGES)
-        named_views.show_description(st.session_state["store"], page.url_path)
+        current = st.session_state["store"]
+        _update_link(current)
+        widgets.begin(page.url_path)
+        named_views.open_named_view(current, page, PAGES)
+        with pages:
+            if page.url_path == url_keys.LEADERBOARD:
+                frame.skip_link()
+            navigation.bar(current, page, PAGES)
+        named_views.show_description(current, page.url_path)
         page.run()
     with notices:
         widgets.show_notices()
+    address.settle()
     _settle(page.url_path)
 
 
-def _update_link(page: st.Page) -> None:
-    """Open a link of an earlier version by the keys and values of today."""
+def _update_link(store_now: StoreVersion) -> None:
+    """Give a link of an earlier version the keys and values of today."""
     asked = {name: st.query_params.get_all(name) for name in st.query_params}
     current = url_keys.up_to_date(asked)
     if any(box_labels.FILE in value for values in current.values() for value in values):
-        boards = store.boards(st.session_state["store"]).sort_values("entries", ascending=False)
+        boards = store.boards(store_now).sort_values("entries", ascending=False)
         columns = boards[["dataset", "subset", "box"]]
         current = url_keys.with_boxes(current, columns.itertuples(index=False))
     if current != asked:
-        st.switch_page(page, query_params=current)
+        st.query_params.from_dict(current)
 
 
 @st.cache_resource(show_spinner=False)

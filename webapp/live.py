@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -102,12 +103,47 @@ def sentence(run: dict[str, Any], since: ProgressSample | None, now: datetime) -
     return " · ".join(parts)
 
 
-def curve(frame: pd.DataFrame, metric: str, title: str) -> Chart | None:
+def earlier(
+    run: Mapping[str, Any], runs: pd.DataFrame, methods: pd.Series
+) -> dict[Any, Any] | None:
+    """Return the newest run of the same method that started before a run; None without one.
+
+    runs: `reads.runs`, newest first; methods: run -> method
+    """
+    if run["id"] not in methods.index:
+        return None
+    same = methods.reindex(runs["id"]).to_numpy() == methods[run["id"]]
+    before = runs[same & (runs["started_at"] < run["started_at"]).to_numpy()]
+    return None if before.empty else before.iloc[0].to_dict()
+
+
+def compared(frame: pd.DataFrame, other: pd.DataFrame, metric: str) -> str | None:
+    """Return in a sentence a metric of a run in its last epoch and that of another run in the same
+    one; None where one of them has none."""
+    mine, theirs = _values(frame, metric), _values(other, metric)
+    common = mine.index.intersection(theirs.index)
+    if not len(common):
+        return None
+    epoch = int(common[-1])
+    factor, unit = (100, " %") if "nme" in metric else (1, "")
+    here, there = (f"{factor * values[epoch]:.4g}{unit}" for values in (mine, theirs))
+    return f"Epoch {epoch}: {here}; the run before it had {there} in the same epoch."
+
+
+def _values(frame: pd.DataFrame, metric: str) -> pd.Series:
+    rows = frame[(frame["metric"] == metric) & frame["value"].notna()].sort_values("epoch")
+    return rows.set_index("epoch")["value"]
+
+
+def curve(
+    frame: pd.DataFrame, metric: str, title: str, other: pd.DataFrame | None = None
+) -> Chart | None:
     """Return one metric of a run against the epoch, None where it has no value yet.
 
-    frame: (epoch, metric, value). NMEs are shown in percent.
+    frame: (epoch, metric, value); other: that of a run to compare with, dotted. NMEs are shown in
+    percent.
     """
-    rows = frame[(frame["metric"] == metric) & frame["value"].notna()].sort_values("epoch")
+    rows = _values(frame, metric).reset_index()
     if rows.empty:
         return None
     unit, factor = (", %", 100) if "nme" in metric else ("", 1)
@@ -123,8 +159,17 @@ def curve(frame: pd.DataFrame, metric: str, title: str) -> Chart | None:
         ),
         theme.layout(x="epoch", y=title + unit, height=HEIGHT_PX),
     )
+    if other is not None and len(beside := _values(other, metric) * factor):
+        figure.add_scatter(
+            x=beside.index,
+            y=beside,
+            mode="lines",
+            line={"color": theme.QUIET, "width": 2, "dash": "dot"},
+            hovertemplate="%{y:.4g} in the run before<extra></extra>",
+        )
+        figure.update_layout(showlegend=False)
     if spans_decades(values):
-        figure.update_yaxes(log_axis(values))
+        log_axis(figure, values)
     if rows["epoch"].max() <= 10:
         figure.update_xaxes(dtick=1)
     now, best = values.iloc[-1], values.min()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from db.reads import BOARD
 from drf import ranking, scores
 from drf.markup import Markup
 
@@ -69,6 +70,15 @@ def filter_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
     """Return a sorting key for the options of a filter: most rows first, ties in the usual order;
     but train and val last, because runs were selected on them."""
     return name in _SEEN_IN_TRAINING, -rows, usual_order(name)
+
+
+def boards_in_order(boards: pd.DataFrame) -> pd.DataFrame:
+    """Return boards, rows of `db.reads.board_filters`, in `offered_order`, in which all pages offer
+    them."""
+    keys = [tuple(row) for row in boards[list(BOARD)].itertuples(index=False)]
+    place = {key: number for number, key in enumerate(keys)}
+    ordered = offered_order(dict(zip(keys, boards["entries"], strict=True)))
+    return boards.iloc[[place[key] for key in ordered]].assign(flip_test=True)
 
 
 def offered_order(boards: Mapping[tuple[str, ...], int]) -> list[tuple[str, ...]]:

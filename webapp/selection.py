@@ -11,9 +11,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from db import health, reads
 from webapp import store
-from webapp.links import share, url_keys, widgets
+from webapp.links import address, share, url_keys, widgets
+from webapp.links.names import matching
 from webapp.links.url_keys import UrlKey
-from webapp.scores import evaluation_label, filter_order, norms
+from webapp.scores import boards_in_order, evaluation_label, norms
 from webapp.store import StoreVersion
 from webapp.ui import badges
 from webapp.ui.text import plain
@@ -40,6 +41,7 @@ class SelectedRun:
     run         full id
     evaluation  the newest on the board, of those with the flip test if there are any
     flip_test   whether the evaluation used it
+    name        as it was given (untrusted)
     label       its name, with the beginning of its id if another run has the same name, and with
                 its condition where it is not ranked (untrusted)
     """
@@ -47,6 +49,7 @@ class SelectedRun:
     run: str
     evaluation: int
     flip_test: bool
+    name: str
     label: str
 
     @property
@@ -83,11 +86,13 @@ def page_head(
     runs: UrlKey,
     *,
     width: int,
+    at_least: int = 1,
     at_most: int | None = None,
 ) -> tuple[Choices | None, DeltaGenerator]:
     """Show the title of a page and the choices of norm, board and runs.
 
-    evaluation, runs: URL keys of the choices; width: of the choice of runs, px; at_most: runs.
+    evaluation, runs: URL keys of the choices; width: of the choice of runs, px; at_least, at_most:
+    runs.
     Return the choices, None before the first evaluation, and the place for the page's link.
     """
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -105,21 +110,19 @@ def page_head(
             return None, link
         rows = entries(current, board)
         with st.container(width=width):
-            chosen = choose_runs(current, runs, rows, default=2, at_most=at_most)
+            chosen = choose_runs(current, runs, rows, default=2, at_least=at_least, at_most=at_most)
     where = {column: getattr(board, column) for column in reads.BOARD}
-    named = runs.name in st.query_params  # else the best of the board are shown
+    named = address.get(runs.name) is not None  # else the best of the board are shown
     share.show_revision_notice(current, where, [run.run for run in chosen] if named else None)
     return Choices(norm, board, rows, chosen), link
 
 
 def choose_board(current: StoreVersion, key: UrlKey) -> Board | None:
     """Show a choice of the boards that have rows; return None if there is none."""
-    boards = store.boards(current).assign(flip_test=True)
+    boards = boards_in_order(store.boards(current))
     if boards.empty:
         return None
     boards["label"] = boards.apply(evaluation_label, axis=1)
-    boards["order"] = list(map(filter_order, boards["subset"], boards["entries"]))
-    boards = boards.sort_values("order")
     label = widgets.select(
         key, "Evaluation", list(boards["label"]), "Dataset, subset and box of the crops; see About."
     )
@@ -163,14 +166,16 @@ def choose_runs(
     rows: pd.DataFrame,
     *,
     default: int,
+    at_least: int = 1,
     at_most: int | None = None,
 ) -> list[SelectedRun]:
     """Show a choice of runs on a board; `?KEY=` holds the beginnings of their ids, in order.
 
-    Without it the `default` best methods are chosen. Unknown runs in the link are reported. The
-    choice writes the link itself, because a bound widget would write its labels there.
+    Without it the `default` best methods are chosen; where a link names fewer than `at_least`, the
+    best others are added. Unknown runs in the link are reported.
     """
-    wanted = st.query_params.get(key.name)
+    wanted = address.get(key.name)
+    widget = f"{key.name}_choice"
     if wanted is None:
         chosen = best_of_methods(rows, store.method_of_runs(current), default)
     else:
@@ -178,7 +183,11 @@ def choose_runs(
         if at_most is not None and len(chosen) > at_most:
             widgets.notify(f"Of the {len(chosen)} runs in the link at most {at_most} are shown.")
             chosen = chosen[:at_most]
-    widget = f"{key.name}_choice"
+        if 0 < len(chosen) < at_least and address.arriving():
+            others = rows.drop(index=chosen)
+            best = best_of_methods(others, store.method_of_runs(current), at_least - len(chosen))
+            chosen = [*chosen, *best]
+            address.write(key.name, [_written(chosen)])
     st.session_state[widget] = chosen
     st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
     names = {
@@ -200,17 +209,19 @@ def choose_runs(
 
 
 def choose_one(key: UrlKey, label: str, among: Sequence[SelectedRun], default: int) -> int:
-    """Show a choice of one of some runs; return its position. `?KEY=`: beginning of its id."""
-    wanted = st.query_params.get(key.name)
+    """Show a choice of one of some runs; return its position. `?KEY=`: beginning of its id, or its
+    name."""
+    wanted = address.get(key.name)
     position = min(default, len(among) - 1)
     if wanted is not None:
-        matching = [k for k, one in enumerate(among) if wanted and one.run.startswith(wanted)]
-        if len(matching) == 1:
-            (position,) = matching
+        order = [one.run for one in among]
+        meant = matching(wanted, {one.run: one.name for one in among})
+        if meant:
+            position = order.index(meant[0])
         else:
             widgets.notify(
-                f"The link asks for run “{widgets.quoted(wanted)}” as {plain(label.lower())},"
-                " which is not among those chosen."
+                f"The run “{widgets.quoted(wanted)}” of this link ({plain(label.lower())}) is not"
+                " among those chosen."
             )
     widget = f"{key.name}_choice"
     runs = {one.run: one for one in among}
@@ -228,19 +239,32 @@ def choose_one(key: UrlKey, label: str, among: Sequence[SelectedRun], default: i
 
 
 def _found(current: StoreVersion, wanted: Sequence[str], rows: pd.DataFrame) -> list[str]:
-    """Return the full ids of runs by their beginnings, each once; report unknown ones."""
+    """Return the full ids of runs that a link names, each once; report unknown ones. Of several
+    that share a name, and of a method, it is the best."""
     found: dict[str, None] = {}
+    names = rows["name"].to_dict()
     for text in wanted:
-        matching = [run for run in rows.index if run.startswith(text.lower())]
-        if len(matching) == 1:
-            found[matching[0]] = None
-            continue
-        known = store.runs(current)["id"].str.startswith(text.lower()).any()
-        why = "was not evaluated on this board" if known else "is not in the store"
-        if len(matching) > 1:
-            why = f"is the beginning of {len(matching)} ids"
-        widgets.notify(f"The link asks for run “{widgets.quoted(text)}”, which {why}.")
+        meant = matching(text, names) or _of_method(current, text, rows)
+        if meant:
+            found[meant[0]] = None
+        else:
+            runs = store.runs(current)
+            known = matching(text, dict(zip(runs["id"], runs["name"], strict=True)))
+            why = "was not evaluated on this board" if known else "is not in the store"
+            widgets.notify(f"The run “{widgets.quoted(text)}” of this link {why}.")
+        if len(meant) > 1:
+            widgets.notify(
+                f"“{widgets.quoted(text)}” names {len(meant)} runs of this board; the best of them,"
+                f" {meant[0][:SHORT]}, is shown."
+            )
     return [*found]
+
+
+def _of_method(current: StoreVersion, wanted: str, rows: pd.DataFrame) -> list[str]:
+    """Return the best run of the method that a link names by its id, today's or an earlier one."""
+    today = store.method_today(current, wanted.lower()) if wanted else None
+    methods = store.method_of_runs(current).reindex(rows.index)
+    return list(rows.index[(methods == today).to_numpy(dtype=bool)][:1])
 
 
 def selected_runs(chosen: Sequence[str], rows: pd.DataFrame) -> list[SelectedRun]:
@@ -252,6 +276,7 @@ def selected_runs(chosen: Sequence[str], rows: pd.DataFrame) -> list[SelectedRun
             run=run,
             evaluation=int(rows.loc[run, "evaluation"]),
             flip_test=bool(rows.loc[run, "flip_test"]),
+            name=str(names[run]),
             label=badges.marked(
                 f"{names[run]} · {run[:SHORT]}" if shared[run] else str(names[run]),
                 rows.loc[run, "condition"],
@@ -268,4 +293,4 @@ def _written(runs: Sequence[str]) -> str:
 
 def _write(parameter: str, widget: str) -> None:
     chosen = st.session_state[widget]
-    st.query_params[parameter] = _written([chosen] if isinstance(chosen, str) else chosen)
+    address.write(parameter, [_written([chosen] if isinstance(chosen, str) else chosen)])

@@ -74,6 +74,12 @@ def shop(filled: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return filled
 
 
+def chosen(app: AppTest, key: str, value: str) -> None:
+    """Choose an option of a segmented control."""
+    (control,) = (one for one in app.get("segmented_control") if one.key == key)
+    control.set_value(value).run()
+
+
 def board_payload(app: AppTest) -> dict[str, Any]:
     """What the page gives to the script of the leaderboard's table."""
     (table,) = app.get("bidi_component")

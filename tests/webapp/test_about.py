@@ -1,4 +1,4 @@
-"""The About page: definitions with formulas, protocols, terms, version, revision, URL keys."""
+"""The About page: what readers look for first, then definitions, terms, version, URL keys."""
 
 import drf
 from db.connection import open_reader
@@ -32,6 +32,18 @@ def test_version_and_revision_of_the_store_are_said(shop):
     expected = f"drf {drf.__version__}, store at revision {revision(con)}"
     con.close()
     assert expected in texts(opened("views/about.py"))
+
+
+def test_readers_find_methods_data_landmarks_citation_and_how_to_add_a_run(shop):
+    app = opened("views/about.py")
+    headers = [header.value for header in app.header]
+    assert headers[:5] == ["Methods", "Datasets", "Landmarks", "Add a run", "Cite"]
+    said = texts(app)
+    assert "hourglass" in said
+    assert "0–16" in said
+    code = "\n".join(block.value for block in app.code)
+    assert "drf import predictions" in code
+    assert f"version = {{{drf.__version__}}}" in code
 
 
 def test_every_url_key_is_listed(shop):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from drf import metrics
@@ -74,10 +75,10 @@ def test_any_metric_has_its_place_losses_and_validation_first():
     titles = ["Training loss", "Validation", "gate", "Learning rate"]
     assert [chart.title for chart in drawn] == titles
     assert [[trace.name for trace in chart.figure.data] for chart in drawn] == [
-        ["loss", "loss_leaf"],
-        ["val_nme"],
-        ["gate_entropy", "gate_max"],
-        ["lr"],
+        ["total loss", "loss: leaf"],
+        ["val nme"],
+        ["gate entropy", "gate max"],
+        ["learning rate"],
     ]
 
 
@@ -99,13 +100,17 @@ def test_a_diverged_loss_leaves_a_gap_and_no_log_axis():
 def test_a_loss_over_decades_gets_a_log_axis():
     (chart,) = charts.curves(epochs(loss=[1.0, 0.1, 0.01]), kept_epoch=None)
     assert chart.figure.layout.yaxis.type == "log"
+    assert chart.figure.layout.yaxis.title.text == "loss (log scale)"
 
 
 def test_logarithmic_axes_label_whole_numbers():
-    axis = charts.log_axis(pd.Series([3.4, 106.0, np.nan]))
-    assert axis["ticktext"] == ["1", "2", "5", "10", "20", "50", "100", "200", "500"]
-    wide = charts.log_axis(pd.Series([0.002, 30.0]))
-    assert wide["ticktext"] == ["0.001", "0.01", "0.1", "1", "10"]
+    def labels(*values: float) -> list[str]:
+        figure = go.Figure(layout=theme.layout(x="epoch", y="loss"))
+        charts.log_axis(figure, pd.Series(values))
+        return list(figure.layout.yaxis.ticktext)
+
+    assert labels(3.4, 106.0, np.nan) == ["1", "2", "5", "10", "20", "50", "100", "200", "500"]
+    assert labels(0.002, 30.0) == ["0.001", "0.01", "0.1", "1", "10"]
 
 
 def test_a_legend_stands_above_the_word_of_the_best_epoch():

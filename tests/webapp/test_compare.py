@@ -227,11 +227,16 @@ def test_the_front_of_cost_and_error_is_of_the_ranked_runs_of_the_board(shop):
     assert figure["layout"]["xaxis"]["type"] == "log"
 
 
-@pytest.mark.parametrize("keys", [(), ("wide",)])
-def test_fewer_than_two_runs_are_asked_for(shop, keys):
-    app = compare(shop, *keys)
+def test_without_any_run_two_are_asked_for(shop):
+    app = compare(shop)
     assert not app.exception
     assert "Choose 2 to 6 runs" in texts(app)
+
+
+def test_a_link_with_one_run_compares_it_with_the_best_other_one(shop):
+    app = compare(shop, "narrow")
+    assert not app.exception
+    assert list(app.dataframe[0].value.columns) == ["hourglass", "hourglass-wide"]
 
 
 def test_more_than_six_runs_are_cut_to_six(shop):

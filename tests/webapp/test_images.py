@@ -12,7 +12,7 @@ from drf import scores
 from drf.data.crops import decode_jpeg
 from drf.markup import IBUG68
 from tests.webapp import examples
-from tests.webapp.conftest import opened, texts
+from tests.webapp.conftest import chosen, opened, texts
 from tests.webapp.examples import HOSTILE
 from webapp import selection
 from webapp.faces import contact_sheet, table
@@ -101,15 +101,14 @@ def test_a_range_of_errors_filters_and_its_ends_are_in_the_link(shop):
 def test_a_range_that_is_none_is_told(shop, ends):
     app = images(shop, "wide", img_error=ends)
     assert not app.exception
-    assert "not a valid range" in app.warning[0].value
+    assert "is not valid" in app.warning[0].value
     assert set(app.select_slider(key="img_error").value) <= set(table.LIMITS)
 
 
 def test_another_order_starts_at_its_first_page(shop):
     app = images(shop, "wide", img_page="2")
     assert len(tiles(app)) == 6
-    app.session_state["img_order"] = "Smallest first"
-    app.run()
+    chosen(app, "img_order", "Smallest first")
     assert len(tiles(app)) == 24
 
 

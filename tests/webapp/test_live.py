@@ -94,6 +94,24 @@ def test_a_curve_is_in_percent_and_absent_before_its_first_value():
     assert live.curve(frame, "loss", "Training loss") is None
 
 
+def epochs(*values):
+    return pd.DataFrame(
+        {"epoch": range(1, len(values) + 1), "metric": "val_nme_ocular", "value": values}
+    )
+
+
+def test_a_run_is_compared_with_the_one_of_its_method_before_it_in_the_same_epoch():
+    started = [f"2026-11-24T1{hour}:00:00.000Z" for hour in (3, 2, 1, 0)]
+    runs = pd.DataFrame({"id": ["now", "other", "before", "first"], "started_at": started})
+    methods = pd.Series({"now": "a", "other": "b", "before": "a", "first": "a"})
+    assert live.earlier(runs.iloc[0], runs, methods)["id"] == "before"
+    assert live.earlier(runs.iloc[1], runs, methods) is None
+    said = live.compared(epochs(0.08, 0.05), epochs(0.09, 0.06, 0.04), "val_nme_ocular")
+    assert said == "Epoch 2: 5 %; the run before it had 6 % in the same epoch."
+    chart = live.curve(epochs(0.08), "val_nme_ocular", "Validation NME", epochs(0.09, 0.06))
+    assert list(chart.figure.data[1].y) == pytest.approx([9.0, 6.0])
+
+
 def progress_bars(app):
     return {bar.proto.text: bar.proto.value for bar in app.get("progress")}
 
@@ -111,7 +129,7 @@ def test_the_page_shows_running_silent_and_ended_runs(heard):
     assert not app.exception
     said = texts(app)
     assert "Running: 1" in said  # untested: this process
-    assert "No heartbeat: 1" in said  # the buried one; the other machine's was heard of in January
+    assert "Not responding or crashed: 1" in said  # the other machine's spoke last in January
     assert "The process is gone: killed or out of memory." in said
     assert "and 1 more; 1 of them without a heartbeat in the last 30 days" in said
     (table,) = app.dataframe
@@ -119,6 +137,8 @@ def test_the_page_shows_running_silent_and_ended_runs(heard):
         *("✓ finished", "■ interrupted", "✗ failed", "↯ collapsed")
     }
     assert sorted(progress_bars(app).values()) == [0, 30]
+    code = [block.value for block in app.code]
+    assert any(line.startswith("drf train") for line in code)  # how the crashed one goes on
 
 
 def test_hostile_names_are_text_on_the_live_page(heard):

@@ -157,9 +157,9 @@ def test_a_model_of_the_eyes_is_drawn_with_the_eyes_alone():
 
 def test_curves_mark_the_kept_epoch(shop):
     loss, validation, rate = specs(shop.run("wide", run_tab="Training"))
-    assert [trace["name"] for trace in loss["data"]] == ["loss", "loss_stack1"]
+    assert [trace["name"] for trace in loss["data"]] == ["total loss", "loss: stack1"]
     assert validation["layout"]["annotations"][0]["text"] == "kept: epoch 38"
-    assert rate["data"][0]["name"] == "lr"
+    assert rate["data"][0]["name"] == "learning rate"
 
 
 def test_a_model_without_epochs_has_no_curves(shop):

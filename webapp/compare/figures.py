@@ -81,7 +81,7 @@ def curves(frames: Sequence[pd.DataFrame], labels: Sequence[str], metric: str, t
         if values.notna().any():
             said.append(f"{label} ends at {values.dropna().iloc[-1]:.4g}")
     if charts.spans_decades(shown := pd.concat(everything)):
-        figure.update_yaxes(charts.log_axis(shown))
+        charts.log_axis(figure, shown)
     return Chart("Training curves", figure, f"{title} against the epoch: {'; '.join(said)}.")
 
 
@@ -275,11 +275,10 @@ def scatter(
     )
     figure.update_layout(hovermode="closest", dragmode="zoom", clickmode="event+select")
     if charts.spans_decades(pd.Series(both)):
-        ticks = charts.log_axis(pd.Series(both)) | {"range": [np.log10(low), np.log10(high)]}
-    else:
-        ticks = {"range": [low, high]}
-    figure.update_xaxes(**ticks)
-    figure.update_yaxes(**ticks)
+        charts.log_axis(figure, pd.Series(both), x_too=True)
+        low, high = np.log10(low), np.log10(high)
+    figure.update_xaxes(range=[low, high])
+    figure.update_yaxes(range=[low, high])
     alt = (
         f"Errors of {len(x)} faces under {labels[0]} (x axis) and {labels[1]} (y axis);"
         f" {labels[1]} is better on {np.mean(y < x):.0%} of them."

@@ -43,8 +43,8 @@ def compare(errors: np.ndarray, sound: Sequence[bool] | None = None) -> list[Com
 
     sound: which of the runs are finished and sound, None for all.
 
-    Intervals are at 95 %, over faces drawn with replacement, with their pairs kept: of these runs,
-    not of other seeds. A score that is no mean over faces has none.
+    Intervals are at 95 %, by a paired bootstrap over faces: of these runs, not of other seeds. A
+    score that is no mean over faces has none.
     """
     means = [score for score in scores.SCORES if score.faces is not None]
     values = np.stack([score.faces(errors) for score in means if score.faces])  # (s, r, n)

@@ -12,7 +12,7 @@ from drf import scores
 from webapp import store
 from webapp.faces import figure, landmark_errors, marks
 from webapp.faces.figure import PredictedShape
-from webapp.links import url_keys, widgets
+from webapp.links import address, url_keys, widgets
 from webapp.selection import SelectedRun
 from webapp.store import StoredFace, StoreVersion
 from webapp.ui import error_pages, theme
@@ -50,12 +50,12 @@ class FaceDialogState:
 
 def open_one(name: str) -> None:
     """Name a face in the link, so that the next run of the page shows it. A callback."""
-    st.query_params[url_keys.IMAGES_FACE.name] = name
+    address.write(url_keys.IMAGES_FACE.name, [name])
 
 
 def show_wanted(state: FaceDialogState) -> None:
     """Open the dialog if the link names a face; notify if it is not on this board."""
-    wanted = st.query_params.get(url_keys.IMAGES_FACE.name)
+    wanted = address.get(url_keys.IMAGES_FACE.name)
     if wanted is None:
         return
     if wanted in state.ids:
@@ -67,7 +67,7 @@ def show_wanted(state: FaceDialogState) -> None:
 
 
 def _close() -> None:
-    st.query_params.pop(url_keys.IMAGES_FACE.name, None)
+    address.write(url_keys.IMAGES_FACE.name, [])
 
 
 @st.dialog("One face", width="large", on_dismiss=_close)
@@ -78,7 +78,7 @@ def _dialog(state: FaceDialogState) -> None:
 
 def _content(state: FaceDialogState) -> None:
     # Read again here: leafing through runs the dialog alone, and not the page below it.
-    name = st.query_params.get(url_keys.IMAGES_FACE.name, "")
+    name = address.get(url_keys.IMAGES_FACE.name) or ""
     if name not in state.ids:
         return
     # The picture comes last: the room that a chart leaves below it on a phone then ends the page.

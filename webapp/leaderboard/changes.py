@@ -13,7 +13,7 @@ from drf.errors import UsageError
 from webapp import store
 from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.rows import load_rows
-from webapp.links import url_keys, widgets
+from webapp.links import address, url_keys, widgets
 from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
@@ -23,7 +23,7 @@ _DAY = "since_day"
 def show(current: StoreVersion, board: BoardChoice) -> None:
     """Show what is new since the `since` of the link; nothing without one. One that is no day and
     no revision is reported."""
-    since = st.query_params.get(url_keys.BOARD_SINCE.name)
+    since = address.get(url_keys.BOARD_SINCE.name)
     if since is None:
         return
     try:
@@ -56,13 +56,13 @@ def choose() -> None:
 def _chosen() -> None:
     day = st.session_state[_DAY]
     if isinstance(day, date):
-        st.query_params[url_keys.BOARD_SINCE.name] = day.isoformat()
+        address.write(url_keys.BOARD_SINCE.name, [day.isoformat()])
     else:
         _close()
 
 
 def _close() -> None:
-    st.query_params.pop(url_keys.BOARD_SINCE.name, None)
+    address.write(url_keys.BOARD_SINCE.name, [])
 
 
 def _found(current: StoreVersion, since: str, board: BoardChoice) -> Changes:

@@ -20,7 +20,7 @@ from webapp.leaderboard import columns
 from webapp.leaderboard.grid import Order
 from webapp.leaderboard.rows import ROWS
 from webapp.leaderboard.table import DisplayOptions
-from webapp.links import url_keys, widgets
+from webapp.links import address, url_keys, widgets
 from webapp.scores import ALL, ORDERS, filter_order, known_norms, sorts
 from webapp.store import StoreVersion
 from webapp.ui import badges
@@ -102,10 +102,9 @@ def _norms_help(norms: dict[str, str]) -> str:
 def choose_rows(families: Iterable[str]) -> dict[str, str]:
     """Show what orders and filters the rows, in a menu; return the arguments of `rows.arrange`."""
     with st.popover("Filter and sort", icon=":material/filter_list:"):
-        text = st.text_input(
+        text = widgets.text_input(
+            url_keys.BOARD_TEXT,
             "Find",
-            key=url_keys.BOARD_TEXT.name,
-            bind="query-params",
             placeholder="name, preset, id …",
             icon=":material/search:",
         )
@@ -123,21 +122,19 @@ def choose_rows(families: Iterable[str]) -> dict[str, str]:
 
 def sort_by(order: Order) -> None:
     """Order the rows as a click on a title asks for: the controls and the link follow."""
-    st.session_state[url_keys.BOARD_SORT.name] = order.sort
-    st.session_state[url_keys.BOARD_ORDER.name] = order.order
+    for key, value in ((url_keys.BOARD_SORT, order.sort), (url_keys.BOARD_ORDER, order.order)):
+        address.write(key.name, [] if value == key.default else [value])
 
 
 def ticked() -> list[str]:
     """Return the beginnings of the ids of the runs that the link ticks."""
-    return [run for run in st.query_params.get(url_keys.BOARD_TICKED.name, "").split(",") if run]
+    return [run for run in (address.get(url_keys.BOARD_TICKED.name) or "").split(",") if run]
 
 
 def tick(runs: Sequence[str]) -> None:
     """Write into the link which rows are ticked."""
-    if runs:
-        st.query_params[url_keys.BOARD_TICKED.name] = ",".join(run[:8] for run in runs)
-    elif url_keys.BOARD_TICKED.name in st.query_params:
-        del st.query_params[url_keys.BOARD_TICKED.name]
+    written = [",".join(run[:8] for run in runs)] if runs else []
+    address.write(url_keys.BOARD_TICKED.name, written)
 
 
 @dataclass(frozen=True)
@@ -197,7 +194,7 @@ def _baseline(
         for run, runs in zip(stand_for, rows["runs"], strict=True):
             yield from ((other, run) for other in runs)
         yield from zip(rows["method"], stand_for, strict=True)
-        if (wanted := st.query_params.get(url_keys.BOARD_BASE.name, "").lower()) and (
+        if (wanted := (address.get(url_keys.BOARD_BASE.name) or "").lower()) and (
             today := store.method_today(current, wanted)
         ):
             of_method = zip(rows["method"], stand_for, strict=True)
@@ -205,8 +202,10 @@ def _baseline(
 
     names: dict[str, str] = {}
     facts = rows[["name", "condition", "family"]].to_dict("records")
+    called: dict[str, str] = {}
     for run, row in zip(stand_for, facts, strict=True):  # ranked come first
         names.setdefault(run, badges.marked(**row))
+        called.setdefault(run, row["name"])
     with st.popover("Baseline", icon=":material/compare_arrows:"):
         if following is not None:
             st.caption(f"Without a choice the second row: {plain(following['name'])}.")
@@ -215,6 +214,7 @@ def _baseline(
             "Compare with",
             names,
             aliases(),
+            called,
             "The column Δ NME shows the difference to this row and its paired interval.",
         )
     return None if found is None else rows.iloc[stand_for.index(found)]

@@ -11,12 +11,12 @@ import streamlit as st
 from db.saved_links import View
 from drf.errors import NotFoundError, UsageError
 from webapp import store
-from webapp.links import url_keys, widgets
+from webapp.links import address, url_keys, widgets
 from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
 
-def open_named_view(current: StoreVersion, pages: Sequence[st.Page]) -> None:
+def open_named_view(current: StoreVersion, here: st.Page, pages: Sequence[st.Page]) -> None:
     """Go to the named view of the link, if there is one; report an unknown name.
 
     The address then contains all parameters of the view, so that later changes are in it too.
@@ -44,13 +44,15 @@ def open_named_view(current: StoreVersion, pages: Sequence[st.Page]) -> None:
     for key, value in view.parameters:
         parameters.setdefault(key, []).append(value)
     parameters[url_keys.FROM_VIEW.name] = [name]
-    st.switch_page(page, query_params=parameters)
+    if page.url_path != here.url_path:
+        st.switch_page(page, query_params=parameters)
+    address.replace(parameters)
 
 
 def show_description(current: StoreVersion, page: str) -> None:
     """Show title, author and sentence of the view that opened this page, if it has any. page: its
     url path."""
-    name = st.query_params.get(url_keys.FROM_VIEW.name)
+    name = address.get(url_keys.FROM_VIEW.name)
     if name is None:
         return
     with contextlib.suppress(NotFoundError, UsageError):

@@ -8,7 +8,7 @@ import streamlit as st
 
 from db.additions import Addition
 from webapp import store
-from webapp.links import url_keys, widgets
+from webapp.links import address, url_keys, widgets
 from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
@@ -47,7 +47,7 @@ def revision_shown(current: StoreVersion) -> int | None:
     pinned = widgets.pinned_revision()
     if pinned is None or pinned > current.revision:
         return None
-    in_link = st.query_params.get(url_keys.PINNED.name) == "true"
+    in_link = address.get(url_keys.PINNED.name) == "true"
     return pinned if st.session_state.get(url_keys.PINNED.name, in_link) else None
 
 

@@ -148,7 +148,9 @@ ABLATION_FACTOR = UrlKey("abl_factor", (ABLATIONS,), None, "configuration key th
 ABLATION_BY = UrlKey("abl_by", (ABLATIONS,), "None", "second key that varies, or None")
 ABLATION_CELL = UrlKey("abl_cell", (ABLATIONS,), "NME", "cells of the pivot: NME or Difference")
 
-LIVE_CURVE = UrlKey("live_curve", (LIVE,), "Validation NME", "curve: Validation NME, Training loss")
+LIVE_CURVE = UrlKey(
+    "live_curve", (LIVE,), "Both", "curves: Both, or only Validation NME or Training loss"
+)
 LIVE_WINDOW = UrlKey("live_window", (LIVE,), "24 hours", "how far back runs that ended are shown")
 LIVE_REFRESH = UrlKey("live_refresh", (LIVE,), "5 s", "how often the page refreshes")
 
@@ -163,6 +165,31 @@ def of_page(page: str) -> tuple[UrlKey, ...]:
     """Return the parameters that a page reads, in the order of a full link."""
     return tuple(key for key in KEYS if page in key.pages)
 
+
+FILTERS = {
+    "dataset": BOARD_DATASET.name,
+    "subset": BOARD_SUBSET.name,
+    "landmarks": BOARD_LANDMARKS.name,
+    "box": BOARD_BOX.name,
+}
+"""Column of a board -> parameter of the leaderboard."""
+EVALUATIONS = {
+    RUN: RUN_EVALUATION.name,
+    IMAGES: IMAGES_EVALUATION.name,
+    COMPARE: COMPARE_EVALUATION.name,
+    ABLATIONS: ABLATION_EVALUATION.name,
+}
+RUNS = {
+    LEADERBOARD: BOARD_TICKED.name,
+    RUN: RUN_ID.name,
+    IMAGES: IMAGES_RUNS.name,
+    COMPARE: COMPARE_RUNS.name,
+}
+BASELINES = {LEADERBOARD: BOARD_BASE.name, ABLATIONS: ABLATION_BASE.name}
+"""Page -> its parameter for a board, for runs, for a baseline."""
+CARRIED = {name for keys in (FILTERS, EVALUATIONS, RUNS, BASELINES) for name in keys.values()}
+"""What travels from page to page, see `webapp/links/carried.py`; NORM is one key for all."""
+_BOARD_OF = (BOARD_DATASET.name, BOARD_SUBSET.name)
 
 OLD_KEYS = {
     "lb_points": BOARD_LANDMARKS.name,
@@ -218,17 +245,11 @@ def with_boxes(
 
     def renamed(key: str, value: str) -> str:
         if key == BOARD_BOX.name:
-            dataset, subset = (next(iter(parameters.get(k.name, ())), None) for k in _BOARD_OF)
+            dataset, subset = (next(iter(parameters.get(k, ())), None) for k in _BOARD_OF)
             return named(dataset, subset, value)
         parts = value.split("/")
-        if len(parts) < 3 or key not in _EVALUATIONS:
+        if len(parts) < 3 or key not in EVALUATIONS.values():
             return value
         return "/".join([*parts[:2], named(parts[0], parts[1], parts[2]), *parts[3:]])
 
     return {key: [renamed(key, value) for value in values] for key, values in parameters.items()}
-
-
-_BOARD_OF = (BOARD_DATASET, BOARD_SUBSET)
-_EVALUATIONS = tuple(
-    key.name for key in (RUN_EVALUATION, IMAGES_EVALUATION, COMPARE_EVALUATION, ABLATION_EVALUATION)
-)

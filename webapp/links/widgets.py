@@ -1,38 +1,38 @@
-"""Widgets bound to the URL, links that contain the whole view, and notices about invalid links."""
+"""Controls tied to the address, links that contain the whole view, and the notice about what is
+invalid in a link."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
 
-from webapp.links import url_keys
+from webapp.links import address, url_keys
+from webapp.links.names import matching
 from webapp.links.url_keys import UrlKey
 from webapp.ui.text import plain
 
-_NOTICES = "notices"
-_PAGE = "page"
+_NOTICES, _SHOWN = "notices", "shown"
 
 
 def begin(page: str) -> None:
-    """Start the run of a page: drop the notices of another page and check the keys of the link."""
-    if st.session_state.get(_PAGE) != page:
-        st.session_state[_PAGE] = page
-        st.session_state[_NOTICES] = []
+    """Start the run of a page: drop the notices of another address and check the keys of the
+    link."""
+    if address.arrive(page):
+        st.session_state[_NOTICES], st.session_state[_SHOWN] = [], {}
     known = {key.name for key in url_keys.KEYS}
     for name in st.query_params:
         if name not in known and not name.startswith("embed"):
-            notify(
-                f"This version does not know “{quoted(name)}”; that part of the link is ignored."
-            )
+            notify(f"This version does not know “{quoted(name)}”; that part is ignored.")
 
 
 def notify(sentence: str) -> None:
-    """Show a notice (Markdown), once, for as long as the page is open."""
+    """Add a sentence (Markdown) to the notice about the link, once, for as long as the page is
+    open."""
     notices = st.session_state.setdefault(_NOTICES, [])
     if sentence not in notices:
         notices.append(sentence)
@@ -44,9 +44,55 @@ def quoted(text: str, length: int = 80) -> str:
 
 
 def show_notices() -> None:
-    """Write what `notify` collected."""
-    for sentence in st.session_state.get(_NOTICES, []):
-        st.warning(sentence, icon=":material/link_off:")
+    """Write what `notify` collected, all of it in one box: the page must stay in sight."""
+    notices = st.session_state.get(_NOTICES, [])
+    if not notices:
+        return
+    shown = notices[:_MOST_NOTICES]
+    if more := len(notices) - len(shown):
+        shown = [*shown, f"{more} more parts of the link are not valid."]
+    text = shown[0] if len(shown) == 1 else "\n".join(f"- {sentence}" for sentence in shown)
+    st.warning(text, icon=":material/link_off:")
+
+
+_MOST_NOTICES = 6
+
+
+def _tied(
+    key: UrlKey,
+    default: Any,
+    read: Callable[[list[str]], Any],
+    written: Callable[[Any], list[str]] = lambda value: [str(value)],
+) -> dict[str, Any]:
+    """Return the arguments that tie a widget to its parameter of the address.
+
+    The widget shows what the address says, and what is chosen is written there.
+    read: of the values in the address, None where they mean nothing; the default is not written.
+    """
+    asked = address.get_all(key.name)
+    value = read(asked) if asked else None
+    if asked and value is None and not address.arriving():  # no longer among the options
+        address.write(key.name, [])
+    shown = default if value is None else value
+    st.session_state[key.name] = shown
+    st.session_state.setdefault(_SHOWN, {})[key.name] = shown
+    return {"key": key.name, "on_change": _write, "args": (key.name, default, written)}
+
+
+def _write(name: str, default: Any, written: Callable[[Any], list[str]]) -> None:
+    value = st.session_state[name]
+    address.write(name, [] if value == default else written(value))
+
+
+def _one_of(options: Sequence[str]) -> Callable[[list[str]], str | None]:
+    """Return what reads one of some options, however its letters are written (Helen)."""
+    return lambda asked: among(asked[-1], options)
+
+
+def among(wanted: str, options: Iterable[str]) -> str | None:
+    """Return the option that a link names, by itself or with other capital letters."""
+    folded = {option.casefold(): option for option in options}
+    return wanted if wanted in folded.values() else folded.get(wanted.casefold())
 
 
 def select(
@@ -57,53 +103,75 @@ def select(
     *,
     width: int | Literal["stretch"] = "stretch",
 ) -> str:
-    """Show a selectbox bound to the URL; an unknown value in the link is reported and replaced."""
+    """Show a selectbox tied to the address; an unknown value in the link is reported and
+    replaced."""
     check_value(key, label, options)
     return st.selectbox(
         label,
         options,
-        index=_default(key, options),
-        key=key.name,
-        bind="query-params",
         help=help_text,
         filter_mode="contains",
         width=width,
+        **_tied(key, options[_default(key, options)], _one_of(options)),
     )
 
 
 def segmented_control(
     key: UrlKey, label: str, options: Sequence[str], help_text: str | None = None
 ) -> str:
-    """Show a segmented control bound to the URL, one option always chosen."""
+    """Show a segmented control tied to the address, one option always chosen."""
     check_value(key, label, options)
+    default = options[_default(key, options)]
     chosen = st.segmented_control(
-        label,
-        options,
-        default=options[_default(key, options)],
-        required=True,
-        key=key.name,
-        bind="query-params",
-        help=help_text,
+        label, options, required=True, help=help_text, **_tied(key, default, _one_of(options))
     )
-    return chosen or options[_default(key, options)]
+    return chosen or default
 
 
 def multiselect(
     key: UrlKey, label: str, options: Sequence[str], default: Sequence[str]
 ) -> list[str]:
-    """Show a choice of any number of options, bound to the URL as one parameter each; unknown
+    """Show a choice of any number of options, tied to the address as one parameter each; unknown
     values in the link are reported and left out."""
-    if key.name not in st.session_state:
-        for wanted in st.query_params.get_all(key.name):
-            if wanted and wanted not in options:
+
+    def read(asked: list[str]) -> list[str] | None:
+        if asked == [""]:  # none is chosen
+            return []
+        found = [among(wanted, options) for wanted in asked]
+        return [option for option in dict.fromkeys(found) if option is not None] or None
+
+    if address.arriving():
+        for wanted in address.get_all(key.name):
+            if wanted and among(wanted, options) is None:
                 _report_unknown(key, label, wanted)
-    return st.multiselect(label, options, default, key=key.name, bind="query-params")
+    tie = _tied(key, list(default), read, lambda chosen: [*chosen] or [""])
+    return st.multiselect(label, options, **tie)
 
 
 def toggle(key: UrlKey, label: str, help_text: str | None = None, *, default: bool = False) -> bool:
-    """Show a switch bound to the URL. default: of a key whose own depends on the page (None)."""
-    value = default if key.default is None else bool(key.default)
-    return st.toggle(label, value, key=key.name, bind="query-params", help=help_text)
+    """Show a switch tied to the address. default: of a key whose own depends on the page (None)."""
+    first = default if key.default is None else bool(key.default)
+    tie = _tied(key, first, _as_bool, lambda on: [str(on).lower()])
+    return st.toggle(label, help=help_text, **tie)
+
+
+def _as_bool(asked: list[str]) -> bool | None:
+    return {"true": True, "false": False}.get(asked[-1].lower())
+
+
+def text_input(key: UrlKey, label: str, **look: Any) -> str:
+    """Show a field for text, tied to the address. look: arguments of `st.text_input`."""
+    return st.text_input(label, **look, **_tied(key, key.default or "", lambda asked: asked[-1]))
+
+
+def tabs(
+    key: UrlKey, label: str, options: Sequence[str], default: str | None = None
+) -> Sequence[Any]:
+    """Show tabs, the open one tied to the address; an unknown one in the link is reported.
+    default: what is open without a link, where it is not the key's default."""
+    check_value(key, label, options)
+    first = default or options[_default(key, options)]
+    return st.tabs(options, **_tied(key, first, _one_of(options)))
 
 
 def select_by_id(
@@ -111,21 +179,25 @@ def select_by_id(
     label: str,
     names: Mapping[str, str],
     aliases: Iterable[tuple[str, str]] = (),
+    called: Mapping[str, str] | None = None,
     help_text: str | None = None,
     *,
     width: int | Literal["stretch"] = "stretch",
 ) -> str | None:
     """Show a choice of one of many things that have an id, or of none; return its id.
 
-    names: what each id is called; aliases: (other id, id) that a link may name it by as well.
-    The parameter is the first 8 characters of the id: a bound widget would write the name instead.
-    An unknown id is reported.
+    names: what is shown of each id; called: its name, where that is less (id -> name);
+    aliases: (other id, id) that a link may name it by as well. The parameter is the first 8
+    characters of the id. What is unknown is reported.
     """
-    wanted = st.query_params.get(key.name, "").lower()
+    if st.session_state.pop(address.STALE, False):
+        st.rerun()  # a fragment changed what the links around it carry
+    wanted = (address.get(key.name) or "").lower()
     found = None
     if wanted:
-        pairs = itertools.chain(((name, name) for name in names), aliases)
-        found = next((to for alias, to in pairs if alias.startswith(wanted)), None)
+        meant = matching(wanted, called or names)
+        others = (to for alias, to in aliases if alias.startswith(wanted))
+        found = next(itertools.chain(meant, others), None)
     if wanted and found is None:
         _report_unknown(key, label, wanted)
     choice = f"{key.name}_choice"
@@ -147,56 +219,52 @@ def select_by_id(
 
 def set_parameter(key: UrlKey, identity: str | None) -> None:
     """Write the id of something into a parameter that no widget is bound to; None removes it."""
-    if identity:
-        st.query_params[key.name] = identity[:8]
-    elif key.name in st.query_params:
-        del st.query_params[key.name]
+    address.write(key.name, [identity[:8]] if identity else [])
 
 
 def slider(key: UrlKey, label: str, options: Sequence[str]) -> str:
-    """Show a slider over options, bound to the URL; an unknown value in the link is reported."""
+    """Show a slider over options, tied to the address; an unknown value in the link is reported."""
     check_value(key, label, options)
-    return st.select_slider(
-        label,
-        options,
-        value=options[_default(key, options)],
-        key=key.name,
-        bind="query-params",
-    )
+    tie = _tied(key, options[_default(key, options)], _one_of(options))
+    return st.select_slider(label, options, **tie)
 
 
 def range_slider(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, str]:
-    """Show a slider with two ends over ordered options, bound to the URL as two parameters of one
-    name. The key's default is both ends. A value that is not a range of the options is reported;
-    Streamlit then shows the valid part of it, or the default."""
-    wanted = st.query_params.get_all(key.name)
-    known = len(wanted) == 2 and set(wanted) <= set(options)
-    if key.name not in st.session_state and wanted and not known:
-        asked = quoted(" to ".join(wanted))
-        notify(f"The link asks for {plain(label.lower())} “{asked}”, which is not a valid range.")
+    """Show a slider with two ends over ordered options, tied to the address as two parameters of
+    one name. The key's default is both ends. A value that is not a range of the options is reported
+    and replaced by it."""
+
+    def read(asked: list[str]) -> tuple[str, str] | None:
+        known = len(asked) == 2 and set(asked) <= set(options)
+        return (asked[0], asked[1]) if known else None
+
     assert isinstance(key.default, tuple)
     first, last = key.default
-    return st.select_slider(
-        label,
-        options,
-        value=(first, last),
-        key=key.name,
-        bind="query-params",
-    )
+    wanted = address.get_all(key.name)
+    if address.arriving() and wanted and read(wanted) is None:
+        asked = quoted(" to ".join(wanted))
+        notify(
+            f"The range “{asked}” of this link ({plain(label.lower())}) is not valid;"
+            f" “{plain(first)} to {plain(last)}” is shown."
+        )
+    tie = _tied(key, (first, last), read, list)
+    return st.select_slider(label, options, value=(first, last), **tie)  # a tuple: two ends
 
 
 def pagination(key: UrlKey, n_pages: int) -> int:
-    """Show a choice of pages, 1-based, bound to the URL, where there is more than one."""
+    """Show a choice of pages, 1-based, tied to the address, where there is more than one."""
     if n_pages <= 1:
         return 1
-    check_value(key, "page", [str(number + 1) for number in range(n_pages)])
-    return st.pagination(n_pages, key=key.name, bind="query-params")
+    numbers = [str(number + 1) for number in range(n_pages)]
+    check_value(key, "page", numbers)
+    tie = _tied(key, 1, lambda asked: int(asked[-1]) if asked[-1] in numbers else None)
+    return st.pagination(n_pages, **tie)
 
 
 def check_value(key: UrlKey, label: str, options: Sequence[str]) -> None:
-    """Report a value in the link that is not an option; Streamlit then shows the default."""
-    wanted = st.query_params.get(key.name)
-    if key.name in st.session_state or wanted is None or wanted in options:
+    """Report a value in the link that is not an option; the default is then shown."""
+    wanted = address.get(key.name)
+    if not address.arriving() or wanted is None or among(wanted, options) is not None:
         return
     shown = options[_default(key, options)]
     if why := url_keys.REMOVED.get(key.name, {}).get(wanted):
@@ -238,14 +306,15 @@ def full_link(page: str, revision: int) -> str:
 
 def pinned_revision() -> int | None:
     """Return the revision that the link names, None without one."""
-    text = st.query_params.get(url_keys.REVISION.name, "")
+    text = address.get(url_keys.REVISION.name) or ""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None  # as SQLite counts, at most
 
 
 def _value(key: UrlKey) -> object:
-    if key.name in st.session_state:
-        return st.session_state[key.name]
-    return st.query_params.get(key.name, key.default)
+    shown = st.session_state.get(_SHOWN, {})
+    if key.name in shown:
+        return shown[key.name]
+    return st.session_state.get(key.name, address.get(key.name) or key.default)
 
 
 def _default(key: UrlKey, options: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from db import next_step
-from webapp.links import url_keys
+from webapp.links import url_keys, widgets
 from webapp.run import facts
 from webapp.ui.text import as_written
 
@@ -31,11 +31,8 @@ def configuration(run: dict[str, Any]) -> None:
     frame = pd.DataFrame(run["config"], columns=["key", "value", "source"])
     frame["value"] = frame["value"].map(as_written)
     changed = frame[frame["source"] != "default"]
-    only_changed = st.toggle(
-        "Show only values that differ from the defaults",
-        value=bool(url_keys.RUN_CHANGED.default),
-        key=url_keys.RUN_CHANGED.name,
-        bind="query-params",
+    only_changed = widgets.toggle(
+        url_keys.RUN_CHANGED, "Show only values that differ from the defaults"
     )
     st.caption(f"{len(changed)} of {len(frame)} keys differ from their default.")
     shown = changed if only_changed else frame

@@ -237,8 +237,10 @@ def _draw(figure: go.Figure, panel: Panel, row: int, frame: pd.DataFrame) -> lis
     figure.update_yaxes(title_text=panel.axis, row=row)
     shown = pd.concat(drawn)
     decades = panel.log and spans_decades(shown)
-    linear = {"rangemode": "tozero", "autorangeoptions_include": panel.reach}
-    figure.update_yaxes(log_axis(shown) if decades else linear, row=row)
+    if decades:
+        log_axis(figure, shown, row)
+    else:
+        figure.update_yaxes(rangemode="tozero", autorangeoptions_include=panel.reach, row=row)
     if panel.level:
         _compare(figure, row, *panel.level)
     return said

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
 
-from db import next_step
+from db import health, next_step, reads
+from db.flags import flags, floor_of
 from db.next_step import NextStep
 from drf import presets, scores
 from drf.errors import NotFoundError, UsageError
 from drf.scores import Score
 from drf.statistics import Interval
 from webapp import store
-from webapp.links import share, url_keys, widgets
+from webapp.links import address, carried, navigation, share, url_keys, widgets
+from webapp.links.names import matching
 from webapp.run import method_card, standing, words
 from webapp.run.facts import summary
-from webapp.run.remarks import remarks
 from webapp.run.standing import Standing
 from webapp.scores import evaluation_label, usual_order
 from webapp.store import StoreVersion
@@ -30,22 +32,22 @@ _CHOICE = "run_choice"
 
 
 def choose(current: StoreVersion, runs: pd.DataFrame) -> str | None:
-    """Return the full id of the run that the link names, the newest without one, None if unknown.
+    """Return the full id of the run that the link names, None if unknown; without one the best run
+    of the evaluation that the link names, or the newest.
 
     The chooser writes `?run=` itself, because a bound widget would spell its label out there and
     not the eight characters that make a short link.
     """
-    wanted = st.query_params.get(url_keys.RUN_ID.name)
-    found: str | None = str(runs["id"].iloc[0])
+    wanted = address.get(url_keys.RUN_ID.name)
+    found = _leader(current) or str(runs["id"].iloc[0])
     if wanted is not None:
-        matching = runs.loc[(runs["id"].str.startswith(wanted.lower()) & (wanted != "")), "id"]
-        named = runs.loc[runs["name"] == wanted, "id"]
-        matches = [*dict.fromkeys([*matching, *named])] or _of_method(current, wanted)
+        names = dict(zip(runs["id"], runs["name"], strict=True))
+        matches = matching(wanted, names) or _of_method(current, wanted)
         found = str(matches[0]) if len(matches) == 1 else None
         if found is None:
             how_many = f"{len(matches)} runs match" if matches else "No run matches"
             asked = widgets.quoted(wanted)
-            st.warning(f"{how_many} “{asked}”; choose one.", icon=":material/link_off:")
+            widgets.notify(f"{how_many} “{asked}”; choose one.")
     names = dict(zip(runs["id"], runs["name"], strict=True))
     st.session_state[_CHOICE] = found
     st.selectbox(
@@ -61,6 +63,16 @@ def choose(current: StoreVersion, runs: pd.DataFrame) -> str | None:
     return found
 
 
+def _leader(current: StoreVersion) -> str | None:
+    """Return the best run of the evaluation that the link names."""
+    board = carried.row(address.get(url_keys.RUN_EVALUATION.name), store.boards(current))
+    if board is None:
+        return None
+    entries = store.leaderboard(current, **{column: board[column] for column in reads.BOARD})
+    sound = entries[health.ranked(entries)]
+    return None if sound.empty else str(sound.loc[sound[reads.ranked_by(sound)].idxmin(), "run"])
+
+
 def _of_method(current: StoreVersion, wanted: str) -> list[str]:
     """Return the run of the method that a link names instead of a run, if it has just one."""
     try:
@@ -71,12 +83,18 @@ def _of_method(current: StoreVersion, wanted: str) -> list[str]:
 
 def _chosen() -> None:
     if run_id := st.session_state[_CHOICE]:
-        st.query_params[url_keys.RUN_ID.name] = run_id[:8]
+        widgets.set_parameter(url_keys.RUN_ID, run_id)
 
 
 def title(current: StoreVersion, run: dict[str, Any]) -> None:
     """Show name, status and its reason, and the link."""
     look = badges.STATUS_STYLES[run["condition"]]
+    navigation.link(
+        url_keys.LEADERBOARD,
+        "views/leaderboard.py",
+        "Back to the leaderboard",
+        icon=":material/arrow_back:",
+    )
     st.title(plain(run["name"]))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(run["condition"], icon=look.icon, color=look.colour, help=look.meaning)
@@ -97,8 +115,18 @@ def title(current: StoreVersion, run: dict[str, Any]) -> None:
         _reason(run["condition"], why)
     if step := next_step.after(run, Path(current.path)):
         show_step(step)
-    for remark in remarks(store.curves(current, run["id"])):
-        st.caption(f":material/info: {plain(remark)}")
+    show_flags(current, run)
+
+
+def show_flags(current: StoreVersion, run: Mapping[str, Any]) -> None:
+    """Show what the curves say of the health of a run, with the epoch in which it happened."""
+    runs = store.runs(current)
+    row = runs[runs["id"] == run["id"]].iloc[0]
+    curves = store.curves(current, run["id"])
+    for flag in flags(curves, floor_of(row, runs), ended=run["status"] != "running"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.badge(f"{flag.name}, epoch {flag.epoch}", icon=":material/flag:", color="orange")
+            st.caption(plain(flag.sentence))
 
 
 def show_step(step: NextStep) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from drf.presets import Preset
-from webapp.links import url_keys, widgets
+from webapp.links import address, url_keys, widgets
 from webapp.run import facts
 from webapp.ui import error_pages
 from webapp.ui.text import plain
@@ -40,7 +40,7 @@ def show_wanted(runs: pd.DataFrame | None = None) -> None:
 
     runs: with the columns preset, params, macs, from which the card takes what the method costs
     """
-    wanted = st.query_params.get(url_keys.CARD.name)
+    wanted = address.get(url_keys.CARD.name)
     if wanted is None:
         return
     preset = facts.preset(wanted)
@@ -56,11 +56,11 @@ def show_wanted(runs: pd.DataFrame | None = None) -> None:
 
 
 def _open(name: str) -> None:
-    st.query_params[url_keys.CARD.name] = name
+    address.write(url_keys.CARD.name, [name])
 
 
 def _close() -> None:
-    st.query_params.pop(url_keys.CARD.name, None)
+    address.write(url_keys.CARD.name, [])
 
 
 @st.dialog("Method", width="large", on_dismiss=_close)

@@ -190,10 +190,21 @@ def spans_decades(values: pd.Series) -> bool:
     return bool((known > 0).all() and known.max() > 10 * known.min())
 
 
-def log_axis(values: pd.Series) -> dict[str, Any]:
-    """Return a logarithmic axis for positive values, every label a whole number's: 1, 2, 5, 10, 20
-    (Plotly's own labels between decades are single digits); powers of ten alone from 1000 times on.
+def log_axis(
+    figure: go.Figure, values: pd.Series, row: int | None = None, *, x_too: bool = False
+) -> None:
+    """Make the y axis of a figure, or of one of its rows, logarithmic for positive values (and the
+    x axis: x_too), and say so in its title.
+
+    Every label is a whole number's: 1, 2, 5, 10, 20 (Plotly's own labels between decades are single
+    digits); powers of ten alone from 1000 times on.
     """
+    axes = [*(figure.select_yaxes() if row is None else figure.select_yaxes(row=row))]
+    for axis in [*axes, *(figure.select_xaxes() if x_too else ())]:
+        axis.update(_decades(values), title_text=f"{axis.title.text} (log scale)")
+
+
+def _decades(values: pd.Series) -> dict[str, Any]:
     low, high = (math.log10(value) for value in (values.min(), values.max()))
     steps = (1,) if high - low > 3 else (1, 2, 5)
     powers = range(math.floor(low), math.floor(high) + 1)
@@ -215,13 +226,34 @@ def curves(frame: pd.DataFrame, kept_epoch: int | None) -> list[Chart]:
 
 
 _LOSS, _VALIDATION = "Training loss", "Validation"
-_TITLES = {"lr": "Learning rate", "l1_px": "Landmark error on the validation faces, px"}
+_NAMES = {
+    "loss": "total loss",
+    "lr": "learning rate",
+    "l1_px": "landmark error on the validation faces, px",
+}
+
+
+def metric_name(metric: str) -> str:
+    """Return what readers call a metric that a trainer recorded: loss_codes -> loss: codes."""
+    if metric in _NAMES:
+        return _NAMES[metric]
+    kind, _, rest = metric.partition("_")
+    if kind == "loss" and rest:
+        return f"loss: {rest.replace('_', ' ')}"
+    for score in scores.SCORES:
+        if metric.startswith(f"val_{score.key}_"):
+            norm = metric.removeprefix(f"val_{score.key}_")
+            known = norm in scores.NORMALISER_KEYS
+            title = scores.normaliser(norm).title.lower() if known else norm
+            return f"{score.title}, {title}"
+    return metric.replace("_", " ")
 
 
 def _title(group: str, names: list[str]) -> str:
     if group in (_LOSS, _VALIDATION) or len(names) > 1:
         return group
-    return _TITLES.get(names[0], names[0])
+    name = metric_name(names[0])
+    return name[:1].upper() + name[1:]
 
 
 def _group(metric: str) -> str:
@@ -239,7 +271,7 @@ def _group(metric: str) -> str:
 def _curve(title: str, names: list[str], frame: pd.DataFrame, kept_epoch: int | None) -> Chart:
     in_percent = all(name.startswith("val_") for name in names)
     shown = frame.loc[frame["metric"].isin(names), "value"] * (100 if in_percent else 1)
-    axis = names[0] if len(names) == 1 else "loss" if title == _LOSS else "value"
+    axis = metric_name(names[0]) if len(names) == 1 else "loss" if title == _LOSS else "value"
     axis = f"{title.removeprefix(_VALIDATION).strip() or 'NME'}, %" if in_percent else axis
     figure = go.Figure(layout=theme.layout(x="epoch", y=axis, height=300))
     said = []
@@ -249,16 +281,16 @@ def _curve(title: str, names: list[str], frame: pd.DataFrame, kept_epoch: int | 
         figure.add_scatter(
             x=rows["epoch"],
             y=values,
-            name=name,
+            name=metric_name(name),
             mode="lines" if len(rows) > 1 else "markers",
             line={"color": colour, "width": 2},
             hovertemplate="%{y:.4g}",
         )
         if values.notna().any():
-            said.append(f"{name} ends at {values.dropna().iloc[-1]:.4g}")
+            said.append(f"{metric_name(name)} ends at {values.dropna().iloc[-1]:.4g}")
     figure.update_layout(showlegend=len(names) > 1)
     if title in (_LOSS, _VALIDATION) and spans_decades(shown):  # epoch 0 would flatten the rest
-        figure.update_yaxes(log_axis(shown))
+        log_axis(figure, shown)
     if frame["epoch"].max() <= 10:
         figure.update_xaxes(dtick=1)
     if kept_epoch is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -12,8 +12,9 @@ from drf import statistics
 from webapp import store
 from webapp.ablation import figures, results
 from webapp.ablation.settings import Settings, compare, factors, left_out, natural_baseline
-from webapp.links import share, url_keys, widgets
-from webapp.scores import evaluation_label, norms, usual_order
+from webapp.links import address, navigation, share, url_keys, widgets
+from webapp.links.names import matching
+from webapp.scores import boards_in_order, evaluation_label, norms
 from webapp.store import StoreVersion
 from webapp.ui import theme
 from webapp.ui.charts import Chart
@@ -39,7 +40,7 @@ def page(current: StoreVersion) -> None:
         settings = _settings(current, **board)
         if not settings.runs.empty:
             with st.container(width=380):
-                base = _choose_baseline(settings)
+                base = _choose_baseline(current, settings)
     share.show_revision_notice(current, board)
     if settings.runs.empty:
         st.info("No run on this board ran to its end.", icon=":material/hourglass_empty:")
@@ -62,12 +63,9 @@ def page(current: StoreVersion) -> None:
 
 
 def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
-    """Return the label of the board that was chosen, the fullest without a choice, and what it is:
-    values of `reads.BOARD`."""
-    boards = boards.assign(flip_test=True)
+    """Return the label of the board that was chosen, and what it is: values of `reads.BOARD`."""
+    boards = boards_in_order(boards)
     boards["label"] = boards.apply(evaluation_label, axis=1)
-    order = [usual_order(subset) for subset in boards["subset"]]
-    boards = boards.assign(order=order).sort_values(["entries", "order"], ascending=[False, True])
     label = widgets.select(
         url_keys.ABLATION_EVALUATION, "Evaluation", list(boards["label"]), "dataset/subset/box"
     )
@@ -83,22 +81,31 @@ def _settings(
     return compare(rows, store.settings_of(current, list(rows["run"])))
 
 
-def _choose_baseline(settings: Settings) -> int:
+def _of_method(current: StoreVersion, wanted: str, runs: Iterable[str]) -> list[str]:
+    """Return those of some runs whose method a link names, as the leaderboard does."""
+    today = store.method_today(current, wanted.lower()) if wanted else None
+    methods = store.method_of_runs(current)
+    return [run for run in runs if today and methods[run] == today]
+
+
+def _choose_baseline(current: StoreVersion, settings: Settings) -> int:
     """Return the setting that the link names by one of its runs, else the natural one.
 
     As on the run page the chooser writes the link itself: eight characters of an id.
     """
     key = url_keys.ABLATION_BASE.name
-    wanted = st.query_params.get(key)
+    wanted = address.get(key)
     base = natural_baseline(settings)
     if wanted is not None:
-        matching = settings.runs.loc[settings.runs["run"].str.startswith(wanted.lower()), "setting"]
-        if wanted and len(set(matching)) == 1:
-            base = int(matching.iloc[0])
+        runs = settings.runs.set_index("run")
+        meant = matching(wanted, runs["name"].to_dict()) or _of_method(current, wanted, runs.index)
+        meant_settings = {int(runs.loc[run, "setting"]) for run in meant}
+        if len(meant_settings) == 1:
+            (base,) = meant_settings
         else:
-            st.warning(
-                f"No run that ended on this board matches “{widgets.quoted(wanted)}”.",
-                icon=":material/link_off:",
+            widgets.notify(
+                f"This link compares with “{widgets.quoted(wanted)}”, which is not on this board;"
+                " another baseline is chosen."
             )
     first = settings.runs.sort_values("seed").drop_duplicates("setting").set_index("run")
     counts = settings.runs.groupby("setting")["seed"].nunique()
@@ -122,7 +129,7 @@ def _choose_baseline(settings: Settings) -> int:
 
 
 def _chosen() -> None:
-    st.query_params[url_keys.ABLATION_BASE.name] = st.session_state[_CHOICE][:8]
+    widgets.set_parameter(url_keys.ABLATION_BASE, st.session_state[_CHOICE])
 
 
 def _choose_factors(settings: Settings, base: int) -> list[str]:
@@ -209,7 +216,7 @@ def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
 def _open_run() -> None:
     if picked := st.session_state[_TABLE].selection.rows:
         run = st.session_state[_SHOWN][picked[0]]
-        st.switch_page("views/run.py", query_params={url_keys.RUN_ID.name: run})
+        st.switch_page("views/run.py", query_params=navigation.to(url_keys.RUN, run=run))
 
 
 def _left_out(settings: Settings, base: int, keys: Sequence[str]) -> None:

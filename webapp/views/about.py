@@ -1,10 +1,10 @@
-"""About: definitions of the scores, terms of the data, version, and all URL parameters."""
+"""About: what is compared on what data, what the numbers mean, how to cite and how to add a run."""
 
 import numpy as np
 import streamlit as st
 
 import drf
-from drf import scores, statistics
+from drf import presets, scores, statistics
 from drf.markup import Markup
 from webapp import store
 from webapp.links import named_views, url_keys
@@ -69,10 +69,37 @@ The **synthetic** faces are made by this project, depict nobody, and are as free
 """
 
 
+CITE = """
+@software{drf,
+  title = {drf: an open benchmark of face alignment with deep regression forests},
+  version = {%s}
+}
+@inproceedings{sagonas2013,
+  title = {300 Faces in-the-Wild Challenge: The First Facial Landmark Localization Challenge},
+  author = {Sagonas, Christos and Tzimiropoulos, Georgios and Zafeiriou, Stefanos and Pantic, Maja},
+  booktitle = {IEEE International Conference on Computer Vision Workshops},
+  year = {2013}
+}
+"""
+
+ADD_A_RUN = """drf train cascade-forest --data-root data/300w
+drf eval RUN --subset full
+drf import predictions FILE --name NAME --subset full"""
+
+
 def page(current: StoreVersion) -> None:
     st.title("About")
     text, side = st.columns([3, 2], gap="large")
     with text:
+        _methods(current)
+        _datasets(current)
+        _landmarks(store.markups(current))
+        st.header("Add a run")
+        st.markdown("Train and evaluate a method of drf, or import the predictions of any other:")
+        st.code(ADD_A_RUN, language="bash")
+        st.header("Cite")
+        st.markdown("This benchmark, and the data that you use; each method names its paper.")
+        st.code(CITE.strip() % drf.__version__, language="bibtex")
         _scores(store.markups(current))
         st.header("Statistics")
         st.markdown(STATISTICS)
@@ -89,9 +116,46 @@ def page(current: StoreVersion) -> None:
         if store.views(current):
             st.header("Named views")
             named_views.list_all(current)
-        st.header("Links")
-        st.table({f"`{key.name}`": key.meaning for key in url_keys.KEYS}, border="horizontal")
+        with st.expander("Parameters of links", icon=":material/link:"):
+            st.table({f"`{key.name}`": key.meaning for key in url_keys.KEYS}, border="horizontal")
         st.caption(f"drf {drf.__version__}, store at revision {current.revision}")
+
+
+def _methods(current: StoreVersion) -> None:
+    """List the methods of the store by their presets, each with its sentence."""
+    st.header("Methods")
+    used = set(store.runs(current)["preset"].dropna()) & set(presets.names())
+    if not used:
+        st.markdown("No run of the store was made by a preset of this version.")
+    st.markdown(
+        "\n".join(f"- **{plain(n)}**: {plain(presets.load(n).summary)}" for n in sorted(used))
+    )
+
+
+def _datasets(current: StoreVersion) -> None:
+    """List what the runs of the store were evaluated on."""
+    st.header("Datasets")
+    boards = store.boards(current)
+    for dataset, rows in boards.groupby("dataset"):
+        subsets = ", ".join(dict.fromkeys(map(str, rows["subset"])))
+        st.markdown(f"- **{plain(dataset)}**: {plain(subsets)}")
+
+
+def _landmarks(markups: list[Markup]) -> None:
+    """List the numbers of the landmarks, by the part of the face."""
+    st.header("Landmarks")
+    st.markdown("Numbers begin at 0, as in hovers, exports and formulas.")
+    for markup in markups:
+        parts = {group: _range(members) for group, members in markup.groups.items()}
+        listed = ", ".join(f"{plain(group)} {numbers}" for group, numbers in parts.items())
+        st.markdown(f"**{plain(markup.name)}** ({markup.n_points}): {listed}")
+
+
+def _range(members: tuple[int, ...]) -> str:
+    """Return landmark numbers as text: 0–16 where they follow each other."""
+    if members == tuple(range(members[0], members[-1] + 1)):
+        return f"{members[0]}–{members[-1]}" if len(members) > 1 else str(members[0])
+    return ", ".join(map(str, members))
 
 
 def _scores(markups: list[Markup]) -> None:

@@ -12,7 +12,7 @@ from webapp.compare.methods import MethodVerdict
 from webapp.compare.tables import Comparison
 from webapp.faces import calibration, landmark_errors, slices
 from webapp.faces.table import IMPROVEMENT
-from webapp.links import share, url_keys, widgets
+from webapp.links import navigation, share, url_keys, widgets
 from webapp.run import method_card, words
 from webapp.selection import Board, Choices, SelectedRun
 from webapp.store import StoreVersion
@@ -32,6 +32,7 @@ def page(current: StoreVersion) -> None:
         url_keys.COMPARE_EVALUATION,
         url_keys.COMPARE_RUNS,
         width=720,
+        at_least=2,
         at_most=AT_MOST,
     )
     if choices is None:
@@ -68,7 +69,7 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
         method_card.buttons(rows["preset"], "cmp")
     method_card.show_wanted(rows)
     _chart(figures.differences(found, labels, norm, over_seeds), "cmp_differences")
-    _methods(chosen, over_seeds)
+    _methods(over_seeds)
     _scores(found, runs, rows)
     st.subheader("Where they differ")
     slices.show(
@@ -181,21 +182,20 @@ def _scores(found: list[Comparison], runs: list[SelectedRun], rows: pd.DataFrame
         )
 
 
-def _methods(chosen: Board, found: list[MethodVerdict]) -> None:
+def _methods(found: list[MethodVerdict]) -> None:
     """Show what the leaderboard says of the runs' methods, where these have several seeds."""
     if not found:
         return
-    where = {column: getattr(chosen, column) for column in reads.BOARD}
     lines = "\n".join(f"- {plain(one.sentence)}" for one in found)
     st.markdown(f"**NME of their methods, over all seeds** (percentage points)\n{lines}")
     st.page_link(
         "views/leaderboard.py",
         label="Show these methods on the leaderboard",
         icon=":material/leaderboard:",
-        query_params={
-            **{f"lb_{key}": value for key, value in where.items()},
-            url_keys.BOARD_BASE.name: found[0].baseline[: selection.SHORT],
-        },
+        query_params=navigation.to(
+            url_keys.LEADERBOARD,
+            **{url_keys.BOARD_BASE.name: found[0].baseline[: selection.SHORT]},
+        ),
     )
 
 
@@ -242,7 +242,11 @@ def _scatter(
             "views/images.py",
             label="Show these faces on Images",
             icon=":material/photo_library:",
-            query_params=_images(chosen, runs, x, y) | {url_keys.IMAGES_SORT.name: IMPROVEMENT},
+            query_params=navigation.to(
+                url_keys.IMAGES,
+                **_images(chosen, runs, x, y),
+                **{url_keys.IMAGES_SORT.name: IMPROVEMENT},
+            ),
         )
     names = (runs[x].label, runs[y].label)
     chart = figures.scatter(paired.names, errors[x], errors[y], names, norm)
@@ -273,7 +277,10 @@ def _open_face() -> None:
     if points := st.session_state[_SCATTER].selection.points:
         name = points[0]["customdata"]
         face = {url_keys.IMAGES_FACE.name: name if isinstance(name, str) else name[0]}
-        st.switch_page("views/images.py", query_params=st.session_state[_SHOWN] | face)
+        st.switch_page(
+            "views/images.py",
+            query_params=navigation.to(url_keys.IMAGES, **st.session_state[_SHOWN], **face),
+        )
 
 
 def _settings(current: StoreVersion, runs: list[SelectedRun]) -> None:

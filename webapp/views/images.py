@@ -7,7 +7,7 @@ from db.paired import Paired
 from webapp import selection, store
 from webapp.faces import contact_sheet, dialog, table, tiles
 from webapp.faces.dialog import FaceDialogState
-from webapp.links import share, url_keys, widgets
+from webapp.links import address, share, url_keys, widgets
 from webapp.selection import Choices, SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import charts
@@ -118,9 +118,8 @@ def _strip(frame: pd.DataFrame, kept: pd.DataFrame, run: SelectedRun, norm: str)
 
 def _first_page_of_another_order(asked: object) -> None:
     """Go back to the first page where something else is asked for than in the last run."""
-    number = url_keys.IMAGES_PAGE.name
-    if st.session_state.get(_SEEN, asked) != asked and number in st.session_state:
-        st.session_state[number] = 1
+    if st.session_state.get(_SEEN, asked) != asked and not address.arriving():
+        address.write(url_keys.IMAGES_PAGE.name, [])
     st.session_state[_SEEN] = asked
 
 

@@ -30,11 +30,12 @@ from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.grid import Order
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View
-from webapp.links import share, url_keys, widgets
+from webapp.links import address, navigation, share, url_keys, widgets
+from webapp.links.names import matching
 from webapp.run import method_card
 from webapp.scores import evaluation_label
 from webapp.store import StoreVersion
-from webapp.ui import error_pages, theme
+from webapp.ui import error_pages, frame, theme
 from webapp.ui.text import percent, plain
 
 _TABLE = "lb_table"
@@ -45,7 +46,7 @@ _MOST_COMPARED = 6
 
 def page(current: StoreVersion) -> None:
     if goal := st.session_state.pop(_GOAL, None):
-        st.switch_page("views/run.py", query_params=goal)
+        st.switch_page("views/run.py", query_params=navigation.to(url_keys.RUN, **goal))
     notice, at_revision = st.container(), share.revision_shown(current)
     boards = store.boards(current, at_revision)
     if boards.empty:
@@ -200,19 +201,21 @@ def _opened(
 ) -> pd.DataFrame | None:
     """Return the runs of the method that the link opens, best first. The link may name it by its id
     in an earlier version."""
-    wanted = st.query_params.get(url_keys.BOARD_OPEN.name, "").lower()
+    wanted = (address.get(url_keys.BOARD_OPEN.name) or "").lower()
     if not wanted:
         return None
+    by_name = matching(wanted, dict(zip(rows["id"], rows["name"], strict=True)))
     named = [
-        row.startswith(wanted) or any(run.startswith(wanted) for run in runs)
+        row in by_name or any(run.startswith(wanted) for run in runs)
         for row, runs in zip(rows["id"], rows["runs"], strict=True)
     ]
     found = rows[named]
     if found.empty:
         found = rows[rows["id"] == store.method_today(current, wanted)]
     if found.empty:
-        sentence = f"The method “{plain(wanted)}” that the link opens is not in this view."
-        st.warning(sentence, icon=":material/link_off:")
+        widgets.notify(
+            f"The method “{widgets.quoted(wanted)}” that the link opens is not in this view."
+        )
         return None
     mine = entries["evaluation"].isin(found.iloc[0]["evaluations"])
     return rows_of.by_run(entries[mine], store.method_of_runs(current))
@@ -236,13 +239,14 @@ def _table(
     size = controls.ROWS_A_PAGE
     number = widgets.pagination(url_keys.BOARD_PAGE, -(-n_rows // size))
     view = shown(how, page=slice((number - 1) * size, number * size))
+    frame.table_anchor()
     grid.show(
         view,
         key=_TABLE,
         name=f"Leaderboard of {n_rows} {'runs' if board.as_runs else 'methods'}",
         order=Order(arranged["sort"], arranged["order"]),
         ticked=controls.ticked(),
-        opened=st.query_params.get(url_keys.BOARD_OPEN.name, "").lower(),
+        opened=(address.get(url_keys.BOARD_OPEN.name) or "").lower(),
         link={url_keys.NORM.name: board.norm},
         on_sort=controls.sort_by,
         on_tick=controls.tick,

@@ -5,21 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from db import next_step
 from webapp import live, store
-from webapp.links import share, url_keys, widgets
+from webapp.links import navigation, share, url_keys, widgets
 from webapp.live import ProgressSample, RunGroups
+from webapp.run import header
 from webapp.scores import norms_of
 from webapp.store import StoreVersion
 from webapp.ui import badges, error_pages, theme
+from webapp.ui.charts import Chart
 from webapp.ui.text import plain
 
 _EVERY_S = {"2 s": 2, "5 s": 5, "15 s": 15, "30 s": 30, "1 min": 60}
-_CURVES = {"Validation NME": "val_nme_{norm}", "Training loss": "loss"}
+_METRICS = {"Validation NME": "val_nme_{norm}", "Training loss": "loss"}
+_CURVES = {"Both": [*_METRICS], **{title: [title] for title in _METRICS}}
 _SEEN, _TABLE, _SHOWN = "live_seen", "live_table", "live_shown"
 _CARDS = 12
 
@@ -38,10 +43,10 @@ def page(current: StoreVersion) -> None:
             width=150,
         )
         every = widgets.select(url_keys.LIVE_REFRESH, "Refresh every", list(_EVERY_S), width=150)
-    metric = _CURVES[curve].format(norm=norms[norm])
+    metrics = {title: _METRICS[title].format(norm=norms[norm]) for title in _CURVES[curve]}
     shown = _look(current, window)
-    st.fragment(_strip, run_every=_EVERY_S[every])(curve, metric, window, _standing(shown))
-    _silent(current, shown, window, curve, metric)
+    st.fragment(_strip, run_every=_EVERY_S[every])(metrics, window, _standing(shown))
+    _silent(current, shown, window, metrics)
     _ended(shown.ended, window)
     share.link(url_keys.LIVE, current)
 
@@ -59,7 +64,7 @@ def _standing(shown: RunGroups) -> frozenset[tuple[str, str]]:
     )
 
 
-def _strip(curve: str, metric: str, window: str, stood: frozenset[tuple[str, str]]) -> None:
+def _strip(metrics: dict[str, str], window: str, stood: frozenset[tuple[str, str]]) -> None:
     """Show the running runs as they are now. This part reruns by itself, without the page, so it
     reads the store itself. Where a status changed, the whole page reruns."""
     with error_pages.boundary():
@@ -69,22 +74,23 @@ def _strip(curve: str, metric: str, window: str, stood: frozenset[tuple[str, str
             st.rerun()
         now = datetime.now(UTC)
         st.caption(f"As of {now:%H:%M:%S} UTC.")
-        _running(current, shown.running, curve, metric, now)
+        _running(current, shown.running, metrics, now)
 
 
 def _running(
-    current: StoreVersion, running: pd.DataFrame, curve: str, metric: str, now: datetime
+    current: StoreVersion, running: pd.DataFrame, metrics: dict[str, str], now: datetime
 ) -> None:
     st.subheader(f"Running: {len(running)}")
     if running.empty:
         st.info("No run is training.", icon=":material/hourglass_empty:")
         st.code("drf train", language="bash")
         return
-    with st.grid(2, min_column_width=340, gap="medium") as grid:
+    with st.grid(min(len(running), 2), min_column_width=340, gap="medium") as grid:
         for run in running.head(_CARDS).to_dict("records"):
             with grid.cell(), st.container(border=True, height="stretch"):
                 _head(run, _since(run), now)
-                _curve(current, run["id"], curve, metric)
+                header.show_flags(current, run)
+                _curves(current, run, metrics)
     if len(running) > _CARDS:
         st.caption(f"and {len(running) - _CARDS} more, which started earlier.")
 
@@ -101,7 +107,8 @@ def _since(run: dict[Any, Any]) -> ProgressSample | None:
 def _head(run: dict[Any, Any], since: ProgressSample | None, now: datetime) -> None:
     """Show name, status, progress bar, and a sentence on progress and estimated end."""
     look = badges.STATUS_STYLES[run["status"]]
-    link = {url_keys.RUN_ID.name: run["id"][:8]}
+    tab = {url_keys.RUN_TAB.name: "Training"}
+    link = navigation.to(url_keys.RUN, run=run["id"], **tab)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.page_link("views/run.py", label=f"**{plain(run['name'])}**", query_params=link)
         st.badge(run["status"], icon=look.icon, color=look.colour, help=look.meaning)
@@ -109,8 +116,22 @@ def _head(run: dict[Any, Any], since: ProgressSample | None, now: datetime) -> N
     st.progress(float(run["progress"]), text=plain(live.sentence(run, since, now)))
 
 
-def _curve(current: StoreVersion, run: str, title: str, metric: str) -> None:
-    chart = live.curve(store.curves(current, run), metric, title)
+def _curves(current: StoreVersion, run: dict[Any, Any], metrics: dict[str, str]) -> None:
+    """Show the curves of a run, beside those of the run of the same method before it."""
+    frame = store.curves(current, run["id"])
+    before = live.earlier(run, store.runs(current), store.method_of_runs(current))
+    other = None if before is None else store.curves(current, before["id"])
+    with st.grid(len(metrics), min_column_width=220, gap="small") as grid:
+        for title, metric in metrics.items():
+            with grid.cell():
+                _curve(run["id"], live.curve(frame, metric, title, other), title, metric)
+    if before is not None and other is not None:
+        said = live.compared(frame, other, next(iter(metrics.values())))
+        dotted = f"Dotted: {before['name']} ({before['id'][:8]}), before it."
+        st.caption(plain(f"{said} {dotted}" if said else dotted))
+
+
+def _curve(run: str, chart: Chart | None, title: str, metric: str) -> None:
     if chart is None:
         with st.container(height=live.HEIGHT_PX, border=False):
             st.caption(f"{title}: no value yet; the first epoch records one.")
@@ -119,18 +140,21 @@ def _curve(current: StoreVersion, run: str, title: str, metric: str) -> None:
     st.plotly_chart(chart.figure, key=key, config=config, alt=chart.alt)
 
 
-def _silent(current: StoreVersion, shown: RunGroups, window: str, curve: str, metric: str) -> None:
+def _silent(current: StoreVersion, shown: RunGroups, window: str, metrics: dict[str, str]) -> None:
     if shown.silent.empty and not shown.hidden:
         return
-    st.subheader(f"No heartbeat: {len(shown.silent)}")
-    with st.grid(2, min_column_width=340, gap="medium") as grid:
+    st.subheader(f"Not responding or crashed: {len(shown.silent)}")
+    with st.grid(min(len(shown.silent), 2) or 1, min_column_width=340, gap="medium") as grid:
         for run in shown.silent.head(_CARDS).to_dict("records"):
             with grid.cell(), st.container(border=True, height="stretch"):
                 _head(run, None, datetime.now(UTC))
                 look = badges.STATUS_STYLES[run["status"]]
                 say: Callable[..., Any] = st.error if look.colour == "red" else st.warning
                 say(look.meaning, icon=look.icon)
-                _curve(current, run["id"], curve, metric)
+                if step := next_step.after(store.run(current, run["id"]), Path(current.path)):
+                    header.show_step(step)
+                header.show_flags(current, run)
+                _curves(current, run, metrics)
     more = max(len(shown.silent) - _CARDS, 0) + shown.hidden
     if more:
         st.caption(
@@ -139,7 +163,7 @@ def _silent(current: StoreVersion, shown: RunGroups, window: str, curve: str, me
 
 
 def _ended(ended: pd.DataFrame, window: str) -> None:
-    st.subheader(f"Ended: {len(ended)}")
+    st.subheader(f"Recent: {len(ended)}")
     if ended.empty:
         st.caption(f"No run ended in the last {window}.")
         return
@@ -177,7 +201,7 @@ def _ended(ended: pd.DataFrame, window: str) -> None:
 def _open_run() -> None:
     if picked := st.session_state[_TABLE].selection.rows:
         run = st.session_state[_SHOWN][picked[0]]
-        st.switch_page("views/run.py", query_params={url_keys.RUN_ID.name: run})
+        st.switch_page("views/run.py", query_params=navigation.to(url_keys.RUN, run=run))
 
 
 page(st.session_state["store"])

@@ -18,9 +18,11 @@ from webapp.run import configuration, diagnostics, epoch_faces, facts, header, l
 from webapp.scores import norms_of
 from webapp.selection import SelectedRun
 from webapp.store import StoreVersion
-from webapp.ui import charts, theme
+from webapp.ui import charts, error_pages, theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import percent, plain
+
+_REFRESH_S = 5
 
 
 def page(current: StoreVersion) -> None:
@@ -64,15 +66,15 @@ def _sections(
         "Results": lambda: _results(current, run, evaluations, evaluation, norm),
         "Faces": lambda: _faces(current, run, evaluation, norm),
         "Slices": lambda: _slices(current, run, evaluation, norm),
-        "Training": lambda: _training(current, run, norm),
+        "Training": lambda: _training_now(current, run, norm),
     }
     if diagnostics.of_forest(store.curves(current, run["id"])):
         sections["Forest"] = lambda: _forest(current, run)
     if store.leaves(current, run["id"])[0]:
         sections["Leaves"] = lambda: leaves.show(current, run)
     sections["Configuration"] = lambda: _configuration(run)
-    widgets.check_value(url_keys.RUN_TAB, "section", list(sections))
-    tabs = st.tabs(list(sections), key=url_keys.RUN_TAB.name, bind="query-params")
+    first = "Training" if run["status"] == "running" else None
+    tabs = widgets.tabs(url_keys.RUN_TAB, "section", list(sections), first)
     for tab, fill in zip(tabs, sections.values(), strict=True):
         if tab.open:
             with tab:
@@ -194,6 +196,23 @@ def _slices(
         return
     key = run["id"], int(evaluation["evaluation"])
     slices.show(current, url_keys.RUN_SLICE, [key], [run["name"]], evaluation["markup"], norm)
+
+
+def _training_now(current: StoreVersion, run: dict[str, Any], norm: str) -> None:
+    """Show the training; of a running run every few seconds as it then is."""
+
+    def again() -> None:
+        with error_pages.boundary():
+            now = store.current()
+            latest = store.run(now, run["id"])
+            if latest["status"] != run["status"]:
+                st.rerun()
+            _training(now, latest, norm)
+
+    if run["status"] == "running":
+        st.fragment(again, run_every=_REFRESH_S)()
+    else:
+        _training(current, run, norm)
 
 
 def _training(current: StoreVersion, run: dict[str, Any], norm: str) -> None:
