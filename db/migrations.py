@@ -163,6 +163,14 @@ def m012_claims(db: Database) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN claim INTEGER NOT NULL DEFAULT 0")
 
 
+@migrations()
+def m015_sweeps(db: Database) -> None:
+    """Sweeps: grids of jobs, which are there before their runs. The id of a job is that of its run,
+    see `db.sweeps`; it refers to none, so that a run may be deleted and made again."""
+    for statement in _SWEEPS:
+        db.execute(statement)
+
+
 _RUNS = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
     "INSERT INTO meta VALUES ('revision', 0)",
@@ -351,6 +359,27 @@ _REVISIONS = (
     "DROP INDEX evaluations_board",
     "CREATE INDEX evaluations_board"
     " ON evaluations (dataset, subset, points, box, run, flip_test, revision)",
+)
+
+_SWEEPS = (
+    """
+    CREATE TABLE sweeps (
+        name       TEXT PRIMARY KEY,
+        subset     TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE sweep_jobs (
+        sweep   TEXT NOT NULL REFERENCES sweeps ON DELETE CASCADE,
+        place   INTEGER NOT NULL,
+        job     TEXT NOT NULL CHECK (length(job) = 32),
+        name    TEXT NOT NULL,
+        seed    INTEGER NOT NULL,
+        factors TEXT NOT NULL CHECK (json_valid(factors)),
+        PRIMARY KEY (sweep, place)
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 

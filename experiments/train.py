@@ -79,8 +79,13 @@ class Result:
         return 130 if self.outcome.state == "interrupted" else 0
 
 
-def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Result:
-    """Train a new run. Raises UsageError, before anything is stored, for what cannot be met."""
+def train_new_run(
+    request: Request, paths: Paths, name: str | None = None, *, run: str | None = None
+) -> Result:
+    """Train a new run. Raises UsageError, before anything is stored, for what cannot be met.
+
+    run: its id, for a job of a sweep; None draws one
+    """
     name = name_of_run(name, request.preset)
     resolved = configure(request)
     config = resolved.config
@@ -109,7 +114,7 @@ def train_new_run(request: Request, paths: Paths, name: str | None = None) -> Re
         params=params,
         macs=registry.count_macs(model),
     )
-    run = start_run(store, new)
+    run = start_run(store, new, run)
     writer = RunWriter(run, FIRST_CLAIM, store)
     with recorded_run(writer), Recorder(writer, console()) as recorder:
         folder = run_folder(paths.db, run)

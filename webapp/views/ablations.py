@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from db import comparability, reads
+from db import ablation, comparability, reads
+from db.factors import Settings, compare, factors, left_out, natural_baseline
 from drf import statistics
 from webapp import store
 from webapp.ablation import figures, results
-from webapp.ablation.settings import Settings, compare, factors, left_out, natural_baseline
 from webapp.links import share, url_keys, widgets
 from webapp.scores import evaluation_label, norms, usual_order
 from webapp.store import StoreVersion
@@ -49,11 +49,11 @@ def page(current: StoreVersion) -> None:
         _no_factor(settings, base)
         share.link(url_keys.ABLATIONS, current)
         return
-    rows = results.compared(settings, base, keys)
+    rows = ablation.compared(settings, base, keys)
     evaluations = list(zip(rows["run"], rows["evaluation"], strict=True))
     key = norms()[norm]
     paired = store.paired_errors(current, evaluations, key)
-    frame = results.results(settings, base, keys, paired[key])
+    frame = ablation.results(settings, base, keys, paired[key])
     _summary(current, rows, frame, len(paired.faces), evaluation)
     _charts(frame, keys, norm)
     _table(frame, keys, norm)
@@ -189,7 +189,7 @@ def _chart(chart: Chart) -> None:
 
 def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
     st.subheader("Difference and cost")
-    shown, over = results.table(frame, keys), results.over(frame)
+    shown, over = results.table(frame, keys), ablation.over(frame)
     st.session_state[_SHOWN] = [ids.split()[0] for ids in frame["ids"]]
     st.dataframe(
         results.styled(shown),
