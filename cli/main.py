@@ -20,6 +20,7 @@ import cli.export
 import cli.imports
 import cli.leaderboard
 import cli.predict
+import cli.repro
 import cli.runs
 import cli.sweep
 import cli.train
@@ -44,6 +45,7 @@ app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
 app.command("leaderboard", context_settings=old_names("leaderboard"))(cli.leaderboard.leaderboard)
 app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
 app.add_typer(cli.sweep.app, name="sweep", help="Run grids of experiments.")
+app.command("repro")(cli.repro.repro)
 app.command("ablate")(cli.ablate.ablate)
 app.add_typer(cli.db.app, name="db", help="Check, copy and migrate the store.")
 app.add_typer(cli.views.app, name="views", help="Give short names to links of the app.")

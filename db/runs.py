@@ -235,6 +235,21 @@ def end_run(
     )
 
 
+DIED = "its process ended without saying why"
+
+
+def reap(db: Database) -> list[str]:
+    """Record as failed every run whose process is gone, or of another machine has not been heard
+    of; return their ids. They can be resumed as before."""
+    with writing(db):
+        rows = db.table("runs").rows_where("state = 'running'", order_by="started_at")
+        dead = [row for row in rows if status.of_run(row) != "running"]
+        for row in dead:
+            ended = {"state": "failed", "reason": DIED, "ended_at": row["heartbeat_at"]}
+            db.table("runs").update(row["id"], ended)
+    return [row["id"] for row in dead]
+
+
 def delete_run(db: Database, run: str) -> None:
     """Delete a run with its curves, evaluations and pictures, and the faces that no other shows.
 

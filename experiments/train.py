@@ -20,13 +20,13 @@ from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.record import bring_run, claim_of, forget_after, open_record, pass_on
 from db.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
-from drf import checkpoint, hardware, registry, tracks
+from drf import checkpoint, distributed, hardware, registry, tracks
 from drf.checkpoint import RESUMABLE, load_backbone
-from drf.config import RunConfig, current_names, from_flat
+from drf.config import Resolved, RunConfig, current_names, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.models.base import LandmarkModel
 from drf.processes import end_with_parent
-from drf.training.loop import Outcome, Trainer, stored_state
+from drf.training.loop import Listener, Outcome, Trainer, stored_state
 from drf.training.optimiser import Schedule
 from experiments import provenance
 from experiments.checkpoints import checkpoint_of, refuse_external
@@ -44,7 +44,8 @@ matter of the machine, not of the method."""
 
 @dataclass(frozen=True)
 class Result:
-    """A run that has ended in order. checkpoint: its key training.checkpoint, best or last."""
+    """A run that has ended in order. checkpoint: its key training.checkpoint, best or last. run: ""
+    in a process that torchrun started beside the first one."""
 
     run: str
     name: str
@@ -85,9 +86,17 @@ def train_new_run(
     """Train a new run. Raises UsageError, before anything is stored, for what cannot be met.
 
     run: its id, for a job of a sweep; None draws one
+    Under torchrun every process is to call it; the first one alone records (`drf.distributed`).
     """
     name = name_of_run(name, request.preset)
     resolved = configure(request)
+    with distributed.started(resolved.config.training.device):
+        return _train_new_run(request, resolved, paths, name, run)
+
+
+def _train_new_run(
+    request: Request, resolved: Resolved, paths: Paths, name: str, run: str | None
+) -> Result:
     config = resolved.config
     device = hardware.choose_device(config.training.device)
     precision = hardware.choose_precision(config.training.precision, device)
@@ -95,6 +104,8 @@ def train_new_run(
     Schedule.plan(config.training, steps_per_epoch=1)
     config = _initialised(config, model, paths)
     train, val = load_packs(config, ("train", "val"), paths)
+    if distributed.rank() > 0:
+        return _train_beside(Trainer(config, model, train, val, paths.db.parent, Listener()), name)
     store = open_store(paths.db)
     params = registry.count_params(model)
     new = NewRun(
@@ -123,6 +134,12 @@ def train_new_run(
         trainer = Trainer(config, model, train, val, folder, recorder, run)
         outcome = _train(trainer, writer)
     return Result(run, new.name, outcome, config.training.checkpoint)
+
+
+def _train_beside(trainer: Trainer, name: str) -> Result:
+    """Compute a share of what the first process trains and records."""
+    with _signals_as_interrupts():
+        return Result("", name, trainer.run(), trainer.config.training.checkpoint)
 
 
 def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunConfig:
@@ -163,9 +180,26 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
         family = saved.header["family"]
         flat = saved.header["config"] | changes
         config = from_flat(family, registry.family(family).config, flat)
-    paths = origin(folder, paths)
+    with distributed.started(device or config.training.device):
+        return _resume(stored, config, saved, changes, origin(folder, paths), device)
+
+
+def _resume(
+    stored: Mapping[str, Any],
+    config: RunConfig,
+    saved: checkpoint.Checkpoint,
+    changes: Mapping[str, object],
+    paths: Paths,
+    device: str | None,
+) -> Result:
+    run = stored["id"]
+    folder = run_folder(paths.db, run)
     train, val = load_packs(config, ("train", "val"), paths)
     model = registry.build(config, train.markup)
+    if distributed.rank() > 0:
+        beside = Trainer(config, model, train, val, folder, Listener(), run, device=device)
+        beside.resume(saved)
+        return _train_beside(beside, stored["name"])
     store = open_store(paths.db)
     record = open_record(folder, store, run)
     claim = resume_run(store, run, changes, beyond=claim_of(record, run))

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drf.errors import UsageError
+from drf.errors import DrfError, UsageError
 from drf.text import printable
 from experiments.paths import Paths
 from experiments.sweeps.grid import Job
@@ -70,7 +70,11 @@ class OnRay:
 
     def _init(self, ray: Any) -> None:
         here = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": self.jobs * self.threads or None}
-        ray.init(log_to_driver=False, include_dashboard=False, **here)
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine needs longer
+        try:
+            ray.init(log_to_driver=False, include_dashboard=False, **here)
+        except Exception as error:  # of several types, some of them Exception itself
+            raise DrfError(f"Ray did not start: {error}") from error
 
     def _end(self, ray: Any, waiting: dict[Any, Job]) -> None:
         for ref in waiting:

@@ -166,6 +166,9 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
     ("sweep", "table"): [(3, ())],
     ("sweep", "submit"): [(2, ("no\x1bgrid", "--folder", "jobs"))],
     ("sweep", "gather"): [(3, ("folder-\x1b",))],
+    ("repro",): [(3, ("\x1b[31m",))],
+    ("runs", "reap"): [(0, ())],
+    ("db", "prune"): [(2, ("crop\x1b",)), (2, ("crops",)), (0, ("crops", "--yes"))],
     ("ablate",): [(2, ("--factor", "\x1b[31m")), (3, ("--factor", "x", "--baseline", "\x1b"))],
     ("web",): [(2, ("--port", "\x1b[31m"))],  # it becomes another program
     ("demo",): [(2, ("--minutes", "nan"))],  # it takes minutes

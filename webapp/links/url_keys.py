@@ -109,6 +109,7 @@ COMPARE_X = UrlKey("cmp_x", (COMPARE,), None, "run on the x axis of the errors f
 COMPARE_Y = UrlKey("cmp_y", (COMPARE,), None, "run on the y axis of the errors face by face")
 COMPARE_ALL = UrlKey("cmp_all", (COMPARE,), False, "whether identical settings are listed too")
 
+SWEEP = UrlKey("sweep", (ABLATIONS,), "All runs", "sweep whose runs are compared, or All runs")
 ABLATION_EVALUATION = UrlKey("abl_eval", (ABLATIONS,), None, "evaluation: dataset/subset/box")
 ABLATION_BASE = UrlKey("abl_base", (ABLATIONS,), None, "run of the baseline: beginning of its id")
 ABLATION_FACTOR = UrlKey("abl_factor", (ABLATIONS,), None, "configuration key that varies")

@@ -21,6 +21,7 @@ from webapp.ui.text import plain
 
 _CHOICE, _TABLE, _SHOWN = "abl_choice", "abl_table", "abl_shown"
 _NONE = str(url_keys.ABLATION_BY.default)
+_ALL = str(url_keys.SWEEP.default)
 _CELLS = ("NME", "Difference")
 _TWO_LINES_PX = 54
 
@@ -34,9 +35,10 @@ def page(current: StoreVersion) -> None:
         return
     with st.container(horizontal=True, gap="small"):
         norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(norms()))
+        runs, boards = _choose_sweep(current, boards)
         with st.container(width=240):
             evaluation, board = _choose_evaluation(boards)
-        settings = _settings(current, **board)
+        settings = _settings(current, runs, **board)
         if not settings.runs.empty:
             with st.container(width=380):
                 base = _choose_baseline(settings)
@@ -61,6 +63,24 @@ def page(current: StoreVersion) -> None:
     _footer(current, frame, keys, norm)
 
 
+def _choose_sweep(
+    current: StoreVersion, boards: pd.DataFrame
+) -> tuple[tuple[str, ...] | None, pd.DataFrame]:
+    """Return the runs of the sweep that was chosen (None: all of the store), and the boards that
+    they may be on."""
+    known = store.sweeps(current)
+    if known.empty and url_keys.SWEEP.name not in st.query_params:
+        return None, boards
+    names = [_ALL, *known["name"]]
+    sweep = widgets.select(url_keys.SWEEP, "Sweep", names, "Runs that take part.", width=200)
+    if sweep == _ALL:
+        return None, boards
+    subset = known.loc[known["name"] == sweep, "subset"].iloc[0]
+    of_subset = boards[boards["subset"] == subset]
+    runs = tuple(store.jobs_of_sweep(current, sweep)["job"])
+    return runs, boards if of_subset.empty else of_subset
+
+
 def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
     """Return the label of the board that was chosen, the fullest without a choice, and what it is:
     values of `reads.BOARD`."""
@@ -77,9 +97,16 @@ def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _settings(
-    current: StoreVersion, dataset: str, subset: str, landmarks: str, box: str
+    current: StoreVersion,
+    runs: tuple[str, ...] | None,
+    dataset: str,
+    subset: str,
+    landmarks: str,
+    box: str,
 ) -> Settings:
     rows = store.leaderboard(current, dataset=dataset, subset=subset, landmarks=landmarks, box=box)
+    if runs is not None:
+        rows = rows[rows["run"].isin(runs)]
     return compare(rows, store.settings_of(current, list(rows["run"])))
 
 
