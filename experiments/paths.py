@@ -10,6 +10,9 @@ from drf.errors import UsageError
 from drf.files import replacing_file
 from drf.text import is_utf8, printable
 
+ORIGIN = "origin.json"
+"""Name of the file in a run's folder that keeps the user's paths."""
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -48,7 +51,7 @@ class Paths:
 def origin(folder: Path, paths: Paths) -> Paths:
     """Return paths, with what the run was trained on where the user named nothing else."""
     try:
-        known = json.loads((folder / "origin.json").read_text(encoding="utf-8"))
+        known = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return paths
     root, box_file = known.get("data_root"), known.get("box_file")
@@ -68,5 +71,5 @@ def write_origin(folder: Path, paths: Paths) -> None:
     resolved = {key: path and str(path.resolve()) for key, path in known.items()}
     text = json.dumps(resolved | {"box_name": paths.box_name})
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing_file(folder / "origin.json") as unfinished:
+    with replacing_file(folder / ORIGIN) as unfinished:
         unfinished.write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from drf import hardware, registry
-from drf.training.loop import Listener, Trainer
+from drf.training.loop import Silent, Trainer
 from drf.training.validation import validate
 from experiments.packs import load_packs
 from experiments.paths import Paths
@@ -49,7 +49,7 @@ def rehearse(request: Request, paths: Paths) -> Rehearsal:
     model = registry.build(config, train.markup)
     params, macs = registry.count_params(model), registry.count_macs(model)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, model, train, val, Path(folder), Listener())
+        trainer = Trainer(config, model, train, val, Path(folder), Silent())
         step_s = _seconds_per_step(trainer) if trainer.trainable else 0.0
         began = time.perf_counter()
         validate(trainer.predictor(), val)

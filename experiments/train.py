@@ -26,7 +26,7 @@ from drf.config import Resolved, RunConfig, current_names, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.models.base import LandmarkModel
 from drf.processes import end_with_parent
-from drf.training.loop import Listener, Outcome, Trainer, stored_state
+from drf.training.loop import Outcome, Silent, Trainer, stored_state
 from drf.training.optimiser import Schedule
 from experiments import provenance
 from experiments.checkpoints import checkpoint_of, refuse_external
@@ -105,7 +105,7 @@ def _train_new_run(
     config = _initialised(config, model, paths)
     train, val = load_packs(config, ("train", "val"), paths)
     if distributed.rank() > 0:
-        return _train_beside(Trainer(config, model, train, val, paths.db.parent, Listener()), name)
+        return _train_beside(Trainer(config, model, train, val, paths.db.parent, Silent()), name)
     store = open_store(paths.db)
     params = registry.count_params(model)
     new = NewRun(
@@ -197,7 +197,7 @@ def _resume(
     train, val = load_packs(config, ("train", "val"), paths)
     model = registry.build(config, train.markup)
     if distributed.rank() > 0:
-        beside = Trainer(config, model, train, val, folder, Listener(), run, device=device)
+        beside = Trainer(config, model, train, val, folder, Silent(), run, device=device)
         beside.resume(saved)
         return _train_beside(beside, stored["name"])
     store = open_store(paths.db)

@@ -87,6 +87,10 @@ class Listener(Protocol):
         return nullcontext()
 
 
+class Silent(Listener):
+    """Hears of a run and does nothing about it."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """state: finished | interrupted | collapsed | diverged · reason: a sentence, None if finished

@@ -1,8 +1,9 @@
 """The jobs of a sweep on Ray (`pip install drf[ray]`): a task each, placed by its cores and GPU.
 
 Ray is started on this machine, or joined where RAY_ADDRESS names a cluster. A task works in a
-folder of its own beside the store, which the machines of a cluster have to share: there a task
-whose machine died finds its checkpoint when Ray begins it again. The driver alone writes the store.
+folder of its own beside the store, which the machines of a cluster have to share, by a network disk
+for one: there a task whose machine died finds its checkpoint when Ray begins it again. The driver
+alone writes the store.
 """
 
 from __future__ import annotations

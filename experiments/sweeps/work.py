@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from sqlite_utils import Database
+
 from db import reads, status
+from db.backup import back_up
 from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.record import recover
 from db.runs import delete_run
 from db.sweeps import DONE
-from drf.errors import NotFoundError
-from drf.files import LAST, replacing_file
+from drf.errors import DrfError, NotFoundError
+from drf.files import BEST, LAST, replacing_file
 from experiments.evaluate import EvaluationSpec, evaluate_run
-from experiments.paths import Paths
+from experiments.paths import ORIGIN, Paths
 from experiments.sweeps.grid import Job
 from experiments.train import Result, resume_training, train_new_run
 
 ATTEMPTS = 3
 """How often a job is begun whose process was killed. One that fails by itself would fail again."""
 LOOK_EVERY_S = 2.0
+PUBLISH_EVERY_S = 60.0
 STORE = "drf.db"
 """Name of the store in the folder of a job."""
 
@@ -45,17 +52,25 @@ def work(job: Job, paths: Paths) -> None:
 
 
 def work_in_folder(job: Job, folder: Path, paths: Paths) -> None:
-    """Train and evaluate a job in a store of its own, for machines that do not share the store but
-    this folder. `gather` brings it into the store."""
-    folder.mkdir(parents=True, exist_ok=True)
-    work(job, replace(paths, db=folder / STORE))
+    """Train and evaluate a job for a store that this machine does not reach, but for a folder that
+    both do. What another machine left there is gone on with. `gather` brings it into the store.
+
+    SQLite's log is not safe on a network disk: the work is done in a scratch store of this machine,
+    of which the folder gets a copy every PUBLISH_EVERY_S, and in the end, whatever ends the work.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        db = Path(scratch) / STORE
+        if (folder / STORE).is_file():
+            _bring(folder / STORE, db, job.id)
+        with _published(db, folder, job.id):
+            work(job, replace(paths, db=db))
 
 
 def hand_out(folder: Path, run: str, db: Path) -> None:
     """Bring what the store has of a job into its folder, so that it goes on there."""
-    if db.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        _bring(db, folder / STORE, run)
+    with tempfile.TemporaryDirectory() as scratch:
+        if _bring(db, Path(scratch) / STORE, run):
+            _publish(Path(scratch) / STORE, folder, run)
 
 
 def gather(folder: Path, run: str, db: Path) -> bool:
@@ -68,17 +83,57 @@ def gather(folder: Path, run: str, db: Path) -> bool:
 
 
 def _bring(source: Path, target: Path, run: str) -> bool:
-    with contextlib.closing(open_store(source)) as theirs:
+    with contextlib.closing(open_reader(source)) as theirs:
         if not theirs.execute("SELECT 1 FROM runs WHERE id = ?", [run]).fetchone():
             return False
         with contextlib.closing(open_store(target)) as ours:
-            recover(theirs, ours, run)
-    here, there = run_folder(source, run), run_folder(target, run)
-    there.mkdir(parents=True, exist_ok=True)
-    for path in here.iterdir():
-        with replacing_file(there / path.name) as unfinished:
-            shutil.copyfile(path, unfinished)
+            recover(Database(theirs), ours, run)
+    _copy_files(run_folder(source, run), run_folder(target, run))
     return True
+
+
+def _publish(db: Path, folder: Path, run: str) -> None:
+    """Copy a job from its scratch store. The checkpoint first: the epochs of the store may be
+    further than it, and never behind."""
+    if not db.is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _copy_files(run_folder(db, run), run_folder(folder / STORE, run))
+    with (
+        contextlib.closing(open_reader(db)) as con,
+        replacing_file(folder / STORE) as unfinished,
+    ):
+        back_up(con, unfinished)
+
+
+@contextlib.contextmanager
+def _published(db: Path, folder: Path, run: str) -> Iterator[None]:
+    ended = threading.Event()
+
+    def publish() -> None:
+        while not ended.wait(PUBLISH_EVERY_S):
+            with contextlib.suppress(DrfError, OSError):  # a full disk may have room in a minute
+                _publish(db, folder, run)
+
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        _publish(db, folder, run)
+
+
+def _copy_files(here: Path, there: Path) -> None:
+    """Copy the files of a run but its record, which is made anew from the store."""
+    if not here.is_dir():
+        return
+    there.mkdir(parents=True, exist_ok=True)
+    for name in (BEST, LAST, ORIGIN):
+        if (here / name).is_file():
+            with replacing_file(there / name) as unfinished:
+                shutil.copyfile(here / name, unfinished)
 
 
 def _train(job: Job, paths: Paths, *, exists: bool) -> Result:

@@ -19,7 +19,7 @@ def with_room_for(trainer, faces: int):
     forward = trainer.model.forward
 
     def limited(images):
-        if len(images) > faces and trainer.model.training:
+        if len(images) > faces and torch.is_grad_enabled():
             raise torch.OutOfMemoryError("CUDA out of memory")
         return forward(images)
 
