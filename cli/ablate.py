@@ -36,7 +36,9 @@ def ablate(
     subset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this subset, e.g. val.")
     ] = None,
-    landmarks: Annotated[str, typer.Option(metavar="NAME", help="Landmark subset.")] = "all",
+    landmarks: Annotated[
+        str, typer.Option(metavar="NAME", help="Only this landmark subset.")
+    ] = "all",
     box: Annotated[str | None, typer.Option(metavar="NAME", help="Only this box protocol.")] = None,
     norm: options.Norm = None,
     output: options.Output = "text",

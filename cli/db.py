@@ -108,8 +108,8 @@ def prune(
         list[str],
         typer.Argument(
             metavar="PART...",
-            help="crops: pictures of faces; epoch-faces: predictions epoch by epoch; covariances: "
-            "predicted errors.",
+            help="What to remove: crops (pictures of faces), epoch-faces (predictions epoch by "
+            "epoch), covariances (predicted errors).",
         ),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,

@@ -34,8 +34,8 @@ def run(
         str,
         typer.Option(
             metavar="local|ray",
-            help="local: processes of this machine; ray: a Ray cluster (RAY_ADDRESS), or one of"
-            " this machine alone.",
+            help="What runs the jobs: processes of this machine, or Ray, on the cluster that"
+            " RAY_ADDRESS names, else on this machine.",
         ),
     ] = "local",
     jobs: Annotated[

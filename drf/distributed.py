@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_nn
 from torch import Tensor, nn
 
 from drf.errors import UsageError
@@ -114,6 +113,18 @@ def synchronise_batch_norms(model: nn.Module) -> None:
             module.forward = _Synchronised(module)  # type: ignore[method-assign]
 
 
+class _Total(torch.autograd.Function):
+    """`total` with a gradient: what is a sum over processes moves the losses of all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return total(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return total(gradient)
+
+
 class _Synchronised:
     """The forward of a batch norm over all processes; gradients go through the sums."""
 
@@ -132,9 +143,9 @@ class _Synchronised:
             axes = [axis for axis in range(x.ndim) if axis != 1]
             n = x.numel() // x.shape[1] * processes()
             shape = [-1 if axis == 1 else 1 for axis in range(x.ndim)]
-            mean = dist_nn.all_reduce(rows.sum(dim=axes)) / n
+            mean = _Total.apply(rows.sum(dim=axes)) / n
             apart = rows - mean.view(shape)
-            variance = dist_nn.all_reduce(apart.square().sum(dim=axes)) / n
+            variance = _Total.apply(apart.square().sum(dim=axes)) / n
             self._remember(mean.detach(), variance.detach() * n / max(1, n - 1))
             y = apart * (variance + norm.eps).rsqrt().view(shape)
             if norm.affine:

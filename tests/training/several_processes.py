@@ -26,6 +26,7 @@ SHARED = {
     "training.epochs": 2,
     "training.ema_decay": 0.5,
     "training.precision": "fp32",
+    "training.lr": 1e-4,  # what rounding changes grows with every step, and faster at larger rates
     "training.device": "cpu",
 }
 FOREST = {"model.trees": 2, "model.tree_depth": 2, "model.features": 8, "model.width": 8}
@@ -50,7 +51,7 @@ def curves(family: str) -> list[dict[str, float]]:
     preset, options = FAMILIES[family]
     config = configure(Request(preset, options=SHARED | options)).config
     with tempfile.TemporaryDirectory() as folder:
-        dataset = SyntheticDataset(size=48)
+        dataset = SyntheticDataset(size=32)
         packs = [pack(dataset, "train", "gt", Path(folder), limit=limit) for limit in (None, 16)]
         listener = Listener()
         model = registry.build(config, IBUG68)

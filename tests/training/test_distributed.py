@@ -35,7 +35,10 @@ def test_two_processes_have_the_losses_and_metrics_of_one(tmp_path: Path) -> Non
         assert len(one[family]) == len(two[family]) == 3
         for mine, theirs in zip(one[family], two[family], strict=True):
             assert mine.keys() == theirs.keys()
-            assert theirs == pytest.approx(mine, rel=1e-4, abs=1e-4), family
+            compared = {key for key in mine if key.startswith(("loss", "val_nme"))}
+            assert compared
+            for key in compared:
+                assert theirs[key] == pytest.approx(mine[key], rel=1e-4), (family, key)
 
 
 def test_a_batch_is_shared_evenly_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
