@@ -82,7 +82,7 @@ def followed(mean: np.ndarray, shape: np.ndarray, found: np.ndarray) -> np.ndarr
         held = peak >= 0
         if held.sum() < 4:
             break
-        pose = shapes.similarities(mean[held][None], found[peak[held]])
+        pose = geometry.similarities(mean[held][None], found[peak[held]])
         shape = geometry.apply(pose, mean[None])[0]
     return shape
 

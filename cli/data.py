@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from cli import options
 from cli.output import cell, line, note, print_json, table, tables
 from drf.config import DataConfig
-from drf.errors import CheckFailed, UsageError
+from drf.errors import CheckFailed, DataError, UsageError
 from drf.files import replacing_file, user_path
 from experiments.progress import bar
 
@@ -37,7 +38,8 @@ _HEADINGS = (
 
 
 _Dataset = Annotated[
-    str, typer.Option("--dataset", metavar="NAME", help="Dataset: 300w, wflw, folder or another.")
+    str,
+    typer.Option("--dataset", metavar="NAME", help="Dataset: 300w, wflw, cofw, folder or another."),
 ]
 
 
@@ -76,6 +78,79 @@ def check(
     if faulty := faulty + [subset.subset for subset in report.subsets if subset.n_faults]:
         hint = "" if as_json else "; --json names every face"
         raise CheckFailed(f"{root} has faults in {', '.join(faulty)}{hint}")
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Dataset: 300w, wflw or cofw.")],
+    archives: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            parser=user_path,
+            help="Archive (zip or tar) that you have; repeat the option for several.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", parser=user_path, show_default="data/NAME", help="New folder to fill."
+        ),
+    ] = None,
+    cache: options.Cache = None,
+    as_json: options.Json = False,
+) -> None:
+    """Unpack the archives of a dataset that you have, check every face, and pack the crops.
+
+    Without --from it says where the archives are to be had, and under which terms: drf downloads
+    none. Paths that lead out of the folder, links, and archives that unpack to far more than they
+    hold are refused before anything is written. Exits with 4 if the check finds a fault.
+    """
+    from dataclasses import asdict
+
+    from drf.data.prepare import prepare
+    from drf.data.sources import ORIGINS
+
+    origin = ORIGINS.get(name)
+    if origin is not None:
+        note(f"{name} is to be had at {origin.page}: {origin.archives}. Terms: {origin.terms}.")
+    if origin is not None and not archives:
+        if as_json:
+            print_json(asdict(origin))
+        return
+    with bar("checking") as advance:
+        prepared = prepare(name, archives or [], out or Path("data") / name, advance)
+    for file, digest in prepared.digests.items():
+        note(f"{file}: SHA-256 {digest}")
+    manifests = _packed(name, prepared.root, cache)
+    if as_json:
+        print_json(prepared.report.as_json() | {"sha256": prepared.digests, "packed": manifests})
+    else:
+        _print(prepared.report, name)
+    if faulty := [one.subset for one in prepared.report.subsets if one.n_faults]:
+        raise CheckFailed(f"{prepared.root} has faults in {', '.join(faulty)}")
+    note(f"Next: drf train cascade-forest --dataset {name} --data-root {prepared.root}")
+
+
+def _packed(name: str, root: Path, cache: Path | None) -> list[dict[str, object]]:
+    """Pack what a training and its evaluation use, as far as it is there; return the manifests."""
+    from drf.data import packs
+    from drf.data.sources import open_dataset
+
+    dataset = open_dataset(name, root)
+    manifests = []
+    for subset in ("train", "val", None):
+        try:
+            chosen = subset or dataset.default_test_subset()
+            with bar(f"packing {chosen}") as advance:
+                packed = packs.pack(dataset, chosen, cache_dir=cache, progress=advance)
+        except DataError as error:
+            note(f"Not packed: {error}")
+            continue
+        manifests.append(packed.manifest)
+        note(f"Packed {name} {chosen}: {packed.manifest['faces']} faces")
+    return manifests
 
 
 @app.command(context_settings=options.old_names("data pack"))
@@ -161,19 +236,21 @@ def sheet(
 
 @app.command()
 def boxes(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...",
-            parser=user_path,
-            help="Files called bounding_boxes_*.mat, one or several.",
-        ),
-    ],
     out: Annotated[Path, typer.Option(metavar="FILE", parser=user_path, help="CSV file to write.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            parser=user_path,
+            show_default=False,
+            help="Files of 300-W called bounding_boxes_*.mat, one or several.",
+        ),
+    ] = None,
     kind: Annotated[
         str,
         typer.Option(
-            metavar="detector|ground-truth", help="Which of the two boxes of each face to take."
+            metavar="detector|ground-truth",
+            help="Which of the two boxes of each face to take from a .mat file.",
         ),
     ] = "detector",
     folder: Annotated[
@@ -184,32 +261,66 @@ def boxes(
             help="Folder of the faces in 300-W, e.g. helen/testset.",
         ),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="300w, by the files",
+            help="Dataset whose own boxes are taken in place of files: wflw, cofw, or folder.",
+        ),
+    ] = None,
+    data_root: options.DataRoot = None,
 ) -> None:
-    """Convert the official detector boxes of 300-W to a box file for --box file --box-file FILE.
+    """Write the official boxes of a dataset as a box file, for --box file --box-file FILE.
 
-    The files are bounding_boxes_*.mat of iBUG; several become one box file.
+    Those of 300-W are bounding_boxes_*.mat of iBUG, several of which become one box file. Those of
+    WFLW and COFW, and of a folder whose labels are XML, are in the dataset itself: name it with
+    --dataset.
     """
     import csv
 
     from drf.data.boxes import BOX_FILE_HEADER
-    from drf.data.mat_boxes import KINDS, read_mat_boxes
+
+    if bool(files) == bool(dataset):
+        raise UsageError("name either files called bounding_boxes_*.mat, or a --dataset")
+    found = _boxes_in(dataset, data_root) if dataset else _boxes_of_mat(files or [], kind, folder)
+    with replacing_file(out) as path, path.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(BOX_FILE_HEADER)
+        writer.writerows([name, *(f"{value:.4f}" for value in box)] for name, box in found.items())
+    note(f"Wrote {len(found)} boxes to {out}")
+
+
+def _boxes_in(name: str, data_root: Path | None) -> dict[str, Sequence[float]]:
+    from drf.data.file_dataset import FileDataset
+    from drf.data.sources import open_dataset
+
+    dataset = open_dataset(name, data_root)
+    entries = dataset.entries if isinstance(dataset, FileDataset) else {}
+    if found := {face: entry.box for face, entry in entries.items() if entry.box is not None}:
+        return dict(found)
+    raise UsageError(f"the files of {name} give no boxes of faces")
+
+
+def _boxes_of_mat(
+    files: Sequence[Path], kind: str, folder: str | None
+) -> dict[str, Sequence[float]]:
+    from drf.data.mat_boxes import KINDS, read_mat_boxes, short_of
     from drf.data.w300 import FOLDERS
 
     if kind not in KINDS:
         raise UsageError(f"--kind is {kind!r}: use one of {', '.join(KINDS)}")
     if folder is not None and folder not in FOLDERS:
         raise UsageError(f"--folder is {folder!r}: use one of {', '.join(FOLDERS)}")
-    found: dict[str, list[float]] = {}
+    found: dict[str, Sequence[float]] = {}
     for file in files:
         of_file = read_mat_boxes(file, kind, folder)
         if twice := sorted(of_file.keys() & found.keys()):
             raise UsageError(f"{file.name} has a second box for {twice[0]!r}")
         found |= of_file
-    with replacing_file(out) as path, path.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(BOX_FILE_HEADER)
-        writer.writerows([name, *(f"{value:.4f}" for value in box)] for name, box in found.items())
-    note(f"Wrote {len(found)} boxes to {out}")
+    for lack in short_of(found):
+        note(f"WARNING: {lack}")
+    return found
 
 
 def _print(report: Report, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -141,13 +142,22 @@ def migrate(db: Db = DEFAULT_PATH) -> None:
     Computes from the stored predictions what evaluations lack since drf has new scores or
     normalisers. It may be interrupted, and goes on when it is called again.
     """
-    from db import derived
+    from db import derived, migrations
     from db.connection import open_as_it_is, open_store
     from experiments.progress import bar
 
     con, pending = open_as_it_is(db)
     con.close()
-    store = open_store(db, at_once=0)
+    seconds, began = migrations.seconds_for(pending, db.stat().st_size), time.monotonic()
+    if seconds >= 1:
+        megabytes = db.stat().st_size / 1e6
+        note(f"bringing {megabytes:.0f} MB up to date takes about {seconds:.0f} s")
+    with bar("bringing the schema up to date") as advance:
+
+        def tell() -> None:
+            advance(round(min(time.monotonic() - began, seconds)), round(seconds))
+
+        store = open_store(db, at_once=0, while_migrating=tell)
     try:
         lacking = derived.lacking(store.conn)
         if pending or not lacking:

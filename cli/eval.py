@@ -21,7 +21,15 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             show_default="the track's subset, or the largest test subset",
-            help="Subset of the run's dataset to evaluate on, e.g. common.",
+            help="Subset of the dataset to evaluate on, e.g. common.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="that of the training",
+            help="Another dataset to evaluate on, with the same landmarks or a known map to its.",
         ),
     ] = None,
     box: Annotated[
@@ -51,12 +59,17 @@ def evaluate(
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
-    """Evaluate the best checkpoint of a run and store the predictions and the scores."""
+    """Evaluate the best checkpoint of a run and store the predictions and the scores.
+
+    On a dataset with other landmarks (--dataset), those are judged that mark the same places; the
+    row is on a board of its own, whose landmark subset is called shared-MARKUP.
+    """
     from experiments.evaluate import EvaluationSpec, evaluate_run
     from experiments.paths import Paths
 
     paths = Paths(db, data_root, box_file, cache, box_name)
-    entry = evaluate_run(run, EvaluationSpec(subset, box, flip_test, device, precision), paths)
+    target = EvaluationSpec(subset, box, flip_test, device, precision, dataset)
+    entry = evaluate_run(run, target, paths)
     if as_json:
         print_json(entry)
         return
@@ -67,6 +80,8 @@ def evaluate(
         f" landmarks {entry['landmarks']}, box {box_labels.title(entry['box'])}, errors in percent"
     )
     show_scores(entry)
+    if entry["trained_on"] != entry["dataset"]:
+        note(f"It was trained on {entry['trained_on']}, which the leaderboard says too.")
 
 
 def show_scores(entry: dict[str, Any]) -> None:

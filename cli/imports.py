@@ -16,11 +16,6 @@ from drf.files import user_path
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.callback()
-def _import() -> None:
-    """Keep `predictions` a word of its own while it is the only command."""
-
-
 @app.command()
 def predictions(
     file: Annotated[
@@ -46,6 +41,15 @@ def predictions(
         str,
         typer.Option(metavar="NAME", help="Landmark subset that the method predicts."),
     ] = "all",
+    first_pixel: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Coordinates of the centre of the first pixel in the file: 1 where it counts from"
+            " 1, as the annotations of 300-W do.",
+        ),
+    ] = 0,
     seed: Annotated[
         int,
         typer.Option(
@@ -82,13 +86,13 @@ def predictions(
 
     A .csv file begins with name,x0,y0,x1,y1,...; a .json file is an object {name: [[x, y], ...]};
     an .npz file has the arrays names and predictions. Coordinates are 0-based pixels of the
-    dataset's pictures; those of .pts files are 1-based. Every face of the subset must be there
-    once; nothing is stored if the file is refused.
+    dataset's pictures (see --first-pixel); those of .pts files are 1-based. Every face of the
+    subset must be there once; nothing is stored if the file is refused.
     """
     from experiments.import_predictions import ImportSpec, import_predictions
     from experiments.paths import Paths
 
-    spec = ImportSpec(name, dataset, subset, landmarks, box, seed, paper, note_text)
+    spec = ImportSpec(name, dataset, subset, landmarks, box, seed, paper, note_text, first_pixel)
     imported = import_predictions(file, spec, Paths(db, data_root, box_file, cache, box_name))
     entry = imported.entry
     for remark in imported.remarks:
@@ -101,3 +105,52 @@ def predictions(
         f" landmarks {entry['landmarks']}, errors in percent"
     )
     show_scores(entry)
+
+
+@app.command()
+def bundle(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            parser=user_path,
+            help="A bundle that `drf export --bundle` wrote, or the file of another store.",
+        ),
+    ],
+    db: options.Db = DEFAULT_PATH,
+    as_json: options.Json = False,
+) -> None:
+    """Bring all runs of another store into this one, by their ids.
+
+    The file is checked first: its schema, its contents, and every score against its predictions.
+    Runs that are here already stay, so that the same file may be imported again; one that was
+    trained further in the other store is continued. Rows of other faces or boxes stand on boards of
+    their own. Where a run has other contents than that of its id here, nothing is imported.
+    Checkpoints are files beside a store and do not come along.
+    """
+    from dataclasses import asdict
+
+    from db.connection import open_store
+    from db.merge import merge
+
+    store = open_store(db)
+    try:
+        merged = merge(store, file)
+    finally:
+        store.close()
+    if as_json:
+        print_json(asdict(merged))
+        return
+    if merged.is_empty:
+        line(f"{file.name} has nothing new for {db}")
+    else:
+        line(
+            f"{db} got {len(merged.runs)} new runs and {len(merged.evaluations)} evaluations;"
+            f" {len(merged.continued)} known runs had been trained further"
+        )
+    if merged.superseded:
+        note(f"{merged.superseded} evaluations were left out: newer ones of the same runs are here")
+    if merged.kept_views:
+        note(f"Saved links of these names stay as they are here: {', '.join(merged.kept_views)}")
+    if not merged.is_empty:
+        note("Next: drf leaderboard, or drf web")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 UNRANKED = "–"
 """Stands where a row has no place."""
 
+FLOOR = "floor"
+"""Stands in its place for the mean shape, which takes none."""
+
 _OTHER_KEYS = ("name", "params", "macs")
 _MEASURED_BESIDE_OTHERS = "ms_per_face"
 _NAME_WIDTH = 26  # at least; longer names continue on a second line
@@ -83,10 +86,11 @@ def leaderboard(
 ) -> None:
     """Rank the newest evaluation of every run; errors are in percent.
 
-    The best value of a column is bold. The mean shape marks the floor: a model that is not better
-    has learned nothing. Runs that have not finished, or learned nothing, come last and have no
-    rank; the word behind their name says why. A wider terminal shows more scores; --json has every
-    one.
+    Below the title stands the verdict on the methods of the board: which is best, by how much, with
+    the 95 % interval. The best value of a column is bold. The mean shape marks the floor: a model
+    that is not better has learned nothing. Runs that have not finished, or learned nothing, come
+    last and have no rank; the word behind their name says why. A wider terminal shows more scores;
+    --json has every one.
     """
     from db import box_labels, health, reads
     from db.connection import open_reader
@@ -120,6 +124,11 @@ def leaderboard(
         if rows.empty:
             note(_nothing(boards))
         return
+    verdicts = []
+    if len(rows) and not as_json:
+        from cli import method_table
+
+        verdicts = method_table.verdicts(con, rows, norm)
     con.close()
     if sort is not None:
         rows = rows.sort_values(sort, ascending=not _descends(sort), kind="stable")
@@ -130,9 +139,10 @@ def leaderboard(
         print_json([entry(row) for row in rows.to_dict("records")])
         return
     console = tables()
-    for board, group in rows.groupby(list(reads.BOARD), sort=True):
+    of_boards = rows.groupby(list(reads.BOARD), sort=True)
+    for (board, group), said in zip(of_boards, verdicts, strict=True):
         named = dict(zip(reads.BOARD, board, strict=True))
-        console.print(board_table(named, group, console.width, norm, sort))
+        console.print(board_table(named, group, console.width, norm, sort, said))
 
 
 def board_table(
@@ -141,11 +151,12 @@ def board_table(
     width: int,
     norm: str | None = None,
     sort: str | None = None,
+    verdict: str = "",
 ) -> Table:
     """Return the table of one board, rows in the order given, columns as many as the width holds.
 
     width: characters · norm: key of the only normaliser to show · sort: column that ranks the
-    rows, None for what ranks the board
+    rows, None for what ranks the board · verdict: sentence below the title
     """
     from rich import box
     from rich.cells import cell_len
@@ -157,13 +168,14 @@ def board_table(
     places = _places(rows, sort)
     names = [printable(_name(row)) for row in rows.to_dict("records")]
     name_width = min(max(map(cell_len, names)), max(_NAME_WIDTH, width // 4))
-    fixed = (len("floor"), name_width, len("12345678"))
+    fixed = (len(FLOOR), name_width, len("12345678"))
     shown = _that_fit(everything, width - 1 - sum(fixed) - _PADDING * len(fixed))
     faces = ", ".join(str(n) for n in sorted(set(rows["n"])))
     table = Table(
         title=title(
             f"{board['dataset']} / {board['subset']}: {faces} faces, landmarks"
-            f" {board['landmarks']}, box {box_labels.title(board['box'])}, errors in percent"
+            f" {board['landmarks']}, box {box_labels.title(board['box'])}, errors in percent",
+            verdict,
         ),
         box=box.HORIZONTALS,
         padding=(0, 1, 0, 0),
@@ -177,7 +189,7 @@ def board_table(
     for column in shown:
         table.add_column(column.heading, justify="right", no_wrap=True)
     for i, (place, name, run) in enumerate(zip(places, names, rows["run"], strict=True)):
-        floor = place == "floor"
+        floor = place == FLOOR
         if floor or (place == UNRANKED and i and places[i - 1] != UNRANKED):
             table.add_section()
         cells = [cell(place), cell(name), cell(run[:8]), *(column.cells[i] for column in shown)]
@@ -268,17 +280,15 @@ def _places(rows: pd.DataFrame, sort: str | None) -> list[str]:
     does what is not ranked."""
     from db import health
     from db.reads import ranked_by
-    from drf.floor import FAMILY
     from drf.ranking import places
 
-    ranked = health.ranked(rows)
-    takes_one = ranked & (rows["family"] != FAMILY).to_numpy(dtype=bool)
+    ranked, takes_one = health.ranked(rows), health.takes_place(rows)
     by = rows.loc[takes_one, sort or ranked_by(rows)]
     left = iter(range(1, len(by) + 1))
     if by.dtype.kind in "if":
         left = iter(places(by, "higher" if sort and _descends(sort) else "lower").tolist())
     return [
-        UNRANKED if not has_rank else _place(next(left)) if takes else "floor"
+        UNRANKED if not has_rank else _place(next(left)) if takes else FLOOR
         for has_rank, takes in zip(ranked, takes_one, strict=True)
     ]
 
@@ -292,6 +302,8 @@ def _name(row: dict[str, Any]) -> str:
 
     imported = row["family"] == external.FAMILY
     marks = ["external"] if imported else []
+    if isinstance(row["trained_on"], str) and row["trained_on"] != row["dataset"]:
+        marks.append(f"trained on {row['trained_on']}")
     if row["seed"] or not imported:
         marks.append(f"seed {row['seed']}")
     if not row["flip_test"] and not imported:

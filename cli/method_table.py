@@ -6,17 +6,29 @@ The same rows and intervals as in the app (`db.board`, `db.intervals`).
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cli.output import cell, print_json, table, tables
-from db import board, box_labels, comparability, entries, intervals, method_ids, reads
+from cli.leaderboard import FLOOR, UNRANKED
+from cli.output import cell, print_json, table, tables, title
+from db import (
+    board,
+    box_labels,
+    comparability,
+    entries,
+    health,
+    intervals,
+    method_ids,
+    reads,
+    verdict,
+)
 from db.board import SD, seeds_text
-from drf import ranking, scores, statistics
+from drf import floor, ranking, scores, statistics
 from drf.errors import NotFoundError
 from drf.text import signed
 
@@ -46,12 +58,14 @@ _LISTS = ("seeds", "statuses", "runs", "evaluations", "checkpoints")
 @dataclass(frozen=True)
 class RankedBoard:
     """rows: of `db.board` with intervals, in order, and `rank`; norm: the key of what ranks them;
-    baseline: the name of the row that the others are compared with, None without one."""
+    baseline: the name of the row that the others are compared with, None without one; verdict: that
+    of the methods."""
 
     name: dict[str, str]
     rows: pd.DataFrame
     norm: str
     baseline: str | None
+    verdict: str
 
 
 def boards(
@@ -80,15 +94,27 @@ def boards(
     if sort is None:
         return made
     descends = sort.endswith(tuple(f"_{s.key}" for s in scores.SCORES if s.better == "higher"))
-    return [
-        RankedBoard(
-            one.name,
-            one.rows.sort_values(["ranked", sort], ascending=[False, not descends], kind="stable"),
-            one.norm,
-            one.baseline,
-        )
-        for one in made
-    ]
+    order = {"by": ["ranked", sort], "ascending": [False, not descends], "kind": "stable"}
+    return [replace(one, rows=one.rows.sort_values(**order)) for one in made]
+
+
+def verdicts(con: sqlite3.Connection, found: pd.DataFrame, norm: str | None) -> list[str]:
+    """Return the verdict on the methods of each board, boards in the order of their names.
+
+    found, norm: as in `boards`
+    """
+    of_run = method_ids.method_of_runs(con)
+    groups = found.groupby(list(reads.BOARD), sort=True)
+    return [_verdict(con, board.by_method(rows, of_run), norm, None) for _, rows in groups]
+
+
+def _verdict(
+    con: sqlite3.Connection, methods: pd.DataFrame, norm: str | None, baseline: str | None
+) -> str:
+    norm = norm or reads.ranked_by(methods).removesuffix("_nme")
+    chosen = None if baseline is None else _row(con, methods, baseline)
+    compare = functools.partial(intervals.of_board, con)
+    return verdict.of_board(methods, norm, compare, chosen).text
 
 
 def show(found: Sequence[RankedBoard], *, as_json: bool) -> None:
@@ -110,16 +136,18 @@ def _board(
     methods: bool,
     baseline: str | None,
 ) -> RankedBoard:
-    rows = (board.by_method if methods else board.by_run)(found, of_run)
+    of_methods = board.by_method(found, of_run)
+    rows = of_methods if methods else board.by_run(found, of_run)
     norm = norm or reads.ranked_by(rows).removesuffix("_nme")
     base = None if baseline is None else _row(con, rows, baseline)
     compared = rows["ranked"] & (base is None or bool(base["ranked"]))
     rows = intervals.of_board(con, rows, [norm], base).assign(compared=compared)
     nmes = rows[scores.column(norm, "nme")]
-    ranks = pd.array(ranking.places(nmes.where(rows["ranked"])), dtype="Int64")
+    ranks = pd.array(ranking.places(nmes.where(health.takes_place(rows))), dtype="Int64")
     order = ["ranked", nmes.name, "id"]
     rows = rows.assign(rank=ranks).sort_values(order, ascending=[False, True, True])
-    return RankedBoard(name, rows, norm, None if base is None else str(base["name"]))
+    said = _verdict(con, of_methods, norm, baseline)
+    return RankedBoard(name, rows, norm, None if base is None else str(base["name"]), said)
 
 
 def _row(con: sqlite3.Connection, rows: pd.DataFrame, text: str) -> pd.Series | None:
@@ -151,7 +179,7 @@ def _table(of: RankedBoard, width: int) -> Table:
     lines = []
     for place, row in enumerate(rows.to_dict("records")):
         line = [
-            *(row["rank"], _name(row), row["id"][:8], seeds_text(row["seeds"])),
+            *(_place(row), _name(row), row["id"][:8], seeds_text(row["seeds"])),
             *(_score(row[nme], bold[nme][place]), cell(row[f"{nme}{SD}"], 2)),
             cell(_interval(row, of.norm, over)),
         ]
@@ -159,9 +187,17 @@ def _table(of: RankedBoard, width: int) -> Table:
             line.append(cell(_difference(row, of.norm, over_pairs)))
         lines.append([*line, *(_score(row[key], bold[key][place]) for key in others)])
     names = of.name | {"box": box_labels.title(of.name["box"])}
-    made = table(headings, lines, f"{' / '.join(names.values())}, errors in percent")
+    made = table(headings, lines)
+    made.title = title(f"{' / '.join(names.values())}, errors in percent", of.verdict)
     made.caption, made.caption_justify = _caption(of, over), "left"
     return made
+
+
+def _place(row: dict[Any, Any]) -> Any:
+    """Return the rank, or what stands in its place, as in the table of runs."""
+    if pd.notna(row["rank"]):
+        return row["rank"]
+    return FLOOR if row["ranked"] and row["family"] == floor.FAMILY else UNRANKED
 
 
 def _name(row: dict[Any, Any]) -> str:

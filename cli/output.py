@@ -128,11 +128,12 @@ def _encoding() -> str:
     return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
-def title(text: str) -> Text:
-    """Return the title of a table, without reading its brackets."""
+def title(text: str, sentence: str = "") -> Text:
+    """Return the title of a table, without reading its brackets, and a sentence below it."""
     from rich.text import Text
 
-    return Text(_shown(text), style="table.title")
+    made = Text(_shown(text), style="table.title")
+    return made.append(f"\n{_shown(sentence)}", style="not italic") if sentence else made
 
 
 def table(

@@ -180,7 +180,7 @@ def recover(
 
     What the store has stays; the command may be repeated.
     """
-    from experiments.checkpoints import recover_run
+    from experiments.paths import recover_run
 
     for folder in folders:
         run = recover_run(folder, db)

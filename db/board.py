@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,11 @@ def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
     return bare[-1] if len(set(bare)) == 1 and bare[-1] else names[-1]
 
 
+def stand_in(row: Mapping[Any, Any] | pd.Series) -> str:
+    """Return the run that stands for a row where single runs are shown: that of the lowest seed."""
+    return str(min(zip(row["seeds"], row["runs"], strict=True))[1])
+
+
 def seeds_text(seeds: Sequence[int]) -> str:
     """Return how many seeds there are, and which: 3 (0, 1, 2)."""
     known = sorted(set(seeds))
@@ -82,15 +88,13 @@ def _rows(
     faces = entries["manifest_digest"].fillna(entries["run"])
     method_of = pd.Series(method, entries.index, dtype="str")
     entries = entries.assign(method=method_of, faces=faces, ranked=health.ranked(entries))
-    rows = _over_seeds(entries, keys)
-    groups = entries.groupby(keys, sort=False, dropna=False)
-    spent = groups[[*_SPENT]]
-    for end, of in ((LOW, spent.min()), (HIGH, spent.max())):
-        rows = rows.join(of.add_suffix(end).reset_index(drop=True))
-    first = entries[groups.cumcount() == 0].reset_index(drop=True)
-    rows[[*_SHARED]] = first[[*_SHARED]]
+    number = _numbered(entries, keys)
+    rows = _over_seeds(entries, number)
+    spent = entries[[*_SPENT]].groupby(number)
+    ends = [of.add_suffix(end) for end, of in ((LOW, spent.min()), (HIGH, spent.max()))]
+    first = entries.iloc[np.unique(number, return_index=True)[1]].reset_index(drop=True)
+    rows = pd.concat([rows, *ends, first[[*_SHARED]]], axis=1)
     rows["id"] = first[identity]
-    number = groups.ngroup().to_numpy()
     rows["created_at"] = [
         max(of) for of in _tuples(entries["created_at"].tolist(), number, len(rows))
     ]
@@ -102,16 +106,24 @@ def _rows(
     return rows.sort_values(order, ascending=[False, True, True], ignore_index=True)
 
 
-def _over_seeds(entries: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Return means of scores and wall_s over the seeds of each group, in order of appearance, and
-    the scores' standard deviations, with SD."""
-    means, of_seed = [*scores.COLUMNS, "wall_s"], [*keys, "seed"]
-    if entries.duplicated(of_seed).any():
-        same = entries.groupby(of_seed, sort=False, dropna=False)
-        entries = same[means].mean().reset_index()
-    groups = entries.groupby(keys, sort=False, dropna=False)
-    spread = groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD)
-    return groups[means].mean().join(spread).reset_index(drop=True)
+def _numbered(entries: pd.DataFrame, keys: list[str]) -> np.ndarray:
+    """Return the number of the group of each entry, in order of appearance: (n,) int."""
+    # Every function of a group by several texts would look for the groups again.
+    numbers: dict[tuple[object, ...], int] = {}
+    texts = zip(*(entries[key].tolist() for key in keys), strict=True)
+    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.int64)
+
+
+def _over_seeds(entries: pd.DataFrame, number: np.ndarray) -> pd.DataFrame:
+    """Return means of scores and wall_s over the seeds of each group (index: its number), and the
+    scores' standard deviations, with SD."""
+    values = entries[[*scores.COLUMNS, "wall_s"]]
+    seeds = entries["seed"].to_numpy()
+    if len(set(zip(number, seeds, strict=True))) < len(entries):  # a seed that was run twice
+        values = values.groupby([number, seeds]).mean()
+        number = values.index.get_level_values(0).to_numpy()
+    groups = values.groupby(number)
+    return groups.mean().join(groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD))
 
 
 _TUPLES = {

@@ -31,10 +31,17 @@ def label(con: sqlite3.Connection, box: str, manifest: Mapping[str, object]) -> 
     if box != FILE or not digest:
         return box
     digits = str(digest)[:_DIGITS]
+    return label_here(con, f"{FILE}-{_plain(manifest.get('box_name'))}-{digits}")
+
+
+def label_here(con: sqlite3.Connection, label: str) -> str:
+    """Return what a store calls boxes that another one, or a user, calls by this label."""
+    if not (found := _LABEL.fullmatch(label)):
+        return label
     known = con.execute(
-        "SELECT box FROM evaluations WHERE box GLOB ? ORDER BY id LIMIT 1", [f"{FILE}-*-{digits}"]
+        "SELECT box FROM evaluations WHERE box GLOB ? ORDER BY id LIMIT 1", [f"{FILE}-*-{found[2]}"]
     ).fetchone()
-    return str(known[0]) if known else f"{FILE}-{_plain(manifest.get('box_name'))}-{digits}"
+    return str(known[0]) if known else label
 
 
 def protocol(box: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -101,7 +102,7 @@ def inputs(rows: pd.DataFrame) -> list[str]:
     if imported.any():
         named = ", ".join(dict.fromkeys(rows.loc[imported, "name"]))
         said.append(EXTERNAL.format(names=named))
-    if len(set(rows["manifest_digest"].dropna())) > 1:
+    if len(_known(rows["manifest_digest"])) > 1:
         said.append(OTHER_FACES)
     if len(set(rows.loc[~imported, "flip_test"])) > 1:
         said.append(
@@ -111,7 +112,7 @@ def inputs(rows: pd.DataFrame) -> list[str]:
     precisions = sorted(_precisions(rows))
     if len(precisions) > 1:
         said.append(f"These evaluations were computed in {' and '.join(precisions)}.")
-    if len(set(rows["crop_version"].dropna())) > 1:
+    if len(_known(rows["crop_version"])) > 1:
         said.append("These faces were cropped by different versions of drf; evaluate again.")
     return said
 
@@ -135,7 +136,11 @@ def spans(rows: pd.DataFrame, key: str) -> list[str]:
 def _precisions(rows: pd.DataFrame) -> set[str]:
     if "eval_precisions" in rows:
         return {one for of_row in rows["eval_precisions"] for one in of_row if one}
-    return set(rows["eval_precision"].dropna())
+    return _known(rows["eval_precision"])
+
+
+def _known(values: pd.Series) -> set[Any]:
+    return {value for value in values.tolist() if not pd.isna(value)}
 
 
 def _trained(rows: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import shlex
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,7 @@ _OF_A_FILE = ("Could not decode to UTF-8", "malformed database schema", "malform
 """How errors begin that what is in a file causes, and that have no code of their own."""
 _STEPS_OF_SQLITE = 100_000  # some milliseconds
 _opened: deque[Path] = deque(maxlen=4)
+_with_ids: deque[tuple[object, ...]] = deque(maxlen=8)  # states of stores whose ids are ids
 
 
 def opened() -> Sequence[Path]:
@@ -45,7 +46,9 @@ def opened() -> Sequence[Path]:
     return list(dict.fromkeys(reversed(_opened)))
 
 
-def open_store(path: Path, *, at_once: int = AT_ONCE) -> Store:
+def open_store(
+    path: Path, *, at_once: int = AT_ONCE, while_migrating: Callable[[], None] | None = None
+) -> Store:
     """Open a store for writing; create it and its folder, or bring an older one up to date.
 
     The connection is in WAL mode (readers never wait for the writer), waits 30 s for another
@@ -53,6 +56,7 @@ def open_store(path: Path, *, at_once: int = AT_ONCE) -> Store:
 
     at_once: where at most so many evaluations lack a score, because the store is older than the
     score, they get it here; of more, `drf db migrate` says how long it takes, and does it.
+    while_migrating: is called some times a second as long as the schema is brought up to date
 
     Raises StoreError (a directory, not a database, not a store, from a newer drf, not writable, on
     a network file system) and DrfError (disk full, locked).
@@ -70,8 +74,8 @@ def open_store(path: Path, *, at_once: int = AT_ONCE) -> Store:
             db = Store(connection, path)
             _refuse_foreign(_judge(connection, path)[1], path)
             db.execute("PRAGMA journal_mode = WAL")
-            _migrate(db, path)
-            _refuse_ids(connection)
+            _migrate(db, path, while_migrating)
+            _refuse_ids(connection, path)
             db.execute("PRAGMA foreign_keys = ON")  # not before: steps make tables anew
             _complete(db, at_once)
         except BaseException:
@@ -108,7 +112,7 @@ def open_as_it_is(path: Path) -> tuple[sqlite3.Connection, list[str]]:
         _refuse_foreign(found, path)
         with _explained(path):
             if len(pending) < len(schema.steps()):  # else it is empty, without a table
-                _refuse_ids(connection)
+                _refuse_ids(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -211,13 +215,23 @@ def _refuse_foreign(found: Sequence[Fault], path: Path) -> None:
         )
 
 
-def _refuse_ids(connection: sqlite3.Connection) -> None:
+def _refuse_ids(connection: sqlite3.Connection, path: Path) -> None:
     """Raise StoreError for a run whose id is none: paths are made of ids."""
+    state = _state(path)
+    if state in _with_ids:  # a page opens the store several times, and there may be 10,000 runs
+        return
     for (odd,) in connection.execute(
         "SELECT id FROM runs WHERE typeof(id) != 'text' OR length(id) != 32"
         " OR id GLOB '*[^0-9a-f]*' LIMIT 1"
     ):
         file.run_id(odd)
+    _with_ids.append(state)
+
+
+def _state(path: Path) -> tuple[object, ...]:
+    """Return what every write to a store changes: inode, time and size of its file and its log."""
+    found = (part.stat() for part in (path, path.with_name(path.name + "-wal")) if part.exists())
+    return path, *((of.st_ino, of.st_mtime_ns, of.st_size) for of in found)
 
 
 def _distrust(connection: sqlite3.Connection) -> None:
@@ -231,9 +245,9 @@ def _distrust(connection: sqlite3.Connection) -> None:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
 
 
-def _migrate(db: Database, path: Path) -> None:
+def _migrate(db: Database, path: Path, tell: Callable[[], None] | None) -> None:
     """Apply what is missing, in one transaction that writes in any case."""
-    with locked(db):
+    with locked(db), _telling(db.conn, tell):
         # Looked up again under the lock: another process may have migrated in the meantime.
         if pending := migrations.pending(db):
             try:
@@ -250,6 +264,15 @@ def _migrate(db: Database, path: Path) -> None:
         store_markup(db, IBUG68)  # an older store takes over normalisers that this drf adds
         # SQLite grants the lock on a read-only file and fails at the first write: better now.
         db.execute("UPDATE meta SET value = value")
+
+
+@contextmanager
+def _telling(connection: sqlite3.Connection, tell: Callable[[], None] | None) -> Iterator[None]:
+    connection.set_progress_handler(tell, _STEPS_OF_SQLITE)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def _complete(db: Database, at_once: int) -> None:

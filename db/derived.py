@@ -81,7 +81,7 @@ def views() -> dict[str, str]:
     ) END AS rank,
     r.name, r.family, {columns},
     {_BOARD}, e.markup, e.flip_test, e.n,
-    r.preset, r.track, r.seed, {external.known_as("params", "r.")},
+    r.preset, r.track, {external.TRAINED_ON}, r.seed, {external.known_as("params", "r.")},
     {external.known_as("macs", "r.")},
     json_extract(r.provenance, '$.precision') AS precision, {SPENT}, r.wall_s, e.ms_per_face,
     {_STATE} AS state, e.condition,

@@ -10,7 +10,8 @@ import pandas as pd
 from db import health
 from drf import scores
 
-_IDENTITY = ("run", "name", "family", "preset", "track", "seed", "status", "condition")
+_IDENTITY = ("run", "name", "family", "preset", "track", "trained_on", "seed")
+_LIFE = ("status", "condition")
 _BOARD = ("dataset", "subset", "markup", "landmarks", "n", "box", "flip_test")
 _COST = ("params", "macs", "ms_per_face")
 _BUDGET = ("epochs_trained", "steps", "faces_seen", "wall_s", "device", "hardware", "threads")
@@ -30,7 +31,7 @@ def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
     """
     plain = {
         key: _plain(row[key])
-        for key in (*_IDENTITY, *_BOARD, *_COST, *_BUDGET, *_TRACE, *_COMPUTED)
+        for key in (*_IDENTITY, *_LIFE, *_BOARD, *_COST, *_BUDGET, *_TRACE, *_COMPUTED)
     }
     found = {
         norm: {key: _plain(row[scores.column(norm, key)]) for key in scores.SCORE_KEYS}

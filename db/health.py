@@ -13,7 +13,7 @@ run is worse than the floor where all of its evaluations that have a floor are.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,35 +25,46 @@ from drf import floor, scores
 FINISHED, WORSE_THAN_FLOOR = "finished", "worse than floor"
 CONDITIONS = (*status.STATUSES, WORSE_THAN_FLOOR)
 
-_PLACE = "dataset, subset, landmarks, box, face_set"
-
-
-def floors_sql(at_revision: int | None = None, only: Iterable[int] | None = None) -> str:
-    """Return SQL that makes (evaluation, run, nme, floor), fractions, of every evaluation that has
-    an NME and a floor; at_revision: of those that the store had then; only: of evaluations with
-    these ids, and of the mean shape, which makes their floors."""
-    asked = "1"
-    if only is not None:
-        asked = f"(e.id IN ({', '.join(map(str, only))}) OR r.family = '{floor.FAMILY}')"
-    nmes = ", ".join(
+_PLACE = ("dataset", "subset", "landmarks", "box", "face_set")
+_NME = "coalesce({})".format(
+    ", ".join(
         f"(SELECT value FROM scores WHERE evaluation = e.id AND norm = '{norm}' AND score = 'nme')"
         for norm in scores.NORMALISER_KEYS
     )
-    place = ", ".join(f"e.{column}" for column in _PLACE.split(", "))
+)
+"""The NME of an evaluation `e` under the first normaliser that exists there."""
+
+FLOOR = f"CASE WHEN r.family != '{floor.FAMILY}' THEN coalesce(measured.nme, e.floor_nme) END"
+"""The floor of an evaluation `e` of a run `r`, a fraction, in a query that has MEASURED."""
+
+
+def measured(at_revision: int | None = None) -> str:
+    """Return a WITH clause that begins a query: the best evaluation of the mean shape on each board
+    and set of faces; at_revision: of those that the store had then."""
+    place = ", ".join(f"e.{column}" for column in _PLACE)
+    return f"""WITH measured AS MATERIALIZED (
+        SELECT {place}, min({_NME}) AS nme
+        FROM runs AS r CROSS JOIN evaluations AS e ON e.run = r.id
+        WHERE r.family = '{floor.FAMILY}'
+        AND {"1" if at_revision is None else f"e.revision <= {at_revision:d}"}
+        GROUP BY {place}
+    )"""
+
+
+MEASURED = "LEFT JOIN measured ON " + " AND ".join(f"measured.{c} = e.{c}" for c in _PLACE)
+"""What joins `measured` to an evaluation `e`."""
+
+
+def floors_sql(where: str = "1") -> str:
+    """Return SQL that makes (evaluation, run, nme, floor), fractions, of every evaluation that has
+    an NME and a floor. where: a condition on its evaluations `e` or runs `r`."""
     return f"""
-        WITH scored AS MATERIALIZED (
-            SELECT e.id AS evaluation, e.run, r.family, {place}, e.floor_nme,
-            coalesce({nmes}) AS nme
-            FROM evaluations AS e JOIN runs AS r ON r.id = e.run
-            WHERE {"1" if at_revision is None else f"e.revision <= {at_revision:d}"} AND {asked}
-        ), measured AS (
-            SELECT {_PLACE}, min(nme) AS nme FROM scored
-            WHERE family = '{floor.FAMILY}' GROUP BY {_PLACE}
-        )
-        SELECT evaluation, run, scored.nme, coalesce(measured.nme, floor_nme) AS floor
-        FROM scored LEFT JOIN measured USING ({_PLACE})
-        WHERE family != '{floor.FAMILY}' AND scored.nme IS NOT NULL
-        AND coalesce(measured.nme, floor_nme) IS NOT NULL
+        {measured()}
+        SELECT * FROM (
+            SELECT e.id AS evaluation, e.run, {_NME} AS nme, {FLOOR} AS floor
+            FROM evaluations AS e JOIN runs AS r ON r.id = e.run {MEASURED}
+            WHERE {where} AND {FLOOR} IS NOT NULL
+        ) WHERE nme IS NOT NULL
     """
 
 
@@ -62,46 +73,52 @@ def ranked(frame: pd.DataFrame) -> np.ndarray:
     return (frame["condition"] == FINISHED).to_numpy(dtype=bool)
 
 
-def of_evaluations(
-    con: sqlite3.Connection, frame: pd.DataFrame, *, at_revision: int | None = None
-) -> pd.Series:
-    """Return the conditions of evaluations: rows with `evaluation` and `status`; at_revision: with
-    the floors that were known then."""
-    asked = frame["evaluation"].astype(int).tolist()
-    worse = _floors(con, at_revision, asked).query("nme >= floor")["evaluation"]
-    return _conditions(frame, frame["evaluation"].isin(worse))
+def takes_place(frame: pd.DataFrame) -> np.ndarray:
+    """Return which rows, with `condition` and `family`, take a place among the others: (n,) bool.
+    The mean shape takes none: it marks the floor."""
+    return ranked(frame) & (frame["family"] != floor.FAMILY).to_numpy(dtype=bool)
+
+
+def of_evaluations(statuses: pd.Series, nme: np.ndarray, floors: np.ndarray) -> pd.Series:
+    """Return the conditions of evaluations: the status of each one's run, its NME and its FLOOR in
+    one unit, NaN where there is none."""
+    return _conditions(statuses, nme >= floors)
 
 
 def of_runs(con: sqlite3.Connection, frame: pd.DataFrame) -> pd.Series:
     """Return the conditions of runs: rows with `id` and `status`."""
-    return _of_runs(_floors(con), frame)
+    worse = {run for (run,) in con.execute(_WORSE, [FINISHED])}
+    return _conditions(frame["status"], frame["id"].isin(worse).to_numpy())
 
 
 def explained(con: sqlite3.Connection, run: Mapping[str, Any]) -> tuple[str, str | None]:
     """Return the condition of a run (a row with `id`, `status`, `reason`), and why it is not ranked
     in one sentence, None where it is or nothing is known."""
-    own = [i for (i,) in con.execute("SELECT id FROM evaluations WHERE run = ?", [run["id"]])]
-    floors = _floors(con, only=own)
-    (condition,) = _of_runs(floors, pd.DataFrame([{key: run[key] for key in ("id", "status")}]))
-    if condition != WORSE_THAN_FLOOR:
-        return condition, run["reason"]
-    mine = floors.iloc[-1]  # floors are of no run of the mean shape, so all are of this one
-    return condition, (
-        f"the NME of its newest evaluation, {100 * mine['nme']:.2f} %, is no better than that of"
-        f" one shape for every face, {100 * mine['floor']:.2f} %: it has learned nothing"
+    status, reason = run["status"], run["reason"]
+    if status != FINISHED:
+        return status, reason
+    found = con.execute(f"{floors_sql('e.run = ?')} ORDER BY evaluation", [run["id"]]).fetchall()
+    if not found or any(nme < floor for _, _, nme, floor in found):
+        return status, reason
+    _, _, nme, least = found[-1]
+    return WORSE_THAN_FLOOR, (
+        f"the NME of its newest evaluation, {100 * nme:.2f} %, is no better than that of"
+        f" one shape for every face, {100 * least:.2f} %: it has learned nothing"
     )
 
 
-def _of_runs(floors: pd.DataFrame, frame: pd.DataFrame) -> pd.Series:
-    worse = (floors["nme"] >= floors["floor"]).groupby(floors["run"]).all()
-    return _conditions(frame, frame["id"].isin(worse.index[worse.to_numpy(dtype=bool)]))
+# Most runs are better than the floor in the first evaluation that is looked at.
+_WORSE = f"""
+    {measured()}
+    SELECT r.id FROM runs AS r WHERE r.state = ?
+    AND NOT EXISTS (
+        SELECT 1 FROM evaluations AS e {MEASURED} WHERE e.run = r.id AND {_NME} < {FLOOR}
+    )
+    AND EXISTS (
+        SELECT 1 FROM evaluations AS e {MEASURED} WHERE e.run = r.id AND {_NME} >= {FLOOR}
+    )
+"""
 
 
-def _conditions(frame: pd.DataFrame, worse: pd.Series) -> pd.Series:
-    return frame["status"].mask((frame["status"] == FINISHED) & worse, WORSE_THAN_FLOOR)
-
-
-def _floors(
-    con: sqlite3.Connection, at_revision: int | None = None, only: Iterable[int] | None = None
-) -> pd.DataFrame:
-    return pd.read_sql_query(f"{floors_sql(at_revision, only)} ORDER BY evaluation", con)
+def _conditions(statuses: pd.Series, worse: np.ndarray) -> pd.Series:
+    return statuses.mask((statuses == FINISHED) & worse, WORSE_THAN_FLOOR)

@@ -23,6 +23,7 @@ CHUNK = 25
 
 _OWN = ("low", "high")
 _PAIRED = ("difference_low", "difference_high", "difference")
+_PAIRED_FACES = "faces"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def with_intervals(
 
     With a baseline (such a row) also NORM_difference, NORM_difference_low and _high: the interval
     of NME(row) - NME(baseline) over the faces that both have; NaN where they share none, and for
-    the baseline itself; and `difference_over`.
+    the baseline itself; NORM_faces, how many faces that are; and `difference_over`.
     """
     found = [_under(rows, norm, baseline, chunk) for norm in norms]
     counts = [len(set(seeds)) for seeds in rows["seeds"]]
@@ -91,10 +92,12 @@ def of_chunk(errors: Errors, rows: Sequence[Row], base: Row | None, norm: str) -
     """Return the columns of rows that were evaluated on the same faces, a line each."""
     own = _methods(errors(rows, norm), rows)
     columns = _ends(statistics.intervals(own), *_OWN) if _faces(own) else _unknown(_OWN, len(rows))
+    counted: dict[str, int] = {}
     if base is not None:
         *shared, baseline = _methods(errors([*rows, base], norm), [*rows, base])
         columns |= _differences(shared, baseline, [row == base for row in rows])
-    return 100 * pd.DataFrame(columns).add_prefix(f"{norm}_")
+        counted = {f"{norm}_{_PAIRED_FACES}": baseline.errors.shape[1]}
+    return (100 * pd.DataFrame(columns).add_prefix(f"{norm}_")).assign(**counted)
 
 
 def _under(rows: pd.DataFrame, norm: str, baseline: pd.Series | None, chunk: Chunk) -> pd.DataFrame:
@@ -110,7 +113,7 @@ def _under(rows: pd.DataFrame, norm: str, baseline: pd.Series | None, chunk: Chu
             some = same_faces.iloc[first : first + CHUNK]
             wanted = [Row(*of) for of in zip(*(some[c] for c in _ROW), strict=True)]
             parts.append(chunk(wanted, base, norm, has_nme).set_index(some.index))
-    names = [*_OWN, *(_PAIRED if base else ())]
+    names = [*_OWN, *((*_PAIRED, _PAIRED_FACES) if base else ())]
     empty = pd.DataFrame(columns=[f"{norm}_{name}" for name in names], dtype="float64")
     return pd.concat(parts) if parts else empty
 

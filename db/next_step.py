@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from db.file import run_folder
@@ -49,8 +49,48 @@ def evaluation(run: Mapping[str, Any], store: Path) -> NextStep:
 
 
 def command(run: Mapping[str, Any]) -> str | None:
-    """Return the command line that a run was started by, None if it was not stored."""
+    """Return the command line that a run was started by, without what belongs to the machine that
+    it ran on: the folders before a file's own name, which store it went to, and how it printed.
+
+    None if no command was stored, or one that no shell would read.
+    """
     made = run["provenance"].get("command")
     if not made:
         return None
-    return made if isinstance(made, str) else shlex.join(str(word) for word in made)
+    try:
+        words = shlex.split(made) if isinstance(made, str) else [str(word) for word in made]
+    except ValueError:
+        return None
+    kept, skip = [], False
+    for word in words:
+        if skip or word in _OF_THIS_MACHINE or word.partition("=")[0] in _WITH_VALUE:
+            skip = not skip and word in _WITH_VALUE
+            continue
+        kept.append(_without_folders(word))
+    return shlex.join(kept)
+
+
+def repeat(run: Mapping[str, Any]) -> str | None:
+    """Return the commands that make a run again on any machine, a line each: the commit, the
+    training, the evaluation. None where its command is not known."""
+    again = command(run)
+    if again is None:
+        return None
+    commit = run["provenance"].get("git_commit")
+    first = [f"git checkout {str(commit)[:8]}"] if commit else []
+    return "\n".join([*first, again, f"drf eval {shlex.quote(run['name'])}"])
+
+
+PATH = "PATH"
+"""What stands for the folders of another machine in a command."""
+
+_OF_THIS_MACHINE, _WITH_VALUE = ("--json",), ("--db",)
+
+
+def _without_folders(word: str) -> str:
+    """Return a word of a command with PATH in place of the folders of an absolute path in it."""
+    option, equals, value = word.rpartition("=")
+    for kind in (PurePosixPath, PureWindowsPath):
+        if (path := kind(value)).is_absolute() or value.startswith("~"):
+            return f"{option}{equals}{PATH}/{path.name}"
+    return word

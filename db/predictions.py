@@ -17,6 +17,7 @@ import pandas as pd
 from db.arrays import covariances_from_blobs, points_from_blob, points_from_blobs
 from drf import scores
 from drf.errors import NotFoundError
+from drf.markup import VISIBLE
 
 
 def store_face_set(con: sqlite3.Connection, faces: Sequence[int]) -> int:
@@ -141,6 +142,21 @@ def predictions(
         raise NotFoundError(f"there is no evaluation {evaluation} in the store")
     faces, truth, predicted = zip(*rows, strict=True)
     return np.array(faces), points_from_blobs(truth), points_from_blobs(predicted)
+
+
+def visibilities(con: sqlite3.Connection, faces: Sequence[int]) -> np.ndarray | None:
+    """Return the visibility of the landmarks of faces of one markup, (n, K) uint8 in their order;
+    None where all landmarks of all of them are visible."""
+    rows = con.execute(
+        "SELECT id, visibility FROM faces WHERE visibility IS NOT NULL"
+        " AND id IN (SELECT value FROM json_each(?))",
+        [json.dumps([int(face) for face in faces])],
+    )
+    known = {face: np.frombuffer(blob, np.uint8) for face, blob in rows}
+    if not known:
+        return None
+    visible = np.full_like(next(iter(known.values())), VISIBLE)
+    return np.stack([known.get(int(face), visible) for face in faces])
 
 
 def covariances_of_face(con: sqlite3.Connection, evaluation: int, face: int) -> np.ndarray | None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import external, health, method_ids, settled, status
+from db import external, health, method_ids, status
 from db.derived import SPENT, score_columns
 from db.faces import markup as markup
 from drf import scores
@@ -29,7 +29,8 @@ _SPENT = ("epochs_trained", "steps", "faces_seen")
 _DTYPES = (  # where every value is NULL or there is no row, pandas cannot tell
     dict.fromkeys(("epochs", "kept_epoch", "crop_version", "params", "macs"), "Int64")
     | dict.fromkeys(_SPENT, "float64")
-    | dict.fromkeys(("wall_s", "ms_per_face", "faces_per_s", "kept_val_nme", "value"), "float64")
+    | dict.fromkeys(("wall_s", "ms_per_face", "faces_per_s", "kept_val_nme"), "float64")
+    | dict.fromkeys(("value", "floor", "last_epoch"), "float64")
     | {"flip_test": "bool"}
 )
 _NEWEST = """
@@ -38,13 +39,15 @@ _NEWEST = """
 """
 _ENTRIES = f"""
     SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
-        r.preset, r.track, r.seed, {external.known_as("params", "r.")},
+        r.preset, r.track, {external.TRAINED_ON}, r.seed, {external.known_as("params", "r.")},
         {external.known_as("macs", "r.")},
         json_extract(r.provenance, '$.precision') AS precision, r.wall_s, {external.MS_PER_FACE},
         {SPENT}, e.precision AS eval_precision, e.crop_version,
         r.state, r.started_at, r.heartbeat_at, r.host, r.pid, r.process_started,
-        e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at
-    FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE e.id IN ({{chosen}})
+        e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at,
+        {health.FLOOR} AS floor
+    FROM evaluations AS e JOIN runs AS r ON r.id = e.run {health.MEASURED}
+    WHERE e.id IN ({{chosen}})
 """
 _OF_RUN = f"""
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
@@ -54,7 +57,8 @@ _OF_RUN = f"""
     FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
 """
 _DESCRIBED = (
-    *(*BOARD, "markup", "flip_test", "n", "preset", "track", "seed", "params", "macs"),
+    *(*BOARD, "markup", "flip_test", "n", "preset", "track", "trained_on", "seed"),
+    *("params", "macs"),
     *("precision", *_SPENT, "wall_s", "device", "hardware", "threads", "ms_per_face", "status"),
     *("condition", "evaluation", "run", "checkpoint", "manifest_digest", "created_at"),
     *("eval_precision", "crop_version"),
@@ -90,10 +94,11 @@ def leaderboard(
     a rank.
 
     Columns: rank, name, family, scores.COLUMNS (percent; NaN where a normaliser exists on none of
-    the faces), BOARD, markup, flip_test (bool), n, preset, track, seed, params, macs, precision,
-    epochs_trained, steps, faces_seen (NaN where not known), wall_s, device, hardware, threads,
-    ms_per_face, status, condition, evaluation (id), run (id), checkpoint, manifest_digest,
-    created_at, eval_precision, crop_version (see docs/store.md).
+    the faces), BOARD, markup, flip_test (bool), n, preset, track, trained_on (a dataset; None where
+    it is not known), seed, params, macs, precision, epochs_trained, steps, faces_seen (NaN where
+    not known), wall_s, device, hardware, threads, ms_per_face, status, condition, evaluation (id),
+    run (id), checkpoint, manifest_digest, created_at, eval_precision, crop_version (see
+    docs/store.md).
     None selects all of a column; a filter that matches nothing returns no rows.
 
     at_revision: only evaluations that the store had at that revision, so the board as it was, but
@@ -106,21 +111,31 @@ def leaderboard(
         given["at_revision"] = at_revision
         where.append("revision <= :at_revision")
     chosen = _NEWEST.format(where=" AND ".join(where) or "1")
-    frame = _with_scores(con, _frame(con, _ENTRIES.format(chosen=chosen), given))
-    boards = frame.groupby(list(BOARD)).ngroup().to_numpy()
+    sql = health.measured(at_revision) + _ENTRIES.format(chosen=chosen)
+    frame = _with_scores(con, _frame(con, sql, given))
+    boards = _boards(frame)
     headlines = frame[_headlines()].to_numpy()
     ranked = np.empty(len(frame))
     for board in np.unique(boards):
         of_board = boards == board
         ranked[of_board] = headlines[of_board, _first_known(headlines[of_board])]
     frame = _with_status(frame)
-    frame["condition"] = health.of_evaluations(con, frame, at_revision=at_revision)
+    own = headlines[np.arange(len(frame)), (~np.isnan(headlines)).argmax(axis=1)]
+    floors = 100 * frame["floor"].to_numpy()
+    frame["condition"] = health.of_evaluations(frame["status"], own, floors)
     sound = health.ranked(frame)
     of_sound = pd.Series(ranked, frame.index)[sound].groupby(boards[sound])
     frame["rank"] = of_sound.rank(method="min", na_option="bottom").astype("Int64")
     order = np.lexsort((frame["evaluation"].to_numpy(), ranked, ~sound, boards))
     columns = ["rank", "name", "family", *scores.COLUMNS, *_DESCRIBED]
     return _with_wall_times(frame.take(order).reset_index(drop=True))[columns]
+
+
+def _boards(frame: pd.DataFrame) -> np.ndarray:
+    """Return the number of the board of each row, in their order: (n,) int."""
+    of_rows = list(zip(*(frame[column].tolist() for column in BOARD), strict=True))
+    number = {board: i for i, board in enumerate(sorted(set(of_rows)))}
+    return np.array([number[board] for board in of_rows], dtype=np.int64)
 
 
 def ranked_by(rows: pd.DataFrame) -> str:
@@ -149,7 +164,7 @@ def board_filters(con: sqlite3.Connection, *, at_revision: int | None = None) ->
 def runs(con: sqlite3.Connection) -> pd.DataFrame:
     """Return every run, newest first, without its configuration.
 
-    Columns: those of table `runs` but provenance and manifest, as `db.settled` puts them right, and
+    Columns: those of table `runs` but provenance and manifest, as `db.status` puts them right, and
     precision, device, git_commit, status (one of `db.status.STATUSES`), condition (`db.health`).
     """
     shown = [c for c in _columns(con, "runs") if c not in ("provenance", "manifest")]
@@ -159,16 +174,13 @@ def runs(con: sqlite3.Connection) -> pd.DataFrame:
             con,
             f"SELECT {columns}, json_extract(provenance, '$.precision') AS precision,"
             " json_extract(provenance, '$.device') AS device,"
-            " json_extract(provenance, '$.git_commit') AS git_commit"
+            " json_extract(provenance, '$.git_commit') AS git_commit,"
+            " (SELECT max(epoch) FROM epochs WHERE run = runs.id) AS last_epoch"
             " FROM runs ORDER BY started_at DESC, id",
         )
     )
     frame["condition"] = health.of_runs(con, frame)
-    needed = frame[[*settled.NEEDED]].astype(object)
-    rows = needed.where(needed.notna(), None).to_dict("records")
-    found = pd.DataFrame([settled.settled(con, row) for row in rows], columns=[*settled.SETTLED])
-    kinds = {name: frame[name].dtype for name in settled.SETTLED}
-    return frame.assign(**found.astype(kinds))
+    return _settled(con, frame).drop(columns="last_epoch")
 
 
 def find_run(con: sqlite3.Connection, text: str) -> str:
@@ -220,7 +232,7 @@ def name_of_run(con: sqlite3.Connection, run_id: str) -> tuple[str, int]:
 
 
 def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
-    """Return every column of a run (full id), as `db.settled` puts them right, and
+    """Return every column of a run (full id), as `db.status` puts them right, and
 
     status       one of `db.status.STATUSES`
     condition    see `db.health`
@@ -241,7 +253,7 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     )
     row["status"] = status.of_run(row)
     row["condition"], row["unranked_because"] = health.explained(con, row)
-    row |= settled.settled(con, row)
+    row |= status.settled(con, row)
     found = con.execute(f"SELECT {SPENT} FROM runs AS r WHERE r.id = ?", [run_id])
     spent = zip((column[0] for column in found.description), found.fetchone(), strict=True)
     return row | {
@@ -309,18 +321,34 @@ def _with_scores(con: sqlite3.Connection, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _with_status(frame: pd.DataFrame) -> pd.DataFrame:
     """Add `status`; only what claims to be running has to be looked at, which saves most rows."""
-    found = frame["state"].astype("str")
-    claims = frame.loc[found == "running", list(_LIFE)]
-    if len(claims):
-        found[claims.index] = [status.of_run(row) for row in claims.to_dict("records")]
+    found = frame["state"].tolist()
+    claims = [place for place, state in enumerate(found) if state == "running"]
+    if claims:
+        rows = frame[[*_LIFE]].iloc[claims].to_dict("records")
+        for place, row in zip(claims, rows, strict=True):
+            found[place] = status.of_run(row)
     return frame.assign(status=found)
+
+
+def _settled(con: sqlite3.Connection, frame: pd.DataFrame) -> pd.DataFrame:
+    """Put right what runs say of themselves; of most that have ended there is nothing to."""
+    open_ = frame["kept_epoch"].isna() | frame["wall_s"].isna() | (frame["progress"] < 1)
+    some = frame.index[open_ | (frame["epoch"] != frame["last_epoch"])]
+    if len(some):
+        needed = frame.loc[some, [*status.NEEDED]].astype(object)
+        rows = needed.where(needed.notna(), None).to_dict("records")
+        found = pd.DataFrame([status.settled(con, row) for row in rows], some)
+        for name in status.SETTLED:
+            frame.loc[some, name] = found[name].astype(frame[name].dtype)
+    return frame
 
 
 def _with_wall_times(frame: pd.DataFrame) -> pd.DataFrame:
     """Put in how long the runs took that have not written it down."""
     unknown = frame.index[frame["wall_s"].isna()]
-    found = [settled.wall_s(row) for row in frame.loc[unknown].to_dict("records")]
-    frame.loc[unknown, "wall_s"] = np.array(found, dtype="float64")
+    if len(unknown):
+        found = [status.wall_s(row) for row in frame.loc[unknown].to_dict("records")]
+        frame.loc[unknown, "wall_s"] = np.array(found, dtype="float64")
     return frame
 
 
@@ -329,8 +357,19 @@ def _columns(con: sqlite3.Connection, table: str) -> list[str]:
 
 
 def _frame(con: sqlite3.Connection, sql: str, values: Any = ()) -> pd.DataFrame:
-    # Not by pandas' own function, which hides the errors of SQLite in one of its own.
+    # Not by pandas' own function, which hides the errors of SQLite in one of its own. Each column
+    # is made once, of its kind: to convert those of a frame takes as long as all the rest.
     rows = con.execute(sql, values)
-    columns = [name for name, *_ in rows.description]
-    frame = pd.DataFrame.from_records(rows.fetchall(), columns=columns, coerce_float=True)
-    return frame.astype({name: kind for name, kind in _DTYPES.items() if name in frame})
+    names = [name for name, *_ in rows.description]
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    made = {name: _column(name, of) for name, of in zip(names, columns, strict=True)}
+    return pd.DataFrame(made)
+
+
+def _column(name: str, values: Sequence[Any]) -> Any:
+    kind = _DTYPES.get(name)
+    if kind != "Int64":
+        return list(values) if kind is None else np.array(values, dtype=kind)
+    unknown = np.array([value is None for value in values], dtype=bool)
+    known = np.array([0 if value is None else value for value in values], dtype=np.int64)
+    return pd.arrays.IntegerArray(known, unknown)

@@ -24,6 +24,10 @@ from drf.markup import Markup
 BATCH = 32
 """Faces that a model sees at once."""
 
+STEP = 1.5
+"""Px of the photo between two samples of a crop. Cuts of 1 take up to twice the time, and on `val` and
+`helen` the NME is the same to 0.001 points."""
+
 
 class Network(Protocol):
     """A trained model, of whatever library.
@@ -115,7 +119,7 @@ class Aligner:
     def prepare(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
         """Cut the network's input: (H, W, 3) uint8 RGB, (3,) box cx, cy, side in picture px ->
         (S, S, 3) uint8."""
-        return cut(picture, box, self.network.input_size)
+        return cut(picture, box, self.network.input_size, step=STEP)
 
     def locate(
         self, crops: Sequence[np.ndarray], boxes: np.ndarray
@@ -173,6 +177,10 @@ def _checked_boxes(boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndar
     except (TypeError, ValueError):
         raise DataError("boxes are (n, 4) numbers x, y, w, h in pixels of the image") from None
     height, width = image.shape[:2]
+    low, extent = found[:, :2], found[:, 2:]
+    inside = (low < (width, height)) & (low + extent > 0) & (extent >= 1) & (extent < np.inf)
+    if inside.all():  # which no NaN is
+        return found
     for number, (x, y, w, h) in enumerate(found):
         what = f"box {number + 1} ({x:g}, {y:g}, {w:g}, {h:g})"
         if not np.isfinite([x, y, w, h]).all():

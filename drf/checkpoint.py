@@ -190,12 +190,13 @@ def rebuild(
     return model.eval().place(device), config
 
 
-def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> None:
-    """Give a model the backbone of another run's `best.safetensors`, batch-norm statistics too.
+def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> str:
+    """Give a model the backbone of another run's `best.safetensors`, batch-norm statistics too, and
+    return what was taken over, and what was not, as a sentence.
 
-    family: of the model · run: id of the other run, for messages. The other's family, landmark
-    subset and input size may differ. Raises UsageError, and changes nothing, unless the names and
-    shapes of all tensors of both backbones agree.
+    family: of the model · run: id of the other run, for messages. The other's family, markup,
+    landmark subset and input size may differ. Raises UsageError, and changes nothing, unless the
+    names and shapes of all tensors of both backbones agree.
     """
     ours, theirs = _backbone(model), saved.under("model.backbone.")
     if ours is None:
@@ -216,6 +217,12 @@ def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str
             f" ({ours.recipe}), first in {odd}: choose the same kind and width, or another run"
         )
     ours.load_state_dict(theirs)
+    markup, landmarks = model.spec.markup, len(model.spec.indices)
+    return (
+        f"Started from the backbone of run {run[:8]} ({stored_markup(saved.header).name}):"
+        f" {len(theirs)} of {len(model.state_dict())} tensors; the rest of the model, for the"
+        f" {landmarks} landmarks of {markup.name}, starts anew."
+    )
 
 
 def _backbone(model: LandmarkModel) -> Backbone | None:

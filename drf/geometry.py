@@ -1,4 +1,4 @@
-"""Square boxes, the affine maps between picture, crop and unit box, and their inverses.
+"""Affine maps between picture, crop and unit box, their inverses, and maps that fit shapes.
 
 Frames, all with x to the right and y down:
   picture   px of the original picture, 0-based, pixel centres at integers
@@ -8,6 +8,8 @@ An affine map is a (2, 3) or (n, 2, 3) float64 array A: q = A[:, :2] p + A[:, 2]
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -60,3 +62,48 @@ def ellipses(
     variances, axes = np.linalg.eigh(covariances)
     half = sigmas * axes * np.sqrt(np.maximum(variances, 0.0))[:, None, :]
     return centres[:, None, :] + circle @ np.swapaxes(half, -1, -2)
+
+
+def similarities(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the maps that bring sources closest to targets: (n, K, 2), (…, K, 2) -> (n, 2, 3).
+
+    Each is p -> a R p + t, a scaled rotation without reflection, least in sum |a R p + t - q|^2.
+    `apply` and `invert` take them. Raises ValueError where a source is a single point repeated.
+    """
+    sources, targets = np.broadcast_arrays(sources, targets)
+    p_mean, q_mean = sources.mean(axis=1), targets.mean(axis=1)
+    p, q = sources - p_mean[:, None], targets - q_mean[:, None]
+    spread = (p**2).sum(axis=(1, 2))
+    if not (spread > 0).all():
+        raise ValueError("a shape whose points coincide has no similarity to another")
+    c = (p * q).sum(axis=(1, 2)) / spread  # scale * cos
+    s = (p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]).sum(axis=1) / spread  # scale * sin
+    linear = np.stack([np.stack([c, -s], axis=-1), np.stack([s, c], axis=-1)], axis=1)
+    shift = q_mean - (linear @ p_mean[..., None])[..., 0]
+    return np.concatenate([linear, shift[..., None]], axis=-1)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Generalised Procrustes analysis.
+
+    shapes  (n, K, 2), each source under its map
+    maps    (n, 2, 3), from the sources' frame to the mean's; inverse: `invert`
+    mean    (K, 2), in the pose of the sources' plain mean: its centre, size and orientation
+    """
+
+    shapes: np.ndarray
+    maps: np.ndarray
+    mean: np.ndarray
+
+
+def procrustes(shapes: np.ndarray, *, iterations: int = 10) -> Aligned:
+    """Align shapes to their common mean by similarities. (n, K, 2) -> Aligned."""
+    reference = shapes.mean(axis=0)
+    mean = reference
+    for _ in range(iterations):
+        aligned = apply(similarities(shapes, mean), shapes)
+        mean = aligned.mean(axis=0)
+        mean = apply(similarities(mean[None], reference), mean[None])[0]  # no shrinking
+    maps = similarities(shapes, mean)
+    return Aligned(apply(maps, shapes), maps, mean)

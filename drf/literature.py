@@ -9,14 +9,20 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+BENCHMARK = "drf"
+"""Key of the entry by which this benchmark is cited, as in CITATION.cff."""
+
 
 @dataclass(frozen=True)
 class Paper:
-    """key: of the BibTeX entry · families: model families that build on it · bibtex: the entry."""
+    """key: of the BibTeX entry · bibtex: the entry · url: where it can be read · families: model
+    families that build on it · datasets: those that it describes."""
 
     key: str
     bibtex: str
+    url: str
     families: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class Figure:
 def papers() -> dict[str, Paper]:
     """Return all papers by key, in the order of the file."""
     read = _read()["paper"]
-    made = (Paper(**entry | {"families": tuple(entry.get("families", ()))}) for entry in read)
+    made = (Paper(**{k: tuple(v) if isinstance(v, list) else v for k, v in one.items()})
+            for one in read)  # fmt: skip
     return {paper.key: paper for paper in made}
 
 
@@ -65,12 +72,17 @@ def figures(*, dataset: str, subset: str, landmarks: str, norms: Collection[str]
     return sorted(found, key=lambda figure: figure.nme) if landmarks == "all" else []
 
 
-def cited(families: Collection[str], keys: Collection[str] = ()) -> list[Paper]:
-    """Return the papers that some model families build on, and those of the keys."""
+def cited(
+    families: Collection[str], keys: Collection[str] = (), datasets: Collection[str] = ()
+) -> list[Paper]:
+    """Return the papers that some model families build on, those of the keys, those that describe
+    some datasets, and BENCHMARK."""
     return [
         paper
         for paper in papers().values()
-        if paper.key in keys or not set(families).isdisjoint(paper.families)
+        if paper.key in (*keys, BENCHMARK)
+        or not set(families).isdisjoint(paper.families)
+        or not set(datasets).isdisjoint(paper.datasets)
     ]
 
 

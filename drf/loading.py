@@ -9,7 +9,7 @@ from pathlib import Path
 from drf.alignment import Aligner
 from drf.config import nearest
 from drf.errors import NotFoundError
-from drf.onnx_network import OnnxNetwork
+from drf.onnx_network import LARGEST_ERROR, OnnxNetwork
 
 FOLDER = Path(__file__).parent / "released"
 DEFAULT = "cascade-forest-small"
@@ -53,4 +53,4 @@ def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
         run = reads.find_run(reader, text)
     trained, _ = checkpoint.load_model(run_folder(store, run) / checkpoint.BEST)
     predictor = Predictor(fuse_batchnorm(trained), torch.device("cpu"), "fp32")
-    return Aligner(PredictorNetwork(predictor), threads=threads)
+    return Aligner(PredictorNetwork(predictor, LARGEST_ERROR), threads=threads)

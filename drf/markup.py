@@ -2,7 +2,7 @@
 
 A dataset, a pack, a model, an evaluation and the store each carry the markup of their landmarks, so
 that nothing else in the code knows how many there are. `IBUG68` is the one of 300-W and of the
-synthetic faces, `WFLW98` that of WFLW; `Markup` describes any other one.
+synthetic faces, `WFLW98` that of WFLW, `COFW29` that of COFW; `Markup` describes any other one.
 
 Indices are 0-based; sides are the subject's own, so the left eye lies on the right of a frontal
 picture. A landmark of a face is visible, hidden (annotated where it is occluded) or missing (no
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from drf import correspondence
 from drf.errors import UsageError
 
 MISSING, HIDDEN, VISIBLE = 0, 1, 2
@@ -84,10 +85,13 @@ class Markup:
     def indices(self, subset: str = ALL) -> np.ndarray:
         """Return the (k,) int indices of a landmark subset, ascending.
 
-        Raises UsageError for a name that is not among `subset_names`.
+        Raises UsageError for a name that is not among `subset_names`, nor one of a subset that is
+        shared with another markup (`drf.correspondence`).
         """
         if subset == ALL:
             return np.arange(self.n_points)
+        if (shared := correspondence.shared(self.name, subset)) is not None:
+            return np.array(shared)
         if subset not in self.subsets:
             raise UsageError(
                 f"the markup {self.name} has no landmark subset {subset!r}: use one of"
@@ -275,5 +279,60 @@ WFLW98 = Markup(
 )
 """The 98 points of WFLW."""
 
-MARKUPS = {markup.name: markup for markup in (IBUG68, WFLW98)}
+COFW29 = Markup(
+    name="cofw29",
+    groups={
+        "right_brow": (0, 4, 2, 5),
+        "left_brow": (1, 6, 3, 7),
+        "right_eye": (8, 12, 10, 13),
+        "left_eye": (9, 14, 11, 15),
+        "right_pupil": (16,),
+        "left_pupil": (17,),
+        "nose": (18, 20, 19, 21),
+        "outer_lip": (22, 24, 23, 27),
+        "inner_lip": (25, 26),
+        "chin": (28,),
+    },
+    closed=frozenset({"right_brow", "left_brow", "right_eye", "left_eye", "nose", "outer_lip"}),
+    subsets={
+        "eyes": ("right_eye", "left_eye", "right_pupil", "left_pupil"),
+        "brows": ("right_brow", "left_brow"),
+        "mouth": ("outer_lip", "inner_lip"),
+    },
+    flip=_pairs(
+        *((0, 1), (2, 3), (4, 6), (5, 7)),  # brows
+        *((8, 9), (10, 11), (12, 14), (13, 15), (16, 17)),  # eyes
+        *((18, 19), (22, 23)),  # wings of the nose, corners of the mouth
+        n=29,
+    ),
+    normalisers={
+        "ocular": ((8,), (9,)),  # outer eye corners
+        "pupil": ((16,), (17,)),
+    },
+    displayed=(8, 20, 22, 28),  # an eye, the nose, the mouth, the chin
+    titles={
+        **{0: "outer end", 1: "outer end", 2: "inner end", 3: "inner end"},
+        **{4: "upper edge", 5: "lower edge", 6: "upper edge", 7: "lower edge"},
+        **{8: "outer corner", 9: "outer corner", 10: "inner corner", 11: "inner corner"},
+        **{12: "upper lid", 13: "lower lid", 14: "upper lid", 15: "lower lid"},
+        **{18: "right wing", 19: "left wing", 20: "tip", 21: "base of the septum"},
+        **{22: "right corner", 23: "left corner", 24: "top, middle", 27: "bottom, middle"},
+        **{25: "top, middle", 26: "bottom, middle"},
+    },
+)
+"""The 29 points of COFW."""
+
+CENTRES5 = Markup(
+    name="centres5",
+    groups={"right_eye": (0,), "left_eye": (1,), "nose": (2,), "mouth": (3, 4)},
+    subsets={"eyes": ("right_eye", "left_eye")},
+    flip=_pairs((0, 1), (3, 4), n=5),
+    normalisers={"pupil": ((0,), (1,))},
+    displayed=(0, 2, 3),
+    titles={2: "tip", 3: "right corner", 4: "left corner"},
+)
+"""The five points of CelebA and of many face detectors: the centres of the eyes, the tip of the
+nose, the corners of the mouth."""
+
+MARKUPS = {markup.name: markup for markup in (IBUG68, WFLW98, COFW29, CENTRES5)}
 """The markups that drf defines, by name."""

@@ -1,8 +1,9 @@
 """Draws landmarks on a face crop: ground truth, prediction and the error between them.
 
 The two shapes differ in colour and in form, so that neither print nor colour blindness hides which
-is which: the ground truth is a line with rings, the prediction a line with discs. Both lie on a
-soft dark halo, which keeps them legible on any skin and background.
+is which: the ground truth is a line with rings, the prediction a line with discs. At a landmark
+that is hidden the truth is a square, and the prediction hollow. Both lie on a soft dark halo, which
+keeps them legible on any skin and background.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from drf.markup import Markup
+from drf.markup import HIDDEN, Markup
 
 GROUND_TRUTH = (86, 180, 233)
 """Okabe and Ito's sky blue, RGB."""
@@ -32,6 +33,7 @@ def draw(
     scale: float = 2.0,
     error_segments: bool = False,
     pen: float | None = None,
+    visibility: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the enlarged crop with the landmarks on it, (H * scale, W * scale, 3) uint8 RGB.
 
@@ -42,6 +44,7 @@ def draw(
     scale           output px per crop px; lines are antialiased at the output's resolution
     error_segments  whether a line joins every predicted point to its true place
     pen             width of a line, output px; None: in proportion to the crop
+    visibility      (K,) see `drf.markup`; None where all landmarks are visible
 
     Landmarks that are NaN are left out, and so are the outlines that they belong to: a model need
     not know all. Points outside the crop are drawn as far as they are visible. Raises ValueError
@@ -63,12 +66,15 @@ def draw(
             _discs(halo, points, (0, 0, 0), 2.6 * pen)
     canvas = cv2.addWeighted(halo, _HALO_OPACITY, canvas, 1 - _HALO_OPACITY, 0)
 
+    hidden = np.zeros(markup.n_points, bool) if visibility is None else visibility == HIDDEN
     if truth is not None:
         _outline(canvas, truth, markup, GROUND_TRUTH, pen)
-        _rings(canvas, truth, GROUND_TRUTH, 1.7 * pen, pen)
+        _rings(canvas, truth[~hidden], GROUND_TRUTH, 1.7 * pen, pen)
+        _squares(canvas, truth[hidden], GROUND_TRUTH, 1.9 * pen, pen)
     if guess is not None:
         _outline(canvas, guess, markup, PREDICTION, pen)
-        _discs(canvas, guess, PREDICTION, 1.7 * pen)
+        _discs(canvas, guess[~hidden], PREDICTION, 1.7 * pen)
+        _rings(canvas, guess[hidden], PREDICTION, 1.7 * pen, 0.8 * pen)
     if error_segments and truth is not None and guess is not None:
         pairs = np.stack([truth, guess], axis=1)
         for pair in pairs[np.isfinite(pairs).all(axis=(1, 2))]:
@@ -125,3 +131,15 @@ def _rings(
     radius = round(radius_px * (1 << _SUBPIXEL_BITS))
     for x, y in _fixed(points[np.isfinite(points).all(axis=1)]).tolist():
         cv2.circle(canvas, (x, y), radius, colour, *_line(width_px))
+
+
+def _squares(
+    canvas: np.ndarray,
+    points: np.ndarray,
+    colour: tuple[int, int, int],
+    half_px: float,
+    width_px: float,
+) -> None:
+    corners = half_px * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    for point in points[np.isfinite(points).all(axis=1)]:
+        cv2.polylines(canvas, [_fixed(point + corners)], True, colour, *_line(width_px))

@@ -20,7 +20,7 @@ from drf import geometry
 from drf.alignment import AlignedFace, Aligner
 from drf.data.boxes import boxes_by_name
 from drf.data.crops import encode_jpeg
-from drf.data.picture_files import decode_picture
+from drf.data.picture_files import PictureFile, picture_file, read_picture
 from drf.data.pts import format_pts
 from drf.data.user_files import printable
 from drf.data.w300 import PICTURE_SUFFIXES
@@ -94,11 +94,20 @@ def with_boxes(paths: Sequence[Path], file: Path) -> list[Photo]:
 
 def locate(model: Aligner, photo: Photo) -> Located:
     """Read a photo and find the landmarks of its faces. Raises DataError that names the photo."""
-    picture = decode_picture(photo.path, upright=True)
+    return _located(model, photo, read_picture(photo.path))
+
+
+def locate_in(model: Aligner, name: str, data: bytes) -> Located:
+    """As `locate`, for the bytes of a photo that is no file here; name: what its owner calls it."""
+    return _located(model, Photo(Path(name)), picture_file(printable(name), data))
+
+
+def _located(model: Aligner, photo: Photo, file: PictureFile) -> Located:
+    picture = file.decode(upright=True)
     try:
         return Located(photo, picture, model(picture, photo.boxes))
     except DataError as error:
-        raise DataError(f"{printable(photo.path.name)}: {error}") from None
+        raise DataError(f"{file.name}: {error}") from None
 
 
 def as_document(located: Located) -> dict[str, Any]:
@@ -172,21 +181,50 @@ def write_overlay(located: Located, file: Path, markup: Markup) -> None:
         unfinished.write_bytes(encode_jpeg(overlay(located, markup), 92))
 
 
-def overlay(located: Located, markup: Markup) -> np.ndarray:
-    """Return the photo, (H, W, 3) uint8 RGB, with landmarks and ELLIPSE_SIGMAS ellipses on it."""
+def overlay(located: Located, markup: Markup, most: int | None = None) -> np.ndarray:
+    """Return the photo, (H, W, 3) uint8 RGB, with landmarks and ELLIPSE_SIGMAS ellipses on it.
+
+    most: its longer side is at most so many px; None for the size of the photo
+    """
     canvas = located.picture.copy()
     for face in located.faces:
         left, top, right, bottom = _surroundings(face, canvas)
-        part, corner = canvas[top:bottom, left:right], np.array([left, top])
-        pen = max(1.0, face.box[2] / 320)
-        landmarks = face.landmarks - corner
-        drawn = draw(part, None, landmarks, markup=markup, scale=1.0, pen=pen)
-        known = np.isfinite(face.covariances).all(axis=(1, 2))
-        lines = geometry.ellipses(landmarks[known], face.covariances[known], sigmas=ELLIPSE_SIGMAS)
-        fixed = [np.rint(line * 16).astype(np.int32) for line in lines]
-        cv2.polylines(drawn, fixed, False, PREDICTION, max(1, round(pen / 2)), cv2.LINE_AA, 4)
-        canvas[top:bottom, left:right] = drawn
-    return canvas
+        canvas[top:bottom, left:right] = _drawn(
+            canvas[top:bottom, left:right], face, np.array([left, top]), 1.0, markup
+        )
+    scale = most / max(canvas.shape[:2]) if most else 1.0
+    return canvas if scale >= 1 else _resized(canvas, scale)
+
+
+def close_up(located: Located, face: AlignedFace, markup: Markup, size: int) -> np.ndarray:
+    """Return a face of the photo and what is around it as `overlay` draws them, uint8 RGB, its
+    longer side `size` px."""
+    left, top, right, bottom = _surroundings(face, located.picture)
+    part = located.picture[top:bottom, left:right]
+    scale = size / max(part.shape[:2])
+    return _drawn(_resized(part, scale), face, np.array([left, top]), scale, markup)
+
+
+def _resized(picture: np.ndarray, scale: float) -> np.ndarray:
+    width, height = (max(1, round(side * scale)) for side in picture.shape[1::-1])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(picture, (width, height), interpolation=how)
+
+
+def _drawn(
+    part: np.ndarray, face: AlignedFace, corner: np.ndarray, scale: float, markup: Markup
+) -> np.ndarray:
+    """Return a part of a photo, (h, w, 3) uint8 RGB, with a face on it. The part begins at a corner
+    (2,) of the photo, and was resized by a scale."""
+    pen = max(1.0, scale * face.box[2] / 320)
+    landmarks = (face.landmarks - corner + 0.5) * scale - 0.5
+    drawn = draw(part, None, landmarks, markup=markup, scale=1.0, pen=pen)
+    known = np.isfinite(face.covariances).all(axis=(1, 2))
+    spread = face.covariances[known] * scale**2
+    lines = geometry.ellipses(landmarks[known], spread, sigmas=ELLIPSE_SIGMAS)
+    fixed = [np.rint(line * 16).astype(np.int32) for line in lines]
+    cv2.polylines(drawn, fixed, False, PREDICTION, max(1, round(pen / 2)), cv2.LINE_AA, 4)
+    return drawn
 
 
 def _surroundings(face: AlignedFace, picture: np.ndarray) -> tuple[int, int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,15 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import errors, geometry
+from drf import correspondence, errors, geometry
 from drf.data.augment import identity_affines, unwarp_points, warp
 from drf.data.crops import encode_jpeg
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.errors import DataError, Diverged
 from drf.hardware import autocast
-from drf.markup import Markup
-from drf.models.base import LandmarkModel
-from drf.onnx_network import LARGEST_ERROR
+from drf.markup import ALL, Markup
+from drf.models.base import InputSpec, LandmarkModel
 from drf.pictures import FaceCrop
 from drf.results import Evaluation
 
@@ -84,13 +84,13 @@ class Predictor:
 
 
 class PredictorNetwork:
-    """A predictor as the network of a `drf.alignment.Aligner`."""
+    """A predictor as the network of a `drf.alignment.Aligner`; by itself it rejects no face."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, largest_error: float = math.inf) -> None:
         self.predictor = predictor
         spec = predictor.model.spec
         self.input_size, self.markup = spec.input_size, spec.markup
-        self.landmarks, self.largest_error = spec.landmarks, LARGEST_ERROR
+        self.landmarks, self.largest_error = spec.landmarks, largest_error
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """As `drf.alignment.Network`."""
@@ -122,7 +122,7 @@ def predict(
     *,
     covariances: bool = False,
 ) -> Predictions:
-    """Predict every face of a pack.
+    """Predict every face of a pack: the landmarks of the model's markup, whichever the pack has.
 
     on_batch hears the number of faces done, on_outputs what the model returned for each batch of
     unmirrored pictures. covariances: whether to ask for them. Raises Diverged for predictions that
@@ -130,7 +130,7 @@ def predict(
     """
     size, n = predictor.model.spec.input_size, len(pack.names)
     known = predictor.model.spec.indices
-    points = np.full((n, pack.markup.n_points, 2), np.nan, dtype=np.float32)
+    points = np.full((n, predictor.model.spec.markup.n_points, 2), np.nan, dtype=np.float32)
     spreads: list[np.ndarray] = []
     seconds = 0.0
     for first in range(0, n, BATCH):
@@ -172,17 +172,32 @@ def _in_picture(covariances: np.ndarray, to_picture: np.ndarray) -> np.ndarray:
     return jacobian @ covariances @ jacobian.swapaxes(-1, -2)
 
 
-def refuse_other_markup(known: Markup, pack: Pack) -> None:
-    """Raise DataError where a pack has other landmarks than a model that was trained on `known`.
+def map_to(spec: InputSpec, faces: Markup, dataset: str) -> correspondence.Map | None:
+    """Return by which map a model's landmarks become those of the faces of a dataset; None where
+    they are the same.
 
-    Definitions of one name may differ in what was added to them later, such as normalisers.
+    Definitions of one name may differ in what was added to them later, such as normalisers. Raises
+    DataError where there is no map, and for a model of a landmark subset, which a map needs more
+    than.
     """
-    if (known.name, known.flip) != (pack.markup.name, pack.markup.flip):
+    known = spec.markup
+    if (known.name, known.flip) == (faces.name, faces.flip):
+        return None
+    of = correspondence.MAPS.get((known.name, faces.name))
+    if of is None:
+        judged = ", ".join(correspondence.sources(faces.name))
         raise DataError(
             f"the model was trained on the {known.n_points} landmarks of the markup {known.name!r},"
-            f" but the faces of {pack.manifest['dataset']} have the {pack.markup.n_points} of"
-            f" {pack.markup.name!r}: name the folder of the right dataset with --data-root"
+            f" but the faces of {dataset} have the {faces.n_points} of {faces.name!r}, and drf"
+            " knows no map between the two: name the folder of the right dataset with --data-root"
+            + (f", or take a model of {judged}" if judged else "")
         )
+    if spec.landmarks != ALL:
+        raise DataError(
+            f"the model was trained on the landmark subset {spec.landmarks!r} of {known.name!r}:"
+            f" only models of all landmarks are judged on those of {faces.name!r}"
+        )
+    return of
 
 
 def evaluate(
@@ -190,28 +205,35 @@ def evaluate(
 ) -> Evaluation:
     """Predict a subset; the errors of every normalisation follow from what is returned.
 
-    Raises DataError where the faces have other landmarks than those that the model knows.
+    Where the faces have other landmarks than the model, those that both markups share are judged:
+    the landmark subset `shared-MARKUP` (`drf.correspondence`). Raises DataError as `map_to`.
     """
-    refuse_other_markup(predictor.model.spec.markup, pack)
+    spec = predictor.model.spec
+    of = map_to(spec, pack.markup, str(pack.manifest["dataset"]))
     size = predictor.model.spec.input_size
     what = f"evaluating {BATCH} faces of {size} px at a time on {predictor.device}"
     remedy = "take another --device, or --no-flip-test, which needs half"
     with errors.enough_memory(what, remedy):
         predicted = predict(predictor, pack, on_batch, covariances=True)
+    points, covariances, landmarks = predicted.points, predicted.covariances, spec.landmarks
+    if of is not None:
+        n, landmarks = pack.markup.n_points, correspondence.SHARED + spec.markup.name
+        points = correspondence.convert(points, of, n)
+        covariances = None if covariances is None else correspondence.convert(covariances, of, n)
     return Evaluation(
         dataset=str(pack.manifest["dataset"]),
         subset=str(pack.manifest["subset"]),
         names=pack.names,
         markup=pack.markup,
-        landmarks=predictor.model.spec.landmarks,
+        landmarks=landmarks,
         ground_truth=pack.picture_points,
-        predictions=predicted.points,
+        predictions=points,
         box=str(pack.manifest["box"]),
         flip_test=predictor.flip_test,
         manifest=pack.manifest,
         ms_per_face=predicted.ms_per_face,
         visibility=pack.visibility,
-        covariances=predicted.covariances,
+        covariances=covariances,
         boxes=pack.boxes,
         precision=predictor.precision,
     )

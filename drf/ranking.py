@@ -1,4 +1,4 @@
-"""Places in a ranking, as tables print them."""
+"""Places in a ranking, as tables print them, and who is beaten by nobody in two things at once."""
 
 from __future__ import annotations
 
@@ -26,3 +26,15 @@ def places(values: Sequence[float] | np.ndarray, better: Better = "lower") -> np
     else:
         before = len(known) - np.searchsorted(known, printed, side="right")
     return np.where(np.isnan(printed), np.nan, before + 1.0)
+
+
+def pareto_front(costs: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Return which of n options are on the Pareto front: no other one costs at most as much and
+    errs at most as much, and is below it in one of the two. (n,), (n,) -> (n,) bool; where either
+    is NaN an option is not on it.
+    """
+    costs, errors = np.asarray(costs, dtype=np.float64), np.asarray(errors, dtype=np.float64)
+    no_more = (costs[:, None] <= costs) & (errors[:, None] <= errors)
+    less = (costs[:, None] < costs) | (errors[:, None] < errors)
+    beaten = (no_more & less).any(axis=0)
+    return ~beaten & ~np.isnan(costs) & ~np.isnan(errors)

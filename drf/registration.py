@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drf import shapes
+from drf import geometry
 from drf.errors import UsageError
 from drf.shapes import ShapeModel
 
@@ -91,7 +91,7 @@ class ShapeRegistration(nn.Module):
 
         Raises UsageError where so few faces have no D components.
         """
-        aligned = shapes.procrustes(faces.cpu().double().numpy())
+        aligned = geometry.procrustes(faces.cpu().double().numpy())
         model = ShapeModel.fit(aligned.shapes, len(self.variances))
         self.mean.copy_(torch.from_numpy(model.mean))
         self.components.copy_(torch.from_numpy(model.components))
@@ -187,7 +187,7 @@ def _expectation(g: Tensor, axis: Tensor, shape: Tensor, width: Tensor) -> tuple
 
 def _similarity(source: Tensor, target: Tensor, weight: Tensor) -> Similarity:
     """Return the similarities that bring sources closest to targets, (B, K, 2) both, by weighted
-    least squares: `drf.shapes.similarities` with weights, for tensors."""
+    least squares: `drf.geometry.similarities` with weights, for tensors."""
     weight = (weight / weight.sum(dim=1, keepdim=True))[..., None]
     p_mean = (weight * source).sum(dim=1, keepdim=True)
     q_mean = (weight * target).sum(dim=1, keepdim=True)

@@ -223,6 +223,19 @@ def disagreement(
     return _mean_over_landmarks(np.sqrt((apart**2).mean(axis=0))) / distances(gt, norm, markup)
 
 
+def consensus_errors(
+    predictions: np.ndarray, gt: np.ndarray, norm: str, markup: Markup, landmarks: str = ALL
+) -> np.ndarray:
+    """Return how far the label is from the mean of r models. (r, n, K, 2), (n, K, 2) -> (n,).
+
+    C_i = (1/|J_i|) sum_{j in J_i} ||M_ij - G_ij|| / d_i, fractions, M_ij as in `disagreement`.
+    Where C_i is large and the disagreement D_i small, the models agree on places that the label
+    does not have: a wrong label, or an error that all of them share. C_i - D_i orders faces by it.
+    NaN and errors as `image_errors`.
+    """
+    return image_errors(np.mean(predictions, axis=0), gt, norm, markup, landmarks)
+
+
 def _offsets(pred: np.ndarray, gt: np.ndarray, markup: Markup, landmarks: str) -> np.ndarray:
     """Return P_ij - G_ij, (n, k, 2), in the unit of both; NaN where G_ij is missing."""
     pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Statistics of face shapes: alignment by similarities, principal components, clusters, groups.
+"""Statistics of face shapes: missing landmarks, principal components, clusters, groups.
 
 Shapes are arrays (n, K, 2) float64, in any one frame; K landmarks as (x, y). Principal components
 are taken of the shapes as they are, not of aligned ones, unless the caller aligned them: what a
@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from drf import geometry
 from drf.errors import UsageError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def complete(faces: Tensor) -> Tensor:
@@ -44,58 +42,10 @@ def complete(faces: Tensor) -> Tensor:
             continue
         placed = mean
         if len(np.unique(mean[there], axis=0)) > 1:
-            (to_face,) = similarities(mean[None, there], face[None, there])
+            (to_face,) = geometry.similarities(mean[None, there], face[None, there])
             placed = geometry.apply(to_face[None], mean[None])[0]
         face[absent] = placed[absent]
-    import torch  # the checks of labels work without it
-
     return torch.from_numpy(result).to(faces)
-
-
-def similarities(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the maps that bring sources closest to targets: (n, K, 2), (…, K, 2) -> (n, 2, 3).
-
-    Each is p -> a R p + t, a scaled rotation without reflection, least in sum |a R p + t - q|^2.
-    `geometry.apply` and `geometry.invert` take them. Raises ValueError where a source is a single
-    point repeated.
-    """
-    sources, targets = np.broadcast_arrays(sources, targets)
-    p_mean, q_mean = sources.mean(axis=1), targets.mean(axis=1)
-    p, q = sources - p_mean[:, None], targets - q_mean[:, None]
-    spread = (p**2).sum(axis=(1, 2))
-    if not (spread > 0).all():
-        raise ValueError("a shape whose points coincide has no similarity to another")
-    c = (p * q).sum(axis=(1, 2)) / spread  # scale * cos
-    s = (p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]).sum(axis=1) / spread  # scale * sin
-    linear = np.stack([np.stack([c, -s], axis=-1), np.stack([s, c], axis=-1)], axis=1)
-    shift = q_mean - (linear @ p_mean[..., None])[..., 0]
-    return np.concatenate([linear, shift[..., None]], axis=-1)
-
-
-@dataclass(frozen=True)
-class Aligned:
-    """Generalised Procrustes analysis.
-
-    shapes  (n, K, 2), each source under its map
-    maps    (n, 2, 3), from the sources' frame to the mean's; inverse: `geometry.invert`
-    mean    (K, 2), in the pose of the sources' plain mean: its centre, size and orientation
-    """
-
-    shapes: np.ndarray
-    maps: np.ndarray
-    mean: np.ndarray
-
-
-def procrustes(shapes: np.ndarray, *, iterations: int = 10) -> Aligned:
-    """Align shapes to their common mean by similarities. (n, K, 2) -> Aligned."""
-    reference = shapes.mean(axis=0)
-    mean = reference
-    for _ in range(iterations):
-        aligned = geometry.apply(similarities(shapes, mean), shapes)
-        mean = aligned.mean(axis=0)
-        mean = geometry.apply(similarities(mean[None], reference), mean[None])[0]  # no shrinking
-    maps = similarities(shapes, mean)
-    return Aligned(geometry.apply(maps, shapes), maps, mean)
 
 
 @dataclass(frozen=True)
@@ -195,7 +145,7 @@ def correlation_groups(shapes: np.ndarray, n_groups: int) -> list[np.ndarray]:
         raise UsageError(f"{k} landmarks form 1 to {k} groups, not {n_groups}")
     if k == 1:
         return [np.zeros(1, dtype=np.int64)]
-    distance = np.clip(1 - correlation(procrustes(shapes).shapes), 0, 2)
+    distance = np.clip(1 - correlation(geometry.procrustes(shapes).shapes), 0, 2)
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "average")
     label = cut_tree(tree, n_groups).ravel()

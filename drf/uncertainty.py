@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.special import ellipe
 
 Measure = Literal["area", "trace"]
 
@@ -100,6 +101,57 @@ def scale_to_hold(offsets: np.ndarray, covariances: np.ndarray, level: float = 0
     """
     distances = squared_distances(offsets, covariances)
     return float(np.quantile(distances, level, method="higher") / _limit(level))
+
+
+def expected_errors(covariances: np.ndarray) -> np.ndarray:
+    """Return the mean distance that a Gaussian error of these covariances has. (..., 2, 2) -> (...)
+    in the unit of which they are the square.
+
+        E ||d|| = sqrt(2 a / pi) E(1 - b / a)
+
+    with a >= b the variances along the ellipse's axes and E(m) the complete elliptic integral of
+    the second kind; of a round one it is sigma sqrt(pi / 2). NaN where a covariance is.
+    """
+    known = np.isfinite(covariances).all(axis=(-1, -2))
+    variances = np.linalg.eigvalsh(np.where(known[..., None, None], covariances, 0.0))
+    small, large = np.maximum(variances[..., 0], 0.0), np.maximum(variances[..., 1], 0.0)
+    ratio = np.divide(small, large, out=np.ones_like(large), where=large > 0)
+    return np.where(known, np.sqrt(2 * large / math.pi) * ellipe(1 - ratio), np.nan)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Expected against real errors in bins of equal size, from the surest to the least sure.
+
+    counts    (b,) entries in each bin
+    expected  (b,) their mean expected error
+    real      (b,) their mean error
+    """
+
+    counts: np.ndarray
+    expected: np.ndarray
+    real: np.ndarray
+
+    @property
+    def gap(self) -> float:
+        """The mean of |expected - real| over the bins, weighted by their counts."""
+        return float(np.average(np.abs(self.expected - self.real), weights=self.counts))
+
+
+def calibration(errors: np.ndarray, expected: np.ndarray, bins: int = 10) -> Calibration:
+    """Sort entries by their expected error and average both within bins of equal size.
+
+    Bins of a calibrated model lie on expected = real. Fewer entries than bins make a bin each.
+    Raises ValueError for shapes that differ, nothing, and what is not finite.
+    """
+    errors, expected = _flat(errors, expected)
+    order = np.argsort(expected, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    return Calibration(
+        np.array([len(part) for part in parts]),
+        np.array([expected[part].mean() for part in parts]),
+        np.array([errors[part].mean() for part in parts]),
+    )
 
 
 def _limit(level: float) -> float:

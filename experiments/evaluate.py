@@ -12,25 +12,27 @@ from db.entries import entry
 from db.evaluations import record_evaluation
 from db.file import run_folder
 from db.record import RECORD, bring_evaluations, open_record
-from drf import checkpoint, hardware, prediction, tracks
+from drf import checkpoint, hardware, prediction, presets
 from drf.config import RunConfig, check_key
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.prediction import Predictor
 from drf.results import MACHINE
-from experiments.checkpoints import checkpoint_of
-from experiments.packs import dataset_of, load_packs
-from experiments.paths import Paths, origin
+from experiments.paths import Paths, checkpoint_of, dataset_of, load_packs, origin
 
 
 @dataclass(frozen=True)
 class EvaluationSpec:
-    """What to evaluate on, and how. None: as the run or its track says."""
+    """What to evaluate on, and how. None: as the run or its track says.
+
+    dataset: another one than the run was trained on, with its landmarks or some that correspond
+    """
 
     subset: str | None = None
     box: str | None = None
     flip_test: bool = True
     device: str = "auto"
     precision: str = "auto"
+    dataset: str | None = None
 
     def check(self) -> None:
         """Raise UsageError for what no run can be evaluated with, on this machine."""
@@ -44,7 +46,8 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
     """Evaluate a run's best checkpoint, store the result and return its leaderboard entry.
 
     Raises NotFoundError for a run that matches none or several or has no checkpoint yet,
-    UsageError as `EvaluationSpec.check`.
+    UsageError as `EvaluationSpec.check`, DataError for a dataset whose landmarks the model cannot
+    be judged on (`prediction.map_to`).
     """
     target.check()
     with contextlib.closing(open_reader(paths.db)) as reader:
@@ -54,8 +57,15 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
     device = hardware.choose_device(target.device)
     saved = checkpoint_of(stored, folder / checkpoint.BEST)
     model, config = checkpoint.rebuild(saved, device)
-    paths = origin(folder, paths)
-    subset = target.subset or _default_subset(config, stored["track"], paths)
+    track = stored["track"]
+    if target.dataset in (None, config.data.dataset):
+        paths = origin(folder, paths)
+    else:
+        config = replace(config, data=replace(config.data, dataset=target.dataset))
+        track = None
+        dataset = dataset_of(config, paths)
+        prediction.map_to(model.spec, dataset.markup, dataset.name)  # before it is packed
+    subset = target.subset or _default_subset(config, track, paths)
     (pack,) = load_packs(config, [subset], paths, box=target.box)
     precision = hardware.choose_precision(target.precision, device)
     predictor = Predictor(fuse_batchnorm(model), device, precision, target.flip_test)
@@ -72,11 +82,11 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
         record.close()
     store.close()
     with contextlib.closing(open_reader(paths.db)) as reader:
-        board = reads.leaderboard(reader, landmarks=config.data.landmarks)
+        board = reads.leaderboard(reader, landmarks=result.landmarks)
     return entry(board[board["evaluation"] == identity].iloc[0])
 
 
 def _default_subset(config: RunConfig, track: str | None, paths: Paths) -> str:
     if track is not None:
-        return tracks.get(track).subset
+        return presets.track(track).subset
     return dataset_of(config, paths).default_test_subset()

@@ -19,7 +19,7 @@ from drf.onnx_export import export_onnx
 from drf.onnx_network import LARGEST_ERROR, Description
 from drf.text import percent
 from drf.version import VERSION
-from experiments.checkpoints import refuse_external
+from experiments.paths import refuse_external
 
 _SCORES = ("dataset", "subset", "landmarks", "box", "flip_test", "n", "scores")
 

@@ -7,10 +7,11 @@ on the faces, in the coordinates and by the scores of `drf eval`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,16 @@ from db.runs import NewRun, end_run, start_run
 from db.transactions import writing
 from drf import __version__, prediction
 from drf.config import check_key
+from drf.data.dataset import Dataset
 from drf.data.packs import Pack
 from drf.data.prediction_check import check
 from drf.data.prediction_files import of_faces, read_predictions, write_predictions
 from drf.data.sources import open_dataset
 from drf.data.user_files import printable
-from drf.errors import NotFoundError, UsageError
+from drf.errors import DataError, NotFoundError, UsageError
 from drf.results import Evaluation
 from drf.text import is_utf8
-from experiments.packs import load_pack
-from experiments.paths import Paths
+from experiments.paths import Paths, load_pack
 from experiments.provenance import command
 from experiments.request import name_of_run
 
@@ -54,6 +55,7 @@ class ImportSpec:
     dataset    its name; subset: None for the largest test subset
     landmarks  landmark subset that errors average over
     box        box protocol of the board, and of the crops that are shown
+    first_pixel  coordinates of the centre of the first pixel in the file, 0 or 1
     seed       number of this result among those of several trainings of the method
     paper      address of its paper; note: what else is known of it
     """
@@ -66,6 +68,7 @@ class ImportSpec:
     seed: int = 0
     paper: str | None = None
     note: str | None = None
+    first_pixel: int = 0
 
     def check(self) -> None:
         """Raise UsageError for what cannot be stored or shown."""
@@ -95,13 +98,15 @@ def import_predictions(file: Path, spec: ImportSpec, paths: Paths) -> Imported:
     predictions of that name on the same board.
     """
     spec.check()
+    if spec.first_pixel and file.is_dir():
+        raise UsageError("--first-pixel is for a file: .pts files always count from 1")
     rows = read_predictions(file)
     dataset = open_dataset(spec.dataset, paths.data_root)
     dataset.markup.indices(spec.landmarks)
     subset = spec.subset or dataset.default_test_subset()
     pack = load_pack(dataset, subset, spec.box, paths)
-    given, others = of_faces(rows, pack.names, dataset.has_face, pack.markup, spec.landmarks)
-    result = _evaluation(pack, given, spec, file)
+    given, others = of_faces(rows, pack.names, _finder(dataset), pack.markup, spec.landmarks)
+    result = _evaluation(pack, given - spec.first_pixel, spec, file)
     remarks = check(pack.names, result.predictions, pack.picture_points)
     if others:
         remarks.insert(0, f"{others} faces of the file are in other subsets, and were left out.")
@@ -117,6 +122,21 @@ def import_predictions(file: Path, spec: ImportSpec, paths: Paths) -> Imported:
     with contextlib.closing(open_reader(paths.db)) as reader:
         board = reads.leaderboard(reader, landmarks=spec.landmarks)
     return Imported(entry(board[board["evaluation"] == identity].iloc[0]), remarks)
+
+
+def _finder(dataset: Dataset) -> Callable[[str], bool]:
+    """Return a function that says whether a dataset has a face of a name, or of a last part of a
+    name."""
+
+    @functools.cache
+    def last_parts() -> frozenset[str]:
+        found: set[str] = set()
+        for subset in dataset.subset_names():
+            with contextlib.suppress(DataError):  # a part of the dataset that is not there
+                found |= {face.name.rpartition("/")[2] for face in dataset.subset(subset).faces}
+        return frozenset(found)
+
+    return lambda name: dataset.has_face(name) or ("/" not in name and name in last_parts())
 
 
 def _evaluation(pack: Pack, given: np.ndarray, spec: ImportSpec, file: Path) -> Evaluation:

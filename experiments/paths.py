@@ -1,14 +1,27 @@
-"""Where an experiment reads and writes: the store, the faces, the packed crops."""
+"""Where an experiment reads and writes: its dataset, packs of faces, checkpoints of its runs."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from drf.errors import UsageError
+from db import external, reads
+from db.connection import open_store
+from db.record import find_record, recover
+from drf import checkpoint
+from drf.checkpoint import Checkpoint
+from drf.config import RunConfig
+from drf.data.dataset import Dataset
+from drf.data.packs import Pack, pack
+from drf.data.sources import open_dataset
+from drf.errors import NotFoundError, UsageError
 from drf.files import replacing_file
 from drf.text import is_utf8, printable
+from experiments.progress import bar
 
 ORIGIN = "origin.json"
 """Name of the file in a run's folder that keeps the user's paths."""
@@ -73,3 +86,85 @@ def write_origin(folder: Path, paths: Paths) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with replacing_file(folder / ORIGIN) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
+
+
+def dataset_of(config: RunConfig, paths: Paths) -> Dataset:
+    """Return the dataset of a configuration. Raises as `open_dataset`."""
+    data = config.data
+    return open_dataset(
+        data.dataset, paths.data_root, seed=data.synthetic_seed, size=data.synthetic_train_size
+    )
+
+
+def load_packs(
+    config: RunConfig, subsets: Sequence[str], paths: Paths, box: str | None = None
+) -> list[Pack]:
+    """Return packs of subsets of the run's dataset, made now where the cache has none.
+
+    data.max_train_faces limits `train` alone. box: in place of the run's own protocol.
+    """
+    dataset, most = dataset_of(config, paths), config.data.max_train_faces or None
+    return [
+        load_pack(
+            dataset, subset, box or config.data.box, paths, most if subset == "train" else None
+        )
+        for subset in subsets
+    ]
+
+
+def load_pack(
+    dataset: Dataset, subset: str, box: str, paths: Paths, limit: int | None = None
+) -> Pack:
+    """Return the pack of one subset, made now if the cache has none. Raises as `pack`."""
+    with bar(f"packing {subset}") as advance:
+        packed = pack(
+            dataset,
+            subset,
+            box,
+            paths.cache,
+            box_file=paths.boxes_for(box),
+            limit=limit,
+            progress=advance,
+        )
+    if packed.manifest["box"] == "file":
+        packed = replace(packed, manifest=packed.manifest | {"box_name": paths.name_of_boxes()})
+    return packed
+
+
+def checkpoint_of(stored: Mapping[str, Any], path: Path) -> Checkpoint:
+    """Read a checkpoint of a run.
+
+    stored: what `reads.run` returns of it. Raises NotFoundError without the file, DrfError if it is
+    damaged or of another run.
+    """
+    refuse_external(stored)
+    saved = checkpoint.load(path)
+    config = {key: value for key, value, _ in stored["config"]}
+    saved.require_run(stored["id"], stored["family"], config)
+    return saved
+
+
+def refuse_external(stored: Mapping[str, Any]) -> None:
+    """Raise NotFoundError for a run that has no model: its predictions were imported."""
+    if stored["family"] == external.FAMILY:
+        raise NotFoundError(
+            f"run {stored['id'][:8]} ({stored['name']}) has no model: its predictions were imported"
+            " from a file; `drf import predictions` brings those for another subset"
+        )
+
+
+def recover_run(folder: Path, db: Path) -> str:
+    """Bring the run whose folder is named into a store, and return its id. May be repeated.
+
+    Raises as `record.find_record` and `record.recover`, and DrfError where the checkpoints beside
+    the record are of another run; the store then stays as it is.
+    """
+    record, run = find_record(folder)
+    with contextlib.closing(record):
+        stored = reads.run(record.conn, run)
+        for path in (folder / checkpoint.BEST, folder / checkpoint.LAST):
+            if path.is_file():
+                checkpoint_of(stored, path)
+        with contextlib.closing(open_store(db)) as store:
+            recover(record, store, run)
+    return run

@@ -15,8 +15,7 @@ import torch
 from drf import hardware, registry
 from drf.training.loop import Silent, Trainer
 from drf.training.validation import validate
-from experiments.packs import load_packs
-from experiments.paths import Paths
+from experiments.paths import Paths, load_packs
 from experiments.request import Request, configure
 
 WARM_UP, TIMED = 1, 3

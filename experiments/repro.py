@@ -16,9 +16,7 @@ from db.file import run_folder
 from drf import hardware, registry
 from drf.config import RunConfig, from_flat
 from experiments import provenance
-from experiments.checkpoints import refuse_external
-from experiments.packs import load_packs
-from experiments.paths import Paths, origin
+from experiments.paths import Paths, load_packs, origin, refuse_external
 from experiments.request import Request
 from experiments.train import train_new_run
 

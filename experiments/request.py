@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from drf import presets, registry, tracks
+from drf import presets, registry
 from drf.config import Resolved, flatten, parse_assignments, parse_toml, resolve
 from drf.data.user_files import read_text
 from drf.errors import DataError, UsageError
@@ -73,9 +73,9 @@ def configure(request: Request) -> Resolved:
         layers.append((f"file {printable(request.file.name)}", flatten(read_toml(request.file))))
     above = [("--set", parse_assignments(request.assignments)), ("option", request.options)]
     if request.track is not None:
-        track = tracks.get(request.track)
+        track = presets.track(request.track)
         layers.append((f"track {track.name}", track.values))
         for source, layer in above:
-            tracks.refuse_changes(track, source, layer)
+            presets.refuse_changes(track, source, layer)
     family = registry.family(preset.family)
     return resolve(preset.family, family.config, [*layers, *above])

@@ -20,7 +20,7 @@ from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.record import bring_run, claim_of, forget_after, open_record, pass_on
 from db.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
-from drf import checkpoint, distributed, hardware, registry, tracks
+from drf import checkpoint, distributed, hardware, presets, registry
 from drf.checkpoint import RESUMABLE, load_backbone
 from drf.config import Resolved, RunConfig, current_names, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError
@@ -29,13 +29,18 @@ from drf.processes import end_with_parent
 from drf.training.loop import Outcome, Silent, Trainer, stored_state
 from drf.training.optimiser import Schedule
 from experiments import provenance
-from experiments.checkpoints import checkpoint_of, refuse_external
-from experiments.packs import dataset_of, load_packs
-from experiments.paths import Paths, origin, write_origin
+from experiments.paths import (
+    Paths,
+    checkpoint_of,
+    dataset_of,
+    load_packs,
+    origin,
+    refuse_external,
+    write_origin,
+)
 from experiments.progress import console
-from experiments.recorder import Recorder
+from experiments.recorder import Recorder, RunWriter
 from experiments.request import Request, configure, name_of_run
-from experiments.run_writer import RunWriter
 
 DEVICE = "training.device"
 """May differ as well, and stays in the configuration as it was: where a run is continued is a
@@ -154,7 +159,7 @@ def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunCo
         run = reads.find_run(reader, config.training.init_from)
         stored = reads.run(reader, run)
     saved = checkpoint_of(stored, run_folder(paths.db, run) / checkpoint.BEST)
-    load_backbone(model, config.family, saved, run)
+    console().print(load_backbone(model, config.family, saved, run), markup=False)
     return replace(config, training=replace(config.training, init_from=run))
 
 
@@ -168,7 +173,7 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
         run = reads.find_run(reader, text)
         stored = reads.run(reader, run)
     if stored["track"] is not None:
-        tracks.refuse_changes(tracks.get(stored["track"]), "option", changes)
+        presets.refuse_changes(presets.track(stored["track"]), "option", changes)
     device = str(changes[DEVICE]) if DEVICE in changes else None
     changes = {key: value for key, value in changes.items() if key != DEVICE}
     if why := status.why_not_free(stored):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from drf.markup import WFLW98, Markup
+from drf.markup import COFW29, WFLW98, Markup
 
 FIVE = Markup(
     name="five",
@@ -22,12 +22,14 @@ NINETY_EIGHT = WFLW98
 
 
 def points_of(markup: Markup, ibug68: np.ndarray) -> np.ndarray:
-    """Return the landmarks of FIVE or NINETY_EIGHT of faces marked up as IBUG68: (..., 68, 2) ->
-    (..., K, 2), interpolated along its outlines."""
+    """Return the landmarks of FIVE, NINETY_EIGHT or COFW29 of faces marked up as IBUG68:
+    (..., 68, 2) -> (..., K, 2), interpolated along its outlines."""
     p = ibug68
     right, left = p[..., 36:42, :].mean(axis=-2), p[..., 42:48, :].mean(axis=-2)
     if markup is FIVE:
         return np.stack([right, left, p[..., 30, :], p[..., 48, :], p[..., 54, :]], axis=-2)
+    if markup is COFW29:
+        return _cofw(p, right, left)
     assert markup is NINETY_EIGHT
     below = np.array([0.0, 0.03]) * np.linalg.norm(left - right, axis=-1)[..., None, None]
     parts = [_along(p[..., 0:17, :], 33)]
@@ -40,6 +42,20 @@ def points_of(markup: Markup, ibug68: np.ndarray) -> np.ndarray:
         parts += [_along(eye[..., :4, :], 5), _along(lower, 5)[..., 1:-1, :]]
     parts += [p[..., 48:68, :], right[..., None, :], left[..., None, :]]
     return np.concatenate(parts, axis=-2)
+
+
+def _cofw(p: np.ndarray, right: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Return the landmarks of COFW29: (..., 68, 2) -> (..., 29, 2)."""
+    one = [p[..., k, :] for k in range(68)]
+    below = np.array([0.0, 0.08]) * np.linalg.norm(left - right, axis=-1)[..., None]
+    parts = [one[17], one[26], one[21], one[22]]
+    parts += [one[19], one[19] + below, one[24], one[24] + below]
+    parts += [one[36], one[45], one[39], one[42]]
+    for upper, lower in (((37, 38), (40, 41)), ((43, 44), (46, 47))):
+        parts += [(one[a] + one[b]) / 2 for a, b in (upper, lower)]
+    parts += [right, left, one[31], one[35], one[30], one[33]]
+    parts += [one[k] for k in (48, 54, 51, 62, 66, 57, 8)]
+    return np.stack(parts, axis=-2)
 
 
 def _along(line: np.ndarray, n: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drf import presets, registry, tracks
+from drf import presets, registry
 from drf.config import Range, describe_keys, from_flat, parse_assignments, sections_of
 from drf.errors import UsageError
 from drf.markup import IBUG68
@@ -102,7 +102,7 @@ def test_unknown_names_bring_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'hourglass'"):
         presets.load("hourglas")
     with pytest.raises(UsageError, match="did you mean 'ten-minutes'"):
-        tracks.get("ten-minute")
+        presets.track("ten-minute")
 
 
 def test_broken_files_are_refused(tmp_path) -> None:

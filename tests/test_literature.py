@@ -6,6 +6,8 @@ import pytest
 
 from drf import literature, scores
 from drf.data import w300
+from drf.registry import FAMILIES
+from tests.conftest import REPOSITORY
 
 
 def test_every_figure_names_a_paper_its_source_and_its_protocol() -> None:
@@ -53,4 +55,27 @@ def test_bibtex_entries_are_whole_and_carry_their_key() -> None:
 
 def test_what_is_cited_are_the_papers_of_the_families_and_those_asked_for() -> None:
     keys = [paper.key for paper in literature.cited(["hourglass", "unknown"], ["zhou2023star"])]
-    assert keys == ["newell2016hourglass", "zhou2023star"]
+    assert keys == ["drf", "newell2016hourglass", "zhou2023star"]
+
+
+def test_our_own_methods_the_benchmark_and_the_dataset_are_cited() -> None:
+    """So that a table with the winner cites it, and 300-W, which its terms ask for."""
+    keys = [paper.key for paper in literature.cited(["cascade-forest"], datasets=["300w"])]
+    assert keys == ["drf", "sagonas2016w300", "sagonas2013w300"]
+    cited_families = {f for paper in literature.papers().values() for f in paper.families}
+    assert set(FAMILIES) <= cited_families
+
+
+def test_the_entry_of_the_benchmark_says_what_citation_cff_says() -> None:
+    cff = (REPOSITORY / "CITATION.cff").read_text()
+    entry = literature.papers()[literature.BENCHMARK].bibtex.replace("{", "").replace("}", "")
+    for field, length in (("- name", None), ("version", None), ("date-released", 4)):
+        value = re.search(rf"^\s*{field}: (.*)$", cff, flags=re.MULTILINE)[1]
+        assert value[:length] in entry
+    abstract = re.search(r"^abstract: (.*)\.$", cff, flags=re.MULTILINE)[1]
+    assert abstract in entry
+
+
+def test_every_paper_of_a_figure_has_an_address() -> None:
+    for figure in literature.all_figures():
+        assert literature.papers()[figure.paper].url.startswith("https://")

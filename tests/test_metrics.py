@@ -206,3 +206,14 @@ def test_pupil_errors_exceed_ocular_ones_on_real_faces(real_faces) -> None:
     ratio = scores.distances(gt, "ocular", IBUG68) / scores.distances(gt, "pupil", IBUG68)
     assert (ratio > 1).all()
     assert 1.2 < ratio.min() < ratio.max() < 1.7
+
+
+def test_a_label_that_all_models_miss_in_one_place_has_a_consensus_error() -> None:
+    truth = np.random.default_rng(3).uniform(0, 200, (2, 68, 2))
+    away = np.zeros_like(truth)
+    away[1] += (3.0, 4.0)  # both models: the second face lies elsewhere
+    predictions = np.stack([truth + away, truth + away])
+    distance = scores.distances(truth, "ocular", IBUG68)
+    found = scores.consensus_errors(predictions, truth, "ocular", IBUG68)
+    np.testing.assert_allclose(found, [0, 5 / distance[1]])
+    assert scores.disagreement(predictions, truth, "ocular", IBUG68) == pytest.approx([0, 0])

@@ -8,7 +8,7 @@ import pytest
 from drf import overlay
 from drf.data.crops import decode_jpeg, encode_jpeg
 from drf.errors import DataError
-from drf.markup import IBUG68
+from drf.markup import HIDDEN, IBUG68, VISIBLE
 
 SIDE = 96
 
@@ -131,3 +131,25 @@ def test_jpeg_keeps_the_picture(crop, points):
 def test_a_broken_jpeg_is_a_data_error(data):
     with pytest.raises(DataError, match="JPEG"):
         decode_jpeg(data)
+
+
+def test_at_a_hidden_landmark_the_truth_is_a_square_and_the_prediction_hollow(crop, points):
+    scale = 8.0
+    hidden, visible = np.full(68, VISIBLE), np.full(68, VISIBLE)
+    hidden[40] = HIDDEN
+    alone = np.full_like(points, np.nan)  # no outline, which would go through it
+    alone[40] = points[40]
+    x, y = np.rint((points[40] + 0.5) * scale - 0.5).astype(int)
+    disc, hollow = (
+        draw(crop, None, alone, scale=scale, visibility=of)[y, x] for of in (visible, hidden)
+    )
+    assert (
+        colour_distance(disc, overlay.PREDICTION) < 8 < colour_distance(hollow, overlay.PREDICTION)
+    )
+    corner = round(1.9 * SIDE * scale / 320)  # of the square: no ring reaches it
+    ring, square = (
+        draw(crop, alone, scale=scale, visibility=of)[y - corner, x - corner]
+        for of in (visible, hidden)
+    )
+    assert colour_distance(square, overlay.GROUND_TRUTH) < 60
+    assert colour_distance(ring, overlay.GROUND_TRUTH) > 60

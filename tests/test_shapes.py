@@ -29,13 +29,13 @@ def test_a_similarity_is_found_again(
     scale: float, degrees: float, shift: tuple[float, float]
 ) -> None:
     source, truth = faces(1), similarity(scale, degrees, shift)
-    found = shapes.similarities(source, geometry.apply(truth, source))[0]
+    found = geometry.similarities(source, geometry.apply(truth, source))[0]
     assert np.allclose(found, truth, atol=1e-7)
 
 
 def test_no_similarity_is_closer() -> None:
     source, target = faces(2)[:1], faces(2)[1:]
-    best = shapes.similarities(source, target)
+    best = geometry.similarities(source, target)
     error = ((geometry.apply(best, source) - target) ** 2).sum()
     rng = np.random.default_rng(0)
     for _ in range(50):
@@ -46,13 +46,13 @@ def test_no_similarity_is_closer() -> None:
 
 def test_a_mirrored_face_is_not_reflected_back() -> None:
     source = faces(1)
-    maps = shapes.similarities(source * [-1, 1], source)
+    maps = geometry.similarities(source * [-1, 1], source)
     assert np.linalg.det(maps[0, :, :2]) > 0
 
 
 def test_points_that_coincide_have_no_similarity() -> None:
     with pytest.raises(ValueError, match="coincide"):
-        shapes.similarities(np.ones((1, 5, 2)), faces(1, 5))
+        geometry.similarities(np.ones((1, 5, 2)), faces(1, 5))
 
 
 def test_procrustes_takes_out_the_poses_and_gives_the_way_back() -> None:
@@ -60,12 +60,12 @@ def test_procrustes_takes_out_the_poses_and_gives_the_way_back() -> None:
     base = faces(1)[0]
     poses = [similarity(rng.uniform(0.8, 1.2), rng.uniform(-30, 30), (5, -3)) for _ in range(20)]
     posed = np.stack([geometry.apply(pose, base) for pose in poses])
-    result = shapes.procrustes(posed)
+    result = geometry.procrustes(posed)
     assert np.abs(result.shapes - result.mean).max() < 1e-9
     assert np.allclose(geometry.apply(geometry.invert(result.maps), result.shapes), posed)
     plain = posed.mean(axis=0)
     assert np.allclose(result.mean.mean(axis=0), plain.mean(axis=0))
-    assert np.allclose(shapes.similarities(result.mean[None], plain), np.eye(2, 3), atol=1e-9)
+    assert np.allclose(geometry.similarities(result.mean[None], plain), np.eye(2, 3), atol=1e-9)
 
 
 def test_all_components_give_the_shapes_back_exactly() -> None:

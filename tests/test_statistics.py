@@ -232,3 +232,29 @@ def test_differences_are_the_same_for_the_same_seed_and_refuse_other_faces() -> 
     assert again[0] == again[1]
     with pytest.raises(ValueError, match="cannot be paired"):
         statistics.differences([Method(errors[:, 1:], (0, 1))], base)
+
+
+def test_p_values_are_those_of_the_paired_t_test() -> None:
+    from scipy import stats
+
+    rng = np.random.default_rng(0)
+    a, b = rng.gamma(4, 1, (30, 6)), rng.gamma(4.5, 1, (30, 6))
+    expected = stats.ttest_rel(a, b).pvalue
+    np.testing.assert_allclose(statistics.paired_p_values(a - b), expected)
+    gaps = a - b
+    gaps[:10, 0] = np.nan
+    assert statistics.paired_p_values(gaps)[0] == pytest.approx(
+        stats.ttest_rel(a[10:, 0], b[10:, 0]).pvalue
+    )
+
+
+def test_no_difference_is_not_significant_and_one_face_says_nothing() -> None:
+    assert statistics.paired_p_values(np.zeros((5, 2))).tolist() == [1, 1]
+    assert statistics.paired_p_values(np.full((5, 1), 0.2)).tolist() == [0]
+    assert np.isnan(statistics.paired_p_values(np.ones((1, 2)))).all()
+
+
+def test_holm_multiplies_the_smallest_most_and_never_reverses_an_order() -> None:
+    found = statistics.holm(np.array([0.01, np.nan, 0.04, 0.03, 0.5]))
+    np.testing.assert_allclose(found, [4 * 0.01, np.nan, 3 * 0.03, 3 * 0.03, 0.5])
+    assert statistics.holm(np.array([0.4, 0.6])).tolist() == [0.8, 0.8]

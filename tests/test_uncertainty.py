@@ -97,3 +97,37 @@ def test_ellipses_that_say_too_much_or_too_little_are_brought_to_what_they_promi
 def test_what_does_not_pair_or_is_no_number_is_refused(errors: list, unsure: list) -> None:
     with pytest.raises(ValueError, match=r"do not pair|finite"):
         uncertainty.risk_coverage(np.array(errors), np.array(unsure))
+
+
+def test_the_expected_error_is_the_mean_distance_of_gaussian_offsets() -> None:
+    covariances = np.array([[[4.0, 1.5], [1.5, 1.0]], [[2.0, 0.0], [0.0, 2.0]], [[0.0, 0], [0, 0]]])
+    rng = np.random.default_rng(0)
+    drawn = [
+        np.linalg.norm(rng.multivariate_normal([0, 0], c, 200_000), axis=1).mean()
+        for c in covariances
+    ]
+    found = uncertainty.expected_errors(covariances)
+    np.testing.assert_allclose(found, drawn, rtol=5e-3)
+    assert found[1] == pytest.approx(math.sqrt(2) * math.sqrt(math.pi / 2))
+    assert np.isnan(uncertainty.expected_errors(np.full((2, 2), np.nan)))
+
+
+def test_bins_of_a_calibrated_model_lie_on_the_diagonal() -> None:
+    rng = np.random.default_rng(1)
+    expected = rng.gamma(3, 1, 50_000)
+    real = expected * rng.gamma(4, 0.25, 50_000)
+    found = uncertainty.calibration(real, expected)
+    assert found.counts.tolist() == [5000] * 10
+    assert (np.diff(found.expected) > 0).all()
+    np.testing.assert_allclose(found.real, found.expected, rtol=0.03)
+    assert found.gap < 0.06
+    assert uncertainty.calibration(3 * real, expected).gap == pytest.approx(6, rel=0.05)
+
+
+def test_a_bin_holds_the_means_of_its_entries() -> None:
+    found = uncertainty.calibration(
+        np.array([5.0, 1.0, 3.0, 2.0]), np.array([4.0, 1.0, 3.0, 2.0]), bins=2
+    )
+    assert found.expected.tolist() == [1.5, 3.5]
+    assert found.real.tolist() == [1.5, 4.0]
+    assert found.gap == pytest.approx(0.25)

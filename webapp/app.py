@@ -11,9 +11,9 @@ import streamlit as st
 
 from db import box_labels
 from drf.errors import NotFoundError
-from webapp import store
+from webapp import photo, store
 from webapp.links import named_views, url_keys, widgets
-from webapp.ui import error_pages
+from webapp.ui import error_pages, look
 from webapp.ui.text import plain
 
 ICON = str(Path(__file__).with_name("icon.svg"))
@@ -56,6 +56,14 @@ PAGES = [
         help="Running runs with progress and live curves, and those that ended lately.",
     ),
     st.Page(
+        "views/photo.py",
+        title="Try a photo",
+        url_path=url_keys.PHOTO,
+        # A link to it still says why there is nothing to see.
+        visibility="visible" if photo.switched_on() else "hidden",
+        help="The landmarks of the faces in a photo of yours, by the released model.",
+    ),
+    st.Page(
         "views/about.py",
         title="About",
         url_path=url_keys.ABOUT,
@@ -68,6 +76,7 @@ def main() -> None:
     page = st.navigation(PAGES, position="top")
     st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
     st.logo(ICON)
+    look.apply()
     notices = st.container()
     opened = False
     with error_pages.boundary():

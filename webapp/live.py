@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
 
 from db import sweeps
-from db.settled import was_resumed
+from db.status import was_resumed
 from webapp.ui import badges, theme
 from webapp.ui.charts import Chart, log_axis, spans_decades
 from webapp.ui.text import duration, format_time

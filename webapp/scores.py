@@ -6,7 +6,7 @@ every list of the app.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ _FACTS: dict[str, tuple[str, bool]] = {
     "Parameters": ("params", True),
     "MACs": ("macs", True),
     "Training time": ("wall_s", True),
+    "Family": ("family", True),
     "Name": ("name", True),
     "Newest": ("created_at", False),
 }
@@ -68,6 +69,21 @@ def filter_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
     """Return a sorting key for the options of a filter: most rows first, ties in the usual order;
     but train and val last, because runs were selected on them."""
     return name in _SEEN_IN_TRAINING, -rows, usual_order(name)
+
+
+def offered_order(boards: Mapping[tuple[str, ...], int]) -> list[tuple[str, ...]]:
+    """Return boards (dataset, subset, landmarks, box -> number of rows) in the order in which the
+    filters of the leaderboard offer them, each among what the ones before it leave: the first is
+    the board that opens."""
+
+    def order(board: tuple[str, ...]) -> list[tuple[bool, int, tuple[int, str]]]:
+        beginnings = [board[: level + 1] for level in range(len(board))]
+        return [
+            filter_order(some[-1], sum(n for b, n in boards.items() if b[: len(some)] == some))
+            for some in beginnings
+        ]
+
+    return sorted(boards, key=order)
 
 
 def evaluation_label(row: pd.Series) -> str:

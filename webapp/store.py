@@ -246,6 +246,19 @@ def predictions(path: str, evaluation: int) -> tuple[np.ndarray, np.ndarray, np.
         return stored_predictions.predictions(reader, evaluation)
 
 
+def visibilities(path: str, faces: np.ndarray) -> np.ndarray | None:
+    """Return `db.predictions.visibilities` of faces (ids). Not cached."""
+    with _reader(path) as reader:
+        return stored_predictions.visibilities(reader, faces)
+
+
+def covariances(path: str, evaluation: int) -> np.ndarray | None:
+    """Return `db.predictions.covariances_of_evaluation`, in the order of `predictions`. Not
+    cached."""
+    with _reader(path) as reader:
+        return stored_predictions.covariances_of_evaluation(reader, evaluation)
+
+
 @st.cache_resource(max_entries=64, show_spinner=False)
 def markup(path: str, name: str) -> Markup:
     """Return a markup of the store by its name. A markup never changes."""
@@ -264,6 +277,7 @@ class StoredFace:
     """A face with its prediction. Points are (K, 2) picture px; see `drf.pictures.FaceCrop`.
 
     covariances: of the error that the model predicts, (K, 2, 2) squared picture px, or None
+    visibility: (K,) of the landmarks, see `drf.markup`; None where all are visible
     """
 
     markup: Markup
@@ -271,6 +285,7 @@ class StoredFace:
     prediction: np.ndarray
     crop: tuple[bytes, np.ndarray] | None
     covariances: np.ndarray | None = None
+    visibility: np.ndarray | None = None
 
 
 def faces(path: str, wanted: Iterable[tuple[int, int]]) -> list[StoredFace]:
@@ -279,14 +294,15 @@ def faces(path: str, wanted: Iterable[tuple[int, int]]) -> list[StoredFace]:
     wanted = list(wanted)
     with _reader(path) as reader:
         ids = {face for _, face in wanted}  # runs that are compared share their faces
-        markups = {face: stored_faces.read_face(reader, face).markup for face in ids}
+        known = {face: stored_faces.read_face(reader, face) for face in ids}
         crops = {face: stored_faces.crop(reader, face) for face in ids}
         return [
             StoredFace(
-                markups[face],
+                known[face].markup,
                 *stored_predictions.prediction(reader, evaluation, face),
                 crops[face],
                 stored_predictions.covariances_of_face(reader, evaluation, face),
+                known[face].visibility,
             )
             for evaluation, face in wanted
         ]
@@ -310,6 +326,7 @@ def epoch_faces(path: str, run_id: str, epoch: int) -> list[tuple[str, StoredFac
                     face.ground_truth,
                     face.prediction,
                     stored_faces.crop(reader, face.face),
+                    visibility=face.visibility,
                 ),
             )
             for face in gallery.predictions(reader, run_id, epoch)

@@ -26,6 +26,7 @@ from drf import geometry, scores
 from drf.data import boxes
 from drf.data.crops import encode_jpeg
 from drf.data.synthetic import render_face
+from drf.floor import floor_nme
 from drf.markup import ALL, IBUG68
 
 CROP_PX = 128
@@ -55,11 +56,12 @@ class Size:
 @dataclass(frozen=True)
 class Outcome:
     """A finished evaluation: ids of its faces and their predictions as BLOBs, in the same order;
-    errors as `predictions.store_errors` takes them."""
+    errors as `predictions.store_errors` takes them; the floor of its faces."""
 
     faces: list[int]
     predictions: list[bytes]
     errors: Mapping[str, np.ndarray]
+    floor: float | None
 
 
 def fill(path: Path, size: Size, *, distinct: int = 40) -> None:
@@ -126,7 +128,8 @@ def _outcome(faces: list[int], truth: np.ndarray, landmarks: str, seed: int) -> 
         norm: scores.image_errors(predicted, truth, norm, IBUG68, landmarks)
         for norm in scores.NORMALISER_KEYS
     }
-    return Outcome(faces, [points_to_blob(p, IBUG68.n_points) for p in predicted], errors)
+    blobs = [points_to_blob(p, IBUG68.n_points) for p in predicted]
+    return Outcome(faces, blobs, errors, floor_nme(truth, IBUG68, landmarks))
 
 
 def _run(db: Database, number: int) -> str:
@@ -176,6 +179,7 @@ def _evaluation(
             **{"box": box, "flip_test": 1, "manifest_digest": subset, "ms_per_face": 2.5},
             "manifest": json.dumps({"faces": n, "digest": subset}),
             **{"checkpoint": "best.safetensors", "created_at": file.now(), "revision": 0},
+            "floor_nme": outcome.floor,
         }
     )
     number = int(str(inserted.last_pk))

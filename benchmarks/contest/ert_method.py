@@ -40,8 +40,7 @@ from drf.results import Evaluation
 from drf.training.validation import validation_scores
 from experiments import provenance
 from experiments.evaluate import EvaluationSpec
-from experiments.recorder import BEAT_EVERY_S
-from experiments.run_writer import RunWriter
+from experiments.recorder import BEAT_EVERY_S, RunWriter
 from experiments.train import recorded_run
 
 

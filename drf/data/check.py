@@ -15,10 +15,9 @@ from drf.data.boxes import gt_boxes
 from drf.data.dataset import points_outside
 from drf.data.duplicates import Pair
 from drf.data.file_dataset import TRAIN, VAL, FileDataset
-from drf.data.picture_files import MOST_PICTURE_BYTES, map_pictures
+from drf.data.picture_files import Place, content_at, map_pictures
 from drf.data.pts import read_pts
-from drf.data.user_files import read_bytes
-from drf.data.w300 import SUBSETS, TEST_SIZES, W300, all_folders, too_many
+from drf.data.w300 import PRIVATE_SUBSETS, SUBSETS, TEST_SIZES, W300, all_folders, too_many
 from drf.errors import DataError
 from drf.markup import Markup
 
@@ -117,9 +116,10 @@ def check_dataset(root: Path, progress: Callable[[int, int], None] | None = None
     progress(done, total) is called on the way. Raises DataError if root is not 300-W at all.
     """
     dataset = W300(root)
+    subsets = [s for s in SUBSETS if s not in PRIVATE_SUBSETS or dataset.folders_of(s)]
     files = {
         name: pair
-        for subset in ("train", "val", "full")
+        for subset in subsets
         for name, pair in dataset.members(subset)
         if pair is not None
     }
@@ -128,9 +128,9 @@ def check_dataset(root: Path, progress: Callable[[int, int], None] | None = None
         return read_pts(files[name][1])
 
     looks = _looks({n: p for n, (p, _) in files.items()}, labels, dataset.markup, progress)
-    members = {subset: [name for name, _ in dataset.members(subset)] for subset in SUBSETS}
-    absent = {s: [f for f in all_folders(s) if f not in dataset.folders_of(s)] for s in SUBSETS}
-    missing = {subset: _missing(dataset, subset) for subset in SUBSETS}
+    members = {subset: [name for name, _ in dataset.members(subset)] for subset in subsets}
+    absent = {s: [f for f in all_folders(s) if f not in dataset.folders_of(s)] for s in subsets}
+    missing = {subset: _missing(dataset, subset) for subset in subsets}
     return Report(str(root), _reports(members, looks, absent, missing))
 
 
@@ -160,19 +160,19 @@ def check_files(dataset: FileDataset, progress: Callable[[int, int], None] | Non
 
 
 def _looks(
-    pictures: Mapping[str, Path],
+    pictures: Mapping[str, Place],
     labels: Callable[[str], np.ndarray],
     markup: Markup,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, _Seen | _Fault]:
     """Return what every face showed. labels(name): its points, or DataError."""
-    names, paths = list(pictures), list(pictures.values())
+    names, places = list(pictures), list(pictures.values())
 
     def look(i: int, picture: np.ndarray | DataError) -> _Seen | _Fault:
-        return _look(paths[i], lambda: labels(names[i]), markup, picture)
+        return _look(places[i], lambda: labels(names[i]), markup, picture)
 
     looks: dict[str, _Seen | _Fault] = {}
-    for name, found in zip(names, map_pictures(paths, look), strict=True):
+    for name, found in zip(names, map_pictures(places, look), strict=True):
         looks[name] = found
         if progress is not None:
             progress(len(looks), len(names))
@@ -180,7 +180,7 @@ def _looks(
 
 
 def _look(
-    picture_path: Path,
+    place: Place,
     labels: Callable[[], np.ndarray],
     markup: Markup,
     picture: np.ndarray | DataError,
@@ -192,7 +192,7 @@ def _look(
     try:
         if isinstance(picture, DataError):
             raise picture
-        content = read_bytes(picture_path, MOST_PICTURE_BYTES)
+        content = content_at(place)
         signature = duplicates.signature(picture, points)
     except DataError as error:
         return _Fault("unreadable", str(error))

@@ -26,20 +26,20 @@ _MAX_SIDE = 32766
 """Largest side of a picture that cv2.warpAffine takes (16-bit coordinates)."""
 
 
-def cut(picture: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
+def cut(picture: np.ndarray, box: np.ndarray, size: int, *, step: float = 1.0) -> np.ndarray:
     """Return the crop of a box as (size, size, 3) uint8; its map is `geometry.crop_to_picture`.
 
     picture: (H, W, 3) uint8; box: (3,) cx, cy, side in picture px. Beyond the picture the nearest
     edge pixel is repeated: a black border would be a shape of its own to a network.
 
-    Where the crop shrinks the picture k times, it is sampled on a grid ceil(k) times finer and
-    averaged, so that every picture pixel counts.
+    Where the crop shrinks the picture, it is sampled on a finer grid and averaged: samples are at
+    most `step` px of the picture apart, so that every picture pixel counts.
 
     Raises DataError for a crop that needs more of the picture than OpenCV can map.
     """
     if max(picture.shape[:2]) > _MAX_SIDE:
         picture, box = _window(picture, box)
-    finer = min(max(math.ceil(box[2] / size), 1), _MAX_SUPERSAMPLING)
+    finer = min(max(math.ceil(box[2] / size / step), 1), _MAX_SUPERSAMPLING)
     to_picture = geometry.crop_to_picture(box[None], size * finer)[0]
     crop = cv2.warpAffine(
         picture,

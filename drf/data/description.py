@@ -1,7 +1,8 @@
 """What `dataset.toml` says of a folder of one's own: its landmarks, files and subsets.
 
     name = "mine"                      # what the leaderboard calls it
-    labels = "points.csv"              # without this line NAME.pts beside each picture
+    labels = "points.csv"              # or imglab's "faces.xml", or a list of such files; without
+                                       # this line NAME.pts beside each picture
     first_pixel = 0                    # CSV alone: coordinates of the centre of the first pixel
     photo = '(.+)_\\d+'                 # the part of a file name that names the photo
 
@@ -22,6 +23,7 @@
     [subsets]                          # of faces; by default val has 0.1, test 0.2 of the photos
     train = { folder = "train" }
     test = { list = "test.txt" }       # names of faces, one a line
+    hard = { labels = "hard.csv" }     # the faces of one of the files of labels
     val = { share = 0.1, seed = 0 }    # a share of the photos of train
 
 Landmarks are named, or numbered from 0.
@@ -30,7 +32,7 @@ Landmarks are named, or numbered from 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,15 +52,18 @@ _KEYS = ("name", "labels", "first_pixel", "photo", "markup", "subsets")
 _MARKUP_KEYS = (
     *("name", "landmarks", "groups", "closed", "subsets", "flip", "normalisers", "displayed"),
 )
+_WAYS = ("list", "folder", "labels", "share")
 _NAME = re.compile(r"[\w][\w.-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How the faces of a subset are chosen: exactly one of list, folder and share is given."""
+    """How the faces of a subset are chosen: exactly one of list, folder, labels and share is
+    given."""
 
     list: str | None = None
     folder: str | None = None
+    labels: str | None = None
     share: float | None = None
     seed: int = 0
 
@@ -67,14 +72,16 @@ class Rule:
 class Description:
     """The content of a `dataset.toml`.
 
-    labels       name of a CSV file; None where each picture has a .pts
+    landmarks    name of a landmark -> its index; none of a markup that drf defines
+    labels       names of CSV or XML files; none where each picture has a .pts
     first_pixel  coordinates of the centre of the first pixel in the CSV, 0 or 1
     photo        matches the name of a face; its first group names the photo
     """
 
     name: str
     markup: Markup
-    labels: str | None
+    landmarks: Mapping[str, int]
+    labels: tuple[str, ...]
     first_pixel: int
     photo: re.Pattern[str] | None
     subsets: Mapping[str, Rule]
@@ -113,22 +120,42 @@ def _description(table: dict[str, Any], taken: set[str]) -> Description:
         raise DataError(f"name is {quoted(name)}: use letters, digits, '-', '_' and '.'")
     if name in taken:
         raise DataError(f"name is {name!r}, which drf calls another dataset: choose another one")
-    labels = _typed(table, "labels", str, "")
+    labels = _label_files(table.get("labels", []))
     first_pixel = _typed(table, "first_pixel", int, 0)
-    if labels and not is_inside(labels):
-        raise DataError(f"labels is {quoted(labels)}: name a file in the folder")
     if first_pixel not in (0, 1):
         raise DataError(f"first_pixel is {quoted(first_pixel)}: use 0 or 1")
-    if first_pixel and not labels:
-        raise DataError("first_pixel is for a CSV file; .pts files always count from 1")
+    if first_pixel and all(map(is_xml, labels)):
+        raise DataError(
+            "first_pixel is for a CSV file; .pts files always count from 1, XML files from 0"
+        )
+    own = table["markup"] if isinstance(table.get("markup"), dict) else {}
     return Description(
         name=name,
         markup=_markup(table, name),
-        labels=labels or None,
+        landmarks={n: k for k, n in enumerate(_landmarks(own).names)} if own else {},
+        labels=labels,
         first_pixel=first_pixel,
         photo=_pattern(_typed(table, "photo", str, "")),
-        subsets=_rules(_typed(table, "subsets", dict, {})),
+        subsets=_rules(_typed(table, "subsets", dict, {}), labels),
     )
+
+
+def is_xml(labels: str) -> bool:
+    """Return whether a file of labels is XML; any other one is CSV."""
+    return labels.lower().endswith(".xml")
+
+
+def _label_files(given: object) -> tuple[str, ...]:
+    """Return the names of the files of labels. Raises DataError for what are none."""
+    files = [given] if isinstance(given, str) else given
+    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+        raise DataError(f"labels is {quoted(given)}: give the name of a file, or a list of names")
+    for file in files:
+        if not is_inside(file):
+            raise DataError(f"labels is {quoted(file)}: name a file in the folder")
+    if len(set(files)) != len(files):
+        raise DataError("labels has a file twice")
+    return tuple(files)
 
 
 def _pattern(text: str) -> re.Pattern[str] | None:
@@ -260,11 +287,17 @@ def _normalisers(
     return found
 
 
-def _rules(given: dict[str, Any]) -> dict[str, Rule]:
+def _rules(given: dict[str, Any], labels: Sequence[str]) -> dict[str, Rule]:
     rules = {name: _rule(name, rule) for name, rule in given.items()} or dict(DEFAULT_SUBSETS)
     rules = {TRAIN: Rule(), VAL: Rule(share=0.1)} | rules
     if rules[TRAIN].share is not None:
         raise DataError("subsets.train takes no share: it has what the other shares leave")
+    for name, rule in rules.items():
+        if rule.labels is not None and rule.labels not in labels:
+            raise DataError(
+                f"subsets.{name}.labels is {quoted(rule.labels)}{nearest(rule.labels, labels)}:"
+                " name one of the files of labels"
+            )
     if sum(rule.share or 0 for rule in rules.values()) >= 1:
         raise DataError("the shares in subsets leave nothing for train: their sum is 1 or more")
     return rules
@@ -274,17 +307,17 @@ def _rule(name: str, given: object) -> Rule:
     where = f"subsets.{name}"
     if not _NAME.fullmatch(name):
         raise DataError(f"{where} is no name: use letters, digits, '-', '_' and '.'")
-    if not isinstance(given, dict) or sum(k in given for k in ("list", "folder", "share")) != 1:
+    if not isinstance(given, dict) or sum(key in given for key in _WAYS) != 1:
         raise DataError(
-            f'{where} needs one of {{ list = "FILE" }}, {{ folder = "NAME" }} and'
-            " { share = 0.1, seed = 0 }"
+            f'{where} needs one of {{ list = "FILE" }}, {{ folder = "NAME" }},'
+            ' { labels = "FILE" } and { share = 0.1, seed = 0 }'
         )
-    _refuse_unknown(given, ("list", "folder", "share", "seed"), f"{where}.")
-    for key in ("list", "folder"):
+    _refuse_unknown(given, (*_WAYS, "seed"), f"{where}.")
+    for key in _WAYS[:-1]:
         if key in given and not is_inside(_typed(given, key, str, None, f"{where}.")):
             raise DataError(f"{where}.{key} is {quoted(given[key])}: name one in the folder")
     if "share" not in given:
-        return Rule(list=given.get("list"), folder=given.get("folder"))
+        return Rule(given.get("list"), given.get("folder"), given.get("labels"))
     share, seed = given["share"], _typed(given, "seed", int, 0, f"{where}.")
     if isinstance(share, bool) or not isinstance(share, float) or not 0 < share < 1:
         raise DataError(f"{where}.share is {quoted(share)}: use a number above 0 and below 1")

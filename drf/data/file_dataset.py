@@ -8,16 +8,16 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from drf.data.dataset import Face, Subset, refuse_if_too_many_bad
-from drf.data.picture_files import MOST_PICTURE_BYTES, decode_picture, map_pictures
+from drf.data.picture_files import Place, content_at, file_at, map_pictures, picture_at
 from drf.data.pts import visibility_of
-from drf.data.user_files import read_bytes
 from drf.data.w300 import size_and_time
 from drf.errors import DataError
-from drf.markup import Markup
+from drf.markup import HIDDEN, MISSING, VISIBLE, Markup
 
 _log = logging.getLogger(__name__)
 
@@ -25,18 +25,24 @@ TRAIN, VAL = "train", "val"
 """Every other subset is a test subset."""
 
 
+Box: TypeAlias = tuple[float, float, float, float]
+"""x, y, w, h in 0-based picture px, as a box file has it (`drf.data.boxes`)."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """What the files say of one face.
 
-    picture  its file; None where there is none
+    picture  where it is; None where there is none
     face     None where it has no usable landmarks
     fault    why one of them is None, a phrase
+    box      what the dataset gives as the face's box; None where it gives none
     """
 
-    picture: Path | None
+    picture: Place | None
     face: Face | None
     fault: str = ""
+    box: Box | None = None
 
 
 class FileDataset:
@@ -107,13 +113,13 @@ class FileDataset:
         for member in self.members(name):
             entry = self.entries[member]
             points = b"" if entry.face is None else entry.face.points.tobytes()
-            stamp = None if entry.picture is None else size_and_time(entry.picture)
+            stamp = None if entry.picture is None else size_and_time(file_at(entry.picture))
             digest.update(repr((member, entry.fault, stamp)).encode() + points)
         return digest.hexdigest()
 
     def picture(self, face: Face) -> np.ndarray:
-        """Return the (H, W, 3) uint8 RGB picture as stored. Raises as `decode_picture`."""
-        return decode_picture(self._picture_of(face))
+        """Return the (H, W, 3) uint8 RGB picture as stored. Raises DataError if there is none."""
+        return picture_at(self._picture_of(face)).decode()
 
     def pictures(self, faces: Sequence[Face]) -> Iterator[np.ndarray | DataError]:
         """Yield the picture of each face, in order, or why there is none: see `map_pictures`."""
@@ -122,22 +128,27 @@ class FileDataset:
     def source(self, face: Face) -> bytes:
         """Return the points and the bytes of the picture's file. Raises DataError if unreadable."""
         points = np.nan_to_num(face.points, nan=-1e6).astype("<f4").tobytes()
-        return points + read_bytes(self._picture_of(face), MOST_PICTURE_BYTES)
+        return points + content_at(self._picture_of(face))
 
     def has_face(self, name: str) -> bool:
         """Return whether a face of this name is listed, usable or not."""
         return name in self.entries
 
-    def _picture_of(self, face: Face) -> Path:
+    def _picture_of(self, face: Face) -> Place:
         picture = self.entries[face.name].picture
         assert picture is not None, "a face is made with its picture"
         return picture
 
 
-def labelled(name: str, photo: str, points: np.ndarray) -> Face:
-    """Return a face of points (K, 2) px, NaN where missing."""
+def labelled(name: str, photo: str, points: np.ndarray, hidden: np.ndarray | None = None) -> Face:
+    """Return a face of points (K, 2) px, NaN where missing. hidden: (K,) bool, which of them are
+    annotated where something covers them; None where that is not known."""
     points = points.astype(np.float32)
-    return Face(name, photo, points, visibility_of(points))
+    seen = visibility_of(points)
+    if hidden is not None and hidden.any():
+        seen = np.full(len(points), VISIBLE, np.uint8) if seen is None else seen
+        seen[hidden & (seen != MISSING)] = HIDDEN
+    return Face(name, photo, points, seen)
 
 
 def drawn(photos: Iterable[str], share: float, seed: int = 0) -> set[str]:

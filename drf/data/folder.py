@@ -1,8 +1,10 @@
 """A folder of one's own: pictures and their landmarks, described by its `dataset.toml`.
 
-The landmarks are NAME.pts beside each picture, in subfolders too, or one CSV file with the columns
-name,x0,y0,x1,y1,... (empty cells: missing). A face is called by the path of its picture in the
-folder, without its suffix. `drf.data.description` has the keys of the file.
+The landmarks are NAME.pts beside each picture, in subfolders too, or in CSV files with the columns
+name,x0,y0,x1,y1,... (empty cells: missing), or in XML files of dlib's imglab (absent parts:
+missing). A face is called by the path of its picture in the folder, without its suffix; of several
+faces that an XML file has in one picture the second is called NAME~2. `drf.data.description` has
+the keys of the file.
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from drf.data.description import FILE, Description, Rule, read_description
+from drf.data import dlib_xml
+from drf.data.description import FILE, Description, Rule, is_xml, read_description
 from drf.data.file_dataset import TRAIN, Entry, FileDataset, drawn, labelled
 from drf.data.pts import check_points, read_pts
 from drf.data.sources import Source, datasets
@@ -26,6 +31,7 @@ from drf.errors import DataError, UsageError
 NAME = "folder"
 
 _MOST_LABEL_BYTES = 256 * 2**20
+_NO_PICTURE = "its picture is missing"
 
 
 class FolderDataset(FileDataset):
@@ -43,15 +49,42 @@ class FolderDataset(FileDataset):
             raise UsageError(f"{error}; it has a {FILE}, see docs/datasets.md") from None
         described = read_description(root, datasets())
         try:
-            found = _of_csv(root, described) if described.labels else _of_pts(root, described)
+            found = list(_found(root, described))
         except OSError as error:
             raise DataError(f"{root} cannot be read ({error.strerror})") from None
-        entries = dict(sorted(found))
-        if not entries:
-            what = f"{described.labels} has no row" if described.labels else "it has no picture"
+        if not found:
+            files = ", ".join(described.labels)
+            what = f"{files} has none" if files else "it has no picture"
             raise DataError(f"{root} has no faces: {what}")
-        subsets = _subsets(root, described, {name: _photo(name, described) for name in entries})
-        return cls(described.name, described.markup, root, entries, subsets)
+        faces = {one.name: one for one in sorted(found, key=lambda one: one.name)}
+        if len(faces) != len(found):
+            twice = next(name for name, n in Counter(one.name for one in found).items() if n > 1)
+            raise DataError(f"{twice!r} is in two files of labels: keep it in one")
+        entries = {name: one.entry for name, one in faces.items()}
+        return cls(
+            described.name, described.markup, root, entries, _subsets(root, described, faces)
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One face. photo: the photo that it was cut from; labels: the file that has its landmarks,
+    None for a .pts file."""
+
+    name: str
+    photo: str
+    entry: Entry
+    labels: str | None = None
+
+
+def _found(root: Path, described: Description) -> Iterator[_Found]:
+    if not described.labels:
+        for name, entry in _of_pts(root, described):
+            yield _Found(name, _photo(name, described), entry)
+    for file in described.labels:
+        yield from (
+            _of_xml(root, described, file) if is_xml(file) else _of_csv(root, described, file)
+        )
 
 
 def _of_pts(root: Path, described: Description) -> Iterator[tuple[str, Entry]]:
@@ -62,7 +95,7 @@ def _of_pts(root: Path, described: Description) -> Iterator[tuple[str, Entry]]:
                 yield printable(name), Entry(None, None, "its name is not UTF-8; rename the folder")
         folders[:] = sorted(n for n in folders if not n.startswith(".") and is_utf8(n))
         relative = Path(place).relative_to(root).as_posix()
-        folder = list_folder(root, "" if relative == "." else relative)
+        folder = list_folder(Path(place), "" if relative == "." else relative)
         for name, lack in folder.orphans.items():
             yield name, Entry(None, None, lack)
         for name, (picture, pts) in folder.pairs.items():
@@ -73,11 +106,10 @@ def _of_pts(root: Path, described: Description) -> Iterator[tuple[str, Entry]]:
                 yield name, Entry(picture, None, str(error))
 
 
-def _of_csv(root: Path, described: Description) -> Iterator[tuple[str, Entry]]:
-    """Yield the faces of the CSV file. Raises DataError for a file that is none, or names a face
+def _of_csv(root: Path, described: Description, file: str) -> Iterator[_Found]:
+    """Yield the faces of a CSV file. Raises DataError for a file that is none, or names a face
     twice or outside of the folder; a row whose landmarks are unusable costs its own face."""
-    assert described.labels is not None
-    path, n = root / described.labels, described.markup.n_points
+    path, n = root / file, described.markup.n_points
     seen = set()
     try:
         rows = csv.reader(io.StringIO(read_text(path, _MOST_LABEL_BYTES), newline=""))
@@ -98,14 +130,38 @@ def _of_csv(root: Path, described: Description) -> Iterator[tuple[str, Entry]]:
             if name in seen:
                 raise DataError(f"{where}: a second row for {name!r}; keep one row per picture")
             seen.add(name)
+            photo = _photo(name, described)
             try:
-                points = _points(row[1:], described)
-                face = labelled(name, _photo(name, described), points)
-                yield name, Entry(picture, face, "" if picture else "its picture is missing")
+                face = labelled(name, photo, _points(row[1:], described))
+                entry = Entry(picture, face, "" if picture else _NO_PICTURE)
             except DataError as error:
-                yield name, Entry(picture, None, f"line {rows.line_num} of {path.name} {error}")
+                entry = Entry(picture, None, f"line {rows.line_num} of {path.name} {error}")
+            yield _Found(name, photo, entry, file)
     except csv.Error:
         raise DataError(f"{path} is not a CSV text file") from None
+
+
+def _of_xml(root: Path, described: Description, file: str) -> Iterator[_Found]:
+    """Yield the faces of an XML file of imglab. Raises DataError as `dlib_xml.read_faces`, and for
+    a picture outside of the folder; a box whose parts are unusable costs its own face."""
+    times: Counter[str] = Counter()
+    markup = described.markup
+    for box in dlib_xml.read_faces(root / file):
+        if not is_inside(box.picture):
+            where = f"{file}, line {box.line}"
+            raise DataError(f"{where}: {box.picture[:80]!r} is no picture in the folder")
+        picture, in_photo = _picture(root, box.picture), _without_suffix(box.picture)
+        times[in_photo] += 1
+        name = in_photo if times[in_photo] == 1 else f"{in_photo}~{times[in_photo]}"
+        photo = _photo(in_photo, described)
+        try:
+            points = dlib_xml.points_of(box, described.landmarks, markup.n_points)
+            check_points(points, markup)
+            face = labelled(name, photo, points)
+            entry = Entry(picture, face, "" if picture else _NO_PICTURE, box.box)
+        except DataError as error:
+            entry = Entry(picture, None, f"line {box.line} of {file} {error}", box.box)
+        yield _Found(name, photo, entry, file)
 
 
 def _points(cells: list[str], described: Description) -> np.ndarray:
@@ -146,17 +202,18 @@ def _photo(name: str, described: Description) -> str:
 
 
 def _subsets(
-    root: Path, described: Description, photos: Mapping[str, str]
+    root: Path, described: Description, faces: Mapping[str, _Found]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the names of the faces of each subset. photos: face -> photo, in order.
+    """Return the names of the faces of each subset. faces: by their names, in order.
 
     Raises DataError for a subset that is empty, and for a face of train in a test subset too.
     """
     rules = described.subsets
+    photos = {name: one.photo for name, one in faces.items()}
     fixed = {
-        name: _named(root, name, rule, photos)
+        name: _named(root, name, rule, faces)
         for name, rule in rules.items()
-        if rule.list or rule.folder
+        if rule.list or rule.folder or rule.labels
     }
     if TRAIN not in fixed:
         others = set().union(*fixed.values())
@@ -173,26 +230,28 @@ def _subsets(
         fixed[name] = {face for face in train if photos[face] in chosen}
         train = train - fixed[name]
     fixed[TRAIN] = train
-    for name, faces in fixed.items():
-        if not faces:
+    for name, chosen in fixed.items():
+        if not chosen:
             raise DataError(
                 f"the subset {name} of {described.name} has no faces; there are {len(total)} photos"
                 " for train and the shares, and each needs one"
             )
-        if name != TRAIN and (both := sorted(faces & train)):
+        if name != TRAIN and (both := sorted(chosen & train)):
             raise DataError(f"{both[0]!r} is in the subsets {TRAIN} and {name} of {described.name}")
-    return {name: tuple(face for face in photos if face in fixed[name]) for name in rules}
+    return {name: tuple(face for face in faces if face in fixed[name]) for name in rules}
 
 
-def _named(root: Path, subset: str, rule: Rule, photos: Mapping[str, str]) -> set[str]:
-    """Return the faces of a list or a folder."""
+def _named(root: Path, subset: str, rule: Rule, faces: Mapping[str, _Found]) -> set[str]:
+    """Return the faces of a list, a folder or a file of labels."""
+    if rule.labels:
+        return {name for name, one in faces.items() if one.labels == rule.labels}
     if rule.folder:
         inside = PurePosixPath(rule.folder)
-        return {name for name in photos if inside in PurePosixPath(name).parents}
+        return {name for name in faces if inside in PurePosixPath(name).parents}
     assert rule.list is not None
     lines = [line.strip() for line in read_text(root / rule.list).splitlines()]
     names = [_without_suffix(line) for line in lines if line and not line.startswith("#")]
-    if unknown := [name for name in names if name not in photos]:
+    if unknown := [name for name in names if name not in faces]:
         raise DataError(
             f"{rule.list}, the list of the subset {subset}, names {unknown[0]!r}, which has no"
             f" picture or landmarks in {root}"

@@ -1,13 +1,16 @@
-"""The official detector boxes of 300-W: bounding_boxes_*.mat, as rows of a box file.
+"""The official boxes of 300-W: bounding_boxes_*.mat, as rows of a box file.
 
-Each file holds a row of structures with imgName ("232194_1.jpg"), bb_detector and bb_ground_truth:
-xmin, ymin, xmax, ymax in 1-based picture px.
+There is a file for each of afw, helen/trainset, helen/testset, lfpw/trainset, lfpw/testset and
+ibug; the test set of the challenge has none. Each holds a row of structures with imgName
+("232194_1.jpg"), bb_detector, what iBUG's face detector found, and bb_ground_truth, the box of the
+landmarks: xmin, ymin, xmax, ymax in 1-based picture px.
 """
 
 from __future__ import annotations
 
 import io
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from drf.data.user_files import read_bytes
-from drf.data.w300 import FOLDERS
+from drf.data.w300 import FOLDERS, TEST_SIZES
 from drf.errors import DataError
 
 KINDS = {"detector": "bb_detector", "ground-truth": "bb_ground_truth"}
@@ -53,6 +56,20 @@ def read_mat_boxes(path: Path, kind: str, folder: str | None = None) -> dict[str
             raise DataError(f"{path.name} has two boxes for {name!r}")
         boxes[face] = [x1 - 1, y1 - 1, x2 - x1, y2 - y1]
     return boxes
+
+
+SIZES = {"afw": 337, "helen/trainset": 2000, "lfpw/trainset": 811} | TEST_SIZES
+"""Faces of each folder in the original set."""
+
+
+def short_of(boxes: Iterable[str]) -> list[str]:
+    """Return in which folders the faces are fewer or more than the original ones, a phrase each."""
+    found = Counter(face.rpartition("/")[0] for face in boxes)
+    return [
+        f"there are boxes for {n} of the {SIZES[folder]} faces of {folder}"
+        for folder, n in found.items()
+        if n != SIZES[folder]
+    ]
 
 
 def _folder_of(path: Path) -> str:

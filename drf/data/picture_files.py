@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -47,6 +47,40 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 Result = TypeVar("Result")
+
+
+class Decodable(Protocol):
+    """A picture that may be decoded: what that takes is known, and bounded."""
+
+    @property
+    def decoding_bytes(self) -> int:
+        """What it takes in memory while it is decoded."""
+        ...
+
+    def decode(self) -> np.ndarray:
+        """Return the (H, W, 3) uint8 RGB pixels. Raises DataError."""
+        ...
+
+
+class Inside(Protocol):
+    """Where a picture lies that is no file of its own.
+
+    file  the file that it is in
+    """
+
+    file: Path
+
+    def read(self) -> Decodable:
+        """Return the picture, after a look at its size. Raises DataError."""
+        ...
+
+    def content(self) -> bytes:
+        """Return bytes that are the same wherever the picture is. Raises DataError."""
+        ...
+
+
+Place = Path | Inside
+"""Where a picture is."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +145,25 @@ def decode_picture(path: Path, *, upright: bool = False) -> np.ndarray:
     return read_picture(path).decode(upright=upright)
 
 
+def picture_at(place: Place) -> Decodable:
+    """Return the picture at a place. Raises DataError as `read_picture`."""
+    return read_picture(place) if isinstance(place, Path) else place.read()
+
+
+def content_at(place: Place) -> bytes:
+    """Return the bytes of the picture at a place. Raises DataError if they cannot be read."""
+    return read_bytes(place, MOST_PICTURE_BYTES) if isinstance(place, Path) else place.content()
+
+
+def file_at(place: Place) -> Path:
+    """Return the file that a picture is, or is in."""
+    return place if isinstance(place, Path) else place.file
+
+
 def map_pictures(
-    paths: Sequence[Path], work: Callable[[int, np.ndarray | DataError], Result]
+    places: Sequence[Place], work: Callable[[int, np.ndarray | DataError], Result]
 ) -> Iterator[Result]:
-    """Yield work(i, picture of paths[i]) in order; for a file that is no picture, work gets why.
+    """Yield work(i, picture at places[i]) in order; for what is no picture, work gets why.
 
     Two threads read, decode and work ahead. A picture that takes more than AHEAD_BYTES is decoded
     when it is asked for, so that no two of them are in memory: let go of one before the next.
@@ -124,7 +173,7 @@ def map_pictures(
         """Return what work makes of a picture; None for one that takes more than so many bytes."""
         picture: np.ndarray | DataError
         try:
-            file = read_picture(paths[i])
+            file = picture_at(places[i])
             if file.decoding_bytes > most:
                 return None
             picture = file.decode()
@@ -136,8 +185,8 @@ def map_pictures(
         return done(i, AHEAD_BYTES)
 
     with ThreadPoolExecutor(_THREADS) as threads:
-        results = prefetch_map(threads, ahead, range(len(paths)), ahead=_THREADS)
-        for i in range(len(paths)):
+        results = prefetch_map(threads, ahead, range(len(places)), ahead=_THREADS)
+        for i in range(len(places)):
             result = next(results)
             if result is None:
                 result = done(i, math.inf)

@@ -33,6 +33,7 @@ _LEAST_FACES = 5  # to tell a constant offset from chance
 _OFFSETS, _NEAR_OFFSET = (0.5, 1.0), 0.15  # px
 _SURE = 4.0  # times its standard error that an offset has at least
 _LEFT_WITHOUT_OFFSET = 0.2  # share of the distance
+_REMEDY = " (--first-pixel 1 reads those that count from 1)"
 
 
 def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> list[str]:
@@ -116,9 +117,12 @@ def _constant_offset(errors: np.ndarray) -> list[str]:
     if left < _LEFT_WITHOUT_OFFSET * before:
         raise DataError(
             f"the predictions are {where}, which is nearly all of their error: they are {counted},"
-            " and 0-based ones were expected; nothing was imported"
+            f" and 0-based ones were expected{_REMEDY if x > 0 else ''}; nothing was imported"
         )
-    return [f"The predictions are {where}: are they {counted}? 0-based ones were expected."]
+    return [
+        f"The predictions are {where}: are they {counted}? 0-based ones were"
+        f" expected{_REMEDY if x > 0 else ''}."
+    ]
 
 
 def _exchanged(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:

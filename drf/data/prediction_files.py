@@ -1,7 +1,8 @@
 """Files of predictions, as other programs write them and as drf exports them.
 
   csv   the header name,x0,y0,x1,y1,... and a row for each face
-  json  {name: [[x, y], ...]}, or a list of objects with `name` (or `imgpath`) and `landmarks`
+  json  {name: [[x, y], ...]}, or a list of objects with `name` (or `imgpath`) and `landmarks`, as
+        SPIGA publishes its results
   npz   arrays `names` (n) and `predictions` (n, k, 2)
   pts   a folder of .pts files, each at NAME.pts; the only format that is 1-based
 
@@ -97,8 +98,9 @@ def of_faces(
     """Return the predictions of the named faces, (n, k, 2) float32, and how many faces the file has
     that are in another subset.
 
-    A name may have the suffix of a picture, and may lack folders where its last part names one face
-    alone. has_face(name) says whether the dataset has a face that was not asked for.
+    A name may have the suffix of a picture, and may lack the dataset's folders, or have others in
+    their place, where its last part names one face alone. has_face(name) says whether the dataset
+    has a face that was not asked for, by its name or the last part of it.
 
     landmarks: subset of the markup; a face has these k landmarks, or all of the markup
 
@@ -114,12 +116,16 @@ def of_faces(
     for given, points in rows:
         name = _PICTURE.sub("", given.removeprefix("./"))
         at = place.get(given, place.get(name, short.get(name)))
-        if at is None:
-            if has_face(name):
-                others += 1
-            else:
-                unknown.append(given)
+        if at is None and has_face(name):
+            others += 1
             continue
+        if at is None:
+            last = name.rpartition("/")[2]
+            at = short.get(last)
+            if at is None:
+                others += has_face(last)
+                unknown += [] if has_face(last) else [given]
+                continue
         if len(points) == markup.n_points:
             points = points[chosen]
         if len(points) != len(chosen):

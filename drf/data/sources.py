@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -40,10 +41,50 @@ DATASETS = {
     "synthetic": "drf.data.synthetic_dataset:SyntheticDataset",
     "300w": "drf.data.w300:W300",
     "wflw": "drf.data.wflw:WFLW",
+    "cofw": "drf.data.cofw:COFW",
     "folder": "drf.data.folder:FolderDataset",
 }
 """Name -> "module:class", imported when it is opened: its class method `open` takes a Source.
 `folder` is any folder with a description; its dataset is called by the name that stands there."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a dataset comes from: the address of its page, and the terms that it states.
+
+    archives  what is to be had there, and `drf data prepare` unpacks
+    md5       of those archives whose digest the page publishes
+    """
+
+    page: str
+    archives: str
+    terms: str
+    md5: Mapping[str, str] = field(default_factory=dict)
+
+
+ORIGINS = {
+    "300w": Origin(
+        "https://ibug.doc.ic.ac.uk/resources/300-W/",
+        "afw.zip, helen.zip, ibug.zip, lfpw.zip, and 300w.zip (in parts: join them first) with the"
+        " test set of the challenge",
+        "for research only, not for commercial use; the pictures belong to their owners",
+    ),
+    "wflw": Origin(
+        "https://wywu.github.io/projects/LAB/WFLW.html",
+        "WFLW_images.tar.gz and WFLW_annotations.tar.gz",
+        "for research only, not for commercial use; the pictures belong to their owners",
+    ),
+    "cofw": Origin(
+        "https://data.caltech.edu/records/bc0bf-nc666",
+        "COFW_color.zip, or COFW.zip with grey pictures",
+        "CC BY 4.0, by Burgos-Artizzu, Perona and Dollár; the pictures belong to their owners",
+        {
+            "COFW.zip": "e092eeab9d0790674f86047880410e5a",
+            "COFW_color.zip": "8b21d126c4e1fb307cb463578eef0511",
+        },
+    ),
+}
+"""Name -> where its files are to be had. drf downloads none of them."""
 
 ENTRY_POINTS = "drf.datasets"
 """Group of entry points under which other packages name their datasets."""

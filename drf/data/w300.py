@@ -1,10 +1,12 @@
-"""300-W as its archives unpack: afw, helen/{trainset,testset}, lfpw/{trainset,testset}, ibug.
+"""300-W as its archives unpack: afw, helen/{trainset,testset}, lfpw/{trainset,testset}, ibug, and
+the test set of its challenge, 300W/{01_Indoor,02_Outdoor} or these two folders alone.
 
 A face is a picture NAME.jpg|.jpeg|.png beside NAME.pts. The subsets:
   train        afw + helen/trainset + lfpw/trainset, as far as they are there, without `val`
   val          a fixed tenth of the training photos, by hash of the photo's name; at least one photo
   helen, lfpw  their test sets (330 and 224 faces); common is both
   challenging  ibug (135); full is common + challenging
+  indoor, outdoor  the two halves (300 faces each) of the challenge's test set; private is both
 """
 
 from __future__ import annotations
@@ -26,7 +28,11 @@ from drf.errors import DataError
 from drf.markup import IBUG68
 
 TRAINING_FOLDERS = ("afw", "helen/trainset", "lfpw/trainset")
-TEST_SIZES = {"helen/testset": 330, "lfpw/testset": 224, "ibug": 135}
+INDOOR, OUTDOOR = "01_Indoor", "02_Outdoor"
+PRIVATE_ARCHIVE = "300W"
+"""Folder that the archive of the challenge's test set unpacks to; it may be left out."""
+
+TEST_SIZES = {"helen/testset": 330, "lfpw/testset": 224, "ibug": 135, INDOOR: 300, OUTDOOR: 300}
 """Faces of each test folder in the original set: results on fewer do not compare."""
 
 TEST_SUBSETS: dict[str, tuple[str, ...]] = {
@@ -35,7 +41,13 @@ TEST_SUBSETS: dict[str, tuple[str, ...]] = {
     "common": ("lfpw/testset", "helen/testset"),
     "challenging": ("ibug",),
     "full": ("lfpw/testset", "helen/testset", "ibug"),
+    "private": (INDOOR, OUTDOOR),
+    "indoor": (INDOOR,),
+    "outdoor": (OUTDOOR,),
 }
+PRIVATE_SUBSETS = ("private", "indoor", "outdoor")
+"""Those of the challenge's test set, which was kept back until the challenge had ended."""
+
 SUBSETS = ("train", "val", *TEST_SUBSETS)
 FOLDERS = (*TRAINING_FOLDERS, *TEST_SIZES)
 
@@ -92,7 +104,7 @@ class W300:
 
     def default_test_subset(self) -> str:
         """Return the largest test subset whose files are all there."""
-        for name in ("full", "common", "helen", "lfpw", "challenging"):
+        for name in ("full", "common", "helen", "lfpw", "challenging", *PRIVATE_SUBSETS):
             if not self.missing(name):
                 return name
         raise DataError(
@@ -156,14 +168,19 @@ class W300:
         """Return what a folder of the layout (a member of FOLDERS) held when first asked for."""
         if name not in self._folders:
             try:
-                self._folders[name] = list_folder(self.root, name)
+                self._folders[name] = list_folder(self.path_of(name), name)
             except OSError as error:
-                raise DataError(f"{self.root / name} cannot be read ({error.strerror})") from None
+                path = self.path_of(name)
+                raise DataError(f"{path} cannot be read ({error.strerror})") from None
         return self._folders[name]
+
+    def path_of(self, folder: str) -> Path:
+        """Return where a folder of the layout (a member of FOLDERS) lies, or would."""
+        return _path_of(self.root, folder)
 
     def folders_of(self, subset: str) -> tuple[str, ...]:
         """Return the folders of a subset that are there."""
-        return tuple(folder for folder in all_folders(subset) if (self.root / folder).is_dir())
+        return tuple(folder for folder in all_folders(subset) if self.path_of(folder).is_dir())
 
     def members(self, subset: str) -> Iterator[tuple[str, tuple[Path, Path] | None]]:
         """Yield (face name, (picture, .pts)) of what is there; None where one is missing."""
@@ -193,7 +210,7 @@ class W300:
         phrases = []
         for name in TEST_SUBSETS[subset]:
             folder, size = self.folder(name), TEST_SIZES[name]
-            if not (self.root / name).is_dir():
+            if not self.path_of(name).is_dir():
                 phrases.append(f"{name} is missing ({size} faces)")
             elif len(folder.pairs) != size:
                 phrase = f"{name} holds {len(folder.pairs)} of {size} faces"
@@ -233,11 +250,11 @@ def size_and_time(path: Path) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def list_folder(root: Path, name: str) -> Folder:
-    """Return the faces of a folder under root; "" is root itself. Files that other programs leave
-    behind (._NAME, .DS_Store, NAME.jpg~, a single "NAME (1).jpg") are none, and a name that is no
-    UTF-8 costs its own face alone."""
-    path, prefix = root / name, f"{name}/" if name else ""
+def list_folder(path: Path, name: str) -> Folder:
+    """Return the faces of a folder, each called name/STEM, or STEM where the name is "". Files that
+    other programs leave behind (._NAME, .DS_Store, NAME.jpg~, a single "NAME (1).jpg") are none,
+    and a name that is no UTF-8 costs its own face alone."""
+    prefix = f"{name}/" if name else ""
     files = sorted(path.iterdir()) if path.is_dir() else []
     files = [file for file in files if not file.name.startswith(".")]
     unnamed = [file for file in files if not is_utf8(file.name)]
@@ -275,6 +292,8 @@ _ORIGINAL_NAMES = {
     "helen/testset": re.compile(r"\d+_\d+"),
     "lfpw/testset": re.compile(r"image_\d{4}"),
     "ibug": re.compile(r"image_\d{3}(_\d+)?"),
+    INDOOR: re.compile(r"indoor_\d{3}"),
+    OUTDOOR: re.compile(r"outdoor_\d{3}"),
 }
 
 
@@ -317,8 +336,13 @@ def _val_rank(photo: str) -> int:
     return int.from_bytes(digest[:8], "big")
 
 
+def _path_of(root: Path, folder: str) -> Path:
+    inside = root / PRIVATE_ARCHIVE / folder
+    return inside if folder in (INDOOR, OUTDOOR) and inside.is_dir() else root / folder
+
+
 def _present(root: Path) -> list[str]:
-    return [folder for folder in FOLDERS if (root / folder).is_dir()]
+    return [folder for folder in FOLDERS if _path_of(root, folder).is_dir()]
 
 
 def _explain_root(root: Path) -> str:

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from drf.data.dataset import Face
-from drf.data.file_dataset import TRAIN, VAL, Entry, FileDataset, drawn, labelled
+from drf.data.file_dataset import TRAIN, VAL, Box, Entry, FileDataset, drawn, labelled
 from drf.data.pts import check_points
 from drf.data.sources import Source
 from drf.data.user_files import is_inside, read_text
@@ -131,6 +131,7 @@ def _read(path: Path, part: str, pictures: Path) -> list[_Row]:
 def _row(name: str, photo: str, numbers: list[str], picture: Path) -> _Row:
     """Return the face of one line."""
     face: Face | None = None
+    box: Box | None = None
     flags: frozenset[str] = frozenset()
     fault = "" if picture.is_file() else "its picture is missing"
     try:
@@ -141,10 +142,12 @@ def _row(name: str, photo: str, numbers: list[str], picture: Path) -> _Row:
         flags = frozenset(
             kind for kind, set_ in zip(ATTRIBUTES, values[-len(ATTRIBUTES) :], strict=True) if set_
         )
+        x1, y1, x2, y2 = values[_COORDINATES : _COORDINATES + _BOX].tolist()
+        box = (x1, y1, x2 - x1, y2 - y1)
         check_points(points, WFLW98)
         face = labelled(name, photo, points)
     except DataError as error:
         fault = fault or f"it {error}"
     except ValueError:
         fault = fault or "its line holds something that is no number"
-    return _Row(name, Entry(picture if picture.is_file() else None, face, fault), flags)
+    return _Row(name, Entry(picture if picture.is_file() else None, face, fault, box), flags)

@@ -70,12 +70,13 @@ def _log_paths(gates: Tensor) -> Tensor:
 
 def _paths(gates: Tensor) -> Tensor:
     """As `shares`, for an exported graph: a slice, two products and a block for every level."""
-    right = gates.movedim(-1, 0).sigmoid()
-    paths = torch.ones_like(right[:1])
-    for n in (2**k for k in range(depth_of(gates.shape[-1]))):
-        turned = paths * right[n - 1 : 2 * n - 1]
-        paths = torch.cat([paths - turned, turned])
-    return paths.movedim(0, -1)
+    right = gates.sigmoid()
+    turned = right[..., :1]
+    paths = torch.cat([1 - turned, turned], dim=-1)
+    for n in (2**k for k in range(1, depth_of(gates.shape[-1]))):
+        turned = paths * right[..., n - 1 : 2 * n - 1]
+        paths = torch.cat([paths - turned, turned], dim=-1)
+    return paths
 
 
 def depth_of(n_splits: int) -> int:

@@ -70,9 +70,9 @@ class LocalFeatures(nn.Module):
         """Features and landmarks (B, K, 2) in the unit box -> (B, K, F)."""
         b, k, _ = centres.shape
         around = (centres[:, :, None] + self.offsets).view(b, k * 9, 2)
-        detail = _sample(self.detail(features.detail), around)  # (B, D, 9 K)
-        detail = detail.unflatten(2, (k, 9)).permute(0, 2, 1, 3).flatten(2)
-        context = _sample(self.context(features.context), centres).transpose(1, 2)
+        detail = _sample(self.detail(features.detail), around)  # (B, 9 K, D)
+        detail = detail.unflatten(1, (k, 9)).transpose(2, 3).flatten(2)
+        context = _sample(self.context(features.context), centres)
         seen = torch.cat([detail, context], dim=2)
         seen = self.norm(seen.flatten(1)).view_as(seen)
         answer = (seen.transpose(0, 1) @ self.dense).transpose(0, 1)
@@ -89,29 +89,30 @@ class LocalFeatures(nn.Module):
 
 
 def _sample(maps: Tensor, points: Tensor) -> Tensor:
-    """Bilinear samples: (B, C, n, n), (B, P, 2) unit box -> (B, C, P) float32."""
+    """Bilinear samples: (B, C, n, n), (B, P, 2) unit box -> (B, P, C) float32."""
     if torch.compiler.is_exporting():
         return _gathered(maps, points)
     grid = (2 * points - 1).unsqueeze(2)
-    return F.grid_sample(maps.float(), grid, padding_mode="border", align_corners=False).squeeze(3)
+    samples = F.grid_sample(maps.float(), grid, padding_mode="border", align_corners=False)
+    return samples.squeeze(3).transpose(1, 2)
 
 
 def _gathered(maps: Tensor, points: Tensor) -> Tensor:
     """As `_sample`, by gathers of whole cells: onnxruntime's GridSample takes each channel by
-    itself, which costs two to four times as much."""
+    itself, which costs two to four times as much. For a single face the number of operators counts
+    as much as what they do: the cells above and below are taken together, and so are x and y."""
     b, _, n, _ = maps.shape
     at = (points * n - 0.5).clamp(0, n - 1)
     low = at.floor().clamp(max=n - 2)
-    right, down = (at - low).unbind(dim=2)
-    x, y = low.long().unbind(dim=2)
-    face = torch.arange(b, device=maps.device)[:, None] * n**2
-    cell = face + y * n + x  # (B, P): the corner above and to the left
+    right, down = (at - low).split(1, dim=2)
+    cell = (low * torch.tensor([1.0, n])).sum(dim=2).long()  # the corner above and to the left
+    cell = cell + torch.arange(b, device=maps.device)[:, None] * n**2
+    cell = cell + torch.tensor([[[0]], [[n]]])  # (2, B, P)
     cells = maps.flatten(2).transpose(1, 2).flatten(0, 1)  # (B n^2, C)
-    above, below = (
-        cells[row] * (1 - right)[..., None] + cells[row + 1] * right[..., None]
-        for row in (cell, cell + n)
-    )
-    return (above * (1 - down)[..., None] + below * down[..., None]).transpose(1, 2)
+    left = F.embedding(cell, cells)
+    across = left + right * (F.embedding(cell + 1, cells) - left)
+    above, below = across.split(1, dim=0)
+    return (above + down * (below - above)).squeeze(0)
 
 
 class Exchange(nn.Module):

@@ -10,8 +10,7 @@ from typing import Protocol
 from db import sweeps
 from db.connection import open_reader, open_store
 from drf.errors import DrfError, UsageError, quoted
-from experiments.packs import load_packs
-from experiments.paths import Paths
+from experiments.paths import Paths, load_packs
 from experiments.request import configure
 from experiments.sweeps.grid import Grid, Job
 

@@ -21,7 +21,7 @@ from drf.data.prediction_files import FORMATS, read_predictions, write_predictio
 from drf.errors import DataError
 from drf.markup import IBUG68
 from tests.cli.conftest import Answer, Drf
-from tests.data.made_up import points_of, write_folder
+from tests.data.made_up import points_of, write_face, write_folder
 
 N = 12
 Import = Callable[..., Answer]
@@ -33,9 +33,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("300w")
     for folder in ("helen/testset", "lfpw/testset"):
         write_folder(root, folder, N)
+    write_face(root, ELSEWHERE)
     return root, tmp_path_factory.mktemp("cache")
 
 
+ELSEWHERE = "ibug/image_003_1"
 NAMES = [f"helen/testset/{1000 + i}_1" for i in range(N)]
 OTHERS = [f"lfpw/testset/{1000 + i}_1" for i in range(N)]
 TRUTH = np.stack([points_of(name) for name in NAMES])
@@ -264,6 +266,7 @@ def test_points_that_may_be_1_based_are_told_with_their_offset(
     assert answer.code == 0
     assert f"off by (+{offset:.1f}"[:-1] in answer.err or "off by (+0.9" in answer.err
     assert "are they 1-based?" in answer.err
+    assert "--first-pixel 1 reads those" in answer.err
 
 
 def test_faces_that_a_method_misses_are_told_and_no_more(
@@ -479,3 +482,61 @@ def test_an_external_method_stands_beside_a_run_with_the_flip_test(
         (size,) = (one for one in answer["settings"] if one["key"] == "params")
         assert {size["a"], size["b"]} == {5, None}
     assert "flip test" not in drf("leaderboard").out
+
+
+def test_a_bundle_of_another_store_is_imported_once(
+    drf: Drf, filled: list[str], tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.db"
+    assert drf("export", "--bundle", bundle, "--run", "hourglass-wide").code == 0
+    mine = ("--db", tmp_path / "mine.db")
+    answer = drf("import", "bundle", bundle, *mine, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["runs"] == [filled[3]]
+    again = drf("import", "bundle", bundle, *mine)
+    assert again.code == 0
+    assert "bundle.db has nothing new" in again.out
+    theirs, ours = (drf("leaderboard", *db, "--json").json for db in (("--db", bundle), mine))
+    assert [row | {"evaluation": 0} for row in theirs] == [row | {"evaluation": 0} for row in ours]
+    refused = drf("import", "bundle", tmp_path / "nowhere.db", *mine)
+    assert (refused.code, refused.err.count("\n")) == (3, 1)
+
+
+def spiga_file(path: Path, names: list[str], points: np.ndarray) -> Path:
+    """Write predictions as SPIGA publishes them for 300-W: pictures in folders of its own, numbers
+    of landmarks that it shares between datasets, and the 1-based frame of the annotations."""
+    listed = [
+        {
+            "imgpath": f"images/test/{name.rpartition('/')[2]}.jpg",
+            "bbox": [1.5, 2.5, 30.0, 31.0],
+            "headpose": [-4.9, -2.8, 5.7, -0.2, -0.1, 2.8],
+            "ids": list(range(101, 169)),
+            "landmarks": (one + 1).tolist(),
+            "visible": [1.0] * 68,
+        }
+        for name, one in zip(names, points, strict=True)
+    ]
+    path.write_text(json.dumps(listed))
+    return path
+
+
+def test_spigas_published_form_lands_with_its_own_error(
+    drf: Drf, bring: Import, tmp_path: Path
+) -> None:
+    """Every landmark of a face is 1 px off, to another side for every second face, so that the NME
+    is the mean of 1 / d_i. One file has all test faces, whichever subset is asked for."""
+    signs = np.where(np.arange(N) % 2, 1.0, -1.0)[:, None, None]
+    theirs = np.concatenate([TRUTH + signs * [0.6, 0.8], points_of(ELSEWHERE)[None]])
+    file = spiga_file(tmp_path / "results_300wpublic_test.json", [*NAMES, ELSEWHERE], theirs)
+    answer = bring(file, "--name", "SPIGA", "--first-pixel", "1", "--json")
+    assert answer.code == 0, answer.err
+    distance = np.linalg.norm(TRUTH[:, 36] - TRUTH[:, 45], axis=-1)
+    assert answer.json["scores"]["ocular"]["nme"] == pytest.approx(
+        100 * (1 / distance).mean(), abs=1e-4
+    )
+    assert "1 faces of the file are in other subsets" in answer.err
+    assert "1-based" not in answer.err
+    points = tmp_path / "points"
+    assert drf("export", "predictions", "SPIGA", "--format", "pts", "--out", points).code == 0
+    twice = bring(points, "--name", "again", "--first-pixel", "1")
+    assert (twice.code, ".pts files always count from 1" in twice.err) == (2, True)

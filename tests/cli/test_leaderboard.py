@@ -107,8 +107,8 @@ def test_the_table_shows_both_normalisations_and_the_floor(drf: Drf) -> None:
 @pytest.mark.usefixtures("filled")
 def test_one_normaliser_alone_ranks_and_shows_every_score(drf: Drf) -> None:
     lines = drf("leaderboard", "--norm", "box").out.splitlines()
-    assert sum(line.split().count("box") for line in lines[2:3]) == len(scores.SCORES)
-    assert not {"ocular", "pupil"} & set(lines[2].split())
+    head = next(line.split() for line in lines if line.split() and set(line.split()) == {"box"})
+    assert len(head) == len(scores.SCORES)
     entries = drf("leaderboard", "--norm", "box", "--json").json
     errors = [entry["scores"]["box"]["nme"] for entry in entries]
     assert errors == sorted(errors)
@@ -123,6 +123,17 @@ def test_a_model_below_the_floor_is_seen_to_be_there(drf: Drf, tmp_path: Path) -
     assert text.index("floor") < text.index("–      lost (seed 0, worse than floor)")
     assert "1      " not in text  # neither takes a place
     assert "no floor" not in text
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_mean_shape_takes_no_place_in_the_table_of_methods_either(drf: Drf) -> None:
+    lines = [line.split() for line in drf("leaderboard", "--methods").out.splitlines()]
+    places = {words[1]: words[0] for words in lines if len(words) > 3}
+    assert places["mean-shape"] == "floor"
+    records = drf("leaderboard", "--methods", "--json").json
+    assert [one["rank"] for one in records if one["name"] == "mean-shape"] == [None]
+    others = [one["rank"] for one in records if one["name"] != "mean-shape"]
+    assert others == list(range(1, len(others) + 1))
 
 
 def test_a_board_without_the_floor_says_so(drf: Drf, tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from sqlite_utils import Database
 from db import gallery, reads, runs
 from db.connection import open_reader, open_store
 from drf.training.loop import Progress
-from experiments.recorder import Recorder
-from experiments.run_writer import RunWriter
+from experiments.recorder import Recorder, RunWriter
 from tests.db import examples
 
 VALUES = {"loss": 1.0, "val_nme_ocular": 0.05, "val_nme_pupil": 0.07}

@@ -24,7 +24,9 @@ from tests.conftest import REPOSITORY
 from tests.data.other_trees import (
     FIVE_TOML,
     face,
+    write_cofw,
     write_csv_folder,
+    write_dlib_folder,
     write_pts_face,
     write_pts_folder,
     write_wflw,
@@ -222,24 +224,36 @@ def test_changed_landmarks_make_another_fingerprint(tmp_path: Path) -> None:
     assert opened(tmp_path).fingerprint("train") != before
 
 
-@pytest.mark.parametrize("kind", ["folder", "wflw"])
+TREES = {
+    "folder": (write_pts_folder, "mine", "mine", 1),
+    "imglab": (write_dlib_folder, "mine", "mine", 1),
+    "wflw": (write_wflw, "wflw", "wflw98", 10),
+    "cofw": (write_cofw, "cofw", "cofw29", 10),
+}
+"""Kind -> what writes it, name of the dataset, its markup, its test faces."""
+
+
+@pytest.mark.parametrize("tree", TREES)
 def test_it_trains_evaluates_and_shows(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tree: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A five-face folder with a 5-point description, and a WFLW tree of 50 made-up faces."""
-    root = write_pts_folder(tmp_path / "in") if kind == "folder" else write_wflw(tmp_path / "in")
+    """Five-face folders with a 5-point description, and trees of 50 made-up faces of WFLW and
+    COFW."""
+    if tree == "cofw":
+        pytest.importorskip("h5py")
+    write, name, markup, faces = TREES[tree]
+    root, kind = write(tmp_path / "in"), "folder" if name == "mine" else name
     paths = Paths(tmp_path / "drf.db", root, None, tmp_path / "cache")
     request = Request("cascade-forest", options=TINY | {"data.dataset": kind})
     run = train_new_run(request, paths).run
     evaluate_run(run, EvaluationSpec(None), paths)
-    name, markup, faces = ("mine", "mine", 1) if kind == "folder" else ("wflw", "wflw98", 10)
     with contextlib.closing(open_reader(paths.db)) as con:
         (row,) = reads.leaderboard(con).to_dict("records")
         assert (row["dataset"], row["subset"], row["markup"]) == (name, "test", markup)
         assert row["n"] == faces
         assert np.isfinite(row["ocular_nme"])
     other = write_csv_folder(tmp_path / "other", toml=FIVE_TOML.replace("mine", "other"))
-    if kind == "folder":
+    if tree == "folder":
         elsewhere = Paths(paths.db, other, None, paths.cache)
         with pytest.raises(
             DataError, match="5 landmarks of the markup 'mine', but the faces of oth"

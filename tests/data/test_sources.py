@@ -1,3 +1,5 @@
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from drf.data.synthetic_dataset import SIZES, SyntheticDataset
 from drf.data.w300 import W300
 from drf.errors import DataError, UsageError
 from tests.data.made_up import write_folder
-from tests.data.other_trees import write_csv_folder, write_wflw
+from tests.data.other_trees import write_cofw, write_csv_folder, write_wflw
 
 
 def test_every_dataset_opens_by_its_name(tmp_path):
@@ -14,7 +16,11 @@ def test_every_dataset_opens_by_its_name(tmp_path):
     write_folder(tmp_path, "afw", 1)
     write_wflw(tmp_path, 2, 2)
     write_csv_folder(tmp_path)
+    if importlib.util.find_spec("h5py"):
+        write_cofw(tmp_path, 2, 2)
     for name in DATASETS:
+        if name == "cofw" and not importlib.util.find_spec("h5py"):
+            continue
         opened = open_dataset(name, tmp_path)
         assert opened.name == (name if name != "folder" else "mine")
         assert opened.subset("train").faces[0].points.shape == (opened.markup.n_points, 2)

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from drf.data.check import check_dataset
 from drf.data.w300 import SUBSETS, TEST_SIZES, W300, in_val, photo_of
 from drf.errors import DataError
 from tests.data.made_up import SIDE, picture_of, points_of, pts_text, write_face, write_folder
@@ -67,11 +68,41 @@ def test_a_complete_tree_has_every_subset(tmp_path):
     sizes = {name: len(dataset.subset(name).faces) for name in SUBSETS}
     assert sizes["train"] + sizes["val"] == 90
     del sizes["train"], sizes["val"]
-    assert sizes == {"helen": 330, "lfpw": 224, "common": 554, "challenging": 135, "full": 689}
+    theirs = {"helen": 330, "lfpw": 224, "common": 554, "challenging": 135, "full": 689}
+    assert sizes == theirs | {"private": 600, "indoor": 300, "outdoor": 300}
     assert names(dataset.subset("common")) == [
         *names(dataset.subset("lfpw")),
         *names(dataset.subset("helen")),
     ]
+
+
+@pytest.mark.parametrize("inside", ["", "300W"])
+def test_the_test_set_of_the_challenge_is_read_where_its_archive_puts_it(
+    tmp_path, monkeypatch, inside
+):
+    for folder in ("01_Indoor", "02_Outdoor"):
+        kind = folder[3:].lower()
+        for number in (1, 2, 10):
+            write_face(tmp_path / inside, f"{folder}/{kind}_{number:03d}", ".png")
+    dataset = W300(tmp_path)
+    with pytest.raises(DataError, match="01_Indoor holds 3 of 300 faces"):
+        dataset.subset("private")
+    with pytest.raises(DataError, match="no complete test subset"):
+        dataset.default_test_subset()
+    for folder in ("01_Indoor", "02_Outdoor"):
+        monkeypatch.setitem(TEST_SIZES, folder, 3)
+    assert dataset.default_test_subset() == "private"
+    assert names(dataset.subset("outdoor")) == [f"02_Outdoor/outdoor_{n:03d}" for n in (1, 2, 10)]
+    assert len(names(dataset.subset("private"))) == 6
+    assert dataset.picture(dataset.subset("indoor").faces[0]).shape == (SIDE, SIDE, 3)
+    reports = {found.subset: found for found in check_dataset(tmp_path).subsets}
+    assert (reports["private"].faces, reports["private"].state) == (6, "present")
+    assert reports["private"].n_faults == 0
+
+
+def test_a_tree_without_the_challenge_is_not_asked_for_it(tmp_path):
+    write_folder(tmp_path, "ibug", 2)
+    assert not {"private", "indoor"} & {found.subset for found in check_dataset(tmp_path).subsets}
 
 
 def test_train_uses_what_is_there(tmp_path):

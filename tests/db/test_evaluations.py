@@ -11,6 +11,7 @@ from sqlite_utils import Database
 
 from db import evaluations, faces, integrity, predictions, reads, runs
 from db.connection import open_reader
+from drf.markup import HIDDEN, VISIBLE
 from drf.results import Evaluation
 from tests.db import examples
 
@@ -228,3 +229,23 @@ def test_covariances_of_another_shape_are_refused(db: Database, run: str) -> Non
         evaluations.record_evaluation(
             db, run, examples.evaluation(covariances=np.ones((6, 12, 2, 2))), []
         )
+
+
+def test_visibilities_come_in_the_order_asked_for_and_none_where_all_are_visible(
+    db: Database, run: str
+) -> None:
+    made = examples.evaluation(4)
+    visibility = np.full((4, 68), VISIBLE, np.uint8)
+    visibility[1, :9] = HIDDEN
+    number = evaluations.record_evaluation(
+        db, run, dataclasses.replace(made, visibility=visibility), []
+    )
+    ids = predictions.face_ids(db.conn, [number])[number]
+    by_name = dict(zip(made.names, visibility, strict=True))
+    names = predictions.image_errors(db.conn, number).set_index("face")["name"]
+    asked = ids[::-1]
+    found = predictions.visibilities(db.conn, asked)
+    assert found is not None
+    np.testing.assert_array_equal(found, [by_name[names[face]] for face in asked])
+    plain = [face for face in ids if names[face] != made.names[1]]
+    assert predictions.visibilities(db.conn, plain) is None

@@ -23,7 +23,7 @@ from db.runs import delete_run
 from db.transactions import writing
 from drf import checkpoint, registry
 from drf.errors import NotFoundError
-from experiments.checkpoints import recover_run
+from experiments.paths import recover_run
 from tests.faults.trainings import Digits, Training, digits, faults, only_run
 from tests.models.test_families import SMALL
 

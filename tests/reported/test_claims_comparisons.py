@@ -25,7 +25,7 @@ from experiments.request import Request
 from experiments.train import train_new_run
 from tests.cli.conftest import Drf
 from tests.db import examples
-from tests.webapp.conftest import opened, texts
+from tests.webapp.conftest import board_table, opened, texts
 from webapp.leaderboard import export, table, typeset
 from webapp.leaderboard.rows import arrange
 from webapp.links import url_keys
@@ -213,7 +213,7 @@ def test_board_and_exports_say_that_the_budget_differs(
     path, ids = busy
     shown = app(None, path, monkeypatch, lb_rows="Runs", lb_base=ids[0][:8])
     assert SENTENCE in texts(shown)
-    assert shown.dataframe[0].value["epochs_trained"].tolist() == ["35", "7", "0"]
+    assert board_table(shown)["epochs_trained"].tolist() == ["35", "7", "0"]
     with contextlib.closing(open_reader(path)) as reader:
         rows = board.by_run(reads.leaderboard(reader), method_ids.method_of_runs(reader))
         current = StoreVersion(str(path), reads.revision(reader))
@@ -221,9 +221,9 @@ def test_board_and_exports_say_that_the_budget_differs(
     how = table.DisplayOptions(("ocular",), ("NME", "Epochs"), hide=False, baseline=rows.iloc[0])
     view = table.build(current, ranked, how)
     assert view.remarks == (SENTENCE,)
-    assert SENTENCE in typeset.as_markdown(view).decode()
-    assert typeset.escape(SENTENCE) in typeset.as_latex(view, "caption").decode()
-    document = json.loads(export.as_json(view, {}))
+    assert SENTENCE in typeset.as_markdown(view, "caption").decode()
+    assert typeset.escape(SENTENCE) in typeset.as_latex(view, "caption", "l").decode()
+    document = json.loads(export.as_json(view, {}, {}))
     assert document["remarks"] == [SENTENCE]
     assert {row["name"]: row["epochs_trained_high"] for row in document["rows"]} == {
         "deep": 7, "shallow": 35, "floor": 0,

@@ -197,10 +197,10 @@ def test_the_app_crowns_only_what_is_ranked(path: Path) -> None:
 def test_every_export_marks_what_is_not_ranked_with_a_word(path: Path) -> None:
     """A paper's table would have crowned a crashed run without a mark."""
     view = view_of(path)
-    latex = typeset.as_latex(view, "c").decode().splitlines()
-    markdown = typeset.as_markdown(view).decode().splitlines()
+    latex = typeset.as_latex(view, "c", "l").decode().splitlines()
+    markdown = typeset.as_markdown(view, "caption").decode().splitlines()
     csv = export.as_csv(view).decode().splitlines()
-    rows = {row["name"]: row for row in json.loads(export.as_json(view, {}))["rows"]}
+    rows = {row["name"]: row for row in json.loads(export.as_json(view, {}, {}))["rows"]}
     for name, condition in UNRANKED.items():
         for lines in (latex, markdown):
             (line,) = [line for line in lines if f"{name} " in line and condition in line]

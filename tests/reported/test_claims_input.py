@@ -21,6 +21,7 @@ from drf.data.pts import parse_pts, read_pts
 from drf.data.synthetic import face_points
 from drf.data.w300 import W300
 from drf.errors import DataError
+from drf.geometry import procrustes
 from drf.markup import IBUG68
 from tests.cli.conftest import Drf
 from tests.data.made_up import points_of, pts_text, write_folder
@@ -108,6 +109,15 @@ def test_sound_faces_raise_no_alarm(shapes: np.ndarray) -> None:
         assert label_check.faults(without, IBUG68) == {}
     with pytest.raises(StopIteration):
         next(iter(label_check.faults(np.full((1, 68, 2), np.nan), IBUG68)))
+
+
+def test_the_reference_is_the_mean_of_synthetic_faces() -> None:
+    """The table in `label_check`: landmarks in the order of the markup, to a hundredth."""
+    faces = [face_points("train", index, 0) for index in range(100)]
+    mean = procrustes(np.stack(faces).astype(float)).mean
+    mean = mean - mean.mean(axis=0)
+    expected = mean / np.sqrt((mean**2).sum(axis=1).mean())
+    assert np.abs(label_check.reference(IBUG68) - expected).max() < 0.01
 
 
 def test_a_mirrored_face_with_missing_landmarks_is_found(shapes: np.ndarray) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -70,8 +74,34 @@ def shop(filled: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return filled
 
 
+def board_payload(app: AppTest) -> dict[str, Any]:
+    """What the page gives to the script of the leaderboard's table."""
+    (table,) = app.get("bidi_component")
+    return json.loads(table.proto.json)
+
+
+def board_table(app: AppTest) -> pd.DataFrame:
+    """The table of the leaderboard as it is shown: numbers where all that is known is a number,
+    "–" as missing."""
+    shown = board_payload(app)
+    keys = [column["key"] for column in shown["columns"]]
+    rows = [[cell["text"] for cell in row["cells"]] for row in shown["rows"]]
+    frame = pd.DataFrame(rows, columns=keys).replace("–", None)
+    for key in keys:
+        numbers = pd.to_numeric(frame[key], errors="coerce")
+        if numbers.notna().equals(frame[key].notna()) and key not in ("name", "short_id"):
+            frame[key] = numbers
+    return frame
+
+
+def verdict(app: AppTest) -> str:
+    """The sentence above the leaderboard's table, as Markdown shows it."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", app.markdown[0].value).strip("*")
+
+
 def texts(app: AppTest) -> str:
     """Everything the page says, one element a line."""
     kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error")
     said = [str(element.value) for kind in kinds for element in app.get(kind)]
+    said += [element.proto.body for element in app.get("html")]
     return "\n".join([*said, *(metric.delta for metric in app.metric)])

@@ -22,7 +22,7 @@ from db.connection import open_reader, open_store
 from drf import scores
 from drf.markup import Markup
 from tests.webapp.boards import store_with_seeds, store_with_two_markups
-from tests.webapp.conftest import opened, texts
+from tests.webapp.conftest import board_table, opened, texts
 from webapp.leaderboard import columns, export, typeset
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View, build
@@ -107,14 +107,12 @@ def test_they_are_columns_and_orders_of_the_board(view, path):
     assert view.table["face_height_worst"].to_numpy() == pytest.approx(expected.to_numpy())
     assert view.rows["face_height_low"].notna().all()
     assert columns.title("face_height_worst", view.norms) == "Worst ↓"
-    assert (
-        "The largest error." in columns.config(view.table, view.norms)["face_height_worst"]["help"]
-    )
+    assert "The largest error." in columns.meaning("face_height_worst")
 
 
 def test_they_are_in_every_export(view, path):
     expected = expected_worst(path).sort_values(ascending=False)
-    rows = json.loads(export.as_json(view, {}))["rows"]
+    rows = json.loads(export.as_json(view, {}, {}))["rows"]
     assert [row["name"] for row in rows] == list(expected.index)
     for row in rows:
         assert row["face_height_worst_percent"] == pytest.approx(expected[row["name"]])
@@ -122,7 +120,10 @@ def test_they_are_in_every_export(view, path):
     lines = list(csv.DictReader(io.StringIO(export.as_csv(view).decode())))
     for line in lines:
         assert float(line["face_height_worst_percent"]) == pytest.approx(expected[line["name"]])
-    for text in (typeset.as_markdown(view).decode(), typeset.as_latex(view, "c").decode()):
+    for text in (
+        typeset.as_markdown(view, "c").decode(),
+        typeset.as_latex(view, "c", "l").decode(),
+    ):
         assert "Worst" in text
         assert all(f"{value:.2f}" in text for value in expected)
 
@@ -132,10 +133,10 @@ def test_the_page_offers_and_sorts_by_them(path, monkeypatch):
     app = opened(norm="Height", lb_sort="Worst", lb_rows="Runs", lb_cols=["Worst", "Median"])
     assert not app.exception
     assert not app.warning
-    table = app.dataframe[0].value
+    table = board_table(app)
     assert list(table) == ["rank", "name", "face_height_median", "face_height_worst"]
     assert list(table["name"]) == list(expected_worst(path).sort_values().index)
-    everything = opened(lb_both="true").dataframe[0].value
+    everything = board_table(opened(lb_both="true"))
     assert {f"{key}_nme" for key in scores.NORMALISER_KEYS} <= set(everything)
     about = texts(opened("views/about.py"))
     assert "The largest error." in about
@@ -180,7 +181,7 @@ def test_a_board_offers_the_normalisers_of_its_markup_alone(two_markups, monkeyp
     app = opened(lb_dataset="five", lb_both="true", lb_vary="false", lb_rows="Runs")
     assert not app.exception
     assert app.segmented_control(key="norm").options == ["Pupil", "Box"]
-    table = app.dataframe[0].value
+    table = board_table(app)
     assert not [key for key in table if key.startswith("ocular")]
     assert list(table["rank"]) == [1]
     assert table[["pupil_interval", "box_interval"]].notna().all(axis=None)
@@ -189,7 +190,7 @@ def test_a_board_offers_the_normalisers_of_its_markup_alone(two_markups, monkeyp
     app.selectbox(key="lb_dataset").select("usual").run()
     assert not app.exception
     assert app.segmented_control(key="norm").options == ["Ocular", "Pupil", "Box"]
-    assert "ocular_nme" in app.dataframe[0].value
+    assert "ocular_nme" in board_table(app)
 
 
 def test_the_exported_site_shows_the_normalisers_of_each_markup_alone(two_markups, tmp_path):
@@ -223,7 +224,7 @@ def test_a_link_names_a_method_by_its_id_in_an_earlier_version(tmp_path, monkeyp
     monkeypatch.setenv("DRF_DB", str(path))
     app = opened(lb_base="0ld0ld0l", lb_open="0ld0ld0ld0ld")
     assert not app.warning
-    table = app.dataframe[0].value
+    table = board_table(app)
     assert table["name"].iloc[1] == "wide"
     assert sorted(table["name"].iloc[2:4]) == ["↳ wide-s0", "↳ wide-s1"]
     assert pd.isna(table["ocular_difference"].iloc[1])

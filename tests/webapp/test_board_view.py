@@ -9,9 +9,10 @@ from db import paired
 from db.connection import open_reader
 from drf import literature, statistics
 from tests.webapp.boards import store_with_seeds
-from webapp.leaderboard import columns
+from webapp.leaderboard import columns, grid
 from webapp.leaderboard.rows import arrange, load_rows
-from webapp.leaderboard.table import DisplayOptions, View, best_of_view, build, styled
+from webapp.leaderboard.table import DisplayOptions, View, best_of_view, build, cells
+from webapp.scores import sorts
 from webapp.store import StoreVersion
 
 WHERE = {"dataset": "300w", "subset": "full", "landmarks": "all", "box": "gt"}
@@ -67,7 +68,7 @@ def test_a_method_is_one_row_with_mean_spread_and_seeds(current):
     table = built(current).table
     assert list(table["name"]) == ["forest", "wide", "floor & <i>co</i>_1"]
     assert list(table["rank"]) == [1, 2, 3]
-    assert list(table["seeds"]) == ["3 (0, 1, 2)", "2 (0, 1)", "1 (0)"]
+    assert list(table["seeds"]) == [3, 2, 1]
     assert table["ocular_nme_sd"].notna().tolist() == [True, True, False]
 
 
@@ -165,9 +166,8 @@ def test_published_figures_are_grey_unranked_and_never_best(current):
     best, second = best_of_view(view, "ocular_nme")
     assert lowest in theirs.index  # or this test would show nothing
     assert set(best) | set(second) <= set(ours.index)
-    styles = styled(view)._compute().ctx
-    grey = {row for (row, _), style in styles.items() if any(k == "color" for k, _ in style)}
-    assert grey == set(theirs.index)
+    marked = {place for place, row in enumerate(cells(view)) if any(c.emphasis for c in row)}
+    assert marked <= set(ours.index)
 
 
 def test_a_method_published_under_both_norms_is_one_row(current):
@@ -176,18 +176,18 @@ def test_a_method_published_under_both_norms_is_one_row(current):
     assert star[["ocular_nme", "pupil_nme"]].to_numpy().tolist() == [[2.87, 4.03]]
 
 
-def test_best_is_bold_and_second_underlined(current):
+ORDER = grid.Order("NME", "Best first")
+
+
+def test_best_and_second_are_marked(current):
     view = built(current)
-    html = styled(view).to_html()
-    assert html.count("font-weight: 700") == 1  # one rule, shared by the best cells
-    second = f"{view.table['ocular_nme'].iloc[1]:.2f}"
-    assert "\u035f".join(second) in html
-    config = columns.config(view.table, view.norms)
-    # A format of the column would be shown in place of the underlined text.
-    assert config["ocular_nme"]["type_config"].get("format") is None
+    place = list(view.table).index("ocular_nme")
+    marks = [row[place].emphasis for row in cells(view)]
+    assert marks == ["best", "second", ""]
+    assert cells(view)[1][place].text == f"{view.table['ocular_nme'].iloc[1]:.2f}"
 
 
-def test_what_is_not_ranked_has_its_condition_at_its_name_and_the_colour_of_a_fault(current):
+def test_what_is_not_ranked_has_its_condition_at_its_name(current):
     rows = ranked(current)
     rows["statuses"] = [("failed", "collapsed"), ("failed",), ("finished",)]
     rows["condition"] = ["failed, collapsed", "failed", "finished"]
@@ -195,7 +195,56 @@ def test_what_is_not_ranked_has_its_condition_at_its_name_and_the_colour_of_a_fa
     view = build(current, rows, DisplayOptions(("ocular",), columns.default(), False))
     assert list(view.table["name"])[:2] == ["✗ forest (failed, collapsed)", "✗ wide (failed)"]
     assert view.table["status"].iloc[0] == "1 ✗ failed · 1 ↯ collapsed"
-    styles = styled(view)._compute().ctx
-    column = list(view.table.columns).index("name")
-    coloured = [row for row in range(3) if any(k == "color" for k, _ in styles[row, column])]
-    assert coloured == [0, 1]
+    shown = grid.payload(view, ORDER, (), "", {})["rows"]
+    assert [row["ranked"] for row in shown] == [False, False, True]
+
+
+def test_a_name_links_to_its_run_or_lists_the_runs_of_its_method(current):
+    methods = built(current)
+    shown = grid.payload(methods, ORDER, (), "", {"norm": "Ocular"})["rows"]
+    runs = [row["runs"] for row in methods.rows.to_dict("records")]
+    assert shown[0]["target"] == {"lb_open": runs[0][0][:8]}
+    assert shown[0]["open"] is False
+    expected = {"norm": "Ocular", "run": runs[2][0][:8], "run_eval": "300w/full/gt"}
+    assert shown[2]["target"] == expected
+    assert shown[2]["href"].startswith(f"run?norm=Ocular&run={runs[2][0][:8]}")
+    again = grid.payload(methods, ORDER, (), runs[0][1][:8], {})["rows"][0]
+    assert again["open"] is True
+    assert again["target"] == {"lb_open": ""}
+
+
+def test_ids_of_a_row_are_those_of_its_runs(current):
+    view = built(current)
+    for text, runs in zip(view.table["short_id"], view.rows["runs"], strict=True):
+        assert text.split() == [run[:8] for run in runs]
+
+
+def test_a_click_on_a_title_sorts_and_another_turns_the_order():
+    assert ORDER.turned("FR@8") == grid.Order("FR@8", "Best first")
+    assert ORDER.turned("NME") == grid.Order("NME", "Worst first")
+    assert ORDER.turned("NME").turned("NME") == ORDER
+
+
+def test_titles_sort_by_what_the_control_offers_and_say_how_they_are_sorted(current):
+    heads = grid.payload(built(current, both=True), ORDER, (), "", {})["columns"]
+    offered = {head["sort"] for head in heads if head["sort"]}
+    assert offered <= set(sorts())
+    assert {"NME", "FR@8", "AUC@8", "Name", "Family", "Parameters"} <= offered
+    assert [head["key"] for head in heads if head["sorted"]] == ["ocular_nme"]
+
+
+def test_a_published_row_links_its_paper_and_says_which_note_is_its_own(current):
+    view = built(current, published=published())
+    for row, shown in zip(
+        view.rows.to_dict("records"),
+        grid.payload(view, ORDER, (), "", {})["rows"],
+        strict=True,
+    ):
+        if row["kind"] != "published":
+            assert shown["note"] is None
+            continue
+        figure = row["figures"][0]
+        assert shown["href"] == literature.papers()[figure.paper].url
+        assert shown["href"].startswith("https://")
+        assert figure.protocol in view.sources[shown["note"] - 1]
+        assert shown["tick"] is None

@@ -16,21 +16,34 @@ def test_ced_is_the_exact_step_function():
     for x, y in zip(trace.x[1:-1], trace.y[1:-1], strict=True):
         assert y == pytest.approx(100 * metrics.ced(ERRORS, np.array([x / 100 + 1e-12]))[0])
     assert (trace.x[0], trace.y[0]) == (0, 0)
-    assert (trace.x[-1], trace.y[-1]) == (pytest.approx(14), 100)
+    assert trace.x[-1] == pytest.approx(100 * charts.axis_end([ERRORS]))
+    assert trace.y[-1] == 100
 
 
 def test_ced_marks_both_thresholds_with_fr_and_auc():
-    chart = charts.ced(ERRORS, "pupil")
+    chart = charts.ced(np.array([*ERRORS[:3], 0.12]), "pupil")
     written = [annotation.text for annotation in chart.figure.layout.annotations]
-    assert written == ["<b>8 %</b><br>FR 25.0<br>AUC 50.0", "<b>10 %</b><br>FR 0.0<br>AUC 57.5"]
+    assert written == ["<b>8 %</b><br>FR 25.0<br>AUC 50.0", "<b>10 %</b><br>FR 25.0<br>AUC 55.0"]
     assert [line.x0 for line in chart.figure.layout.shapes] == [pytest.approx(8), pytest.approx(10)]
     assert "pupil" in chart.figure.layout.xaxis.title.text
     assert "at 8% FR 25.00 % and AUC 50.00 %" in chart.alt
 
 
-def test_ced_of_faces_all_beyond_the_axis_is_flat():
+def test_the_axis_of_a_ced_fits_its_curves():
+    good, bad = np.full(100, 0.03), np.linspace(0, 0.6, 100)
+    assert charts.axis_end([good]) == pytest.approx(1.08 * 0.03)  # not half empty
+    assert charts.axis_end([bad]) > 0.59  # nor cut where most faces are beyond
+    assert charts.axis_end([good, bad]) == pytest.approx(3 * 1.08 * 0.03)  # one does not squeeze
     (trace,) = charts.ced(np.array([0.5, 0.9]), "ocular").figure.data
-    assert list(trace.y) == [0, 0]
+    assert list(trace.y) == [0, 50, 100, 100]
+
+
+def test_labels_of_a_ced_stand_above_the_plot_where_no_curve_is():
+    figure = charts.ced(np.geomspace(0.02, 0.5, 50), "ocular").figure
+    assert len(figure.layout.annotations) == 2
+    for label in figure.layout.annotations:
+        assert (label.y, label.yref, label.yanchor) == (1, "paper", "bottom")
+    assert figure.layout.margin.t >= 3 * 16  # room for three lines
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from drf import metrics, scores, statistics
+from drf.markup import IBUG68
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
@@ -29,6 +30,16 @@ def errors_of(*keys, norm="ocular"):
 
 def specs(app):
     return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def titled(app, axis):
+    """The one figure whose x axis is called so."""
+    (found,) = (
+        figure
+        for figure in specs(app)
+        if axis in figure["layout"]["xaxis"].get("title", {}).get("text", "")
+    )
+    return found
 
 
 def signed(value):
@@ -77,7 +88,13 @@ def test_better_is_lower_for_errors_and_higher_for_areas():
 
 def test_ced_and_curves_show_all_runs_together(shop):
     app = compare(shop, "wide", "narrow", "forest")
-    ced, curves, faces, gaps, regions = specs(app)
+    gaps, _, regions, *landmarks, ced, curves, faces, cost = specs(app)
+    assert len(landmarks) == 2
+    assert [trace["name"] for trace in cost["data"]][2:] == [
+        "hourglass-wide",
+        "hourglass",
+        "heatmap-forest",
+    ]
     names = ["hourglass-wide", "hourglass", "heatmap-forest"]
     assert [trace["name"] for trace in ced["data"]] == names
     assert all(trace["line"]["shape"] == "hv" for trace in ced["data"])
@@ -92,7 +109,7 @@ def test_ced_and_curves_show_all_runs_together(shop):
 
 
 def test_another_curve_can_be_chosen_and_is_in_the_link(shop):
-    curves = specs(compare(shop, "wide", "forest", cmp_curve="leaf_distance_px"))[1]
+    curves = titled(compare(shop, "wide", "forest", cmp_curve="leaf_distance_px"), "epoch")
     assert [trace["name"] for trace in curves["data"]] == ["heatmap-forest"]
     told = compare(shop, "wide", "forest", cmp_curve="nothing")
     assert "nothing" in told.warning[0].value
@@ -113,7 +130,7 @@ def test_validation_is_what_the_page_measures_and_comes_first():
 
 
 def test_each_face_is_a_point_on_the_side_of_the_better_run(shop):
-    faces = specs(compare(shop, "wide", "narrow"))[2]
+    faces = titled(compare(shop, "wide", "narrow"), "error of hourglass-wide")
     wide, narrow = errors_of("wide", "narrow")
     left, right = (set(trace["customdata"]) for trace in faces["data"])
     names = np.array(examples.evaluation("common", *MADE["wide"]).names)
@@ -125,8 +142,7 @@ def test_each_face_is_a_point_on_the_side_of_the_better_run(shop):
 def test_the_axes_of_the_scatter_are_chosen_among_the_runs(shop):
     floor, wide = shop.ids["floor"][:8], shop.ids["wide"][:8]
     app = compare(shop, "wide", "narrow", "floor", cmp_x=floor, cmp_y=wide)
-    faces = specs(app)[2]
-    assert "mean-shape" in faces["layout"]["xaxis"]["title"]["text"]
+    faces = titled(app, "error of mean-shape")
     assert "hourglass-wide" in faces["layout"]["yaxis"]["title"]["text"]
     told = compare(shop, "wide", "narrow", cmp_x=floor)
     assert floor in told.warning[0].value
@@ -134,26 +150,81 @@ def test_the_axes_of_the_scatter_are_chosen_among_the_runs(shop):
 
 def test_settings_that_differ_then_all_of_them(shop):
     app = compare(shop, "wide", "floor")
-    differing = app.dataframe[2].value
-    assert "precision" in differing.index
+    differing, alone = (frame.value for frame in app.dataframe[2:])
     assert differing.loc["precision"].tolist() == ["bf16", "fp32"]
     assert "device" not in differing.index
+    assert set(alone.index) == set(examples.HOURGLASS.config)  # the mean shape has no keys
     app.toggle(key="cmp_all").set_value(True).run()
-    everything = app.dataframe[2].value
+    everything = pd.concat([frame.value for frame in app.dataframe[2:]])
     assert {"device", *examples.HOURGLASS.config} <= set(everything.index)
-    assert f"{len(differing)} of {len(everything)} settings differ" in texts(app)
+    n = len(differing) + len(alone)
+    assert f"{n} of {len(everything)} settings differ" in texts(app)
 
 
 def test_settings_are_shown_as_they_were_written():
     settings = pd.DataFrame(
         {"a": ['"joint"', None], "b": ["4", "4"], "c": ["[1, 2]", "null"]}, dtype=object
     )
-    shown = tables.settings_table(settings, ["one", "two"], everything=True)
+    shown, _ = tables.settings_tables(settings, ["one", "two"], everything=True)
     assert shown.loc["a"].tolist() == ["joint", "–"]
     assert shown.loc["b"].tolist() == ["4", "4"]
     assert shown.loc["c"].tolist() == ["[1, 2]", "null"]
-    differing = tables.settings_table(settings, ["one", "two"], everything=False)
+    differing, _ = tables.settings_tables(settings, ["one", "two"], everything=False)
     assert list(differing.index) == ["a", "c"]
+
+
+def test_keys_of_some_families_alone_are_folded_away():
+    settings = pd.DataFrame(
+        {
+            "family": ['"forest"', '"forest"', '"hourglass"'],
+            "lr": ["1", "2", "1"],
+            "trees": ["4", "5", None],
+            "stacks": [None, None, "2"],
+            "new": ["1", None, None],  # of one run of a family: its drf had it, the other's not
+            "same": ["1", "1", "1"],
+        },
+        dtype=object,
+    )
+    shared, alone = tables.settings_tables(settings, ["a", "b", "c"], everything=False)
+    assert list(shared.index) == ["family", "lr", "new"]
+    assert list(alone.index) == ["trees", "stacks"]
+
+
+def test_the_verdict_stands_in_a_line_before_any_table(shop):
+    said = texts(compare(shop, "wide", "floor"))
+    first, floor = errors_of("wide", "floor")
+    (gap,) = statistics.mean_intervals((floor - first)[None])
+    nme, *ends = (f"{100 * v:.2f}" for v in (floor.mean(), gap.estimate, gap.low, gap.high))
+    line = f"mean-shape {nme} %: +{ends[0]} [+{ends[1]}, +{ends[2]}], ✗ worse"
+    assert line in said.replace("\\", "").replace("\u2060", "")
+
+
+def test_a_difference_at_a_landmark_is_hollow_unless_it_is_significant(shop):
+    app = compare(shop, "wide", "floor", "narrow")
+    scales = [
+        trace["marker"]
+        for figure in specs(app)
+        for trace in figure["data"]
+        if trace.get("marker", {}).get("cmin") is not None
+    ]
+    assert len({(scale["cmin"], scale["cmax"]) for scale in scales}) == 1
+    assert scales[0]["cmin"] == -scales[0]["cmax"]
+    made = [examples.evaluation("common", *MADE[key]) for key in ("floor", "wide")]
+    floor, wide = (
+        scores.point_errors(one.predictions, one.ground_truth, "ocular", IBUG68) for one in made
+    )
+    from scipy import stats
+
+    p_values = statistics.holm(stats.ttest_rel(floor, wide).pvalue)
+    hollow = [symbol == "circle-open" for symbol in scales[0]["symbol"]]
+    assert hollow == (p_values >= 0.05).tolist()
+    assert scales[0]["color"]
+
+
+def test_the_front_of_cost_and_error_is_of_the_ranked_runs_of_the_board(shop):
+    figure = titled(compare(shop, "wide", "narrow", cmp_cost="Parameters"), "Parameters (log)")
+    assert figure["data"][0]["name"] == "Pareto front"
+    assert figure["layout"]["xaxis"]["type"] == "log"
 
 
 @pytest.mark.parametrize("keys", [(), ("wide",)])

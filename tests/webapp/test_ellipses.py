@@ -4,15 +4,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from db.connection import open_reader, open_store
 from db.evaluations import record_evaluation
 from db.predictions import predictions
 from db.runs import start_run
+from drf import scores
+from drf.markup import IBUG68
 from tests.db import examples
 from tests.webapp.conftest import opened
 from tests.webapp.test_images import large
 from webapp import store
+from webapp.faces import calibration
 
 
 def test_faces_come_with_covariances_where_a_run_has_them(tmp_path: Path) -> None:
@@ -47,3 +51,27 @@ def test_a_toggle_in_the_link_hides_what_models_expect(tmp_path: Path, monkeypat
         assert not app.exception
         drawn.append(len(json.dumps(large(app)[0]["data"])))
     assert drawn[0] > drawn[1]
+
+
+def test_expected_errors_are_held_against_real_ones_by_the_norms_distance(tmp_path: Path) -> None:
+    path = tmp_path / "drf.db"
+    con = open_store(path)
+    run = start_run(con, examples.new_run())
+    covariances = np.broadcast_to(np.diag([4.0, 4.0]), (6, 68, 2, 2))
+    made = examples.evaluation(covariances=covariances)
+    sure = record_evaluation(con, run, made, [])
+    silent = record_evaluation(con, run, examples.evaluation(), [])
+    con.close()
+    of = run, sure, "ibug68", "all", "ocular"
+    found = calibration.of_evaluation(str(path), *of)
+    assert found is not None
+    distance = scores.distances(made.ground_truth, "ocular", IBUG68)
+    assert found.counts.sum() == 6 * 68
+    expected = np.average(found.expected, weights=found.counts)
+    assert expected == pytest.approx((2 * np.sqrt(np.pi / 2) / distance).mean(), rel=1e-3)
+    real = np.average(found.real, weights=found.counts)
+    assert real == pytest.approx(made.errors("ocular").mean(), rel=1e-5)
+    assert calibration.of_evaluation(str(path), run, silent, *of[2:]) is None
+    chart = calibration.chart([("a <b>", found)], "ocular", [0])
+    assert list(chart.figure.data[0].customdata) == found.counts.tolist()
+    assert "<" not in chart.figure.data[0].name

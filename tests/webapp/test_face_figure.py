@@ -7,7 +7,7 @@ import pytest
 
 from drf import geometry, scores
 from drf.data.crops import decode_jpeg
-from drf.markup import IBUG68
+from drf.markup import HIDDEN, IBUG68, VISIBLE
 from tests.webapp import examples
 from webapp.faces.figure import PredictedShape, draw, look, shares
 
@@ -140,6 +140,30 @@ def test_a_wild_prediction_does_not_shrink_the_face(face):
     wild.prediction[30] = [1e6, -1e6]
     left, right = drawn(face, [wild]).figure.layout.xaxis.range
     assert right - left <= decode_jpeg(jpeg).shape[1]
+
+
+def test_a_hidden_landmark_is_a_square_and_its_predictions_are_hollow(face):
+    _, truth, _ = face
+    visibility = np.full(68, VISIBLE)
+    visibility[:5] = HIDDEN
+    model, entry, true, entry_of_truth, legend = traces(
+        drawn(face, [shape(truth)], visibility=visibility), "markers"
+    )
+    assert model.marker.symbol == ("circle-open",) * 5 + ("circle",) * 63
+    assert true.marker.symbol == ("square-open",) * 5 + ("circle-open",) * 63
+    assert true.text[0].endswith("hidden")
+    assert (entry.marker.symbol, entry_of_truth.marker.symbol) == ("circle", "circle-open")
+    assert "hidden" in legend.name
+
+
+def test_a_missing_landmark_is_not_drawn_at_all(face):
+    name, truth, crop = face
+    there = truth.copy()
+    there[3] = np.nan
+    guess = shape(truth)
+    guess.prediction[3] = np.nan
+    model, true = traces(draw(name, there, crop, [guess], "ocular", IBUG68), "markers")
+    assert np.isnan([model.x[3], true.x[3]]).all()
 
 
 def test_without_a_picture_the_shapes_are_drawn_alone(face):

@@ -7,7 +7,7 @@ import pytest
 
 from db import file, status
 from tests.webapp import boards, examples
-from tests.webapp.conftest import opened
+from tests.webapp.conftest import board_table, opened
 
 
 @pytest.fixture
@@ -26,24 +26,24 @@ def test_a_run_that_falls_silent_is_stale_at_once(own, monkeypatch):
             [file.now()],
         )
     app = opened()
-    assert set(app.dataframe[0].value["status"]) == {"✓ finished", "▶ running"}
+    assert set(board_table(app)["status"]) == {"✓ finished", "▶ running"}
     monkeypatch.setattr(status, "age_s", lambda text: 3600.0)
-    assert "running" not in " ".join(app.run().dataframe[0].value["status"])
+    assert "running" not in " ".join(board_table(app.run())["status"])
 
 
 def test_another_file_in_place_of_the_store_is_shown_at_once(own, tmp_path):
     app = opened()
-    before = list(app.dataframe[0].value["short_id"])
+    before = list(board_table(app)["short_id"])
     other = tmp_path / "other.db"
     examples.fill(other)
     other.replace(own)
-    assert not set(app.run().dataframe[0].value["short_id"]) & set(before)
+    assert not set(board_table(app.run())["short_id"]) & set(before)
 
 
 def test_a_store_made_anew_in_its_place_is_shown_at_once(own, tmp_path):
     """As many writes to the same inode: neither revision nor file seem to be others."""
     app = opened(lb_rows="Runs")
-    before = set(app.dataframe[0].value["short_id"])
+    before = set(board_table(app)["short_id"])
     boards.store_with_seeds(tmp_path / "again.db")
     shutil.copyfile(tmp_path / "again.db", own)
-    assert not set(app.run().dataframe[0].value["short_id"]) & before
+    assert not set(board_table(app.run())["short_id"]) & before

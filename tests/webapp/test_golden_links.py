@@ -128,4 +128,4 @@ def test_a_method_of_an_earlier_version_is_the_baseline_under_its_present_id(app
         methods = method_ids.method_of_runs(con)
     (expected,) = set(methods[runs["golden-cascade"]])
     assert expected != "948bfa6e4cec"
-    assert found.session_state["lb_base_choice"] == expected
+    assert methods[found.session_state["lb_base_choice"]] == expected

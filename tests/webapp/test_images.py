@@ -1,6 +1,7 @@
 """The page of faces: order, filters, the large face, and all of it in the link."""
 
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -8,13 +9,17 @@ import pytest
 
 from db.paired import Paired
 from drf import scores
+from drf.data.crops import decode_jpeg
 from drf.markup import IBUG68
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
 from webapp import selection
-from webapp.faces import table
+from webapp.faces import contact_sheet, table
+from webapp.faces.tiles import draw
+from webapp.store import StoredFace
 
+NAMES = {"wide": "hourglass-wide", "narrow": "hourglass", "floor": "mean-shape"}
 EVALUATION = {"img_eval": "synthetic/common/gt"}
 
 
@@ -154,13 +159,13 @@ def test_a_click_opens_the_face_large_with_every_chosen_run(shop):
     assert figure["layout"]["images"][0]["source"].startswith("data:image/jpeg;base64,")
     said = texts(app)
     for key in ("wide", "narrow", "floor"):
-        assert f"**{100 * errors_of(key)[first]:.2f} %**" in said
+        assert f"{100 * errors_of(key)[first]:.2f} % {NAMES[key]}" in said
 
 
 def test_a_link_opens_a_face_and_leafs_through_the_order_of_the_page(shop):
     second = tiles(images(shop, "wide"))[1][1]
     app = images(shop, "wide", img_face=f"common/{second}")
-    assert "2 of 30 in the order of the page" in texts(app)
+    assert "2 of 30, by the error of hourglass\\-wide" in texts(app)
     next(button for button in app.button if button.label == "Next").click().run()
     assert "3 of 30" in texts(app)
     assert app.query_params["img_face"] != f"common/{second}"
@@ -196,6 +201,89 @@ def test_hostile_names_of_runs_are_text(shop):
         assert name not in texts(app)
     legend = [trace["name"] for trace in large(app)[0]["data"] if trace.get("name")]
     assert not any("<" in name for name in legend)
+
+
+def test_three_runs_start_without_ellipses_and_error_lines_and_a_link_shows_them(shop):
+    def switches(*keys, **query):
+        app = images(shop, *keys, img_face="common/00000", **query)
+        assert not app.exception
+        return app.toggle(key="img_segments").value
+
+    assert switches("wide", "narrow")
+    assert not switches("wide", "narrow", "floor")
+    assert switches("wide", "narrow", "floor", img_segments="true")
+    assert not switches("wide", img_segments="false")
+
+
+def test_one_run_alone_is_drawn_in_the_colour_that_it_has_among_all(shop):
+    keys = ("wide", "narrow", "floor")
+    (together,) = large(images(shop, *keys, img_face="common/00000"))
+    (alone,) = large(images(shop, *keys, img_face="common/00000", img_shown="2"))
+    colours = {
+        trace["name"]: trace["marker"]["color"] for trace in together["data"] if trace.get("name")
+    }
+    named = [trace for trace in alone["data"] if trace.get("name")]
+    assert [trace["name"] for trace in named] == ["hourglass", "ground truth"]
+    assert named[0]["marker"]["color"] == colours["hourglass"]
+
+
+def test_a_face_has_its_error_by_region_and_a_link(shop):
+    app = images(shop, "wide", "narrow", img_face="common/00000")
+    made = [examples.evaluation("common", *of) for of in ((0.034, 1), (0.041, 0))]
+    said = texts(app)
+    for one in made:
+        errors = scores.point_errors(
+            one.predictions[:1], one.ground_truth[:1], "ocular", IBUG68, "eyes"
+        )
+        assert f">{100 * errors.mean():.2f}</td>" in said
+    app.context = {"url": "https://bench.example.org/images"}
+    app.run()
+    links = [code.value for code in app.code if "img_face=common%2F00000" in code.value]
+    assert links
+
+
+def test_every_run_of_a_face_is_in_its_tile_with_its_error(shop):
+    app = images(shop, "wide", "narrow", "floor")
+    first = tiles(app)[0][1]
+    alt = app.get("image")[0].proto.imgs[0].alt
+    for key, name in NAMES.items():
+        assert f"{name} {100 * errors_of(key)[first]:.2f} %" in alt
+    widths = [decode_jpeg(tile_of(number)).shape for number in (1, 3)]
+    assert widths[1][1] > 2.5 * widths[1][0]
+    assert widths[0][1] == widths[0][0]
+
+
+def tile_of(runs):
+    _, truth, crops = examples.faces("common")
+    face = StoredFace(IBUG68, truth[0], truth[0] + 2, (crops[0].jpeg, crops[0].to_picture))
+    return draw([face] * runs)
+
+
+def test_labels_that_all_runs_contradict_come_first_and_are_listed(shop):
+    app = images(shop, "wide", "narrow", "floor", img_sort="Doubtful label")
+    assert not app.exception
+    made = [examples.evaluation("common", *of) for of in ((0.034, 1), (0.041, 0), (0.16, 3))]
+    predicted = np.stack([one.predictions for one in made])
+    faces = predicted, made[0].ground_truth, "ocular", IBUG68
+    consensus, apart = scores.consensus_errors(*faces), scores.disagreement(*faces)
+    expected = sorted(zip(apart - consensus, made[0].names, strict=True))
+    assert [f"common/{name}" for _, name in tiles(app)] == [name for _, name in expected[:24]]
+    (listed,) = (frame.value for frame in app.dataframe)
+    assert list(listed["name"]) == [name for _, name in expected]
+    assert listed["doubt"].iloc[0] == pytest.approx(-100 * expected[0][0], rel=1e-3)
+
+
+def test_the_figure_of_a_page_has_every_face_and_run_and_no_markup_of_names():
+    rows = [("common/1", "3.10 %"), ("common/2", "2.00 %")]
+    jpeg = tile_of(1)
+    drawn = contact_sheet.svg(["a", HOSTILE[0]], rows, [[jpeg, jpeg], [jpeg, None]])
+    root = ElementTree.fromstring(drawn)
+    images = [element for element in root if element.tag.endswith("image")]
+    assert len(images) == 3
+    said = [element.text for element in root if element.tag.endswith("text")]
+    assert said[0] == "a"
+    assert said[1].startswith("<img src=x")
+    assert said[2:] == ["1", "3.10 %", "2", "2.00 %"]
 
 
 def frame(errors, **more):

@@ -7,7 +7,7 @@ import pytest
 from drf import scores
 from drf.markup import IBUG68
 from tests.webapp import examples
-from tests.webapp.conftest import opened, texts
+from tests.webapp.conftest import board_table, opened, texts
 from tests.webapp.test_links import copied
 from tests.webapp.test_run import specs
 from webapp.links import url_keys
@@ -75,7 +75,7 @@ def test_why_a_run_collapsed_stands_under_its_name(shop):
 
 
 def test_a_collapsed_run_looks_so_on_the_board(shop):
-    table = shop.leaderboard().dataframe[0].value
+    table = board_table(shop.leaderboard())
     names = dict(zip(table["name"], table["status"], strict=True))
     assert names["↯ historical/eyes (collapsed)"] == "↯ collapsed"
     assert names["heatmap-forest"] == "✓ finished"

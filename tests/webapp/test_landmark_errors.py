@@ -71,6 +71,15 @@ def test_regions_are_means_over_their_landmarks():
     assert len(bars.y) == 5
 
 
+def test_no_value_of_a_region_stands_where_the_line_of_the_nme_is_drawn():
+    found = example()
+    figure = landmark_errors.by_region(found, "ocular").figure
+    (bars,) = figure.data
+    assert bars.text is None
+    for name, region, value in zip(figure.layout.yaxis.ticktext, bars.y, bars.x, strict=True):
+        assert name == f"{region}  <b>{value:.2f}</b>"
+
+
 def test_a_model_of_the_eyes_has_one_region_and_twelve_landmarks():
     found = example("eyes")
     (bars,) = landmark_errors.by_region(found, "pupil").figure.data

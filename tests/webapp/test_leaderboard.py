@@ -4,21 +4,21 @@ import pandas as pd
 import pytest
 
 from tests.webapp import boards
-from tests.webapp.conftest import opened, texts
+from tests.webapp.conftest import board_payload, board_table, opened, texts, verdict
 from tests.webapp.examples import HOSTILE
 
 RANKED = 4  # of the eight methods of `shop`; the others come last in any order
 
 
 def names(app):
-    return list(app.dataframe[0].value["name"])
+    return list(board_table(app)["name"])
 
 
 def test_the_board_opens_ranked_by_nme_on_the_usual_subset(shop):
     app = shop.leaderboard()
     assert not app.exception
     assert app.selectbox(key="lb_subset").value == "common"
-    table = app.dataframe[0].value
+    table = board_table(app)
     assert names(app)[:4] == ["hourglass-wide", "hourglass", "heatmap-forest", "mean-shape"]
     assert list(table["rank"][:4]) == [1, 2, 3, 4]
     assert table["rank"][4:].isna().all()  # interrupted, crashed, failed, collapsed
@@ -28,19 +28,20 @@ def test_the_board_opens_ranked_by_nme_on_the_usual_subset(shop):
 
 def test_the_switch_shows_the_other_norm(shop):
     ocular, pupil = shop.leaderboard(), shop.leaderboard(norm="Pupil")
-    ocular, pupil_table = ocular.dataframe[0].value, pupil.dataframe[0].value
+    ocular, pupil_table, said = board_table(ocular), board_table(pupil), verdict(pupil)
     assert set(ocular["short_id"]) == set(pupil_table["short_id"])
     assert "ocular_nme" not in pupil_table
     assert pupil_table["pupil_nme"].min() > ocular["ocular_nme"].min()
-    assert pupil.metric[0].value == f"{pupil_table['pupil_nme'].min():.2f} %"
+    assert f"{pupil_table['pupil_nme'].min():.2f} %" in said
+    assert "pupil NME" in said
 
 
 def test_the_subset_filter_shows_another_board(shop):
     app = shop.leaderboard()
-    common = app.dataframe[0].value
+    common = board_table(app)
     app.selectbox(key="lb_subset").select("challenging").run()
-    assert set(app.dataframe[0].value["short_id"]) == set(common["short_id"])
-    assert app.dataframe[0].value["ocular_nme"].min() > common["ocular_nme"].min()
+    assert set(board_table(app)["short_id"]) == set(common["short_id"])
+    assert board_table(app)["ocular_nme"].min() > common["ocular_nme"].min()
     assert "26 faces of synthetic challenging" in texts(app)
 
 
@@ -80,7 +81,7 @@ def test_text_that_matches_nothing_says_so(shop):
 
 
 def test_status_is_in_words(shop):
-    statuses = dict(zip(*shop.leaderboard().dataframe[0].value[["name", "status"]].to_numpy().T))  # noqa: B905
+    statuses = dict(zip(*board_table(shop.leaderboard())[["name", "status"]].to_numpy().T))  # noqa: B905
     assert statuses["hourglass"] == "✓ finished"
     assert statuses[f"■ {HOSTILE[0]} (interrupted)"] == "■ interrupted"
     assert statuses[f"✗ {HOSTILE[1]} (crashed)"] == "✗ crashed"
@@ -89,7 +90,7 @@ def test_status_is_in_words(shop):
 
 def test_the_table_and_the_link_have_an_accessible_name(shop):
     app = shop.leaderboard()
-    assert "Leaderboard of 8 methods" in app.dataframe[0].proto.alt
+    assert board_payload(app)["name"] == "Leaderboard of 8 methods"
 
 
 @pytest.fixture
@@ -103,14 +104,16 @@ def seeds(tmp_path, monkeypatch):
 
 def test_rows_are_methods_or_runs(seeds):
     methods, runs = opened(), opened(lb_rows="Runs")
-    assert list(methods.dataframe[0].value["seeds"]) == ["3 (0, 1, 2)", "2 (0, 1)", "1 (0)"]
-    assert len(runs.dataframe[0].value) == 6
-    assert methods.metric[3].value == "3"
+    assert list(board_table(methods)["seeds"]) == [3, 2, 1]
+    assert len(board_table(runs)) == 6
+    assert "3 methods, 40 faces of 300w full" in texts(methods).replace("\\", "")
+    column = [one["key"] for one in board_payload(methods)["columns"]].index("seeds")
+    seeds_of = [row["cells"][column]["hover"] for row in board_payload(methods)["rows"]]
+    assert seeds_of == ["seeds 0, 1, 2", "seeds 0, 1", "seeds 0"]
 
 
 def test_a_link_opens_the_runs_of_a_method(seeds):
-    wide = opened().dataframe[0].value.set_index("name")["short_id"]["wide"]
-    app = opened(lb_open=wide)
+    app = opened(lb_open=seeds["wide"][1][:8])
     assert sorted(names(app)[2:4]) == ["↳ wide-s0", "↳ wide-s1"]
     assert not app.warning
     assert "is not in this view" in opened(lb_open="ffffffff").warning[0].value
@@ -119,8 +122,8 @@ def test_a_link_opens_the_runs_of_a_method(seeds):
 def test_a_link_compares_with_a_baseline_by_method_or_run(seeds):
     run = seeds["wide"][0][:8]
     by_run = opened(lb_base=run)  # rows are methods: the run's method
-    assert list(by_run.dataframe[0].value["ocular_difference"].isna()) == [False, True, False]
-    runs = opened(lb_base=run, lb_rows="Runs").dataframe[0].value.set_index("short_id")
+    assert list(board_table(by_run)["ocular_difference"].isna()) == [False, True, False]
+    runs = board_table(opened(lb_base=run, lb_rows="Runs")).set_index("short_id")
     assert runs.index[runs["ocular_difference"].isna()].tolist() == [run]
     assert "does not exist here" in opened(lb_base="ffffffff").warning[0].value
 
@@ -129,39 +132,39 @@ def test_a_baseline_that_is_chosen_goes_into_the_link(seeds):
     app = opened()
     chosen = app.selectbox(key="lb_base_choice")
     chosen.select_index(1).run()
-    assert app.query_params["lb_base"] == app.dataframe[0].value["short_id"].iloc[1]
-    assert "ocular_difference" in app.dataframe[0].value
+    assert app.query_params["lb_base"] == seeds["wide"][0][:8]
+    assert board_table(app)["ocular_difference"].isna().tolist() == [False, True, False]
 
 
 def test_a_link_filters_by_family_and_shows_both_norms(seeds):
     app = opened(lb_family="hourglass", lb_both="true")
     assert names(app) == ["wide"]
-    assert {"ocular_interval", "pupil_interval"} <= set(app.dataframe[0].value)
+    assert {"ocular_interval", "pupil_interval"} <= set(board_table(app))
 
 
 def test_a_link_chooses_columns_and_says_what_it_does_not_know(seeds):
     app = opened(lb_cols=["NME", "MACs", "Colour"], lb_vary="false")
-    assert list(app.dataframe[0].value) == ["rank", "name", "ocular_nme", "macs_g"]
+    assert list(board_table(app)) == ["rank", "name", "ocular_nme", "macs_g"]
     assert "Colour" in app.warning[0].value
 
 
 def test_columns_that_do_not_vary_are_hidden_and_said_until_asked_for(seeds):
     app = opened()
-    assert "flip_test" not in app.dataframe[0].value
+    assert "flip_test" not in board_table(app)
     assert "The same in every row" in texts(app)
     app.toggle(key="lb_vary").set_value(False).run()
-    assert "flip_test" in app.dataframe[0].value
+    assert "flip_test" in board_table(app)
     assert "The same in every row" not in texts(app)
 
 
 def test_published_figures_are_shown_when_asked_for_with_their_source(seeds):
     assert "STAR" not in names(opened())
     app = opened(lb_published="true")
-    star = app.dataframe[0].value.set_index("name").loc["STAR"]
+    star = board_table(app).set_index("name").loc["STAR"]
     assert star["ocular_nme"] == 2.87
     assert pd.isna(star["rank"])
     assert "not ranked" in texts(app)
-    assert app.metric[0].value == opened().metric[0].value  # the best is one of ours
+    assert verdict(app) == verdict(opened())  # the best is one of ours
 
 
 def test_a_board_without_published_figures_says_so(shop):
@@ -195,7 +198,7 @@ def test_a_pinned_link_shows_the_board_as_it_was(seeds, tmp_path):
     moved.toggle(key="pinned").set_value(True).run()
     as_it_was = opened(rev=str(then), pinned="true")
     for app in (moved, as_it_was):
-        pd.testing.assert_frame_equal(app.dataframe[0].value, before.dataframe[0].value)
+        pd.testing.assert_frame_equal(board_table(app), board_table(before))
         assert f"as it was at revision {then}" in texts(app)
 
 

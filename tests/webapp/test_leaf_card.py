@@ -104,7 +104,8 @@ def test_a_whole_face_has_its_outlines_over_those_of_the_mean():
     mean_shape, drawn = (path.attrib["d"] for path in card.iter(f"{SVG}path"))
     assert mean_shape.count("M") == drawn.count("M") == 9  # the groups of the markup
     x, y = (float(v) for v in drawn[1:].partition("L")[0].split())
-    assert [x, y] == pytest.approx(list(SIDE * points[0]), abs=0.06)
+    far = mean()[0] + leaf_card.MAGNIFIED * (points[0] - mean()[0])
+    assert [x, y] == pytest.approx(list(SIDE * far), abs=0.06)
     assert len(list(card.iter(f"{SVG}ellipse"))) == 68
     assert not list(card.iter(f"{SVG}image"))
 
@@ -140,3 +141,21 @@ def test_faces_come_in_rows_of_three_with_the_landmark_on_them():
 
 def test_an_empty_distribution_is_no_division_by_zero():
     parsed(leaf(distribution=np.zeros((2, 2), np.float32)))
+
+
+def test_the_bar_is_as_wide_as_the_share_of_the_largest():
+    card = ET.fromstring(leaf_card.card(leaf(share=0.05), mean(), IBUG68, [], largest_share=0.2))
+    bars = [r for r in card.iter(f"{SVG}rect") if r.attrib.get("fill") == leaf_card.theme.GREEN]
+    assert [float(bar.attrib["width"]) for bar in bars] == pytest.approx([SIDE / 4])
+
+
+def test_the_distance_of_a_leaf_is_the_root_mean_square_over_its_landmarks():
+    points = mean().astype(np.float32)
+    points[0] += (0.3, 0.4)
+    whole = leaf(
+        points=points, std=points / 20, landmarks=tuple(range(68)), distribution=None, extent=None
+    )
+    assert leaf_card.offset(whole, mean()) == pytest.approx(0.5 / 68**0.5, rel=1e-5)
+    anybody = leaf(points=points[:1], std=points[:1] / 20, landmarks=())
+    assert leaf_card.offset(anybody, mean()) == 0
+    assert leaf_card.magnified(anybody, mean()) is anybody.points

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pandas as pd
 import pytest
 
-from tests.webapp.conftest import APP, opened, texts
+from tests.webapp.conftest import APP, board_table, opened, texts
 from webapp.leaderboard import columns as board_columns
 from webapp.links import url_keys
 
@@ -36,7 +36,7 @@ def test_the_link_of_the_board_reopens_it_row_for_row(shop):
     again = opened(**parse_qs(link.query, keep_blank_values=True))
     assert not again.warning
     assert link.path == "/drf/"
-    pd.testing.assert_frame_equal(again.dataframe[0].value, app.dataframe[0].value)
+    pd.testing.assert_frame_equal(board_table(again), board_table(app))
 
 
 def test_the_link_of_a_run_reopens_section_and_evaluation(shop):
@@ -59,8 +59,8 @@ def test_the_link_of_a_board_with_every_control_set_reopens_it(shop):
     )  # fmt: skip
     again = opened(**parse_qs(urlsplit(copied(app, "")).query, keep_blank_values=True))
     assert not again.warning
-    assert list(again.dataframe[0].value)[2:4] == ["pupil_nme", "pupil_difference"]
-    pd.testing.assert_frame_equal(again.dataframe[0].value, app.dataframe[0].value)
+    assert list(board_table(again))[2:4] == ["pupil_nme", "pupil_difference"]
+    pd.testing.assert_frame_equal(board_table(again), board_table(app))
 
 
 def test_a_link_without_any_column_keeps_none(shop):
@@ -68,12 +68,12 @@ def test_a_link_without_any_column_keeps_none(shop):
     app.multiselect(key="lb_cols").set_value([]).run()
     link = urlsplit(copied(app, ""))
     again = opened(**parse_qs(link.query, keep_blank_values=True))
-    assert list(again.dataframe[0].value) == ["rank", "name"]
+    assert list(board_table(again)) == ["rank", "name"]
 
 
 def test_a_full_link_spells_every_parameter_out(shop):
     narrow = shop.ids["narrow"][:8]
-    app = shop.leaderboard(lb_text="a", lb_base=narrow, lb_open=narrow)
+    app = shop.leaderboard(lb_text="a", lb_base=narrow, lb_open=narrow, lb_ticked=narrow)
     board = dict(parse_qsl(urlsplit(copied(app, "")).query))
     assert board.keys() == {key.name for key in url_keys.of_page(url_keys.LEADERBOARD)}
     run = dict(parse_qsl(urlsplit(copied(shop.run("wide"), url_keys.RUN)).query))
@@ -113,7 +113,7 @@ def test_an_unknown_value_opens_the_default_with_a_notice(shop, key, word):
     (notice,) = (warning.value for warning in app.warning)
     assert word in notice
     assert "\\<b\\>nowhere" in notice
-    assert len(app.dataframe[0].value) == 8
+    assert len(board_table(app)) == 8
 
 
 @pytest.mark.parametrize("value", ["9" * 5000, "[" * 10_000, "\x00-1e999"])

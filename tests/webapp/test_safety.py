@@ -12,7 +12,7 @@ from db.runs import record_epoch
 from tests.db.examples import older_store
 from tests.webapp.conftest import APP, SHOW_UNEXPECTED, opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
-from webapp import store
+from webapp import photo, store
 from webapp.faces import figure
 from webapp.leaderboard import rows as leaderboard_rows
 from webapp.ui import error_pages
@@ -163,7 +163,7 @@ def test_the_server_is_set_for_sharing():
     assert server["headless"]
     assert server["enableCORS"]
     assert server["enableXsrfProtection"]
-    assert server["maxUploadSize"] == 1
+    assert server["maxUploadSize"] == photo.MOST_MEGABYTES
     assert "localhost" in server["allowedHosts"]
     assert client == {"toolbarMode": "viewer", "showErrorDetails": "none", "showErrorLinks": False}
     assert settings["browser"]["gatherUsageStats"] is False

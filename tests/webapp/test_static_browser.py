@@ -97,7 +97,7 @@ def test_the_board_filters_and_the_address_reopens_the_view(page, site):
     page.get_by_label("Find").fill("HISTORICAL")
     assert names(page) == ["historical/eyes (collapsed)"]
     assert page.locator("thead small").count() == len(scores.COLUMNS) + len(scores.NORMALISERS)
-    assert "1 of 8 runs" in page.locator("#headline").inner_text()
+    assert "1 of 8 methods" in page.locator("#headline").inner_text()
     fresh = page.context.browser.new_page()
     fresh.goto(page.url)
     assert fresh.locator("#board").inner_html() == page.locator("#board").inner_html()
@@ -125,14 +125,33 @@ def test_a_board_offers_the_normalisers_of_its_markup(page, tmp_path):
     assert norms.locator("option").all_inner_texts() == ["Ocular", "Pupil", "Box", "All"]
 
 
-def test_one_row_per_method(page, tmp_path):
+def test_methods_are_ranked_with_verdict_and_curves_and_runs_on_request(page, tmp_path):
     made = boards.store_with_seeds(tmp_path / "drf.db", faces=12)
     export(Shop(tmp_path / "drf.db", {}), tmp_path / "site")
     page.goto((tmp_path / "site/index.html").as_uri())
-    assert len(names(page)) == sum(map(len, made.values()))
-    page.get_by_label("One row per method").check()
     assert len(names(page)) == len(made)
     assert page.locator("td", has_text="±").count() >= 1
+    assert page.locator("#verdict").inner_text().startswith("forest is best: ")
+    page.locator("[data-board]:visible .main-svg").first.wait_for()
+    page.get_by_label("One row per method").uncheck()
+    assert len(names(page)) == sum(map(len, made.values()))
+    fresh = page.context.new_page()
+    fresh.goto(page.url)
+    assert len(names(fresh)) == sum(map(len, made.values()))
+    fresh.close()
+
+
+def test_printing_draws_every_chart(page, site, filled):
+    page.set_viewport_size({"width": 1440, "height": 500})
+    page.goto((site / f"runs/{filled.ids['forest']}.html").as_uri())
+    shown = page.locator(".chart:not([hidden])")
+    drawn = page.locator(".chart:not([hidden])[data-drawn]")
+    assert drawn.count() < shown.count()  # those that were not scrolled to
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    visible = [one for one in shown.all() if one.is_visible()]
+    assert visible
+    for chart in visible:
+        assert chart.locator(".main-svg").count() > 0
 
 
 def test_a_run_page_draws_its_charts_and_faces(page, site):

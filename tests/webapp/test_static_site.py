@@ -79,7 +79,7 @@ def test_every_address_is_a_file_of_the_folder(exported):
 def test_no_page_of_ours_names_a_host(exported):
     target, _ = exported
     own = [f for f in target.glob("assets/*") if f.name not in ("plotly.min.js", "icon.svg")]
-    assert len(own) == 3
+    assert len(own) == 4
     for file in own:
         assert not re.search(r"https?:|//[a-z]|@import|fetch\(", file.read_text()), file.name
 

@@ -12,21 +12,21 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from drf import metrics
+from drf import metrics, ranking
+from webapp.compare.methods import MethodVerdict
 from webapp.compare.tables import Comparison
 from webapp.faces.landmark_errors import LandmarkErrors, region_means
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import in_chart, percent
 
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _HEIGHT_PX = 380
 
 
 def ceds(errors: np.ndarray, labels: Sequence[str], norm: str) -> Chart:
     """Return the CEDs of runs, exact steps. errors: (r, n) fractions on the same faces."""
-    limit = 1.4 * max(metrics.THRESHOLDS)
+    limit = charts.axis_end(list(errors))
     figure = go.Figure(
         layout=theme.layout(
             x=f"image error, % of the {norm} distance", y="faces, %", height=_HEIGHT_PX
@@ -47,7 +47,9 @@ def ceds(errors: np.ndarray, labels: Sequence[str], norm: str) -> Chart:
         area = metrics.auc(row, metrics.THRESHOLDS[0])
         said.append(f"{label}: AUC at {metrics.THRESHOLDS[0]:.0%} {percent(100 * area)}")
     for threshold in metrics.THRESHOLDS:
-        charts.rule(figure, 100 * threshold, theme.QUIET, 1)
+        if threshold < limit:
+            charts.threshold(figure, threshold, f"{100 * threshold:.0f} %")
+    figure.update_layout(legend_y=1.07)
     figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
     figure.update_yaxes(range=[0, 102])
     alt = f"Cumulative error distributions of {errors.shape[1]} faces; {'; '.join(said)}."
@@ -83,43 +85,123 @@ def curves(frames: Sequence[pd.DataFrame], labels: Sequence[str], metric: str, t
     return Chart("Training curves", figure, f"{title} against the epoch: {'; '.join(said)}.")
 
 
-def differences(found: Sequence[Comparison], labels: Sequence[str], norm: str) -> Chart:
-    """Return what each run's NME is above or below the first one's, with its interval."""
-    figure = go.Figure(layout=theme.layout(x=f"difference in NME, % of the {norm} distance", y=""))
+def differences(
+    found: Sequence[Comparison],
+    labels: Sequence[str],
+    norm: str,
+    methods: Sequence[MethodVerdict] = (),
+) -> Chart:
+    """Return what each run's NME is above or below the first one's, with its interval; and of the
+    methods of the runs over their seeds, hollow."""
+    figure = go.Figure(layout=theme.layout(x="difference in NME, %", y=""))
     said = []
     for number, (label, one) in enumerate(zip(labels, found, strict=True)):
         if one.differences is None:
             continue
         gap = one.differences["nme"]
         low, middle, high = (100 * value for value in (gap.low, gap.estimate, gap.high))
-        figure.add_scatter(
-            x=[middle],
-            y=[in_chart(label)],
-            mode="markers",
-            showlegend=False,
-            marker={
-                "color": _colour(number),
-                "symbol": _marker(number),
-                "size": 11,
-            },
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - middle],
-                "arrayminus": [middle - low],
-                "thickness": 2,
-                "width": 6,
-            },
-            hovertemplate=f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]<extra>%{{y}}</extra>",
-        )
+        figure.add_trace(_gap(label, (low, middle, high), _colour(number), _marker(number)))
         said.append(f"{label} {middle:+.2f} [{low:+.2f}, {high:+.2f}]")
+    for method in methods:
+        ends = (method.low, method.difference, method.high)
+        figure.add_trace(_gap(method.name, ends, theme.GREY, "diamond-open"))
+        said.append(f"{method.name} {ends[1]:+.2f} [{ends[0]:+.2f}, {ends[2]:+.2f}]")
     charts.rule(figure, 0, theme.QUIET)
     figure.update_layout(hovermode="closest", height=110 + 46 * len(said))
     figure.update_xaxes(ticksuffix=" %")
     figure.update_yaxes(autorange="reversed", showgrid=False)
     alt = f"Difference in NME to {labels[0]} with 95 % intervals: {'; '.join(said)}."
-    help_text = "Left of 0 is better. 95 % intervals over faces, one seed each."
+    help_text = (
+        f"Left of 0 is better, % of the {norm} distance. 95 % intervals over faces, one seed each"
+    )
+    help_text += "; hollow: methods, over faces and their seeds." if methods else "."
     return Chart(f"Difference in NME to {labels[0]}", figure, alt, help_text)
+
+
+def _gap(name: str, ends: tuple[float, float, float], colour: str, marker: str) -> go.Scatter:
+    """Return a difference with its interval. ends: low, estimate, high."""
+    low, middle, high = ends
+    return go.Scatter(
+        x=[middle],
+        y=[in_chart(name)],
+        mode="markers",
+        showlegend=False,
+        marker={"color": colour, "symbol": marker, "size": 11},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [high - middle],
+            "arrayminus": [middle - low],
+            "thickness": 2,
+            "width": 6,
+        },
+        hovertemplate=f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]<extra>%{{y}}</extra>",
+    )
+
+
+COSTS = {"MACs": "macs", "Parameters": "params"}
+"""Title in links -> column of the board's rows. What a run's picture takes is measured on machines
+that differ, so no time is here."""
+
+
+def pareto(
+    rows: pd.DataFrame, chosen: Sequence[str], labels: Sequence[str], title: str, norm: str
+) -> Chart:
+    """Return NME against a cost of the runs of a board, with the front of those that no other run
+    beats in both.
+
+    rows: ranked runs by their id, with columns of `reads.leaderboard`; chosen: ids of the runs of
+    the page, called by labels; title: of COSTS. Runs without a cost (the mean shape, external ones)
+    are left out.
+    """
+    column = COSTS[title]
+    known = rows[(rows[column].fillna(0) > 0) & rows[f"{norm}_nme"].notna()]
+    costs = known[column].to_numpy(dtype=float)
+    errors = known[f"{norm}_nme"].to_numpy(dtype=float)
+    front = ranking.pareto_front(costs, errors)
+    figure = go.Figure(
+        layout=theme.layout(x=f"{title} (log)", y=f"NME, % of the {norm} distance", height=380)
+    )
+    order = np.flatnonzero(front)[np.argsort(costs[front], kind="stable")]
+    figure.add_scatter(
+        x=costs[order],
+        y=errors[order],
+        mode="lines",
+        name="Pareto front",
+        line={"color": theme.QUIET, "width": 1.5, "shape": "hv"},
+        hoverinfo="skip",
+    )
+    names = known["name"].map(in_chart).to_numpy()
+    others = ~known.index.isin(chosen)
+    figure.add_scatter(
+        x=costs[others],
+        y=errors[others],
+        mode="markers",
+        name="other runs of the board",
+        text=names[others],
+        marker={"color": theme.GREY, "size": 6, "opacity": 0.6},
+        hovertemplate="<b>%{text}</b><br>%{x:.3s}, %{y:.2f} %<extra></extra>",
+    )
+    for number, (run, label) in enumerate(zip(chosen, labels, strict=True)):
+        at = known.index == run
+        figure.add_scatter(
+            x=costs[at],
+            y=errors[at],
+            mode="markers",
+            name=in_chart(label),
+            marker={"color": _colour(number), "symbol": _marker(number), "size": 12},
+            hovertemplate="%{x:.3s}, %{y:.2f} %",
+        )
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(type="log", exponentformat="SI", dtick=1)
+    figure.update_yaxes(ticksuffix=" %")
+    best = ", ".join(known["name"].iloc[order])
+    said = f"On the Pareto front: {best or 'none'}"
+    help_text = (
+        f"{said}: no ranked run of the board costs at most as much and errs at most as much. Runs"
+        " without a known cost are left out."
+    )
+    return Chart(f"NME against {title}", figure, f"NME against {title}. {said}.", help_text)
 
 
 def regions(parts: Sequence[LandmarkErrors], labels: Sequence[str], norm: str) -> Chart:
@@ -214,4 +296,8 @@ def _marker(number: int) -> str:
 
 
 def _pen(number: int) -> dict[str, object]:
-    return {"color": _colour(number), "dash": DASHES[number % len(DASHES)], "width": 2.2}
+    return {
+        "color": _colour(number),
+        "dash": theme.DASHES[number % len(theme.DASHES)],
+        "width": 2.2,
+    }

@@ -25,10 +25,16 @@ class MethodVerdict:
     """A method against the first run's, as the leaderboard shows it with this baseline.
 
     sentence  with untrusted names
+    name      of the method, with its number of seeds
+    difference, low, high   of its NME to the first one's, with the ends of the interval, percent
     baseline  id of the first run's method
     """
 
     sentence: str
+    name: str
+    difference: float
+    low: float
+    high: float
     baseline: str
 
 
@@ -49,14 +55,14 @@ def verdicts(
         return []
     found = intervals.with_intervals(current, rows.loc[several], [norm], first)
     return [
-        MethodVerdict(_sentence(row, first, norm), first["id"])
+        MethodVerdict(_sentence(row, first, norm), _named(row), *_ends(row, norm), first["id"])
         for _, row in found.iterrows()
         if pd.notna(row[f"{norm}_difference"])
     ]
 
 
 def _sentence(row: pd.Series, first: pd.Series, norm: str) -> str:
-    value, low, high = (row[f"{norm}_difference{end}"] for end in ("", "_low", "_high"))
+    value, low, high = _ends(row, norm)
     verdict = "no significant difference"
     unsound = [of["condition"] for of in (row, first) if not of["ranked"]]
     if unsound:
@@ -67,6 +73,11 @@ def _sentence(row: pd.Series, first: pd.Series, norm: str) -> str:
         f"{_named(row)} − {_named(first)}: {signed(value)} [{signed(low)}, {signed(high)}]"
         f" over {row['difference_over']}: {verdict}"
     )
+
+
+def _ends(row: pd.Series, norm: str) -> tuple[float, float, float]:
+    value, low, high = (float(row[f"{norm}_difference{end}"]) for end in ("", "_low", "_high"))
+    return value, low, high
 
 
 def _named(row: pd.Series) -> str:

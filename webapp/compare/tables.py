@@ -68,6 +68,22 @@ def verdict(score: Score, difference: Interval) -> str:
     return BETTER if (difference.estimate < 0) == (score.better == "lower") else WORSE
 
 
+def sentences(found: Sequence[Comparison], labels: Sequence[str]) -> list[str]:
+    """Return what every other run's NME is to the first one's, a line each; untrusted names."""
+    nme = scores.score("nme")
+    lines = []
+    for label, one in zip(labels[1:], found[1:], strict=True):
+        gap = one.differences["nme"] if one.differences else None
+        if gap is None:
+            continue
+        low, middle, high = (signed(100 * v) for v in (gap.low, gap.estimate, gap.high))
+        mark = verdict(nme, gap)
+        words = {BETTER: f"{BETTER} better", WORSE: f"{WORSE} worse"}
+        said = words.get(mark, "no significant difference") if one.sound else "no verdict"
+        lines.append(f"{label} {100 * one.scores['nme']:.2f} %: {middle} [{low}, {high}], {said}")
+    return lines
+
+
 def score_table(found: Sequence[Comparison], labels: Sequence[str]) -> pd.DataFrame:
     """Return one row per score and one column per run: value, difference and interval in %."""
     columns = {}
@@ -127,13 +143,26 @@ def curves_on_offer(frames: Sequence[pd.DataFrame], norm: str) -> dict[str, str]
     return validation | {TRAINING if name == "loss" else name: name for name in ordered}
 
 
-def settings_table(
+def settings_tables(
     settings: pd.DataFrame, labels: Sequence[str], *, everything: bool
-) -> pd.DataFrame:
-    """Return settings (rows) of runs (columns), those that differ or all of them.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return settings (rows) of runs (columns): those of all their families, and those that belong
+    to some of the families alone; of both what differs, or all.
 
-    settings: a row per run, cells are JSON text or None where a run has no such key.
+    settings: a row per run, cells are JSON text or None where a run has no such key. A key that the
+    runs of another family lack says no more than that the families differ.
     """
     shown = settings.map(json_as_written).set_axis(list(labels)).T
-    differing = [len(set(settings[key])) > 1 for key in settings]
-    return shown if everything else shown[differing]
+    differing = np.array([len(set(settings[key])) > 1 for key in settings], dtype=bool)
+    kept = differing | everything
+    alone = np.array([_of_families_alone(settings, key) for key in settings], dtype=bool)
+    return shown[kept & ~alone], shown[kept & alone]
+
+
+def _of_families_alone(settings: pd.DataFrame, key: str) -> bool:
+    """Return whether some families have a key in all their runs, and the others in none."""
+    if "family" not in settings:
+        return False
+    has = settings[key].notna()
+    families = [set(of) for _, of in has.groupby(settings["family"].fillna(""))]
+    return all(len(of) == 1 for of in families) and len(set().union(*families)) == 2

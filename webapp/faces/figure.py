@@ -2,7 +2,7 @@
 
 Ground truth and models differ in colour and in the form of their markers. Colours are Okabe and
 Ito's; on a picture the sky blue is the ground truth's and the yellow the first model's, as on the
-small tiles.
+small tiles. At a landmark that is hidden the truth is a square and every prediction hollow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 
 from drf import geometry, overlay, scores
 from drf.data.crops import decode_jpeg
-from drf.markup import Markup
+from drf.markup import HIDDEN, Markup
 from webapp.faces.outlines import nan_separated
 from webapp.ui import theme
 from webapp.ui.charts import Chart
@@ -75,6 +75,9 @@ def draw(
     markup: Markup,
     *,
     error_segments: bool = True,
+    numbers: bool = False,
+    visibility: np.ndarray | None = None,
+    colours_from: Sequence[int] | None = None,
 ) -> Chart:
     """Return the figure of a face with the shapes of any number of models.
 
@@ -86,6 +89,9 @@ def draw(
     norm            of the errors in the hovers
     markup          of the landmarks
     error_segments  whether a line joins every predicted landmark to its true place
+    numbers         whether each landmark of the ground truth has its number beside it
+    visibility      (K,) see `drf.markup`; None where all landmarks are visible
+    colours_from    the number of each shape in the list that colours go by; None: its own place
 
     Of the ground truth, what no model predicts is drawn too: it is there.
     """
@@ -93,18 +99,22 @@ def draw(
     truth = geometry.apply(to_frame, ground_truth.astype(np.float64))
     traces, seen = [], [truth]
     (distance,) = scores.distances(ground_truth[None], norm, markup)
-    for number, shape in enumerate(shapes):
+    hidden = np.zeros(markup.n_points, bool) if visibility is None else visibility == HIDDEN
+    for number, shape in zip(colours_from or range(len(shapes)), shapes, strict=True):
         guess = geometry.apply(to_frame, shape.prediction.astype(np.float64))
         seen.append(guess)
         segments = _joined(truth, guess) if error_segments else guess[:0]
         traces += _model(
-            number, shape, segments, guess, ground_truth, norm, float(distance), markup
+            number, shape, segments, guess, ground_truth, norm, float(distance), markup, hidden
         )
         if shape.covariances is not None:
             pen = {"color": look(number)[0], "width": 1}
             traces.append(_lines(_ellipses(shape, to_frame), pen, str(number)) | {"opacity": 0.7})
     layout = _layout(*_frame(np.concatenate(seen), crop))
-    figure = go.Figure([*traces, *_ground_truth(truth, markup)], layout)
+    traces += _ground_truth(truth, markup, hidden)
+    if numbers:
+        traces.insert(0, _numbers(truth))
+    figure = go.Figure(traces, layout)
     return Chart(name, figure, _alt(name, ground_truth, shapes, float(distance), markup))
 
 
@@ -117,7 +127,11 @@ def _layout(x: list[float], y: list[float], pictures: list[dict[str, Any]]) -> d
         "dragmode": "pan",
         "plot_bgcolor": "rgba(0, 0, 0, 0)",
         "hoverlabel": {"namelength": -1, "align": "left"},
-        "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+        "legend": {
+            **{"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+            # Dark in both themes: yellow and sky blue cannot be seen on white.
+            **{"bgcolor": "#2B2F36", "font": {"color": "#FFFFFF"}},
+        },
         "xaxis": {**axis, "range": x},
         "yaxis": {**axis, "range": y, "scaleanchor": "x", "constraintoward": "top"},
         "images": pictures,
@@ -133,6 +147,7 @@ def _model(
     norm: str,
     distance: float,
     markup: Markup,
+    hidden: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Return the traces of a model: its outlines, its lines, its landmarks with what they say."""
     colour, marker = look(number)
@@ -142,7 +157,7 @@ def _model(
     markers = _markers(guess, in_chart(shape.name), str(number), markup) | {
         "marker": {
             "color": colour,
-            "symbol": marker,
+            "symbol": _hollow_where(hidden, marker),
             "size": 8,
             "line": {"color": _EDGE, "width": 1},
         },
@@ -154,15 +169,56 @@ def _model(
     faint = _lines(nan_separated(guess, markup), {"color": colour, "width": 1}, str(number)) | {
         "opacity": 0.6
     }
-    return [faint, _lines(segments, {"color": colour, "width": 1.8}, str(number)), markers]
+    drawn = [faint, _lines(segments, {"color": colour, "width": 1.8}, str(number))]
+    return [*drawn, *_with_own_entry(markers, marker, hidden)]
 
 
-def _ground_truth(truth: np.ndarray, markup: Markup) -> list[dict[str, Any]]:
+def _ground_truth(truth: np.ndarray, markup: Markup, hidden: np.ndarray) -> list[dict[str, Any]]:
     name, group = "ground truth", "truth"
-    rings = {"color": _TRUTH, "symbol": "circle-open", "size": 9, "line": {"width": 2}}
+    look = {"color": _TRUTH, "size": 9, "line": {"width": 2}}
+    symbols = np.where(hidden, "square-open", "circle-open").tolist()
+    rings = look | {"symbol": symbols if hidden.any() else "circle-open"}
     hover = {"marker": rings, "hovertemplate": f"<b>%{{text}}</b><extra>{name}</extra>"}
     lines = _lines(nan_separated(truth, markup), {"color": _TRUTH, "width": 1.5}, group)
-    return [lines, _markers(truth, name, group, markup) | hover]
+    markers = _markers(truth, name, group, markup) | hover
+    if not hidden.any():
+        return [lines, markers]
+    titles = markers["text"]
+    markers["text"] = [f"{t}, hidden" if h else t for t, h in zip(titles, hidden, strict=True)]
+    square = look | {"symbol": "square-open"}
+    explained = {"name": "hidden: square, prediction hollow", "marker": square}
+    return [lines, *_with_own_entry(markers, "circle-open", hidden), _ENTRY | explained]
+
+
+_ENTRY = {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip"}
+"""A trace of which only the entry in the legend is seen."""
+
+
+def _with_own_entry(
+    markers: dict[str, Any], symbol: str, hidden: np.ndarray
+) -> list[dict[str, Any]]:
+    """Return markers, with an entry of their own in the legend where landmarks are hidden: Plotly
+    would show the form of the first landmark there."""
+    if not hidden.any():
+        return [markers]
+    look = {"name": markers["name"], "legendgroup": markers["legendgroup"]}
+    return [
+        markers | {"showlegend": False},
+        _ENTRY | look | {"marker": markers["marker"] | {"symbol": symbol}},
+    ]
+
+
+def _hollow_where(hidden: np.ndarray, marker: str) -> str | list[str]:
+    """Return the marker of each landmark, as one where none is hidden."""
+    return np.where(hidden, f"{marker}-open", marker).tolist() if hidden.any() else marker
+
+
+def _numbers(truth: np.ndarray) -> dict[str, Any]:
+    x, y = truth.T.astype(np.float32)
+    font = {"size": 11, "color": "#FFFFFF", "shadow": "0 0 3px #000, 0 0 3px #000"}
+    text = {"text": [str(k) for k in range(len(truth))], "textposition": "top right"}
+    look = {"textfont": font, "hoverinfo": "skip", "legendgroup": "truth", "showlegend": False}
+    return {"type": "scatter", "mode": "text", "x": x, "y": y} | text | look
 
 
 def _markers(points: np.ndarray, name: str, group: str, markup: Markup) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from drf import scores
+from drf import scores, statistics
 from drf.data import boxes
 from drf.markup import Markup
 from webapp import store
@@ -19,6 +20,9 @@ from webapp.ui.text import percent
 
 _HEIGHT_PX = 420
 _SMALLEST_PX, _LARGEST_PX = 5, 21
+_SCALE_ENDS_AT = 6.0
+"""Percent at which colour and size of a landmark end: the same for every run, so that pages of two
+runs can be held beside each other. Mean errors of the landmarks of today's methods lie below it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,14 @@ def of_evaluation(
     return LandmarkErrors(of, of.indices(landmarks), means, mean_shape(truth.astype(np.float64)))
 
 
+def of_face(face: store.StoredFace, norm: str) -> LandmarkErrors:
+    """Return the errors of the landmarks of one face that are there and that its model knows."""
+    (distance,) = scores.distances(face.ground_truth[None], norm, face.markup)
+    errors = np.linalg.norm(face.prediction - face.ground_truth, axis=-1) / distance
+    known = np.flatnonzero(np.isfinite(errors))
+    return LandmarkErrors(face.markup, known, errors[known], face.ground_truth)
+
+
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
     """Return the mean over the first axis of what is not NaN; NaN where nothing is."""
     known = np.isfinite(values)
@@ -68,10 +80,108 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
     return np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
 
 
-def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
-    """Return the mean shape with a disc per landmark: the larger and the lighter, the worse."""
-    percents = 100 * found.errors
-    x, y = found.mean_shape[found.points].T
+@dataclass(frozen=True)
+class LandmarkDifferences:
+    """What a run errs more (or less) than another one at each landmark, on the faces of both.
+
+    of       the errors of the run itself
+    mean     (k,) fractions of the norm's distance; above 0 it is worse
+    p_value  (k,) of a paired t-test over faces, corrected by Holm for the number of landmarks
+    """
+
+    of: LandmarkErrors
+    mean: np.ndarray
+    p_value: np.ndarray
+
+    @property
+    def significant(self) -> np.ndarray:
+        """Which differences are significant at 5 % over all landmarks together, (k,) bool."""
+        return self.p_value < ALPHA
+
+
+ALPHA = 0.05
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def difference(
+    path: str,
+    run: tuple[str, int],
+    other: tuple[str, int],
+    markup: str,
+    landmarks: str,
+    norm: str,
+) -> LandmarkDifferences:
+    """Return the differences of a run to another one: (run, evaluation) each."""
+    of = store.markup(path, markup)
+    errors, faces = [], []
+    for _, number in (run, other):
+        ids, truth, predicted = store.predictions(path, number)
+        faces.append(ids)
+        errors.append(scores.point_errors(predicted, truth, norm, of, landmarks))
+    shared = np.intersect1d(*faces)
+    one, two = (e[np.searchsorted(ids, shared)] for e, ids in zip(errors, faces, strict=True))
+    p_values = statistics.holm(statistics.paired_p_values(one - two))
+    own = of_evaluation(path, *run, markup, landmarks, norm)
+    return LandmarkDifferences(own, _mean_of_known(one - two), p_values)
+
+
+def limit(found: Sequence[LandmarkDifferences]) -> float:
+    """Return where the colours of differences end, percent: the same for all of a page."""
+    return max(float(np.nanmax(np.abs(100 * one.mean))) for one in found) or 1.0
+
+
+def by_difference(
+    found: LandmarkDifferences, names: tuple[str, str], norm: str, end: float
+) -> Chart:
+    """Return the mean shape with a disc per landmark: the colour says which run errs less there,
+    hollow ones are not significant. names: of the run and the other one; end: see `limit`."""
+    percents, sure = 100 * found.mean, found.significant
+    own = found.of
+    figure = _on_mean_shape(own)
+    x, y = own.mean_shape[own.points].T
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        showlegend=False,
+        text=[own.markup.title(index) for index in own.points],
+        customdata=np.stack([percents, found.p_value], axis=1),
+        hovertemplate="<b>%{text}</b><br>%{customdata[0]:+.2f} %, p = %{customdata[1]:.2g}"
+        "<extra></extra>",
+        marker={
+            "color": percents,
+            "symbol": np.where(sure, "circle", "circle-open").tolist(),
+            "size": np.where(sure, 13, 9).tolist(),
+            "colorscale": [list(stop) for stop in theme.DIVERGING],
+            "cmin": -end,
+            "cmax": end,
+            "line": {"color": np.where(sure, theme.GREY, theme.QUIET).tolist(), "width": 1},
+            "colorbar": _colourbar("difference, %"),
+        },
+    )
+    better, worse = (int((sure & (sign * found.mean < 0)).sum()) for sign in (1, -1))
+    said = f"{names[0]} is better at {better} and worse at {worse} of {len(percents)} landmarks"
+    help_text = (
+        f"{said}; hollow: not significant (paired t-test over faces, Holm's correction, 5 %)."
+        f" Blue is better, % of the {norm} distance; one colour scale for all runs."
+    )
+    return Chart(f"{names[0]} − {names[1]}", figure, f"{said}, significantly.", help_text)
+
+
+def _colourbar(title: str) -> dict[str, object]:
+    """Return a colour bar below the chart: a phone has no width to spare."""
+    return {
+        "title": {"text": title},
+        "orientation": "h",
+        "thickness": 12,
+        "outlinewidth": 0,
+        "y": 0,
+        "yanchor": "top",
+    }
+
+
+def _on_mean_shape(found: LandmarkErrors) -> go.Figure:
+    """Return a figure with the outlines of the mean shape."""
     figure = go.Figure(layout=theme.layout(x="", y="", height=_HEIGHT_PX))
     drawn = nan_separated(found.mean_shape, found.markup)
     figure.add_scatter(
@@ -82,6 +192,17 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
         hoverinfo="skip",
         showlegend=False,
     )
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(visible=False, constrain="domain")
+    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
+    return figure
+
+
+def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
+    """Return the mean shape with a disc per landmark: the larger and the lighter, the worse."""
+    percents = 100 * found.errors
+    x, y = found.mean_shape[found.points].T
+    figure = _on_mean_shape(found)
     figure.add_scatter(
         x=x,
         y=y,
@@ -94,20 +215,12 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
             "color": percents,
             "size": _sizes(percents),
             "colorscale": "Cividis",
+            "cmin": 0,
+            "cmax": _SCALE_ENDS_AT,
             "line": {"color": theme.QUIET, "width": 1},
-            "colorbar": {  # below: a phone has no width to spare
-                "title": {"text": "error, %"},
-                "orientation": "h",
-                "thickness": 12,
-                "outlinewidth": 0,
-                "y": 0,
-                "yanchor": "top",
-            },
+            "colorbar": _colourbar("error, %"),
         },
     )
-    figure.update_layout(hovermode="closest")
-    figure.update_xaxes(visible=False, constrain="domain")
-    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
     order = np.argsort(percents)
     worst = ", ".join(_said(found, index) for index in order[::-1][:3])
     alt = (
@@ -119,7 +232,7 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
         figure,
         alt,
         f"Mean over all faces, % of the {norm} distance, on the mean shape. Larger and lighter is"
-        " worse.",
+        f" worse, up to {_SCALE_ENDS_AT:g} %; colours and sizes mean the same for every run.",
     )
 
 
@@ -144,17 +257,16 @@ def by_region(found: LandmarkErrors, norm: str) -> Chart:
             y=list(ordered),
             orientation="h",
             marker={"color": theme.BLUE},
-            text=[f"{value:.2f}" for value in ordered.values()],
-            textposition="outside",
-            cliponaxis=False,
             width=0.62,
             hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
         ),
         theme.layout(x=f"mean error of its landmarks, % of the {norm} distance", y=""),
     )
     figure.update_layout(hovermode="closest", height=_HEIGHT_PX)
-    figure.update_xaxes(ticksuffix=" %", range=[0, 1.15 * max(ordered.values()) + 1e-9])
-    figure.update_yaxes(showgrid=False)
+    figure.update_xaxes(ticksuffix=" %", range=[0, 1.02 * max(*ordered.values(), nme) + 1e-9])
+    # Values stand with the names: the line of the NME would go through them beside the bars.
+    names = [f"{region}  <b>{value:.2f}</b>" for region, value in ordered.items()]
+    figure.update_yaxes(showgrid=False, tickvals=list(ordered), ticktext=names)
     charts.rule(figure, nme, theme.VERMILLION)
     figure.add_annotation(
         x=nme, y=1.01, yref="paper", yanchor="bottom", text=f"NME {nme:.2f}", showarrow=False
@@ -165,7 +277,7 @@ def by_region(found: LandmarkErrors, norm: str) -> Chart:
 
 def _sizes(percents: np.ndarray) -> np.ndarray:
     """Return diameters in px whose areas grow with the error: an eye compares areas."""
-    area = percents / max(float(percents.max()), 1e-9)
+    area = np.minimum(percents / _SCALE_ENDS_AT, 1.0)
     return np.sqrt(_SMALLEST_PX**2 + (_LARGEST_PX**2 - _SMALLEST_PX**2) * area)
 
 

@@ -14,7 +14,13 @@ from webapp import store
 from webapp.ui.text import percent, signed
 
 ERROR, DISAGREEMENT, IMPROVEMENT = "Error", "Disagreement", "Improvement"
-SORTS = {ERROR: "error", DISAGREEMENT: "disagreement", IMPROVEMENT: "improvement"}
+DOUBT = "Doubtful label"
+SORTS = {
+    ERROR: "error",
+    DISAGREEMENT: "disagreement",
+    IMPROVEMENT: "improvement",
+    DOUBT: "doubt",
+}
 """Name in the URL -> column."""
 ORDERS = ("Largest first", "Smallest first")
 
@@ -29,22 +35,24 @@ def rows(
     *,
     a: int,
     b: int | None = None,
-    disagreement: pd.Series | None = None,
+    agreement: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return one row per face: face (id), name, part, error, other, improvement, disagreement.
+    """Return one row per face: face (id), name, part, error, other, improvement, disagreement,
+    consensus, doubt.
 
     errors        (e, n) fractions, of paired, under one norm
     a, b          rows of it: error is that of a, other that of b, improvement what a gains over b,
                   other - error (positive: a is better); NaN without b
-    disagreement  by face id; NaN without it
+    agreement     see `agreement`, by face id; disagreement, consensus and doubt are NaN without it
     part          the folder of the name, e.g. helen/testset
     """
     frame = pd.DataFrame({"face": paired.faces, "name": paired.names, "error": errors[a]})
     frame["part"] = frame["name"].str.rpartition("/")[0]
     frame["other"] = np.nan if b is None else errors[b]
     frame["improvement"] = frame["other"] - frame["error"]
-    known = pd.Series(dtype=float) if disagreement is None else disagreement
-    frame["disagreement"] = frame["face"].map(known).astype(float)
+    for column in AGREEMENT:
+        known = pd.Series(dtype=float) if agreement is None else agreement[column]
+        frame[column] = frame["face"].map(known).astype(float)
     return frame
 
 
@@ -71,14 +79,21 @@ def caption(row: pd.Series, sort: str) -> str:
         return f"disagreement {percent(100 * row['disagreement'])}"
     if sort == IMPROVEMENT:
         return f"{error} ({signed(-100 * row['improvement'])})"
+    if sort == DOUBT:
+        apart = percent(100 * row["disagreement"])
+        return f"label {percent(100 * row['consensus'])} off, runs {apart} apart"
     return error
 
 
+AGREEMENT = ("disagreement", "consensus", "doubt")
+
+
 @st.cache_data(max_entries=32, show_spinner=False)
-def disagreement(
+def agreement(
     path: str, evaluations: tuple[tuple[str, int], ...], markup: str, landmarks: str, norm: str
-) -> pd.Series:
-    """Return `scores.disagreement` of the faces that evaluations share, by face id.
+) -> pd.DataFrame:
+    """Return how far evaluations agree on the faces that they share, by face id: AGREEMENT, that
+    is `scores.disagreement`, `scores.consensus_errors`, and the latter minus the former.
 
     evaluations: (run, evaluation) of each, see `store.paired_errors`. markup: its
     name in the store; landmarks: subset of it.
@@ -89,5 +104,7 @@ def disagreement(
         shared = np.intersect1d(shared, ids)
     predicted = np.stack([guess[np.searchsorted(ids, shared)] for ids, _, guess in found])
     truth = found[0][1][np.searchsorted(found[0][0], shared)]
-    apart = scores.disagreement(predicted, truth, norm, store.markup(path, markup), landmarks)
-    return pd.Series(apart, index=shared)
+    faces = predicted, truth, norm, store.markup(path, markup), landmarks
+    apart, consensus = scores.disagreement(*faces), scores.consensus_errors(*faces)
+    values = dict(zip(AGREEMENT, (apart, consensus, consensus - apart), strict=True))
+    return pd.DataFrame(values, index=shared)

@@ -1,4 +1,4 @@
-"""The columns of the leaderboard: content, title, tooltip and format."""
+"""The columns of the leaderboard: content, title, meaning and format, without Streamlit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import pandas as pd
-import streamlit as st
 
 from db import comparability
-from db.board import seeds_text
 from drf import scores, statistics
 from drf.scores import Better, Normaliser, Score
 from webapp.ui import badges
@@ -30,6 +28,7 @@ class Column:
     name      in the URL
     key       in the table; of one per normaliser what follows NORM_
     per_norm  whether there is one for each normaliser
+    sort      name of the order (`webapp.scores.sorts`) that its title sorts by, None for none
     """
 
     name: str
@@ -40,6 +39,7 @@ class Column:
     kind: Literal["number", "text", "check"] = "text"
     format: str = "%.2f"
     better: Better | None = None
+    sort: str | None = None
 
 
 _OF_NME = (
@@ -55,27 +55,31 @@ _OF_NME = (
     ),
 )
 _FACTS = (
-    Column("Family", "family", "Family", "Model family."),
-    Column("Parameters", "params_m", "Params, M", "Trainable parameters, millions.", kind="number"),
+    Column("Family", "family", "Family", "Model family.", sort="Family"),
+    Column("Parameters", "params_m", "Params, M", "Trainable parameters, millions.",
+           kind="number", sort="Parameters"),
     Column("MACs", "macs_g", "GMACs", "10⁹ multiply-accumulates for one face.",
-           kind="number", format="%.3f"),
+           kind="number", format="%.3f", sort="MACs"),
     Column("Training time", "wall_min", "Train, min", "Wall time of the training, minutes.", False,
-           "number", "%.1f"),
+           "number", "%.1f", sort="Training time"),
     *(Column(one.title, one.key, one.title, f"{one.meaning} From – to where runs differ.")
       for one in comparability.SPENT),
     Column("Hardware", "hardware", "Hardware", "Machines that the runs were trained on."),
-    Column("Seeds", "seeds", "Seeds", "Number of seeds that the row averages over, and which."),
+    Column("Seeds", "seeds", "Seeds", "Number of seeds that the row averages over.",
+           kind="number", format="%d"),
     Column("Flip", "flip_test", "Flip", "Averaged with the mirror image.", kind="check"),
     Column("Faces", "n", "Faces", "Number of faces evaluated on.", kind="number", format="%d"),
     Column("Preset", "preset", "Preset", "Preset that the configuration is based on."),
     Column("Track", "track", "Track", "Training rules (competition track)."),
     Column("Precision", "precision", "Precision", "Numeric precision of the training."),
     Column("Status", "status", "Status", "Only what is finished is ranked; see About."),
-    Column("Evaluated", "evaluated", "Evaluated", "Day of the newest evaluation."),
+    Column("Evaluated", "evaluated", "Evaluated", "Day of the newest evaluation.", sort="Newest"),
     Column("Id", "short_id", "Id",
-           "First 8 characters of the method's or run's id; `drf runs show` takes either."),
+           "First 8 characters of the ids of its runs, as `drf runs show` takes them."),
 )  # fmt: skip
 _NOT_DEFAULT = ("Median", "Steps", "Faces seen", "Hardware", "Faces", "Precision", "Evaluated")
+PAPER = ("NME", "Interval", "Difference", "FR@8", "AUC@8", "Seeds")
+"""Names of the columns that a paper shows: with one normaliser they fit the width of a page."""
 _ALWAYS = ("rank", "name")
 _NUMBERS_AS_TEXT = ("interval", "difference", *(one.key for one in comparability.SPENT))
 _NEEDS = {"interval": "low", "difference": "difference"}
@@ -96,7 +100,7 @@ def default() -> tuple[str, ...]:
 def _available(of: tuple[Score, ...]) -> tuple[Column, ...]:
     made = [
         Column(score.title, score.key, score.heading, _meaning(score), True, "number",
-               better=score.better)
+               better=score.better, sort=score.title)
         for score in of
     ]  # fmt: skip
     nme = [column for column in made if column.key == "nme"]
@@ -127,10 +131,10 @@ def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> p
         "hardware": lambda: [
             ", ".join(sorted({h for h in of if h})) or "–" for of in rows["hardwares"]
         ],
-        "seeds": lambda: [seeds_text(seeds) for seeds in rows["seeds"]],
+        "seeds": lambda: [len(set(seeds)) for seeds in rows["seeds"]],
         "status": lambda: [status_label(statuses) for statuses in rows["statuses"]],
         "evaluated": lambda: rows["created_at"].str[:10],
-        "short_id": lambda: rows["id"].str[:8],
+        "short_id": lambda: list(map(short_ids, rows["runs"])),
     }
     shown = pd.DataFrame({"rank": rows["rank"], "name": _marked_names(rows)})
     for column, norm, key in _chosen(norms, names):
@@ -191,30 +195,26 @@ def is_number(key: str) -> bool:
     return column.kind == "number" or column.key in _NUMBERS_AS_TEXT
 
 
-def config(
-    shown: pd.DataFrame, norms: Sequence[str], over: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
-    """Return titles, tooltips and widths for `st.dataframe`."""
-    made: dict[str, Any] = {
-        "rank": st.column_config.NumberColumn("#", help="By NME on this board.", width=44),
-        "name": st.column_config.TextColumn("Name", width=170),
-    }
-    kinds: dict[str, Callable[..., Any]] = {
-        "text": st.column_config.TextColumn,
-        "check": st.column_config.CheckboxColumn,
-    }
-    for key in shown.columns[len(_ALWAYS) :]:
-        column, norm = lookup(key)
-        meaning = f"{column.meaning} Normaliser: {_word(norm)}." if norm else column.meaning
-        if column.kind == "number":
-            # A format here would hide what the table's own style says: which score is underlined.
-            shown_as = None if column.better else column.format
-            made[key] = st.column_config.NumberColumn(
-                title(key, norms), help=meaning, format=shown_as
-            )
-        else:
-            made[key] = kinds[column.kind](title(key, norms, over), help=meaning)
-    return made
+def meaning(key: str) -> str:
+    """Return what a column of the table means, in sentences."""
+    if key in _ALWAYS:
+        return "Place by NME on this board." if key == "rank" else ""
+    column, norm = lookup(key)
+    return f"{column.meaning} Normaliser: {_word(norm)}." if norm else column.meaning
+
+
+def sort_of(key: str, ranked_by: str) -> str | None:
+    """Return the name of the order that the title of a column sorts by; of scores only those under
+    the normaliser that ranks have one."""
+    if key in _ALWAYS:
+        return "Name" if key == "name" else None
+    column, norm = lookup(key)
+    return column.sort if norm in (None, ranked_by) else None
+
+
+def short_ids(runs: Sequence[str]) -> str:
+    """Return the ids of runs as people read and copy them."""
+    return " ".join(run[:8] for run in runs)
 
 
 def text(key: str, value: Any) -> str:

@@ -6,24 +6,32 @@ Widths are such that two controls stand beside each other on a phone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
+from db import verdict
+from db.board import stand_in
 from drf import scores
 from webapp import store
 from webapp.leaderboard import columns
+from webapp.leaderboard.grid import Order
 from webapp.leaderboard.rows import ROWS
 from webapp.leaderboard.table import DisplayOptions
 from webapp.links import url_keys, widgets
 from webapp.scores import ALL, ORDERS, filter_order, known_norms, sorts
 from webapp.store import StoreVersion
 from webapp.ui import badges
+from webapp.ui.text import plain
 
 ROWS_A_PAGE = 25
-"""As many as fit without a scroll bar of the table."""
+"""Rows of a page of the table."""
+
+_IN_SIGHT = 2
+"""Filters that are always in sight; the others are in a menu, so that the table is on the first
+screen of a phone."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,8 @@ class BoardChoice:
 def choose_board(
     current: StoreVersion, boards: pd.DataFrame, at_revision: int | None
 ) -> BoardChoice:
-    """Show the filters of boards, each of which offers what the ones before it leave, see
-    `filter_order`; then the normalisers that the board has, and what a row is."""
+    """Show the title and the filters of boards, each of which offers what the ones before it leave
+    (see `filter_order`); then the normalisers that the board has, and what a row is."""
     where: dict[str, str] = {}
     filters = (
         (url_keys.BOARD_DATASET, "dataset", "Dataset", None),
@@ -59,15 +67,24 @@ def choose_board(
         ),
         (url_keys.BOARD_BOX, "box", "Box", "How faces were cropped; see About."),
     )
-    with st.container(horizontal=True, gap="small"):
-        for key, column, label, help_text in filters:
-            options = _offered(boards, column)
+    head = st.container(horizontal=True, gap="small", vertical_alignment="bottom")
+    head.title("Leaderboard", width="content")
+    more = None
+    for key, column, label, help_text in filters:
+        options = _offered(boards, column)
+        if len(where) == _IN_SIGHT:
+            norm_place = head.container(width="content")
+            more = head.popover("Landmarks, box, rows", icon=":material/tune:")
+        with more or head:
             where[column] = widgets.select(key, label, options, help_text, width=160)
-            boards = boards[boards[column] == where[column]]
-        norms = known_norms(store.leaderboard(current, **where, at_revision=at_revision))
+        boards = boards[boards[column] == where[column]]
+    norms = known_norms(store.leaderboard(current, **where, at_revision=at_revision))
+    with norm_place:
         norm = widgets.segmented_control(
             url_keys.NORM, "Normalised by", list(norms), _norms_help(norms)
         )
+    assert more is not None
+    with more:
         as_rows = widgets.segmented_control(
             url_keys.BOARD_ROWS,
             "Rows",
@@ -83,30 +100,62 @@ def _norms_help(norms: dict[str, str]) -> str:
 
 
 def choose_rows(families: Iterable[str]) -> dict[str, str]:
-    """Show what orders and filters the rows; return the arguments of `board.arrange`."""
-    text = st.text_input(
-        "Find",
-        key=url_keys.BOARD_TEXT.name,
-        bind="query-params",
-        placeholder="name, preset, id …",
-        icon=":material/search:",
-        width=170,
-    )
-    options = [ALL, *sorted(families)]
-    family = widgets.select(url_keys.BOARD_FAMILY, "Family", options, width=170)
-    sort = widgets.select(url_keys.BOARD_SORT, "Sort by", list(sorts()), width=160)
-    order = widgets.segmented_control(url_keys.BOARD_ORDER, "Order", ORDERS)
+    """Show what orders and filters the rows, in a menu; return the arguments of `rows.arrange`."""
+    with st.popover("Filter and sort", icon=":material/filter_list:"):
+        text = st.text_input(
+            "Find",
+            key=url_keys.BOARD_TEXT.name,
+            bind="query-params",
+            placeholder="name, preset, id …",
+            icon=":material/search:",
+        )
+        options = [ALL, *sorted(families)]
+        family = widgets.select(url_keys.BOARD_FAMILY, "Family", options)
+        sort = widgets.select(
+            url_keys.BOARD_SORT,
+            "Sort by",
+            list(sorts()),
+            "As a click on the title of a column does.",
+        )
+        order = widgets.segmented_control(url_keys.BOARD_ORDER, "Order", ORDERS)
     return {"sort": sort, "order": order, "text": text, "family": family}
 
 
-def choose_display(
-    current: StoreVersion, all_rows: pd.DataFrame, board: BoardChoice
-) -> tuple[DisplayOptions, bool]:
-    """Show the choices of columns and baseline; return them, and whether to show published results.
+def sort_by(order: Order) -> None:
+    """Order the rows as a click on a title asks for: the controls and the link follow."""
+    st.session_state[url_keys.BOARD_SORT.name] = order.sort
+    st.session_state[url_keys.BOARD_ORDER.name] = order.order
 
-    all_rows: of the board, ranked, whatever is filtered: a baseline need not be in the view.
+
+def ticked() -> list[str]:
+    """Return the beginnings of the ids of the runs that the link ticks."""
+    return [run for run in st.query_params.get(url_keys.BOARD_TICKED.name, "").split(",") if run]
+
+
+def tick(runs: Sequence[str]) -> None:
+    """Write into the link which rows are ticked."""
+    if runs:
+        st.query_params[url_keys.BOARD_TICKED.name] = ",".join(run[:8] for run in runs)
+    elif url_keys.BOARD_TICKED.name in st.query_params:
+        del st.query_params[url_keys.BOARD_TICKED.name]
+
+
+@dataclass(frozen=True)
+class Display:
+    """What is shown of the rows. published: whether published figures are; chosen: the row that a
+    visitor chose as the baseline, None where the second row is."""
+
+    how: DisplayOptions
+    published: bool
+    chosen: pd.Series | None
+
+
+def choose_display(current: StoreVersion, all_rows: pd.DataFrame, board: BoardChoice) -> Display:
+    """Show the choices of columns and baseline.
+
+    all_rows: of the board, whatever is filtered: a baseline need not be in the view.
     """
-    baseline = _baseline(current, all_rows)
+    norm = board.norms[board.norm]
     with st.popover("Columns", icon=":material/view_column:"):
         every_norm = widgets.toggle(
             url_keys.BOARD_ALL_NORMS,
@@ -129,38 +178,46 @@ def choose_display(
             [column.name for column in columns.available()],
             columns.default(),
         )
-    norm = board.norms[board.norm]
+    following = verdict.second(all_rows, norm)
+    chosen = _baseline(current, all_rows, following)
     others = tuple(other for other in board.norms.values() if every_norm and other != norm)
-    return DisplayOptions((norm, *others), tuple(names), hide, baseline), published
+    baseline = following if chosen is None else chosen
+    return Display(DisplayOptions((norm, *others), tuple(names), hide, baseline), published, chosen)
 
 
-def _baseline(current: StoreVersion, rows: pd.DataFrame) -> pd.Series | None:
-    """Choose the row that others are compared with. A link may name a method where rows are runs,
-    or a run where they are methods: then it is the best run of it, or the method of it. It may also
-    name a method by its id in an earlier version."""
+def _baseline(
+    current: StoreVersion, rows: pd.DataFrame, following: pd.Series | None
+) -> pd.Series | None:
+    """Choose the row that others are compared with, None for the second. It is named by a run that
+    stands for it; a link may name any of its runs, or a method, also by its id in an earlier
+    version: where rows are runs that is the best run of the method."""
+    stand_for = [stand_in(row) for row in rows[["seeds", "runs"]].to_dict("records")]
 
     def aliases() -> Iterator[tuple[str, str]]:
-        for row, runs in zip(rows["id"], rows["runs"], strict=True):
-            yield from ((run, row) for run in runs)
-        yield from zip(rows["method"], rows["id"], strict=True)
+        for run, runs in zip(stand_for, rows["runs"], strict=True):
+            yield from ((other, run) for other in runs)
+        yield from zip(rows["method"], stand_for, strict=True)
         if (wanted := st.query_params.get(url_keys.BOARD_BASE.name, "").lower()) and (
             today := store.method_today(current, wanted)
         ):
-            found = rows["id"][rows["method"] == today]
-            yield from ((wanted, row) for row in found)
+            of_method = zip(rows["method"], stand_for, strict=True)
+            yield from ((wanted, run) for method, run in of_method if method == today)
 
     names: dict[str, str] = {}
-    for row in rows[["id", "name", "condition", "family"]].to_dict("records"):  # ranked come first
-        names.setdefault(row.pop("id"), badges.marked(**row))
-    found = widgets.select_by_id(
-        url_keys.BOARD_BASE,
-        "Compare with",
-        names,
-        aliases(),
-        "Adds a column with the difference in NME to this row and its paired interval.",
-        width=230,
-    )
-    return None if found is None else rows[rows["id"] == found].iloc[0]
+    facts = rows[["name", "condition", "family"]].to_dict("records")
+    for run, row in zip(stand_for, facts, strict=True):  # ranked come first
+        names.setdefault(run, badges.marked(**row))
+    with st.popover("Baseline", icon=":material/compare_arrows:"):
+        if following is not None:
+            st.caption(f"Without a choice the second row: {plain(following['name'])}.")
+        found = widgets.select_by_id(
+            url_keys.BOARD_BASE,
+            "Compare with",
+            names,
+            aliases(),
+            "The column Δ NME shows the difference to this row and its paired interval.",
+        )
+    return None if found is None else rows.iloc[stand_for.index(found)]
 
 
 def _offered(boards: pd.DataFrame, column: str) -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from db import comparability, entries
+from drf import scores
+from drf.literature import papers
 from webapp.leaderboard import columns
 from webapp.leaderboard.table import View, published_scores
 from webapp.ui.text import no_formula
@@ -41,22 +43,27 @@ _LISTS = ("seeds", "statuses", "runs", "evaluations", "checkpoints", "hardwares"
 def records(view: View) -> list[dict[str, Any]]:
     """Return a dict a row: rank, name, condition (only `finished` is ranked), the scores shown
     (fields end in _percent) with their intervals and what these are over, the facts shown, and in
-    any case what the row comes from: the number of seeds, lists of run ids, evaluations,
-    checkpoints, seeds, statuses and machines, the board and the digest of its faces, and what its
-    runs spent, from COLUMN_low to COLUMN_high.
+    any case what ranks the rows, what differences are to, and what the row comes from: the number
+    of seeds, lists of run ids, evaluations, checkpoints, seeds, statuses and machines, the board
+    and the digest of its faces, and what its runs spent, from COLUMN_low to COLUMN_high.
 
     Published figures have kind "published", their scores, paper, source and protocol.
     """
     return [
-        _published(row) if row["kind"] == "published" else _row(row, list(view.table))
+        _published(row) if row["kind"] == "published" else _row(row, view)
         for row in entries.records(view.rows)
     ]
 
 
-def as_json(view: View, facts: dict[str, Any]) -> bytes:
-    """Return one document: `view` (facts: the choices of the page), `remarks` (what differs between
-    the rows beside the method), `rows` (see `records`)."""
-    document = {"view": facts, "remarks": list(view.remarks), "rows": records(view)}
+def as_json(view: View, facts: dict[str, Any], verdict: dict[str, Any]) -> bytes:
+    """Return one document: `view` (facts: the choices of the page), `verdict` (`db.verdict`),
+    `remarks` (what differs between the rows beside the method), `rows` (see `records`)."""
+    document = {
+        "view": facts,
+        "verdict": verdict,
+        "remarks": list(view.remarks),
+        "rows": records(view),
+    }
     return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -69,15 +76,18 @@ def as_csv(view: View) -> bytes:
     return pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode()
 
 
-def _row(row: dict[Hashable, Any], shown: Iterable[str]) -> dict[str, Any]:
+def _row(row: dict[Hashable, Any], view: View) -> dict[str, Any]:
     record: dict[str, Any] = {key: row[key] for key in ("kind", "rank", "name", "condition")}
-    for key in shown:
+    record["ranked_by"] = scores.column(view.norms[0], "nme")
+    for key in view.table:
         column, norm = columns.lookup(key) if key not in record else (None, None)
         if column is not None and norm is not None:
             record |= {f"{norm}_{field}_percent": row[source]
                        for field, source in _score_fields(norm, column.key)}  # fmt: skip
         record |= {field: row[field] for field in _FACTS.get(key, ())}
     record |= {key: row[key] for key in _OVER if row.get(key) is not None}
+    if "difference_over" in record:
+        record["difference_to"] = view.baseline
     record["n_seeds"] = len(set(row["seeds"]))
     record |= {key: row[key] for key in (*_TRACE, *_BUDGET)}
     return record | {
@@ -102,9 +112,11 @@ def _published(row: dict[Hashable, Any]) -> dict[str, Any]:
     for figure in figures:
         record |= {f"{column}_percent": v for column, v in published_scores(figure).items()}
     about = asdict(figures[0])
-    return record | {
-        key: about[key] for key in ("dataset", "subset", "paper", "source", "protocol")
-    }
+    return (
+        record
+        | {key: about[key] for key in ("dataset", "subset", "paper", "source", "protocol")}
+        | {"url": papers()[figures[0].paper].url}
+    )
 
 
 def _joined(value: Any) -> Any:

@@ -29,6 +29,20 @@ def with_intervals(
     return intervals.with_intervals(rows, norms, baseline, chunk)
 
 
+def of_some(
+    current: StoreVersion,
+    rows: pd.DataFrame,
+    wanted: pd.Index,
+    norms: Sequence[str],
+    baseline: pd.Series | None,
+) -> pd.DataFrame:
+    """Return `with_intervals` of the rows with these labels. Where they are on the first page of
+    the board they are worked out with it, as for the table, so that a page works them out once."""
+    page = rows.iloc[: intervals.CHUNK]
+    together = page if wanted.isin(page.index).all() else rows.loc[wanted]
+    return with_intervals(current, together, norms, baseline).loc[wanted]
+
+
 @st.cache_data(max_entries=256, show_spinner=False)
 def _chunk(
     _current: StoreVersion,

@@ -1,14 +1,13 @@
 """The table of the leaderboard: rows with intervals, the runs of an opened method, and published
-results, with the style of the app."""
+results; and its cells as the page and the files show them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from db import comparability
 from drf import scores, statistics
@@ -16,11 +15,20 @@ from drf.literature import Figure
 from webapp.leaderboard import columns, intervals
 from webapp.scores import best_and_second
 from webapp.store import StoreVersion
-from webapp.ui import badges, theme
-from webapp.ui.text import decimals, underlined
 
 Kind = Literal["method", "run", "published"]
+Emphasis = Literal["best", "second", ""]
 OPENED = "↳ "
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, whether numbers stand in it, whether it is best; hover: more about it."""
+
+    text: str
+    number: bool
+    emphasis: Emphasis = ""
+    hover: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class View:
     """rows: with intervals and `kind`; table: their cells, in the same order; hidden:
     title and value of the columns left out; over: what intervals are over, by the key of their
     column; notes: sentences that the table cannot do without, see `notes`; remarks: those of
-    `comparability.remarks` on these rows and the baseline."""
+    `comparability.remarks` on these rows and the baseline; baseline: its name."""
 
     rows: pd.DataFrame
     table: pd.DataFrame
@@ -53,6 +61,18 @@ class View:
     over: dict[str, str]
     notes: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    baseline: str | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where the published figures are from, each once: the notes that their rows refer to."""
+        figures = (figure for row in self.rows.to_dict("records") for figure in _figures(row))
+        return tuple(dict.fromkeys(map(source_of, figures)))
+
+    def note_of(self, row: Mapping[Any, Any]) -> int | None:
+        """Return the number of the note of a row, from 1; None for one of ours."""
+        figures = _figures(row)
+        return self.sources.index(source_of(figures[0])) + 1 if figures else None
 
     def title(self, key: str) -> str:
         """Return the title of a column of the table."""
@@ -89,7 +109,8 @@ def build(
     shown, table = _with_published(shown, table, published)
     titles = {columns.title(key, how.norms): said for key, said in constants.items()}
     left = table.drop(columns=[k for k in constants if k in table])
-    return View(shown, left, how.norms, titles, over, said, remarks)
+    named = None if how.baseline is None else str(how.baseline["name"])
+    return View(shown, left, how.norms, titles, over, said, remarks, named)
 
 
 def notes(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
@@ -103,31 +124,54 @@ def notes(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
     if "difference" in over and how.baseline is not None:
         base = how.baseline
         said.append(
-            f"Δ is the difference to {base['name']} ({base['id'][:8]});"
+            f"Δ is the difference to {base['name']} ({columns.short_ids(base['runs'])});"
             f" {columns.MARK}: its interval excludes 0."
         )
     return said
 
 
-def styled(view: View) -> Styler:
-    """Return the table with the best of every score bold, the second underlined, what went wrong
-    in the colour of a fault, and what is not ours in grey."""
-    scored = [key for key in view.table if columns.better(key)]
-    styler = view.table.style.format(decimals, subset=scored)
-    for key in scored:
+def cells(view: View) -> list[list[Cell]]:
+    """Return the cells of a view, a list a row, with the best of every score and the second."""
+    emphasised: dict[tuple[object, str], Emphasis] = {}
+    for key in filter(columns.better, view.table):
         best, second = best_of_view(view, key)
-        styler = styler.map(lambda _: "font-weight: 700", subset=_cells(best, key))
-        styler = styler.format(underlined, subset=_cells(second, key))
-    wrong = [badges.worst_failure(statuses) is not None for statuses in view.rows["statuses"]]
-    marked = [key for key in ("name", "status") if key in view.table]
-    styler = styler.map(lambda _: f"color: {theme.VERMILLION}", subset=pd.IndexSlice[wrong, marked])
-    listed = view.rows["kind"] != "method"
-    return styler.map(
-        lambda _: f"color: {theme.GREY}", subset=pd.IndexSlice[listed, list(view.table)]
-    )
+        emphasised |= {(label, key): "second" for label in second}
+        emphasised |= {(label, key): "best" for label in best}
+    return [
+        [
+            Cell(
+                columns.text(key, cells[key]),
+                columns.is_number(key),
+                emphasised.get((label, key), ""),
+                _hover(key, row),
+            )
+            for key in view.table
+        ]
+        for label, cells, row in zip(
+            view.table.index,
+            view.table.to_dict("records"),
+            view.rows.to_dict("records"),
+            strict=True,
+        )
+    ]
 
 
-def best_of_view(view: View, key: str) -> tuple[Any, Any]:
+def source_of(figure: Figure) -> str:
+    """Return where a published figure is from and how it was measured."""
+    return f"{figure.source}; {figure.protocol}"
+
+
+def _hover(key: str, row: Mapping[Any, Any]) -> str:
+    if key == "seeds" and row["kind"] != "published":
+        return f"seeds {', '.join(map(str, sorted(set(row['seeds']))))}"
+    return ""
+
+
+def _figures(row: Mapping[Any, Any]) -> tuple[Figure, ...]:
+    return row["figures"] if row["kind"] == "published" else ()
+
+
+def best_of_view(view: View, key: str) -> tuple[pd.Index, pd.Index]:
     """Return the labels of the rows of a view that are best in a column, and of the next, among
     those that are ranked."""
     better = columns.better(key)
@@ -188,7 +232,3 @@ def _with_published(
     kinds = dict.fromkeys(kinds, "float64") | {"rank": "Int64"}
     both = pd.concat([table.astype(kinds), added.astype(kinds)], ignore_index=True)
     return pd.concat([rows, more], ignore_index=True), both
-
-
-def _cells(labels: Any, column: str) -> Any:
-    return pd.IndexSlice[labels, [column]]

@@ -3,88 +3,117 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
-from drf.literature import Paper, cited
+from db import box_labels
+from drf import scores
+from drf.literature import BENCHMARK, Paper, cited, papers
 from webapp.leaderboard import columns
-from webapp.leaderboard.table import View, best_of_view
+from webapp.leaderboard.table import Cell, View, cells
 from webapp.ui.text import plain
 
-Emphasis = Literal["best", "second", ""]
+_WIDE = 4
+"""Columns beside rank and name from which a table spans both columns of a page."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell: its text as on the page, whether numbers stand in it, whether it is best."""
+def caption(board: Mapping[str, str], view: View) -> str:
+    """Return what a table says of itself: the board, the normaliser, the marks, what intervals are
+    over, and the baseline. board: dataset, subset, landmarks, box."""
+    norms = " and ".join(scores.normaliser(norm).title.lower() for norm in view.norms)
+    landmarks = "" if board["landmarks"] == "all" else f", landmarks {board['landmarks']}"
+    ours = view.rows[view.rows["kind"] != "published"]
+    faces = " or ".join(f"{n:.0f}" for n in sorted(set(ours["n"])))
+    parts = [
+        f"{board['dataset']} {board['subset']}, {faces} faces{landmarks},"
+        f" box {box_labels.title(board['box'])}. Errors in percent, normalised by {norms};"
+        " best in bold, second underlined.",
+        *view.notes,
+    ]
+    if not ours["ranked"].eq(True).all():
+        parts.append(
+            "Rows without a rank are not finished or learned nothing; the word behind the name"
+            " says why."
+        )
+    return " ".join(parts)
 
-    text: str
-    number: bool
-    emphasis: Emphasis = ""
 
-
-def as_markdown(view: View) -> bytes:
-    """Return a table: best in bold, second underlined, what is not ours in italics, and the run ids
-    of every row in its last column."""
-    header = [*_titles(view), "Runs"]
+def as_markdown(view: View, said: str) -> bytes:
+    """Return a table below its caption: best in bold, second underlined, what is not ours in
+    italics with a link to its paper, and the run ids of every row in its last column."""
+    header = [*map(view.title, view.table), "Runs"]
     lines = [
         header,
-        [":--", ":--"] + ["--:" if c.number else ":--" for c in _first(view)] + [":--"],
+        [":--", ":--"] + ["--:" if number else ":--" for number in _numbers(view)] + [":--"],
     ]
-    for row, cells in zip(view.rows.to_dict("records"), _cells(view), strict=True):
-        texts = [_markdown(cell, row["kind"] == "published") for cell in cells]
+    for row, of_row in zip(view.rows.to_dict("records"), cells(view), strict=True):
+        texts = [_markdown(cell, row["kind"] == "published") for cell in of_row]
+        if note := view.note_of(row):
+            address = papers()[row["figures"][0].paper].url
+            texts[1] = f"[{texts[1]}]({address}) \\[{note}\\]"
         lines.append([*texts, " ".join(row["runs"])])
-    return _note_markdown(view, "\n".join(f"| {' | '.join(line)} |" for line in lines)).encode()
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    same = [f"{title} {value}" for title, value in view.hidden.items()]
+    below = [f"The same in every row: {plain('; '.join(same))}."] if same else []
+    notes = [f"\\[{i}\\] {plain(source)}" for i, source in enumerate(view.sources, start=1)]
+    return ("\n\n".join([plain(said), table, *below, *view.remarks, *notes]) + "\n").encode()
 
 
-def as_latex(view: View, caption: str) -> bytes:
+def as_latex(view: View, said: str, label: str) -> bytes:
     """Return a table for \\usepackage{booktabs}: best in bold, second underlined, every text
-    escaped, published figures below a rule with their citation, below the table what differs
-    between the rows beside the method. Comments name the runs of a row.
+    escaped, published figures below a rule with their citation and note, below the table what
+    differs between the rows beside the method. Comments name the runs of a row.
 
-    caption: its first sentences; those that the table needs follow.
+    said: of `caption`; label: for \\ref. A table with many columns is a table*, which spans both
+    columns of a page that has two.
     """
+    wide = len(_numbers(view)) >= _WIDE
+    environment = "table*" if wide else "table"
     lines = [
         "% needs \\usepackage{booktabs}",
-        "\\begin{table}",
+        f"\\begin{{{environment}}}[t]",
         "  \\centering",
-        f"  \\caption{{{escape(' '.join([caption, *view.notes]))}}}",
-        f"  \\begin{{tabular}}{{rl{''.join('r' if c.number else 'l' for c in _first(view))}}}",
+        f"  \\caption{{{escape(said)}}}",
+        f"  \\label{{tab:{_LABEL.sub('-', label)}}}",
+        *(["  \\footnotesize", "  \\setlength{\\tabcolsep}{3pt}"] if wide else ["  \\small"]),
+        f"  \\begin{{tabular}}{{rl{''.join('r' if number else 'l' for number in _numbers(view))}}}",
         "    \\toprule",
-        f"    {' & '.join(escape(title) for title in _titles(view))} \\\\",
+        f"    {' & '.join(escape(columns.title(key, view.norms)) for key in view.table)} \\\\",
         "    \\midrule",
     ]
     kinds = view.rows["kind"].tolist()
-    for number, (row, cells) in enumerate(
-        zip(view.rows.to_dict("records"), _cells(view), strict=True)
+    for number, (row, of_row) in enumerate(
+        zip(view.rows.to_dict("records"), cells(view), strict=True)
     ):
+        texts = list(map(_latex, of_row))
         if row["kind"] == "published":
             if number and kinds[number - 1] != "published":
                 lines.append("    \\midrule")
-            cells[1] = Cell(cells[1].text, False)
-            cite = f"~\\cite{{{row['figures'][0].paper}}}"
-            trace = f"published: {row['figures'][0].source}; {row['figures'][0].protocol}"
+            texts[1] += f"~\\cite{{{row['figures'][0].paper}}}$^{{{view.note_of(row)}}}$"
+            trace = "published"
         else:
-            cite, trace = "", f"runs {' '.join(row['runs'])}"
-        texts = [_latex(cell) for cell in cells]
-        texts[1] += cite
+            trace = f"runs {' '.join(row['runs'])}"
         lines.append(f"    {' & '.join(texts)} \\\\ % {trace}")
     lines += ["    \\bottomrule", "  \\end{tabular}"]
-    lines += [f"  \\par\\footnotesize {escape(remark)}" for remark in view.remarks]
-    lines += ["\\end{table}", ""]
+    notes = [f"$^{{{i}}}$ {escape(source)}." for i, source in enumerate(view.sources, start=1)]
+    for below in (*map(escape, view.remarks), *notes):
+        lines.append(f"  \\par\\smallskip\\footnotesize {below}")
+    lines += [f"\\end{{{environment}}}", ""]
     return "\n".join(lines).encode()
 
 
 def as_bibtex(view: View) -> bytes:
-    """Return the entries of the papers behind the rows and the published results shown; comments
-    name the rows of each."""
+    """Return the entries of this benchmark, of the dataset, and of the papers behind the rows and
+    the published results shown; comments name the rows of each."""
     rows = view.rows.to_dict("records")
-    families = {str(row["family"]) for row in rows if row["kind"] != "published"}
+    ours = [row for row in rows if row["kind"] != "published"]
+    families = {str(row["family"]) for row in ours}
+    datasets = {str(row["dataset"]) for row in ours}
     keys = {f.paper for row in rows if row["kind"] == "published" for f in row["figures"]}
     entries = []
-    for paper in cited(families, keys):
-        names = dict.fromkeys(_names_citing(rows, paper))
+    for paper in cited(families, keys, datasets):
+        about = ["this benchmark"] if paper.key == BENCHMARK else []
+        about += [f"dataset {name}" for name in sorted(datasets & set(paper.datasets))]
+        names = dict.fromkeys([*about, *_names_citing(rows, paper)])
         # A comment of BibTeX is what is outside of entries, and @ would begin one.
         comment = " ".join(f"% {', '.join(names)}".replace("@", "(at)").split())
         entries.append(f"{comment}\n{paper.bibtex.strip()}\n")
@@ -92,8 +121,10 @@ def as_bibtex(view: View) -> bytes:
 
 
 def escape(text: str) -> str:
-    """Return text that LaTeX sets as it is, on one line; arrows, signs and Greek in mathematics."""
-    return _SPECIAL.sub(lambda found: _LATEX[found[0]], " ".join(text.split()))
+    """Return text that LaTeX sets as it is, on one line; arrows, signs and Greek in mathematics.
+    What pdfLaTeX has no letter for is a question mark."""
+    line = _SPECIAL.sub(lambda found: _LATEX[found[0]], " ".join(text.split()))
+    return _UNKNOWN.sub("?", line)
 
 
 _LATEX = {
@@ -105,39 +136,13 @@ _LATEX = {
     **{"✓": "", "▶": "", "■": "", "?": "?", "↯": r"$\dagger$", "✗": ""},
 }
 _SPECIAL = re.compile("|".join(re.escape(character) for character in _LATEX))
+_UNKNOWN = re.compile(r"[^\x20-\x7e\u00c0-\u00ff]")
+_LABEL = re.compile(r"[^A-Za-z0-9]+")
 
 
-def _titles(view: View) -> list[str]:
-    return [view.title(key) for key in view.table]
-
-
-def _first(view: View) -> list[Cell]:
-    """The kinds of the columns after rank and name, by the cells that an empty row would have."""
-    return [Cell("", columns.is_number(key)) for key in list(view.table)[2:]]
-
-
-def _cells(view: View) -> list[list[Cell]]:
-    emphasised: dict[tuple[object, str], Emphasis] = {}
-    for key in view.table:
-        if columns.better(key):
-            best, second = best_of_view(view, key)
-            emphasised |= {(label, key): "second" for label in _labels(second)}
-            emphasised |= {(label, key): "best" for label in _labels(best)}
-    return [
-        [
-            Cell(
-                columns.text(key, row[key]),
-                columns.is_number(key),
-                emphasised.get((label, key), ""),
-            )
-            for key in view.table
-        ]
-        for label, row in zip(view.table.index, view.table.to_dict("records"), strict=True)
-    ]
-
-
-def _labels(labels: object) -> Sequence[object]:
-    return [] if labels is None else list(labels)  # type: ignore[call-overload]
+def _numbers(view: View) -> list[bool]:
+    """Whether numbers stand in the columns after rank and name."""
+    return [columns.is_number(key) for key in list(view.table)[2:]]
 
 
 def _markdown(cell: Cell, published: bool) -> str:
@@ -145,14 +150,6 @@ def _markdown(cell: Cell, published: bool) -> str:
     if published and text != "–":
         return f"*{text}*"
     return {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.emphasis]
-
-
-def _note_markdown(view: View, table: str) -> str:
-    said = [f"{title} {value}" for title, value in view.hidden.items()]
-    notes = [plain(note) for note in view.notes]
-    if said:
-        notes.append(f"The same in every row: {plain('; '.join(said))}.")
-    return "\n\n".join([table, *notes, *view.remarks]) + "\n"
 
 
 def _latex(cell: Cell) -> str:

@@ -20,8 +20,9 @@ IMAGES = "images"
 COMPARE = "compare"
 ABLATIONS = "ablations"
 LIVE = "live"
+PHOTO = "photo"
 ABOUT = "about"
-PAGES = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS, LIVE, ABOUT)
+PAGES = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS, LIVE, PHOTO, ABOUT)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ BOARD_ALL_NORMS = UrlKey("lb_both", (LEADERBOARD,), False, "whether all normalis
 BOARD_BASE = UrlKey(
     "lb_base", (LEADERBOARD,), None, "baseline: method or run that others are compared with"
 )
+BOARD_TICKED = UrlKey(
+    "lb_ticked", (LEADERBOARD,), None, "rows that are compared: beginnings of ids of runs"
+)
 BOARD_COLUMNS = UrlKey("lb_cols", (LEADERBOARD,), None, "columns, one parameter each")
 BOARD_VARY = UrlKey("lb_vary", (LEADERBOARD,), True, "whether only columns that vary are shown")
 BOARD_PUBLISHED = UrlKey(
@@ -79,12 +83,19 @@ RUN_EPOCH = UrlKey("run_epoch", (RUN,), "Last", "epoch whose predictions are sho
 RUN_LEAVES = UrlKey("run_leaves", (RUN,), "All", "landmarks of the leaves shown, or All")
 RUN_TREE = UrlKey("run_tree", (RUN,), "All", "tree of the leaves shown, or All")
 RUN_PAGE = UrlKey("run_page", (RUN,), "1", "page of the leaves")
+RUN_LEAF_ORDER = UrlKey(
+    "run_order", (RUN,), "Share", "what orders the leaves: Share or Distance from the mean"
+)
+RUN_SLICE = UrlKey("run_slice", (RUN,), None, "attribute of the faces that errors are split by")
 RUN_CHANGED = UrlKey("run_changed", (RUN,), True, "whether the configuration hides defaults")
 
 IMAGES_EVALUATION = UrlKey("img_eval", (IMAGES,), None, "evaluation: dataset/subset/box")
 IMAGES_RUNS = UrlKey("img_runs", (IMAGES,), None, "runs: beginnings of their ids, with commas")
 IMAGES_SORT = UrlKey(
-    "img_sort", (IMAGES,), "Error", "what orders the faces: Error, Disagreement or Improvement"
+    "img_sort",
+    (IMAGES,),
+    "Error",
+    "what orders the faces: Error, Disagreement, Improvement or Doubtful label",
 )
 IMAGES_ORDER = UrlKey("img_order", (IMAGES,), "Largest first", "Largest first or Smallest first")
 IMAGES_A = UrlKey("img_a", (IMAGES,), None, "run whose errors are shown, of those chosen")
@@ -94,12 +105,24 @@ IMAGES_ERROR = UrlKey(
     "img_error", (IMAGES,), ("0", "no limit"), "range of errors, %, as two parameters"
 )
 IMAGES_PAGE = UrlKey("img_page", (IMAGES,), "1", "page of the faces")
-IMAGES_FACE = UrlKey("img_face", (IMAGES,), None, "name of the face that is shown large")
+IMAGES_FACE = UrlKey("img_face", (IMAGES, RUN), None, "name of the face that is shown large")
 IMAGES_SEGMENTS = UrlKey(
-    "img_segments", (IMAGES,), True, "whether the large face shows the error of each landmark"
+    "img_segments",
+    (IMAGES, RUN),
+    None,
+    "whether the large face shows the error of each landmark; without it, of one or two runs",
 )
 IMAGES_ELLIPSES = UrlKey(
-    "img_ellipses", (IMAGES,), True, "whether the large face shows the predicted uncertainty"
+    "img_ellipses",
+    (IMAGES, RUN),
+    None,
+    "whether the large face shows the predicted uncertainty; without it, of one or two runs",
+)
+IMAGES_NUMBERS = UrlKey(
+    "img_numbers", (IMAGES, RUN), False, "whether the large face shows the numbers of landmarks"
+)
+IMAGES_SHOWN = UrlKey(
+    "img_shown", (IMAGES,), "All", "run whose prediction alone is drawn: 1, 2, …, or All"
 )
 
 COMPARE_EVALUATION = UrlKey("cmp_eval", (COMPARE,), None, "evaluation: dataset/subset/box")
@@ -107,6 +130,10 @@ COMPARE_RUNS = UrlKey("cmp_runs", (COMPARE,), None, "2 to 6 runs: beginnings of 
 COMPARE_CURVE = UrlKey("cmp_curve", (COMPARE,), "Validation NME", "what the curves show")
 COMPARE_X = UrlKey("cmp_x", (COMPARE,), None, "run on the x axis of the errors face by face")
 COMPARE_Y = UrlKey("cmp_y", (COMPARE,), None, "run on the y axis of the errors face by face")
+COMPARE_SLICE = UrlKey(
+    "cmp_slice", (COMPARE,), None, "attribute of the faces that errors are split by"
+)
+COMPARE_COST = UrlKey("cmp_cost", (COMPARE,), "MACs", "cost that the NME is drawn against")
 COMPARE_ALL = UrlKey("cmp_all", (COMPARE,), False, "whether identical settings are listed too")
 
 SWEEP = UrlKey("sweep", (ABLATIONS,), "All runs", "sweep whose runs are compared, or All runs")
@@ -119,6 +146,10 @@ ABLATION_CELL = UrlKey("abl_cell", (ABLATIONS,), "NME", "cells of the pivot: NME
 LIVE_CURVE = UrlKey("live_curve", (LIVE,), "Validation NME", "curve: Validation NME, Training loss")
 LIVE_WINDOW = UrlKey("live_window", (LIVE,), "24 hours", "how far back runs that ended are shown")
 LIVE_REFRESH = UrlKey("live_refresh", (LIVE,), "5 s", "how often the page refreshes")
+
+PHOTO_SOURCE = UrlKey(
+    "photo_from", (PHOTO,), "File", "where the photo comes from: File, Clipboard or Camera"
+)
 
 KEYS = tuple(value for value in list(globals().values()) if isinstance(value, UrlKey))
 

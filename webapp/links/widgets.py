@@ -100,9 +100,9 @@ def multiselect(
     return st.multiselect(label, options, default, key=key.name, bind="query-params")
 
 
-def toggle(key: UrlKey, label: str, help_text: str | None = None) -> bool:
-    """Show a switch bound to the URL."""
-    value = bool(key.default)
+def toggle(key: UrlKey, label: str, help_text: str | None = None, *, default: bool = False) -> bool:
+    """Show a switch bound to the URL. default: of a key whose own depends on the page (None)."""
+    value = default if key.default is None else bool(key.default)
     return st.toggle(label, value, key=key.name, bind="query-params", help=help_text)
 
 

@@ -14,11 +14,15 @@ from webapp.ui.text import as_written
 
 
 def command(run: dict[str, Any]) -> None:
-    """Show the command that reproduces this run."""
-    line = next_step.command(run)
-    if line:
-        st.subheader("Command to reproduce")
-        st.code(line, language="bash", wrap_lines=True)
+    """Show the commands that repeat this run."""
+    lines = next_step.repeat(run)
+    if lines:
+        st.subheader("Commands to repeat it")
+        if next_step.PATH in lines:
+            st.caption(f"{next_step.PATH} stands for a folder on your machine.")
+        st.code(lines, language="bash", wrap_lines=True)
+        if run["provenance"].get(facts.DIFF):
+            st.caption("The code had uncommitted changes, shown under Provenance.")
 
 
 def configuration(run: dict[str, Any]) -> None:

@@ -52,5 +52,5 @@ def _tiles(
     for name, face in store.epoch_faces(path, run_id, epoch):
         shapes = np.stack([face.prediction]), np.stack([face.ground_truth])
         (error,) = scores.image_errors(*shapes, norm, face.markup, landmarks)
-        tiles.append(Tile(name, float(error), draw(face)))
+        tiles.append(Tile(name, float(error), draw([face])))
     return tiles

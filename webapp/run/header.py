@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
 
 from db import next_step
 from db.next_step import NextStep
-from drf import scores
-from drf.errors import NotFoundError
+from drf import presets, scores
+from drf.errors import NotFoundError, UsageError
+from drf.scores import Score
+from drf.statistics import Interval
 from webapp import store
 from webapp.links import share, url_keys, widgets
+from webapp.run import standing
 from webapp.run.facts import summary
 from webapp.run.remarks import remarks
+from webapp.run.standing import Standing
 from webapp.scores import evaluation_label, usual_order
 from webapp.store import StoreVersion
 from webapp.ui import badges
-from webapp.ui.text import format_time, percent, plain
+from webapp.ui.text import format_time, percent, plain, signed
 
 _CHOICE = "run_choice"
 
@@ -108,18 +113,75 @@ def _reason(condition: str, reason: str) -> None:
         st.caption(sentence)
 
 
-def score_cards(evaluation: pd.Series, norm: str) -> None:
-    """Show the scores of one evaluation under one normaliser; – for one that it has not."""
-    with st.grid(len(scores.SCORES), min_column_width=130, gap="small"):
+def method(run: dict[str, Any]) -> None:
+    """Say in one line what the method is, where its preset says so."""
+    summary = preset_summary(run["preset"])
+    if summary:
+        st.markdown(plain(summary))
+
+
+@functools.cache
+def preset_summary(preset: str | None) -> str | None:
+    """Return the sentence of a preset, None of one that this version does not have."""
+    try:
+        return presets.load(preset).summary if preset else None
+    except UsageError:
+        return None
+
+
+def score_cards(current: StoreVersion, evaluation: pd.Series, norm: str) -> None:
+    """Show the scores of one evaluation under one normaliser, with their difference to the best run
+    of another method, and in words the interval and the rank; – for a score that it has not."""
+    found = standing.of_evaluation(current, evaluation, norm)
+    gaps = found.differences or {}
+    with st.grid(len(scores.SCORES), min_column_width=150, gap="small"):
         for score in scores.SCORES:
             value = evaluation[scores.column(norm, score.key)]
-            said = "–" if pd.isna(value) else percent(value)
-            st.metric(score.heading, said, border=True, help=score.meaning)
+            gap = gaps.get(score.key)
+            st.metric(
+                score.heading,
+                "–" if pd.isna(value) else percent(value),
+                None if gap is None else f"{signed(100 * gap.estimate)} {_ends(gap)}",
+                delta_color=_colour(score, gap) if gap and found.rank is not None else "off",
+                delta_arrow="off",
+                border=True,
+                help=score.meaning,
+                height="stretch",
+            )
+    st.caption(plain(_standing(found, int(evaluation["n"]))))
+
+
+def _standing(found: Standing, faces: int) -> str:
+    """Return in words where a run stands."""
+    said = []
+    if found.rank is not None:
+        said.append(f"Rank {found.rank} of {found.ranked} ranked runs of this board, by NME")
+    if nme := found.intervals.get("nme"):
+        said.append(f"95 % interval of the NME over {faces} faces {_ends(nme)} %")
+    if found.other is not None and found.differences is not None:
+        said.append(
+            f"below each score its difference to {found.other}, the best run of another method,"
+            " with its interval over faces (paired bootstrap, one seed each)"
+        )
+    return "; ".join(said) + "." if said else ""
+
+
+def _ends(interval: Interval) -> str:
+    low, high = (f"{100 * end:.2f}".replace("-", "−") for end in (interval.low, interval.high))
+    return f"[{low}, {high}]"
+
+
+def _colour(score: Score, gap: Interval) -> Literal["green", "red", "off"]:
+    """Return the colour of a difference: none unless its interval excludes 0."""
+    if not gap.excludes(0):
+        return "off"
+    return "green" if (gap.estimate < 0) == (score.better == "lower") else "red"
 
 
 def facts(run: dict[str, Any]) -> None:
-    """Show the facts of the run and its cost."""
-    with st.grid(7, min_column_width=120, gap="small"):
+    """Show the facts of the run and its cost, folded: what one opens the page for is below."""
+    folded = st.expander("Model, training and cost", icon=":material/speed:")
+    with folded, st.grid(7, min_column_width=120, gap="small"):
         for name, value in summary(run).items():
             text = "–" if value is None else plain(value)
             st.markdown(f":small[:gray[{name}]]  \n{text}")

@@ -21,7 +21,12 @@ from webapp.ui import theme
 SIDE = 300
 """Width of the card, and height of its upper part, px of the SVG."""
 
+MAGNIFIED = 3.0
+"""How many times as far from the mean shape a leaf of several landmarks is drawn as it lies: leaves
+of whole faces look alike otherwise."""
+
 _GAP, _COLUMNS = 4, 3
+_BAR = 7  # height of the bar of the share, px
 _FACE = (SIDE - (_COLUMNS - 1) * _GAP) / _COLUMNS
 _ZOOM_OUT = 1.3  # a window is shown with some of its surroundings
 _AROUND = 0.3  # side of what is shown around a lone landmark, as a share of the box
@@ -36,12 +41,17 @@ class Portrait:
 
 
 def card(
-    leaf: LeafPicture, mean_shape: np.ndarray, markup: Markup, faces: Sequence[Portrait | None]
+    leaf: LeafPicture,
+    mean_shape: np.ndarray,
+    markup: Markup,
+    faces: Sequence[Portrait | None],
+    largest_share: float = 1.0,
 ) -> str:
     """Return the SVG of a leaf.
 
     mean_shape: (K, 2) unit box · markup: of its landmarks
     faces: None for one without a picture in the store
+    largest_share: of the routing, for which the bar is as wide as the card
     """
     rows = -(-len(faces) // _COLUMNS)
     height = SIDE + rows * (_FACE + _GAP)
@@ -49,6 +59,7 @@ def card(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {height:.1f}">',
         f'<svg width="{SIDE}" height="{SIDE}">',
         *_content(leaf, mean_shape, markup),
+        _share(leaf.share / max(largest_share, 1e-9)),
         "</svg>",
         *(_portrait(i, face, leaf.landmarks, markup) for i, face in enumerate(faces)),
         "</svg>",
@@ -85,13 +96,41 @@ def _content(leaf: LeafPicture, mean_shape: np.ndarray, markup: Markup) -> Itera
         yield _map(leaf.distribution, corners)
     yield from _outlines(px(mean_shape), markup, theme.QUIET, 1.5)
     known = [*leaf.landmarks]
+    points = magnified(leaf, mean_shape)
     if len(known) < markup.n_points:
         yield from _circles(px(mean_shape[known]), 4, fill="none", stroke=theme.QUIET)
-    yield from _ellipses(px(leaf.points), leaf.std * scale)
+    yield from _ellipses(px(points), leaf.std * scale)
     if known:
-        yield from _outlines(_full(px(leaf.points), known, markup), markup, theme.VERMILLION, 1.5)
-    radius = 5 if len(leaf.points) == 1 else 2
-    yield from _circles(px(leaf.points), radius, fill=theme.VERMILLION, stroke="none")
+        yield from _outlines(_full(px(points), known, markup), markup, theme.VERMILLION, 1.5)
+    radius = 5 if len(points) == 1 else 2
+    yield from _circles(px(points), radius, fill=theme.VERMILLION, stroke="none")
+
+
+def offset(leaf: LeafPicture, mean_shape: np.ndarray) -> float:
+    """Return how far a leaf lies from the mean shape: the root mean square over its landmarks, as a
+    share of the box's side; 0 of a leaf that serves any landmark."""
+    if not leaf.landmarks:
+        return 0.0
+    away = leaf.points - mean_shape[[*leaf.landmarks]]
+    return float(np.sqrt((away.astype(np.float64) ** 2).sum(axis=1).mean()))
+
+
+def magnified(leaf: LeafPicture, mean_shape: np.ndarray) -> np.ndarray:
+    """Return the points of a leaf as they are drawn: as they are where it has one landmark, whose
+    surroundings are shown enlarged, else MAGNIFIED times as far from the mean shape."""
+    if len(leaf.landmarks) < 2:
+        return leaf.points
+    mean = mean_shape[[*leaf.landmarks]]
+    return mean + MAGNIFIED * (leaf.points - mean)
+
+
+def _share(share: float) -> str:
+    """Draw a share as a bar along the foot of the drawing."""
+    place = f'x="0" y="{SIDE - _BAR}" height="{_BAR}"'
+    return (
+        f'<rect {place} width="{SIDE}" fill="{theme.QUIET}" fill-opacity="0.25"/>'
+        f'<rect {place} width="{SIDE * min(share, 1.0):.1f}" fill="{theme.GREEN}"/>'
+    )
 
 
 def _full(points: np.ndarray, known: Sequence[int], markup: Markup) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -22,6 +23,10 @@ from webapp.ui.text import percent, plain
 
 PAGE = 24
 _ALL = "All"
+_ORDERS: dict[str, Callable[[LeafPicture, np.ndarray], float]] = {
+    "Share": lambda leaf, _: leaf.share,
+    "Distance from the mean": leaf_card.offset,
+}
 _PORTRAIT_PX = 128
 _SHOWN = 0.7  # share of a crop's side: it has room around the face, for augmentation
 
@@ -29,8 +34,9 @@ _SHOWN = 0.7  # share of a crop's side: it has room around the face, for augment
 def show(current: StoreVersion, run: dict[str, Any]) -> None:
     """Show the leaves of a run, a page at a time, filtered by landmark and by tree."""
     run_id, markup = run["id"], store.markup(current.path, run["markup"])
-    leaves, _ = store.leaves(current, run_id)
-    chosen = _choose(leaves)
+    leaves, mean_shape = store.leaves(current, run_id)
+    assert mean_shape is not None  # stored in one transaction with the leaves
+    chosen = _choose(leaves, mean_shape)
     _legend(maps=any(leaves[number].distribution is not None for number in chosen))
     if not chosen:
         st.info("No leaf of this tree was kept.", icon=":material/search_off:")
@@ -42,39 +48,48 @@ def show(current: StoreVersion, run: dict[str, Any]) -> None:
         for number, card in zip(numbers, cards, strict=True):
             with grid.cell():
                 leaf = leaves[number]
-                st.image(
-                    card, caption=_caption(leaf, markup), width="stretch", alt=_alt(leaf, markup)
-                )
+                caption = _caption(leaf, markup, leaf_card.offset(leaf, mean_shape))
+                st.image(card, caption=caption, width="stretch", alt=_alt(leaf, markup))
 
 
-def _choose(leaves: list[LeafPicture]) -> list[int]:
-    """Return the positions of the leaves that the filters leave."""
+def _choose(leaves: list[LeafPicture], mean_shape: np.ndarray) -> list[int]:
+    """Return the positions of the leaves that the filters leave, in the order chosen."""
     titles = [*dict.fromkeys(leaf.title for leaf in leaves)]
     trees = [str(tree) for tree in sorted({leaf.tree for leaf in leaves})]
     with st.container(horizontal=True, gap="small"):
         title = widgets.select(url_keys.RUN_LEAVES, "Landmarks", [_ALL, *titles], width=220)
         tree = widgets.select(url_keys.RUN_TREE, "Tree", [_ALL, *trees], width=140)
-    return [
+        order = widgets.segmented_control(url_keys.RUN_LEAF_ORDER, "Order", [*_ORDERS])
+    chosen = [
         number
         for number, leaf in enumerate(leaves)
         if title in (_ALL, leaf.title) and tree in (_ALL, str(leaf.tree))
     ]
+    of = _ORDERS[order]
+    return sorted(chosen, key=lambda number: -of(leaves[number], mean_shape))
 
 
 def _legend(*, maps: bool) -> None:
     swatch = ':color[■]{{foreground="{}"}} {}'
     parts = (
         *([swatch.format(theme.BLUE, "distribution")] if maps else []),
-        swatch.format(theme.VERMILLION, "mean of the leaf, ± 1 standard deviation"),
+        swatch.format(
+            theme.VERMILLION,
+            "mean of the leaf, ± 1 standard deviation; of leaves with several landmarks its"
+            f" distance from the mean shape is drawn {leaf_card.MAGNIFIED:g} times as large",
+        ),
+        swatch.format(theme.GREEN, "share of the routing, of the largest shown"),
         swatch.format("#888E94", "mean shape"),
         swatch.format(theme.SKY, "ground truth of the validation faces with the largest weights"),
     )
     st.caption("  ·  ".join(parts))
 
 
-def _caption(leaf: LeafPicture, markup: Markup) -> str:
+def _caption(leaf: LeafPicture, markup: Markup, offset: float) -> str:
     place = f"leaf {leaf.leaf} of tree {leaf.tree}"
-    return f"**{plain(percent(100 * leaf.share))}** · {place}  \n{plain(_of(leaf, markup))}"
+    away = f", {100 * offset:.1f} % of the box from the mean" if leaf.landmarks else ""
+    title = plain(f"{_of(leaf, markup)}{away}")
+    return f"**{plain(percent(100 * leaf.share))}** · {place}  \n{title}"
 
 
 def _of(leaf: LeafPicture, markup: Markup) -> str:
@@ -102,11 +117,12 @@ def _cards(current: StoreVersion, run_id: str, markup: str, numbers: tuple[int, 
     leaves, mean_shape = store.leaves(current, run_id)
     assert mean_shape is not None  # stored in one transaction with the leaves
     shown = [leaves[number] for number in numbers]
+    largest = max(leaf.share for leaf in shown)
     found = store.leaf_faces(current.path, {face for leaf in shown for face in leaf.faces})
     portraits = {face: _portrait(stored) for face, stored in found.items()}
     of = store.markup(current.path, markup)
     return [
-        leaf_card.card(leaf, mean_shape, of, [portraits[face] for face in leaf.faces])
+        leaf_card.card(leaf, mean_shape, of, [portraits[face] for face in leaf.faces], largest)
         for leaf in shown
     ]
 

@@ -1,18 +1,23 @@
-"""The exported leaderboard: rows of runs and of methods, as the page's script reads them."""
+"""The exported leaderboard: rows of runs and of methods, verdicts and charts, as the page's script
+reads them."""
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
 
-from db import box_labels, comparability, health, intervals, reads
+from db import box_labels, comparability, health, intervals, paired, reads, verdict
 from db.board import SD, by_method
 from db.entries import records
+from db.verdict import Verdict
 from drf import scores, statistics
-from webapp.scores import filter_order, known_norms
+from webapp.leaderboard import figures
+from webapp.scores import known_norms, offered_order
+from webapp.ui.charts import Chart
 
 _OF_RUN = (
     *("run", "name", "family", "preset", "track", "seed", "status", "condition", "ranked"),
@@ -44,19 +49,19 @@ def boards(
              run's page
     methods  `db.method_ids.method_of_runs`
 
-    Each board has an id, a title, `norms` (keys of the normalisers that it has), `remarks` (what
-    differs between its runs beside the method, see `db.comparability`), `runs` (one row
-    per evaluation) and `methods` (one row per row of `db.board.by_method`, with means and, in `sd`,
-    the standard deviation of each NME; None for one seed), both with `db.intervals`. Scores are in
-    percent; the best NME under the first normaliser comes first, and what is not `ranked`
-    (`db.health`) last.
+    Each board has an id, a title, `norms` (keys of the normalisers that it has), `verdicts` (by
+    normaliser: `db.verdict` and its `text`), `charts` (by normaliser), `remarks` (what differs
+    between its runs beside the method, see `db.comparability`), `runs` (one row per evaluation) and
+    `methods` (one row per row of `db.board.by_method`, with means and, in `sd`, the standard
+    deviation of each NME; None for one seed), both with `db.intervals`. Scores are in percent; the
+    best NME under the first normaliser comes first, and what is not `ranked` (`db.health`) last.
     """
-    groups = [
-        (dict(zip(reads.BOARD, key, strict=True)), rows)
-        for key, rows in entries.groupby(list(reads.BOARD), sort=True)
+    groups = dict(iter(entries.groupby(list(reads.BOARD), sort=True)))
+    ordered = offered_order({key: len(rows) for key, rows in groups.items()})
+    return [
+        _board(con, dict(zip(reads.BOARD, key, strict=True)), groups[key], methods)
+        for key in ordered
     ]
-    groups.sort(key=lambda group: filter_order(group[0]["subset"], len(group[1])))
-    return [_board(con, key, rows, methods) for key, rows in groups]
 
 
 def tables() -> dict[str, Any]:
@@ -90,10 +95,10 @@ def _board(
     runs = entries.assign(
         method=entries["run"].map(methods), ranked=health.ranked(entries)
     ).sort_values(["ranked", reads.ranked_by(entries)], ascending=[False, True])
-    runs, of_methods = (
-        intervals.of_board(con, rows, norms)
-        for rows in (_as_rows(runs), by_method(entries, methods))
-    )
+    compare = functools.partial(intervals.of_board, con)
+    by_methods = by_method(entries, methods)
+    verdicts = {norm: verdict.of_board(by_methods, norm, compare) for norm in norms}
+    runs, of_methods = (compare(rows, norms) for rows in (_as_rows(runs), by_methods))
     for rows in (runs, of_methods):
         rows["epochs"] = comparability.spans(rows, "epochs_trained")
     ends = [*(f"{norm}_{end}" for norm in norms for end in ("low", "high")), "interval_over"]
@@ -116,10 +121,30 @@ def _board(
         f"box {box_labels.title(key['box'])}: {faces} faces",
         **key,
         "norms": norms,
+        "verdicts": {norm: {**of.record(), "text": of.text} for norm, of in verdicts.items()},
+        "charts": {norm: _charts(con, by_methods, of) for norm, of in verdicts.items()},
         "remarks": comparability.remarks(runs),
         "runs": records(runs[columns]),
         "methods": [_method(row, runs, norms, [*scored, *ends]) for row in records(of_methods)],
     }
+
+
+def _charts(con: sqlite3.Connection, methods: pd.DataFrame, of: Verdict) -> list[Chart]:
+    """Return the charts of the leading methods, as the app shows them."""
+    norm, leading = of.norm, figures.leading(methods)
+    shown = []
+    for row in leading.to_dict("records"):
+        errors = paired.errors(con, row["evaluations"], [norm])[norm]
+        if errors.size:
+            seeds = statistics.Method.of_runs(errors, row["seeds"]).errors
+            shown.append(figures.RowErrors(row["name"], seeds))
+    made = [figures.ced(shown, norm)] if shown else []
+    if of.other is not None:
+        found = intervals.of_board(con, leading, [norm], of.other)
+        if apart := figures.differences(found, norm):
+            over = statistics.over_all(found["difference_over"])
+            made.append(figures.forest_plot(apart, str(of.other["name"]), norm, over))
+    return made
 
 
 def _as_rows(entries: pd.DataFrame) -> pd.DataFrame:

@@ -87,6 +87,7 @@ class _Writer:
             (self.folder / name).mkdir()
         entries = self._entries()
         boards = board.boards(self.con, entries, method_ids.method_of_runs(self.con))
+        charts = [(of["id"], of.pop("charts")) for of in boards]
         main = boards[0]["id"] if boards else ""
         for run_id in self.selection.runs:
             self._run(run_id, main)
@@ -101,6 +102,7 @@ class _Writer:
             "index.html",
             target,
             boards=boards,
+            charts=charts,
             tables=board.tables(),
             explanation=board.EXPLANATION,
             unranked=others,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +29,16 @@ class Chart:
     help: str = ""
 
 
+_SHOWN, _SPREAD = 99, 3
+
+
 def ced(errors: np.ndarray, norm: str) -> Chart:
     """Return the cumulative error distribution, exact: one step per face, no grid.
 
-    errors: (n,) image errors as fractions. The axis ends beyond the larger threshold, where the
-    last FR and AUC are written; those of the smaller stand before it.
+    errors: (n,) image errors as fractions. FR and AUC of the thresholds on the axis stand above the
+    chart, where no curve is.
     """
-    limit = 1.4 * max(metrics.THRESHOLDS)
+    limit = axis_end([errors])
     shown = np.sort(errors[errors <= limit])
     x = 100 * np.concatenate([[0.0], shown, [limit]])
     faces = np.concatenate([[0.0], np.arange(1, len(shown) + 1), [len(shown)]])
@@ -53,30 +57,43 @@ def ced(errors: np.ndarray, norm: str) -> Chart:
     figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
     figure.update_yaxes(range=[0, 102])
     said = []
-    for threshold in metrics.THRESHOLDS:
-        failed = 100 * metrics.failure_rate(errors, threshold)
-        area = 100 * metrics.auc(errors, threshold)
-        _threshold(figure, threshold, failed, area)
-        said.append(f"at {threshold:.0%} FR {percent(failed)} and AUC {percent(area)}")
+    for at in metrics.THRESHOLDS:
+        failed = 100 * metrics.failure_rate(errors, at)
+        area = 100 * metrics.auc(errors, at)
+        if at < limit:
+            threshold(
+                figure, at, f"<b>{100 * at:.0f} %</b><br>FR {failed:.1f}<br>AUC {area:.1f}", 3
+            )
+        said.append(f"at {at:.0%} FR {percent(failed)} and AUC {percent(area)}")
     alt = f"Cumulative error distribution of {len(errors)} faces; {'; '.join(said)}."
     return Chart("Cumulative error distribution", figure, alt)
 
 
-def _threshold(figure: go.Figure, threshold: float, failed: float, area: float) -> None:
-    side = "left" if threshold == max(metrics.THRESHOLDS) else "right"
-    rule(figure, 100 * threshold, theme.QUIET, 1)
+def axis_end(errors: Sequence[np.ndarray]) -> float:
+    """Return where the axis of CEDs ends, a fraction: where all but one in a hundred faces are
+    below it for every curve, but at most three times as far as the best curve needs."""
+    needed = [float(np.percentile(of_row, _SHOWN)) for of_row in errors]
+    return max(1.08 * min(max(needed), _SPREAD * min(needed)), 1e-4)
+
+
+def threshold(figure: go.Figure, at: float, text: str, lines: int = 1) -> None:
+    """Draw a dotted line at an error and write above the chart what it is. The line of the larger
+    threshold has its text on the right, that of the smaller on the left."""
+    larger = at == max(metrics.THRESHOLDS)
+    rule(figure, 100 * at, theme.QUIET, 1)
     figure.add_annotation(
-        x=100 * threshold,
-        y=0,
-        text=f"<b>{100 * threshold:.0f} %</b><br>FR {failed:.1f}<br>AUC {area:.1f}",
-        align="left",
+        x=100 * at,
+        y=1,
+        yref="paper",
+        text=text,
+        align="left" if larger else "right",
         showarrow=False,
-        xanchor=side,
+        xanchor="left" if larger else "right",
         yanchor="bottom",
-        xshift=-4 if side == "right" else 4,
-        yshift=6,
+        xshift=-3 if larger else 3,
         font={"size": 12},
     )
+    figure.update_layout(margin_t=max(figure.layout.margin.t, 20 + 16 * lines))
 
 
 def rule(figure: go.Figure, x: float, colour: str, width: float = 1.5) -> None:

@@ -16,6 +16,8 @@ PURPLE = "#CC79A7"
 ORANGE = "#E69F00"
 SKY = "#56B4E9"
 LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+"""Beside the colours of LINES, for who cannot tell these apart."""
 
 SEQUENTIAL = ((0, "#0B4F80"), (0.5, "#6FA8CF"), (1, "#E3EEF6"))
 """Of an error in a table: the better, the deeper."""

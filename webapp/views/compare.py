@@ -8,8 +8,9 @@ from db import comparability, health, reads
 from db.paired import Paired
 from webapp import selection, store
 from webapp.compare import figures, methods, tables
+from webapp.compare.methods import MethodVerdict
 from webapp.compare.tables import Comparison
-from webapp.faces import landmark_errors
+from webapp.faces import calibration, landmark_errors, slices
 from webapp.faces.table import IMPROVEMENT
 from webapp.links import share, url_keys, widgets
 from webapp.selection import Board, Choices, SelectedRun
@@ -54,8 +55,21 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
     sound = tuple(health.ranked(rows).tolist())
     keys = tuple(run.key for run in runs)
     found = _compared(current.path, current.revision, keys, norm, sound)
-    _scores(found, runs, rows, len(paired.faces), norm)
-    _methods(current, chosen, runs, norm)
+    over_seeds = methods.verdicts(
+        current,
+        {column: getattr(chosen, column) for column in reads.BOARD},
+        [run.evaluation for run in runs],
+        norm,
+    )
+    _verdicts(found, runs, len(paired.faces), norm)
+    _chart(figures.differences(found, labels, norm, over_seeds), "cmp_differences")
+    _methods(chosen, over_seeds)
+    _scores(found, runs, rows)
+    st.subheader("Where they differ")
+    slices.show(
+        current, url_keys.COMPARE_SLICE, [run.key for run in runs], labels, choices.markup, norm
+    )
+    _landmarks(current, choices)
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         with grid.cell():
             _chart(figures.ceds(errors, labels, norm), "cmp_ced")
@@ -64,15 +78,50 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
         with grid.cell():
             _scatter(chosen, runs, paired, errors, norm)
         with grid.cell():
-            _chart(figures.differences(found, labels, norm), "cmp_differences")
-            parts = [
-                landmark_errors.of_evaluation(
-                    current.path, *run.key, choices.markup, chosen.landmarks, norm
-                )
-                for run in runs
-            ]
-            _chart(figures.regions(parts, labels, norm), "cmp_regions")
+            _cost(choices)
+            _calibration(current, choices)
     _settings(current, runs)
+
+
+def _landmarks(current: StoreVersion, choices: Choices) -> None:
+    """Show where on the face the runs differ: by region, and by landmark to the first run."""
+    runs, norm, landmarks = choices.runs, choices.norm, choices.board.landmarks
+    labels = [run.label for run in runs]
+    of = choices.markup, landmarks, norm
+    first, *others = runs
+    gaps = [landmark_errors.difference(current.path, run.key, first.key, *of) for run in others]
+    end = landmark_errors.limit(gaps)
+    with st.grid(2, min_column_width=340, gap="medium") as grid:
+        with grid.cell():
+            parts = [landmark_errors.of_evaluation(current.path, *run.key, *of) for run in runs]
+            _chart(figures.regions(parts, labels, norm), "cmp_regions")
+        for gap, label in zip(gaps, labels[1:], strict=True):
+            with grid.cell():
+                chart = landmark_errors.by_difference(gap, (label, labels[0]), norm, end)
+                _chart(chart, f"cmp_landmarks_{label}")
+
+
+def _cost(choices: Choices) -> None:
+    """Show what the runs cost beside their error, among all ranked runs of the board."""
+    title = widgets.segmented_control(url_keys.COMPARE_COST, "Cost", list(figures.COSTS))
+    ranked = choices.rows[health.ranked(choices.rows)]
+    runs = [run.run for run in choices.runs]
+    labels = [run.label for run in choices.runs]
+    _chart(figures.pareto(ranked, runs, labels, title, choices.norm), "cmp_pareto")
+
+
+def _calibration(current: StoreVersion, choices: Choices) -> None:
+    """Show whether those runs that predict covariances err as much as they expect."""
+    of = choices.markup, choices.board.landmarks, choices.norm
+    known = [
+        (number, run.label, found)
+        for number, run in enumerate(choices.runs)
+        if (found := calibration.of_evaluation(current.path, *run.key, *of)) is not None
+    ]
+    if known:
+        numbers, labels, found = zip(*known, strict=True)
+        pairs = list(zip(labels, found, strict=True))
+        _chart(calibration.chart(pairs, choices.norm, numbers), "cmp_calibration")
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -88,16 +137,26 @@ def _compared(
     return tables.compare(paired[norm], sound)
 
 
-def _scores(
-    found: list[Comparison], runs: list[SelectedRun], rows: pd.DataFrame, n: int, norm: str
-) -> None:
+def _verdicts(found: list[Comparison], runs: list[SelectedRun], n: int, norm: str) -> None:
+    """Say in a line per run how it compares with the first one: readable on any screen."""
     labels = [run.label for run in runs]
+    first = f"{labels[0]} {100 * found[0].scores['nme']:.2f} %"
+    lines = "\n".join(f"- {plain(line)}" for line in tables.sentences(found, labels))
+    st.markdown(f"**{plain(first)}** is what the others are compared with:\n{lines}")
+    st.caption(
+        f"{n} faces common to all runs, NME in % of the {norm} distance; differences with their"
+        " 95 % interval over faces, one seed each (paired bootstrap)."
+    )
+
+
+def _scores(found: list[Comparison], runs: list[SelectedRun], rows: pd.DataFrame) -> None:
+    labels = [run.label for run in runs]
+    st.subheader("Scores")
     table = tables.score_table(found, labels)
     alt = f"Scores of {len(runs)} runs with their intervals"
     _table(tables.styled(table), labels, "Score", alt, width=_SCORE_PX)
     st.caption(
-        f"{n} faces common to all runs, in % of the {norm} distance. In brackets: difference to the"
-        " first run with its 95 % interval over faces, one seed each (paired bootstrap)."
+        "In brackets: difference to the first run with its 95 % interval."
         f" {tables.BETTER} better, {tables.WORSE} worse: the interval excludes 0."
     )
     if not all(health.ranked(rows)):
@@ -118,12 +177,11 @@ def _scores(
         )
 
 
-def _methods(current: StoreVersion, chosen: Board, runs: list[SelectedRun], norm: str) -> None:
+def _methods(chosen: Board, found: list[MethodVerdict]) -> None:
     """Show what the leaderboard says of the runs' methods, where these have several seeds."""
-    where = {column: getattr(chosen, column) for column in reads.BOARD}
-    found = methods.verdicts(current, where, [run.evaluation for run in runs], norm)
     if not found:
         return
+    where = {column: getattr(chosen, column) for column in reads.BOARD}
     lines = "\n".join(f"- {plain(one.sentence)}" for one in found)
     st.markdown(f"**NME of their methods, over all seeds** (percentage points)\n{lines}")
     st.page_link(
@@ -216,25 +274,27 @@ def _open_face() -> None:
 
 def _settings(current: StoreVersion, runs: list[SelectedRun]) -> None:
     st.subheader("Configuration differences")
-    everything = st.toggle(
-        "Show identical settings",
-        value=bool(url_keys.COMPARE_ALL.default),
-        key=url_keys.COMPARE_ALL.name,
-        bind="query-params",
-    )
+    everything = widgets.toggle(url_keys.COMPARE_ALL, "Show identical settings")
     settings = store.settings_of(current, [run.run for run in runs])
     labels = [run.label for run in runs]
-    table = tables.settings_table(settings, labels, everything=everything)
-    differing = len(tables.settings_table(settings, labels, everything=False))
-    st.caption(f"{differing} of {settings.shape[1]} settings differ.")
-    if len(table):
-        _table(table, labels, "Setting", "Settings of the runs, one column each")
+    shared, alone = tables.settings_tables(settings, labels, everything=everything)
+    differing = tables.settings_tables(settings, labels, everything=False)
+    n_shared, n_alone = map(len, differing)
+    st.caption(
+        f"{n_shared + n_alone} of {settings.shape[1]} settings differ,"
+        f" {n_alone} of them because only some of the families have them."
+    )
+    if len(shared):
+        _table(shared, labels, "Setting", "Settings of the runs, one column each")
+    if len(alone):
+        with st.expander(f"{len(alone)} settings of some families alone"):
+            _table(alone, labels, "Setting", "Settings that only some of the families have")
 
 
 def _chart(chart: Chart, key: str) -> None:
     st.subheader(plain(chart.title))
     if chart.help:
-        st.caption(chart.help)
+        st.caption(plain(chart.help))
     st.plotly_chart(chart.figure, key=key, config=theme.CHART_CONFIG, alt=chart.alt)
 
 

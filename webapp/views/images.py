@@ -5,17 +5,16 @@ import streamlit as st
 
 from db.paired import Paired
 from webapp import selection, store
-from webapp.faces import dialog, table, tiles
+from webapp.faces import contact_sheet, dialog, table, tiles
 from webapp.faces.dialog import FaceDialogState
 from webapp.links import share, url_keys, widgets
 from webapp.selection import Choices, SelectedRun
 from webapp.store import StoreVersion
-from webapp.ui import charts, error_pages
+from webapp.ui import charts
 from webapp.ui.text import percent, plain
 
 PAGE = 24
 _ALL = str(url_keys.IMAGES_PART.default)
-_COLUMN_PX = 140
 _SEEN = "img_seen"
 _STRIP = {"displayModeBar": False}
 
@@ -41,13 +40,23 @@ def _gallery(current: StoreVersion, choices: Choices) -> None:
         st.info("These runs were evaluated on different faces.", icon=":material/difference:")
         return
     frame, sort, a = _sorted(current, choices, paired)
-    _legend(frame, runs, a, norm)
+    hidden = store.visibilities(current.path, paired.faces) is not None
+    tiles.legend(error_segments=False, hidden=hidden)
     shown = _page_of(frame)
     if shown.empty:
         st.info("No face has an error in this range.", icon=":material/search_off:")
+    if sort == table.DOUBT:
+        _doubtful(frame)
     ids = dict(zip(paired.names, paired.faces.tolist(), strict=True))
-    state = FaceDialogState(current.path, list(frame["name"]), ids, runs, norm)
-    if not _grid(state, shown, runs[a], sort):
+    order_by = f"by {sort.lower()}" if sort != table.ERROR else f"by the error of {runs[a].label}"
+    state = FaceDialogState(
+        current, url_keys.IMAGES, list(frame["name"]), order_by, ids, runs, norm
+    )
+    captions = {row["name"]: table.caption(row, sort) for _, row in shown.iterrows()}
+    errors = dict(zip(paired.names, paired[norm].T, strict=True))
+    opened = tiles.grid(state, list(shown["name"]), captions.__getitem__, errors)
+    _download(state, shown, captions)
+    if not opened:
         dialog.show_wanted(state)
 
 
@@ -62,7 +71,9 @@ def _sorted(
             url_keys.IMAGES_SORT,
             "Sort by",
             sorts,
-            "Error of one run, disagreement of the chosen runs, or improvement over another.",
+            "Error of one run; disagreement of the chosen runs; improvement over another run;"
+            " doubtful label: how much farther the label is from the mean of the chosen runs than"
+            " these are from each other.",
         )
         order = widgets.segmented_control(url_keys.IMAGES_ORDER, "Order", table.ORDERS)
         with st.container(width=180):
@@ -71,14 +82,14 @@ def _sorted(
         if sort == table.IMPROVEMENT:
             with st.container(width=180):
                 b = selection.choose_one(url_keys.IMAGES_B, "Improvement over", runs, 1 - min(a, 1))
-        apart = None
-        if sort == table.DISAGREEMENT:
+        agreement = None
+        if sort in (table.DISAGREEMENT, table.DOUBT):
             keys = tuple(run.key for run in runs)
-            apart = table.disagreement(
+            agreement = table.agreement(
                 current.path, keys, choices.markup, choices.board.landmarks, norm
             )
         errors = paired[norm]
-        frame = table.rows(paired, errors, a=a, b=b, disagreement=apart)
+        frame = table.rows(paired, errors, a=a, b=b, agreement=agreement)
         parts = sorted(set(frame["part"]))
         part = _ALL
         if len(parts) > 1:
@@ -87,33 +98,30 @@ def _sorted(
             limits = widgets.range_slider(url_keys.IMAGES_ERROR, "Error between, %", table.LIMITS)
     wanted = None if part == _ALL else part
     kept = table.arrange(frame, sort=sort, order=order, limits=limits, part=wanted)
-    _strip(frame, kept)
+    _strip(frame, kept, runs[a], norm)
     _first_page_of_another_order((choices.board, norm, sort, order, a, b, limits, part))
     return kept, sort, a
 
 
-def _strip(frame: pd.DataFrame, kept: pd.DataFrame) -> None:
+def _strip(frame: pd.DataFrame, kept: pd.DataFrame, run: SelectedRun, norm: str) -> None:
     """Show what the faces on the page are of all. By the time that a visitor opens one, the browser
     has loaded Plotly for this."""
     chosen = frame["face"].isin(kept["face"]).to_numpy()
     chart = charts.strip(frame["error"].to_numpy(), chosen)
-    st.plotly_chart(chart.figure, key="img_strip", config=_STRIP, alt=chart.alt)
+    said = f"Errors of {run.label}, % of the {norm} distance"
+    if len(kept):
+        mean = percent(100 * kept["error"].mean())
+        said += f": {mean} on average over the {len(kept)} faces chosen (coloured)"
+    st.caption(plain(said))
+    st.plotly_chart(chart.figure, key="img_strip", config=_STRIP, alt=f"{said}. {chart.alt}")
 
 
 def _first_page_of_another_order(asked: object) -> None:
     """Go back to the first page where something else is asked for than in the last run."""
-    if st.session_state.setdefault(_SEEN, asked) != asked:
-        st.session_state[_SEEN] = asked
-        st.session_state[url_keys.IMAGES_PAGE.name] = 1
-
-
-def _legend(frame: pd.DataFrame, runs: list[SelectedRun], a: int, norm: str) -> None:
-    tiles.legend(error_segments=False)
-    if frame.empty:
-        return
-    said = f"{len(frame)} faces, mean error {percent(100 * frame['error'].mean())}"
-    said += f" of the {norm} distance, predicted by {runs[a].label}"
-    st.caption(plain(said))
+    number = url_keys.IMAGES_PAGE.name
+    if st.session_state.get(_SEEN, asked) != asked and number in st.session_state:
+        st.session_state[number] = 1
+    st.session_state[_SEEN] = asked
 
 
 def _page_of(frame: pd.DataFrame) -> pd.DataFrame:
@@ -121,47 +129,46 @@ def _page_of(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[(number - 1) * PAGE : number * PAGE]
 
 
-def _grid(state: FaceDialogState, shown: pd.DataFrame, run: SelectedRun, sort: str) -> bool:
-    """Show faces as one run predicts them; a click on the line below one opens it, large. Return
-    whether one was opened so in this run of the page."""
-    ids = tuple(int(face) for face in shown["face"])
-    pictures = tiles.pictures(state.path, run.run, run.evaluation, ids, error_segments=False)
-    opened = []
-    with st.grid(6, min_column_width=_COLUMN_PX, gap="small") as grid:
-        for (_, row), picture in zip(shown.iterrows(), pictures, strict=True):
-            with grid.cell(), st.container(gap="xxsmall"):
-                said = table.caption(row, sort)
-                _picture(picture, f"{row['name']}: {said}, ground truth and prediction drawn on it")
-                opened.append(_opener(state, row["name"], said))
-    return any(opened)
-
-
-@st.fragment
-def _opener(state: FaceDialogState, name: str, said: str) -> bool:
-    """Show the line below a face; return whether it was clicked. A click runs this alone, and not
-    the page with all its faces."""
-    clicked = False
-    with error_pages.boundary():
-        clicked = st.button(
-            f"**{plain(said)}** {plain(name.rpartition('/')[2])}",
-            key=f"img_open_{state.ids[name]}",
-            type="tertiary",
-            width="stretch",
-            help=f"Open {plain(name)}",
-            on_click=dialog.open_one,
-            args=(name,),
+def _doubtful(frame: pd.DataFrame) -> None:
+    """List the faces whose label the runs agree against, for whoever looks after the labels."""
+    st.caption(
+        "The runs agree with each other and not with the label: a doubtful label, or an error that"
+        " all of them share, for instance because they learned from the same labels."
+    )
+    with st.expander("List of these faces", icon=":material/list:"):
+        number = st.column_config.NumberColumn
+        st.dataframe(
+            frame.assign(**{c: 100 * frame[c] for c in table.AGREEMENT}),
+            hide_index=True,
+            column_order=["name", "consensus", "disagreement", "doubt"],
+            column_config={
+                "name": st.column_config.TextColumn("Face", width="large"),
+                "consensus": number("Label to mean of the runs, %", format="%.2f"),
+                "disagreement": number("Disagreement of the runs, %", format="%.2f"),
+                "doubt": number("Difference, %", format="%.2f"),
+            },
+            alt="Faces by how much farther the label is from the runs than these from each other",
         )
-        if clicked:
-            dialog.show_wanted(state)
-    return clicked
 
 
-def _picture(jpeg: bytes | None, alt: str) -> None:
-    if jpeg is not None:
-        st.image(jpeg, width="stretch", alt=f"Face {alt}")
+def _download(state: FaceDialogState, shown: pd.DataFrame, captions: dict[str, str]) -> None:
+    """Offer the faces of the page as a figure: faces down, runs across."""
+    if shown.empty:
         return
-    with st.container(border=True, height=_COLUMN_PX, vertical_alignment="center"):
-        st.caption("No picture of this face in the store", text_alignment="center")
+
+    def figure() -> bytes:
+        rows = [(name, captions[name]) for name in shown["name"]]
+        return contact_sheet.of_faces(state, rows).encode()
+
+    st.download_button(
+        "Download these faces as a figure (SVG)",
+        figure,
+        "faces.svg",
+        "image/svg+xml",
+        icon=":material/download:",
+        on_click="ignore",
+        help="Faces down, runs across. The terms of the dataset hold for its pictures.",
+    )
 
 
 page(st.session_state["store"])

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,55 +10,70 @@ import streamlit as st
 
 from db import board as rows_of
 from db import box_labels, comparability
+from db.verdict import Verdict
 from drf import literature, scores, statistics
 from webapp import store
-from webapp.leaderboard import columns, controls, export, table, typeset
+from webapp.leaderboard import (
+    columns,
+    controls,
+    export,
+    figures,
+    grid,
+    headline,
+    intervals,
+    table,
+    typeset,
+)
 from webapp.leaderboard.controls import BoardChoice
+from webapp.leaderboard.grid import Order
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import share, url_keys, widgets
-from webapp.scores import best_and_second, evaluation_label
+from webapp.scores import evaluation_label
 from webapp.store import StoreVersion
-from webapp.ui import error_pages
+from webapp.ui import error_pages, theme
 from webapp.ui.text import percent, plain
 
 _TABLE = "lb_table"
-_SHOWN = "lb_shown"
 _GOAL = "lb_goal"
-_NAMING = ("kind", "runs", "id", "dataset", "subset", "box", "landmarks", "flip_test")
-_HEADLINES = ("nme", "fr8", "auc8")
+_CHARTS = "differences-and-curves"
+_MOST_COMPARED = 6
 
 
 def page(current: StoreVersion) -> None:
     if goal := st.session_state.pop(_GOAL, None):
         st.switch_page("views/run.py", query_params=goal)
-    st.title("Leaderboard")
     notice, at_revision = st.container(), share.revision_shown(current)
     boards = store.boards(current, at_revision)
     if boards.empty:
+        st.title("Leaderboard")
         _nothing_evaluated(current)
         return
     board = controls.choose_board(current, boards, at_revision)
     with notice:
         share.choose_revision(current, board.where)
-    all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
-    _headline(all_rows, board)
-    _warn(all_rows)
     _ranking(board, at_revision)
 
 
 @st.fragment
 def _ranking(board: BoardChoice, at_revision: int | None) -> None:
-    """Show the rows. A choice among them reruns this fragment alone, without the page around it."""
+    """Show verdict, rows and charts. A choice among them reruns this fragment alone, without the
+    page around it."""
     with error_pages.boundary():
         if _GOAL in st.session_state:  # from here the norm, a control of both pages, would be lost
             st.rerun()
         current = store.current()
         entries = store.leaderboard(current, **board.where, at_revision=at_revision)
         all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
-        with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        headline_place = st.container()
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             arranged = controls.choose_rows(entries["family"].unique())
-            how, published = controls.choose_display(current, all_rows, board)
+            display = controls.choose_display(current, all_rows, board)
+            links, files = (st.container(width="content", horizontal=True) for _ in range(2))
+        norm = board.norms[board.norm]
+        verdict = headline.verdict(current, board.where, norm, display.chosen, at_revision)
+        with headline_place:
+            _headline(current, board, all_rows, verdict)
         rows = arrange(all_rows, norm=board.norm, **arranged)
         if rows.empty:
             st.info("No row of this board matches.", icon=":material/search_off:")
@@ -66,14 +82,17 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
             table.build,
             current,
             rows,
-            how,
             opened=None if board.as_runs else _opened(current, entries, rows),
-            published=_published(board.where, how) if published else (),
+            published=_published(board.where, display.how) if display.published else (),
         )
-        _table(shown, len(rows), board.as_runs)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            _downloads(shown, _facts(current, board, how, arranged, at_revision))
+        with links:
+            _links(board, rows)
+        with files:
+            facts = _facts(current, board, display.how, arranged, at_revision)
+            _downloads(shown, display.how, facts, verdict)
             share.link(url_keys.LEADERBOARD, current, at_revision)
+        _table(shown, display.how, len(rows), board, arranged)
+        _charts(current, rows, display.how)
 
 
 def _nothing_evaluated(current: StoreVersion) -> None:
@@ -86,46 +105,85 @@ def _nothing_evaluated(current: StoreVersion) -> None:
         st.code("drf train", language="bash")
 
 
-def _headline(rows: pd.DataFrame, board: BoardChoice) -> None:
-    """Show the best of three scores, with who has it, among what is ranked."""
-    ranked = rows[rows["ranked"]]
-    with st.grid(4, min_column_width=150, gap="small") as cards:
-        for score in map(scores.score, _HEADLINES):
-            column = scores.column(board.norms[board.norm], score.key)
-            values = ranked[column].dropna()
-            if values.empty:
-                continue
-            first, _ = best_and_second(values, score.better)
-            more = f" and {len(first) - 1} more" if len(first) > 1 else ""
-            names, best = ranked.loc[first, "name"], values[first]
-            with cards.cell():
-                _card(
-                    f"Best {score.title}",
-                    percent(best.iloc[0]),
-                    f"{names.iloc[0]}{more}",
-                    score.meaning,
-                )
-        faces = " or ".join(str(n) for n in sorted(rows["n"].unique()))
-        with cards.cell():
-            _card(
-                f"{'Runs' if board.as_runs else 'Methods'} on this board",
-                str(len(rows)),
-                f"{faces} faces of {board.where['dataset']} {board.where['subset']}",
-            )
-
-
-def _card(title: str, value: str, of: str, meaning: str | None = None) -> None:
-    """Show a score. of: name of the row that has it (untrusted text)."""
-    st.metric(
-        title,
-        value,
-        plain(of),
-        delta_color="off",
-        delta_arrow="off",
-        help=meaning,
-        border=True,
-        height="stretch",
+def _headline(
+    current: StoreVersion, board: BoardChoice, rows: pd.DataFrame, verdict: Verdict
+) -> None:
+    """Show the verdict, what it is about, and where to see why."""
+    st.markdown(f"**{plain(verdict.sentence)}**")
+    for caveat in verdict.caveats:
+        st.caption(f":material/difference: {plain(caveat)}")
+    faces = " or ".join(str(n) for n in sorted(rows["n"].unique()))
+    where, n = board.where, len(rows)
+    landmarks = "" if where["landmarks"] == "all" else f", landmarks {where['landmarks']}"
+    kind = ("run" if board.as_runs else "method") + ("" if n == 1 else "s")
+    about = (
+        f"{n} {kind}, {faces} faces of {where['dataset']} {where['subset']}{landmarks}, box"
+        f" {box_labels.title(where['box'])}"
     )
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.caption(plain(about), width="content")
+        if verdict.best is not None:
+            _why(current, board, verdict.best, verdict.norm)
+    _warn(rows)
+
+
+def _why(current: StoreVersion, board: BoardChoice, best: pd.Series, norm: str) -> None:
+    """Link to where the best method fails and how it was made, by the run that stands for it."""
+    run = rows_of.stand_in(best)[:8]
+    common = {url_keys.NORM.name: board.norm}
+    of_run = {url_keys.RUN_ID.name: run, url_keys.RUN_EVALUATION.name: evaluation_label(best)}
+    images = {
+        url_keys.IMAGES_EVALUATION.name: headline.board_label(board.where),
+        url_keys.IMAGES_RUNS.name: run,
+    }
+    region = headline.worst_region(current, best, norm)
+    pages = [("views/images.py", "Its worst faces", "sentiment_dissatisfied", images)]
+    if region is not None:
+        label = f"Its worst region: {region[0]} {percent(region[1])}"
+        pages.append(("views/run.py", label, "face", of_run))
+    how = of_run | {url_keys.RUN_TAB.name: "Configuration"}
+    pages.append(("views/run.py", "How it was made", "build", how))
+    for page_of, label, icon, parameters in pages:
+        st.page_link(
+            page_of,
+            label=plain(label),
+            icon=f":material/{icon}:",
+            query_params=common | parameters,
+            width="content",
+        )
+
+
+def _links(board: BoardChoice, rows: pd.DataFrame) -> None:
+    """Link to the ticked rows on other pages, or to the first two."""
+    ticked = controls.ticked()
+    chosen = figures.leading(rows, ticked)
+    runs = [rows_of.stand_in(row)[:8] for row in chosen.to_dict("records")]
+    runs = runs[:_MOST_COMPARED] if ticked else runs[:2]
+    label, asked = headline.board_label(board.where), ",".join(runs)
+    common = {url_keys.NORM.name: board.norm}
+    for page_of, title, icon, parameters in (
+        (
+            "views/compare.py",
+            "Compare",
+            "compare",
+            {url_keys.COMPARE_EVALUATION.name: label, url_keys.COMPARE_RUNS.name: asked},
+        ),
+        (
+            "views/images.py",
+            "Images",
+            "photo_library",
+            {url_keys.IMAGES_EVALUATION.name: label, url_keys.IMAGES_RUNS.name: asked},
+        ),
+    ):
+        st.page_link(
+            page_of,
+            label=title,
+            icon=f":material/{icon}:",
+            query_params=common | parameters,
+            help="Of the rows that are ticked, or of the first two.",
+            width="content",
+        )
+    st.markdown(f"[:material/show_chart: CED](#{_CHARTS})", width="content")
 
 
 def _opened(
@@ -136,7 +194,11 @@ def _opened(
     wanted = st.query_params.get(url_keys.BOARD_OPEN.name, "").lower()
     if not wanted:
         return None
-    found = rows[rows["id"].str.startswith(wanted)]
+    named = [
+        row.startswith(wanted) or any(run.startswith(wanted) for run in runs)
+        for row, runs in zip(rows["id"], rows["runs"], strict=True)
+    ]
+    found = rows[named]
     if found.empty:
         found = rows[rows["id"] == store.method_today(current, wanted)]
     if found.empty:
@@ -155,32 +217,37 @@ def _published(where: dict[str, str], how: DisplayOptions) -> list[literature.Fi
     return found
 
 
-def _table(shown: Callable[..., View], n_rows: int, as_runs: bool) -> None:
+def _table(
+    shown: Callable[..., View],
+    how: DisplayOptions,
+    n_rows: int,
+    board: BoardChoice,
+    arranged: dict[str, str],
+) -> None:
     size = controls.ROWS_A_PAGE
     number = widgets.pagination(url_keys.BOARD_PAGE, -(-n_rows // size))
-    view = shown(page=slice((number - 1) * size, number * size))
-    st.session_state[_SHOWN] = [_target(row) for row in view.rows[[*_NAMING]].to_dict("records")]
-    opened = st.query_params.get(url_keys.BOARD_OPEN.name, "")
-    key = f"{_TABLE}_{opened}_{number}"  # another table: what was ticked in this one is not there
-    st.dataframe(
-        table.styled(view),
-        hide_index=True,
-        height="content",
-        column_config=columns.config(view.table, view.norms, view.over),
-        key=key,
-        on_select=functools.partial(_ticked, key),
-        selection_mode="single-row",
-        placeholder="–",
-        alt=f"Leaderboard of {n_rows} {'runs' if as_runs else 'methods'}, as in the exports",
+    view = shown(how, page=slice((number - 1) * size, number * size))
+    grid.show(
+        view,
+        key=_TABLE,
+        name=f"Leaderboard of {n_rows} {'runs' if board.as_runs else 'methods'}",
+        order=Order(arranged["sort"], arranged["order"]),
+        ticked=controls.ticked(),
+        opened=st.query_params.get(url_keys.BOARD_OPEN.name, "").lower(),
+        link={url_keys.NORM.name: board.norm},
+        on_sort=controls.sort_by,
+        on_tick=controls.tick,
+        on_open=_open,
     )
-    _legend(view, as_runs)
+    _legend(view, board.as_runs)
 
 
 def _legend(view: View, as_runs: bool) -> None:
-    tick = "Select a row (by keyboard: Shift+Space) to open its run." + (
-        "" if as_runs else " For a method with several runs, this lists them."
+    several = "" if as_runs else "; of a method with several runs it lists these"
+    st.caption(
+        "**Bold**: best. Underlined: second. All scores in %. A title sorts, a name opens its run"
+        f"{several}, a tick chooses what Compare, Images and the charts show."
     )
-    st.caption(f"**Bold**: best. Underlined: second. All scores in %. {tick}")
     if not view.rows.loc[view.rows["kind"] != "published", "ranked"].eq(True).all():
         st.caption(
             "Not ranked, and nowhere best: what is not finished, or learned nothing; the word"
@@ -194,33 +261,45 @@ def _legend(view: View, as_runs: bool) -> None:
     for remark in view.remarks:
         if remark != comparability.OTHER_FACES:  # said above the rows
             st.caption(f":material/difference: {remark}")
-    figures = view.rows.loc[view.rows["kind"] == "published"]
-    if len(figures):
-        sources = dict.fromkeys(
-            f"{f.source}; {f.protocol}" for row in figures["figures"] for f in row
+    if view.sources:
+        notes = " ".join(f"[{i}] {source}." for i, source in enumerate(view.sources, start=1))
+        st.caption(
+            plain(f"Published results are not ranked; their names link to the paper. {notes}")
         )
-        st.caption(plain(f"In grey, not ranked: {'. '.join(sources)}."))
 
 
-def _target(row: dict[str, Any]) -> dict[str, str]:
-    """Return the parameters that selecting a row sets: its run's page, or the method to open."""
-    if row["kind"] == "published":
-        return {}
-    if len(row["runs"]) > 1:
-        return {url_keys.BOARD_OPEN.name: row["id"]}
-    label = evaluation_label(pd.Series(row))
-    return {url_keys.RUN_ID.name: row["runs"][0][:8], url_keys.RUN_EVALUATION.name: label}
+def _charts(current: StoreVersion, rows: pd.DataFrame, how: DisplayOptions) -> None:
+    """Show the CED of the ticked or leading rows, and their differences to the baseline."""
+    norm = how.norms[0]
+    shown = figures.leading(rows, controls.ticked())
+    errors = headline.errors_of_rows(current, shown, norm)
+    if not errors:
+        return
+    st.html(f'<div id="{_CHARTS}"></div>')
+    made = [figures.ced(errors, norm)]
+    if how.baseline is not None:
+        compared = intervals.of_some(current, rows, shown.index, [norm], how.baseline)
+        if found := figures.differences(compared, norm):
+            over = statistics.over_all(compared["difference_over"])
+            made.append(figures.forest_plot(found, str(how.baseline["name"]), norm, over))
+    with st.grid(len(made), min_column_width=340, gap="medium") as places:
+        for number, chart in enumerate(made):
+            with places.cell():
+                st.subheader(plain(chart.title), anchor=False)
+                st.caption(chart.help)
+                st.plotly_chart(
+                    chart.figure,
+                    key=f"lb_chart_{number}",
+                    config=theme.CHART_CONFIG,
+                    alt=chart.alt,
+                )
 
 
-def _ticked(key: str) -> None:
-    """Open the selected row, looked up in the rows that the visitor saw: in the next run of the
-    page another row may be at its position."""
-    picked = st.session_state[key].selection.rows
-    target = st.session_state[_SHOWN][picked[0]] if picked else {}
-    if method := target.get(url_keys.BOARD_OPEN.name):
-        is_open = method.startswith(st.query_params.get(url_keys.BOARD_OPEN.name, " "))
-        widgets.set_parameter(url_keys.BOARD_OPEN, None if is_open else method)
-    elif target:
+def _open(target: dict[str, str]) -> None:
+    """Follow the link of a row: the page of its run, or the runs of its method below it."""
+    if url_keys.BOARD_OPEN.name in target:
+        widgets.set_parameter(url_keys.BOARD_OPEN, target[url_keys.BOARD_OPEN.name] or None)
+    else:
         st.session_state[_GOAL] = target
 
 
@@ -237,43 +316,61 @@ def _facts(
     at_revision: int | None,
 ) -> dict[str, Any]:
     """Return all choices, for the exports: with them and the store the view can be reproduced."""
+    base = how.baseline
     return {
         **board.where,
-        "ranked_by": scores.column(board.norms[board.norm], "nme"),
+        "ranked_by": scores.column(how.norms[0], "nme"),
+        "normaliser": board.norm,
         **arranged,
-        "baseline": None if how.baseline is None else how.baseline["id"],
+        "baseline": None if base is None else {"name": base["name"], "runs": list(base["runs"])},
         "intervals": f"95 %: {statistics.ESTIMATE}; {statistics.DRAWS} draws, seed 0",
+        "marks": f"{columns.MARK}: the interval of the difference excludes 0",
         "revision": current.revision if at_revision is None else at_revision,
     }
 
 
-def _downloads(shown: Callable[..., View], facts: dict[str, Any]) -> None:
-    """Offer the view, all of its pages, in five formats; a file is made when it is asked for."""
-    stem = f"drf-{facts['dataset']}-{facts['subset']}-{facts['ranked_by'].removesuffix('_nme')}"
-    norm = scores.normaliser(facts["ranked_by"].removesuffix("_nme"))
-    caption = (
-        f"{facts['dataset']} {facts['subset']}, box {box_labels.title(facts['box'])}, ranked by the"
-        f" NME normalised by {norm.title.lower()}, in percent; best in bold, second underlined."
-        " Rows without a rank are not finished or learned nothing: see the word behind the name."
-    )
+def _downloads(
+    shown: Callable[..., View], how: DisplayOptions, facts: dict[str, Any], verdict: Verdict
+) -> None:
+    """Offer the view, all of its pages, in several formats; a file is made when it is asked for."""
+    stem = f"drf-{facts['dataset']}-{facts['subset']}-{how.norms[0]}"
+    paper = replace(how, names=columns.PAPER, hide=False)
+
+    def latex(of: DisplayOptions) -> bytes:
+        return typeset.as_latex(view := shown(of), typeset.caption(facts, view), stem)
+
+    def markdown(of: DisplayOptions) -> bytes:
+        return typeset.as_markdown(view := shown(of), typeset.caption(facts, view))
+
     formats: dict[str, tuple[str, str, Callable[[], bytes]]] = {
-        "CSV": (".csv", "text/csv", lambda: export.as_csv(shown())),
-        "JSON": (".json", "application/json", lambda: export.as_json(shown(), facts)),
-        "Markdown": (".md", "text/markdown", lambda: typeset.as_markdown(shown())),
-        "LaTeX": (".tex", "text/x-tex", lambda: typeset.as_latex(shown(), caption)),
-        "BibTeX": (".bib", "text/x-bibtex", lambda: typeset.as_bibtex(shown())),
+        "LaTeX for a paper": ("-paper.tex", "text/x-tex", lambda: latex(paper)),
+        "Markdown for a paper": ("-paper.md", "text/markdown", lambda: markdown(paper)),
+        "BibTeX": (".bib", "text/x-bibtex", lambda: typeset.as_bibtex(shown(how))),
+        "CSV": (".csv", "text/csv", lambda: export.as_csv(shown(how))),
+        "JSON": (
+            ".json",
+            "application/json",
+            lambda: export.as_json(shown(how), facts, verdict.record()),
+        ),
+        "Markdown": (".md", "text/markdown", lambda: markdown(how)),
+        "LaTeX": (".tex", "text/x-tex", lambda: latex(how)),
     }
     with st.popover("Export this view", icon=":material/download:"):
-        st.caption("All rows of the view, on every page of it, with the ids of their runs.")
-        for title, (ending, mime, make) in formats.items():
-            st.download_button(
-                title,
-                make,
-                file_name=stem + ending,
-                mime=mime,
-                width="stretch",
-                on_click="ignore",
-            )
+        st.caption(
+            "All rows of the view, on every page of it, with the ids of their runs. For a paper:"
+            " only the columns that fit a page. A chart is saved as SVG by the camera above it."
+        )
+        with st.grid(2, gap="small") as places:
+            for title, (ending, mime, make) in formats.items():
+                with places.cell():
+                    st.download_button(
+                        title,
+                        make,
+                        file_name=stem + ending,
+                        mime=mime,
+                        width="stretch",
+                        on_click="ignore",
+                    )
 
 
 page(st.session_state["store"])

@@ -4,19 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from db import next_step, reads
 from drf import scores
 from webapp import store
-from webapp.faces import landmark_errors, tiles
+from webapp.faces import calibration, dialog, landmark_errors, slices, tiles
+from webapp.faces.dialog import FaceDialogState
 from webapp.links import share, url_keys, widgets
 from webapp.run import configuration, diagnostics, epoch_faces, facts, header, leaves
 from webapp.scores import norms_of
+from webapp.selection import SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
+from webapp.ui.text import percent, plain
 
 
 def page(current: StoreVersion) -> None:
@@ -40,11 +44,11 @@ def page(current: StoreVersion) -> None:
         share.show_revision_notice(current, board, [run_id])
     run = store.run(current, run_id)
     header.title(current, run)
+    header.method(run)
     norm = titles[title]
     if evaluation is not None:
-        header.score_cards(evaluation, norm)
-    with st.container(border=True):
-        header.facts(run)
+        header.score_cards(current, evaluation, norm)
+    header.facts(run)
     _sections(current, run, evaluations, evaluation, norm)
 
 
@@ -59,6 +63,7 @@ def _sections(
     sections: dict[str, Callable[[], None]] = {
         "Results": lambda: _results(current, run, evaluations, evaluation, norm),
         "Faces": lambda: _faces(current, run, evaluation, norm),
+        "Slices": lambda: _slices(current, run, evaluation, norm),
         "Training": lambda: _training(current, run, norm),
     }
     if diagnostics.of_forest(store.curves(current, run["id"])):
@@ -92,12 +97,15 @@ def _results(
     parts = landmark_errors.of_evaluation(
         current.path, run["id"], number, evaluation["markup"], evaluation["landmarks"], norm
     )
-    shown = (
+    shown = [
         charts.ced(errors, norm),
         charts.histogram(errors, norm),
         landmark_errors.by_landmark(parts, norm),
         landmark_errors.by_region(parts, norm),
-    )
+    ]
+    of = evaluation["markup"], evaluation["landmarks"], norm
+    if expected := calibration.of_evaluation(current.path, run["id"], number, *of):
+        shown.append(calibration.chart([(run["name"], expected)], norm, [0]))
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         for chart in shown:
             with grid.cell():
@@ -146,21 +154,46 @@ def _faces(
     if evaluation is None:
         _not_evaluated(current, run)
         return
-    segments = st.toggle(
-        "Show the error of each landmark",
-        value=bool(url_keys.RUN_SEGMENTS.default),
-        key=url_keys.RUN_SEGMENTS.name,
-        bind="query-params",
-    )
-    tiles.legend(segments)
+    segments = widgets.toggle(url_keys.RUN_SEGMENTS, "Show the error of each landmark")
     number = int(evaluation["evaluation"])
     errors = store.image_errors(current, run["id"], number).dropna(subset=[norm])
+    hidden = store.visibilities(current.path, errors["face"].to_numpy()) is not None
+    tiles.legend(segments, hidden=hidden)
+    ordered = errors.sort_values([norm, "name"], ascending=[False, True])
+    state = FaceDialogState(
+        current,
+        url_keys.RUN,
+        list(ordered["name"]),
+        "by error",
+        dict(zip(errors["name"], errors["face"].tolist(), strict=True)),
+        [SelectedRun(run["id"], number, bool(evaluation["flip_test"]), run["name"])],
+        norm,
+    )
+    by_name = dict(zip(errors["name"], errors[norm], strict=True))
+    opened = False
     for kind, rows in tiles.extremes(errors, norm).items():
         if len(rows):
             st.subheader(f"{kind} {len(rows)} of {len(errors)}")
-            tiles.grid(
-                current, run["id"], number, rows, norm=norm, kind=kind, error_segments=segments
+            opened |= tiles.grid(
+                state,
+                list(rows["name"]),
+                lambda name: percent(100 * by_name[name]),
+                {name: np.array([by_name[name]]) for name in rows["name"]},
+                kind=kind,
+                error_segments=segments,
             )
+    if not opened:
+        dialog.show_wanted(state)
+
+
+def _slices(
+    current: StoreVersion, run: dict[str, Any], evaluation: pd.Series | None, norm: str
+) -> None:
+    if evaluation is None:
+        _not_evaluated(current, run)
+        return
+    key = run["id"], int(evaluation["evaluation"])
+    slices.show(current, url_keys.RUN_SLICE, [key], [run["name"]], evaluation["markup"], norm)
 
 
 def _training(current: StoreVersion, run: dict[str, Any], norm: str) -> None:
@@ -200,7 +233,7 @@ def _charts(shown: list[Chart]) -> None:
 def _chart(chart: Chart, key: str) -> None:
     st.subheader(chart.title)
     if chart.help:
-        st.caption(chart.help)
+        st.caption(plain(chart.help))
     st.plotly_chart(chart.figure, key=key, config=theme.CHART_CONFIG, alt=chart.alt)
 
 

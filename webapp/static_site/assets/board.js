@@ -8,7 +8,7 @@ const form = document.getElementById("controls");
 const table = document.getElementById("board");
 const ALL = "all"; // every normaliser of the board
 const OLD_NORMS = { both: ALL }; // links of earlier versions
-const DEFAULTS = { board: boards[0].id, norm: "", family: "", text: "", methods: "", sort: "nme", order: "best" };
+const DEFAULTS = { board: boards[0].id, norm: "", family: "", text: "", methods: "1", sort: "nme", order: "best" };
 let state = {};
 
 function board() { return boards.find((b) => b.id === state.board); }
@@ -38,7 +38,7 @@ function columns() {
     number("macs", "GMACs", (row) => scaled(row.macs, 1e9), 3),
     number("time", "Train, min", (row) => scaled(row.wall_s, 60), 1),
     { ...number("epochs", "Epochs", (row) => row.epochs_trained, 0), text: (row) => row.epochs ?? "–" },
-    { id: "seed", title: "Seeds", low: true, value: (row) => row.seeds ?? 1, text: (row) => `${row.seeds ?? 1} (${row.seed})` },
+    { id: "seed", title: "Seeds", low: true, value: (row) => row.seeds ?? 1, text: (row) => String(row.seeds ?? 1), hover: (row) => `seeds ${row.seed}` },
     { ...word("flip", "Flip test", (row) => (row.flip_test ? "yes" : "no")), varies: true },
     { ...word("status", "Status", (row) => row.condition), varies: true },
   ];
@@ -116,6 +116,11 @@ function render() {
   table.tHead.rows[0].replaceChildren(...shown.map((column) => heading(column, by)));
   table.tBodies[0].replaceChildren(...rows.map((row) => line(row, shown, top)));
   const what = state.methods ? "methods" : "runs";
+  const norm = state.norm === ALL ? board().norms[0] : state.norm;
+  document.getElementById("verdict").textContent = board().verdicts[norm].text;
+  for (const part of document.querySelectorAll("[data-board]")) {
+    part.hidden = part.dataset.board !== board().id || part.dataset.norm !== norm;
+  }
   document.getElementById("remarks").textContent = board().remarks.join(" ");
   document.getElementById("headline").textContent = rows.length === all.length
     ? `${all.length} ${what} on ${board().title}` : `${rows.length} of ${all.length} ${what} on ${board().title}`;
@@ -163,6 +168,7 @@ function line(row, shown, top) {
       cell.append(link);
     } else {
       cell.textContent = column.text(row);
+      if (column.hover) cell.title = column.hover(row);
     }
     if (column.score && row.ranked) {
       const place = top.get(column.id).indexOf(Number(fixed(column.value(row), 2)));

@@ -1,0 +1,101 @@
+"""The leaderboard in a real Chromium: its links, sort, ticks, first screen, pop-ups and print."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.webapp.test_browser import address as address
+from tests.webapp.test_browser import drawn, opened, query
+from tests.webapp.test_browser import page as page
+
+pytestmark = pytest.mark.browser
+
+
+def names(page) -> list[str]:
+    return page.locator("table tbody th a").all_inner_texts()
+
+
+def test_a_title_sorts_a_tick_chooses_and_both_are_in_the_link(page, address, filled):
+    opened(page, address, "Leaderboard")
+    drawn(page)
+    before = names(page)
+    page.get_by_role("button", name="Params, M", exact=True).click()
+    page.wait_for_function("location.search.includes('lb_sort=Parameters')")
+    page.locator("th[aria-sort=ascending]", has_text="Params").wait_for()
+    by_size = names(page)
+    assert by_size != before
+    page.get_by_role("button", name="Params, M").click()
+    page.locator("th[aria-sort=descending]", has_text="Params").wait_for()
+    assert query(page)["lb_order"] == ["Worst first"]
+    page.get_by_role("checkbox", name="Compare hourglass-wide").check()
+    page.wait_for_function("location.search.includes('lb_ticked')")
+    assert query(page)["lb_ticked"] == [filled.ids["wide"][:8]]
+    page.get_by_role("checkbox", name="Compare heatmap-forest").check()
+    page.wait_for_function("location.search.includes('%2C') || location.search.includes(',')")
+    shown, link = names(page), page.url
+    fresh = page.context.browser.new_page()
+    opened(fresh, link, "Leaderboard")
+    fresh.locator("th[aria-sort=descending]", has_text="Params").wait_for()
+    assert names(fresh) == shown
+    assert fresh.locator("table input:checked").count() == 2
+    fresh.close()
+    page.get_by_role("link", name="Compare", exact=True).last.click()
+    page.get_by_role("heading", name="Compare", exact=True, level=1).wait_for()
+    compared = {filled.ids[key][:8] for key in ("wide", "forest")}
+    assert set(query(page)["cmp_runs"][0].split(",")) == compared
+
+
+def test_a_name_is_a_link_that_another_tab_can_open(page, address, filled):
+    opened(page, address, "Leaderboard")
+    link = page.get_by_role("link", name="hourglass-wide", exact=True)
+    link.wait_for()
+    href = link.get_attribute("href")
+    fresh = page.context.browser.new_page()
+    opened(fresh, f"{address}/{href}", "hourglass-wide")
+    assert query(fresh)["run"] == [filled.ids["wide"][:8]]
+    fresh.close()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
+def test_the_table_begins_on_the_first_screen(page, address, size):
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    opened(page, address, "Leaderboard")
+    drawn(page)
+    row = page.locator("table tbody tr").first
+    row.wait_for()
+    box = row.bounding_box()
+    assert box["y"] + box["height"] < size[1]
+
+
+def test_the_pop_up_of_the_link_is_whole_and_its_copy_button_in_sight(page, address):
+    opened(page, address, "Leaderboard")
+    drawn(page)
+    page.get_by_role("button", name="Link to this view").click()
+    code = page.get_by_test_id("stCode")
+    code.wait_for()
+    page.wait_for_timeout(300)  # the pop-up slides in
+    box = page.get_by_test_id("stPopoverBody").bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 900
+    opacity = "e => getComputedStyle(e).opacity"
+    assert page.get_by_test_id("stCodeCopyButton").first.evaluate(opacity) == "1"
+
+
+@pytest.mark.parametrize("where", ["", "run?run={wide}", "compare"])
+def test_printing_gives_the_whole_page(page, address, filled, where):
+    page.goto(f"{address}/{where.format(wide=filled.ids['wide'][:8])}")
+    page.get_by_role("heading", level=1).first.wait_for()
+    drawn(page)
+    page.emulate_media(media="print")
+    whole, shown = page.evaluate(
+        "() => [document.querySelector('[data-testid=stMainBlockContainer]')"
+        ".getBoundingClientRect().bottom, document.documentElement.scrollHeight]"
+    )
+    assert shown >= whole - 1  # the document, which is printed, holds all of it
+    clipped = page.evaluate(
+        "() => [...document.querySelectorAll('.stApp, [data-testid=stAppViewContainer],"
+        " [data-testid=stMain]')].filter(e => getComputedStyle(e).overflowY !== 'visible')"
+        ".map(e => e.dataset.testid)"
+    )
+    assert not clipped
+    assert not page.get_by_test_id("stPopover").first.is_visible()

@@ -1,0 +1,148 @@
+"""The table of the leaderboard on the page: HTML whose names are links, whose titles sort and whose
+rows are ticked to be compared. `grid.js` builds it from `payload`, `grid.css` is its look.
+
+`st.dataframe` draws on a canvas: it has no link that opens in the same tab, sorts without telling
+the page, prints what is in sight, and screen readers do not hear which score is best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import streamlit as st
+
+from db.board import stand_in
+from drf import literature
+from webapp.leaderboard import columns, table
+from webapp.leaderboard.table import View
+from webapp.links import url_keys
+from webapp.scores import ORDERS, evaluation_label
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Order:
+    """What orders the rows: a name of `webapp.scores.sorts`, and one of ORDERS."""
+
+    sort: str
+    order: str
+
+    def turned(self, sort: str) -> Order:
+        """Return the order after a click on the title that sorts by `sort`."""
+        worst_first = sort == self.sort and self.order == ORDERS[0]
+        return Order(sort, ORDERS[int(worst_first)])
+
+
+def show(
+    view: View,
+    *,
+    key: str,
+    name: str,
+    order: Order,
+    ticked: Collection[str],
+    opened: str,
+    link: Mapping[str, str],
+    on_sort: Callable[[Order], None],
+    on_tick: Callable[[list[str]], None],
+    on_open: Callable[[dict[str, str]], None],
+) -> None:
+    """Show a view. name: of the table, for screen readers; the others as `payload`.
+
+    on_sort gets the order that a click on a title asks for, on_tick the runs of the rows that are
+    ticked now, on_open the parameters of the link that was clicked.
+    """
+
+    def sorted_by() -> None:
+        if sort := st.session_state[key]["sort"]:
+            on_sort(order.turned(sort))
+
+    def ticked_now() -> None:
+        if (rows := st.session_state[key]["ticked"]) is not None:
+            on_tick([str(run) for run in rows])
+
+    def opened_now() -> None:
+        if target := st.session_state[key]["open"]:
+            on_open({str(k): str(v) for k, v in target.items()})
+
+    mount = st.components.v2.component(
+        "drf.leaderboard",
+        html='<div class="board"></div>',
+        css=_read("grid.css"),
+        js=_read("grid.js"),
+    )
+    mount(
+        key=key,
+        data={"name": name, **payload(view, order, ticked, opened, link)},
+        on_sort_change=sorted_by,
+        on_ticked_change=ticked_now,
+        on_open_change=opened_now,
+    )
+
+
+def payload(
+    view: View, order: Order, ticked: Collection[str], opened: str, link: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what `grid.js` shows: columns with title and order, rows with their cells and links.
+
+    ticked: beginnings of the runs that stand for the rows whose boxes are ticked; opened: that of a
+    run of the method that is open; link: parameters that every link to another page carries
+    """
+    by_norm = view.norms[0]
+    heads = [
+        {
+            "key": key,
+            "title": view.title(key),
+            "help": columns.meaning(key),
+            "number": columns.is_number(key),
+            "sort": sort,
+            "sorted": _aria(order) if sort and sort == order.sort else None,
+        }
+        for key in view.table
+        for sort in [columns.sort_of(key, by_norm)]
+    ]
+    rows = [
+        {
+            "kind": row["kind"],
+            "ranked": bool(row["ranked"]) if row["kind"] != "published" else True,
+            "tick": stand_in(row) if row["kind"] == "method" else None,
+            "ticked": row["kind"] == "method" and stand_in(row).startswith(tuple(ticked)),
+            "note": view.note_of(row),
+            "cells": [{"text": c.text, "mark": c.emphasis, "hover": c.hover} for c in cells],
+            **_links(row, opened, link),
+        }
+        for row, cells in zip(view.rows.to_dict("records"), table.cells(view), strict=True)
+    ]
+    return {"columns": heads, "rows": rows}
+
+
+def _links(row: Mapping[Any, Any], opened: str, link: Mapping[str, str]) -> dict[str, Any]:
+    """Return address and parameters of the link of a row, and whether its runs are open."""
+    if row["kind"] == "published":
+        return {"href": literature.papers()[row["figures"][0].paper].url, "target": None}
+    if row["kind"] == "method" and len(row["runs"]) > 1:
+        is_open = bool(opened) and any(run.startswith(opened) for run in row["runs"])
+        target = {url_keys.BOARD_OPEN.name: "" if is_open else stand_in(row)[:8]}
+        return {"href": f"?{_query(target)}", "target": target, "open": is_open}
+    target = {
+        **link,
+        url_keys.RUN_ID.name: row["runs"][0][:8],
+        url_keys.RUN_EVALUATION.name: evaluation_label(row),
+    }
+    return {"href": f"{url_keys.RUN}?{_query(target)}", "target": target}
+
+
+def _query(parameters: Mapping[str, str]) -> str:
+    return urlencode(parameters, quote_via=quote)
+
+
+def _aria(order: Order) -> str:
+    return "best first" if order.order == ORDERS[0] else "worst first"
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
