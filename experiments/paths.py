@@ -16,7 +16,7 @@ from drf import checkpoint
 from drf.checkpoint import Checkpoint
 from drf.config import RunConfig
 from drf.data.dataset import Dataset
-from drf.data.packs import Pack, pack
+from drf.data.packs import Pack, default_cache_dir, pack
 from drf.data.sources import open_dataset
 from drf.errors import NotFoundError, UsageError
 from drf.files import replacing_file
@@ -44,6 +44,16 @@ class Paths:
     cache: Path | None
     box_name: str | None = None
     trained_on: Path | None = None  # a box file, used where the user names none
+
+    def absolute(self) -> Paths:
+        """Return the same for a process that works in another folder."""
+        return replace(
+            self,
+            db=self.db.absolute(),
+            data_root=self.data_root and self.data_root.absolute(),
+            box_file=self.box_file and self.box_file.absolute(),
+            cache=(self.cache or default_cache_dir()).absolute(),
+        )
 
     def boxes_for(self, protocol: str) -> Path | None:
         """Return the box file for a protocol; that of the training only where a file is needed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -25,7 +24,7 @@ from drf.checkpoint import RESUMABLE, load_backbone
 from drf.config import Resolved, RunConfig, current_names, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.models.base import LandmarkModel
-from drf.processes import end_with_parent
+from drf.processes import end_with_parent, environment
 from drf.training.loop import Outcome, Silent, Trainer, stored_state
 from drf.training.optimiser import Schedule
 from experiments import provenance
@@ -287,7 +286,7 @@ def train_in_process(
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_send_result, args=(there, request, paths, name))
-    with _threads_of_new_processes(threads):
+    with _ENVIRONMENT, environment({"OMP_NUM_THREADS": str(threads)}):
         process.start()
     there.close()
     answer: Result | BaseException | None = None
@@ -322,21 +321,6 @@ def _send_result(answer: Connection, request: Request, paths: Paths, name: str |
 
 
 _ENVIRONMENT = threading.Lock()
-
-
-@contextlib.contextmanager
-def _threads_of_new_processes(threads: int) -> Iterator[None]:
-    """Set OMP_NUM_THREADS for the processes that start within; they inherit the environment."""
-    with _ENVIRONMENT:
-        before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["OMP_NUM_THREADS"]
-            else:
-                os.environ["OMP_NUM_THREADS"] = before
 
 
 def find_finished(

@@ -27,8 +27,9 @@ def run_sweep(grid: Grid, engine: Engine, paths: Paths, say: Callable[[str], Non
     Raises UsageError for a grid that makes no sense, and DrfError in the end where jobs failed:
     the same call begins these anew.
     """
-    jobs, n = missing(grid, paths), len(grid.jobs())
-    if there := n - len(jobs):
+    jobs, there = missing(grid, paths)
+    n = len(jobs) + there
+    if there:
         say(f"{there} of {n} jobs are in {paths.db} already.")
     for number, job in enumerate(engine.run(jobs, paths) if jobs else (), there + 1):
         say(f"{number} of {n}: {job.name}, seed {job.seed}: {outcome(job, paths.db)}")
@@ -39,15 +40,16 @@ def run_sweep(grid: Grid, engine: Engine, paths: Paths, say: Callable[[str], Non
         )
 
 
-def missing(grid: Grid, paths: Paths) -> list[Job]:
-    """Let the store know a grid, and return its jobs that are not done; their faces are packed."""
+def missing(grid: Grid, paths: Paths) -> tuple[list[Job], int]:
+    """Let the store know a grid; return its jobs that are not done, with their faces packed, and how
+    many are done."""
     jobs = {job.id: job for job in grid.jobs()}
     with contextlib.closing(open_store(paths.db)) as store:
         new = [job.new() for job in jobs.values()]
         sweeps.record_sweep(store, grid.name, grid.subset, new)
     left = [jobs[one] for one in _left(grid.name, paths.db)]
     _pack(left, paths)
-    return left
+    return left, len(jobs) - len(left)
 
 
 def outcome(job: Job, db: Path) -> str:

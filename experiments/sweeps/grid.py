@@ -95,7 +95,7 @@ class Grid:
         ]
         if not jobs:
             raise UsageError(f"the grid {self.name} has no job: all combinations are excluded")
-        return list({job.id: job for job in reversed(jobs)}.values())[::-1]
+        return list({job.id: job for job in jobs}.values())
 
     def _combinations(self) -> list[dict[str, object]]:
         made = [

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from drf.errors import DrfError
-from drf.processes import end_with_parent
+from drf.processes import end_with_parent, environment
 from drf.text import printable
 from experiments.paths import Paths
 from experiments.sweeps.grid import Job
@@ -91,21 +91,6 @@ def _start(job: Job, paths: Paths, slot: Slot) -> BaseProcess:
     with environment(slot):
         process.start()
     return process
-
-
-@contextlib.contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for the processes that start within."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _work(job: Job, paths: Paths) -> None:

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from drf.errors import DrfError, UsageError
@@ -41,8 +41,7 @@ class OnRay:
         lets running jobs save what they have, which is brought into the store too.
         """
         ray = _ray()
-        paths = replace(paths, db=paths.db.absolute(), cache=paths.cache and paths.cache.absolute(),
-                        data_root=paths.data_root and paths.data_root.absolute())  # fmt: skip
+        paths = paths.absolute()
         folders = {job.id: paths.db.parent / FOLDER / job.id for job in jobs}
         for job in jobs:
             hand_out(folders[job.id], job.id, paths.db)

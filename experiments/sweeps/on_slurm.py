@@ -7,7 +7,7 @@ and `gather_all` brings what is there into the store, however often it is called
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,10 @@ def submit(
     local: on this machine, without SLURM. Raises UsageError without the package or without SLURM.
     """
     submitit = _submitit()
-    jobs = missing(grid, paths)
+    jobs, _ = missing(grid, paths)
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.absolute()
-    paths = replace(paths, db=paths.db.absolute(), cache=paths.cache and paths.cache.absolute(),
-                    data_root=paths.data_root and paths.data_root.absolute())  # fmt: skip
+    paths = paths.absolute()
     try:
         executor = submitit.AutoExecutor(folder / "logs", cluster="local" if local else "slurm")
     except RuntimeError as error:
