@@ -41,7 +41,7 @@ def run_sweep(grid: Grid, engine: Engine, paths: Paths, say: Callable[[str], Non
 
 
 def missing(grid: Grid, paths: Paths) -> tuple[list[Job], int]:
-    """Let the store know a grid; return its jobs that are not done, with their faces packed, and how
+    """Let the store know a grid; return its jobs that are not done, their faces packed, and how
     many are done."""
     jobs = {job.id: job for job in grid.jobs()}
     with contextlib.closing(open_store(paths.db)) as store:
