@@ -34,6 +34,9 @@ class OnRay:
     jobs: int = 0
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        _ray()  # raises, before anything is done
+
     def run(self, jobs: Sequence[Job], paths: Paths) -> Iterator[Job]:
         """Bring jobs to their end, and yield each when it is in the store.
 
