@@ -114,7 +114,7 @@ def bundle(
         typer.Argument(
             metavar="FILE",
             parser=user_path,
-            help="A bundle that `drf export --bundle` wrote, or the file of another store.",
+            help="A bundle that `drf export` wrote, or the file of another store.",
         ),
     ],
     db: options.Db = DEFAULT_PATH,

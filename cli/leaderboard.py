@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.options import Db, Json, choices
-from cli.output import cell, note, print_json, tables, title
+from cli.output import FLOOR, UNRANKED, cell, note, print_json, tables, title
 from db.file import DEFAULT_PATH
 from drf.text import printable
 
@@ -18,12 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
     from rich.text import Text
-
-UNRANKED = "–"
-"""Stands where a row has no place."""
-
-FLOOR = "floor"
-"""Stands in its place for the mean shape, which takes none."""
 
 _OTHER_KEYS = ("name", "params", "macs")
 _MEASURED_BESIDE_OTHERS = "ms_per_face"
@@ -82,6 +78,14 @@ def leaderboard(
             help="Show the difference to this run, or its method, with 95 % intervals: name or id.",
         ),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REVISION|DATE",
+            help="Show what is new on the boards instead: rows added, changed or deleted since a"
+            " revision of the store, or since a day, e.g. 2026-11-23 (UTC).",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rank the newest evaluation of every run; errors are in percent.
@@ -97,6 +101,11 @@ def leaderboard(
     from db.entries import entry
     from drf import scores
 
+    if since is not None:
+        _show_new(
+            db, since, (dataset, subset, box, landmarks), norm, sort or baseline, methods, as_json
+        )
+        return
     if sort == _MEASURED_BESIDE_OTHERS:
         note(
             f"{sort} was measured during each evaluation, beside whatever else ran, so it ranks"
@@ -143,6 +152,42 @@ def leaderboard(
     for (board, group), said in zip(of_boards, verdicts, strict=True):
         named = dict(zip(reads.BOARD, board, strict=True))
         console.print(board_table(named, group, console.width, norm, sort, said))
+
+
+def _show_new(
+    db: Path,
+    since: str,
+    asked: tuple[str | None, str | None, str | None, str],
+    norm: str | None,
+    other: str | None,
+    methods: bool,
+    as_json: bool,
+) -> None:
+    """Print what is new on the boards that were asked for. other: an option that cannot stand
+    beside --since."""
+    from cli import whats_new
+    from db import box_labels, reads
+    from db.connection import open_reader
+    from drf import scores
+    from drf.errors import UsageError
+
+    if other is not None:
+        raise UsageError("--since lists what is new and no board: leave out --sort and --baseline")
+    if norm is not None:
+        scores.normaliser(norm)
+    dataset, subset, box, landmarks = asked
+
+    def keep(name: dict[str, str]) -> bool:
+        wanted = {"dataset": dataset, "subset": subset, "landmarks": landmarks}
+        of_box = box in (None, name["box"], box_labels.protocol(name["box"]))
+        return of_box and all(value in (None, name[key]) for key, value in wanted.items())
+
+    with contextlib.closing(open_reader(db)) as con:
+        boards = reads.board_filters(con)
+        _check_landmarks(landmarks, boards)
+        if box is not None:
+            _check_box(box, boards)
+        whats_new.show(con, since, keep, norm=norm, methods=methods, as_json=as_json)
 
 
 def board_table(

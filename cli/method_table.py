@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cli.leaderboard import FLOOR, UNRANKED
-from cli.output import cell, print_json, table, tables, title
+from cli.output import FLOOR, UNRANKED, cell, print_json, table, tables, title
 from db import (
     board,
     box_labels,

@@ -85,6 +85,15 @@ Run = Annotated[
     str,
     typer.Argument(metavar="RUN", help="Name of a run, or the first characters of its id."),
 ]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        show_default="variable DRF_AUTHOR, else the account's name",
+        help="Who writes this.",
+    ),
+]
 DataRoot = Annotated[
     Path | None,
     typer.Option(

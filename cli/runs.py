@@ -1,39 +1,62 @@
-"""`drf runs`: list, show, compare and delete runs."""
+"""`drf runs`: list, show, describe, compare and delete runs."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import Db, Json, Run
-from cli.output import cell, confirm, note, print_json, table, tables
+from cli.options import By, Db, Json, Run
+from cli.output import cell, confirm, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH, refuse_link, run_folder
+from drf.errors import DrfError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
+    from sqlite_utils import Database
+
+    from db.words import Words
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")
-def list_runs(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """List every run, newest first."""
-    from db import reads
+def list_runs(
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="List runs with this tag. Repeat for several."),
+    ] = None,
+    starred: Annotated[bool, typer.Option("--starred", help="List runs with a star only.")] = False,
+    db: Db = DEFAULT_PATH,
+    as_json: Json = False,
+) -> None:
+    """List the runs, newest first."""
+    from db import reads, words
     from db.connection import open_reader
     from db.entries import records
 
     con = open_reader(db)
     rows = records(reads.runs(con))
+    said = words.of_runs(con)
     con.close()
+    of_run = {row["id"]: said.get(row["id"], words.NOTHING) for row in rows}
+    if not rows and not as_json:
+        note("The store has no runs yet: `drf train` adds one.")
+        return
+    rows = [row for row in rows if of_run[row["id"]].match(tags or (), starred=starred)]
     if as_json:
-        print_json(rows)
+        print_json([row | of_run[row["id"]].document() for row in rows])
         return
     if not rows:
-        note("The store has no runs yet: `drf train` adds one.")
+        known = sorted({tag for one in said.values() for tag in one.tags}, key=str.casefold)
+        note(f"No run matches; the store has the tags {', '.join(known) or '(none)'}.")
         return
     columns = ("run", "name", "dataset", "seed", "status", "epochs", "done %", "val NME % (kept)")
     lines = [
@@ -42,25 +65,29 @@ def list_runs(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
             row["epoch"],
             *(cell(100 * row["progress"], 0), _percent(row["kept_val_nme"])),
             *(cell(row["faces_per_s"], 0), row["started_at"][:16].replace("T", " ")),
+            *([of_run[row["id"]].short()] if said else []),
         )
         for row in rows
     ]
-    tables().print(table((*columns, "faces/s", "started (UTC)"), lines, "runs"))
+    columns = (*columns, "faces/s", "started (UTC)", *(["tags"] if said else []))
+    tables().print(table(columns, lines, "runs"))
 
 
 @app.command()
 def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
-    """Show a run: status, provenance, training data, evaluations, and where each key was set.
+    """Show a run: what people say of it, status, provenance, training data, evaluations, and where
+    each key was set.
 
     Of a run that was cut off, the last line is the command that goes on with it.
     """
-    from db import next_step, reads
+    from db import next_step, reads, words
     from db.connection import open_reader
     from db.entries import records
 
     con = open_reader(db)
     run_id = reads.find_run(con, run)
     facts, evaluations = reads.run(con, run_id), reads.evaluations(con, run_id)
+    said = words.of_run(con, run_id)
     con.close()
     way_on = next_step.after(facts, db)
     config, provenance, manifest = (facts.pop(key) for key in ("config", "provenance", "manifest"))
@@ -68,9 +95,11 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
         named = {key: {"value": value, "source": source} for key, value, source in config}
         nested = {"config": named, "provenance": provenance, "manifest": manifest}
         nested["next_step"] = way_on and way_on.text()
-        print_json(facts | nested | {"evaluations": records(evaluations)})
+        print_json(facts | nested | {"evaluations": records(evaluations)} | said.document())
         return
     console = tables()
+    if said != words.NOTHING:
+        console.print(_words(said))
     console.print(_pairs("run", facts))
     console.print(_pairs("provenance", provenance))
     console.print(_pairs("training data", manifest))
@@ -117,6 +146,86 @@ def diff(
     for facts in compared_runs:
         if facts["condition"] != "finished":
             note(f"Run {facts['id'][:8]} is not ranked ({facts['condition']}): compare with care.")
+
+
+@app.command("note")
+def set_note(
+    run: Run,
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="[TEXT]", help="The note, several lines if need be; - reads stdin."),
+    ] = None,
+    by: By = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the note.")] = False,
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Give a run a note, in place of the one it has; boards, run pages and exports show it.
+
+    A note that is replaced or removed is printed, so that it can be brought back.
+    """
+    from db import words
+
+    if remove == (text is not None):
+        raise UsageError("give a text for the note, - to read it from stdin, or --remove")
+    new = None if text is None else _stdin() if text == "-" else text
+    with _describing(run, db) as (store, run_id):
+        if new is None:
+            old: words.Note | None = words.remove_note(store, run_id)
+        else:
+            author = words.author_here() if by is None else by
+            old = words.write_note(store, run_id, new, author)
+    if old is not None:
+        for one in old.text.split("\n"):
+            line(one)
+    done = f"Run {run_id[:8]} has {'its' if new else 'no'} note"
+    note(f"{done}; the one that it had is on stdout." if old else f"{done}.")
+
+
+@app.command("tag")
+def set_tags(
+    run: Run,
+    tags: Annotated[
+        list[str],
+        typer.Argument(metavar="TAG...", help="Tags without spaces and commas, e.g. for-paper."),
+    ],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Give a run tags, or remove them; `drf runs list --tag TAG` and the leaderboard filter."""
+    from db import words
+
+    with _describing(run, db) as (store, run_id):
+        (words.remove_tags if remove else words.add_tags)(store, run_id, tags)
+        left = words.of_run(store.conn, run_id).tags
+    note(f"Run {run_id[:8]} has the tags {', '.join(left) or '(none)'}.")
+
+
+@app.command()
+def star(
+    run: Run,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the star away.")] = False,
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Give a run a star, or take it away; `drf runs list --starred` lists those that have one."""
+    from db import words
+
+    with _describing(run, db) as (store, run_id):
+        words.set_star(store, run_id, starred=not remove)
+    note(f"Run {run_id[:8]} has {'no' if remove else 'a'} star.")
+
+
+@app.command()
+def rename(
+    run: Run,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="New name, shown on boards.")],
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Give a run another name; its id, its results and the links by its id stay."""
+    from db import words
+
+    with _describing(run, db) as (store, run_id):
+        old = words.rename_run(store, run_id, name)
+    note(f"Run {run_id[:8]}, formerly {old}, has its new name.")
 
 
 @app.command()
@@ -188,6 +297,43 @@ def recover(
         place = run_folder(db, run)
         if place.resolve() != folder.resolve():
             note(f"Move {folder} to {place}: there `drf eval` looks for its checkpoints.")
+
+
+@contextmanager
+def _describing(run: str, db: Path) -> Iterator[tuple[Database, str]]:
+    """Open the store, and find a run in it, to write what is said of the run. The record beside its
+    checkpoints gets the same; where it cannot be written the store has it all the same."""
+    from db import reads, record
+    from db.connection import open_reader, open_store
+
+    con = open_reader(db)
+    run_id = reads.find_run(con, run)
+    con.close()
+    with contextlib.closing(open_store(db)) as store:
+        yield store, run_id
+        try:
+            record.bring_words(run_folder(db, run_id), store, run_id)
+        except DrfError as error:
+            note(f"The store is changed; the record beside the checkpoints is not: {error}.")
+
+
+def _stdin() -> str:
+    """Return all of stdin. Raises UsageError where it is not UTF-8."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise UsageError("the note on stdin is not UTF-8") from error
+
+
+def _words(said: Words) -> Table:
+    written = said.note
+    by = f"by {written.author}, " if written and written.author else ""
+    rows = [("starred", "yes")] if said.starred else []
+    rows += [("tags", ", ".join(said.tags))] if said.tags else []
+    if written:
+        rows += [("" if i else "note", text) for i, text in enumerate(written.text.split("\n"))]
+        rows += [("written", f"{by}{written.created_at[:16].replace('T', ' ')} UTC")]
+    return table(("key", "value"), rows, "what people say of it")
 
 
 def _percent(fraction: float | None) -> Any:

@@ -65,6 +65,21 @@ def train(
             metavar="NAME", show_default="the preset's name", help="Name shown on the leaderboard."
         ),
     ] = None,
+    said: Annotated[
+        str | None,
+        typer.Option(
+            "--note", metavar="TEXT", help="Note on the run; `drf runs note` changes it later."
+        ),
+    ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            metavar="TAG",
+            help="Tag of the run, e.g. for-paper; `drf runs tag` changes it later. Repeat for"
+            " several.",
+        ),
+    ] = None,
     seed: Annotated[int | None, options.of_key("training.seed")] = None,
     epochs: Annotated[int | None, options.of_key("training.epochs")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes.")] = None,
@@ -123,6 +138,7 @@ def train(
     if show_keys:
         _list_keys(request, as_json)
         return
+    from db.words import FirstWords
     from experiments.paths import Paths
     from experiments.train import refuse_with_resume, resume_training, train_new_run
 
@@ -131,10 +147,11 @@ def train(
         _rehearse(request, paths, as_json)
         return
     if resume is not None:
-        refuse_with_resume([preset, track, config, assign, name], given)
+        refuse_with_resume([preset, track, config, assign, name, said, tags], given)
         result = resume_training(resume, given, paths)
     else:
-        result = train_new_run(request, paths, name)
+        first = FirstWords(said, tuple(tags or ()))
+        result = train_new_run(request, paths, name, first)
     if as_json and result.run:
         print_json(result.document())
     if result.run:

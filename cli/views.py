@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Db, Json
+from cli.options import By, Db, Json
 from cli.output import note, print_json, table, tables
 from db.file import DEFAULT_PATH
 
@@ -21,15 +21,31 @@ Link = Annotated[
 
 
 @app.command()
-def add(name: Name, link: Link, db: Db = DEFAULT_PATH) -> None:
-    """Save a link under a name: the address of the app with `?view=NAME` opens it."""
+def add(
+    name: Name,
+    link: Link,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Title, shown above the page.")
+    ] = None,
+    by: By = None,
+    said: Annotated[
+        str | None,
+        typer.Option("--note", metavar="TEXT", help="Sentence, shown below the title."),
+    ] = None,
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Save a link under a name: the address of the app with `?view=NAME` opens it.
+
+    Title, author and sentence tell the reader why it was sent.
+    """
     from db.connection import open_reader, open_store
     from db.saved_links import VIEW_KEY, add_view
+    from db.words import author_here
 
     open_reader(db).close()  # a mistyped --db must not create an empty store
     store = open_store(db)
     try:
-        add_view(store, name, link)
+        add_view(store, name, link, title=title, author=by or author_here(), note=said)
     finally:
         store.close()
     note(f"Saved: ?{VIEW_KEY}={name} after the address of the app opens the view.")
@@ -45,13 +61,20 @@ def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     found = views(con)
     con.close()
     if as_json:
-        keys = ("name", "link", "created_at", "fault")
+        keys = ("name", "link", "title", "author", "note", "created_at", "fault")
         print_json([{key: getattr(view, key) for key in keys} for view in found])
     elif not found:
         note("The store has no named views yet: `drf views add NAME LINK` adds one.")
     else:
-        rows = [(v.name, v.fault or v.link, v.created_at[:16].replace("T", " ")) for v in found]
-        tables().print(table(("name", "link", "created (UTC)"), rows))
+        rows = [
+            (
+                *(v.name, v.title, v.author, v.note),
+                *(v.created_at[:16].replace("T", " "), v.fault or v.link),
+            )
+            for v in found
+        ]
+        columns = ("name", "title", "by", "note", "created (UTC)", "link")
+        tables().print(table(columns, rows))
 
 
 @app.command()

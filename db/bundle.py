@@ -45,7 +45,11 @@ CHOSEN = {
     "leaf_galleries": _OF_RUNS,
     "leaves": _OF_RUNS,
     "leaf_faces": _OF_RUNS,
+    "notes": _OF_RUNS,
+    "tags": _OF_RUNS,
+    "stars": _OF_RUNS,
     "views": "",
+    "deletions": "WHERE 0",  # a bundle is about the runs in it
 }
 """Which rows of every table go along, parents first. `meta` does as a whole."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from db import file
+from db import file, words
 from db.arrays import affine_from_blob
 from db.saved_links import parse_link
 from db.schema import Fault, printable
@@ -82,6 +82,15 @@ def _markup(stored: str, name: str) -> None:
         raise ValueError("the definition is that of another markup")
 
 
+def _line(stored: str) -> None:
+    words.checked_line(stored, "it")
+
+
+def _tag(stored: str) -> None:
+    if not words.is_tag(stored):
+        raise ValueError("no tag")
+
+
 def _indices(stored: str) -> None:
     if not all(type(index) is int and index >= 0 for index in _json(stored, list)):
         raise ValueError("not a list of landmarks")
@@ -120,6 +129,9 @@ _READ: dict[str, tuple[int, Callable[..., object]]] = {
     "is_indices": (1, _indices),
     "is_extent": (1, _extent),
     "is_link": (1, parse_link),
+    "is_note": (1, words.checked_note),
+    "is_line": (1, _line),
+    "is_tag": (1, _tag),
     "are_points": (1, _floats("<f4")),
     "are_errors": (1, _floats("<f8")),
     "is_map": (1, _map),
@@ -134,7 +146,9 @@ _NO_JSON = "NOT json_valid({0}) OR NOT "
 _NO_SHARE = "NOT {0} BETWEEN 0 AND 1"
 _NO_NUMBER = "NOT {0} BETWEEN 1 AND 2147483647"
 _NOT_POINTS = "length({0}) % 8 = 0 AND NOT are_points({0})"  # its size is another check's
+_NO_LINE = "NOT is_line({0})"
 _SHARE, _TIME = "is not between 0 and 1", "is no time with its zone"
+_LINE = "is no single line of text: too long, or with controls"
 _RULES: dict[tuple[str, str], tuple[str, str]] = {
     ("runs", "id"): (_NOT_HEX, "is not made of 32 hex digits"),
     ("runs", "provenance"): (
@@ -194,12 +208,21 @@ _RULES: dict[tuple[str, str], tuple[str, str]] = {
     ("sweep_jobs", "job"): (_NOT_HEX, "is not made of 32 hex digits"),
     ("sweep_jobs", "factors"): (f"{_NO_JSON} is_object({{0}})", "is not a JSON object"),
     ("views", "link"): ("NOT is_link({0})", "is no link of the app"),
+    ("views", "title"): (_NO_LINE, _LINE),
+    ("views", "author"): (_NO_LINE, _LINE),
+    ("views", "note"): (_NO_LINE, _LINE),
     ("views", "created_at"): (_NO_TIME, _TIME),
+    ("notes", "text"): ("NOT is_note({0})", "is no note: blank, too long or with controls"),
+    ("notes", "author"): (_NO_LINE, _LINE),
+    ("notes", "created_at"): (_NO_TIME, _TIME),
+    ("tags", "tag"): ("NOT is_tag({0})", "is no tag: blank, too long, with spaces or controls"),
+    ("deletions", "run"): (_NOT_HEX, "is not made of 32 hex digits"),
+    ("deletions", "deleted_at"): (_NO_TIME, _TIME),
 }
 """Column -> when its value (`{0}`, not NULL, of its type) is wrong, and the sentence for that."""
 
-_FREE = {"provenance", "manifest", "definition", "value", "link", "reason", "landmarks"}
-_FREE |= {"extent", "factors"}
+_FREE = {"text", "provenance", "manifest", "definition", "value", "link", "reason"}
+_FREE |= {"landmarks", "extent", "factors"}
 _SIGNED = {"seed"}
 
 

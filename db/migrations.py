@@ -165,6 +165,18 @@ def m012_claims(db: Database) -> None:
 
 
 @migrations()
+def m013_words(db: Database) -> None:
+    """What people say of runs and of named views, and which runs left a board.
+
+    A run has one note, with its author and time, any number of tags, and a star or none. A view may
+    have a title, an author and a sentence. `deletions` has a row for each board that a deleted run
+    was on, with the revision of its deletion, so that a board can tell what it lost.
+    """
+    for statement in _WORDS:
+        db.execute(statement)
+
+
+@migrations()
 def m015_sweeps(db: Database) -> None:
     """Sweeps: grids of jobs, which are there before their runs. The id of a job is that of its run,
     see `db.sweeps`; it refers to none, so that a run may be deleted and made again."""
@@ -373,6 +385,46 @@ _REVISIONS = (
     "CREATE INDEX evaluations_board"
     " ON evaluations (dataset, subset, points, box, run, flip_test, revision)",
 )
+
+_WORDS = (
+    """
+    CREATE TABLE notes (
+        run        TEXT PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
+        text       TEXT NOT NULL,
+        author     TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE tags (
+        run TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+        tag TEXT NOT NULL COLLATE NOCASE,
+        PRIMARY KEY (run, tag)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE stars (
+        run TEXT PRIMARY KEY REFERENCES runs ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID
+    """,
+    "ALTER TABLE views ADD COLUMN title TEXT",
+    "ALTER TABLE views ADD COLUMN author TEXT",
+    "ALTER TABLE views ADD COLUMN note TEXT",
+    """
+    CREATE TABLE deletions (
+        run        TEXT NOT NULL,
+        name       TEXT NOT NULL,
+        dataset    TEXT NOT NULL,
+        subset     TEXT NOT NULL,
+        landmarks  TEXT NOT NULL,
+        box        TEXT NOT NULL,
+        deleted_at TEXT NOT NULL,
+        revision   INTEGER NOT NULL,
+        PRIMARY KEY (run, dataset, subset, landmarks, box)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
 
 _SWEEPS = (
     """

@@ -7,6 +7,7 @@ what it lacks.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,12 @@ from typing import Any
 import numpy as np
 from sqlite_utils import Database
 
-from db import reads, status
+from db import reads, status, words
 from db.connection import open_store
 from db.derived import note_what_writes
 from db.faces import delete_orphan_faces, insert_faces, store_markup
 from db.predictions import face_ids, store_face_set
-from db.runs import LostRun
+from db.runs import LostRun, require_run
 from db.transactions import Store, writing
 from drf.errors import DrfError, NotFoundError, UsageError
 
@@ -57,6 +58,7 @@ def pass_on(store: Database, record: Database, run: str, claim: int) -> None:
         if claim_of(record, run) >= claim:
             raise LostRun(f"run {run[:8]} was resumed by another process at the same time")
         _bring_row(store.conn, record, run)
+        _bring_words(store.conn, record, run)
 
 
 def forget_after(record: Database, run: str, epoch: int) -> None:
@@ -103,9 +105,15 @@ def recover(record: Database, store: Database, run: str) -> None:
 
 def bring_run(source: sqlite3.Connection, target: Database, run: str) -> None:
     """Copy a run from one store into another, which has the same of it afterwards: evaluations that
-    only the target has stay, everything else of the run is replaced."""
+    only the target has stay, everything else of the run is replaced, but for what people say of it
+    (`db.words`): that of the target is the newer one."""
     with _snapshot(source), writing(target):
+        known = _row(target.conn, run)
         _bring_row(source, target, run)
+        if known is None:
+            _bring_words(source, target, run)
+        else:
+            target.table("runs").update(run, {"name": known["name"]})
         for table in ("epochs", "old_method_ids"):
             _replace(source, target, table, run)
         ids = _bring_faces(source, target, _SEEN_BY_RUN, [run, run], pictures=True)
@@ -114,6 +122,14 @@ def bring_run(source: sqlite3.Connection, target: Database, run: str) -> None:
             _replace(source, target, table, run, ids)
         _bring_evaluations(source, target, run, pictures=True)
         delete_orphan_faces(target)
+
+
+def bring_words(folder: Path, store: Database, run: str) -> None:
+    """Let the record in a run's folder, where it has one, know what people say of the run now."""
+    if (folder / RECORD).is_file():
+        with contextlib.closing(open_record(folder, store, run)) as record, writing(record):
+            record.table("runs").update(run, {"name": require_run(store, run)["name"]})
+            _bring_words(store.conn, record, run)
 
 
 def bring_evaluations(
@@ -177,6 +193,11 @@ def _bring_row(source: sqlite3.Connection, target: Database, run: str) -> None:
     store_markup(target, reads.markup(source, row["markup"]))
     target.table("runs").upsert(row, pk="id")
     _replace(source, target, "run_config", run)
+
+
+def _bring_words(source: sqlite3.Connection, target: Database, run: str) -> None:
+    for table in words.TABLES:
+        _replace(source, target, table, run)
 
 
 def _replace(

@@ -252,12 +252,14 @@ def reap(db: Database) -> list[str]:
 
 def delete_run(db: Database, run: str) -> None:
     """Delete a run with its curves, evaluations and pictures, and the faces that no other shows.
+    What stays is its name, for the boards that it was on: see `db.changes`.
 
     Raises NotFoundError if there is no such run, UsageError while its process may still write.
     """
     with writing(db):
         if why := status.why_not_free(require_run(db, run)):
             raise UsageError(f"{why}; stop it first, then delete the run")
+        db.execute(_NOTE_DELETION, {"run": run, "now": file.now()})
         db.execute("DELETE FROM runs WHERE id = ?", [run])
         delete_orphan_faces(db)
 
@@ -270,6 +272,12 @@ def require_run(db: Database, run: str) -> dict[str, Any]:
     return rows[0]
 
 
+_NOTE_DELETION = """
+    INSERT OR REPLACE INTO deletions
+    SELECT DISTINCT r.id, r.name, e.dataset, e.subset, e.landmarks, e.box, :now,
+        (SELECT value + 1 FROM meta WHERE key = 'revision')
+    FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE e.run = :run
+"""
 _PLAIN = (
     *("name", "family", "preset", "dataset", "track", "landmarks", "seed", "epochs"),
     *("params", "macs"),

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 
 from db.file import now
 from db.transactions import locked
+from db.words import checked_line
 from drf.errors import NotFoundError, UsageError, quoted
 
 VIEW_KEY = "view"
@@ -27,7 +28,8 @@ class View:
     """A view of the app: its page's url path ("" for the leaderboard) and the parameters, in order.
 
     A parameter may occur more than once. fault: why its link cannot be opened, a sentence, where
-    the store holds one that is none
+    the store holds one that is none · title, author, note: what the person who made it says of it;
+    each is one line, or None
     """
 
     name: str
@@ -35,6 +37,9 @@ class View:
     parameters: tuple[tuple[str, str], ...]
     created_at: str
     fault: str | None = None
+    title: str | None = None
+    author: str | None = None
+    note: str | None = None
 
     @property
     def link(self) -> str:
@@ -42,26 +47,39 @@ class View:
         return f"{self.page}?{urlencode(self.parameters)}"
 
 
-def add_view(db: Database, name: str, link: str) -> View:
+def add_view(
+    db: Database,
+    name: str,
+    link: str,
+    *,
+    title: str | None = None,
+    author: str | None = None,
+    note: str | None = None,
+) -> View:
     """Keep a link under a name and return the view.
 
     link: as copied from the app; host and folder are dropped, for the app may move
-    Raises UsageError for a name that is taken or no word of a link, and for a link without
-    parameters, of another scheme, too long, or to a named view.
+    title, author, note: one line each, shown above the page that the view opens
+    Raises UsageError for a name that is taken or no word of a link, for a link without parameters,
+    of another scheme, too long, or to a named view, and for a line that cannot be shown.
     """
+    title, author, note = (
+        (checked_line(text, what) or None) if text else None
+        for text, what in ((title, "the title"), (author, "the author"), (note, "the note"))
+    )
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot name a view; use up to 64 letters, digits, dots, dashes and "
             "underscores, the first a letter or digit"
         )
-    view = View(name, *parse_link(link), now())
+    view = View(name, *parse_link(link), now(), None, title, author, note)
     with locked(db):  # the revision stays: naming a link must not make it look outdated
         if db.execute("SELECT 1 FROM views WHERE name = ?", [name]).fetchone():
             raise UsageError(
                 f"there is a view {name!r}, and links to it are out; choose another name, "
                 f"or remove it first: drf views remove {name}"
             )
-        db.table("views").insert({"name": name, "link": view.link, "created_at": view.created_at})
+        db.table("views").insert({column: getattr(view, column) for column in _COLUMNS})
     return view
 
 
@@ -89,15 +107,21 @@ def find_view(con: sqlite3.Connection, name: str) -> View:
 
 
 # As bytes: SQLite's text may be no UTF-8, and then no row at all could be read.
-_VIEWS = "SELECT CAST(name AS BLOB), CAST(link AS BLOB), CAST(created_at AS BLOB) FROM views"
+_COLUMNS = ("name", "link", "created_at", "title", "author", "note")
+_VIEWS = f"SELECT {', '.join(f'CAST({column} AS BLOB)' for column in _COLUMNS)} FROM views"
 
 
 def _view(row: tuple[bytes | None, ...]) -> View:
-    name, link, created_at = ((value or b"").decode("utf-8", "backslashreplace") for value in row)
+    name, link, created_at, title, author, note = (
+        None if value is None else value.decode("utf-8", "backslashreplace") for value in row
+    )
+    page, fault = "", None
+    parameters: tuple[tuple[str, str], ...] = ()
     try:
-        return View(name, *parse_link(link), created_at)
+        page, parameters = parse_link(link or "")
     except UsageError as error:
-        return View(name, "", (), created_at, str(error))
+        fault = str(error)
+    return View(name or "", page, parameters, created_at or "", fault, title, author, note)
 
 
 def parse_link(link: str) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -1,11 +1,12 @@
-"""Write docs/configuration.md and docs/cli.md from the code: python docs/generate.py
+"""Write docs/configuration.md, cli.md and methods.md from the code: python docs/generate.py
 
-Both follow from the declarations of configuration keys and of commands alone; a test compares the
-committed files with what this script would write.
+They follow from the declarations of configuration keys and of commands and from the presets alone;
+a test compares the committed files with what this script would write.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ import cli.main
 from cli.options import OLD_OPTIONS
 from drf import presets, registry
 from drf.config import OLD_KEYS, KeyInfo, describe_keys, sections_of, shown
+from drf.markup import IBUG68
+from drf.text import count
+from experiments.request import Request, configure
 
 FOLDER = Path(__file__).parent
 COMMAND = "python docs/generate.py"
@@ -59,7 +63,56 @@ def commands() -> str:
     return "\n".join(parts)
 
 
-FILES = {"configuration.md": configuration, "cli.md": commands}
+def methods() -> str:
+    """Return docs/methods.md: the card of every preset."""
+    known = [presets.load(name) for name in presets.names()]
+    today = [preset for preset in known if not preset.name.startswith(_EARLIER)]
+    earlier = [preset for preset in known if preset.name.startswith(_EARLIER)]
+    rows = [
+        (f"[{preset.name}](#{preset.name})", preset.summary, *map(count, _cost(preset.name)))
+        for preset in today
+    ]
+    heads = ("preset", "what it is", "parameters", "MACs")
+    parts = [_intro("Methods", _METHODS), _table(heads, rows), _FIGURE]
+    parts += [f"## {preset.name}\n\n{_card(preset)}" for preset in today]
+    parts.append(f"## Earlier designs\n\n{_EARLIER_DESIGNS}")
+    parts += [f"### {preset.name}\n\n{_card(preset)}" for preset in earlier]
+    return "\n".join(parts)
+
+
+def _card(preset: presets.Preset) -> str:
+    said = [preset.summary, preset.description]
+    if preset.weakness:
+        said.append(f"**Known weakness.** {preset.weakness}")
+    if preset.paper:
+        said.append(f"**Paper.** [{preset.paper}]({preset.paper_url})")
+    keys = ", ".join(map(_code, preset.settings())) or "no key"
+    said.append(f"**Family** `{preset.family}`; the preset sets {keys}.")
+    return "\n\n".join(filter(None, said)) + "\n"
+
+
+@functools.cache
+def _cost(preset: str) -> tuple[int, int]:
+    """Return the parameters and multiply-accumulates of a preset for 68 landmarks."""
+    model = registry.build(configure(Request(preset)).config, IBUG68)
+    return registry.count_params(model), registry.count_macs(model)
+
+
+FILES = {"configuration.md": configuration, "cli.md": commands, "methods.md": methods}
+
+_EARLIER = "historical/"
+_METHODS = """\
+A card for each preset of `drf train`. The app shows it beside runs (“About this method”), and an
+exported run page contains it. The texts are keys of the presets in `drf/presets/`. Parameters and
+multiply-accumulates of one face are those of 68 landmarks; errors and times are in the
+[results](results.md), and [the forests](forests.md) explains how the forests work."""
+
+_FIGURE = "![Error against latency of one face](contest.svg)\n"
+
+_EARLIER_DESIGNS = """\
+Presets that repeat designs of earlier experiments, to measure what today's parts change. Their
+errors are in [the forests](forests.md#what-earlier-designs-reach).
+"""
 
 _CONFIGURATION = """\
 Every key can be set in a TOML file (`drf train --config FILE`), with `--set KEY=VALUE`, and some
@@ -176,7 +229,7 @@ def _code(text: str) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the files."""
     for name, content in FILES.items():
         (FOLDER / name).write_text(content(), encoding="utf-8")
 

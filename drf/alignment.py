@@ -25,8 +25,8 @@ BATCH = 32
 """Faces that a model sees at once."""
 
 STEP = 1.5
-"""Px of the photo between two samples of a crop. Cuts of 1 take up to twice the time, and on `val` and
-`helen` the NME is the same to 0.001 points."""
+"""Px of the photo between two samples of a crop. Cuts of 1 take up to twice the time, and on `val`
+and `helen` the NME is the same to 0.001 points."""
 
 
 class Network(Protocol):

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from db.words import checked_name
 from drf import presets, registry
 from drf.config import Resolved, flatten, parse_assignments, parse_toml, resolve
 from drf.data.user_files import read_text
 from drf.errors import DataError, UsageError
-from drf.text import is_utf8, printable
+from drf.text import printable
 
 
 @dataclass(frozen=True)
@@ -33,21 +34,10 @@ class Request:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
-LONGEST_NAME = 500
-
-
 def name_of_run(name: str | None, otherwise: str) -> str:
     """Return the name of a new run. Raises UsageError for a blank one, and for what cannot be
     stored or shown on a board."""
-    if name is None:
-        return otherwise
-    if not name.strip():
-        raise UsageError("a run cannot have a blank name: give another --name, or leave it out")
-    if not is_utf8(name):
-        raise UsageError(f"the name {printable(name)} is not UTF-8: type it in a UTF-8 terminal")
-    if len(name) > LONGEST_NAME:
-        raise UsageError(f"a name of {len(name)} characters is too long: at most {LONGEST_NAME}")
-    return name.strip()
+    return otherwise if name is None else checked_name(name)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

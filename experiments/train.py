@@ -19,6 +19,8 @@ from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.record import bring_run, claim_of, forget_after, open_record, pass_on
 from db.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
+from db.transactions import writing
+from db.words import FirstWords, write_first
 from drf import checkpoint, distributed, hardware, presets, registry
 from drf.checkpoint import RESUMABLE, load_backbone
 from drf.config import Resolved, RunConfig, current_names, from_flat
@@ -85,21 +87,32 @@ class Result:
 
 
 def train_new_run(
-    request: Request, paths: Paths, name: str | None = None, *, run: str | None = None
+    request: Request,
+    paths: Paths,
+    name: str | None = None,
+    said: FirstWords | None = None,
+    *,
+    run: str | None = None,
 ) -> Result:
     """Train a new run. Raises UsageError, before anything is stored, for what cannot be met.
 
+    said: note and tags, which the run has from its first moment on, however it ends
     run: its id, for a job of a sweep; None draws one
     Under torchrun every process is to call it; the first one alone records (`drf.distributed`).
     """
-    name = name_of_run(name, request.preset)
+    name, said = name_of_run(name, request.preset), (said or FirstWords()).checked()
     resolved = configure(request)
     with distributed.started(resolved.config.training.device):
-        return _train_new_run(request, resolved, paths, name, run)
+        return _train_new_run(request, resolved, paths, name, said, run)
 
 
 def _train_new_run(
-    request: Request, resolved: Resolved, paths: Paths, name: str, run: str | None
+    request: Request,
+    resolved: Resolved,
+    paths: Paths,
+    name: str,
+    said: FirstWords,
+    run: str | None,
 ) -> Result:
     config = resolved.config
     device = hardware.choose_device(config.training.device)
@@ -129,7 +142,9 @@ def _train_new_run(
         params=params,
         macs=registry.count_macs(model),
     )
-    run = start_run(store, new, run)
+    with writing(store):
+        run = start_run(store, new, run)
+        write_first(store, run, said)
     writer = RunWriter(run, FIRST_CLAIM, store)
     with recorded_run(writer), Recorder(writer, console()) as recorder:
         folder = run_folder(paths.db, run)

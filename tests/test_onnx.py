@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from drf import registry
+from drf import presets, registry
+from drf.config import from_flat
 from drf.data.boxes import gt_boxes
 from drf.data.crops import cut
+from drf.data.sources import open_dataset
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.errors import UsageError
 from drf.markup import IBUG68
+from drf.models.base import InitialData
 from drf.onnx_export import TOLERANCE_PX, export_onnx
 from drf.onnx_network import Description, OnnxNetwork
 from tests.models.test_families import SMALL, small
@@ -98,3 +101,33 @@ def test_a_family_without_onnx_says_why(tmp_path: Path, family: str) -> None:
     with pytest.raises(UsageError, match="cannot be exported as ONNX: it "):
         export_onnx(model, tmp_path / "m.onnx", Description("m", 64, IBUG68, family=family))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_onnxruntime_agrees_with_torch_on_every_face_of_helen(
+    tmp_path: Path, real_faces: Path
+) -> None:
+    """One at a time and as a batch, by the preset of the released model."""
+    preset = presets.load("cascade-forest-small")
+    config = from_flat(preset.family, registry.family(preset.family).config, preset.values)
+    dataset = open_dataset("300w", real_faces)
+    faces = dataset.subset("helen").faces
+    points = np.stack([face.points for face in faces])
+    boxes, size = gt_boxes(points), config.data.input_size
+    seen = np.stack([cut(dataset.picture(f), b, size) for f, b in zip(faces, boxes, strict=True)])
+    unit = (points - boxes[:, None, :2]) / boxes[:, 2, None, None] + 0.5
+    labels = torch.from_numpy(unit.astype(np.float32))
+    images = torch.from_numpy(seen).permute(0, 3, 1, 2).float() / 255
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = registry.build(config, IBUG68)
+        model.initialise(InitialData(labels, labels, images[:64]))
+        model.eval()
+        expected = torch.cat([model.points(model(part)) for part in images.split(32)]).numpy()
+    described = Description("small", size, IBUG68, family="cascade-forest")
+    export_onnx(model, tmp_path / "m.onnx", described)
+    network = OnnxNetwork(tmp_path / "m.onnx")
+    alone = np.concatenate([network(crop[None])[0] for crop in seen])
+    assert len(seen) == 330
+    for found in (alone, network(seen)[0]):
+        assert size * np.abs(found - expected).max() <= TOLERANCE_PX

@@ -91,6 +91,7 @@ def main() -> None:
     widgets.begin(page.url_path)
     with error_pages.boundary():
         named_views.open_named_view(st.session_state["store"], PAGES)
+        named_views.show_description(st.session_state["store"], page.url_path)
         page.run()
     with notices:
         widgets.show_notices()

@@ -24,14 +24,16 @@ import pandas as pd
 import streamlit as st
 
 from db import additions as additions_since
-from db import configs, connection, gallery, method_ids, paired, reads, saved_links
+from db import changes, configs, connection, gallery, method_ids, paired, reads, saved_links
 from db import faces as stored_faces
 from db import predictions as stored_predictions
 from db import sweeps as stored_sweeps
+from db import words as stored_words
 from db.file import DEFAULT_PATH
 from db.paired import Paired
 from db.saved_links import View
 from db.transactions import as_drf_error
+from db.words import Words
 from drf.files import path_of_variable
 from drf.markup import Markup
 from drf.pictures import LeafPicture
@@ -82,6 +84,33 @@ def view(store: StoreVersion, name: str) -> View:
     """Return a named view. Raises NotFoundError. Not cached: it is asked for once a link."""
     with _reader(store.path) as reader:
         return saved_links.find_view(reader, name)
+
+
+def views(store: StoreVersion) -> list[View]:
+    """Return all named views. Not cached: naming a link does not count the revision up."""
+    with _reader(store.path) as reader:
+        return saved_links.views(reader)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def words(store: StoreVersion) -> dict[str, Words]:
+    """Return `db.words.of_runs`: run id -> what people say of it. Change nothing in it."""
+    with _reader(store.path) as reader:
+        return stored_words.of_runs(reader)
+
+
+def revision_of(store: StoreVersion, text: str) -> int:
+    """Return `db.changes.revision_of`. Raises UsageError."""
+    with _reader(store.path) as reader:
+        return changes.revision_of(reader, text)
+
+
+def deletions(
+    store: StoreVersion, since: int, board: Mapping[str, str], rows: pd.DataFrame
+) -> list[changes.Deletion]:
+    """Return `db.changes.deletions` of a board. Not cached: only links with a day ask."""
+    with _reader(store.path) as reader:
+        return changes.deletions(reader, since, board, rows)
 
 
 def leaderboard(

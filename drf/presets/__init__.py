@@ -1,5 +1,6 @@
-"""Named configurations. A preset is a method: a TOML file with the family, one sentence, and the
-keys it sets. A track is a competition: time budget, training data and box protocol of every entry.
+"""Named configurations. A preset is a method: a TOML file with the family, one sentence, the keys
+it sets, and what its card says (docs/methods.md). A track is a competition: time budget, training
+data and box protocol of every entry.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from drf.config import current_names, flatten, nearest, parse_toml
+from drf.config import current_names, flatten, nearest, parse_toml, shown
 from drf.errors import UsageError
 
 FOLDER = Path(__file__).parent
@@ -19,12 +20,25 @@ OLD_FOLDERS = {"notes/": "historical/"}
 
 @dataclass(frozen=True)
 class Preset:
-    """values: flat keys that differ from the defaults of the code."""
+    """values: flat keys that differ from the defaults of the code.
+
+    Of its card, each None where there is nothing to say: description, what the method is, and
+    weakness, what is known against it, some sentences each; paper, author, title, venue and year of
+    the one that the design follows, and paper_url, where that is.
+    """
 
     name: str
     family: str
     summary: str
     values: dict[str, object]
+    description: str | None = None
+    weakness: str | None = None
+    paper: str | None = None
+    paper_url: str | None = None
+
+    def settings(self) -> list[str]:
+        """Return the keys that it sets, as `--set` takes them: ["model.stages = 2"]."""
+        return [f"{key} = {shown(value)}" for key, value in self.values.items()]
 
 
 def names() -> list[str]:
@@ -41,7 +55,12 @@ def load(name: str) -> Preset:
         raise UsageError(f"there is no preset {name!r}{nearest(name, names())}")
     document = parse_toml((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     family, summary = document.pop("family"), document.pop("summary")
-    return Preset(name, family, summary, flatten(document))
+    card = {key: " ".join(document.pop(key).split()) for key in CARD if key in document}
+    return Preset(name, family, summary, flatten(document), **card)
+
+
+CARD = ("description", "weakness", "paper", "paper_url")
+"""Keys of a preset that describe it and set nothing."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ STEPS = [
     "m010_diverged_runs_and_floors",
     "m011_inputs_of_evaluations",
     "m012_claims",
+    "m013_words",
     "m015_sweeps",
 ]
 
@@ -63,7 +64,8 @@ def test_every_table_is_strict(db: Database) -> None:
         *("meta", "runs", "run_config", "epochs"),
         *("faces", "face_sets", "markups", "evaluations", "scores", "predictions"),
         *("epoch_predictions", "leaf_galleries", "leaves", "leaf_faces"),
-        *("views", "error_vectors", "old_method_ids", "sweeps", "sweep_jobs"),
+        *("views", "error_vectors", "old_method_ids", "notes", "tags", "stars", "deletions"),
+        *("sweeps", "sweep_jobs"),
     }
     assert all(ours.values())
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
-from db import bundle, evaluations, gallery, integrity, predictions, reads, record, runs
+from db import bundle, evaluations, gallery, integrity, predictions, reads, record, runs, words
 from db.connection import open_store
 from db.transactions import Store, StoreLost, writing
 from drf.errors import DrfError, NotFoundError, UsageError
@@ -21,13 +21,16 @@ from tests.db import examples
 
 @pytest.fixture
 def run(db: Database) -> str:
-    """A finished run with curves, watched faces, leaves and an evaluation."""
+    """A finished run with curves, watched faces, leaves, an evaluation, and words on it."""
     identity = examples.add_finished_run(db)
     crops = examples.crops(examples.evaluation(6))
     for epoch in (1, 2):
         shown = np.full((6, 68, 2), epoch, np.float32)
         gallery.record_predictions(db, identity, epoch, crops, shown)
     gallery.record_leaves(db, identity, examples.gallery(examples.leaf(), examples.whole_face()))
+    words.write_note(db, identity, "a note", "somebody")
+    words.add_tags(db, identity, ["for-paper", "short"])
+    words.set_star(db, identity, starred=True)
     return identity
 
 
@@ -52,6 +55,7 @@ def contents(con: sqlite3.Connection, run: str) -> dict[str, Any]:
     of = [predictions.image_errors(con, int(number)) for number in evaluated["evaluation"]]
     leaves, mean = gallery.leaves(con, run)
     return {
+        "words": words.of_run(con, run),
         "facts": {k: v for k, v in facts.items() if k != "status"},
         "curves": reads.curves(con, run).to_dict("list"),
         "evaluations": evaluated.drop(columns=["evaluation", "revision"], errors="ignore").to_dict(
@@ -83,12 +87,12 @@ def test_every_table_that_belongs_to_a_run_is_brought(db: Database, other: Store
     with writing(db):
         db.execute("INSERT INTO old_method_ids VALUES ('0123456789ab', ?)", [run])
     other.execute("PRAGMA foreign_keys = OFF")  # for tables are emptied in any order
-    for table in bundle.CHOSEN.keys() - {"views"}:
+    for table in bundle.CHOSEN.keys() - {"views", "deletions"}:
         assert db.table(table).count > 0, table
         other.execute(f"DELETE FROM {table}") if table != "markups" else None
     other.execute("PRAGMA foreign_keys = ON")
     record.bring_run(db.conn, other, run)
-    for table in bundle.CHOSEN.keys() - {"views", "markups"}:
+    for table in bundle.CHOSEN.keys() - {"views", "deletions", "markups"}:
         assert other.table(table).count == db.table(table).count, table
 
 
@@ -103,6 +107,28 @@ def test_a_store_that_is_further_keeps_what_it_has(db: Database, tmp_path: Path,
     record.recover(kept, db, run)
     assert contents(db.conn, run) == expected
     kept.close()
+
+
+def test_what_people_say_of_a_run_is_not_put_back_to_its_record(
+    db: Database, tmp_path: Path, run: str
+) -> None:
+    kept = record.open_record(tmp_path / run, db, run)
+    words.rename_run(db, run, "renamed")
+    words.write_note(db, run, "newer")
+    words.set_star(db, run, starred=False)
+    expected = contents(db.conn, run)
+    record.recover(kept, db, run)
+    assert contents(db.conn, run) == expected
+    kept.close()
+    record.bring_words(tmp_path / run, db, run)
+    with contextlib.closing(record.find_record(tmp_path / run)[0]) as again:
+        assert words.of_run(again.conn, run) == expected["words"]
+        assert reads.run(again.conn, run)["name"] == "renamed"
+
+
+def test_words_on_a_run_without_a_record_make_none(db: Database, tmp_path: Path, run: str) -> None:
+    record.bring_words(tmp_path / run, db, run)
+    assert not (tmp_path / run).exists()
 
 
 def test_a_record_is_made_once_and_told_from_another_runs(

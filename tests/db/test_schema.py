@@ -20,7 +20,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 FOREIGN = {
     "CREATE TRIGGER t AFTER UPDATE ON meta BEGIN DELETE FROM runs; END": "trigger 't'",
     f"CREATE VIEW mine AS {ENDLESS}": "view 'mine'",
-    "CREATE TABLE notes (text)": "table 'notes'",
+    "CREATE TABLE remarks (text)": "table 'remarks'",
     "CREATE VIRTUAL TABLE found USING fts5(text)": "table 'found'",
     "CREATE INDEX odd ON runs (length(name))": "index 'odd'",
     "ALTER TABLE runs ADD COLUMN big TEXT AS (hex(name))": "table 'runs'",

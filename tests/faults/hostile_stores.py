@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from db import gallery, runs, saved_links
+from db import gallery, runs, saved_links, words
 from db.connection import open_store
 from tests.db import examples
 
@@ -36,6 +36,8 @@ _TEXTS = (
     *("runs.name", "runs.host", "runs.provenance", "runs.reason", "run_config.key", "runs.track"),
     *("epochs.metric", "faces.name", "evaluations.subset", "evaluations.checkpoint"),
     *("markups.definition", "views.link", "leaves.title", "run_config.value"),
+    *("notes.text", "notes.author", "notes.created_at", "tags.tag", "views.title", "views.note"),
+    *("deletions.name", "deletions.deleted_at"),
 )
 _ODD_TEXTS = (
     *("", " ", "\x1b[31mred\x1b[0m", "a\0b", "../../x", "/etc/passwd", "NaN", "-1", "banana"),
@@ -59,7 +61,7 @@ _ODD_BLOBS = (b"", b"\0", b"\xff" * 7, b"\xff" * 8, b"\0" * 544, b"\xff" * 544, 
 
 def sound_store(path: Path) -> None:
     """Fill a store: four evaluated runs, the last of them with leaves and faces by epoch, one that
-    says it is running, and a named view."""
+    says it is running, a named view, words on a run, and the trace of a deleted run."""
     ids = examples.filled_store(path)
     with closing(open_store(path)) as db:
         made = examples.evaluation(6)
@@ -68,7 +70,11 @@ def sound_store(path: Path) -> None:
             gallery.record_predictions(db, ids[3], epoch, crops, made.predictions)
         gallery.record_leaves(db, ids[3], examples.gallery(examples.leaf(), examples.whole_face()))
         runs.start_run(db, examples.new_run(name="at work"))
-        saved_links.add_view(db, "best", "run?run=3f2a9c1e")
+        saved_links.add_view(db, "best", "run?run=3f2a9c1e", title="The best", note="why")
+        words.write_note(db, ids[3], "best so far", "somebody")
+        words.add_tags(db, ids[3], ["for-paper"])
+        words.set_star(db, ids[3], starred=True)
+        runs.delete_run(db, examples.add_finished_run(db, name="deleted"))
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

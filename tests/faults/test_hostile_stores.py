@@ -21,6 +21,7 @@ from webapp.ui import error_pages
 RUN = "views/run.py"
 PAGES: tuple[tuple[str | None, dict[str, str]], ...] = (
     (None, {}),
+    (None, {"since": "1", "card": "hourglass", "from_view": "best"}),
     *(
         (RUN, {"run": "hourglass-wide", "run_tab": tab})
         for tab in ("Results", "Faces", "Training", "Leaves", "Configuration")
@@ -79,12 +80,15 @@ def commands(home: Path) -> list[tuple[object, ...]]:
         ("runs", "show", second, "--json"),
         ("runs", "diff", first, second, "--all"),
         ("views", "list"),
+        ("leaderboard", "--since", "1", "--methods"),
         ("db", "check", "--json"),
         ("db", "backup", home / "out/copy.db"),
         ("export", "--static", home / "out/site", "--run", "at work", "--run", first),
         ("export", "--bundle", home / "out/bundle.db"),
         ("views", "add", "second", "run?run=3f2a9c1e"),
         ("views", "remove", "best"),
+        ("runs", "note", first, "text"),
+        ("runs", "tag", first, "for-paper", "--remove"),
         ("db", "migrate"),
         ("runs", "delete", first, "--yes", "--checkpoints"),
         ("runs", "delete", hostile_stores.ESCAPING, "--yes", "--checkpoints"),

@@ -177,7 +177,7 @@ def of_board(base: str, **link: str) -> dict[str, str]:
 def of_ablations(base: str) -> dict[str, tuple[str, str]]:
     """Value of the key -> interval and verdict of the page Ablations."""
     app = opened("views/ablations.py", abl_eval="300w/full/gt", abl_base=base[:8])
-    table = board_table(app)
+    table = app.dataframe[0].value
     return {
         kind: (f"{signed(value)} [{interval.replace(' … ', ', ')}]", verdict)
         for kind, value, interval, verdict in table[

@@ -11,7 +11,7 @@ from db.connection import open_store
 from db.evaluations import record_evaluation
 from db.runs import end_run, start_run
 from tests.db import examples
-from tests.webapp.conftest import opened, texts
+from tests.webapp.conftest import board_table, opened, texts
 
 
 @pytest.fixture
@@ -45,8 +45,7 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_board_marks_it(imported: str) -> None:
     app = opened(hide="false")
     assert not app.exception
-    (table,) = (f.value for f in app.dataframe if "name" in f.value and "rank" in f.value)
-    assert table["name"].tolist()[0] == "theirs (external)"
+    assert board_table(app)["name"].tolist()[0] == "theirs (external)"
     assert "External methods are predictions that were imported: theirs" in texts(app).replace(
         "\\", ""
     )

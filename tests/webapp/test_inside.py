@@ -23,10 +23,10 @@ def pictures(app):
 
 
 def test_forest_and_leaves_are_there_for_forests_alone(shop):
-    plain = ["Results", "Faces", "Training", "Configuration"]
+    plain = ["Results", "Faces", "Slices", "Training", "Configuration"]
     assert tabs(shop.run("wide")) == plain
     assert tabs(shop.run("floor")) == plain
-    assert tabs(shop.run("forest")) == [*plain[:3], "Forest", "Leaves", "Configuration"]
+    assert tabs(shop.run("forest")) == [*plain[:4], "Forest", "Leaves", "Configuration"]
 
 
 def test_a_link_to_a_section_that_a_run_lacks_is_told(shop):

@@ -46,7 +46,7 @@ def example(points="all"):
     known = IBUG68.indices(points)
     rng = np.random.default_rng(0)
     mean = landmark_errors.mean_shape(examples.faces("common")[1])
-    return LandmarkErrors(IBUG68, known, rng.uniform(0.01, 0.08, len(known)), mean)
+    return LandmarkErrors(IBUG68, known, rng.uniform(0.01, 0.058, len(known)), mean)
 
 
 def test_the_worst_landmark_is_largest_and_every_one_is_named():
@@ -59,6 +59,19 @@ def test_the_worst_landmark_is_largest_and_every_one_is_named():
     assert list(discs.text) == [IBUG68.title(index) for index in range(68)]
     worst = int(np.argmax(found.errors))
     assert f"Largest: {IBUG68.title(worst)} ({100 * found.errors[worst]:.2f} %)" in chart.alt
+
+
+def test_colours_and_sizes_mean_the_same_for_every_run():
+    one, other = (
+        LandmarkErrors(IBUG68, np.arange(68), np.full(68, error), example().mean_shape)
+        for error in (0.02, 0.09)
+    )
+    small, large = (
+        landmark_errors.by_landmark(found, "ocular").figure.data[-1].marker
+        for found in (one, other)
+    )
+    assert (small.cmin, small.cmax) == (large.cmin, large.cmax)
+    assert max(small.size) < min(large.size)
 
 
 def test_regions_are_means_over_their_landmarks():

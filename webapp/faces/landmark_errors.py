@@ -118,7 +118,7 @@ def difference(
         ids, truth, predicted = store.predictions(path, number)
         faces.append(ids)
         errors.append(scores.point_errors(predicted, truth, norm, of, landmarks))
-    shared = np.intersect1d(*faces)
+    shared = np.intersect1d(faces[0], faces[1])
     one, two = (e[np.searchsorted(ids, shared)] for e, ids in zip(errors, faces, strict=True))
     p_values = statistics.holm(statistics.paired_p_values(one - two))
     own = of_evaluation(path, *run, markup, landmarks, norm)

@@ -14,6 +14,7 @@ import pandas as pd
 from db import comparability
 from drf import scores, statistics
 from drf.scores import Better, Normaliser, Score
+from webapp.leaderboard.words import TAGS
 from webapp.ui import badges
 from webapp.ui.text import signed
 
@@ -55,6 +56,7 @@ _OF_NME = (
     ),
 )
 _FACTS = (
+    Column("Tags", TAGS, "Tags", "Star and tags that people gave the runs of the row."),
     Column("Family", "family", "Family", "Model family.", sort="Family"),
     Column("Parameters", "params_m", "Params, M", "Trainable parameters, millions.",
            kind="number", sort="Parameters"),
@@ -137,7 +139,10 @@ def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> p
         "short_id": lambda: list(map(short_ids, rows["runs"])),
     }
     shown = pd.DataFrame({"rank": rows["rank"], "name": _marked_names(rows)})
+    tagged = TAGS in rows and rows[TAGS].any()
     for column, norm, key in _chosen(norms, names):
+        if key == TAGS and not tagged:
+            continue
         if norm is not None and column.key in of_norm:
             if f"{norm}_{_NEEDS[column.key]}" in rows:
                 shown[key] = of_norm[column.key](rows, norm)

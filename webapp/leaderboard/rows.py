@@ -10,6 +10,7 @@ import streamlit as st
 from db import board
 from drf import ranking, scores
 from webapp import store
+from webapp.leaderboard.words import with_tags
 from webapp.scores import ALL, ORDERS, norms, sorts
 from webapp.store import StoreVersion
 
@@ -69,4 +70,5 @@ def _rows(
     as_runs: bool,
 ) -> pd.DataFrame:
     entries = store.leaderboard(current, **dict(where), at_revision=at_revision)
-    return (board.by_run if as_runs else board.by_method)(entries, store.method_of_runs(current))
+    rows = (board.by_run if as_runs else board.by_method)(entries, store.method_of_runs(current))
+    return with_tags(rows, store.words(current))

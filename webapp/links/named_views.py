@@ -1,11 +1,14 @@
-"""Opens `?view=NAME`: the link that `drf views add` stored under this name."""
+"""Opens `?view=NAME`, the link that `drf views add` stored under this name, and shows what its
+author says of it."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import streamlit as st
 
+from db.saved_links import View
 from drf.errors import NotFoundError, UsageError
 from webapp import store
 from webapp.links import url_keys, widgets
@@ -40,4 +43,39 @@ def open_named_view(current: StoreVersion, pages: Sequence[st.Page]) -> None:
     parameters: dict[str, list[str]] = {}
     for key, value in view.parameters:
         parameters.setdefault(key, []).append(value)
+    parameters[url_keys.FROM_VIEW.name] = [name]
     st.switch_page(page, query_params=parameters)
+
+
+def show_description(current: StoreVersion, page: str) -> None:
+    """Show title, author and sentence of the view that opened this page, if it has any. page: its
+    url path."""
+    name = st.query_params.get(url_keys.FROM_VIEW.name)
+    if name is None:
+        return
+    with contextlib.suppress(NotFoundError, UsageError):
+        view = store.view(current, name)
+        if view.page == page and (view.title or view.note):
+            with st.container(border=True):
+                st.markdown(description(view))
+
+
+def list_all(current: StoreVersion) -> None:
+    """List the named views with links to them; one that cannot be opened says why."""
+    for view in store.views(current):
+        with st.container(gap="xsmall"):
+            if view.fault is None:
+                st.page_link(
+                    "views/leaderboard.py",
+                    label=plain(view.title or view.name),
+                    query_params={url_keys.VIEW.name: view.name},
+                )
+            said = description(view) if view.fault is None else plain(f"{view.name}: {view.fault}")
+            st.caption(said)
+
+
+def description(view: View) -> str:
+    """Return title, author, day and sentence of a view, as Markdown."""
+    by = f" by {plain(view.author)}" if view.author else ""
+    head = f"**{plain(view.title or view.name)}**{by}, {plain(view.created_at[:10])}"
+    return f"{head}  \n{plain(view.note)}" if view.note else head

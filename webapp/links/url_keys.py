@@ -43,6 +43,8 @@ class UrlKey:
 _SCORED = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS)
 
 VIEW = UrlKey("view", (), None, "name of a stored view, which opens in place of the other keys")
+FROM_VIEW = UrlKey("from_view", (), None, "name of the stored view that opened the page")
+CARD = UrlKey("card", (LEADERBOARD, RUN, COMPARE), None, "preset whose method card is open")
 NORM = UrlKey("norm", (*_SCORED, LIVE), None, "normaliser of the errors, see Normalisers")
 REVISION = UrlKey("rev", _SCORED, None, "revision of the store when the link was made")
 PINNED = UrlKey("pinned", (LEADERBOARD,), False, "whether the board is shown as it was at rev")
@@ -59,6 +61,10 @@ BOARD_ORDER = UrlKey("lb_order", (LEADERBOARD,), "Best first", "Best first or Wo
 BOARD_ROWS = UrlKey("lb_rows", (LEADERBOARD,), "Methods", "what a row is: Methods or Runs")
 BOARD_OPEN = UrlKey("lb_open", (LEADERBOARD,), None, "method whose runs are shown below it")
 BOARD_FAMILY = UrlKey("lb_family", (LEADERBOARD,), "All", "family of models, or All")
+BOARD_TAG = UrlKey("lb_tag", (LEADERBOARD,), "All", "tag that a run has, or All")
+BOARD_SINCE = UrlKey(
+    "since", (LEADERBOARD,), None, "day or revision since which the board lists what is new"
+)
 BOARD_ALL_NORMS = UrlKey("lb_both", (LEADERBOARD,), False, "whether all normalisers are shown")
 BOARD_BASE = UrlKey(
     "lb_base", (LEADERBOARD,), None, "baseline: method or run that others are compared with"

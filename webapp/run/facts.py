@@ -1,13 +1,18 @@
-"""Facts of a run as text: cost, provenance, training data; for the app and the export."""
+"""Facts of a run as text: cost, provenance, training data, and the card of its method; for the app
+and the export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from db import comparability
+from drf import presets
+from drf.errors import UsageError
+from drf.presets import Preset
 from webapp.ui.text import as_written, count, duration, percent
 
 DIFF = "git_diff"
@@ -69,6 +74,39 @@ def throughput(evaluation: Mapping[Any, Any]) -> str:
 
 THROUGHPUT = "Throughput during this evaluation"
 """Title of `throughput`."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of a card: a title and its text; url: where the text leads."""
+
+    title: str
+    text: str
+    url: str | None = None
+
+
+def preset(name: object) -> Preset | None:
+    """Return a preset of this version by the name that a run has, None where there is none."""
+    try:
+        return presets.load(name) if isinstance(name, str) else None
+    except UsageError:
+        return None
+
+
+def card(preset: Preset, params: float | None = None, macs: float | None = None) -> list[Fact]:
+    """Return the lines of a card, for the app and the export. params, macs: of a run, where one is
+    looked at."""
+    found = [Fact("What it is", preset.description)] if preset.description else []
+    if not (params is None or pd.isna(params) or macs is None or pd.isna(macs)):
+        cost = f"{count(params)} parameters, {count(macs)} multiply-accumulates for one face"
+        found.append(Fact("Size", cost))
+    if preset.weakness:
+        found.append(Fact("Known weakness", preset.weakness))
+    if preset.paper:
+        found.append(Fact("Paper", preset.paper, preset.paper_url))
+    keys = ", ".join(preset.settings()) or "none"
+    found.append(Fact("Keys that differ from the defaults", keys))
+    return found
 
 
 def _flat(held: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from drf.scores import Score
 from drf.statistics import Interval
 from webapp import store
 from webapp.links import share, url_keys, widgets
-from webapp.run import standing
+from webapp.run import method_card, standing, words
 from webapp.run.facts import summary
 from webapp.run.remarks import remarks
 from webapp.run.standing import Standing
@@ -82,8 +82,13 @@ def title(current: StoreVersion, run: dict[str, Any]) -> None:
         st.badge(run["condition"], icon=look.icon, color=look.colour, help=look.meaning)
         started = format_time(run["started_at"])
         st.caption(f"`{run['id'][:8]}` · {plain(run['family'])} · started {plain(started)}")
+        said = words.of_run(current, run["id"])
+        words.badges(said)
+        method_card.buttons([run["preset"]], "run")
         st.space("stretch")
         share.link(url_keys.RUN, current)
+    words.note(said)
+    method_card.show_wanted(pd.DataFrame([run]))
     if run["status"] in ("running", "stale", "crashed"):
         done = f"{100 * run['progress']:.0f} % done, epoch {run['epoch']}"
         heard = f"last heartbeat {format_time(run['heartbeat_at'])}"

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from db import box_labels, comparability, health, intervals, paired, reads, verdict
+from db import box_labels, comparability, health, intervals, paired, reads, verdict, words
 from db.board import SD, by_method
 from db.entries import records
 from db.verdict import Verdict
+from db.words import Words
 from drf import scores, statistics
 from webapp.leaderboard import figures
 from webapp.scores import known_norms, offered_order
@@ -21,7 +22,7 @@ from webapp.ui.charts import Chart
 
 _OF_RUN = (
     *("run", "name", "family", "preset", "track", "seed", "status", "condition", "ranked"),
-    "method",
+    *("method", "tags"),
 )
 _COST = ("params", "macs", "wall_s")
 _SPENT = tuple(one.key for one in comparability.SPENT)
@@ -88,12 +89,15 @@ def label(row: Any) -> str:
 def _board(
     con: sqlite3.Connection, key: dict[str, str], entries: pd.DataFrame, methods: pd.Series
 ) -> dict[str, Any]:
+    said = words.of_runs(con)
     faces = " or ".join(str(n) for n in sorted(set(entries["n"])))
     landmarks = "" if key["landmarks"] == "all" else f", {key['landmarks']} only"
     norms = list(known_norms(entries).values())
     scored = [scores.column(norm, score) for norm in norms for score in scores.SCORE_KEYS]
     runs = entries.assign(
-        method=entries["run"].map(methods), ranked=health.ranked(entries)
+        method=entries["run"].map(methods),
+        ranked=health.ranked(entries),
+        tags=[said.get(run, words.NOTHING).short() for run in entries["run"]],
     ).sort_values(["ranked", reads.ranked_by(entries)], ascending=[False, True])
     compare = functools.partial(intervals.of_board, con)
     by_methods = by_method(entries, methods)
@@ -125,7 +129,9 @@ def _board(
         "charts": {norm: _charts(con, by_methods, of) for norm, of in verdicts.items()},
         "remarks": comparability.remarks(runs),
         "runs": records(runs[columns]),
-        "methods": [_method(row, runs, norms, [*scored, *ends]) for row in records(of_methods)],
+        "methods": [
+            _method(row, runs, norms, [*scored, *ends], said) for row in records(of_methods)
+        ],
     }
 
 
@@ -155,7 +161,11 @@ def _as_rows(entries: pd.DataFrame) -> pd.DataFrame:
 
 
 def _method(
-    row: dict[Hashable, Any], runs: pd.DataFrame, norms: list[str], shown: list[str]
+    row: dict[Hashable, Any],
+    runs: pd.DataFrame,
+    norms: list[str],
+    shown: list[str],
+    said: Mapping[str, Words],
 ) -> dict[str, Any]:
     """Return a row of `by_method` as the page reads it. It links to the best of its runs, which are
     among `runs`, best first."""
@@ -169,6 +179,7 @@ def _method(
         **{column: row[column] for column in shown},
         "seed": ", ".join(str(seed) for seed in sorted(set(row["seeds"]))),
         "status": row["condition"],
+        "tags": words.together(said.get(run, words.NOTHING) for run in row["runs"]).short(),
         "seeds": len(set(row["seeds"])),
         "sd": sd,
     }

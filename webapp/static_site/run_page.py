@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import next_step, predictions, reads
+from db import next_step, predictions, reads, words
 from db.entries import records
 from drf import scores
 from drf.markup import Markup
@@ -83,6 +83,7 @@ def page_variables(
     run, frame = reads.run(con, run_id), reads.curves(con, run_id)
     kept = None if run["kept_epoch"] is None else int(run["kept_epoch"])
     newest = evaluations.drop_duplicates([*reads.BOARD, "flip_test"])
+    preset = facts.preset(run["preset"])
     rows = [(board.label(row), row) for row in records(newest)]
     rows.sort(key=lambda labelled: labelled[0] != main)
     norms = known_norms(evaluations)
@@ -91,6 +92,9 @@ def page_variables(
         "run": run,
         "look": badges.STATUS_STYLES[run["condition"]],
         "facts": facts.summary(run),
+        "words": words.of_run(con, run_id),
+        "preset": preset,
+        "card": facts.card(preset, run["params"], run["macs"]) if preset else [],
         "throughput_title": facts.THROUGHPUT,
         "results": [
             _results(con, label, row, 0 if number else faces, keep_crop)

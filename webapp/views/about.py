@@ -7,7 +7,7 @@ import drf
 from drf import scores, statistics
 from drf.markup import Markup
 from webapp import store
-from webapp.links import url_keys
+from webapp.links import named_views, url_keys
 from webapp.store import StoreVersion
 from webapp.ui import badges
 from webapp.ui.text import plain
@@ -86,6 +86,9 @@ def page(current: StoreVersion) -> None:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.badge(status, icon=look.icon, color=look.colour)
                 st.caption(look.meaning)
+        if store.views(current):
+            st.header("Named views")
+            named_views.list_all(current)
         st.header("Links")
         st.table({f"`{key.name}`": key.meaning for key in url_keys.KEYS}, border="horizontal")
         st.caption(f"drf {drf.__version__}, store at revision {current.revision}")

@@ -13,6 +13,7 @@ from webapp.compare.tables import Comparison
 from webapp.faces import calibration, landmark_errors, slices
 from webapp.faces.table import IMPROVEMENT
 from webapp.links import share, url_keys, widgets
+from webapp.run import method_card, words
 from webapp.selection import Board, Choices, SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import badges, theme
@@ -62,6 +63,10 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
         norm,
     )
     _verdicts(found, runs, len(paired.faces), norm)
+    words.listed(current, {run.run: run.label for run in runs})
+    with st.container(horizontal=True, gap="small"):
+        method_card.buttons(rows["preset"], "cmp")
+    method_card.show_wanted(rows)
     _chart(figures.differences(found, labels, norm, over_seeds), "cmp_differences")
     _methods(chosen, over_seeds)
     _scores(found, runs, rows)

@@ -14,6 +14,7 @@ from db.verdict import Verdict
 from drf import literature, scores, statistics
 from webapp import store
 from webapp.leaderboard import (
+    changes,
     columns,
     controls,
     export,
@@ -23,12 +24,14 @@ from webapp.leaderboard import (
     intervals,
     table,
     typeset,
+    words,
 )
 from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.grid import Order
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import share, url_keys, widgets
+from webapp.run import method_card
 from webapp.scores import evaluation_label
 from webapp.store import StoreVersion
 from webapp.ui import error_pages, theme
@@ -52,6 +55,7 @@ def page(current: StoreVersion) -> None:
     board = controls.choose_board(current, boards, at_revision)
     with notice:
         share.choose_revision(current, board.where)
+        changes.show(current, board)
     _ranking(board, at_revision)
 
 
@@ -68,13 +72,14 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
         headline_place = st.container()
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             arranged = controls.choose_rows(entries["family"].unique())
+            tag = words.choose_tag(current)
             display = controls.choose_display(current, all_rows, board)
             links, files = (st.container(width="content", horizontal=True) for _ in range(2))
         norm = board.norms[board.norm]
         verdict = headline.verdict(current, board.where, norm, display.chosen, at_revision)
         with headline_place:
             _headline(current, board, all_rows, verdict)
-        rows = arrange(all_rows, norm=board.norm, **arranged)
+        rows = words.having(current, arrange(all_rows, norm=board.norm, **arranged), tag)
         if rows.empty:
             st.info("No row of this board matches.", icon=":material/search_off:")
             return
@@ -88,10 +93,14 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
         with links:
             _links(board, rows)
         with files:
-            facts = _facts(current, board, display.how, arranged, at_revision)
+            facts = _facts(current, board, display.how, arranged | {"tag": tag}, at_revision)
             _downloads(shown, display.how, facts, verdict)
             share.link(url_keys.LEADERBOARD, current, at_revision)
+            changes.choose()
         _table(shown, display.how, len(rows), board, arranged)
+        with st.container(horizontal=True, gap="small"):
+            method_card.buttons(rows["preset"], "lb")
+        method_card.show_wanted(entries)
         _charts(current, rows, display.how)
 
 

@@ -33,6 +33,7 @@ function columns() {
     { id: "rank", title: "#", low: true, value: (row) => row.rank, text: (row) => String(row.rank ?? "–") },
     { ...word("name", "Run", named), link: true },
     ...scores,
+    { ...word("tags", "Tags", (row) => row.tags || null), varies: true },
     word("family", "Family", (row) => row.family),
     number("params", "Params, M", (row) => scaled(row.params, 1e6), 2),
     number("macs", "GMACs", (row) => scaled(row.macs, 1e9), 3),
@@ -92,7 +93,7 @@ function ranked(rows) {
 
 function found(row) {
   if (state.family && row.family !== state.family) return false;
-  const words = [row.name, row.family, row.preset, row.track, row.run].filter(Boolean).join("\n");
+  const words = [row.name, row.family, row.preset, row.track, row.run, row.tags].filter(Boolean).join("\n");
   return words.toLowerCase().includes(state.text.trim().toLowerCase());
 }
 
