@@ -77,14 +77,14 @@ def show(found: Ablation, output: str) -> None:
         return
     columns = (*found.keys, "NME %", "sd", "seeds", "difference", "95 % interval", "verdict",
                "M params", "min")  # fmt: skip
-    rows = [
+    lines = [
         (*values, cell(row["nme"], 2), cell(row["sd"], 2), row["seeds"], cell(row["difference"], 2),
          _interval(row), row["verdict"], cell(row["params_m"], 2), cell(row["wall_min"], 1))
         for row, values in zip(found.rows.to_dict("records"), _values(found), strict=True)
     ]  # fmt: skip
     board = found.board
     title = f"{board['dataset']} / {board['subset']}: {found.faces} faces, {found.norm} NME"
-    tables().print(table(columns, rows, title))
+    tables().print(table(columns, lines, title))
     note(found.explanation())
 
 

@@ -105,7 +105,8 @@ def _of_one_board(
     baseline: str | None,
     only: Collection[str] | None,
 ) -> pd.DataFrame:
-    rows = reads.leaderboard(con, **board)
+    dataset, subset, landmarks, box = (board[column] for column in reads.BOARD)
+    rows = reads.leaderboard(con, dataset=dataset, subset=subset, landmarks=landmarks, box=box)
     if only is not None:
         rows = rows[rows["run"].isin(only)]
     groups = [of_board for _, of_board in rows.groupby(list(reads.BOARD))]

@@ -110,7 +110,7 @@ def synchronise_batch_norms(model: nn.Module) -> None:
         return
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.forward = _Synchronised(module)  # type: ignore[method-assign]
+            module.forward = _Synchronised(module)  # type: ignore[method-assign, assignment]
 
 
 class _Total(torch.autograd.Function):
@@ -121,7 +121,7 @@ class _Total(torch.autograd.Function):
         return total(value)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return total(gradient)
 
 

@@ -66,20 +66,24 @@ class Progress:
 
 
 class Listener(Protocol):
-    """Hears of a run while it goes on."""
+    """Hears of a run while it goes on. What a subclass leaves out does nothing."""
 
     def on_progress(self, progress: Progress) -> None:
         """Called every half second or so."""
+        return
 
     def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
         """Called after each epoch's validation; epoch 0 is the model before its first step."""
+        return
 
     def on_faces(self, epoch: int, faces: Sequence[FaceCrop], predictions: np.ndarray) -> None:
         """Called after each epoch's validation with the same few faces, and what was predicted for
         them: (m, K, 2) float32 picture px, NaN at landmarks the model does not know."""
+        return
 
     def on_leaves(self, gallery: LeafGallery) -> None:
         """Called once, when the run is over, if the model has leaves to show."""
+        return
 
     def saving(self) -> AbstractContextManager[object]:
         """Entered while checkpoints are written. Raises where they may not be, because the run

@@ -39,7 +39,7 @@ def choose(current: StoreVersion, runs: pd.DataFrame) -> str | None:
     not the eight characters that make a short link.
     """
     wanted = address.get(url_keys.RUN_ID.name)
-    found = _leader(current) or str(runs["id"].iloc[0])
+    found: str | None = _leader(current) or str(runs["id"].iloc[0])
     if wanted is not None:
         names = dict(zip(runs["id"], runs["name"], strict=True))
         matches = matching(wanted, names) or _of_method(current, wanted)
