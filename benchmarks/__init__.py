@@ -2,7 +2,7 @@
 
     python -m benchmarks.NAME [--quick] [--json]
 
-Experiments, which train and store runs: `contest` and `ablation`. Timings and other measurements:
-everything else. `timing` holds what several of them share. --quick takes about a minute; --json
-prints one JSON document on stdout.
+An experiment, which trains and stores runs: `contest`; others are grids of `drf sweep run`. Timings
+and other measurements: everything else. `timing` holds what several of them share. --quick takes
+about a minute; --json prints one JSON document on stdout.
 """

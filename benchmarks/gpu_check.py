@@ -56,7 +56,7 @@ from drf.files import user_path
 from drf.markup import IBUG68
 from drf.models.base import LandmarkModel
 from drf.training.batches import Batches
-from drf.training.loop import Listener, Trainer
+from drf.training.loop import Silent, Trainer
 from experiments.request import Request, configure
 
 TOLERANCE = {"cpu": 0.0, "cuda": 1e-2}
@@ -112,10 +112,6 @@ class Reading:
     waits_per_step: float | None = None
     error: str | None = None
     skipped: str | None = None
-
-
-class Silent(Listener):
-    """A listener that does not listen."""
 
 
 class Replay:

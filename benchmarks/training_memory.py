@@ -25,11 +25,8 @@ def train_once(preset: str, faces: int, cache: Path) -> float:
     from drf import registry
     from drf.data.packs import pack
     from drf.data.synthetic_dataset import SyntheticDataset
-    from drf.training.loop import Listener, Trainer
+    from drf.training.loop import Silent, Trainer
     from experiments.request import Request, configure
-
-    class Silent(Listener):
-        """A listener that does not listen."""
 
     config = configure(Request(preset, options={"training.epochs": 1})).config
     dataset = SyntheticDataset(size=faces)

@@ -26,12 +26,8 @@ from drf import hardware, registry
 from drf.config import RunConfig
 from drf.data.packs import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.training.loop import Listener, Trainer
+from drf.training.loop import Silent, Trainer
 from experiments.request import Request, configure
-
-
-class Silent(Listener):
-    """A listener that does not listen."""
 
 
 def make_trainer(config: RunConfig, faces: Pack, folder: Path) -> Trainer:

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from cli.options import Db, Json
-from cli.output import line, note, print_json, table, tables
+from cli.output import confirm, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH
-from drf.errors import CheckFailed
+from drf.errors import CheckFailed, UsageError, quoted
 from drf.files import user_path
 
 app = typer.Typer(no_args_is_help=True)
@@ -101,6 +101,38 @@ def backup(
     finally:
         con.close()
     note(f"Copied {db} to {target} ({target.stat().st_size / 1e6:.1f} MB).")
+
+
+@app.command()
+def prune(
+    parts: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PART...",
+            help="What to remove: crops (pictures of faces), epoch-faces (predictions epoch by "
+            "epoch), covariances (predicted errors).",
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    db: Db = DEFAULT_PATH,
+) -> None:
+    """Remove parts of a store that take room. Scores, predictions and curves stay."""
+    from db import prune as pruning
+    from db.connection import open_reader, open_store
+    from drf.config import nearest
+
+    for part in parts:
+        if part not in pruning.PARTS:
+            raise UsageError(f"there is no part {quoted(part)}{nearest(part, pruning.PARTS)}")
+    open_reader(db).close()  # raises where there is no store
+    confirm(f"remove {', '.join(parts)} from {db}?", yes)
+    before = db.stat().st_size
+    store = open_store(db)
+    removed = pruning.prune(store, parts)
+    store.close()
+    rows = ", ".join(f"{n} {part}" for part, n in removed.items())
+    freed = (before - db.stat().st_size) / 1e6
+    note(f"Removed {rows} from {db}; it is {freed:.1f} MB smaller.")
 
 
 @app.command()

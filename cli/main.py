@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+import cli.ablate
 import cli.data
 import cli.db
 import cli.demo
@@ -19,7 +20,9 @@ import cli.export
 import cli.imports
 import cli.leaderboard
 import cli.predict
+import cli.repro
 import cli.runs
+import cli.sweep
 import cli.train
 import cli.views
 import cli.web
@@ -41,6 +44,9 @@ app.command("predict")(cli.predict.predict)
 app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
 app.command("leaderboard", context_settings=old_names("leaderboard"))(cli.leaderboard.leaderboard)
 app.add_typer(cli.runs.app, name="runs", help="List, show, compare and delete runs.")
+app.add_typer(cli.sweep.app, name="sweep", help="Run grids of experiments.")
+app.command("repro")(cli.repro.repro)
+app.command("ablate")(cli.ablate.ablate)
 app.add_typer(cli.db.app, name="db", help="Check, copy and migrate the store.")
 app.add_typer(cli.views.app, name="views", help="Give short names to links of the app.")
 app.add_typer(cli.export.app, name="export")

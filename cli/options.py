@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from drf.config import describe_keys, sections_of
+from drf.config import describe_keys, nearest, sections_of
+from drf.errors import UsageError
 from drf.files import user_path
 
 OLD_OPTIONS = {
@@ -60,6 +61,26 @@ Db = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document instead of tables and text.")
 ]
+Norm = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NORM",
+        show_default="the first that the board has",
+        help="Normaliser of the errors: ocular, pupil, box.",
+    ),
+]
+OUTPUTS = ("text", "json", "latex")
+Output = Annotated[
+    str, typer.Option("--output", metavar="|".join(OUTPUTS), help="Form of the table.")
+]
+
+
+def check_output(output: str) -> None:
+    """Raise UsageError for a form that no table has."""
+    if output not in OUTPUTS:
+        raise UsageError(f"--output takes one of {', '.join(OUTPUTS)}{nearest(output, OUTPUTS)}")
+
+
 Run = Annotated[
     str,
     typer.Argument(metavar="RUN", help="Name of a run, or the first characters of its id."),

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from drf.errors import UsageError
 from drf.text import UNPRINTABLE, printable
 
 if TYPE_CHECKING:
@@ -95,6 +96,18 @@ def line(text: object) -> None:
 def note(sentence: object) -> None:
     """Print a sentence on stderr: what happened, or what to do next."""
     print(printable(sentence), file=sys.stderr)
+
+
+def confirm(deed: str, yes: bool) -> None:
+    """Ask whether to do something, "delete run 3f2a9c1e", unless it was said already. Raises
+    UsageError where there is no terminal to ask, and typer.Abort at a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"no terminal to ask whether to {deed}: add --yes")
+    import typer
+
+    typer.confirm(printable(f"{deed[:1].upper()}{deed[1:]}?"), abort=True, err=True)
 
 
 def cell(value: Any, digits: int | None = None) -> Text:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import By, Db, Json, Run
-from cli.output import cell, line, note, print_json, table, tables
+from cli.output import cell, confirm, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH, refuse_link, run_folder
 from drf.errors import DrfError, UsageError
-from drf.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +58,7 @@ def list_runs(
         known = sorted({tag for one in said.values() for tag in one.tags}, key=str.casefold)
         note(f"No run matches; the store has the tags {', '.join(known) or '(none)'}.")
         return
-    columns = ("run", "name", "dataset", "seed", "status", "epochs", "done %", "val NME % (kept)")
+    columns = ["run", "name", "dataset", "seed", "status", "epochs", "done %", "val NME % (kept)"]
     lines = [
         (
             *(row["id"][:8], row["name"], row["dataset"], row["seed"], row["condition"]),
@@ -70,7 +69,7 @@ def list_runs(
         )
         for row in rows
     ]
-    columns = (*columns, "faces/s", "started (UTC)", *(["tags"] if said else []))
+    columns += ["faces/s", "started (UTC)", *(["tags"] if said else [])]
     tables().print(table(columns, lines, "runs"))
 
 
@@ -252,13 +251,27 @@ def delete(
     if checkpoints:
         refuse_link(folder)
     with_folder = checkpoints and folder.exists()
-    _confirm(what + (f", and the folder {folder}" if with_folder else ""), yes)
+    confirm(f"delete {what}" + (f", and the folder {folder}" if with_folder else ""), yes)
     store = open_store(db)
     delete_run(store, run_id)
     store.close()
     if with_folder:
         shutil.rmtree(folder)
     note(f"Deleted {what}." + (f" {folder} remains." if folder.exists() else ""))
+
+
+@app.command()
+def reap(db: Db = DEFAULT_PATH) -> None:
+    """Record runs as failed whose process died without a word; they can be resumed as before."""
+    from db import runs
+    from db.connection import open_store
+
+    store = open_store(db)
+    dead = runs.reap(store)
+    store.close()
+    for run in dead:
+        note(f"Run {run[:8]} is recorded as failed: {runs.DIED}.")
+    note(f"{len(dead)} runs were dead." if dead else "No run is dead.")
 
 
 @app.command()
@@ -321,14 +334,6 @@ def _words(said: Words) -> Table:
         rows += [("" if i else "note", text) for i, text in enumerate(written.text.split("\n"))]
         rows += [("written", f"{by}{written.created_at[:16].replace('T', ' ')} UTC")]
     return table(("key", "value"), rows, "what people say of it")
-
-
-def _confirm(what: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(f"no terminal to ask whether to delete {what}: add --yes")
-    typer.confirm(printable(f"Delete {what}?"), abort=True, err=True)
 
 
 def _percent(fraction: float | None) -> Any:

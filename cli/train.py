@@ -14,6 +14,7 @@ from drf.files import user_path
 
 if TYPE_CHECKING:
     from drf.config import KeyInfo
+    from experiments.paths import Paths
     from experiments.request import Request
 
 DEFAULT_PRESET = "cascade-forest"
@@ -95,6 +96,13 @@ def train(
         str | None,
         typer.Option(metavar="RUN", help="Continue an interrupted run from its last checkpoint."),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print parameters, MACs, memory and minutes, from a few steps, and exit.",
+        ),
+    ] = False,
     show_list: Annotated[bool, typer.Option("--list", help="List the presets and exit.")] = False,
     show_keys: Annotated[
         bool,
@@ -135,15 +143,40 @@ def train(
     from experiments.train import refuse_with_resume, resume_training, train_new_run
 
     paths = Paths(db, data_root, box_file, cache, box_name)
+    if dry_run:
+        _rehearse(request, paths, as_json)
+        return
     if resume is not None:
         refuse_with_resume([preset, track, config, assign, name, said, tags], given)
         result = resume_training(resume, given, paths)
     else:
-        result = train_new_run(request, paths, name, FirstWords(said, tuple(tags or ())))
-    if as_json:
+        first = FirstWords(said, tuple(tags or ()))
+        result = train_new_run(request, paths, name, first)
+    if as_json and result.run:
         print_json(result.document())
-    note(result.sentence())
+    if result.run:
+        note(result.sentence())
     raise typer.Exit(result.exit_code())
+
+
+def _rehearse(request: Request, paths: Paths, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from drf.text import count
+    from experiments.rehearsal import rehearse
+
+    found = rehearse(request, paths)
+    if as_json:
+        print_json(asdict(found))
+        return
+    rows = [
+        ("parameters", count(found.params)),
+        ("MACs for a face", count(found.macs)),
+        ("memory", f"{found.memory / 2**30:.2f} GiB"),
+        ("time of a step", f"{1000 * found.seconds_per_step:.0f} ms"),
+        ("minutes", f"{found.minutes:.1f}"),
+    ]
+    tables().print(table(("measure", "value"), rows, f"{request.preset} on {found.device}"))
 
 
 def _list_presets(as_json: bool) -> None:

@@ -61,6 +61,10 @@ def _json(stored: str, kind: type | tuple[type, ...] = object) -> Any:
     return value
 
 
+def _object(stored: str) -> None:
+    _json(stored, dict)
+
+
 def _provenance(stored: str) -> None:
     held = _json(stored, dict)
     for key in ("device", "precision", "git_commit", "git_diff"):
@@ -117,6 +121,7 @@ def _map(stored: bytes) -> None:
 _READ: dict[str, tuple[int, Callable[..., object]]] = {
     "is_text": (1, _text),
     "is_json": (1, _json),
+    "is_object": (1, _object),
     "is_time": (1, file.time_of),
     "is_provenance": (1, _provenance),
     "is_manifest": (1, _manifest),
@@ -199,6 +204,9 @@ _RULES: dict[tuple[str, str], tuple[str, str]] = {
     ("leaves", "height"): (_NO_NUMBER, "is not positive"),
     ("leaves", "width"): (_NO_NUMBER, "is not positive"),
     ("leaf_faces", "weight"): (_NO_SHARE, _SHARE),
+    ("sweeps", "created_at"): (_NO_TIME, _TIME),
+    ("sweep_jobs", "job"): (_NOT_HEX, "is not made of 32 hex digits"),
+    ("sweep_jobs", "factors"): (f"{_NO_JSON} is_object({{0}})", "is not a JSON object"),
     ("views", "link"): ("NOT is_link({0})", "is no link of the app"),
     ("views", "title"): (_NO_LINE, _LINE),
     ("views", "author"): (_NO_LINE, _LINE),
@@ -214,7 +222,7 @@ _RULES: dict[tuple[str, str], tuple[str, str]] = {
 """Column -> when its value (`{0}`, not NULL, of its type) is wrong, and the sentence for that."""
 
 _FREE = {"text", "provenance", "manifest", "definition", "value", "link", "reason"}
-_FREE |= {"landmarks", "extent"}
+_FREE |= {"landmarks", "extent", "factors"}
 _SIGNED = {"seed"}
 
 

@@ -176,6 +176,14 @@ def m013_words(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m015_sweeps(db: Database) -> None:
+    """Sweeps: grids of jobs, which are there before their runs. The id of a job is that of its run,
+    see `db.sweeps`; it refers to none, so that a run may be deleted and made again."""
+    for statement in _SWEEPS:
+        db.execute(statement)
+
+
 BYTES_A_SECOND = 10_000_000
 """Of a store, as steps that make all tables anew rewrite it: 277 s for 2.6 GB, 2 cores."""
 
@@ -413,6 +421,28 @@ _WORDS = (
         deleted_at TEXT NOT NULL,
         revision   INTEGER NOT NULL,
         PRIMARY KEY (run, dataset, subset, landmarks, box)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+
+_SWEEPS = (
+    """
+    CREATE TABLE sweeps (
+        name       TEXT PRIMARY KEY,
+        subset     TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE sweep_jobs (
+        sweep   TEXT NOT NULL REFERENCES sweeps ON DELETE CASCADE,
+        place   INTEGER NOT NULL,
+        job     TEXT NOT NULL CHECK (length(job) = 32),
+        name    TEXT NOT NULL,
+        seed    INTEGER NOT NULL,
+        factors TEXT NOT NULL CHECK (json_valid(factors)),
+        PRIMARY KEY (sweep, place)
     ) STRICT, WITHOUT ROWID
     """,
 )

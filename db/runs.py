@@ -69,17 +69,18 @@ class LostRun(DrfError):
     """The run belongs to another process by now, or was deleted."""
 
 
-def start_run(db: Database, new: NewRun) -> str:
+def start_run(db: Database, new: NewRun, run: str | None = None) -> str:
     """Record a run as running in this process and return its id, 32 hex digits. This process has
     the FIRST_CLAIM on it.
 
+    run: the id, for a job of a sweep; None draws one
     Raises ValueError if config and sources have different keys, or a value is not JSON, UsageError
-    as `markups.store_markup`.
+    for an id that is taken, and as `markups.store_markup`.
     """
     if new.config.keys() != new.sources.keys():
         odd = sorted(new.config.keys() ^ new.sources.keys())
         raise ValueError(f"config and sources differ in {', '.join(odd)}")
-    run, now = uuid.uuid4().hex, file.now()
+    run, now = run or uuid.uuid4().hex, file.now()
     row = {
         "id": run,
         **{name: getattr(new, name) for name in _PLAIN},
@@ -96,6 +97,8 @@ def start_run(db: Database, new: NewRun) -> str:
         for key, value in new.config.items()
     ]
     with writing(db):
+        if db.execute("SELECT 1 FROM runs WHERE id = ?", [run]).fetchone():
+            raise UsageError(f"run {run[:8]} is in the store already: another process started it")
         store_markup(db, new.markup)
         db.table("runs").insert(row)
         db.table("run_config").insert_all(config)
@@ -230,6 +233,21 @@ def end_run(
             "ended_at": now,
         },
     )
+
+
+DIED = "its process ended without saying why"
+
+
+def reap(db: Database) -> list[str]:
+    """Record as failed every run whose process is gone, or of another machine has not been heard
+    of; return their ids. They can be resumed as before."""
+    with writing(db):
+        rows = db.table("runs").rows_where("state = 'running'", order_by="started_at")
+        dead = [row for row in rows if status.of_run(row) != "running"]
+        for row in dead:
+            ended = {"state": "failed", "reason": DIED, "ended_at": row["heartbeat_at"]}
+            db.table("runs").update(row["id"], ended)
+    return [row["id"] for row in dead]
 
 
 def delete_run(db: Database, run: str) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 BENCHMARK = "drf"
 """Key of the entry by which this benchmark is cited, as in CITATION.cff."""
 
+_LISTS = ("families", "datasets")
+
 
 @dataclass(frozen=True)
 class Paper:
@@ -49,10 +51,12 @@ class Figure:
 @functools.cache
 def papers() -> dict[str, Paper]:
     """Return all papers by key, in the order of the file."""
-    read = _read()["paper"]
-    made = (Paper(**{k: tuple(v) if isinstance(v, list) else v for k, v in one.items()})
-            for one in read)  # fmt: skip
-    return {paper.key: paper for paper in made}
+    return {
+        entry["key"]: Paper(
+            **entry | {name: tuple(entry.get(name, ())) for name in ("families", "datasets")}
+        )
+        for entry in _read()["paper"]
+    }
 
 
 @functools.cache

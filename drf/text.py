@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -24,6 +26,28 @@ def signed(value: float) -> str:
     """Return a difference with its sign and two decimals: "−0.24", with a true minus, or "0.00"."""
     rounded = round(value, 2)
     return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
+
+
+def json_as_written(stored: str | None) -> str:
+    """Return a value that is stored as JSON text as a user would write it, – for a key that a run
+    does not have."""
+    if stored is None:
+        return "–"
+    value = json.loads(stored)
+    return value if isinstance(value, str) else stored
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in its two largest units: 9 min 58 s."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, rest, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // rest} {small}"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
 UNPRINTABLE = re.compile(

@@ -16,12 +16,15 @@ from drf import checkpoint
 from drf.checkpoint import Checkpoint
 from drf.config import RunConfig
 from drf.data.dataset import Dataset
-from drf.data.packs import Pack, pack
+from drf.data.packs import Pack, default_cache_dir, pack
 from drf.data.sources import open_dataset
 from drf.errors import NotFoundError, UsageError
 from drf.files import replacing_file
 from drf.text import is_utf8, printable
 from experiments.progress import bar
+
+ORIGIN = "origin.json"
+"""Name of the file in a run's folder that keeps the user's paths."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,16 @@ class Paths:
     box_name: str | None = None
     trained_on: Path | None = None  # a box file, used where the user names none
 
+    def absolute(self) -> Paths:
+        """Return the same for a process that works in another folder."""
+        return replace(
+            self,
+            db=self.db.absolute(),
+            data_root=self.data_root and self.data_root.absolute(),
+            box_file=self.box_file and self.box_file.absolute(),
+            cache=(self.cache or default_cache_dir()).absolute(),
+        )
+
     def boxes_for(self, protocol: str) -> Path | None:
         """Return the box file for a protocol; that of the training only where a file is needed."""
         return self.box_file or (self.trained_on if protocol == "file" else None)
@@ -61,7 +74,7 @@ class Paths:
 def origin(folder: Path, paths: Paths) -> Paths:
     """Return paths, with what the run was trained on where the user named nothing else."""
     try:
-        known = json.loads((folder / "origin.json").read_text(encoding="utf-8"))
+        known = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return paths
     root, box_file = known.get("data_root"), known.get("box_file")
@@ -81,7 +94,7 @@ def write_origin(folder: Path, paths: Paths) -> None:
     resolved = {key: path and str(path.resolve()) for key, path in known.items()}
     text = json.dumps(resolved | {"box_name": paths.box_name})
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing_file(folder / "origin.json") as unfinished:
+    with replacing_file(folder / ORIGIN) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
 

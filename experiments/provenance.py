@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from drf import hardware
+from drf import distributed, hardware
 from drf.text import printable
 from drf.version import VERSION
 
@@ -32,6 +32,7 @@ def collect(device: torch.device, precision: str) -> dict[str, object]:
         "device": device.type,
         "precision": precision,
         "threads": torch.get_num_threads(),
+        "processes": distributed.processes(),
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -22,13 +21,13 @@ from db.record import bring_run, claim_of, forget_after, open_record, pass_on
 from db.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
 from db.transactions import writing
 from db.words import FirstWords, write_first
-from drf import checkpoint, hardware, presets, registry
+from drf import checkpoint, distributed, hardware, presets, registry
 from drf.checkpoint import RESUMABLE, load_backbone
-from drf.config import RunConfig, current_names, from_flat
+from drf.config import Resolved, RunConfig, current_names, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.models.base import LandmarkModel
-from drf.processes import end_with_parent
-from drf.training.loop import Outcome, Trainer, stored_state
+from drf.processes import end_with_parent, environment
+from drf.training.loop import Outcome, Silent, Trainer, stored_state
 from drf.training.optimiser import Schedule
 from experiments import provenance
 from experiments.paths import (
@@ -51,7 +50,8 @@ matter of the machine, not of the method."""
 
 @dataclass(frozen=True)
 class Result:
-    """A run that has ended in order. checkpoint: its key training.checkpoint, best or last."""
+    """A run that has ended in order. checkpoint: its key training.checkpoint, best or last. run: ""
+    in a process that torchrun started beside the first one."""
 
     run: str
     name: str
@@ -87,14 +87,33 @@ class Result:
 
 
 def train_new_run(
-    request: Request, paths: Paths, name: str | None = None, said: FirstWords | None = None
+    request: Request,
+    paths: Paths,
+    name: str | None = None,
+    said: FirstWords | None = None,
+    *,
+    run: str | None = None,
 ) -> Result:
     """Train a new run. Raises UsageError, before anything is stored, for what cannot be met.
 
     said: note and tags, which the run has from its first moment on, however it ends
+    run: its id, for a job of a sweep; None draws one
+    Under torchrun every process is to call it; the first one alone records (`drf.distributed`).
     """
     name, said = name_of_run(name, request.preset), (said or FirstWords()).checked()
     resolved = configure(request)
+    with distributed.started(resolved.config.training.device):
+        return _train_new_run(request, resolved, paths, name, said, run)
+
+
+def _train_new_run(
+    request: Request,
+    resolved: Resolved,
+    paths: Paths,
+    name: str,
+    said: FirstWords,
+    run: str | None,
+) -> Result:
     config = resolved.config
     device = hardware.choose_device(config.training.device)
     precision = hardware.choose_precision(config.training.precision, device)
@@ -102,6 +121,8 @@ def train_new_run(
     Schedule.plan(config.training, steps_per_epoch=1)
     config = _initialised(config, model, paths)
     train, val = load_packs(config, ("train", "val"), paths)
+    if distributed.rank() > 0:
+        return _train_beside(Trainer(config, model, train, val, paths.db.parent, Silent()), name)
     store = open_store(paths.db)
     params = registry.count_params(model)
     new = NewRun(
@@ -122,7 +143,7 @@ def train_new_run(
         macs=registry.count_macs(model),
     )
     with writing(store):
-        run = start_run(store, new)
+        run = start_run(store, new, run)
         write_first(store, run, said)
     writer = RunWriter(run, FIRST_CLAIM, store)
     with recorded_run(writer), Recorder(writer, console()) as recorder:
@@ -132,6 +153,12 @@ def train_new_run(
         trainer = Trainer(config, model, train, val, folder, recorder, run)
         outcome = _train(trainer, writer)
     return Result(run, new.name, outcome, config.training.checkpoint)
+
+
+def _train_beside(trainer: Trainer, name: str) -> Result:
+    """Compute a share of what the first process trains and records."""
+    with _signals_as_interrupts():
+        return Result("", name, trainer.run(), trainer.config.training.checkpoint)
 
 
 def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunConfig:
@@ -172,9 +199,26 @@ def resume_training(text: str, changes: dict[str, object], paths: Paths) -> Resu
         family = saved.header["family"]
         flat = saved.header["config"] | changes
         config = from_flat(family, registry.family(family).config, flat)
-    paths = origin(folder, paths)
+    with distributed.started(device or config.training.device):
+        return _resume(stored, config, saved, changes, origin(folder, paths), device)
+
+
+def _resume(
+    stored: Mapping[str, Any],
+    config: RunConfig,
+    saved: checkpoint.Checkpoint,
+    changes: Mapping[str, object],
+    paths: Paths,
+    device: str | None,
+) -> Result:
+    run = stored["id"]
+    folder = run_folder(paths.db, run)
     train, val = load_packs(config, ("train", "val"), paths)
     model = registry.build(config, train.markup)
+    if distributed.rank() > 0:
+        beside = Trainer(config, model, train, val, folder, Silent(), run, device=device)
+        beside.resume(saved)
+        return _train_beside(beside, stored["name"])
     store = open_store(paths.db)
     record = open_record(folder, store, run)
     claim = resume_run(store, run, changes, beyond=claim_of(record, run))
@@ -257,7 +301,7 @@ def train_in_process(
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_send_result, args=(there, request, paths, name))
-    with _threads_of_new_processes(threads):
+    with _ENVIRONMENT, environment({"OMP_NUM_THREADS": str(threads)}):
         process.start()
     there.close()
     answer: Result | BaseException | None = None
@@ -292,21 +336,6 @@ def _send_result(answer: Connection, request: Request, paths: Paths, name: str |
 
 
 _ENVIRONMENT = threading.Lock()
-
-
-@contextlib.contextmanager
-def _threads_of_new_processes(threads: int) -> Iterator[None]:
-    """Set OMP_NUM_THREADS for the processes that start within; they inherit the environment."""
-    with _ENVIRONMENT:
-        before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["OMP_NUM_THREADS"]
-            else:
-                os.environ["OMP_NUM_THREADS"] = before
 
 
 def find_finished(

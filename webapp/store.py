@@ -27,6 +27,7 @@ from db import additions as additions_since
 from db import changes, configs, connection, gallery, method_ids, paired, reads, saved_links
 from db import faces as stored_faces
 from db import predictions as stored_predictions
+from db import sweeps as stored_sweeps
 from db import words as stored_words
 from db.file import DEFAULT_PATH
 from db.paired import Paired
@@ -205,6 +206,18 @@ def settings_of(store: StoreVersion, runs: Sequence[str]) -> pd.DataFrame:
         return configs.settings(reader, runs)
 
 
+def sweeps(store: StoreVersion) -> pd.DataFrame:
+    """Return `db.sweeps.sweeps`. Not cached: it is a few rows."""
+    with _reader(store.path) as reader:
+        return stored_sweeps.sweeps(reader)
+
+
+def jobs_of_sweep(store: StoreVersion, sweep: str) -> pd.DataFrame:
+    """Return `db.sweeps.jobs`. Not cached: whether they run is asked anew."""
+    with _reader(store.path) as reader:
+        return stored_sweeps.jobs(reader, sweep)
+
+
 def circumstances(store: StoreVersion, runs: Sequence[str]) -> pd.DataFrame:
     """Return `db.settings.circumstances` of runs (full ids). Not cached: it is a few rows."""
     with _reader(store.path) as reader:
@@ -265,7 +278,7 @@ def predictions(path: str, evaluation: int) -> tuple[np.ndarray, np.ndarray, np.
 def visibilities(path: str, faces: np.ndarray) -> np.ndarray | None:
     """Return `db.predictions.visibilities` of faces (ids). Not cached."""
     with _reader(path) as reader:
-        return stored_predictions.visibilities(reader, faces)
+        return stored_predictions.visibilities(reader, faces.tolist())
 
 
 def covariances(path: str, evaluation: int) -> np.ndarray | None:

@@ -215,19 +215,17 @@ def _array(held: h5py.File, name: str, path: Path) -> h5py.Dataset:
     import h5py
 
     found = held[name] if isinstance(held.get(name, getlink=True), h5py.HardLink) else None
+    if not isinstance(found, h5py.Dataset):
+        raise DataError(f"{printable(path.name)} has no array {name}, as COFW's files have")
     _refuse_foreign(found, name, path)
     if found.size > 3 * _K * _MOST_FACES:
         raise DataError(f"{printable(path.name)}: {name} has {found.size} values")
     return found
 
 
-def _refuse_foreign(found: Any, name: str, path: Path) -> None:
-    """Raise DataError for what is no array that lies in the file itself: HDF5 can name the bytes of
+def _refuse_foreign(found: h5py.Dataset, name: str, path: Path) -> None:
+    """Raise DataError for an array that does not lie in the file itself: HDF5 can name the bytes of
     any other file, and plug-ins to read them with."""
-    import h5py
-
-    if not isinstance(found, h5py.Dataset):
-        raise DataError(f"{printable(path.name)} has no array {name}, as COFW's files have")
     made = found.id.get_create_plist()
     filters = {made.get_filter(i)[0] for i in range(made.get_nfilters())}
     if found.external or found.is_virtual or filters - _KNOWN_FILTERS:

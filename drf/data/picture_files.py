@@ -68,7 +68,8 @@ class Inside(Protocol):
     file  the file that it is in
     """
 
-    file: Path
+    @property
+    def file(self) -> Path: ...
 
     def read(self) -> Decodable:
         """Return the picture, after a look at its size. Raises DataError."""

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drf.distributed import processes, total
 from drf.forest.routing import stepwise_rate
 
 STARVED = 1e-6
@@ -157,19 +158,19 @@ class GaussianLeaves(nn.Module):
         mean <- mean + f delta,  cov <- (1 - f) cov + f cov_batch + f (1 - f) delta delta^T, with f
         the batch's share of the leaf's mass and delta the way between the means.
         """
-        n, dims = y.shape
-        centre = y.mean(dim=0)
+        n, dims = len(y) * processes(), y.shape[1]
+        centre = total(y.sum(dim=0)) / n
         apart = y - centre
         moments = torch.cat([apart, (apart[:, :, None] * apart[:, None, :]).flatten(1)], dim=1)
-        total = z.sum(dim=0)  # (T, L)
-        sums = (z.flatten(1).T @ moments).unflatten(0, total.shape)
-        sums = sums / total.clamp(min=torch.finfo(total.dtype).tiny)[..., None]
+        batch_mass = total(z.sum(dim=0))  # (T, L)
+        sums = total(z.flatten(1).T @ moments).unflatten(0, batch_mass.shape)
+        sums = sums / batch_mass.clamp(min=torch.finfo(sums.dtype).tiny)[..., None]
         batch_mean = sums[..., :dims]
         second = sums[..., dims:].unflatten(-1, (dims, dims))
         batch_covariance = second - batch_mean[..., :, None] * batch_mean[..., None, :]
-        old, new = (1 - eta) * self.mass, eta * total / n
+        old, new = (1 - eta) * self.mass, eta * batch_mass / n
         mass = old + new
-        alive = total / n > STARVED / total.shape[1]
+        alive = batch_mass / n > STARVED / batch_mass.shape[1]
         f = torch.where(alive, new / mass, 0)[..., None]
         delta = batch_mean + centre - self.mean
         self.mass.copy_(mass)

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drf.distributed import total
 from drf.forest.routing import stepwise_rate
 
 FLOOR = 1e-9
@@ -46,9 +47,10 @@ def predict(routing: Tensor, q: Tensor) -> Tensor:
 
 
 def bounding_sums(routing: Tensor, q: Tensor, labels: Tensor, predictions: Tensor) -> Tensor:
-    """Return sum_i d_ic P_il q_lc / g_ic, of q's shape; the predictions are those of this q."""
+    """Return sum_i d_ic P_il q_lc / g_ic over the rows of all processes, of q's shape; the
+    predictions are those of this q."""
     ratio = _cut(labels).unsqueeze(2) / predictions.clamp(min=torch.finfo(predictions.dtype).tiny)
-    sums = routing.permute(0, 2, 3, 1) @ ratio.transpose(1, 2).flatten(3)
+    sums = total(routing.permute(0, 2, 3, 1) @ ratio.transpose(1, 2).flatten(3))
     return q * sums.unflatten(3, q.shape[3:])
 
 
@@ -73,8 +75,8 @@ def cross_entropy(predictions: Tensor, labels: Tensor) -> Tensor:
     """
     log_g = predictions.clamp(min=torch.finfo(predictions.dtype).tiny).log()
     labels = _cut(labels)
-    total = -(labels * log_g.mean(dim=2)).sum()
-    return total / labels.sum().clamp(min=1)
+    summed = -(labels * log_g.mean(dim=2)).sum()
+    return summed / labels.sum().clamp(min=1)
 
 
 def _cut(labels: Tensor) -> Tensor:
@@ -162,14 +164,14 @@ class LabelLeaves(nn.Module):
         q, mass = self.q[:, trees], self.mass[:, trees]
         with torch.autocast(routing.device.type, enabled=False):
             sums = bounding_sums(routing[:, :, trees], q, labels, predictions[:, :, trees])
-        rows = (labels.sum(dim=(1, 2, 3)) / labels.shape[2]).view(-1, 1, 1, 1, 1)
+        rows = total(labels.sum(dim=(1, 2, 3)) / labels.shape[2]).view(-1, 1, 1, 1, 1)
         eta = stepwise_rate(self.steps)
         held = q * mass.unsqueeze(-1)
         batch = torch.where(rows > 0, sums / rows.clamp(min=1), held)  # nothing known, no change
         statistics = torch.lerp(held, batch, eta.to(sums.dtype))
-        total = statistics.sum(dim=-1, keepdim=True)
-        q.copy_(torch.where(total > STARVED, _floored(statistics), q))
-        mass.copy_(total.squeeze(-1))
+        held_by = statistics.sum(dim=-1, keepdim=True)
+        q.copy_(torch.where(held_by > STARVED, _floored(statistics), q))
+        mass.copy_(held_by.squeeze(-1))
         self.steps += 1
 
     @torch.no_grad()
@@ -205,13 +207,13 @@ class LabelLeaves(nn.Module):
     ) -> None:
         """The leaf step of earlier designs, for comparison: start again on every batch, then
         average."""
-        total = torch.zeros_like(self.q)
+        summed = torch.zeros_like(self.q)
         for routing, labels in batches:
             q = torch.full_like(self.q, 1 / self.q.shape[-1])
             for _ in range(iterations):
                 q = bounding_step(routing, q, labels, averaged=averaged)
-            total += q
-        self.q[:, trees] = _floored(total)[:, trees]
+            summed += q
+        self.q[:, trees] = _floored(summed)[:, trees]
 
 
 def _floored(statistics: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from drf.distributed import processes, total
 from drf.forest import label_leaves
 from drf.forest.label_leaves import ALL, LabelLeaves
 from drf.forest.routing import stepwise_rate
@@ -81,9 +82,9 @@ class RidgeLeaves(nn.Module):
 
     def _accumulate(self, routing: Tensor, y: Tensor, eta: Tensor) -> None:
         with torch.autocast(routing.device.type, enabled=False):
-            rows = routing.shape[1]
-            self.gram.lerp_(routing.mT @ routing / rows, eta)
-            self.moment.lerp_(routing.mT @ y / rows, eta)
+            rows = routing.shape[1] * processes()
+            self.gram.lerp_(total(routing.mT @ routing) / rows, eta)
+            self.moment.lerp_(total(routing.mT @ y) / rows, eta)
 
 
 Update = Literal["bounding", "ridge", "gradient"]

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drf.config import Range
+from drf.distributed import total
 from drf.forest.gates import Annealing, SplitGates, TreeCodes, steepness, turns
 from drf.forest.routing import (
     diagnostics,
@@ -139,11 +140,11 @@ class VectorForest(nn.Module):
         self.gates.initialise(features, turns(codes.transpose(0, 1), leaves))
         place = (codes + leaves * torch.arange(trees, device=codes.device)).flatten(1)
         labels = by_route.repeat_interleave(trees, dim=1)  # (R, n T, D), as place
-        total = torch.zeros_like(self.values)
-        total.scatter_add_(1, place[..., None].expand_as(labels), labels)
+        summed = torch.zeros_like(self.values)
+        summed.scatter_add_(1, place[..., None].expand_as(labels), labels)
         count = torch.zeros_like(self.mass).scatter_add_(1, place, torch.ones_like(labels[..., 0]))
         mean = labels.mean(dim=1, keepdim=True)
-        held = torch.where(count[..., None] > 0, total / count[..., None].clamp(min=1), mean)
+        held = torch.where(count[..., None] > 0, summed / count[..., None].clamp(min=1), mean)
         self.values.copy_(held / self.unit)
         self.mass.fill_(1 / leaves)
         self.moments.copy_(_outer(by_route - mean).mean(dim=1, keepdim=True) / leaves)
@@ -200,8 +201,8 @@ class VectorForest(nn.Module):
             if torch.compiler.is_exporting():  # ONNX has gathers, but no bag of them
                 chosen = held.flatten(0, 1)[place] * share[..., None]
                 return chosen.sum(dim=1).view(b, r, -1) / trees
-            total = F.embedding_bag(place, held.flatten(0, 1), per_sample_weights=share, mode="sum")
-            return total.view(b, r, -1) / trees
+            bags = F.embedding_bag(place, held.flatten(0, 1), per_sample_weights=share, mode="sum")
+            return bags.view(b, r, -1) / trees
 
     def loss(self, routed: Routed, rows: Tensor) -> dict[str, Tensor]:
         """Return the parts of the loss beyond that of the vectors: in the warm-up, of the routing
@@ -219,12 +220,12 @@ class VectorForest(nn.Module):
         assert isinstance(routed.p, Tensor), "leaves learn from soft routing"
         known = ~errors.isnan().any(dim=-1)
         weight = known.to(routed.p.dtype).T[..., None]  # (R, B, 1), 0 or 1
-        count = weight.sum(dim=1, keepdim=True)  # (R, 1, 1)
+        count = total(weight.sum(dim=1, keepdim=True))  # (R, 1, 1)
         rows = routed.p.flatten(2).transpose(0, 1) * weight  # (R, B, T L)
         errors = torch.where(known[..., None], errors, 0.0)
         eta = stepwise_rate(self.steps).to(rows.dtype)
-        moments = rows.mT @ _outer(errors.transpose(0, 1)) / count.clamp(min=1)
-        mass = rows.sum(dim=1, keepdim=True) / count.clamp(min=1)
+        moments = total(rows.mT @ _outer(errors.transpose(0, 1))) / count.clamp(min=1)
+        mass = total(rows.sum(dim=1, keepdim=True)) / count.clamp(min=1)
         self.moments.lerp_(torch.where(count > 0, moments, self.moments), eta)
         self.mass.lerp_(torch.where(count > 0, mass, self.mass[:, None]).squeeze(1), eta)
         self.steps += 1

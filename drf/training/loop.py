@@ -9,27 +9,29 @@ goes on from the epoch before and tells this one once more; nothing is ever miss
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from drf import checkpoint, errors, scores
-from drf.config import RunConfig
+from drf import checkpoint, distributed, errors, scores
+from drf.config import RunConfig, TrainingConfig
 from drf.data.packs import Pack
-from drf.errors import Diverged, DrfError
+from drf.errors import Diverged, DrfError, UsageError
 from drf.hardware import autocast, choose_device, choose_precision, reproducible
 from drf.models.base import LandmarkModel
 from drf.pictures import FaceCrop, LeafGallery
 from drf.prediction import Predictor, face_crops
 from drf.training.batches import Batches
+from drf.training.meter import Meter
 from drf.training.optimiser import MovingAverage, Optimisers, Schedule
 from drf.training.validation import (
     calibrate,
@@ -39,6 +41,8 @@ from drf.training.validation import (
     validate,
     watched,
 )
+
+_log = logging.getLogger(__name__)
 
 COLLAPSE_AFTER_SHARE, COLLAPSE_AFTER_STEPS = 0.3, 100
 """A run is judged collapsed only after this share of it, and no sooner than after so many steps."""
@@ -62,25 +66,33 @@ class Progress:
 
 
 class Listener(Protocol):
-    """Hears of a run while it goes on."""
+    """Hears of a run while it goes on. What a subclass leaves out does nothing."""
 
     def on_progress(self, progress: Progress) -> None:
         """Called every half second or so."""
+        return
 
     def on_epoch(self, epoch: int, values: dict[str, float]) -> None:
         """Called after each epoch's validation; epoch 0 is the model before its first step."""
+        return
 
     def on_faces(self, epoch: int, faces: Sequence[FaceCrop], predictions: np.ndarray) -> None:
         """Called after each epoch's validation with the same few faces, and what was predicted for
         them: (m, K, 2) float32 picture px, NaN at landmarks the model does not know."""
+        return
 
     def on_leaves(self, gallery: LeafGallery) -> None:
         """Called once, when the run is over, if the model has leaves to show."""
+        return
 
     def saving(self) -> AbstractContextManager[object]:
         """Entered while checkpoints are written. Raises where they may not be, because the run
         belongs to somebody else by now."""
         return nullcontext()
+
+
+class Silent(Listener):
+    """Hears of a run and does nothing about it."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,7 @@ class Outcome:
 class State:
     """What changes while a run goes on; it stands in the header of `last.safetensors`.
 
+    batch_parts: in how many parts a batch is computed, more than 1 where it does not fit
     collapsed: why the run ends here, a sentence
     """
 
@@ -117,6 +130,7 @@ class State:
     validation_s: float = 0.0
     kept_epoch: int = 0
     kept_val_nme: float = float("inf")
+    batch_parts: int = 1
     collapsed: str | None = None
 
 
@@ -129,7 +143,7 @@ def stored_state(saved: checkpoint.Checkpoint) -> State:
     with saved.explained():
         stored = saved.header["state"].items()
         state = State(**{OLD_STATE.get(name, name): value for name, value in stored})
-        counts = (state.epoch, state.step, state.faces, state.kept_epoch)
+        counts = (state.epoch, state.step, state.faces, state.kept_epoch, state.batch_parts)
         reals = (state.elapsed_s, state.training_s, state.validation_s, state.kept_val_nme)
         sound = [type(n) is int and n >= 0 for n in counts]
         sound += [type(x) in (int, float) and x >= 0 for x in reals]
@@ -167,6 +181,8 @@ class Trainer:
         self.model = model.place(self.device)
         self.batches = Batches(train, config, self.device)
         self.batch = min(options.batch_size, len(self.batches))
+        self.mine = distributed.share(self.batch)
+        _refuse_clock(options)
         self.trainable = any(p.requires_grad for p in model.parameters())
         self.schedule = Schedule.plan(
             options, options.passes_per_epoch * len(self.batches) // self.batch
@@ -265,6 +281,7 @@ class Trainer:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""
         torch.manual_seed(_mixed((self.config.training.seed, 0)))
         self.model.initialise(self.batches.initial_data(self.config.training.seed))
+        distributed.same(self.model)
         self.average = MovingAverage(self.model, self.config.training.ema_decay)
         self._finish_epoch({})
 
@@ -275,7 +292,9 @@ class Trainer:
         passes = range(self.config.training.passes_per_epoch)
         order = np.concatenate([draws.permutation(len(self.batches)) for _ in passes])
         generator = torch.Generator(self.device).manual_seed(_mixed(seed))
-        torch.manual_seed(_mixed(seed))  # what models draw themselves, dropout for one
+        # What models draw themselves, dropout for one: another for each process.
+        torch.manual_seed(_mixed(seed) + distributed.rank())
+        distributed.synchronise_batch_norms(self.model)
         self.model.train()
         meter = Meter()
         started = time.perf_counter()
@@ -291,36 +310,78 @@ class Trainer:
         self.state.training_s += time.perf_counter() - started
         self.state.faces += meter.faces
         self.model.finish_epoch()
+        distributed.same(self.model)
         self._finish_epoch(meter.means() | {"lr": self._rate()})
 
     def step(self, index: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one optimiser step on the faces of an index, (B,) int; return its losses."""
-        images, points = self.batches.draw(index, generator)
+        images, points = (drawn[self.mine] for drawn in self.batches.draw(index, generator))
         self.model.set_progress(self._share())
-        with autocast(self.device, self.precision):
-            outputs = self.model(images)
-        loss, parts = self.model.loss(outputs, points)
         self.optimiser.set_rate(self._rate())
-        self.optimiser.zero_grad()
-        loss.backward()
+        answers, losses = self._backward(images, points)
+        distributed.average_gradients(self.model.parameters())
         if self.config.training.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.grad_clip)
         self.optimiser.step()
-        self.model.leaf_step(outputs, points)
+        for outputs, of_part in answers:
+            self.model.leaf_step(outputs, of_part)
         self.average.update(self.model)
         self.state.step += 1
-        return {"loss": loss.detach()} | {f"loss_{k}": v.detach() for k, v in parts.items()}
+        return losses
+
+    def _backward(self, images: Tensor, points: Tensor) -> tuple[list[Any], dict[str, Tensor]]:
+        """Set the gradients of a batch; return (outputs, points) of its parts, and its losses.
+
+        A batch that does not fit into memory is halved, from then on: the gradients of its parts
+        are added. Batch norm and leaves see the parts one after another, so the result is another
+        one; `batch_parts` of each epoch says so.
+        """
+        while True:
+            try:
+                return self._accumulate(images, points)
+            except Exception as error:
+                if not errors.is_out_of_memory(error) or 2 * self.state.batch_parts > len(images):
+                    raise
+            self.state.batch_parts *= 2  # here, where the failed step's tensors are freed
+            _log.warning(
+                "a batch of %d faces does not fit into memory: it is computed in %d parts",
+                self.batch,
+                self.state.batch_parts,
+            )
+
+    def _accumulate(self, images: Tensor, points: Tensor) -> tuple[list[Any], dict[str, Tensor]]:
+        self.optimiser.zero_grad()
+        answers, losses = [], dict[str, Tensor]()
+        parts = self.state.batch_parts
+        for seen, wanted in zip(images.chunk(parts), points.chunk(parts), strict=True):
+            share = len(seen) / len(images)
+            with autocast(self.device, self.precision):
+                outputs = self.model(seen)
+            loss, named = self.model.loss(outputs, wanted)
+            (share * loss).backward()
+            answers.append((outputs, wanted))
+            for name, value in [("loss", loss), *((f"loss_{k}", v) for k, v in named.items())]:
+                losses[name] = losses.get(name, 0) + share * value.detach()
+        return answers, losses
 
     def _finish_epoch(self, values: dict[str, float]) -> None:
         """Validate the averaged weights and tell it, save the state, keep the weights if they are
         the best so far."""
-        started = time.perf_counter()
         if not self._weights_are_finite():
             raise Diverged(WEIGHTS)
+        if distributed.rank() == 0:
+            self._validate_and_save(values)
+        self.state = distributed.agreed(self.state)
+        self._completed = self.state.epoch
+
+    def _validate_and_save(self, values: dict[str, float]) -> None:
+        started = time.perf_counter()
         self.average.model.set_progress(self._share())
-        readings, predictions = validate(self._predictor(), self.val)
+        readings, predictions = validate(self.predictor(), self.val)
         values |= readings
         values |= {"steps": self.state.step, "faces_seen": self.state.faces}
+        if self.state.batch_parts > 1:
+            values["batch_parts"] = self.state.batch_parts
         self.listener.on_epoch(self.state.epoch, values)
         self.listener.on_faces(self.state.epoch, self.faces, predictions[self.watched])
         s = replace(self.state, elapsed_s=self._elapsed())
@@ -338,7 +399,6 @@ class Trainer:
                 self._save_best()
         self.state = s  # not before: what an interrupted run says of itself is true of its files
         s.validation_s = max(s.validation_s, time.perf_counter() - started)
-        self._completed = s.epoch
 
     def _save_best(self) -> None:
         """Keep the averaged weights, which are those of the present epoch."""
@@ -362,16 +422,16 @@ class Trainer:
     def _finalise_best(self) -> None:
         """Calibrate the covariances that the best weights predict, and hand over what their leaves
         hold, while the run's clock stands still: a time budget is for training."""
-        if not math.isfinite(self.state.kept_val_nme):
+        if not math.isfinite(self.state.kept_val_nme) or distributed.rank() > 0:
             return
         started = time.perf_counter()
         best = checkpoint.load(self.folder / checkpoint.BEST)
         self.average.model.load_state_dict(best.under("model."))
-        if (scale := calibrate(self._predictor(), self.val)) is not None:
+        if (scale := calibrate(self.predictor(), self.val)) is not None:
             header = best.header | {checkpoint.COVARIANCE_SCALE: scale}
             with self.listener.saving():
                 checkpoint.save(self.folder / checkpoint.BEST, best.tensors, header)
-        gallery = leaf_gallery(self._predictor(), self.val)
+        gallery = leaf_gallery(self.predictor(), self.val)
         if gallery.leaves:
             self.listener.on_leaves(gallery)
         self._began += time.perf_counter() - started
@@ -380,7 +440,7 @@ class Trainer:
         faces = f"{self.batch} faces of {self.model.spec.input_size} px on {self.device}"
         return errors.enough_memory(f"training with a batch of {faces}", TRAINING_NEEDS_LESS)
 
-    def _predictor(self) -> Predictor:
+    def predictor(self) -> Predictor:
         return Predictor(self.average.model, self.device, self.precision)
 
     def _elapsed(self) -> float:
@@ -409,6 +469,12 @@ class Trainer:
         return Progress(self.state.epoch, share, loss, speed, left)
 
 
+def _refuse_clock(options: TrainingConfig) -> None:
+    """Raise UsageError where clocks, of which each process has its own, would end a run."""
+    if distributed.processes() > 1 and options.max_minutes:
+        raise UsageError("several processes count epochs, not minutes: leave training.max_minutes")
+
+
 WEIGHTS = "some weights were no longer finite"
 """What is said of a model that cannot go on."""
 
@@ -420,49 +486,3 @@ def _prefixed(prefix: str, model: LandmarkModel) -> dict[str, Tensor]:
 def _mixed(seed: tuple[int, int]) -> int:
     """One 63-bit seed from two numbers, by numpy's hash: sums of seed and epoch would collide."""
     return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
-
-
-REPORT_EVERY_S = 0.5
-
-
-class Meter:
-    """Means of an epoch's losses. Tensors stay on their device until a number is asked for."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}  # a part may be there for some steps of an epoch only
-        self.steps = self.faces = 0
-        self._since = (0, 0, 0.0, time.perf_counter())  # steps, faces, loss sum, time
-
-    def add(self, parts: dict[str, Tensor], faces: int) -> None:
-        for name, value in parts.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
-            self.counts[name] = self.counts.get(name, 0) + 1
-        self.steps += 1
-        self.faces += faces
-
-    @property
-    def unreported(self) -> int:
-        """Steps since the last report."""
-        return self.steps - self._since[0]
-
-    def due(self) -> bool:
-        return time.perf_counter() - self._since[3] >= REPORT_EVERY_S
-
-    def report(self) -> tuple[float, float]:
-        """Return the mean loss and the faces/s since the last report. Raises Diverged where the
-        loss is not finite."""
-        steps, faces, loss, then = self._since
-        now, total = time.perf_counter(), _finite(self.sums["loss"])
-        self._since = (self.steps, self.faces, total, now)
-        return (total - loss) / (self.steps - steps), (self.faces - faces) / (now - then)
-
-    def means(self) -> dict[str, float]:
-        return {name: _finite(value) / self.counts[name] for name, value in self.sums.items()}
-
-
-def _finite(value: Tensor) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise Diverged("the loss was no longer finite")
-    return number

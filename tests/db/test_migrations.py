@@ -31,6 +31,7 @@ STEPS = [
     "m011_inputs_of_evaluations",
     "m012_claims",
     "m013_words",
+    "m015_sweeps",
 ]
 
 
@@ -64,6 +65,7 @@ def test_every_table_is_strict(db: Database) -> None:
         *("faces", "face_sets", "markups", "evaluations", "scores", "predictions"),
         *("epoch_predictions", "leaf_galleries", "leaves", "leaf_faces"),
         *("views", "error_vectors", "old_method_ids", "notes", "tags", "stars", "deletions"),
+        *("sweeps", "sweep_jobs"),
     }
     assert all(ours.values())
 

@@ -170,3 +170,16 @@ def test_the_configuration_is_json_that_sqlite_reads(db: Database) -> None:
 
 def _counts(db: Database) -> dict[str, int]:
     return {name: db.table(name).count for name in db.table_names() if name != "sqlite_sequence"}
+
+
+def test_the_dead_are_recorded_as_failed_and_the_living_are_left_alone(db: Database) -> None:
+    alive, dead, ended = (runs.start_run(db, examples.new_run(seed=seed)) for seed in range(3))
+    db.execute("UPDATE runs SET process_started = 1.0, heartbeat_at = ? WHERE id = ?",
+               ["2026-01-01T00:00:00.000Z", dead])  # fmt: skip
+    db.execute("UPDATE runs SET state = 'finished' WHERE id = ?", [ended])
+    db.conn.commit()
+    assert runs.reap(db) == [dead]
+    rows = {row["id"]: row for row in db.table("runs").rows}
+    assert [rows[run]["state"] for run in (alive, dead, ended)] == ["running", "failed", "finished"]
+    assert rows[dead]["ended_at"] == "2026-01-01T00:00:00.000Z"
+    assert runs.reap(db) == []

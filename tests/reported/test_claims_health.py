@@ -19,7 +19,9 @@ import psutil
 import pytest
 import torch
 
+from db import ablation as ablation_results
 from db import board, evaluations, health, method_ids, next_step, reads, runs
+from db import factors as ablation_settings
 from db.connection import open_reader, open_store
 from db.entries import entry
 from db.transactions import writing
@@ -36,8 +38,6 @@ from tests.cli.conftest import Drf, drf  # noqa: F401
 from tests.db import examples
 from tests.training.conftest import Listener, packs, tiny  # noqa: F401
 from webapp import selection
-from webapp.ablation import results as ablation_results
-from webapp.ablation import settings as ablation_settings
 from webapp.compare import tables
 from webapp.leaderboard import columns, export, typeset
 from webapp.leaderboard.rows import arrange, load_rows

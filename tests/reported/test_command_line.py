@@ -170,6 +170,16 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
     ("verify",): [(0, ())],
     ("predict",): [(3, ("photo-\x1b.jpg",)), (2, ("drf.db", "--box", "\x1b"))],
     ("runs", "recover"): [(3, ("folder-\x1b",))],
+    ("sweep", "run"): [(2, ("grid-\x1b.toml",)), (2, ("no\x1bgrid",))],
+    ("sweep", "list"): [(0, ())],
+    ("sweep", "status"): [(3, ("\x1b[31m",))],
+    ("sweep", "table"): [(3, ())],
+    ("sweep", "submit"): [(2, ("no\x1bgrid", "--folder", "jobs"))],
+    ("sweep", "gather"): [(3, ("folder-\x1b",))],
+    ("repro",): [(3, ("\x1b[31m",))],
+    ("runs", "reap"): [(0, ())],
+    ("db", "prune"): [(2, ("crop\x1b",)), (2, ("crops",)), (0, ("crops", "--yes"))],
+    ("ablate",): [(2, ("--factor", "\x1b[31m")), (3, ("--factor", "x", "--baseline", "\x1b"))],
     ("web",): [(2, ("--port", "\x1b[31m"))],  # it becomes another program
     ("demo",): [(2, ("--minutes", "nan"))],  # it takes minutes
     ("doctor",): [(0, ())],

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db import paired, reads
+from db import ablation, factors, paired, reads
 from db.configs import settings as settings_of
 from db.connection import open_reader
 from drf import statistics
+from drf.text import json_as_written
 from tests.webapp import ablation_examples
 from tests.webapp.ablation_examples import DEPTHS, TREES
 from tests.webapp.examples import HOSTILE
-from webapp.ablation import figures, settings
-from webapp.ablation import results as ablation_results
+from webapp.ablation import figures
+from webapp.ablation import results as shown_results
 from webapp.ui import theme
-from webapp.ui.text import json_as_written
 
 KEYS = ["model.trees", "model.depth"]
 
@@ -33,10 +33,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
 
 
 @pytest.fixture(scope="module")
-def compared(filled: tuple[Path, dict[str, str]]) -> settings.Settings:
+def compared(filled: tuple[Path, dict[str, str]]) -> factors.Settings:
     with contextlib.closing(open_reader(filled[0])) as reader:
         rows = reads.leaderboard(reader)
-        return settings.compare(rows, settings_of(reader, list(rows["run"])))
+        return factors.compare(rows, settings_of(reader, list(rows["run"])))
 
 
 def base_of(compared, ids, key="2-5-1"):
@@ -46,10 +46,10 @@ def base_of(compared, ids, key="2-5-1"):
 
 def results(filled, compared, keys):
     base = base_of(compared, filled[1])
-    rows = ablation_results.compared(compared, base, keys)
+    rows = ablation.compared(compared, base, keys)
     with contextlib.closing(open_reader(filled[0])) as reader:
         errors = paired.errors(reader, list(rows["evaluation"]))["ocular"]
-    return ablation_results.results(compared, base, keys, errors), rows, errors
+    return ablation.results(compared, base, keys, errors), rows, errors
 
 
 def test_runs_that_differ_only_in_their_seed_are_one_setting(filled, compared):
@@ -60,27 +60,27 @@ def test_runs_that_differ_only_in_their_seed_are_one_setting(filled, compared):
 
 
 def test_the_baseline_without_a_choice_has_most_neighbours(filled, compared):
-    assert settings.natural_baseline(compared) == base_of(compared, filled[1])
+    assert factors.natural_baseline(compared) == base_of(compared, filled[1])
 
 
 def test_factors_are_keys_that_alone_make_another_setting(filled, compared):
     base = base_of(compared, filled[1])
     # training.lr varies on the board, but never alone; family and faces are no keys.
-    assert settings.factors(compared, base) == ["model.trees", "model.depth", "model.label_kind"]
+    assert factors.factors(compared, base) == ["model.trees", "model.depth", "model.label_kind"]
     odd = base_of(compared, filled[1], "other family")
-    assert settings.factors(compared, odd) == []
+    assert factors.factors(compared, odd) == []
 
 
 def test_a_second_factor_may_need_the_first(filled, compared):
     base = base_of(compared, filled[1])
-    assert "training.lr" in settings.factors(compared, base, given="model.label_kind")
-    assert "training.lr" not in settings.factors(compared, base, given="model.trees")
-    assert "model.label_kind" not in settings.factors(compared, base, given="model.label_kind")
+    assert "training.lr" in factors.factors(compared, base, given="model.label_kind")
+    assert "training.lr" not in factors.factors(compared, base, given="model.trees")
+    assert "model.label_kind" not in factors.factors(compared, base, given="model.label_kind")
 
 
 def test_only_the_factors_vary_among_what_is_compared(filled, compared):
     base = base_of(compared, filled[1])
-    numbers = settings.chosen(compared, base, KEYS)
+    numbers = factors.chosen(compared, base, KEYS)
     pairs = {tuple(map(int, row)) for row in compared.table.loc[numbers, KEYS].to_numpy()}
     assert pairs == {(t, d) for t in TREES for d in DEPTHS} - {(4, 3)}
     assert base in numbers
@@ -88,8 +88,8 @@ def test_only_the_factors_vary_among_what_is_compared(filled, compared):
 
 def test_every_run_of_the_board_is_compared_or_left_out_with_what_differs(filled, compared):
     base = base_of(compared, filled[1])
-    out = settings.left_out(compared, base, KEYS).set_index("run")["why"]
-    used = set(compared.runs_of(settings.chosen(compared, base, KEYS))["run"])
+    out = factors.left_out(compared, base, KEYS).set_index("run")["why"]
+    used = set(compared.runs_of(factors.chosen(compared, base, KEYS))["run"])
     assert used | set(out.index) == set(filled[1].values())
     assert not used & set(out.index)
     why = {name: out[run] for name, run in filled[1].items() if run in out}
@@ -107,8 +107,8 @@ def test_a_long_list_of_differences_is_cut_and_counted():
         {"run": ["a", "b"], "evaluation": [1, 2], "condition": "finished", "seed": 0, "name": "x"}
     ).assign(manifest_digest="d", flip_test=True)
     table = pd.DataFrame({f"k{i}": ["1", "2"] for i in range(9)}, index=["a", "b"], dtype=object)
-    compared = settings.compare(rows, table)
-    (why,) = settings.left_out(compared, 0, [])["why"]
+    compared = factors.compare(rows, table)
+    (why,) = factors.left_out(compared, 0, [])["why"]
     assert why.count("→") == 6
     assert why.endswith("; and 3 more")
 
@@ -126,14 +126,14 @@ def test_a_collapsed_run_is_a_result_and_a_crashed_one_is_not():
         }
     )
     table = pd.DataFrame({"k": ["1", "2", "3"]}, index=["a", "b", "c"], dtype=object)
-    compared = settings.compare(rows, table)
+    compared = factors.compare(rows, table)
     assert set(compared.runs["run"]) == {"a", "b"}
-    assert list(settings.left_out(compared, 0, ["k"])["why"]) == ["crashed"]
+    assert list(factors.left_out(compared, 0, ["k"])["why"]) == ["crashed"]
 
 
 def test_values_come_in_their_order():
     values = ["10", "2", '"xy"', None, "2.5", '"map"', "true"]
-    assert settings.in_order(values) == ["2", "2.5", "10", '"map"', '"xy"', "true", None]
+    assert factors.in_order(values) == ["2", "2.5", "10", '"map"', '"xy"', "true", None]
     assert [json_as_written(v) for v in ('"xy"', "0.5", "true", None)] == ["xy", "0.5", "true", "–"]
 
 
@@ -156,7 +156,7 @@ def test_differences_are_those_of_the_paired_errors(filled, compared):
             (interval.estimate, interval.low, interval.high)
         )
         assert row["nme"] - base.mean() == pytest.approx(interval.estimate)
-    assert set(found["over"]) == {ablation_results.over(frame)} == {"faces and seeds"}
+    assert set(found["over"]) == {ablation.over(frame)} == {"faces and seeds"}
     assert list(found["improved"]) == pytest.approx(
         [(o.mean(axis=0) < base.mean(axis=0)).mean() for o in others]
     )
@@ -212,7 +212,7 @@ def test_hostile_values_are_text_in_charts(filled, compared):
     assert unsound["verdict"] == "↯ collapsed"
     assert np.isnan(unsound["low"])
     assert (
-        ablation_results.table(frame, ["model.label_kind"])["model.label_kind"]
+        shown_results.table(frame, ["model.label_kind"])["model.label_kind"]
         .str.startswith("↯")
         .sum()
         == 1
@@ -221,7 +221,7 @@ def test_hostile_values_are_text_in_charts(filled, compared):
 
 def test_the_csv_has_every_row_with_its_runs(filled, compared):
     frame, *_ = results(filled, compared, KEYS)
-    lines = ablation_results.csv(frame, KEYS, "ocular").decode().splitlines()
+    lines = shown_results.csv(frame, KEYS, "ocular").decode().splitlines()
     assert len(lines) == 1 + 5
     assert lines[0].startswith("model.trees,model.depth,ocular_nme_percent,ocular_nme_sd_percent")
     assert "difference,difference_low,difference_high,difference_over" in lines[0]

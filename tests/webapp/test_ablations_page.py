@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pandas as pd
 import pytest
 
+from db import sweeps
 from db.connection import open_store
 from tests.webapp import ablation_examples
 from tests.webapp.conftest import opened, texts
@@ -145,3 +146,18 @@ def test_looking_changes_nothing(filled, ids):
     before = filled[0].read_bytes()
     opened(PAGE, abl_by="model.depth")
     assert filled[0].read_bytes() == before
+
+
+def test_a_link_opens_the_page_on_the_runs_of_a_sweep(tmp_path, monkeypatch):
+    path = tmp_path / "drf.db"
+    ids = ablation_examples.fill(path)
+    monkeypatch.setenv("DRF_DB", str(path))
+    mine = [ids[f"{trees}-5-{seed}"] for trees in (1, 2) for seed in (0, 1)]
+    jobs = [sweeps.NewJob(run, "forest", seed % 2, {}) for seed, run in enumerate(mine)]
+    store = open_store(path)
+    sweeps.record_sweep(store, "mine", "common", jobs)
+    store.close()
+    app = opened(PAGE, sweep="mine")
+    assert not app.exception
+    assert "2 settings, 4 runs, 30 faces" in texts(app)
+    assert "3 settings, 7 runs" in texts(opened(PAGE))

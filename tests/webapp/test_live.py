@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
+from db import sweeps
 from db.connection import open_store
-from db.runs import record_heartbeat
+from db.runs import record_heartbeat, start_run
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
 from webapp import live
@@ -178,3 +179,19 @@ def test_looking_at_live_runs_changes_nothing(shop):
     before = shop.path.read_bytes()
     opened("views/live.py")
     assert shop.path.read_bytes() == before
+
+
+def test_a_sweep_that_runs_is_shown_as_one_thing(tmp_path, monkeypatch):
+    monkeypatch.setenv("DRF_DB", str(tmp_path / "drf.db"))
+    store = open_store(tmp_path / "drf.db")
+    done = add_run(store, HOURGLASS, 0.05)
+    running = start_run(store, HOURGLASS)
+    jobs = [done, running, "0" * 32]
+    new = [sweeps.NewJob(job, "job", seed, {}) for seed, job in enumerate(jobs)]
+    sweeps.record_sweep(store, "a [sweep]", "common", new)
+    store.close()
+    app = opened("views/live.py")
+    assert not app.exception
+    (said,) = (one.value for one in app.markdown if "Sweep" in one.value)
+    assert "1 of 3 jobs done, 1 running, 1 missing" in said
+    assert "ablations?sweep=a+%5Bsweep%5D" in said

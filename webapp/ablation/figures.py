@@ -16,11 +16,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from webapp.ablation import settings
-from webapp.ablation.results import BASELINE, OPEN
+from db import factors
+from db.ablation import BASELINE, OPEN
+from drf.text import json_as_written
 from webapp.ui import theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import json_as_written, plain
+from webapp.ui.text import plain
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -35,7 +36,7 @@ def nme(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
     frame: of `results.results`.
     """
     figure = _figure(frame, keys, f"{norm} NME, %")
-    numeric = frame["value_0"].map(settings.is_number).all()
+    numeric = frame["value_0"].map(factors.is_number).all()
     for line in _lines(frame, keys, dodge=0):
         held = line.rows["each"]
         figure.add_scatter(
@@ -108,7 +109,7 @@ def difference(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
 def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bool) -> Chart:
     """Return the table of two factors, rows by columns, in colour: the NME or its difference to the
     baseline, whose cell is framed. A combination that no run has is empty."""
-    rows, columns = (settings.in_order(set(frame[f"value_{place}"])) for place in (0, 1))
+    rows, columns = (factors.in_order(set(frame[f"value_{place}"])) for place in (0, 1))
     values = np.full((len(rows), len(columns)), np.nan)
     texts = np.full(values.shape, "", dtype=object)
     for row in frame.to_dict("records"):
@@ -170,8 +171,8 @@ class _Line:
 
 
 def _lines(frame: pd.DataFrame, keys: Sequence[str], dodge: float) -> Iterator[_Line]:
-    order = settings.in_order(set(frame["value_0"]))
-    others = settings.in_order(set(frame["value_1"])) if len(keys) > 1 else [None]
+    order = factors.in_order(set(frame["value_0"]))
+    others = factors.in_order(set(frame["value_1"])) if len(keys) > 1 else [None]
     for number, other in enumerate(others):
         mine = frame
         if len(keys) > 1:
@@ -190,7 +191,7 @@ def _lines(frame: pd.DataFrame, keys: Sequence[str], dodge: float) -> Iterator[_
 
 def _figure(frame: pd.DataFrame, keys: Sequence[str], y: str) -> go.Figure:
     figure = go.Figure(layout=theme.layout(x=html.escape(keys[0]), y=y, height=_HEIGHT))
-    values = settings.in_order(set(frame["value_0"]))
+    values = factors.in_order(set(frame["value_0"]))
     _ticks(figure.update_xaxes, values)
     figure.update_xaxes(range=[-0.5, len(values) - 0.5], showgrid=False)
     figure.update_layout(hovermode="closest", showlegend=len(keys) > 1)
@@ -207,7 +208,7 @@ def _ticks(update: Callable[..., Any], values: Sequence[str | None]) -> None:
 
 def _left(frame: pd.DataFrame, base: pd.Series) -> bool:
     """Return whether the label of the baseline's level is on the left, away from its mark."""
-    values = settings.in_order(set(frame["value_0"]))
+    values = factors.in_order(set(frame["value_0"]))
     return values.index(base["value_0"]) > (len(values) - 1) / 2
 
 

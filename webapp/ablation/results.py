@@ -1,7 +1,4 @@
-"""Results of an ablation: one row per setting, with its difference to the baseline and its cost.
-
-NMEs and their differences are in percent here, as they are shown.
-"""
+"""The results of an ablation (`db.ablation`) as the table that the page shows and exports."""
 
 from __future__ import annotations
 
@@ -13,132 +10,15 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from db import comparability, health
+from db import comparability
+from db.ablation import BETTER, UNSOUND, WORSE
 from drf import statistics
-from drf.statistics import Method
-from webapp.ablation.settings import Settings, chosen, in_order
+from drf.text import json_as_written
 from webapp.scores import best_and_second
 from webapp.ui import theme
-from webapp.ui.text import decimals, json_as_written, signed, underlined
+from webapp.ui.text import decimals, signed, underlined
 
 _SPENT = tuple(one.key for one in comparability.SPENT)
-BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not significant", "baseline"
-UNSOUND = "↯ "
-"""Begins what stands in place of a verdict where a run is not sound: its condition."""
-
-
-def results(
-    settings: Settings,
-    base: int,
-    keys: Sequence[str],
-    errors: np.ndarray,
-) -> pd.DataFrame:
-    """Return one row per setting that `keys` let vary, in the order of their values; in percent.
-
-    errors  (e, n) image errors as fractions of the runs of `compared`, in that order
-    Columns: value_0 (value_1) as stored; seeds, nme, sd (NaN for one seed), each (list of the NMEs
-    by seed); difference, low, high (NaN for the baseline), over (what the interval is over, see
-    `drf.statistics.over`), improved (share of faces, 0..1), verdict; params_m, macs_g, wall_min
-    (means over seeds); those of `comparability.SPENT` (texts, from – to where seeds differ);
-    unsound (conditions of its runs that learned nothing, "" without one); ids (of the runs), name.
-    A setting with such a run has no interval and no verdict; where the baseline is one, no setting
-    has.
-    """
-    runs = compared(settings, base, keys)
-    percent = 100 * errors
-    rows_of = {
-        number: np.flatnonzero(runs["setting"] == number) for number in runs["setting"].unique()
-    }
-    others = [number for number in rows_of if number != base]
-    by_setting = {
-        number: Method.of_runs(percent[rows], runs["seed"].iloc[rows].tolist())
-        for number, rows in rows_of.items()
-    }
-    unsound = {number: _unsound(runs.iloc[rows]) for number, rows in rows_of.items()}
-    judged = [number for number in others if not unsound[number] and not unsound[base]]
-    intervals = (
-        statistics.differences([by_setting[number] for number in judged], by_setting[base])
-        if judged
-        else []
-    )
-    frame = pd.DataFrame(
-        [
-            _values(settings, number, keys)
-            | _scores(by_setting[number])
-            | _cost(runs.iloc[rows])
-            | {"unsound": unsound[number]}
-            for number, rows in rows_of.items()
-        ],
-        index=list(rows_of),
-    )
-    frame["verdict"], frame["over"] = BASELINE, None
-    mine = by_setting[base].errors.mean(axis=0)
-    for number in others:
-        theirs = by_setting[number].errors.mean(axis=0)
-        frame.loc[number, "difference"] = (theirs - mine).mean()
-        frame.loc[number, "improved"] = statistics.share_improved(theirs, mine)
-        frame.loc[number, "verdict"] = UNSOUND + (unsound[number] or "baseline not sound")
-    for number, interval in zip(judged, intervals, strict=True):
-        ends = (interval.estimate, interval.low, interval.high)
-        frame.loc[number, ["difference", "low", "high"]] = ends
-        frame.loc[number, "over"] = interval.over
-        frame.loc[number, "verdict"] = _verdict(interval)
-    return _ordered(frame, len(keys))
-
-
-def compared(settings: Settings, base: int, keys: Sequence[str]) -> pd.DataFrame:
-    """Return the runs whose errors `results` needs, in the order in which it needs them."""
-    return settings.runs_of(chosen(settings, base, keys)).sort_values(["setting", "seed"])
-
-
-def _unsound(runs: pd.DataFrame) -> str:
-    """Return the conditions of the runs of a setting that are not ranked, "" where all are."""
-    return ", ".join(dict.fromkeys(runs.loc[~health.ranked(runs), "condition"]))
-
-
-def _values(settings: Settings, number: int, keys: Sequence[str]) -> dict[str, Any]:
-    return {f"value_{place}": settings.table.loc[number, key] for place, key in enumerate(keys)}
-
-
-def _scores(method: Method) -> dict[str, Any]:
-    seeds = statistics.over_seeds(method.nmes)
-    unknown = dict.fromkeys(("difference", "low", "high", "improved"), float("nan"))
-    each = {"each": method.nmes.tolist()}
-    return {"seeds": seeds.n, "nme": seeds.mean, "sd": seeds.sd} | each | unknown
-
-
-def _cost(runs: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "params_m": runs["params"].mean() / 1e6,
-        "macs_g": runs["macs"].mean() / 1e9,
-        "wall_min": runs["wall_s"].mean() / 60,
-        **{one.key: _span(runs, one.key) for one in comparability.SPENT},
-        "name": runs["name"].iloc[0],
-        "ids": " ".join(runs["run"].str[:8]),
-    }
-
-
-def _span(runs: pd.DataFrame, key: str) -> str:
-    """Return what the runs of a setting spent, as text, from – to where that differs."""
-    ends = pd.DataFrame({f"{key}{comparability.LOW}": [runs[key].min(skipna=False)],
-                         f"{key}{comparability.HIGH}": [runs[key].max(skipna=False)]})  # fmt: skip
-    return comparability.spans(ends, key)[0]
-
-
-def _verdict(interval: statistics.Interval) -> str:
-    if not interval.excludes(0):
-        return OPEN
-    return BETTER if interval.estimate < 0 else WORSE
-
-
-def _ordered(frame: pd.DataFrame, n_keys: int) -> pd.DataFrame:
-    places = {}
-    for place in range(n_keys):
-        values = frame[f"value_{place}"]
-        ranks = {value: rank for rank, value in enumerate(in_order(set(values)))}
-        places[place] = [ranks[value] for value in values]
-    order = np.lexsort([places[place] for place in reversed(range(n_keys))])
-    return frame.iloc[order].rename_axis("setting").reset_index()
 
 
 def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -181,11 +61,6 @@ def styled(shown: pd.DataFrame) -> Styler:
             lambda _, look=look: look, subset=pd.IndexSlice[rows, ["difference", "verdict"]]
         )
     return styler
-
-
-def over(frame: pd.DataFrame) -> str:
-    """Return what the intervals of results are over, see `drf.statistics.over`."""
-    return statistics.over_all(frame["over"].dropna())
 
 
 def column_config(keys: Sequence[str], norm: str, over: str) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from db import comparability
 from drf import scores, statistics
 from drf.scores import Score
 from drf.statistics import Interval
+from drf.text import json_as_written
 from webapp.ui import theme
-from webapp.ui.text import count, duration, json_as_written, signed
+from webapp.ui.text import count, duration, signed
 
 BETTER, WORSE = "✓", "✗"
 IMPROVED = "Faces improved"

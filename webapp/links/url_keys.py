@@ -142,6 +142,7 @@ COMPARE_SLICE = UrlKey(
 COMPARE_COST = UrlKey("cmp_cost", (COMPARE,), "MACs", "cost that the NME is drawn against")
 COMPARE_ALL = UrlKey("cmp_all", (COMPARE,), False, "whether identical settings are listed too")
 
+SWEEP = UrlKey("sweep", (ABLATIONS,), "All runs", "sweep whose runs are compared, or All runs")
 ABLATION_EVALUATION = UrlKey("abl_eval", (ABLATIONS,), None, "evaluation: dataset/subset/box")
 ABLATION_BASE = UrlKey("abl_base", (ABLATIONS,), None, "run of the baseline: beginning of its id")
 ABLATION_FACTOR = UrlKey("abl_factor", (ABLATIONS,), None, "configuration key that varies")

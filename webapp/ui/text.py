@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import re
 from datetime import UTC, datetime
 
 import pandas as pd
+
+from drf.text import duration as duration
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # Backslashes do not stop bare addresses from becoming links, nor "->" from becoming an arrow; an
@@ -68,15 +69,6 @@ def as_written(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def json_as_written(stored: str | None) -> str:
-    """Return a value that is stored as JSON text as a user would write it, – for a key that a run
-    does not have."""
-    if stored is None:
-        return "–"
-    value = json.loads(stored)
-    return value if isinstance(value, str) else stored
-
-
 def count(value: float | None) -> str:
     """Return a large number in three digits: 1.23 M; – where it is not known."""
     if value is None or pd.isna(value):
@@ -85,19 +77,6 @@ def count(value: float | None) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value:.0f}"
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration in its two largest units: 9 min 58 s."""
-    if seconds is None or not math.isfinite(seconds):
-        return "–"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for size, unit, rest, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
-        if whole >= size:
-            return f"{whole // size} {unit} {whole % size // rest} {small}"
-    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
 def format_time(stored: str) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import streamlit as st
 
-from db import comparability, reads
+from db import ablation, comparability, reads
+from db.factors import Settings, compare, factors, left_out, natural_baseline
 from drf import statistics
 from webapp import store
 from webapp.ablation import figures, results
-from webapp.ablation.settings import Settings, compare, factors, left_out, natural_baseline
 from webapp.links import address, navigation, share, url_keys, widgets
 from webapp.links.names import matching
 from webapp.scores import boards_in_order, evaluation_label, norms
@@ -22,6 +22,7 @@ from webapp.ui.text import plain
 
 _CHOICE, _TABLE, _SHOWN = "abl_choice", "abl_table", "abl_shown"
 _NONE = str(url_keys.ABLATION_BY.default)
+_ALL = str(url_keys.SWEEP.default)
 _CELLS = ("NME", "Difference")
 _TWO_LINES_PX = 54
 
@@ -35,9 +36,10 @@ def page(current: StoreVersion) -> None:
         return
     with st.container(horizontal=True, gap="small"):
         norm = widgets.segmented_control(url_keys.NORM, "Normalised by", list(norms()))
+        runs, boards = _choose_sweep(current, boards)
         with st.container(width=240):
             evaluation, board = _choose_evaluation(boards)
-        settings = _settings(current, **board)
+        settings = _settings(current, runs, **board)
         if not settings.runs.empty:
             with st.container(width=380):
                 base = _choose_baseline(current, settings)
@@ -50,16 +52,34 @@ def page(current: StoreVersion) -> None:
         _no_factor(settings, base)
         share.link(url_keys.ABLATIONS, current)
         return
-    rows = results.compared(settings, base, keys)
+    rows = ablation.compared(settings, base, keys)
     evaluations = list(zip(rows["run"], rows["evaluation"], strict=True))
     key = norms()[norm]
     paired = store.paired_errors(current, evaluations, key)
-    frame = results.results(settings, base, keys, paired[key])
+    frame = ablation.results(settings, base, keys, paired[key])
     _summary(current, rows, frame, len(paired.faces), evaluation)
     _charts(frame, keys, norm)
     _table(frame, keys, norm)
     _left_out(settings, base, keys)
     _footer(current, frame, keys, norm)
+
+
+def _choose_sweep(
+    current: StoreVersion, boards: pd.DataFrame
+) -> tuple[tuple[str, ...] | None, pd.DataFrame]:
+    """Return the runs of the sweep that was chosen (None: all of the store), and the boards that
+    they may be on."""
+    known = store.sweeps(current)
+    if known.empty and url_keys.SWEEP.name not in st.query_params:
+        return None, boards
+    names = [_ALL, *known["name"]]
+    sweep = widgets.select(url_keys.SWEEP, "Sweep", names, "Runs that take part.", width=200)
+    if sweep == _ALL:
+        return None, boards
+    subset = known.loc[known["name"] == sweep, "subset"].iloc[0]
+    of_subset = boards[boards["subset"] == subset]
+    runs = tuple(store.jobs_of_sweep(current, sweep)["job"])
+    return runs, boards if of_subset.empty else of_subset
 
 
 def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
@@ -75,9 +95,16 @@ def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _settings(
-    current: StoreVersion, dataset: str, subset: str, landmarks: str, box: str
+    current: StoreVersion,
+    runs: tuple[str, ...] | None,
+    dataset: str,
+    subset: str,
+    landmarks: str,
+    box: str,
 ) -> Settings:
     rows = store.leaderboard(current, dataset=dataset, subset=subset, landmarks=landmarks, box=box)
+    if runs is not None:
+        rows = rows[rows["run"].isin(runs)]
     return compare(rows, store.settings_of(current, list(rows["run"])))
 
 
@@ -196,7 +223,7 @@ def _chart(chart: Chart) -> None:
 
 def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
     st.subheader("Difference and cost")
-    shown, over = results.table(frame, keys), results.over(frame)
+    shown, over = results.table(frame, keys), ablation.over(frame)
     st.session_state[_SHOWN] = [ids.split()[0] for ids in frame["ids"]]
     st.dataframe(
         results.styled(shown),

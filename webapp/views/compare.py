@@ -120,13 +120,12 @@ def _calibration(current: StoreVersion, choices: Choices) -> None:
     """Show whether those runs that predict covariances err as much as they expect."""
     of = choices.markup, choices.board.landmarks, choices.norm
     known = [
-        (number, run.label, found)
+        (number, (run.label, found))
         for number, run in enumerate(choices.runs)
         if (found := calibration.of_evaluation(current.path, *run.key, *of)) is not None
     ]
     if known:
-        numbers, labels, found = zip(*known, strict=True)
-        pairs = list(zip(labels, found, strict=True))
+        numbers, pairs = zip(*known, strict=True)
         _chart(calibration.chart(pairs, choices.norm, numbers), "cmp_calibration")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -74,7 +75,19 @@ def _strip(metrics: dict[str, str], window: str, stood: frozenset[tuple[str, str
             st.rerun()
         now = datetime.now(UTC)
         st.caption(f"As of {now:%H:%M:%S} UTC.")
+        _sweeps(current)
         _running(current, shown.running, metrics, now)
+
+
+def _sweeps(current: StoreVersion) -> None:
+    """Show each sweep that a process works at as one thing, with the way to its table."""
+    for sweep in store.sweeps(current)["name"]:
+        jobs = store.jobs_of_sweep(current, sweep)
+        if not (jobs["condition"] == "running").any():
+            continue
+        table = f"{url_keys.ABLATIONS}?{urlencode({url_keys.SWEEP.name: sweep})}"
+        st.markdown(f"**Sweep {plain(sweep)}**: {live.sweep_in_words(jobs)} [Its table]({table})")
+        st.progress(float(jobs["progress"].mean()))
 
 
 def _running(

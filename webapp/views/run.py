@@ -168,7 +168,7 @@ def _faces(
         list(ordered["name"]),
         "by error",
         dict(zip(errors["name"], errors["face"].tolist(), strict=True)),
-        [SelectedRun(run["id"], number, bool(evaluation["flip_test"]), run["name"])],
+        [SelectedRun(run["id"], number, bool(evaluation["flip_test"]), run["name"], run["name"])],
         norm,
     )
     by_name = dict(zip(errors["name"], errors[norm], strict=True))

@@ -17,7 +17,7 @@ import pandas as pd
 from db import external, health, status
 from db.configs import COMPARED
 from db.method_ids import SEED
-from webapp.ui.text import json_as_written
+from drf.text import json_as_written
 
 FACES, FLIP = "evaluated faces", "flip test"
 _NO_FACTORS = {*COMPARED, FACES, FLIP}
@@ -31,7 +31,7 @@ class Settings:
     """The differences between the evaluated runs of one board.
 
     table     a setting a row (index 0, 1, …), a column for everything that varies between them:
-              configuration keys, `db.settings.COMPARED`, FACES, FLIP; JSON text, None for what is
+              configuration keys, `db.configs.COMPARED`, FACES, FLIP; JSON text, None for what is
               not there
     runs      rows of `reads.leaderboard` with `setting`
     left_out  rows that are not the result of a setting, with `reason`
@@ -60,7 +60,7 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     """Group the runs of a board into settings.
 
     rows      columns of `reads.leaderboard`
-    settings  `db.settings.settings` of these runs
+    settings  `db.configs.settings` of these runs
     """
     rows = rows.sort_values("evaluation", ascending=False)
     imported = rows["run"].isin(settings.index[_is_external(settings)])
@@ -85,7 +85,7 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
 
 
 def _is_external(settings: pd.DataFrame) -> np.ndarray:
-    """Return which runs (rows of `db.settings.settings`) were imported: (n,) bool."""
+    """Return which runs (rows of `db.configs.settings`) were imported: (n,) bool."""
     if "family" not in settings:
         return np.zeros(len(settings), dtype=bool)
     return (settings["family"] == json.dumps(external.FAMILY)).to_numpy(dtype=bool)

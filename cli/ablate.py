@@ -1,0 +1,126 @@
+"""`drf ablate`: the effect of a configuration key, all others being equal."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import options
+from cli.output import cell, line, note, print_json, table, tables
+from db.file import DEFAULT_PATH
+from drf.text import json_as_written, signed
+
+if TYPE_CHECKING:
+    from db.ablation import Ablation
+
+
+def ablate(
+    factor: Annotated[
+        list[str],
+        typer.Option(metavar="KEY", help="Configuration key that varies. Repeat for several."),
+    ],
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            show_default="the setting that most others differ from in one key",
+            help="Run that the others are compared with: name, or beginning of its id.",
+        ),
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option(metavar="SWEEP", help="Only runs of this sweep.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Only this dataset.")] = None,
+    subset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this subset, e.g. val.")
+    ] = None,
+    landmarks: Annotated[
+        str, typer.Option(metavar="NAME", help="Only this landmark subset.")
+    ] = "all",
+    box: Annotated[str | None, typer.Option(metavar="NAME", help="Only this box protocol.")] = None,
+    norm: options.Norm = None,
+    output: options.Output = "text",
+    db: options.Db = DEFAULT_PATH,
+) -> None:
+    """Show the effect of configuration keys on the error, all others being equal.
+
+    Intervals are paired, over faces and seeds, as on the page Ablations of the app.
+    """
+    from db import ablation, sweeps
+    from db.connection import open_reader
+
+    board = {"dataset": dataset, "subset": subset, "landmarks": landmarks, "box": box}
+    with closing(open_reader(db)) as con:
+        only = None if sweep is None else sweeps.runs_of(con, sweeps.find_sweep(con, sweep))
+        found = ablation.find(con, board, factor, baseline, norm, only=only)
+    show(found, output)
+
+
+def show(found: Ablation, output: str) -> None:
+    """Print an ablation as text, json or latex."""
+    from db import ablation
+    from db.entries import records
+
+    options.check_output(output)
+    if output == "json":
+        rows = records(found.rows.drop(columns=["each"]))
+        print_json(
+            {"board": found.board, "norm": found.norm, "faces": found.faces, "keys": found.keys}
+            | {"over": ablation.over(found.rows), "rows": rows}
+        )
+        return
+    if output == "latex":
+        for one in latex(found).splitlines():
+            line(one)
+        return
+    columns = (*found.keys, "NME %", "sd", "seeds", "difference", "95 % interval", "verdict",
+               "M params", "min")  # fmt: skip
+    lines = [
+        (*values, cell(row["nme"], 2), cell(row["sd"], 2), row["seeds"], cell(row["difference"], 2),
+         _interval(row), row["verdict"], cell(row["params_m"], 2), cell(row["wall_min"], 1))
+        for row, values in zip(found.rows.to_dict("records"), _values(found), strict=True)
+    ]  # fmt: skip
+    board = found.board
+    title = f"{board['dataset']} / {board['subset']}: {found.faces} faces, {found.norm} NME"
+    tables().print(table(columns, lines, title))
+    note(found.explanation())
+
+
+def latex(found: Ablation) -> str:
+    """Return the rows as a table of LaTeX (booktabs), with what the intervals are in a comment."""
+
+    def escaped(text: str) -> str:
+        for character in "\\&%$#_{}":
+            text = text.replace(character, f"\\{character}")
+        return (
+            text.replace("↓", r"$\downarrow$")
+            .replace("↑", r"$\uparrow$")
+            .replace("≈", r"$\approx$")
+            .replace("↯", "--")
+            .replace("–", "--")
+            .replace("−", "$-$")
+        )
+
+    heads = [*map(escaped, found.keys), r"NME (\%)", "seeds", r"$\Delta$", r"95\,\% interval"]
+    lines = [f"% {found.explanation()}", rf"\begin{{tabular}}{{{'l' * len(found.keys)}rrrr}}"]
+    lines += [r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
+    for row, values in zip(found.rows.to_dict("records"), _values(found), strict=True):
+        sd = "" if row["sd"] != row["sd"] else rf" $\pm$ {row['sd']:.2f}"
+        change = "baseline" if row["difference"] != row["difference"] else signed(row["difference"])
+        cells = [*values, f"{row['nme']:.2f}", str(row["seeds"]), change, _interval(row)]
+        cells = [escaped(str(one)) for one in cells]
+        cells[len(values)] += sd
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
+
+def _values(found: Ablation) -> list[list[str]]:
+    """Return the values of the factors, a list for each row, as a person writes them."""
+    columns = [found.rows[f"value_{place}"] for place in range(len(found.keys))]
+    return [[json_as_written(column[row]) for column in columns] for row in found.rows.index]
+
+
+def _interval(row: dict[Any, Any]) -> str:
+    return "" if row["low"] != row["low"] else f"{signed(row['low'])} … {signed(row['high'])}"

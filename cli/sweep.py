@@ -1,0 +1,193 @@
+"""`drf sweep`: run grids of experiments, see how far they are, and what came of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options
+from cli.output import cell, note, print_json, table, tables
+from db.file import DEFAULT_PATH
+from drf.files import user_path
+
+app = typer.Typer(no_args_is_help=True)
+
+Grid = Annotated[
+    str,
+    typer.Argument(
+        metavar="GRID",
+        help="Grid file (.toml), or a grid that comes with drf; `drf sweep list` lists them.",
+    ),
+]
+Sweep = Annotated[
+    str | None,
+    typer.Argument(metavar="SWEEP", show_default="the newest", help="Name of the sweep."),
+]
+
+
+@app.command()
+def run(
+    grid: Grid,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray",
+            help="What runs the jobs: processes of this machine, or Ray, on the cluster that"
+            " RAY_ADDRESS names, else on this machine.",
+        ),
+    ] = "local",
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=0, show_default="one for each GPU, else core", help="Number of jobs at a time."
+        ),
+    ] = 0,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Number of threads of each job, for arithmetic.")
+    ] = 1,
+    data_root: options.DataRoot = None,
+    db: options.Db = DEFAULT_PATH,
+    cache: options.Cache = None,
+) -> None:
+    """Train and evaluate what is missing of a grid of experiments.
+
+    The same job is the same run: called again, the command does what is missing and goes on with
+    what was cut off. Ctrl-C lets all jobs save what they have; a second one ends them at once.
+    """
+    from experiments.paths import Paths
+    from experiments.sweeps import grid as grids
+    from experiments.sweeps.driver import choose, run_sweep
+
+    asked = grids.load(grid)
+    run_sweep(asked, choose(engine, jobs, threads), Paths(db, data_root, None, cache), note)
+    note(f"Next: drf sweep table {asked.name}")
+
+
+@app.command("list")
+def list_grids(as_json: options.Json = False) -> None:
+    """List the grids that come with drf."""
+    from experiments.sweeps import grid as grids
+
+    known = [grids.load(name) for name in grids.names()]
+    if as_json:
+        print_json([{"name": one.name, "summary": one.summary} for one in known])
+        return
+    tables().print(table(("grid", "summary"), [(one.name, one.summary) for one in known]))
+
+
+@app.command()
+def status(
+    sweep: Sweep = None, db: options.Db = DEFAULT_PATH, as_json: options.Json = False
+) -> None:
+    """Show how far a sweep is: every job with its condition, and the time that is left."""
+    from contextlib import closing
+
+    from db import sweeps
+    from db.connection import open_reader
+    from db.entries import records
+    from drf.text import duration
+
+    with closing(open_reader(db)) as con:
+        name = sweeps.find_sweep(con, sweep)
+        jobs = sweeps.jobs(con, name)
+    counts = jobs["condition"].value_counts()
+    left = sweeps.seconds_left(jobs)
+    if as_json:
+        document: dict[str, Any] = {"sweep": name, "conditions": counts.to_dict()}
+        print_json(document | {"seconds_left": left, "jobs": records(jobs)})
+        return
+    rows = [
+        (row["job"][:8], row["name"], row["seed"], row["condition"],
+         cell(100 * row["progress"], 0), row["reason"])
+        for row in records(jobs)
+    ]  # fmt: skip
+    columns = ("run", "name", "seed", "condition", "done %", "reason")
+    tables().print(table(columns, rows, f"sweep {name}"))
+    said = ", ".join(f"{n} {condition}" for condition, n in counts.items())
+    note(f"{len(jobs)} jobs: {said}." + (f" {duration(left)} left." if left else ""))
+
+
+@app.command("table")
+def show_table(
+    sweep: Sweep = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            show_default="the setting that most others differ from in one key",
+            help="Run that the others are compared with: name, or beginning of its id.",
+        ),
+    ] = None,
+    norm: options.Norm = None,
+    output: options.Output = "text",
+    db: options.Db = DEFAULT_PATH,
+) -> None:
+    """Show what came of a sweep: the error of every combination, with its difference to a baseline
+    and the 95 % interval over faces and seeds."""
+    from contextlib import closing
+
+    from cli.ablate import show
+    from db import ablation, sweeps
+    from db.connection import open_reader
+
+    with closing(open_reader(db)) as con:
+        name = sweeps.find_sweep(con, sweep)
+        found = ablation.of_sweep(con, name, baseline, norm)
+    show(found, output)
+
+
+@app.command()
+def submit(
+    grid: Grid,
+    folder: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            parser=user_path,
+            help="Folder for the jobs, which all machines and this one can read and write.",
+        ),
+    ],
+    partition: Annotated[
+        str | None, typer.Option(metavar="NAME", help="SLURM partition of the jobs.")
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.01, help="Time limit of each job, hours.")] = 4.0,
+    threads: Annotated[int, typer.Option(min=1, help="Number of cores of each job.")] = 4,
+    gpus: Annotated[int, typer.Option(min=0, help="Number of GPUs of each job.")] = 0,
+    local: Annotated[
+        bool, typer.Option("--local", help="Run the jobs on this machine, to try it without SLURM.")
+    ] = False,
+    data_root: options.DataRoot = None,
+    db: options.Db = DEFAULT_PATH,
+    cache: options.Cache = None,
+) -> None:
+    """Submit what is missing of a grid to SLURM, a job each; `drf sweep gather` brings the runs.
+
+    Jobs that ended too early go on where they were when the command is called again.
+    """
+    from experiments.paths import Paths
+    from experiments.sweeps import grid as grids
+    from experiments.sweeps import on_slurm
+
+    needs = on_slurm.Needs(partition, hours, threads, gpus)
+    paths = Paths(db, data_root, None, cache)
+    submitted = on_slurm.submit(grids.load(grid), folder, paths, needs, local=local)
+    note(f"{len(submitted)} jobs submitted. Next: drf sweep gather {folder}")
+
+
+@app.command()
+def gather(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", parser=user_path, help="Folder that `drf sweep submit` was given."
+        ),
+    ],
+    db: options.Db = DEFAULT_PATH,
+) -> None:
+    """Bring the runs of submitted jobs into the store, as far as they are; may be repeated."""
+    from experiments.sweeps.on_slurm import gather_all
+
+    brought, running = gather_all(folder, db)
+    note(f"{brought} runs are in {db}" + (f"; {running} still run." if running else "."))

@@ -1,0 +1,92 @@
+"""Runs a sweep: what is missing of a grid is trained and evaluated, and told as it comes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from db import sweeps
+from db.connection import open_reader, open_store
+from drf.errors import DrfError, UsageError, quoted
+from experiments.paths import Paths, load_packs
+from experiments.request import configure
+from experiments.sweeps.grid import Grid, Job
+
+
+class Engine(Protocol):
+    """What brings jobs to their end. When it yields a job, its run is in the store."""
+
+    def run(self, jobs: Sequence[Job], paths: Paths) -> Iterator[Job]: ...
+
+
+def run_sweep(grid: Grid, engine: Engine, paths: Paths, say: Callable[[str], None]) -> None:
+    """Run what is missing of a grid, with a sentence for each job that ends.
+
+    Raises UsageError for a grid that makes no sense, and DrfError in the end where jobs failed:
+    the same call begins these anew.
+    """
+    jobs, there = missing(grid, paths)
+    n = len(jobs) + there
+    if there:
+        say(f"{there} of {n} jobs are in {paths.db} already.")
+    for number, job in enumerate(engine.run(jobs, paths) if jobs else (), there + 1):
+        say(f"{number} of {n}: {job.name}, seed {job.seed}: {outcome(job, paths.db)}")
+    if failed := len(_left(grid.name, paths.db)):
+        raise DrfError(
+            f"{failed} of {n} jobs did not end as they should: `drf sweep status"
+            f" {grid.name}` says why, and the same command begins them again"
+        )
+
+
+def missing(grid: Grid, paths: Paths) -> tuple[list[Job], int]:
+    """Let the store know a grid; return its jobs that are not done, their faces packed, and how
+    many are done."""
+    jobs = {job.id: job for job in grid.jobs()}
+    with contextlib.closing(open_store(paths.db)) as store:
+        new = [job.new() for job in jobs.values()]
+        sweeps.record_sweep(store, grid.name, grid.subset, new)
+    left = [jobs[one] for one in _left(grid.name, paths.db)]
+    _pack(left, paths)
+    return left, len(jobs) - len(left)
+
+
+def outcome(job: Job, db: Path) -> str:
+    """Return how a job ended, in words."""
+    with contextlib.closing(open_reader(db)) as reader:
+        row = reader.execute(
+            "SELECT r.state, r.reason, r.kept_val_nme FROM runs AS r WHERE r.id = ?", [job.id]
+        ).fetchone()
+    if row is None:
+        return "not begun"
+    state, reason, nme = row
+    if state in ("failed", "interrupted"):
+        return f"{state}: {reason}"
+    return state if nme is None else f"{state}, validation NME {100 * nme:.2f} %"
+
+
+def _left(sweep: str, db: Path) -> list[str]:
+    with contextlib.closing(open_reader(db)) as reader:
+        return list(sweeps.left(sweeps.jobs(reader, sweep))["job"])
+
+
+def _pack(jobs: Sequence[Job], paths: Paths) -> None:
+    """Pack the faces of all jobs once, before several processes would at a time."""
+    configs = [(configure(job.request).config, job.subset) for job in jobs]
+    for config, subset in {(one.data, subset): (one, subset) for one, subset in configs}.values():
+        load_packs(config, tuple(dict.fromkeys(("train", "val", subset))), paths)
+
+
+def choose(engine: str, jobs: int = 0, threads: int = 1) -> Engine:
+    """Return an engine by name. Raises UsageError for an unknown one, and for one whose package is
+    not installed."""
+    from experiments.sweeps.local import Local
+
+    if engine == "local":
+        return Local(jobs, threads)
+    if engine == "ray":
+        from experiments.sweeps.on_ray import OnRay
+
+        return OnRay(jobs, threads)
+    raise UsageError(f"--engine takes local or ray, not {quoted(engine)}")

@@ -1,0 +1,63 @@
+"""A stored run is trained again and compared; a training is estimated before it starts."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from db import reads
+from db.connection import open_reader
+from experiments import repro
+from experiments.paths import Paths
+from experiments.rehearsal import rehearse
+from experiments.request import Request
+from experiments.train import train_new_run
+
+TINY = {
+    "data.dataset": "synthetic",
+    "data.synthetic_train_size": 24,
+    "data.input_size": 32,
+    "model.width": 8,
+    "model.depth": 2,
+    "training.device": "cpu",
+    "training.epochs": 2,
+}
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    few = {"train": 24, "val": 12, "common": 12, "challenging": 12}
+    monkeypatch.setattr("drf.data.synthetic_dataset.SIZES", few)
+    return Paths(tmp_path / "drf.db", None, None, tmp_path / "cache")
+
+
+def test_a_run_is_repeated_to_the_digit_and_what_differs_is_told(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train_new_run(Request("hourglass", options=TINY), paths, "tiny")
+    assert repro.differences("tiny", paths) == []
+    again = repro.repeat("tiny", paths)
+    assert (again.run, again.difference, again.tolerance) == (first.run, 0.0, 0.0)
+    assert again.same
+    with contextlib.closing(open_reader(paths.db)) as con:
+        assert reads.run(con, again.again)["name"] == "tiny (again)"
+        one, two = ({k: v for k, v, _ in reads.run(con, run)["config"]}
+                    for run in (first.run, again.again))  # fmt: skip
+    assert one == two
+    monkeypatch.setattr("experiments.provenance.VERSION", "99.0")
+    (found,) = repro.differences(first.run, paths)
+    assert (found.what, found.now) == ("drf", "99.0")
+
+
+def test_a_rehearsal_counts_all_steps_and_stores_nothing(paths: Paths) -> None:
+    options = TINY | {"training.batch_size": 4, "training.epochs": 100}
+    found = rehearse(Request("hourglass", options=options), paths)
+    assert found.params > 0
+    assert found.macs > 0
+    assert found.memory > 10 * 2**20
+    assert found.minutes > 100 * 6 * found.seconds_per_step / 60 > 0
+    short = rehearse(Request("hourglass", options=options | {"training.max_minutes": 1e-6}), paths)
+    assert short.minutes == 1e-6
+    assert not paths.db.exists()

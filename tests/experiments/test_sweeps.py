@@ -1,0 +1,251 @@
+"""A grid file becomes jobs, each job one run, and what is there is not made again."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from db import ablation, reads, sweeps
+from db.connection import open_reader, open_store
+from db.file import run_folder
+from db.runs import start_run
+from drf.errors import DrfError, UsageError
+from experiments.paths import Paths
+from experiments.request import configure
+from experiments.sweeps import grid as grids
+from experiments.sweeps.driver import run_sweep
+from experiments.sweeps.grid import Job, parse
+from experiments.sweeps.work import gather, work, work_in_folder
+from tests.db import examples
+
+SHARED = {"data": {"synthetic_train_size": 12, "input_size": 64}}
+TINY = {
+    "preset": "mean-shape",
+    "dataset": "synthetic",
+    "epochs": 1,
+    "seeds": [0, 1],
+    "settings": SHARED,
+    "factors": {"data": {"max_train_faces": [4, 8]}},
+}
+FOREST = {"preset": "heatmap-forest", "epochs": 2, "factors": {"model": {"trees": [1, 2, 4]}}}
+
+
+class InThisProcess:
+    """An engine that brings jobs to their end one after another, and counts them."""
+
+    def __init__(self) -> None:
+        self.worked: list[str] = []
+
+    def run(self, jobs: Sequence[Job], paths: Paths) -> Iterator[Job]:
+        for job in jobs:
+            work(job, paths)
+            self.worked.append(job.id)
+            yield job
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    few = {"train": 12, "val": 12, "common": 12, "challenging": 12}
+    monkeypatch.setattr("drf.data.synthetic_dataset.SIZES", few)
+    return Paths(tmp_path / "drf.db", None, None, tmp_path / "cache")
+
+
+def test_a_grid_is_every_combination_for_every_seed_but_what_is_excluded() -> None:
+    document = FOREST | {"seeds": [0, 3], "exclude": [{"model": {"trees": 4, "tree_depth": 2}}]}
+    document["factors"] = {"model": {"trees": [1, 2, 4], "tree_depth": [2, 3]}}
+    jobs = parse(document, "g").jobs()
+    held = [(job.seed, *job.factors.values()) for job in jobs]
+    each = [(1, 2), (1, 3), (2, 2), (2, 3), (4, 3)]
+    assert held == [(seed, *one) for seed in (0, 3) for one in each]
+    assert jobs[0].name == "g: trees 1, tree_depth 2"
+    assert len({job.id for job in jobs}) == len(jobs)
+    config = configure(jobs[-1].request).config
+    assert (config.model.trees, config.training.seed, config.training.epochs) == (4, 3, 2)
+
+
+def test_the_same_experiment_is_the_same_job_whatever_grid_and_machine_ask_for_it() -> None:
+    (one, *_) = parse(FOREST, "one").jobs()
+    other = {"preset": "heatmap-forest", "epochs": 2, "settings": {"model.trees": 1}}
+    assert one.id == parse(other, "other").jobs()[0].id
+    on_cpu = parse(other | {"settings": {"model.trees": 1, "training.device": "cpu"}}, "x").jobs()
+    assert on_cpu[0].id == one.id
+    longer = parse(other | {"epochs": 3}, "x").jobs()
+    assert longer[0].id != one.id
+    twice = parse(FOREST | {"factors": {"model": {"trees": [1, 1]}}}, "x").jobs()
+    assert len(twice) == 1
+
+
+def test_a_budget_in_minutes_is_one() -> None:
+    (job,) = parse({"preset": "hourglass", "max_minutes": 2}, "g").jobs()
+    training = configure(job.request).config.training
+    assert (training.epochs, training.max_minutes) == (0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"preset": ""}, "names a preset"),
+        ({"preset": 3}, "preset of a grid takes"),
+        ({"sedes": [1]}, "did you mean 'seeds'"),
+        ({"seeds": []}, "at least one"),
+        ({"seeds": ["a"]}, "list of whole numbers"),
+        ({"max_minutes": 1.0}, "not both"),
+        ({"factors": {"model": {"trees": 3}}}, "takes a list"),
+        ({"factors": {"model": {"tree": [3]}}}, "did you mean 'model.trees'"),
+        ({"factors": {"model": {"trees": ["many"]}}}, "takes a whole number"),
+        ({"factors": {"training": {"seed": [1]}}}, "names its seeds"),
+        ({"exclude": [{"model": {"depth": 3}}]}, "excluded but no factor"),
+        ({"exclude": [{"model": {"trees": n}} for n in (1, 2, 4)]}, "has no job"),
+        ({"factors": {"model": {"trees": list(range(1, 20_000))}}}, "too large"),
+    ],
+)
+def test_what_makes_no_grid_is_one_sentence(change: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse(FOREST | change, "g").jobs()
+
+
+def test_every_grid_that_comes_with_drf_makes_jobs() -> None:
+    assert grids.names()
+    for name in grids.names():
+        grid = grids.load(name)
+        assert grid.summary.endswith(".")
+        assert len(grid.jobs()) > 1
+
+
+def test_a_sweep_does_what_is_missing_and_no_more(paths: Paths) -> None:
+    grid, said = parse(TINY, "tiny"), list[str]()
+    first = InThisProcess()
+    run_sweep(grid, first, paths, said.append)
+    assert len(first.worked) == 4
+    assert said[-1].startswith("4 of 4: tiny: max_train_faces 8, seed 1: finished")
+    more = parse(TINY | {"factors": {"data": {"max_train_faces": [4, 8, 12]}}}, "tiny")
+    second = InThisProcess()
+    run_sweep(more, second, paths, said.append)
+    assert len(second.worked) == 2
+    assert not set(second.worked) & set(first.worked)
+    with contextlib.closing(open_reader(paths.db)) as con:
+        assert len(reads.runs(con)) == 6
+        jobs = sweeps.jobs(con, "tiny")
+        assert set(jobs["condition"]) == {"finished"}
+        assert sweeps.left(jobs).empty
+        found = ablation.of_sweep(con, "tiny")
+        board = reads.leaderboard(con, subset="val")
+    assert found.keys == ["data.max_train_faces"]
+    assert list(found.rows["value_0"]) == ["4", "8", "12"]
+    assert list(found.rows["seeds"]) == [2, 2, 2]
+    for row in found.rows.to_dict("records"):
+        mine = board[board["run"].str[:8].isin(row["ids"].split())]["ocular_nme"]
+        assert row["nme"] == pytest.approx(mine.mean())
+
+
+def test_a_job_that_was_cut_off_before_its_first_checkpoint_begins_anew(paths: Paths) -> None:
+    (job, *_) = parse(TINY, "tiny").jobs()
+    with contextlib.closing(open_store(paths.db)) as store:
+        start_run(store, examples.new_run(seed=0), job.id)
+        ended = "UPDATE runs SET state = 'failed', ended_at = started_at"
+        store.execute(ended)
+        store.conn.commit()
+        with pytest.raises(UsageError, match="in the store already"):
+            start_run(store, examples.new_run(seed=0), job.id)
+    left_over = run_folder(paths.db, job.id) / "odd"
+    left_over.mkdir(parents=True)
+    work(job, paths)
+    assert not left_over.exists()
+    with contextlib.closing(open_reader(paths.db)) as con:
+        assert reads.run(con, job.id)["status"] == "finished"
+        assert len(reads.evaluations(con, job.id)) == 1
+
+
+def test_jobs_of_folders_are_gathered_any_number_of_times(paths: Paths, tmp_path: Path) -> None:
+    (job, *_) = parse(TINY, "tiny").jobs()
+    folder = tmp_path / "jobs" / job.id
+    assert not gather(folder, job.id, paths.db)
+    work_in_folder(job, folder, paths)
+    for _ in range(2):
+        assert gather(folder, job.id, paths.db)
+    with contextlib.closing(open_reader(paths.db)) as con:
+        assert reads.run(con, job.id)["status"] == "finished"
+        assert len(reads.evaluations(con, job.id)) == 1
+        pictures = con.execute("SELECT count(*) FROM faces WHERE crop IS NOT NULL").fetchone()
+    assert pictures == (12,)
+    assert (run_folder(paths.db, job.id) / "best.safetensors").is_file()
+
+
+def test_the_time_left_follows_from_what_is_done() -> None:
+    jobs = pd.DataFrame(
+        {
+            "condition": ["finished", "finished", "running", "running", "missing"],
+            "progress": [1.0, 1.0, 0.5, 0.25, 0.0],
+            "wall_s": [100.0, 300.0, math.nan, math.nan, math.nan],
+        }
+    )
+    assert sweeps.seconds_left(jobs) == pytest.approx(200 * (0.5 + 0.75 + 1.0) / 2)
+    assert sweeps.seconds_left(jobs[2:]) is None
+
+
+def test_a_job_that_fails_is_told_and_the_others_go_on(paths: Paths) -> None:
+    class Failing(InThisProcess):
+        def run(self, jobs: Sequence[Job], paths: Paths) -> Iterator[Job]:
+            yield jobs[0]
+            yield from super().run(jobs[1:], paths)
+
+    said: list[str] = []
+    with pytest.raises(DrfError, match="1 of 4 jobs did not end"):
+        run_sweep(parse(TINY, "tiny"), Failing(), paths, said.append)
+    assert said[0].endswith("not begun")
+    run_sweep(parse(TINY, "tiny"), InThisProcess(), paths, said.append)
+    assert said[-1].startswith("4 of 4")
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_when_a_worker_and_the_driver_are_killed(tmp_path: Path) -> None:
+    """Every run is there once, with all its epochs, whatever was killed."""
+    grid = tmp_path / "killed.toml"
+    grid.write_text(
+        'preset = "hourglass"\ndataset = "synthetic"\nepochs = 4\nseeds = [0, 1, 2]\n'
+        "[settings]\ndata.synthetic_train_size = 48\ndata.input_size = 64\nmodel.width = 8\n"
+        'training.device = "cpu"\n'
+    )
+    command = [sys.executable, "-c", "from cli.main import main; main()", "sweep", "run",
+               str(grid), "--jobs", "2"]  # fmt: skip
+    db = tmp_path / "drf.db"
+    environment = os.environ | {"DRF_DB": str(db), "DRF_CACHE": str(tmp_path / "cache")}
+
+    def trainers() -> list[int]:
+        with contextlib.suppress(Exception), contextlib.closing(open_reader(db)) as con:
+            found = con.execute("SELECT pid FROM runs WHERE state = 'running' AND epoch > 0")
+            return [pid for (pid,) in found]
+        return []
+
+    def kill_one(driver: subprocess.Popen[bytes], times: int) -> None:
+        while times and driver.poll() is None:
+            for pid in trainers()[:1]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    times -= 1
+            time.sleep(0.5)
+
+    driver = subprocess.Popen(command, env=environment)
+    kill_one(driver, 1)
+    driver.kill()
+    driver.wait()
+    driver = subprocess.Popen(command, env=environment)
+    kill_one(driver, 1)
+    assert driver.wait(timeout=600) == 0
+    with contextlib.closing(open_reader(db)) as con:
+        runs = reads.runs(con)
+        assert len(runs) == 3
+        assert set(runs["status"]) == {"finished"}
+        assert con.execute("SELECT count(*) FROM evaluations").fetchone() == (3,)
+        epochs = con.execute("SELECT count(DISTINCT epoch) FROM epochs GROUP BY run").fetchall()
+    assert epochs == [(5,)] * 3
