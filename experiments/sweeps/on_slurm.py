@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drf.errors import NotFoundError, UsageError
+from drf.errors import NotFoundError, StoreError, UsageError
 from experiments.paths import Paths
 from experiments.sweeps.driver import missing
 from experiments.sweeps.grid import Grid
@@ -69,6 +69,8 @@ def gather_all(folder: Path, db: Path) -> tuple[int, int]:
     for job in jobs:
         try:
             brought += gather(job, job.name, db)
+        except StoreError:
+            raise
         except UsageError:
             running += 1
     return brought, running
