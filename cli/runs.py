@@ -262,7 +262,7 @@ def delete(
 
 @app.command()
 def reap(db: Db = DEFAULT_PATH) -> None:
-    """Record runs as failed whose process died without a word; they can be resumed as before."""
+    """Record runs as failed whose process is gone; they can be resumed as before."""
     from db import runs
     from db.connection import open_store
 

@@ -49,7 +49,8 @@ CHOSEN = {
     "tags": _OF_RUNS,
     "stars": _OF_RUNS,
     "views": "",
-    "deletions": "WHERE 0",  # a bundle is about the runs in it
+    # A bundle is about the runs in it, not about those that are gone or still to be made.
+    **dict.fromkeys(("deletions", "sweeps", "sweep_jobs"), "WHERE 0"),
 }
 """Which rows of every table go along, parents first. `meta` does as a whole."""
 

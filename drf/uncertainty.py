@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import ellipe
 
 Measure = Literal["area", "trace"]
 
@@ -112,6 +111,8 @@ def expected_errors(covariances: np.ndarray) -> np.ndarray:
     with a >= b the variances along the ellipse's axes and E(m) the complete elliptic integral of
     the second kind; of a round one it is sigma sqrt(pi / 2). NaN where a covariance is.
     """
+    from scipy.special import ellipe  # here, for training does without scipy where it is not there
+
     known = np.isfinite(covariances).all(axis=(-1, -2))
     variances = np.linalg.eigvalsh(np.where(known[..., None, None], covariances, 0.0))
     small, large = np.maximum(variances[..., 0], 0.0), np.maximum(variances[..., 1], 0.0)

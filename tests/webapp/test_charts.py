@@ -100,7 +100,7 @@ def test_a_diverged_loss_leaves_a_gap_and_no_log_axis():
 def test_a_loss_over_decades_gets_a_log_axis():
     (chart,) = charts.curves(epochs(loss=[1.0, 0.1, 0.01]), kept_epoch=None)
     assert chart.figure.layout.yaxis.type == "log"
-    assert chart.figure.layout.yaxis.title.text == "loss (log scale)"
+    assert chart.figure.layout.yaxis.title.text == "total loss (log scale)"
 
 
 def test_logarithmic_axes_label_whole_numbers():

@@ -112,8 +112,8 @@ def test_a_reading_that_nobody_knows_is_left_to_the_curves():
     left = diagnostics.other_curves(frame)
     assert set(left["metric"]) == {"gate_drift", "information_per_px"}
     assert [chart.title for chart in charts.curves(left, None)] == [
-        "gate_drift",
-        "information_per_px",
+        "Gate drift",
+        "Information per px",
     ]
 
 

@@ -59,7 +59,7 @@ def test_what_has_no_place_there_stays_with_the_curves(shop):
         *(
             "Training loss",
             "Validation",
-            "gate_drift",
+            "Gate drift",
             "Learning rate",
             "Validation faces after epoch 40 of 40",
         )

@@ -16,6 +16,12 @@ RUNS = ",".join(["3f2a9c1e"] * 6)
 EVALUATION = f"synthetic/challenging/gt_jitter/{max(IBUG68.subset_names, key=len)}/no-flip"
 USUAL = "An option of thirty characters"
 LONGEST = {  # what may be longer than an option that somebody has written on a control
+    "rev": "1234567",
+    "since": "2026-12-31T23:59:59Z",
+    "lb_order": "Worst first",
+    "lb_rows": "Methods",
+    "lb_page": "1000",
+    "lb_ticked": RUNS,
     "lb_text": "what somebody looks for: a whole sentence of seventy characters, or so",
     "lb_cols": ["AUC@10 ↑ under pupil"] * 24,
     "lb_sort": max(sorts(), key=len),

@@ -173,7 +173,13 @@ def test_a_run_page_holds_scores_config_provenance_curves_and_faces(exported, fi
         for column in scores.COLUMNS:
             assert f"<td>{row[column]:.2f}</td>" in page
     con.close()
-    for words in ("training.lr", "track ten-minutes", "3f2a9c1e", "drf train hourglass", "val_nme"):
+    for words in (
+        "training.lr",
+        "track ten-minutes",
+        "3f2a9c1e",
+        "drf train hourglass",
+        "Validation",
+    ):
         assert words in page
     assert "-    return 1" in page  # the uncommitted change
     assert "Throughput during this evaluation" in page
