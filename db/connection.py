@@ -336,6 +336,8 @@ def _explained(path: Path) -> Iterator[None]:
         if explained is None:
             raise
         raise explained from error
+    except UnicodeDecodeError as error:  # of SQLite's own message, which quotes a damaged schema
+        raise StoreError(f"{path} is no store that drf made, or damaged") from error
     except OSError as error:
         reason = reason_of(error, error.filename or path)
         raise StoreError(f"{path} cannot be opened: {reason}") from error

@@ -25,6 +25,7 @@ from db.entries import entry
 from db.evaluations import record_evaluation
 from db.runs import NewRun, end_run, start_run
 from db.transactions import writing
+from db.words import checked_name
 from drf import __version__, prediction
 from drf.config import check_key
 from drf.data.dataset import Dataset
@@ -38,7 +39,6 @@ from drf.results import Evaluation
 from drf.text import is_utf8
 from experiments.paths import Paths, load_pack
 from experiments.provenance import command
-from experiments.request import name_of_run
 
 NAME_KEY = "external.name"
 """Configuration key of an imported run. Runs of the same name are one method."""
@@ -72,7 +72,7 @@ class ImportSpec:
 
     def check(self) -> None:
         """Raise UsageError for what cannot be stored or shown."""
-        name_of_run(self.name, self.name)
+        checked_name(self.name)
         check_key("data.box", self.box, "option")
         for what, most in _LONGEST.items():
             text = getattr(self, what)
@@ -165,7 +165,7 @@ def _evaluation(pack: Pack, given: np.ndarray, spec: ImportSpec, file: Path) -> 
 
 def _run_of(store: Database, spec: ImportSpec, pack: Pack) -> str:
     """Return the run of the method, which has its evaluations on other subsets, else a new one."""
-    name = name_of_run(spec.name, spec.name)
+    name = checked_name(spec.name)
     said = {key: getattr(spec, key) for key in _LONGEST}
     found = store.execute(
         "SELECT id, provenance FROM runs WHERE family = ? AND name = ? AND dataset = ?"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from db.words import checked_name
 from drf import presets, registry
 from drf.config import Resolved, flatten, parse_assignments, parse_toml, resolve
 from drf.data.user_files import read_text
@@ -32,12 +31,6 @@ class Request:
     track: str | None = None
     assignments: tuple[str, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
-
-
-def name_of_run(name: str | None, otherwise: str) -> str:
-    """Return the name of a new run. Raises UsageError for a blank one, and for what cannot be
-    stored or shown on a board."""
-    return otherwise if name is None else checked_name(name)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

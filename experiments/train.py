@@ -20,7 +20,7 @@ from db.file import run_folder
 from db.record import bring_run, claim_of, forget_after, open_record, pass_on
 from db.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
 from db.transactions import writing
-from db.words import FirstWords, write_first
+from db.words import FirstWords, checked_name, write_first
 from drf import checkpoint, distributed, hardware, presets, registry
 from drf.checkpoint import RESUMABLE, load_backbone
 from drf.config import Resolved, RunConfig, current_names, from_flat
@@ -41,7 +41,7 @@ from experiments.paths import (
 )
 from experiments.progress import console
 from experiments.recorder import Recorder, RunWriter
-from experiments.request import Request, configure, name_of_run
+from experiments.request import Request, configure
 
 DEVICE = "training.device"
 """May differ as well, and stays in the configuration as it was: where a run is continued is a
@@ -100,7 +100,8 @@ def train_new_run(
     run: its id, for a job of a sweep; None draws one
     Under torchrun every process is to call it; the first one alone records (`drf.distributed`).
     """
-    name, said = name_of_run(name, request.preset), (said or FirstWords()).checked()
+    name = request.preset if name is None else checked_name(name)
+    said = (said or FirstWords()).checked()
     resolved = configure(request)
     with distributed.started(resolved.config.training.device):
         return _train_new_run(request, resolved, paths, name, said, run)

@@ -32,10 +32,11 @@ from pathlib import Path
 from typing import Any
 
 from db.sweeps import NewJob
+from db.words import checked_name
 from drf import registry
 from drf.config import RunConfig, describe_keys, flatten, nearest, sections_of, shown
 from drf.errors import UsageError, quoted
-from experiments.request import Request, configure, name_of_run, read_toml
+from experiments.request import Request, configure, read_toml
 
 GRIDS = Path(__file__).parent / "grids"
 """Grids that come with drf, by name."""
@@ -112,7 +113,7 @@ class Grid:
         request = Request(str(combination.get(PRESET, self.preset)), options=options)
         return Job(
             id=identity(configure(request).config),
-            name=name_of_run(self._name_of(combination), self.name),
+            name=checked_name(self._name_of(combination)),
             request=request,
             factors=combination,
             seed=seed,
@@ -169,7 +170,7 @@ def parse(document: Mapping[str, Any], name: str) -> Grid:
         if key not in known:
             raise UsageError(f"a grid has no key {quoted(key)}{nearest(key, known)}")
     given = {"name": name} | dict(document)
-    name_of_run(str(given["name"]), name)
+    checked_name(str(given["name"]))
     for key, kind, meant in _KINDS:
         if key in given and not _is(given[key], kind):
             raise UsageError(f"{key} of a grid takes {meant}, not {quoted(given[key])}")

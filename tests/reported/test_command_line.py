@@ -150,7 +150,7 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
     ],
     ("runs", "tag"): [(0, (AWKWARD[1], AWKWARD[0])), (2, (AWKWARD[1], AWKWARD[3]))],
     ("runs", "star"): [(0, (AWKWARD[2],)), (3, ("esc",))],
-    ("runs", "rename"): [(0, (AWKWARD[1], AWKWARD[7])), (2, (AWKWARD[1], " "))],
+    ("runs", "rename"): [(2, (AWKWARD[1], " ")), (0, (AWKWARD[1], AWKWARD[7]))],
     ("runs", "delete"): [(0, (AWKWARD[4], "--yes")), (2, (AWKWARD[5],))],
     ("db", "path"): [(0, ())],
     ("db", "check"): [(0, ())],
