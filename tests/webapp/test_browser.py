@@ -208,8 +208,7 @@ def test_what_is_chosen_inside_a_run_goes_into_the_link(page, address, filled):
 
 
 # Where on the screen a point of a Plotly chart lies.
-POINT = """([chart, trace, point]) => {
-    const plot = document.querySelectorAll('.js-plotly-plot')[chart];
+POINT = """(plot, [trace, point]) => {
     const {_fullLayout: {xaxis, yaxis}, _fullData} = plot;
     const {left, top} = plot.getBoundingClientRect();
     const {x, y} = _fullData[trace];
@@ -239,7 +238,7 @@ def test_a_face_is_opened_looked_at_leafed_through_and_closed(page, address, fil
     page.wait_for_timeout(500)  # the dialog slides in
 
     # The strip comes first. Traces of the first run: outlines, lines, landmarks.
-    nose = page.evaluate(POINT, [1, 2, 30])
+    nose = page.locator(".js-plotly-plot").nth(1).evaluate(POINT, [2, 30])
     page.mouse.move(*nose)
     hover = page.locator("[role=dialog] .hoverlayer")
     hover.get_by_text("30 · nose bridge, tip").wait_for()
@@ -262,12 +261,12 @@ def test_a_click_on_a_point_of_a_comparison_opens_the_face(page, address, filled
     runs = ",".join(filled.ids[key][:8] for key in ("wide", "narrow", "image"))
     opened(page, f"{address}/compare?cmp_runs={runs}&norm=Pupil", "Compare")
     page.get_by_role("heading", name="Face by face").scroll_into_view_if_needed()
-    faces = page.locator(".js-plotly-plot").nth(2)  # charts are drawn once they come into sight
+    faces = page.locator(".st-key-cmp_scatter .js-plotly-plot")  # drawn once it comes into sight
     faces.locator(".scatterlayer .trace").first.wait_for()
     faces.scroll_into_view_if_needed()
     page.wait_for_timeout(1000)
-    name = page.evaluate("document.querySelectorAll('.js-plotly-plot')[2].data[1].customdata[0]")
-    page.mouse.click(*page.evaluate(POINT, [2, 1, 0]))
+    name = faces.evaluate("plot => plot.data[1].customdata[0]")
+    page.mouse.click(*faces.evaluate(POINT, [1, 0]))
     large_face(page, name)
     assert urlsplit(page.url).path == "/images"
     wanted = {"norm": ["Pupil"], "img_face": [name], "img_runs": [runs]}
