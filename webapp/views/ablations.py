@@ -156,7 +156,11 @@ def _choose_baseline(current: StoreVersion, settings: Settings) -> int:
 
 
 def _chosen() -> None:
+    """Write the baseline into the link, and the factor: that of the new one might be another."""
     widgets.set_parameter(url_keys.ABLATION_BASE, st.session_state[_CHOICE])
+    factor = url_keys.ABLATION_FACTOR.name
+    if factor in st.session_state:
+        address.write(factor, [st.session_state[factor]])
 
 
 def _choose_factors(settings: Settings, base: int) -> list[str]:
