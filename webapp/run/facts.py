@@ -3,6 +3,7 @@ and the export."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,7 @@ class Fact:
     url: str | None = None
 
 
+@functools.cache
 def preset(name: object) -> Preset | None:
     """Return a preset of this version by the name that a run has, None where there is none."""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +12,15 @@ import streamlit as st
 from db import health, next_step, reads
 from db.flags import flags, floor_of
 from db.next_step import NextStep
-from drf import presets, scores
-from drf.errors import NotFoundError, UsageError
+from drf import scores
+from drf.errors import NotFoundError
 from drf.scores import Score
 from drf.statistics import Interval
 from webapp import store
 from webapp.links import address, carried, navigation, share, url_keys, widgets
 from webapp.links.names import matching
+from webapp.run import facts as facts_of_run
 from webapp.run import method_card, standing, words
-from webapp.run.facts import summary
 from webapp.run.standing import Standing
 from webapp.scores import evaluation_label, usual_order
 from webapp.store import StoreVersion
@@ -148,18 +147,9 @@ def _reason(condition: str, reason: str) -> None:
 
 def method(run: dict[str, Any]) -> None:
     """Say in one line what the method is, where its preset says so."""
-    summary = preset_summary(run["preset"])
-    if summary:
-        st.markdown(plain(summary))
-
-
-@functools.cache
-def preset_summary(preset: str | None) -> str | None:
-    """Return the sentence of a preset, None of one that this version does not have."""
-    try:
-        return presets.load(preset).summary if preset else None
-    except UsageError:
-        return None
+    preset = facts_of_run.preset(run["preset"])
+    if preset is not None and preset.summary:
+        st.markdown(plain(preset.summary))
 
 
 def score_cards(current: StoreVersion, evaluation: pd.Series, norm: str) -> None:
@@ -215,7 +205,7 @@ def facts(run: dict[str, Any]) -> None:
     """Show the facts of the run and its cost, folded: what one opens the page for is below."""
     folded = st.expander("Model, training and cost", icon=":material/speed:")
     with folded, st.grid(7, min_column_width=120, gap="small"):
-        for name, value in summary(run).items():
+        for name, value in facts_of_run.summary(run).items():
             text = "–" if value is None else plain(value)
             st.markdown(f":small[:gray[{name}]]  \n{text}")
 
