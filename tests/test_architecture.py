@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import reading_length
 from tests.conftest import REPOSITORY
 
 ALLOWED = {
@@ -125,6 +126,13 @@ def test_the_app_has_few_rooms():
     rooms = [p for p in (REPOSITORY / "webapp").iterdir() if p.suffix == ".py" or p.is_dir()]
     rooms = [p for p in rooms if not p.name.startswith(("_", "."))]
     assert len(rooms) <= 15, sorted(p.name for p in rooms)
+
+
+@pytest.mark.parametrize(("what", "most"), zip(reading_length.STARTS, (12, 60), strict=True))
+def test_few_files_are_opened_to_read_one_thing(what, most):
+    start, packages = reading_length.STARTS[what]
+    files = reading_length.closure(REPOSITORY / start, packages, reading_length.modules())
+    assert len(files) <= most, files
 
 
 def test_the_exported_site_needs_no_streamlit():

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from db import health, next_step, reads
+from db import next_step, reads, status
 from db.flags import flags, floor_of
 from db.next_step import NextStep
 from drf import presets, scores
@@ -69,7 +69,7 @@ def _leader(current: StoreVersion) -> str | None:
     if board is None:
         return None
     entries = store.leaderboard(current, **{column: board[column] for column in reads.BOARD})
-    sound = entries[health.ranked(entries)]
+    sound = entries[status.ranked(entries)]
     return None if sound.empty else str(sound.loc[sound[reads.ranked_by(sound)].idxmin(), "run"])
 
 
