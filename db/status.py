@@ -235,7 +235,6 @@ def _kept_so_far(con: sqlite3.Connection, run: str) -> dict[str, Any]:
 
 
 FINISHED, WORSE_THAN_FLOOR = "finished", "worse than floor"
-CONDITIONS = (*STATUSES, WORSE_THAN_FLOOR)
 
 _PLACE = ("dataset", "subset", "landmarks", "box", "face_set")
 _NME = "coalesce({})".format(

@@ -3,7 +3,6 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from db import status
@@ -52,14 +51,6 @@ STATUS_STYLES: dict[str, StatusStyle] = {
         "✗", ":material/dangerous:", "red", "The process is gone: killed or out of memory."
     ),
 }
-
-
-FAILED_STATUSES = tuple(word for word, style in STATUS_STYLES.items() if style.colour == "red")
-
-
-def worst_failure(statuses: Iterable[str]) -> str | None:
-    """Return the worst failure among some statuses, None if none of them is a failure."""
-    return max(set(FAILED_STATUSES) & set(statuses), key=FAILED_STATUSES.index, default=None)
 
 
 def label(word: str) -> str:
