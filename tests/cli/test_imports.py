@@ -235,8 +235,19 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
         "coordinates of a crop or of another size",
     ),
     "other faces": (lambda n, p: (n, np.full_like(p, 3000.0)), "lie beside their faces"),
+    "all x, then all y": (
+        lambda n, p: (n, p.transpose(0, 2, 1).reshape(p.shape)),
+        "all x stood before all y",
+    ),
+    "hidden as 0 0": (lambda n, p: (n, _hidden(p, 0)), "landmarks at 0 0 or -1 -1"),
+    "hidden as -1 -1": (lambda n, p: (n, _hidden(p, -1)), "1 of 12: 'helen/testset/1004_1'"),
     "1-based truth": (lambda n, p: (n, TRUTH + 1), "they are 1-based"),
 }
+
+
+def _hidden(points: np.ndarray, placeholder: float) -> np.ndarray:
+    points[4, 30] = placeholder
+    return points
 
 
 def _in_crop(points: np.ndarray, size: float) -> np.ndarray:
