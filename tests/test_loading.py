@@ -111,11 +111,11 @@ def test_a_description_that_the_graph_does_not_keep_is_refused(tmp_path: Path) -
             drf.load(write_model(tmp_path / "a.onnx", description=broken))
     fewer = json.dumps(document | {"landmarks": "eyes"})
     model = drf.load(write_model(tmp_path / "b.onnx", description=fewer))
-    with pytest.raises(DataError, match="b.onnx is damaged"):
+    with pytest.raises(DataError, match=r"b\.onnx is damaged"):
         model(IMAGE, [[10, 20, 80, 80]])
     of_five = Description("m", 64, FIVE).as_json()
     model = drf.load(write_model(tmp_path / "c.onnx", description=of_five))
-    with pytest.raises(DataError, match="c.onnx is damaged"):
+    with pytest.raises(DataError, match=r"c\.onnx is damaged"):
         model(IMAGE, [[10, 20, 80, 80]])
 
 

@@ -36,6 +36,9 @@ FREE_BYTES = 64 * 2**20
 
 MOST_FILES = 200_000
 
+LONGEST_NAME, LONGEST_PATH = 255, 1000
+"""Bytes of a part of a path, which file systems take no more of, and characters of a path."""
+
 _CHUNK = 2**20
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError),
@@ -151,7 +154,7 @@ def members(path: Path) -> list[Member]:
     found, total = [], 0
     with _opened(path) as archive:
         for inside, size, is_folder, is_plain in archive.members():
-            if not is_utf8(inside) or not is_inside(inside) or "\\" in inside:
+            if not (is_utf8(inside) and is_inside(inside) and _fits(inside)) or "\\" in inside:
                 raise DataError(
                     f"{name} has the path {inside[:80]!r}, which leads out of the folder or is no"
                     " name of a file: nothing was unpacked"
@@ -181,11 +184,15 @@ def unpack(path: Path, folder: Path, inside: str = "") -> None:
     with _opened(path) as archive:
         for member in listed:
             target = folder / inside / member.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                is_there = target.exists()
+            except (FileExistsError, NotADirectoryError):  # a file is where its folder should be
+                is_there = True
+            if is_there:
                 raise DataError(
-                    f"{printable(path.name)} has {str(member.path)[:80]!r}, which is there already:"
-                    " name each archive once"
+                    f"{printable(path.name)} has {str(member.path)[:80]!r}, but a file of that name"
+                    " is there already: name each archive once"
                 )
             _write(archive.open(str(member.path)), target, member.size, path)
 
@@ -217,6 +224,13 @@ def _refuse_much(name: str, total: int, packed: int) -> None:
             f"{name} has {packed / 2**20:.1f} MB and would unpack to {total / 2**20:.0f} MB or more"
             ": nothing was unpacked"
         )
+
+
+def _fits(inside: str) -> bool:
+    """Return whether a file system takes a path of such a length."""
+    return len(inside) <= LONGEST_PATH and all(
+        len(part.encode()) <= LONGEST_NAME for part in inside.split("/")
+    )
 
 
 def _is_left_out(inside: str) -> bool:

@@ -63,11 +63,8 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
         found: np.ndarray = np.nanmean(np.linalg.norm(points - truth, axis=-1), axis=1) / sides
         return found
 
-    empty = (
-        _placeholders(predicted)
-        & (np.linalg.norm(predicted - truth, axis=-1).T > SUSPECT * sides).T
-    )
-    if (holed := empty.any(axis=1)).any():
+    away = np.linalg.norm(predicted - truth, axis=-1) / sides[:, None] > SUSPECT
+    if (holed := (_placeholders(predicted) & away).any(axis=1)).any():
         raise DataError(
             "the predictions have landmarks at 0 0 or -1 -1, far from their true places,"
             f" {_those(names, holed)}: that is no place in a picture, and every landmark needs one;"

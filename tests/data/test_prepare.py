@@ -136,6 +136,16 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
         "is a link, a device",
     ),
     "device": (lambda d: tarred(d / "x.tgz", member("a", tarfile.CHRTYPE)), "is a link, a device"),
+    "a name too long": (lambda d: zipped(d / "x.zip", {"a" * 300: "?"}), "is no name of a file"),
+    "a path too long": (lambda d: zipped(d / "x.zip", {"a/" * 600 + "b": "?"}), "is no name of a"),
+    "a file for a folder": (
+        lambda d: zipped(d / "x.zip", {"a": "?", "a/b": "?"}),
+        "has 'a/b', but a file of that name is there",
+    ),
+    "a folder for a file": (
+        lambda d: zipped(d / "x.zip", {"a/b": "?", "a": "?"}),
+        "has 'a', but a file of that name is there",
+    ),
     "bomb": (lambda d: zipped(d / "x.zip", {"a": bytes(80 * 2**20)}), "would unpack to"),
     "bomb of a header": (lambda d: header_bomb(d / "x.tgz"), "a header is too long"),
     "empty": (lambda d: zipped(d / "x.zip", {}).rename(d / "y.zip"), ""),
