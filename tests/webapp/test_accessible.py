@@ -110,7 +110,7 @@ def test_keys_choose_what_a_page_shows_and_leaf_through_faces(page, address):
     large_face(page, first)
     drawn(page)
     # Focus and key in one: on a slow machine the dialog is drawn again between the two.
-    page.get_by_role("button", name=re.compile("^Next")).press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name=re.compile("^Next")).press("Enter")
     page.get_by_role("dialog").get_by_text("2 of 30, by the error of").wait_for()
     drawn(page)
     page.keyboard.press("Escape")
