@@ -161,6 +161,8 @@ def test_a_run_of_a_landmark_subset_comes_back_too(
 ) -> None:
     eyes = ("--landmarks", "eyes")
     first = bring(csv_of(tmp_path / "p.csv", NAMES, predicted), *eyes, "--json").json
+    second = bring(csv_of(tmp_path / "s.csv", NAMES, predicted), *eyes, "--name", "second")
+    assert "Next: drf leaderboard --landmarks eyes, or drf web" in second.err + second.out
     out = tmp_path / "out.json"
     assert drf("export", "predictions", "theirs", "--format", "json", "--out", out).code == 0
     assert {len(points) for points in json.loads(out.read_text()).values()} == {
@@ -511,6 +513,7 @@ def test_a_bundle_of_another_store_is_imported_once(
     assert [row | {"evaluation": 0} for row in theirs] == [row | {"evaluation": 0} for row in ours]
     refused = drf("import", "bundle", tmp_path / "nowhere.db", *mine)
     assert (refused.code, refused.err.count("\n")) == (3, 1)
+    assert "there is no file" in refused.err
 
 
 def spiga_file(path: Path, names: list[str], points: np.ndarray) -> Path:
