@@ -11,6 +11,7 @@ from cli import options
 from cli.eval import show_scores
 from cli.output import line, note, print_json
 from db.file import DEFAULT_PATH
+from drf.errors import NotFoundError
 from drf.files import user_path
 
 app = typer.Typer(no_args_is_help=True)
@@ -133,6 +134,8 @@ def bundle(
     from db.connection import open_store
     from db.merge import merge
 
+    if not file.exists():
+        raise NotFoundError(f"there is no file {file}: name a bundle that `drf export` wrote")
     store = open_store(db)
     try:
         merged = merge(store, file)

@@ -127,8 +127,10 @@ class Description:
                 card=str(document["card"]),
             )
             found.markup.indices(found.landmarks)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"its description is incomplete ({error})") from None
+        if not found.largest_error > 0:  # NaN is not
+            raise ValueError(f"its largest expected error is {found.largest_error:g}")
         return found
 
 
@@ -140,7 +142,8 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
-        name, data = printable(path.name), read_bytes(path, _MOST_BYTES)
+        self._name, data = printable(path.name), read_bytes(path, _MOST_BYTES)
+        name = self._name
         if _ELSEWHERE in data:
             raise DataError(
                 f"{name} keeps its weights in another file, which drf does not read: write the"
@@ -161,16 +164,33 @@ class OnnxNetwork:
         self.largest_error = self.description.largest_error
         self.markup, self.landmarks = self.description.markup, self.description.landmarks
         self._outputs = [node.name for node in self._session.get_outputs()]
+        self._points = (len(self.markup.indices(self.landmarks)), 2)
         shape = [node.shape for node in self._session.get_inputs() if node.name == CROPS]
         crop = [self.input_size, self.input_size, 3]
         if LANDMARKS not in self._outputs or [sides[1:] for sides in shape] != [crop]:
-            raise DataError(f"{name} is damaged: its inputs and outputs are not as it describes")
+            raise self._damaged()
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return (B, K, 2) landmarks in the unit box and (B, K, 2, 2) covariances or None, float32,
-        of (B, S, S, 3) uint8 RGB crops."""
-        found = dict(zip(self._outputs, self._session.run(None, {CROPS: crops}), strict=True))
-        return found[LANDMARKS], found.get(COVARIANCES)
+        of (B, S, S, 3) uint8 RGB crops.
+
+        Raises DataError where the file does not compute what it describes.
+        """
+        try:
+            outputs = self._session.run(None, {CROPS: crops})
+        except Exception as error:  # as in `session`
+            raise self._damaged() from error
+        found = dict(zip(self._outputs, outputs, strict=True))
+        points, spread = found[LANDMARKS], found.get(COVARIANCES)
+        expected = (len(crops), *self._points)
+        if points.shape != expected or not np.isfinite(points).all():
+            raise self._damaged()
+        if spread is not None and spread.shape != (*expected, 2):
+            raise self._damaged()
+        return points, spread
+
+    def _damaged(self) -> DataError:
+        return DataError(f"{self._name} is damaged: its inputs and outputs are not as it describes")
 
 
 def session(data: bytes, name: str, threads: int) -> Any:
