@@ -34,6 +34,7 @@ face: where nothing is known of the model. What real faces have is near 0.02."""
 
 CROPS, LANDMARKS, COVARIANCES = "crops", "landmarks", "covariances"
 _MOST_BYTES = 512 * 2**20
+_FURTHEST = 1e3  # of a landmark from the box, in its sides
 _ELSEWHERE = b"\x0a\x08location"
 """How a tensor whose numbers lie in another file begins to name that file (`external_data` of
 onnx.proto: a StringStringEntryProto with the key "location"). A file of drf contains none."""
@@ -146,8 +147,14 @@ class OnnxNetwork:
                 f"{name} keeps its weights in another file, which drf does not read: write the"
                 " model with `drf export onnx`"
             )
+        self._name = name
         self._session = session(data, name, threads)
-        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        try:
+            text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+            self._outputs = [node.name for node in self._session.get_outputs()]
+            shape = [node.shape for node in self._session.get_inputs() if node.name == CROPS]
+        except UnicodeDecodeError:
+            raise DataError(f"{name} is damaged: a name in it is no UTF-8") from None
         if text is None:
             raise DataError(
                 f"{name} is an ONNX model, but not one of drf: write it with `drf export onnx`"
@@ -160,17 +167,27 @@ class OnnxNetwork:
         self.input_size = self.description.input_size
         self.largest_error = self.description.largest_error
         self.markup, self.landmarks = self.description.markup, self.description.landmarks
-        self._outputs = [node.name for node in self._session.get_outputs()]
-        shape = [node.shape for node in self._session.get_inputs() if node.name == CROPS]
         crop = [self.input_size, self.input_size, 3]
         if LANDMARKS not in self._outputs or [sides[1:] for sides in shape] != [crop]:
             raise DataError(f"{name} is damaged: its inputs and outputs are not as it describes")
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return (B, K, 2) landmarks in the unit box and (B, K, 2, 2) covariances or None, float32,
-        of (B, S, S, 3) uint8 RGB crops."""
-        found = dict(zip(self._outputs, self._session.run(None, {CROPS: crops}), strict=True))
-        return found[LANDMARKS], found.get(COVARIANCES)
+        of (B, S, S, 3) uint8 RGB crops. Raises DataError where the file computes something else."""
+        try:
+            outputs = self._session.run(None, {CROPS: crops})
+        except Exception as error:  # onnxruntime's own classes have no common base but this
+            raise DataError(f"{self._name} cannot be run here ({_reason(error)})") from None
+        found = dict(zip(self._outputs, outputs, strict=True))
+        landmarks, covariances = found[LANDMARKS], found.get(COVARIANCES)
+        shape = (len(crops), len(self.markup.indices(self.landmarks)), 2)
+        if (
+            landmarks.shape != shape
+            or not (np.abs(landmarks) < _FURTHEST).all()  # which no NaN is
+            or (covariances is not None and covariances.shape != (*shape, 2))
+        ):
+            raise DataError(f"{self._name} is damaged: what it computes are no landmarks")
+        return landmarks, covariances
 
 
 def session(data: bytes, name: str, threads: int) -> Any:
@@ -184,7 +201,15 @@ def session(data: bytes, name: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors are raised, and then told once
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        # Without the fallback: it tries the same once more, and prints that.
+        return onnxruntime.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's own classes have no common base but this
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(f"{name} is no ONNX model that can be run here ({reason})") from None
+        raise DataError(
+            f"{name} is no ONNX model that can be run here ({_reason(error)})"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

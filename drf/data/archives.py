@@ -61,7 +61,7 @@ class _Zip:
         for info in self.held.infolist():
             mode = info.external_attr >> 16
             plain = stat.S_IFMT(mode) in (0, stat.S_IFREG) and not info.flag_bits & 1
-            yield info.filename, info.file_size, info.is_dir(), plain
+            yield info.filename, info.file_size, info.filename.endswith("/"), plain
 
     def open(self, name: str) -> IO[bytes]:
         return self.held.open(name)
