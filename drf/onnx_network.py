@@ -12,6 +12,7 @@ What else one needs to use it is a JSON document in the file's metadata, under t
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,10 @@ from drf.data.boxes import GT_MARGIN
 from drf.data.user_files import printable, read_bytes
 from drf.errors import DataError, UsageError
 from drf.markup import ALL, Markup
+
+# Set before it is imported: it would keep an identifier of the machine in the home folder, and
+# report each start and model to its makers (microsoft/onnxruntime#27379).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 KEY = "drf"
 FORMAT = 1
