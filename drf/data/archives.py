@@ -39,17 +39,22 @@ MOST_FILES = 200_000
 _CHUNK = 2**20
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError),
-    *(NotImplementedError, RuntimeError, UnicodeError, lzma.LZMAError),
+    *(NotImplementedError, RuntimeError, UnicodeError, KeyError, lzma.LZMAError),
 )
 _LEFT_OUT = ("__MACOSX", ".DS_Store")
 
 
 @dataclass(frozen=True)
 class Member:
-    """One file of an archive: its path there, and the bytes that it says to have."""
+    """One file of an archive: its name there, as written, and the bytes that it says to have."""
 
-    path: PurePosixPath
+    name: str
     size: int
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Where it belongs: "./afw/1.jpg" is afw/1.jpg."""
+        return PurePosixPath(self.name)
 
 
 class _Zip:
@@ -164,7 +169,7 @@ def members(path: Path) -> list[Member]:
                     " nothing was unpacked"
                 )
             total += size
-            found.append(Member(PurePosixPath(inside), size))
+            found.append(Member(inside, size))
             if len(found) > MOST_FILES:
                 raise DataError(f"{name} has more than {MOST_FILES} files: nothing was unpacked")
             _refuse_much(name, total, path.stat().st_size)
@@ -187,7 +192,7 @@ def unpack(path: Path, folder: Path, inside: str = "") -> None:
                     f"{printable(path.name)} has {str(member.path)[:80]!r}, which is there already:"
                     " name each archive once"
                 )
-            _write(archive.open(str(member.path)), target, member.size, path)
+            _write(archive.open(member.name), target, member.size, path)
 
 
 def digest(path: Path, kind: str) -> str:
