@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drf.data.dataset import Source
 from drf.data.file_dataset import TRAIN, VAL, Box, Entry, FileDataset, drawn, labelled
 from drf.data.picture_files import MOST_DECODING_BYTES
 from drf.data.pts import PLACEHOLDERS, check_points
-from drf.data.sources import Source
 from drf.data.user_files import printable
 from drf.errors import DataError, UsageError
 from drf.markup import COFW29

@@ -20,10 +20,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from drf.data import dlib_xml
+from drf.data.dataset import Source, datasets
 from drf.data.description import FILE, Description, Rule, is_xml, read_description
 from drf.data.file_dataset import TRAIN, Entry, FileDataset, drawn, labelled
 from drf.data.pts import check_points, read_pts
-from drf.data.sources import Source, datasets
 from drf.data.user_files import is_inside, is_utf8, printable, read_text
 from drf.data.w300 import PICTURE_SUFFIXES, list_folder
 from drf.errors import DataError, UsageError

@@ -22,10 +22,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from drf.data.dataset import Face
+from drf.data.dataset import Face, Source
 from drf.data.file_dataset import TRAIN, VAL, Box, Entry, FileDataset, drawn, labelled
 from drf.data.pts import check_points
-from drf.data.sources import Source
 from drf.data.user_files import is_inside, read_text
 from drf.errors import DataError
 from drf.markup import WFLW98

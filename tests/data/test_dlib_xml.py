@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from cli.data import app
 from drf.data.boxes import read_box_file
+from drf.data.dataset import open_dataset
 from drf.data.folder import FolderDataset
-from drf.data.sources import open_dataset
 from drf.errors import DataError
 from drf.markup import IBUG68
 from tests.data.made_up import picture_of, points_of, write_picture

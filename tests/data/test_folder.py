@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from db import reads
 from db.connection import open_reader
 from drf.data.check import check_files
+from drf.data.dataset import open_dataset
 from drf.data.folder import FolderDataset
-from drf.data.sources import open_dataset
 from drf.errors import DataError
 from drf.markup import MISSING
 from experiments.evaluate import EvaluationSpec, evaluate_run

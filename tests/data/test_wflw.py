@@ -10,7 +10,7 @@ import pytest
 
 from drf.data import label_check
 from drf.data.check import check_files
-from drf.data.sources import open_dataset
+from drf.data.dataset import open_dataset
 from drf.data.synthetic import face_points
 from drf.data.wflw import WFLW
 from drf.errors import DataError

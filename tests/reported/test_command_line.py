@@ -28,8 +28,8 @@ import cli.main
 from db import saved_links
 from db.connection import open_reader, open_store
 from drf import checkpoint, hardware
+from drf.data.dataset import Source
 from drf.data.packs import default_cache_dir
-from drf.data.sources import Source
 from drf.errors import (
     DrfError,
     StoreError,
