@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import drf
 from drf.errors import DataError, NotFoundError, UsageError
 from drf.markup import IBUG68
 from drf.onnx_network import FORMAT, LARGEST_ERROR, Description
+from tests.conftest import REPOSITORY
 from tests.markups import FIVE
 from tests.onnx_files import onnx, shape, write_model
 
@@ -153,5 +155,17 @@ except SystemExit as ended:
     assert not ended.code, ended.code
 assert not {{"torch", "pandas", "scipy"}} & sys.modules.keys()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    # onnxruntime would write there who runs it, and report it: microsoft/onnxruntime#27379.
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("CI", "ORT_DISABLE_TELEMETRY")
+    }
+    env |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env
+    )
     assert done.returncode == 0, done.stderr
+    assert not list(home.iterdir())

@@ -42,7 +42,7 @@ LONGEST_NAME, LONGEST_PATH = 255, 1000
 _CHUNK = 2**20
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError),
-    *(NotImplementedError, RuntimeError, UnicodeError, lzma.LZMAError),
+    *(NotImplementedError, RuntimeError, UnicodeError, KeyError, lzma.LZMAError),
 )
 _LEFT_OUT = ("__MACOSX", ".DS_Store")
 
@@ -66,7 +66,7 @@ class _Zip:
         for info in self.held.infolist():
             mode = info.external_attr >> 16
             plain = stat.S_IFMT(mode) in (0, stat.S_IFREG) and not info.flag_bits & 1
-            yield info, info.filename, info.file_size, info.is_dir(), plain
+            yield info, info.filename, info.file_size, info.filename.endswith("/"), plain
 
     def open(self, source: zipfile.ZipInfo) -> IO[bytes]:
         return self.held.open(source)

@@ -12,6 +12,7 @@ that expand without end or name other files, is refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from drf.errors import DataError, quoted
 MOST_BYTES = 256 * 2**20
 """dlib's own file of 300-W has 40 MB."""
 
+_INDEX = re.compile("[0-9]{1,4}")
 _DEEPEST = 32  # elements within each other; imglab writes five
 
 
@@ -74,7 +76,7 @@ def points_of(face: XmlFace, names: Mapping[str, int], n: int) -> np.ndarray:
     """
     points = np.full((n, 2), np.nan)
     for name, x, y in face.parts:
-        at = names.get(name, int(name) if name.isascii() and name.isdigit() else -1)
+        at = names.get(name, int(name) if _INDEX.fullmatch(name) else -1)
         if not 0 <= at < n:
             raise DataError(f"has the part {quoted(name)}, which is no landmark of the markup")
         if not np.isnan(points[at]).any():

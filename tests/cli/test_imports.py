@@ -511,9 +511,14 @@ def test_a_bundle_of_another_store_is_imported_once(
     assert "bundle.db has nothing new" in again.out
     theirs, ours = (drf("leaderboard", *db, "--json").json for db in (("--db", bundle), mine))
     assert [row | {"evaluation": 0} for row in theirs] == [row | {"evaluation": 0} for row in ours]
-    refused = drf("import", "bundle", tmp_path / "nowhere.db", *mine)
-    assert (refused.code, refused.err.count("\n")) == (3, 1)
-    assert "there is no file" in refused.err
+
+
+def test_a_bundle_that_is_none_makes_no_store(drf: Drf, tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("no store")
+    for name, code in (("nowhere.db", 3), ("text.db", 2), (".", 2)):
+        refused = drf("import", "bundle", tmp_path / name, "--db", tmp_path / "mine.db")
+        assert (refused.code, refused.err.count("\n")) == (code, 1), refused.err
+        assert not (tmp_path / "mine.db").exists()
 
 
 def spiga_file(path: Path, names: list[str], points: np.ndarray) -> Path:

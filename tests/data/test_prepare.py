@@ -96,6 +96,18 @@ def test_an_archive_of_the_folder_in_which_tar_ran_is_its_content(tmp_path: Path
     assert len(list((tmp_path / "300w/afw").iterdir())) == 6
 
 
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
+def test_paths_may_be_written_in_another_way(tmp_path: Path, suffix: str) -> None:
+    """As `tar czf afw.tar.gz .` writes them."""
+    names, file = ("./afw/1.pts", "afw//2.pts"), tmp_path / f"faces{suffix}"
+    if suffix == ".zip":
+        zipped(file, dict.fromkeys(names, ""))
+    else:
+        tarred(file, *map(member, names))
+    unpack(file, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out/afw").iterdir()) == ["1.pts", "2.pts"]
+
+
 def test_what_is_not_the_dataset_leaves_nothing_behind(tmp_path: Path) -> None:
     file = zipped(tmp_path / "holiday.zip", {"beach.jpg": "?"})
     with pytest.raises(DataError, match="the archives do not hold wflw"):
