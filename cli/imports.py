@@ -11,7 +11,6 @@ from cli import options
 from cli.eval import show_scores
 from cli.output import line, note, print_json
 from db.file import DEFAULT_PATH
-from drf.errors import NotFoundError
 from drf.files import user_path
 
 app = typer.Typer(no_args_is_help=True)
