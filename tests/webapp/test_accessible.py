@@ -55,7 +55,14 @@ def test_every_picture_chart_and_table_has_an_alt_text():
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    "where", ["", "run", "run?run_tab=Training", "images", "compare", "ablations", "live", "about"]
+    "where",
+    [
+        *("", "run", "images"),  # a table of our own, tabs, and pictures that are buttons
+        *(
+            pytest.param(where, marks=pytest.mark.slow)
+            for where in ("run?run_tab=Training", "compare", "ablations", "live", "about")
+        ),
+    ],
 )
 def test_the_keyboard_reaches_every_control(page, address, where):
     page.goto(f"{address}/{where}")

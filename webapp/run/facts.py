@@ -4,7 +4,7 @@ and the export."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,7 @@ class Fact:
 
 
 @functools.cache
-def preset(name: object) -> Preset | None:
+def preset(name: Hashable) -> Preset | None:
     """Return a preset of this version by the name that a run has, None where there is none."""
     try:
         return presets.load(name) if isinstance(name, str) else None

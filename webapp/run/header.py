@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from db import health, next_step, reads
+from db import next_step, reads, status
 from db.flags import flags, floor_of
 from db.next_step import NextStep
 from drf import scores
@@ -19,8 +19,8 @@ from drf.statistics import Interval
 from webapp import store
 from webapp.links import address, carried, navigation, share, url_keys, widgets
 from webapp.links.names import matching
-from webapp.run import facts as facts_of_run
 from webapp.run import method_card, standing, words
+from webapp.run.facts import preset, summary
 from webapp.run.standing import Standing
 from webapp.scores import evaluation_label, usual_order
 from webapp.store import StoreVersion
@@ -68,7 +68,7 @@ def _leader(current: StoreVersion) -> str | None:
     if board is None:
         return None
     entries = store.leaderboard(current, **{column: board[column] for column in reads.BOARD})
-    sound = entries[health.ranked(entries)]
+    sound = entries[status.ranked(entries)]
     return None if sound.empty else str(sound.loc[sound[reads.ranked_by(sound)].idxmin(), "run"])
 
 
@@ -147,9 +147,8 @@ def _reason(condition: str, reason: str) -> None:
 
 def method(run: dict[str, Any]) -> None:
     """Say in one line what the method is, where its preset says so."""
-    preset = facts_of_run.preset(run["preset"])
-    if preset is not None and preset.summary:
-        st.markdown(plain(preset.summary))
+    if (known := preset(run["preset"])) is not None:
+        st.markdown(plain(known.summary))
 
 
 def score_cards(current: StoreVersion, evaluation: pd.Series, norm: str) -> None:
@@ -205,7 +204,7 @@ def facts(run: dict[str, Any]) -> None:
     """Show the facts of the run and its cost, folded: what one opens the page for is below."""
     folded = st.expander("Model, training and cost", icon=":material/speed:")
     with folded, st.grid(7, min_column_width=120, gap="small"):
-        for name, value in facts_of_run.summary(run).items():
+        for name, value in summary(run).items():
             text = "–" if value is None else plain(value)
             st.markdown(f":small[:gray[{name}]]  \n{text}")
 
