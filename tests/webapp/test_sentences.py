@@ -94,3 +94,13 @@ def test_captions_axes_and_links_have_the_contrast_of_wcag_aa(theme, surface):
     muted = [frame.MUTED * t + (1 - frame.MUTED) * b for t, b in zip(text, below, strict=True)]
     for words in (text, muted, _rgb(colours["grayTextColor"]), _rgb(colours["linkColor"])):
         assert _contrast(words, below) >= 4.5
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_white_words_on_the_colour_of_what_is_chosen_can_be_read_and_its_border_seen(theme):
+    """WCAG AA: 4.5 : 1 for words, 3 : 1 for borders."""
+    file = REPOSITORY / "webapp/.streamlit/config.toml"
+    colours = tomllib.loads(file.read_text())["theme"][theme]
+    chosen = _rgb(colours["primaryColor"])
+    assert _contrast([1, 1, 1], chosen) >= 4.5
+    assert _contrast(chosen, _rgb(colours["backgroundColor"])) >= 3
