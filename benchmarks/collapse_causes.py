@@ -22,8 +22,8 @@ from pathlib import Path
 from tabulate import tabulate
 
 from drf import registry
+from drf.data.dataset import open_dataset
 from drf.data.packs import Pack, pack
-from drf.data.sources import open_dataset
 from drf.files import user_path
 from drf.training.loop import Listener, Trainer
 from experiments.request import Request, configure

@@ -23,7 +23,7 @@ import numpy as np
 import drf
 from drf import detection
 from drf.data.boxes import gt_boxes
-from drf.data.sources import open_dataset
+from drf.data.dataset import open_dataset
 from drf.detection import to_our_boxes
 from drf.errors import DrfError, NotFoundError
 

@@ -49,8 +49,8 @@ from benchmarks.timing import Step, flops_of, in_turn, medians, peak_steps, wait
 from benchmarks.timing.backbone import BackboneAlone, used_levels
 from drf import hardware, presets, registry
 from drf.config import RunConfig
+from drf.data.dataset import open_dataset
 from drf.data.packs import Pack, pack
-from drf.data.sources import open_dataset
 from drf.errors import DrfError
 from drf.files import user_path
 from drf.markup import IBUG68

@@ -25,9 +25,9 @@ from typing import Any
 import torch
 
 from benchmarks.timing import Step, flops_of, in_turn, medians, peak_steps
-from drf import checkpoint, hardware, metrics, presets, registry, scores
+from drf import checkpoint, hardware, presets, registry, scores
+from drf.data.dataset import open_dataset
 from drf.data.packs import pack
-from drf.data.sources import open_dataset
 from drf.errors import DrfError, UsageError
 from drf.files import user_path
 from drf.forest.vector_forest import Inference, VectorForest
@@ -136,7 +136,7 @@ def accuracy(path: Path, root: Path | None) -> dict[str, float]:
         errors = scores.image_errors(
             points, faces.picture_points, "ocular", faces.markup, data.landmarks
         )
-        found[name] = 100 * metrics.nme(errors)
+        found[name] = 100 * scores.nme(errors)
     return found
 
 

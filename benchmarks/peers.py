@@ -37,12 +37,11 @@ from typing import Any
 import numpy as np
 
 import drf
-from drf import metrics, scores
+from drf import scores
 from drf.alignment import Aligner
 from drf.data.boxes import gt_boxes
-from drf.data.dataset import Face
+from drf.data.dataset import Face, open_dataset
 from drf.data.prediction_files import write_predictions
-from drf.data.sources import open_dataset
 from drf.errors import DrfError
 from drf.files import user_path
 from drf.markup import Markup
@@ -102,7 +101,7 @@ class Faces:
         errors = scores.image_errors(
             points[known], self.points[known], "ocular", self.markup, "all"
         )
-        return 100 * metrics.nme(errors)
+        return 100 * scores.nme(errors)
 
 
 def read(root: Path, subset: str, every: int) -> Faces:

@@ -25,7 +25,7 @@ STARTS = {
 """What is read -> the file that one begins with, and the packages that count.
 
 Model families and datasets are named in tables and imported when asked for (`drf/registry.py`,
-`drf/data/sources.py`), so `drf train` counts none of them; WITH_DEFAULTS counts those that it
+`drf/data/dataset.py`), so `drf train` counts none of them; WITH_DEFAULTS counts those that it
 trains where nothing else is said.
 """
 

@@ -28,13 +28,13 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from drf import geometry, metrics, scores, shapes
+from drf import geometry, scores, shapes
 from drf.data.augment import identity_affines, warp_points
+from drf.data.dataset import open_dataset
 from drf.data.packs import PACK_SIZE, Pack, pack
-from drf.data.sources import open_dataset
 from drf.files import user_path
-from drf.heatmaps import HeatmapCodec
 from drf.markup import IBUG68
+from drf.models.landmark_heads import HeatmapCodec
 from drf.peaks import assign, at_peaks, find_peaks
 from drf.registration import ShapeRegistration
 
@@ -122,7 +122,7 @@ def measure(train: Tensor, val: Tensor, codec: HeatmapCodec) -> dict[str, dict[s
 
 def nme(points: Tensor, val: Tensor) -> float:
     errors = scores.image_errors(points.numpy(), val.numpy(), "ocular", IBUG68)
-    return 100 * metrics.nme(errors)
+    return 100 * scores.nme(errors)
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:

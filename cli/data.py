@@ -62,8 +62,8 @@ def check(
     one photo in two versions (LFPW has some). Exits with 4 if there is a fault.
     """
     from drf.data.check import check_dataset, check_files
+    from drf.data.dataset import open_dataset
     from drf.data.file_dataset import FileDataset
-    from drf.data.sources import open_dataset
 
     source = None if dataset == "300w" else open_dataset(dataset, root)
     if source is not None and not isinstance(source, FileDataset):
@@ -109,8 +109,8 @@ def prepare(
     """
     from dataclasses import asdict
 
+    from drf.data.dataset import ORIGINS
     from drf.data.prepare import prepare
-    from drf.data.sources import ORIGINS
 
     origin = ORIGINS.get(name)
     if origin is not None:
@@ -136,7 +136,7 @@ def prepare(
 def _packed(name: str, root: Path, cache: Path | None) -> list[dict[str, object]]:
     """Pack what a training and its evaluation use, as far as it is there; return the manifests."""
     from drf.data import packs
-    from drf.data.sources import open_dataset
+    from drf.data.dataset import open_dataset
 
     dataset = open_dataset(name, root)
     manifests = []
@@ -185,7 +185,7 @@ def pack(
 ) -> None:
     """Crop the faces of subsets into the cache now, instead of when they are first used."""
     from drf.data import packs
-    from drf.data.sources import open_dataset
+    from drf.data.dataset import open_dataset
 
     source = open_dataset(dataset, data_root, seed=synthetic_seed, size=synthetic_train_size)
     manifests = []
@@ -221,8 +221,8 @@ def sheet(
     """
     import cv2
 
+    from drf.data.dataset import open_dataset
     from drf.data.sheet import chosen, contact_sheet
-    from drf.data.sources import open_dataset
 
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out is {out.name}: a contact sheet is a .png file")
@@ -292,8 +292,8 @@ def boxes(
 
 
 def _boxes_in(name: str, data_root: Path | None) -> dict[str, Sequence[float]]:
+    from drf.data.dataset import open_dataset
     from drf.data.file_dataset import FileDataset
-    from drf.data.sources import open_dataset
 
     dataset = open_dataset(name, data_root)
     entries = dataset.entries if isinstance(dataset, FileDataset) else {}

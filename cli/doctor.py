@@ -76,7 +76,7 @@ def _data_fault(_: Path, data_root: Path | None) -> dict[str, Any]:
     """Raises DataError where the named folder of 300-W cannot be used."""
     if data_root is None:
         return {"300w": "no folder given; --data-root or DRF_DATA names it"}
-    from drf.data.sources import open_dataset
+    from drf.data.dataset import open_dataset
 
     dataset = open_dataset("300w", data_root)
     return {"300w": f"{len(dataset.subset('train').faces)} training faces"}

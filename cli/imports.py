@@ -130,14 +130,9 @@ def bundle(
     """
     from dataclasses import asdict
 
-    from db.connection import open_store
     from db.merge import merge
 
-    store = open_store(db)
-    try:
-        merged = merge(store, file)
-    finally:
-        store.close()
+    merged = merge(db, file)
     if as_json:
         print_json(asdict(merged))
         return

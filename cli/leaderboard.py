@@ -96,7 +96,7 @@ def leaderboard(
     last and have no rank; the word behind their name says why. A wider terminal shows more scores;
     --json has every one.
     """
-    from db import box_labels, health, reads
+    from db import box_labels, reads, status
     from db.connection import open_reader
     from db.entries import entry
     from drf import scores
@@ -141,7 +141,7 @@ def leaderboard(
     con.close()
     if sort is not None:
         rows = rows.sort_values(sort, ascending=not _descends(sort), kind="stable")
-        rows = rows.iloc[(~health.ranked(rows)).argsort(kind="stable")]
+        rows = rows.iloc[(~status.ranked(rows)).argsort(kind="stable")]
     if rows.empty:
         note(_nothing(boards))
     if as_json:
@@ -264,10 +264,10 @@ class _Column:
 def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
     """Return every column there is to show, by importance: the first score of each normaliser, the
     other scores of the first one, what the model costs, the other scores of the others."""
-    from db import health
+    from db import status
     from drf import scores
 
-    ranked = health.ranked(rows)
+    ranked = status.ranked(rows)
     norms = [n.key for n in scores.NORMALISERS if norm in (None, n.key)]
     columns: list[_Column] = []
     for i, key in enumerate(norms):
@@ -323,11 +323,11 @@ def _score_cells(values: pd.Series, ranked: np.ndarray, *, higher: bool) -> list
 def _places(rows: pd.DataFrame, sort: str | None) -> list[str]:
     """Return the place of each row, shared by those that read the same; the floor takes none, nor
     does what is not ranked."""
-    from db import health
+    from db import status
     from db.reads import ranked_by
     from drf.ranking import places
 
-    ranked, takes_one = health.ranked(rows), health.takes_place(rows)
+    ranked, takes_one = status.ranked(rows), status.takes_place(rows)
     by = rows.loc[takes_one, sort or ranked_by(rows)]
     left = iter(range(1, len(by) + 1))
     if by.dtype.kind in "if":
@@ -343,9 +343,9 @@ def _place(place: float) -> str:
 
 
 def _name(row: dict[str, Any]) -> str:
-    from db import external
+    from db import status
 
-    imported = row["family"] == external.FAMILY
+    imported = row["family"] == status.EXTERNAL
     marks = ["external"] if imported else []
     if isinstance(row["trained_on"], str) and row["trained_on"] != row["dataset"]:
         marks.append(f"trained on {row['trained_on']}")
@@ -359,13 +359,13 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
-    from db import comparability, health
+    from db import comparability, status
     from drf.floor import FAMILY
 
     remarks = []
     if FAMILY not in set(rows["family"]):
         remarks.append(f"This board has no floor: train and evaluate {FAMILY} to add it.")
-    if not health.ranked(rows).all():
+    if not status.ranked(rows).all():
         remarks.append("Runs without a place are not ranked, for the reason behind their name.")
     if hidden:
         remarks.append("More scores: a wider terminal, --norm, or --json.")

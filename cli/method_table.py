@@ -20,10 +20,10 @@ from db import (
     box_labels,
     comparability,
     entries,
-    health,
     intervals,
     method_ids,
     reads,
+    status,
     verdict,
 )
 from db.board import SD, seeds_text
@@ -142,7 +142,7 @@ def _board(
     compared = rows["ranked"] & (base is None or bool(base["ranked"]))
     rows = intervals.of_board(con, rows, [norm], base).assign(compared=compared)
     nmes = rows[scores.column(norm, "nme")]
-    ranks = pd.array(ranking.places(nmes.where(health.takes_place(rows))), dtype="Int64")
+    ranks = pd.array(ranking.places(nmes.where(status.takes_place(rows))), dtype="Int64")
     order = ["ranked", nmes.name, "id"]
     rows = rows.assign(rank=ranks).sort_values(order, ascending=[False, True, True])
     said = _verdict(con, of_methods, norm, baseline)

@@ -99,6 +99,8 @@ def predict(
 
     documents: list[dict[str, Any]] = []
     faces, failed = 0, []
+    if as_csv:
+        print(",".join(files.COLUMNS))
     for photo, located in _each(aligner, wanted):
         if isinstance(located, DrfError):
             failed.append(located)
@@ -114,8 +116,7 @@ def predict(
         if as_json:
             documents.append(files.as_document(located))
         elif as_csv:
-            _print_csv(located, aligner, first=not documents)
-            documents.append({})
+            _print_csv(located, aligner)
         else:
             _print_tables(located, aligner, brief=bool(overlay or pts))
     if as_json:
@@ -162,15 +163,12 @@ def _each(aligner: Aligner, photos: list[Photo]) -> Iterator[tuple[Photo, Locate
                 yield photo, error
 
 
-def _print_csv(located: Located, aligner: Aligner, *, first: bool) -> None:
+def _print_csv(located: Located, aligner: Aligner) -> None:
     import csv
 
-    from drf.photos import COLUMNS, rows
+    from drf.photos import rows
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    if first:
-        writer.writerow(COLUMNS)
-    writer.writerows(rows(located, aligner.markup))
+    csv.writer(sys.stdout, lineterminator="\n").writerows(rows(located, aligner.markup))
 
 
 def _print_tables(located: Located, aligner: Aligner, *, brief: bool) -> None:

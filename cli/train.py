@@ -10,6 +10,7 @@ import typer
 from cli import options
 from cli.output import note, print_json, table, tables
 from db.file import DEFAULT_PATH
+from drf.errors import UsageError
 from drf.files import user_path
 
 if TYPE_CHECKING:
@@ -138,12 +139,16 @@ def train(
     if show_keys:
         _list_keys(request, as_json)
         return
-    from db.words import FirstWords
+    from db.words import FirstWords, checked_name
     from experiments.paths import Paths
     from experiments.train import refuse_with_resume, resume_training, train_new_run
 
     paths = Paths(db, data_root, box_file, cache, box_name)
     if dry_run:
+        if resume is not None:
+            raise UsageError("--dry-run and --resume exclude each other")
+        if name is not None:
+            checked_name(name)
         _rehearse(request, paths, as_json)
         return
     if resume is not None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import comparability, configs, health, paired, reads, sweeps
+from db import comparability, configs, paired, reads, status, sweeps
 from db.factors import Settings, chosen, compare, factors, in_order, natural_baseline
 from drf import scores, statistics
 from drf.config import nearest
@@ -209,7 +209,7 @@ def compared(settings: Settings, base: int, keys: Sequence[str]) -> pd.DataFrame
 
 def _unsound(runs: pd.DataFrame) -> str:
     """Return the conditions of the runs of a setting that are not ranked, "" where all are."""
-    return ", ".join(dict.fromkeys(runs.loc[~health.ranked(runs), "condition"]))
+    return ", ".join(dict.fromkeys(runs.loc[~status.ranked(runs), "condition"]))
 
 
 def _values(settings: Settings, number: int, keys: Sequence[str]) -> dict[str, Any]:

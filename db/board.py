@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import health
+from db import status
 from db.comparability import HIGH, LOW, SPENT
 from db.reads import ranked_by
 from drf import scores
@@ -17,7 +17,8 @@ from drf import scores
 SD = "_sd"
 _SPENT = (*(one.key for one in SPENT), "wall_s")
 _SHARED = (
-    *("family", "preset", "track", "precision", "params", "macs", "n", "manifest_digest"),
+    *("family", "preset", "track", "trained_on", "precision", "params", "macs", "n"),
+    "manifest_digest",
     *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method", "ranked"),
     "crop_version",
 )
@@ -35,19 +36,19 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     """Return one row a method: the runs that differ only in their seed.
 
     Evaluations with and without flip test, or of other faces, stay apart: their mean is of nothing.
-    So do runs that are not finished and sound (`db.health`): those of a method are a row of their
+    So do runs that are not finished and sound (`db.status`): those of a method are a row of their
     own, which has no rank.
 
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
     scores.COLUMNS (percent, means over seeds) and COLUMN_sd (sample standard deviation over them;
     NaN for one seed), wall_s (mean), the ends over runs of what they spent (COLUMN_low and
-    COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track, precision, params,
-    macs, n, manifest_digest, BOARD, markup, flip_test, method, crop_version; and tuples in the
-    order of the evaluations: runs, evaluations, names, seeds, statuses (conditions, see
-    `db.health`), checkpoints, hardwares, eval_precisions; created_at of the newest; ranked (bool),
-    and condition: that of its runs, joined where they differ. Several runs of one seed are averaged
-    first, as in `drf.statistics.Method`. Best first, see `reads.ranked_by`, and what is not ranked
-    last.
+    COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track, trained_on (see
+    `reads.leaderboard`), precision, params, macs, n, manifest_digest, BOARD, markup, flip_test,
+    method, crop_version; and tuples in the order of the evaluations: runs, evaluations, names,
+    seeds, statuses (conditions, see `db.status`), checkpoints, hardwares, eval_precisions;
+    created_at of the newest; ranked (bool), and condition: that of its runs, joined where they
+    differ. Several runs of one seed are averaged first, as in `drf.statistics.Method`. Best first,
+    see `reads.ranked_by`, and what is not ranked last.
     """
     return _rows(entries, methods, ["method", "flip_test", "faces", "ranked"], "method")
 
@@ -87,7 +88,7 @@ def _rows(
     # Faces of a manifest that has no digest may be any: such a run is averaged with no other.
     faces = entries["manifest_digest"].fillna(entries["run"])
     method_of = pd.Series(method, entries.index, dtype="str")
-    entries = entries.assign(method=method_of, faces=faces, ranked=health.ranked(entries))
+    entries = entries.assign(method=method_of, faces=faces, ranked=status.ranked(entries))
     number = _numbered(entries, keys)
     rows = _over_seeds(entries, number)
     spent = entries[[*_SPENT]].groupby(number)

@@ -14,6 +14,7 @@ import pandas as pd
 from db.reads import BOARD, revision
 from drf import ranking, scores
 from drf.errors import UsageError, quoted
+from drf.text import decimals
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ class Change:
 
     def shown(self) -> tuple[str, str]:
         """Return place and NME as text, "3 → 2" where they were others."""
-        place, nme = _place(self.place), _percent(self.nme)
+        place, nme = _place(self.place), decimals(self.nme)
         if self.nme_before is None:
             return place, nme
-        return _arrow(_place(self.place_before), place), _arrow(_percent(self.nme_before), nme)
+        return _arrow(_place(self.place_before), place), _arrow(decimals(self.nme_before), nme)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def compared(
             continue
         earlier, place_before = found
         was = float(earlier[nme])
-        if place != place_before or _percent(was) != _percent(change.nme):
+        if place != place_before or decimals(was) != decimals(change.nme):
             moved.append(replace(change, place_before=place_before, nme_before=was))
     return Changes(since, tuple(added), tuple(moved), tuple(deleted))
 
@@ -158,10 +159,6 @@ def _placed(rows: pd.DataFrame, nme: str) -> dict[tuple[object, ...], tuple[pd.S
 
 def _place(place: int | None) -> str:
     return "–" if place is None else str(place)
-
-
-def _percent(value: float) -> str:
-    return "–" if value != value else f"{value:.2f}"
 
 
 def _arrow(before: str, now: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from db import external, health
+from db import status
 
 MOST_APART = 1.1
 """Largest over least of what was spent, above which rows did not have the same budget."""
@@ -98,7 +98,7 @@ def known(rows: pd.DataFrame) -> bool:
 def inputs(rows: pd.DataFrame) -> list[str]:
     """Return a sentence for everything that rows of one board were not shown alike."""
     said = []
-    imported = (rows["family"] == external.FAMILY).to_numpy(dtype=bool)
+    imported = (rows["family"] == status.EXTERNAL).to_numpy(dtype=bool)
     if imported.any():
         named = ", ".join(dict.fromkeys(rows.loc[imported, "name"]))
         said.append(EXTERNAL.format(names=named))
@@ -120,7 +120,7 @@ def inputs(rows: pd.DataFrame) -> list[str]:
 def remarks(rows: pd.DataFrame) -> list[str]:
     """Return everything that is to be said of a comparison of rows: `inputs`, then the `budget` of
     those that are ranked. A run that was cut off had less than the others: its word says so."""
-    spent = budget(rows[health.ranked(rows)])
+    spent = budget(rows[status.ranked(rows)])
     return [*inputs(rows), *([spent] if spent else [])]
 
 

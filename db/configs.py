@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from db import external, reads
+from db import reads, status
 from drf import scores
 
 COMPARED = {
@@ -28,7 +28,7 @@ PROVENANCE_COLUMNS = {
 """What may matter and usually does not: shown, not compared."""
 
 _DESCRIBED = {
-    column: external.known(column)
+    column: status.known(column)
     for column in ("preset", "dataset", "track", "landmarks", "markup", "seed", "params", "macs")
 }
 
@@ -96,7 +96,7 @@ def results(con: sqlite3.Connection, a: str, b: str) -> pd.DataFrame:
         reads.evaluations(con, run).drop_duplicates(shared)[[*shared, "n", *scores.COLUMNS]]
         for run in (a, b)
     )
-    of_a, of_b = (external.is_external(con, run) for run in (a, b))
+    of_a, of_b = (status.is_external(con, run) for run in (a, b))
     if of_a != of_b:
         shared = [*reads.BOARD]
         left, right = (

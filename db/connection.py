@@ -34,7 +34,10 @@ BUSY_TIMEOUT_S = 30.0
 LONGEST_VALUE = 64 * 2**20
 """Bytes of the largest text or BLOB that is read; the largest that drf writes has a few MB."""
 
-_OF_A_FILE = ("Could not decode to UTF-8", "malformed database schema", "malformed JSON")
+_OF_A_FILE = (
+    *("Could not decode to UTF-8", "malformed database schema", "malformed JSON"),
+    "unsupported file format",
+)
 """How errors begin that what is in a file causes, and that have no code of their own."""
 _STEPS_OF_SQLITE = 100_000  # some milliseconds
 _opened: deque[Path] = deque(maxlen=4)

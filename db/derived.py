@@ -3,7 +3,7 @@ and errors that evaluations of an older drf lack.
 
 `evaluation_scores` is one row an evaluation, in percent; `leaderboard` the newest of each (run,
 dataset, subset, landmarks, box, flip_test), ranked within a board by the NME under the first
-normaliser that exists there; `condition` says why a row has no rank, see `db.health`. A run that
+normaliser that exists there; `condition` says why a row has no rank, see `db.status`. A run that
 claims to be running but has not been heard of for a minute is shown as stale there too, so that
 plain sqlite3 never sees a killed run as running for longer than that. Both are for people with
 sqlite3: drf reads the tables.
@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sqlite_utils import Database
 
-from db import external, faces, health, predictions
+from db import faces, predictions, status
 from db.transactions import locked, writing
 from drf import scores
 from drf.errors import NotFoundError
@@ -63,26 +63,26 @@ def views() -> dict[str, str]:
     """Return the statements that create the views, by name, in the order in which they can run."""
     columns = ", ".join(f"e.{column}" for column in scores.COLUMNS)
     headlines = [f"e.{scores.column(norm, 'nme')}" for norm in scores.NORMALISER_KEYS]
-    condition = f"""CASE WHEN r.state = '{health.FINISHED}' AND e.evaluation IN (
-            SELECT evaluation FROM ({health.floors_sql()}) WHERE nme >= floor
-        ) THEN '{health.WORSE_THAN_FLOOR}' ELSE {_STATE} END"""
+    condition = f"""CASE WHEN r.state = '{status.FINISHED}' AND e.evaluation IN (
+            SELECT evaluation FROM ({status.floors_sql()}) WHERE nme >= floor
+        ) THEN '{status.WORSE_THAN_FLOOR}' ELSE {_STATE} END"""
     ranked = " ".join(f"WHEN max({nme}) OVER board IS NOT NULL THEN {nme}" for nme in headlines)
     return {
         "evaluation_scores": f"""CREATE VIEW evaluation_scores AS
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
     e.flip_test, e.n,
     {score_columns()},
-    {external.MS_PER_FACE}, e.checkpoint, e.manifest_digest, e.created_at,
+    {status.MS_PER_FACE}, e.checkpoint, e.manifest_digest, e.created_at,
     e.precision AS eval_precision, e.crop_version
     FROM evaluations AS e""",
         "leaderboard": f"""CREATE VIEW leaderboard AS
-    SELECT CASE WHEN e.condition = '{health.FINISHED}' THEN rank() OVER (
-        PARTITION BY {_BOARD} ORDER BY e.condition != '{health.FINISHED}', e.ranked NULLS LAST
+    SELECT CASE WHEN e.condition = '{status.FINISHED}' THEN rank() OVER (
+        PARTITION BY {_BOARD} ORDER BY e.condition != '{status.FINISHED}', e.ranked NULLS LAST
     ) END AS rank,
     r.name, r.family, {columns},
     {_BOARD}, e.markup, e.flip_test, e.n,
-    r.preset, r.track, {external.TRAINED_ON}, r.seed, {external.known_as("params", "r.")},
-    {external.known_as("macs", "r.")},
+    r.preset, r.track, {status.TRAINED_ON}, r.seed, {status.known_as("params", "r.")},
+    {status.known_as("macs", "r.")},
     json_extract(r.provenance, '$.precision') AS precision, {SPENT}, r.wall_s, e.ms_per_face,
     {_STATE} AS state, e.condition,
     e.evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at,
@@ -95,7 +95,7 @@ def views() -> dict[str, str]:
         )
         WINDOW board AS (PARTITION BY {_BOARD})
     ) AS e JOIN runs AS r ON r.id = e.run
-    ORDER BY {_BOARD}, e.condition != '{health.FINISHED}', e.ranked NULLS LAST, e.evaluation""",
+    ORDER BY {_BOARD}, e.condition != '{status.FINISHED}', e.ranked NULLS LAST, e.evaluation""",
     }
 
 

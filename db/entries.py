@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from db import health
+from db import status
 from drf import scores
 
 _IDENTITY = ("run", "name", "family", "preset", "track", "trained_on", "seed")
@@ -25,7 +25,7 @@ def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
 
     {"run", "name", "family", ..., "params", "macs", "scores": {"ocular": {"nme", "median", ...},
     "pupil": {...}, "box": {...}}}, see `drf.scores`; what is not known is None. "ranked" says
-    whether it is finished and sound, "condition" why not (`db.health`). "ocular" and
+    whether it is finished and sound, "condition" why not (`db.status`). "ocular" and
     "pupil" are there once more beside "scores", where version 0.1.0 had them; "box" beside it is
     the box protocol.
     """
@@ -37,7 +37,7 @@ def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
         norm: {key: _plain(row[scores.column(norm, key)]) for key in scores.SCORE_KEYS}
         for norm in scores.NORMALISER_KEYS
     }
-    plain["ranked"] = plain["condition"] == health.FINISHED
+    plain["ranked"] = plain["condition"] == status.FINISHED
     return plain | {"scores": found} | {norm: found[norm] for norm in _BESIDE if norm in found}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import external, health, status
+from db import status
 from db.configs import COMPARED
 from db.method_ids import SEED
 from drf.text import json_as_written
@@ -22,7 +22,7 @@ from drf.text import json_as_written
 FACES, FLIP = "evaluated faces", "flip test"
 _NO_FACTORS = {*COMPARED, FACES, FLIP}
 # A collapse is what came of the setting; a crash is not.
-_RESULTS = (health.FINISHED, health.WORSE_THAN_FLOOR, *status.FAULTS)
+_RESULTS = (status.FINISHED, status.WORSE_THAN_FLOOR, *status.FAULTS)
 _MOST_SHOWN = 6
 
 
@@ -78,7 +78,7 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     return Settings(
         table=table[varying],
         runs=kept.assign(setting=kept["made"].map(numbers)).drop(columns="made"),
-        left_out=rows.assign(reason=rows["condition"].mask(imported, external.FAMILY))[~ended].drop(
+        left_out=rows.assign(reason=rows["condition"].mask(imported, status.EXTERNAL))[~ended].drop(
             columns="made"
         ),
     )
@@ -88,7 +88,7 @@ def _is_external(settings: pd.DataFrame) -> np.ndarray:
     """Return which runs (rows of `db.configs.settings`) were imported: (n,) bool."""
     if "family" not in settings:
         return np.zeros(len(settings), dtype=bool)
-    return (settings["family"] == json.dumps(external.FAMILY)).to_numpy(dtype=bool)
+    return (settings["family"] == json.dumps(status.EXTERNAL)).to_numpy(dtype=bool)
 
 
 def natural_baseline(settings: Settings) -> int:
@@ -104,7 +104,7 @@ def natural_baseline(settings: Settings) -> int:
     )
     may = np.array([key not in _NO_FACTORS for key in settings.table] or [False])
     runs = settings.runs["setting"].value_counts()
-    sound = set(settings.runs.loc[health.ranked(settings.runs), "setting"])
+    sound = set(settings.runs.loc[status.ranked(settings.runs), "setting"])
 
     def rank(base: int) -> tuple[bool, int, int, int]:
         differ = codes != codes[base]

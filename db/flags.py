@@ -1,6 +1,6 @@
 """Flags: what the curves of a run say of its health beyond its condition, and since which epoch.
 
-They are hints and rank nothing; whether a run is ranked says `db.health`.
+They are hints and rank nothing; whether a run is ranked says `db.status`.
 """
 
 from __future__ import annotations

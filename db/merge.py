@@ -26,7 +26,7 @@ from db.derived import note_what_writes
 from db.faces import insert_faces, markup, store_markup
 from db.predictions import store_face_set
 from db.transactions import as_drf_error, locked, writing
-from drf.errors import StoreError
+from drf.errors import NotFoundError, StoreError
 
 _MADE_WITH = (
     *("family", "preset", "dataset", "track", "landmarks", "markup", "seed", "params", "macs"),
@@ -73,15 +73,18 @@ class Merged:
         return not (self.runs or self.continued or self.evaluations)
 
 
-def merge(db: Database, other: Path) -> Merged:
-    """Bring all runs of the store in a file into an open one, in one transaction.
+def merge(path: Path, other: Path) -> Merged:
+    """Bring all runs of the store in a file into the one at a path, in one transaction.
 
-    The file stays as it is; a store of an earlier drf is brought up to date in a copy. Raises
+    The file stays as it is; a store of an earlier drf is brought up to date in a copy. The store is
+    made where there is none, for a sound file alone. Raises NotFoundError without the file,
     StoreError for a file that is no sound store (its schema, its contents, scores that do not
     follow from the predictions) and where a run has other contents than that of its id here,
     UsageError where the two define a markup otherwise. Then nothing comes.
     """
-    with _sound_copy(other) as source:
+    if not other.exists():
+        raise NotFoundError(f"there is no file {other}: name a bundle that `drf export` wrote")
+    with _sound_copy(other) as source, closing(open_store(path)) as db:
         try:
             with locked(db):
                 before = db.conn.total_changes

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import external, health, method_ids, status
+from db import method_ids, status
 from db.derived import SPENT, score_columns
 from db.faces import markup as markup
 from drf import scores
@@ -39,19 +39,19 @@ _NEWEST = """
 """
 _ENTRIES = f"""
     SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
-        r.preset, r.track, {external.TRAINED_ON}, r.seed, {external.known_as("params", "r.")},
-        {external.known_as("macs", "r.")},
-        json_extract(r.provenance, '$.precision') AS precision, r.wall_s, {external.MS_PER_FACE},
+        r.preset, r.track, {status.TRAINED_ON}, r.seed, {status.known_as("params", "r.")},
+        {status.known_as("macs", "r.")},
+        json_extract(r.provenance, '$.precision') AS precision, r.wall_s, {status.MS_PER_FACE},
         {SPENT}, e.precision AS eval_precision, e.crop_version,
         r.state, r.started_at, r.heartbeat_at, r.host, r.pid, r.process_started,
         e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at,
-        {health.FLOOR} AS floor
-    FROM evaluations AS e JOIN runs AS r ON r.id = e.run {health.MEASURED}
+        {status.FLOOR} AS floor
+    FROM evaluations AS e JOIN runs AS r ON r.id = e.run {status.MEASURED}
     WHERE e.id IN ({{chosen}})
 """
 _OF_RUN = f"""
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
-        e.flip_test, e.n, {external.MS_PER_FACE}, json_extract(e.manifest, '$.machine') AS machine,
+        e.flip_test, e.n, {status.MS_PER_FACE}, json_extract(e.manifest, '$.machine') AS machine,
         e.checkpoint, e.manifest_digest, e.created_at,
         e.precision AS eval_precision, e.crop_version
     FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
@@ -90,7 +90,7 @@ def leaderboard(
     at_revision: int | None = None,
 ) -> pd.DataFrame:
     """Return the newest evaluation of every run on every board, ranked in each by the
-    column that `ranked_by` names; what is not finished and sound (`db.health`) comes last, without
+    column that `ranked_by` names; what is not finished and sound (`db.status`) comes last, without
     a rank.
 
     Columns: rank, name, family, scores.COLUMNS (percent; NaN where a normaliser exists on none of
@@ -111,7 +111,7 @@ def leaderboard(
         given["at_revision"] = at_revision
         where.append("revision <= :at_revision")
     chosen = _NEWEST.format(where=" AND ".join(where) or "1")
-    sql = health.measured(at_revision) + _ENTRIES.format(chosen=chosen)
+    sql = status.measured(at_revision) + _ENTRIES.format(chosen=chosen)
     frame = _with_scores(con, _frame(con, sql, given))
     boards = _boards(frame)
     headlines = frame[_headlines()].to_numpy()
@@ -122,8 +122,8 @@ def leaderboard(
     frame = _with_status(frame)
     own = headlines[np.arange(len(frame)), (~np.isnan(headlines)).argmax(axis=1)]
     floors = 100 * frame["floor"].to_numpy()
-    frame["condition"] = health.of_evaluations(frame["status"], own, floors)
-    sound = health.ranked(frame)
+    frame["condition"] = status.of_evaluations(frame["status"], own, floors)
+    sound = status.ranked(frame)
     of_sound = pd.Series(ranked, frame.index)[sound].groupby(boards[sound])
     frame["rank"] = of_sound.rank(method="min", na_option="bottom").astype("Int64")
     order = np.lexsort((frame["evaluation"].to_numpy(), ranked, ~sound, boards))
@@ -165,10 +165,10 @@ def runs(con: sqlite3.Connection) -> pd.DataFrame:
     """Return every run, newest first, without its configuration.
 
     Columns: those of table `runs` but provenance and manifest, as `db.status` puts them right, and
-    precision, device, git_commit, status (one of `db.status.STATUSES`), condition (`db.health`).
+    precision, device, git_commit, status (one of `db.status.STATUSES`), condition (`db.status`).
     """
     shown = [c for c in _columns(con, "runs") if c not in ("provenance", "manifest")]
-    columns = ", ".join(map(external.known_as, shown))
+    columns = ", ".join(map(status.known_as, shown))
     frame = _with_status(
         _frame(
             con,
@@ -179,7 +179,7 @@ def runs(con: sqlite3.Connection) -> pd.DataFrame:
             " FROM runs ORDER BY started_at DESC, id",
         )
     )
-    frame["condition"] = health.of_runs(con, frame)
+    frame["condition"] = status.of_runs(con, frame)
     return _settled(con, frame).drop(columns="last_epoch")
 
 
@@ -235,14 +235,14 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     """Return every column of a run (full id), as `db.status` puts them right, and
 
     status       one of `db.status.STATUSES`
-    condition    see `db.health`
+    condition    see `db.status`
     unranked_because   one sentence, None where it is ranked or nothing more is known
     epochs_trained, steps, faces_seen, device, hardware, threads   what it spent, and where
     config       list of (key, value, source), sorted by key
     provenance, manifest   as dicts
     Raises NotFoundError.
     """
-    columns = ", ".join(map(external.known_as, _columns(con, "runs")))
+    columns = ", ".join(map(status.known_as, _columns(con, "runs")))
     cursor = con.execute(f"SELECT {columns} FROM runs WHERE id = ?", [run_id])
     values = cursor.fetchone()
     if values is None:
@@ -252,7 +252,7 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
         "SELECT key, value, source FROM run_config WHERE run = ? ORDER BY key", [run_id]
     )
     row["status"] = status.of_run(row)
-    row["condition"], row["unranked_because"] = health.explained(con, row)
+    row["condition"], row["unranked_because"] = status.explained(con, row)
     row |= status.settled(con, row)
     found = con.execute(f"SELECT {SPENT} FROM runs AS r WHERE r.id = ?", [run_id])
     spent = zip((column[0] for column in found.description), found.fetchone(), strict=True)
@@ -269,7 +269,7 @@ def spent(con: sqlite3.Connection, runs: Sequence[str]) -> pd.DataFrame:
     where not known), wall_s, device, hardware, threads. See `db.comparability`."""
     frame = _frame(
         con,
-        f"SELECT r.id AS run, {external.known_as('params', 'r.')}, r.wall_s, {SPENT} FROM runs AS r"
+        f"SELECT r.id AS run, {status.known_as('params', 'r.')}, r.wall_s, {SPENT} FROM runs AS r"
         " WHERE r.id IN (SELECT value FROM json_each(?))",
         [json.dumps(list(runs))],
     )

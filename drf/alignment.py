@@ -29,6 +29,10 @@ STEP = 1.5
 twice the time, and on `val` and `helen` the NME is the same to 0.001 points."""
 
 
+_LEAST_INSIDE = 0.05
+"""Share of a box's area that is in the image: below it the model would see hardly any of it."""
+
+
 class Network(Protocol):
     """A trained model, of whatever library.
 
@@ -105,7 +109,7 @@ class Aligner:
                expects to get wrong by more than its `largest_error` is no face
 
         Raises DataError for another kind of image, and for a box that is not a number, has no
-        extent or lies outside the image.
+        extent or has less than a twentieth of its area in the image.
         """
         image = _checked_image(image)
         if boxes is not None:
@@ -177,16 +181,17 @@ def _checked_boxes(boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndar
     except (TypeError, ValueError):
         raise DataError("boxes are (n, 4) numbers x, y, w, h in pixels of the image") from None
     height, width = image.shape[:2]
-    low, extent = found[:, :2], found[:, 2:]
-    inside = (low < (width, height)) & (low + extent > 0) & (extent >= 1) & (extent < np.inf)
-    if inside.all():  # which no NaN is
-        return found
-    for number, (x, y, w, h) in enumerate(found):
+    for number, (x, y, w, h) in enumerate(found.tolist()):
         what = f"box {number + 1} ({x:g}, {y:g}, {w:g}, {h:g})"
         if not np.isfinite([x, y, w, h]).all():
             raise DataError(f"{what} is not four numbers: give x, y, w, h in pixels of the image")
         if w < 1 or h < 1:
             raise DataError(f"{what} has no extent: w and h are its width and height in pixels")
-        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-            raise DataError(f"{what} lies outside the image of {width} x {height} pixels")
+        across = min(x + w, width) - max(x, 0)
+        down = min(y + h, height) - max(y, 0)
+        if min(across, down) <= 0 or (across / w) * (down / h) < _LEAST_INSIDE:
+            raise DataError(
+                f"{what} lies outside the image of {width} x {height} pixels, or nearly so: give x,"
+                " y, w, h of a face that is in it"
+            )
     return found

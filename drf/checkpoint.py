@@ -236,3 +236,41 @@ def _first_difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> str
         if name not in ours or name not in theirs or ours[name].shape != theirs[name].shape:
             return name
     return None
+
+
+@dataclass
+class State:
+    """What changes while a training goes on; it stands in the header of `last.safetensors`.
+
+    batch_parts: in how many parts a batch is computed, more than 1 where it does not fit
+    collapsed: why the run ends here, a sentence
+    """
+
+    epoch: int = 0
+    step: int = 0
+    faces: int = 0
+    elapsed_s: float = 0.0
+    training_s: float = 0.0
+    validation_s: float = 0.0
+    kept_epoch: int = 0
+    kept_val_nme: float = float("inf")
+    batch_parts: int = 1
+    collapsed: str | None = None
+
+
+OLD_STATE = {"best_epoch": "kept_epoch", "best_val_nme": "kept_val_nme"}
+"""Fields of State by their names in version 0.1.0, whose runs can be resumed too."""
+
+
+def stored_state(saved: Checkpoint) -> State:
+    """Return the state that a `last.safetensors` holds. Raises DrfError for another header."""
+    with saved.explained():
+        stored = saved.header["state"].items()
+        state = State(**{OLD_STATE.get(name, name): value for name, value in stored})
+        counts = (state.epoch, state.step, state.faces, state.kept_epoch, state.batch_parts)
+        reals = (state.elapsed_s, state.training_s, state.validation_s, state.kept_val_nme)
+        sound = [type(n) is int and n >= 0 for n in counts]
+        sound += [type(x) in (int, float) and x >= 0 for x in reals]
+        if not all(sound) or not isinstance(state.collapsed, str | None):
+            raise ValueError("its state has values of other types")
+    return state

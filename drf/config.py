@@ -42,7 +42,7 @@ def _number(value: float) -> str:
 class DataConfig:
     """Faces and crops."""
 
-    dataset: Annotated[str, "Dataset to train on: one of the names in drf.data.sources."] = (
+    dataset: Annotated[str, "Dataset to train on: one of the names in drf.data.dataset."] = (
         "synthetic"
     )
     box: Annotated[

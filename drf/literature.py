@@ -31,9 +31,12 @@ class Paper:
 class Figure:
     """What was published of a method, percent. Averaged over all 68 landmarks.
 
-    norm      ocular or pupil
-    fr8 auc8  None where not known
-    source    where the figure is from; protocol: how it was measured
+    norm            ocular or pupil
+    fr8 auc8        None where not known
+    source          where the figure is from; protocol: how it was measured
+    training_faces  labelled faces that the method was trained on, None where not known
+    pretrained      what its weights were trained on before, "nothing" where they began at random,
+                    None where not known
     """
 
     method: str
@@ -46,6 +49,17 @@ class Figure:
     protocol: str
     fr8: float | None = None
     auc8: float | None = None
+    training_faces: int | None = None
+    pretrained: str | None = None
+
+    @property
+    def trained_on(self) -> str:
+        """What the method was trained on, as a board says it."""
+        faces = (
+            f"{self.training_faces} faces" if self.training_faces else "an unknown number of faces"
+        )
+        before = {"nothing": "not pretrained", None: "pretraining not known"}
+        return f"{faces}, {before.get(self.pretrained, f'pretrained on {self.pretrained}')}"
 
 
 @functools.cache
@@ -62,7 +76,13 @@ def papers() -> dict[str, Paper]:
 @functools.cache
 def all_figures() -> tuple[Figure, ...]:
     """Return all published figures, in the order of the file."""
-    return tuple(Figure(**entry) for entry in _read()["figure"])
+    found = []
+    for entry in _read()["method"]:
+        shared = {"method": entry["name"]} | {
+            key: value for key, value in entry.items() if key not in ("name", "figures")
+        }
+        found += [Figure(**shared | figure) for figure in entry["figures"]]
+    return tuple(found)
 
 
 def figures(*, dataset: str, subset: str, landmarks: str, norms: Collection[str]) -> list[Figure]:

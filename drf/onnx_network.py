@@ -12,6 +12,7 @@ What else one needs to use it is a JSON document in the file's metadata, under t
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,10 @@ from drf.data.user_files import printable, read_bytes
 from drf.errors import DataError, UsageError
 from drf.markup import ALL, Markup
 
+# Set before it is imported: it would keep an identifier of the machine in the home folder, and
+# report each start and model to its makers (microsoft/onnxruntime#27379).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 KEY = "drf"
 FORMAT = 1
 """Number of the form of the description; a reader refuses a higher one."""
@@ -34,6 +39,7 @@ face: where nothing is known of the model. What real faces have is near 0.02."""
 
 CROPS, LANDMARKS, COVARIANCES = "crops", "landmarks", "covariances"
 _MOST_BYTES = 512 * 2**20
+_FURTHEST = 1e3  # of a landmark from the box, in its sides
 _ELSEWHERE = b"\x0a\x08location"
 """How a tensor whose numbers lie in another file begins to name that file (`external_data` of
 onnx.proto: a StringStringEntryProto with the key "location"). A file of drf contains none."""
@@ -127,8 +133,10 @@ class Description:
                 card=str(document["card"]),
             )
             found.markup.indices(found.landmarks)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"its description is incomplete ({error})") from None
+        if not found.largest_error > 0:  # NaN is not
+            raise ValueError(f"its largest expected error is {found.largest_error:g}")
         return found
 
 
@@ -146,8 +154,14 @@ class OnnxNetwork:
                 f"{name} keeps its weights in another file, which drf does not read: write the"
                 " model with `drf export onnx`"
             )
+        self._name = name
         self._session = session(data, name, threads)
-        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        try:
+            text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+            self._outputs = [node.name for node in self._session.get_outputs()]
+            shape = [node.shape for node in self._session.get_inputs() if node.name == CROPS]
+        except UnicodeDecodeError:
+            raise DataError(f"{name} is damaged: a name in it is no UTF-8") from None
         if text is None:
             raise DataError(
                 f"{name} is an ONNX model, but not one of drf: write it with `drf export onnx`"
@@ -160,17 +174,31 @@ class OnnxNetwork:
         self.input_size = self.description.input_size
         self.largest_error = self.description.largest_error
         self.markup, self.landmarks = self.description.markup, self.description.landmarks
-        self._outputs = [node.name for node in self._session.get_outputs()]
-        shape = [node.shape for node in self._session.get_inputs() if node.name == CROPS]
         crop = [self.input_size, self.input_size, 3]
         if LANDMARKS not in self._outputs or [sides[1:] for sides in shape] != [crop]:
-            raise DataError(f"{name} is damaged: its inputs and outputs are not as it describes")
+            raise self._damaged()
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return (B, K, 2) landmarks in the unit box and (B, K, 2, 2) covariances or None, float32,
-        of (B, S, S, 3) uint8 RGB crops."""
-        found = dict(zip(self._outputs, self._session.run(None, {CROPS: crops}), strict=True))
-        return found[LANDMARKS], found.get(COVARIANCES)
+        of (B, S, S, 3) uint8 RGB crops. Raises DataError where the file cannot be run or computes
+        something else than it describes."""
+        try:
+            outputs = self._session.run(None, {CROPS: crops})
+        except Exception as error:  # onnxruntime's own classes have no common base but this
+            raise DataError(f"{self._name} cannot be run here ({_reason(error)})") from None
+        found = dict(zip(self._outputs, outputs, strict=True))
+        landmarks, covariances = found[LANDMARKS], found.get(COVARIANCES)
+        shape = (len(crops), len(self.markup.indices(self.landmarks)), 2)
+        if (
+            landmarks.shape != shape
+            or not (np.abs(landmarks) < _FURTHEST).all()  # which no NaN is
+            or (covariances is not None and covariances.shape != (*shape, 2))
+        ):
+            raise self._damaged()
+        return landmarks, covariances
+
+    def _damaged(self) -> DataError:
+        return DataError(f"{self._name} is damaged: it does not compute what it describes")
 
 
 def session(data: bytes, name: str, threads: int) -> Any:
@@ -184,7 +212,15 @@ def session(data: bytes, name: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors are raised, and then told once
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        # Without the fallback: it tries the same once more, and prints that.
+        return onnxruntime.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's own classes have no common base but this
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(f"{name} is no ONNX model that can be run here ({reason})") from None
+        raise DataError(
+            f"{name} is no ONNX model that can be run here ({_reason(error)})"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import correspondence, errors, geometry
+from drf import errors, geometry
 from drf.data.augment import identity_affines, unwarp_points, warp
 from drf.data.crops import encode_jpeg
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.errors import DataError, Diverged
 from drf.hardware import autocast
-from drf.markup import ALL, Markup
+from drf.markup import ALL, MAPS, SHARED, Map, Markup, convert, sources
 from drf.models.base import InputSpec, LandmarkModel
 from drf.pictures import FaceCrop
 from drf.results import Evaluation
@@ -172,7 +172,7 @@ def _in_picture(covariances: np.ndarray, to_picture: np.ndarray) -> np.ndarray:
     return jacobian @ covariances @ jacobian.swapaxes(-1, -2)
 
 
-def map_to(spec: InputSpec, faces: Markup, dataset: str) -> correspondence.Map | None:
+def map_to(spec: InputSpec, faces: Markup, dataset: str) -> Map | None:
     """Return by which map a model's landmarks become those of the faces of a dataset; None where
     they are the same.
 
@@ -183,9 +183,9 @@ def map_to(spec: InputSpec, faces: Markup, dataset: str) -> correspondence.Map |
     known = spec.markup
     if (known.name, known.flip) == (faces.name, faces.flip):
         return None
-    of = correspondence.MAPS.get((known.name, faces.name))
+    of = MAPS.get((known.name, faces.name))
     if of is None:
-        judged = ", ".join(correspondence.sources(faces.name))
+        judged = ", ".join(sources(faces.name))
         raise DataError(
             f"the model was trained on the {known.n_points} landmarks of the markup {known.name!r},"
             f" but the faces of {dataset} have the {faces.n_points} of {faces.name!r}, and drf"
@@ -206,7 +206,7 @@ def evaluate(
     """Predict a subset; the errors of every normalisation follow from what is returned.
 
     Where the faces have other landmarks than the model, those that both markups share are judged:
-    the landmark subset `shared-MARKUP` (`drf.correspondence`). Raises DataError as `map_to`.
+    the landmark subset `shared-MARKUP` (`drf.markup.MAPS`). Raises DataError as `map_to`.
     """
     spec = predictor.model.spec
     of = map_to(spec, pack.markup, str(pack.manifest["dataset"]))
@@ -217,9 +217,9 @@ def evaluate(
         predicted = predict(predictor, pack, on_batch, covariances=True)
     points, covariances, landmarks = predicted.points, predicted.covariances, spec.landmarks
     if of is not None:
-        n, landmarks = pack.markup.n_points, correspondence.SHARED + spec.markup.name
-        points = correspondence.convert(points, of, n)
-        covariances = None if covariances is None else correspondence.convert(covariances, of, n)
+        n, landmarks = pack.markup.n_points, SHARED + spec.markup.name
+        points = convert(points, of, n)
+        covariances = None if covariances is None else convert(covariances, of, n)
     return Evaluation(
         dataset=str(pack.manifest["dataset"]),
         subset=str(pack.manifest["subset"]),

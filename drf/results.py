@@ -62,10 +62,3 @@ class Evaluation:
         return scores.image_errors(
             self.predictions, self.ground_truth, norm, self.markup, self.landmarks
         )
-
-
-OLD_METRICS = {
-    "prediction_spread": "prediction_std_ratio",
-    "spread_px": "std_px",
-}
-"""Metrics of an epoch by their names in version 0.1.0 -> what they are called today."""

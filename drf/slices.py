@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drf import metrics, pose, statistics
+from drf import pose, scores, statistics
 from drf.markup import HIDDEN, Markup
 from drf.statistics import Interval
 
@@ -144,7 +144,7 @@ def _values(faces: Faces) -> list[np.ndarray]:
     hidden = np.zeros(len(faces.points))
     if faces.visibility is not None:
         hidden = 100 * (np.asarray(faces.visibility) == HIDDEN).mean(axis=1)
-    return [attitude.yaw, attitude.pitch, attitude.roll, metrics.box_size(faces.points), hidden]
+    return [attitude.yaw, attitude.pitch, attitude.roll, scores.box_size(faces.points), hidden]
 
 
 def _parts(names: Sequence[str]) -> Bins:

@@ -9,8 +9,10 @@ import re
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def count(value: float) -> str:
-    """Return a number >= 0 in three digits: 1234567 -> "1.23 M"."""
+def count(value: float | None) -> str:
+    """Return a number >= 0 in three digits, – where it is not known: 1234567 -> "1.23 M"."""
+    if value is None or math.isnan(value):
+        return "–"
     for size, unit in UNITS:
         if value >= 0.9995 * size:  # 999 600 in three digits is 1 M, not 1000 k
             return f"{value / size:.3g} {unit}"
@@ -22,10 +24,25 @@ def percent(value: float) -> str:
     return f"{value:.2f} %"
 
 
+def decimals(value: float | None) -> str:
+    """Return a value with two decimals, – where it is not known: "3.41"."""
+    return "–" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
 def signed(value: float) -> str:
-    """Return a difference with its sign and two decimals: "−0.24", with a true minus, or "0.00"."""
+    """Return a difference with its sign and two decimals, – for NaN: "−0.24", with a true minus. A
+    zero has no sign."""
+    if math.isnan(value):
+        return "–"
     rounded = round(value, 2)
     return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
+
+
+def as_written(value: object) -> str:
+    """Return a value of a configuration as a user would write it, – for None."""
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def json_as_written(stored: str | None) -> str:

@@ -1,6 +1,6 @@
 """Predictions of a method that drf did not run: from a file into the store, and back.
 
-An imported method is a run of the family `external` (`db.external`). Its predictions are evaluated
+An imported method is a run of the family `external` (`db.status`). Its predictions are evaluated
 on the faces, in the coordinates and by the scores of `drf eval`.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from sqlite_utils import Database
 
-from db import box_labels, external, predictions, reads
+from db import box_labels, predictions, reads, status
 from db.connection import open_reader, open_store
 from db.entries import entry
 from db.evaluations import record_evaluation
@@ -28,11 +28,10 @@ from db.transactions import writing
 from db.words import checked_name
 from drf import __version__, prediction
 from drf.config import check_key
-from drf.data.dataset import Dataset
+from drf.data.dataset import Dataset, open_dataset
 from drf.data.packs import Pack
 from drf.data.prediction_check import check
 from drf.data.prediction_files import of_faces, read_predictions, write_predictions
-from drf.data.sources import open_dataset
 from drf.data.user_files import printable
 from drf.errors import DataError, NotFoundError, UsageError
 from drf.results import Evaluation
@@ -157,7 +156,7 @@ def _evaluation(pack: Pack, given: np.ndarray, spec: ImportSpec, file: Path) -> 
         box=str(pack.manifest["box"]),
         flip_test=False,
         manifest=pack.manifest | {"predictions": origin},
-        ms_per_face=external.NOT_MEASURED,
+        ms_per_face=status.NOT_MEASURED,
         visibility=pack.visibility,
         boxes=pack.boxes,
     )
@@ -170,7 +169,7 @@ def _run_of(store: Database, spec: ImportSpec, pack: Pack) -> str:
     found = store.execute(
         "SELECT id, provenance FROM runs WHERE family = ? AND name = ? AND dataset = ?"
         " AND markup = ? AND landmarks = ? AND seed = ?",
-        [external.FAMILY, name, spec.dataset, pack.markup.name, spec.landmarks, spec.seed],
+        [status.EXTERNAL, name, spec.dataset, pack.markup.name, spec.landmarks, spec.seed],
     ).fetchone()
     if found is not None:
         run, known = str(found[0]), json.loads(found[1])
@@ -185,7 +184,7 @@ def _run_of(store: Database, spec: ImportSpec, pack: Pack) -> str:
         store,
         NewRun(
             name=name,
-            family=external.FAMILY,
+            family=status.EXTERNAL,
             preset=None,
             dataset=spec.dataset,
             track=None,

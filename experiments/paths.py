@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from db import external, reads
+from db import reads, status
 from db.connection import open_store
 from db.record import find_record, recover
 from drf import checkpoint
 from drf.checkpoint import Checkpoint
 from drf.config import RunConfig
-from drf.data.dataset import Dataset
+from drf.data.dataset import Dataset, open_dataset
 from drf.data.packs import Pack, default_cache_dir, pack
-from drf.data.sources import open_dataset
 from drf.errors import NotFoundError, UsageError
 from drf.files import replacing_file
 from drf.text import is_utf8, printable
@@ -156,7 +155,7 @@ def checkpoint_of(stored: Mapping[str, Any], path: Path) -> Checkpoint:
 
 def refuse_external(stored: Mapping[str, Any]) -> None:
     """Raise NotFoundError for a run that has no model: its predictions were imported."""
-    if stored["family"] == external.FAMILY:
+    if stored["family"] == status.EXTERNAL:
         raise NotFoundError(
             f"run {stored['id'][:8]} ({stored['name']}) has no model: its predictions were imported"
             " from a file; `drf import predictions` brings those for another subset"

@@ -27,7 +27,7 @@ from drf.config import Resolved, RunConfig, current_names, from_flat
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.models.base import LandmarkModel
 from drf.processes import end_with_parent, environment
-from drf.training.loop import Outcome, Silent, Trainer, stored_state
+from drf.training.loop import Outcome, Silent, Trainer
 from drf.training.optimiser import Schedule
 from experiments import provenance
 from experiments.paths import (
@@ -252,7 +252,7 @@ def _refuse_less_than_done(
     saved: checkpoint.Checkpoint, changes: Mapping[str, Any], run: str
 ) -> None:
     """Raise UsageError where a run has had more than a resumed one would be allowed."""
-    done = stored_state(saved)
+    done = checkpoint.stored_state(saved)
     epochs, minutes = (changes.get(key) for key in RESUMABLE)
     if epochs and epochs < done.epoch:
         raise UsageError(

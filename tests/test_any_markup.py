@@ -24,7 +24,7 @@ from db import faces as stored_faces
 from db import integrity, predictions, reads
 from db.connection import open_reader
 from drf import checkpoint, scores
-from drf.data import sources
+from drf.data import dataset
 from drf.data.dataset import Face, Subset
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.errors import DataError
@@ -106,7 +106,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as patch:
         name = f"made-up-{markup.name}"
         cls = {FIVE: Five, NINETY_EIGHT: NinetyEight}[markup]
-        patch.setitem(sources.DATASETS, name, f"{__name__}:{cls.__name__}")
+        patch.setitem(dataset.DATASETS, name, f"{__name__}:{cls.__name__}")
         for preset in ("cascade-forest", "mean-shape"):
             own = (
                 SMALL

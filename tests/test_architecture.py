@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import reading_length
 from tests.conftest import REPOSITORY
 
 ALLOWED = {
@@ -33,6 +34,8 @@ DRF_FOLDERS = {
 # A model may be named by its run, and runs are in the store: `drf.load` is the one place of the
 # science that asks it.
 OF_THE_STORE = {"drf/loading.py": {"db"}}
+ROOMS = {"webapp": 15}
+"""Package -> how many folders and files it may have side by side."""
 OF_THE_APP = {"cli/web.py": {"webapp"}, "cli/export.py": {"webapp.static_site.site"}}
 
 
@@ -121,10 +124,43 @@ def test_only_experiments_and_the_loop_know_of_training():
             assert not above, (name, above)
 
 
-def test_the_app_has_few_rooms():
-    rooms = [p for p in (REPOSITORY / "webapp").iterdir() if p.suffix == ".py" or p.is_dir()]
-    rooms = [p for p in rooms if not p.name.startswith(("_", "."))]
-    assert len(rooms) <= 15, sorted(p.name for p in rooms)
+def rooms(package: str) -> set[str]:
+    """Folders and files that one sees who opens a package, without the ending."""
+    entries = (REPOSITORY / package).iterdir()
+    modules = {p.stem for p in entries if p.suffix == ".py" or (p / "__init__.py").is_file()}
+    return modules - {"__init__"}
+
+
+@pytest.mark.parametrize(("package", "most"), ROOMS.items())
+def test_a_package_has_few_rooms(package, most):
+    found = rooms(package)
+    assert 0 < len(found) <= most, sorted(found)
+
+
+@pytest.mark.parametrize("package", ["drf", "db", "webapp"])
+def test_no_circle_of_rooms(package):
+    known, graph = files_of_all(), {}
+    for name, file in known.items():
+        own, _, rest = name.partition(".")
+        if own == package and rest:
+            asked = {
+                part.split(".")[1]
+                for part in ours_imported(file, known)
+                if "." in part and part.startswith(f"{package}.")
+            }
+            room = rest.split(".")[0]
+            graph.setdefault(room, set()).update(asked - {room})
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize(("what", "most"), tuple(zip(reading_length.STARTS, (12, 60), strict=True)))
+def test_few_files_are_opened_to_read_one_thing(what, most):
+    start, packages = reading_length.STARTS[what]
+    files = reading_length.closure(REPOSITORY / start, packages, reading_length.modules())
+    assert len(files) <= most, files
 
 
 def test_the_exported_site_needs_no_streamlit():

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drf import correspondence
-from drf.correspondence import MAPS
+from drf import markup
 from drf.data.synthetic import face_points
 from drf.errors import UsageError
-from drf.markup import CENTRES5, COFW29, IBUG68, MARKUPS, WFLW98
+from drf.markup import CENTRES5, COFW29, IBUG68, MAPS, MARKUPS, WFLW98
 from tests.markups import FIVE, points_of
 
 
@@ -22,7 +21,7 @@ def test_a_map_mirrors_with_the_face(source: str, target: str) -> None:
         assert set(of[ours[landmark]]) == {theirs[k] for k in among}
         assert len(set(among)) == len(among)
         assert max(among) < MARKUPS[source].n_points
-    subset = correspondence.SHARED + source
+    subset = markup.SHARED + source
     assert MARKUPS[target].indices(subset).tolist() == sorted(of)
     assert len(MARKUPS[target].flip_permutation(subset)) == len(of)
 
@@ -35,7 +34,7 @@ def test_faces_of_several_markups_agree_where_they_correspond() -> None:
     apart = np.linalg.norm(ibug[:, 36] - ibug[:, 45], axis=-1)[:, None]
     for (source, target), of in MAPS.items():
         n = MARKUPS[target].n_points
-        found = correspondence.convert(faces[source], of, n)
+        found = markup.convert(faces[source], of, n)
         assert np.isfinite(found).all(axis=(0, 2)).nonzero()[0].tolist() == sorted(of)
         off = np.linalg.norm(found - faces[target], axis=-1)[:, sorted(of)] / apart
         assert off.max() < 0.06, (source, target)
@@ -61,7 +60,7 @@ def test_other_names_of_subsets_are_refused() -> None:
 def test_covariances_of_a_mean_are_those_of_its_landmarks_on_average() -> None:
     rng = np.random.default_rng(0)
     given = rng.normal(size=(2, 68, 2, 2))
-    found = correspondence.convert(given, MAPS["ibug68", "cofw29"], 29)
+    found = markup.convert(given, MAPS["ibug68", "cofw29"], 29)
     np.testing.assert_allclose(found[:, 12], (given[:, 37] + given[:, 38]) / 2)
     np.testing.assert_array_equal(found[:, 28], given[:, 8])
     assert np.isnan(found[:, 16]).all()

@@ -20,6 +20,14 @@ def test_every_figure_names_a_paper_its_source_and_its_protocol() -> None:
     assert {figure.subset for figure in literature.all_figures()} <= set(w300.SUBSETS)
 
 
+def test_a_figure_says_how_many_faces_and_which_weights_it_used_where_that_is_known() -> None:
+    for figure in literature.all_figures():
+        assert figure.training_faces is None or 100 < figure.training_faces < 10_000
+        assert figure.pretrained is None or figure.pretrained
+    ours = [f for f in literature.all_figures() if "here" in f.source]
+    assert {(f.training_faces, f.pretrained) for f in ours} == {(2012, "nothing")}
+
+
 def test_no_figure_is_there_twice() -> None:
     keys = [(f.method, f.dataset, f.subset, f.norm) for f in literature.all_figures()]
     assert len(keys) == len(set(keys))

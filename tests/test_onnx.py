@@ -12,7 +12,7 @@ from drf import presets, registry
 from drf.config import from_flat
 from drf.data.boxes import gt_boxes
 from drf.data.crops import cut
-from drf.data.sources import open_dataset
+from drf.data.dataset import open_dataset
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.errors import UsageError
 from drf.markup import IBUG68

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drf.heatmaps import HeatmapCodec
+from drf.models.landmark_heads import HeatmapCodec
 from drf.peaks import NOISE, Peaks, assign, at_peaks, find_peaks
 
 SIZE = 40

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from drf import registration
 from drf.errors import UsageError
-from drf.heatmaps import HeatmapCodec
+from drf.models.landmark_heads import HeatmapCodec
 from drf.peaks import at_peaks, find_peaks
 from drf.registration import ShapeRegistration
 

@@ -10,7 +10,7 @@ import pytest
 import drf
 from drf import detection, loading
 from drf.data.boxes import gt_boxes
-from drf.data.sources import open_dataset
+from drf.data.dataset import open_dataset
 from drf.detection import FaceDetector, _distinct, to_our_boxes
 from drf.errors import NotFoundError
 from drf.markup import IBUG68

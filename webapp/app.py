@@ -14,7 +14,7 @@ from drf.errors import NotFoundError
 from webapp import photo, store
 from webapp.links import address, named_views, navigation, url_keys, widgets
 from webapp.store import StoreVersion
-from webapp.ui import error_pages, frame, look
+from webapp.ui import error_pages, frame
 from webapp.ui.text import plain
 
 ICON = str(Path(__file__).with_name("icon.svg"))
@@ -77,7 +77,6 @@ def main() -> None:
     page = st.navigation(PAGES, position="hidden")  # the bar is `navigation.bar`
     st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
     st.logo(ICON)
-    look.apply()
     frame.show_style()
     pages = st.container()
     notices = st.container()

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from db import health, reads
+from db import reads, status
 from webapp import store
 from webapp.links import address, share, url_keys, widgets
 from webapp.links.names import matching
@@ -135,7 +135,7 @@ def choose_board(current: StoreVersion, key: UrlKey) -> Board | None:
 def entries(current: StoreVersion, chosen: Board) -> pd.DataFrame:
     """Return one row per run on a board (index: its id), by its NME: the columns of
     `reads.leaderboard` of the newest evaluation, of those with the flip test where there are any.
-    What is not finished and sound (`db.health`) comes last.
+    What is not finished and sound (`db.status`) comes last.
     """
     rows = store.leaderboard(
         current,
@@ -146,7 +146,7 @@ def entries(current: StoreVersion, chosen: Board) -> pd.DataFrame:
     )
     newest = rows.sort_values(["flip_test", "evaluation"], ascending=False).drop_duplicates("run")
     order = ["unranked", reads.ranked_by(newest), "evaluation"]
-    newest = newest.assign(unranked=~health.ranked(newest)).set_index("run").sort_values(order)
+    newest = newest.assign(unranked=~status.ranked(newest)).set_index("run").sort_values(order)
     return newest.drop(columns="unranked")
 
 
@@ -156,7 +156,7 @@ def best_of_methods(rows: pd.DataFrame, methods: pd.Series, n: int) -> list[str]
     rows: as `entries`; methods: run -> method. A run is not compared with its own seeds, nor with
     one that is not finished and sound, unless there is nothing else.
     """
-    sound = rows.index[health.ranked(rows)]
+    sound = rows.index[status.ranked(rows)]
     leaders = sound[~methods.reindex(sound).duplicated()]
     others = rows.index.difference(leaders, sort=False)
     return [*leaders, *others][:n]
@@ -193,10 +193,7 @@ def choose_runs(
             chosen = [*chosen, *best]
     st.session_state[widget] = chosen
     st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
-    names = {
-        run: badges.marked(*facts)
-        for run, *facts in rows[["name", "condition", "family"]].itertuples()
-    }
+    names = {run: badges.marked(*facts) for run, *facts in rows[[*badges.MARKS]].itertuples()}
     st.multiselect(
         "Runs",
         list(names),
@@ -282,8 +279,7 @@ def selected_runs(chosen: Sequence[str], rows: pd.DataFrame) -> list[SelectedRun
             name=str(names[run]),
             label=badges.marked(
                 f"{names[run]} · {run[:SHORT]}" if shared[run] else str(names[run]),
-                rows.loc[run, "condition"],
-                rows.loc[run, "family"],
+                *rows.loc[run, [*badges.MARKS[1:]]],
             ),
         )
         for run in chosen

@@ -44,7 +44,7 @@ from db.connection import open_reader
 from db.file import DEFAULT_PATH
 from drf import hardware
 from drf.data.boxes import gt_boxes
-from drf.data.sources import open_dataset
+from drf.data.dataset import open_dataset
 from drf.errors import DrfError
 from drf.files import user_path
 from experiments.paths import Paths

@@ -31,8 +31,8 @@ from db.evaluations import record_evaluation
 from db.file import run_folder
 from db.runs import FIRST_CLAIM, NewRun, record_epoch, record_heartbeat, start_run
 from drf.config import parse_assignments
+from drf.data.dataset import open_dataset
 from drf.data.packs import PACK_SIZE, Pack, pack
-from drf.data.sources import open_dataset
 from drf.errors import DrfError
 from drf.markup import ALL
 from drf.prediction import face_crops

@@ -12,6 +12,7 @@ that expand without end or name other files, is refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +20,14 @@ from xml.parsers import expat
 
 import numpy as np
 
+from drf.data.pts import without_placeholders
 from drf.data.user_files import printable, read_bytes
 from drf.errors import DataError, quoted
 
 MOST_BYTES = 256 * 2**20
 """dlib's own file of 300-W has 40 MB."""
 
+_INDEX = re.compile("[0-9]{1,4}")
 _DEEPEST = 32  # elements within each other; imglab writes five
 
 
@@ -65,20 +68,21 @@ def read_faces(path: Path) -> list[XmlFace]:
 
 
 def points_of(face: XmlFace, names: Mapping[str, int], n: int) -> np.ndarray:
-    """Return the points of a face, (n, 2) 0-based px, NaN where a part is missing.
+    """Return the points of a face, (n, 2) 0-based px, NaN where a part is missing or
+    a placeholder.
 
     names: landmark -> index; a part may be called by the index too. Raises DataError, without a
     subject, for a part that the markup does not have, and for one that is there twice.
     """
     points = np.full((n, 2), np.nan)
     for name, x, y in face.parts:
-        at = names.get(name, int(name) if name.isascii() and name.isdigit() else -1)
+        at = names.get(name, int(name) if _INDEX.fullmatch(name) else -1)
         if not 0 <= at < n:
             raise DataError(f"has the part {quoted(name)}, which is no landmark of the markup")
         if not np.isnan(points[at]).any():
             raise DataError(f"has the part {quoted(name)} twice")
         points[at] = x, y
-    return points
+    return without_placeholders(points)
 
 
 class _Reader:

@@ -8,8 +8,6 @@ landmarks: xmin, ymin, xmax, ymax in 1-based picture px.
 
 from __future__ import annotations
 
-import io
-import zlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from drf.data.mat_file import read_variables
 from drf.data.user_files import read_bytes
 from drf.data.w300 import FOLDERS, TEST_SIZES
 from drf.errors import DataError
@@ -27,7 +26,6 @@ KINDS = {"detector": "bb_detector", "ground-truth": "bb_ground_truth"}
 _MOST_BYTES = 2**24
 _MOST_UNPACKED = 2**26
 """The largest of the official files has 2000 boxes, some 2 MB."""
-_HEADER, _COMPRESSED = 128, 15
 
 
 def read_mat_boxes(path: Path, kind: str, folder: str | None = None) -> dict[str, list[float]]:
@@ -41,7 +39,8 @@ def read_mat_boxes(path: Path, kind: str, folder: str | None = None) -> dict[str
     folder = folder or _folder_of(path)
     boxes: dict[str, list[float]] = {}
     for row in rows:
-        name, box = getattr(row, "imgName", None), getattr(row, KINDS[kind], None)
+        known = row if isinstance(row, dict) else {}
+        name, box = known.get("imgName"), known.get(KINDS[kind])
         try:
             x1, y1, x2, y2 = np.asarray(box, dtype=np.float64).ravel().tolist()
         except (TypeError, ValueError):
@@ -82,35 +81,17 @@ def _folder_of(path: Path) -> str:
     )
 
 
-def _rows(path: Path) -> Iterable[Any]:
+def _rows(path: Path) -> list[Any]:
     """Return the structures of a .mat file. Raises DataError for any other file."""
-    from scipy.io import loadmat
-
     data = read_bytes(path, _MOST_BYTES)
-    _refuse_large(path, data)
     try:
-        held = loadmat(io.BytesIO(data), struct_as_record=False, squeeze_me=True)
-    except NotImplementedError:
-        raise DataError(f"{path.name} is of MATLAB 7.3: save it with -v7") from None
-    except Exception as error:  # scipy's reader raises whatever its parsing meets
-        raise DataError(f"{path.name} is no .mat file, or is damaged") from error
+        held = read_variables(data, _MOST_UNPACKED)
+    except DataError as error:
+        raise DataError(f"{path.name} {error}") from None
     if "bounding_boxes" not in held:
         raise DataError(f"{path.name} has no variable bounding_boxes, as the boxes of 300-W have")
-    return np.atleast_1d(held["bounding_boxes"]).ravel().tolist()
-
-
-def _refuse_large(path: Path, data: bytes) -> None:
-    """Raise DataError for variables that unpack to more than _MOST_UNPACKED bytes."""
-    at, order = _HEADER, "big" if data[126:128] == b"MI" else "little"
-    while at + 8 <= len(data):
-        kind = int.from_bytes(data[at : at + 4], order)  # type: ignore[arg-type]
-        size = int.from_bytes(data[at + 4 : at + 8], order)  # type: ignore[arg-type]
-        if kind == _COMPRESSED:
-            unpacker = zlib.decompressobj()
-            try:
-                unpacked = unpacker.decompress(data[at + 8 : at + 8 + size], _MOST_UNPACKED)
-            except zlib.error:
-                raise DataError(f"{path.name} is no .mat file, or is damaged") from None
-            if len(unpacked) >= _MOST_UNPACKED:
-                raise DataError(f"{path.name} unpacks to more than the boxes of any dataset")
-        at += 8 + size
+    rows = held["bounding_boxes"]
+    if not isinstance(rows, list):
+        return [rows]
+    # A cell holds one structure, which is a list of one.
+    return [one[0] if isinstance(one, list) and len(one) == 1 else one for one in rows]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from drf.data import archives
 from drf.data.check import Report, check_dataset, check_files
+from drf.data.dataset import ORIGINS, open_dataset
 from drf.data.file_dataset import FileDataset
-from drf.data.sources import ORIGINS, open_dataset
 from drf.data.w300 import FOLDERS, PRIVATE_ARCHIVE
 from drf.errors import DataError, UsageError
 from drf.files import replacing_folder

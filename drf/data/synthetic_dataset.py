@@ -10,8 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 import cv2
 import numpy as np
 
-from drf.data.dataset import Face, Subset, prefetch_map
-from drf.data.sources import Source
+from drf.data.dataset import Face, Source, Subset, prefetch_map
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
 from drf.errors import DataError, UsageError, quoted
 from drf.markup import IBUG68

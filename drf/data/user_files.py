@@ -25,6 +25,9 @@ _OTHER_ENCODINGS = {
 }
 
 
+_LONGEST_PART, _LONGEST_PATH = 255, 3000  # bytes; what Linux takes, with room for the folder
+
+
 def printable(name: str) -> str:
     """Return a file name as it can be printed and stored: bytes that are no UTF-8 as \\xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
@@ -37,10 +40,15 @@ def is_utf8(name: str) -> bool:
 
 def is_inside(name: str) -> bool:
     """Return whether a relative path that a file names stays in its folder: "a/b.jpg", no "../c"
-    and no "/d"."""
+    and no "/d"; nor is one that no file system takes."""
     path = PurePosixPath(name.replace("\\", "/"))
     return (
-        bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+        bool(path.name)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and "\0" not in name
+        and all(len(os.fsencode(part)) <= _LONGEST_PART for part in path.parts)
+        and len(os.fsencode(name)) <= _LONGEST_PATH
     )
 
 

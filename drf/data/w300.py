@@ -19,10 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from drf.data.dataset import Face, Subset, refuse_if_too_many_bad
+from drf.data.dataset import Face, Source, Subset, refuse_if_too_many_bad
 from drf.data.picture_files import MOST_PICTURE_BYTES, decode_picture, map_pictures
 from drf.data.pts import read_pts, visibility_of
-from drf.data.sources import Source
 from drf.data.user_files import is_utf8, printable, read_bytes
 from drf.errors import DataError
 from drf.markup import IBUG68

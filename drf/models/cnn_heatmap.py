@@ -13,9 +13,9 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from drf.config import Range
-from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
 from drf.models.base import InputSpec, LandmarkModel
+from drf.models.landmark_heads import HeatmapCodec
 
 
 @dataclass(frozen=True)

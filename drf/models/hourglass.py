@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from drf.config import Range
-from drf.heatmaps import HeatmapCodec
 from drf.models.backbones import HourglassEncoder, Stack, conv_bn_relu
 from drf.models.base import InputSpec, LandmarkModel
+from drf.models.landmark_heads import HeatmapCodec
 
 
 @dataclass(frozen=True)

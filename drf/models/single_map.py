@@ -23,10 +23,10 @@ from drf import peaks, shapes
 from drf.config import Range
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.forest.routing import most_used_leaves
-from drf.heatmaps import HeatmapCodec
 from drf.models import backbones
 from drf.models.backbones import Summary
 from drf.models.base import InitialData, InputSpec, LandmarkModel, filled, mean_distance, present
+from drf.models.landmark_heads import HeatmapCodec
 from drf.pictures import MAP_SIDE, LeafPicture
 from drf.registration import ShapeRegistration
 

@@ -31,9 +31,9 @@ from drf.models.base import LandmarkModel
 from drf.pictures import FaceCrop, LeafGallery
 from drf.prediction import Predictor, face_crops
 from drf.training.batches import Batches
-from drf.training.meter import Meter
 from drf.training.optimiser import MovingAverage, Optimisers, Schedule
 from drf.training.validation import (
+    Meter,
     calibrate,
     collapsed,
     leaf_gallery,
@@ -114,44 +114,6 @@ class Outcome:
     reason: str | None = None
 
 
-@dataclass
-class State:
-    """What changes while a run goes on; it stands in the header of `last.safetensors`.
-
-    batch_parts: in how many parts a batch is computed, more than 1 where it does not fit
-    collapsed: why the run ends here, a sentence
-    """
-
-    epoch: int = 0
-    step: int = 0
-    faces: int = 0
-    elapsed_s: float = 0.0
-    training_s: float = 0.0
-    validation_s: float = 0.0
-    kept_epoch: int = 0
-    kept_val_nme: float = float("inf")
-    batch_parts: int = 1
-    collapsed: str | None = None
-
-
-OLD_STATE = {"best_epoch": "kept_epoch", "best_val_nme": "kept_val_nme"}
-"""Fields of State by their names in version 0.1.0, whose runs can be resumed too."""
-
-
-def stored_state(saved: checkpoint.Checkpoint) -> State:
-    """Return the state that a `last.safetensors` holds. Raises DrfError for another header."""
-    with saved.explained():
-        stored = saved.header["state"].items()
-        state = State(**{OLD_STATE.get(name, name): value for name, value in stored})
-        counts = (state.epoch, state.step, state.faces, state.kept_epoch, state.batch_parts)
-        reals = (state.elapsed_s, state.training_s, state.validation_s, state.kept_val_nme)
-        sound = [type(n) is int and n >= 0 for n in counts]
-        sound += [type(x) in (int, float) and x >= 0 for x in reals]
-        if not all(sound) or not isinstance(state.collapsed, str | None):
-            raise ValueError("its state has values of other types")
-    return state
-
-
 class Trainer:
     """One run on two packs of the same box protocol; `folder` takes the checkpoints.
 
@@ -189,7 +151,7 @@ class Trainer:
         )
         self.optimiser = Optimisers(self.model, options.optimiser, options.weight_decay)
         self.average = MovingAverage(self.model, options.ema_decay)
-        self.state = State()
+        self.state = checkpoint.State()
         self._started = False
         self._completed = 0  # epochs
         self._began = 0.0  # perf_counter at which the run, pauses left out, would have begun
@@ -247,7 +209,7 @@ class Trainer:
         `best.safetensors` is written after it. Where the run was killed in between, the weights are
         those of the average here.
         """
-        self.state = stored_state(saved)
+        self.state = checkpoint.stored_state(saved)
         with saved.explained():
             self.model.load_state_dict(saved.under("model."))
             self.average.model.load_state_dict(saved.under("average."))

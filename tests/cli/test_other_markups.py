@@ -10,8 +10,8 @@ import pytest
 
 from db import integrity, predictions, reads
 from db.connection import open_reader
-from drf.correspondence import MAPS
 from drf.errors import DataError
+from drf.markup import MAPS
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.paths import Paths
 from experiments.request import Request

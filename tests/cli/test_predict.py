@@ -156,15 +156,17 @@ def test_what_is_no_photo_or_no_box_is_one_sentence(drf: Drf, model: Path, tmp_p
 def test_a_broken_photo_among_others_does_not_stop_them(
     drf: Drf, model: Path, tmp_path: Path
 ) -> None:
-    photo(tmp_path / "in/a.jpg")
-    (tmp_path / "in/b.jpg").write_bytes(b"")
+    photo(tmp_path / "in/b.jpg")
+    (tmp_path / "in/a.jpg").write_bytes(b"")
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("name,x,y,w,h\na,10,20,80,80\nb,10,20,80,80\n")
-    answer = drf("predict", tmp_path / "in", "--model", model, "--boxes", boxes, "--json")
+    words = ("predict", tmp_path / "in", "--model", model, "--boxes", boxes)
+    answer = drf(*words, "--json")
     assert answer.code == 2
-    assert "b.jpg" in answer.err
-    whole, broken = answer.json["photos"]
+    assert "a.jpg" in answer.err
+    broken, whole = answer.json["photos"]
     assert len(whole["faces"]) == 1
+    assert len(list(csv.DictReader(io.StringIO(drf(*words, "--csv").out)))) == 68
     assert "truncated" in broken["error"]
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from cli.data import app
 from drf.data.cofw import COFW, SIZES
-from drf.data.sources import open_dataset
+from drf.data.dataset import open_dataset
 from drf.data.synthetic import face_points
 from drf.errors import CheckFailed, DataError, UsageError
 from drf.markup import COFW29, HIDDEN, IBUG68, MISSING, VISIBLE

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from drf import geometry, metrics, scores
+from drf import geometry, scores
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.w300 import W300
 
@@ -24,7 +24,7 @@ def in_unit_box(packed: Pack) -> np.ndarray:
 def nme_of_mean_shape(mean: np.ndarray, packed: Pack) -> float:
     predicted = geometry.from_unit(np.tile(mean, (len(packed.names), 1, 1)), PACK_SIZE)
     in_picture = geometry.apply(geometry.crop_to_picture(packed.boxes, PACK_SIZE), predicted)
-    return metrics.nme(
+    return scores.nme(
         scores.image_errors(in_picture, packed.picture_points, "ocular", packed.markup)
     )
 

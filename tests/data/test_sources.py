@@ -3,7 +3,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from drf.data.sources import DATASETS, open_dataset
+from drf.data.dataset import DATASETS, open_dataset
 from drf.data.synthetic_dataset import SIZES, SyntheticDataset
 from drf.data.w300 import W300
 from drf.errors import DataError, UsageError

@@ -52,6 +52,15 @@ def test_a_damaged_store_is_told_apart(filled: list[str], path: Path) -> None:
         open_reader(path)
 
 
+def test_a_damaged_header_is_told(filled: list[str], path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(44)  # the number of the schema's format
+        file.write((7).to_bytes(4, "big"))
+    for opener in (open_store, open_reader):
+        with pytest.raises(StoreError, match="unsupported file format"):
+            opener(path)
+
+
 def test_a_reader_makes_no_file(path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no store at .*drf\.db; train a model first"):
         open_reader(path)

@@ -13,18 +13,13 @@ import pytest
 
 from db import bundle, evaluations, gallery, integrity, predictions, reads, runs, saved_links
 from db.connection import open_reader, open_store
-from db.merge import OF_EVALUATION, OF_TRAINING, RECOGNISED, Merged, merge
+from db.merge import OF_EVALUATION, OF_TRAINING, RECOGNISED, merge
 from db.migrations import migrations
 from drf.errors import DrfError, StoreError, UsageError
 from tests.db import examples
 from tests.faults.hostile_stores import lawless
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "store" / "drf.db"
-
-
-def bring(into: Path, other: Path) -> Merged:
-    with contextlib.closing(open_store(into)) as db:
-        return merge(db, other)
 
 
 def held(path: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -85,9 +80,9 @@ def test_two_stores_merged_both_ways_are_equal(
     one, two = tmp_path / "one.db", tmp_path / "two.db"
     shutil.copy(path, one)
     shutil.copy(other, two)
-    merged = bring(one, other)
+    merged = merge(one, other)
     assert (len(merged.runs), len(merged.evaluations)) == (2, 3)
-    assert len(bring(two, path).runs) == 4
+    assert len(merge(two, path).runs) == 4
     assert held(one) == held(two)
     assert len(held(one)["board"]) == 7
     with contextlib.closing(open_reader(one)) as con:  # another order of the faces' ids
@@ -98,11 +93,11 @@ def test_two_stores_merged_both_ways_are_equal(
 
 
 def test_the_second_time_nothing_is_new(path: Path, filled: list[str], other: Path) -> None:
-    bring(path, other)
+    merge(path, other)
     before = held(path)
     with contextlib.closing(open_reader(path)) as con:
         revision = reads.revision(con)
-    merged = bring(path, other)
+    merged = merge(path, other)
     assert merged.is_empty
     assert held(path) == before
     with contextlib.closing(open_reader(path)) as con:
@@ -111,7 +106,7 @@ def test_the_second_time_nothing_is_new(path: Path, filled: list[str], other: Pa
 
 def test_a_store_brought_into_itself_changes_nothing(path: Path, filled: list[str]) -> None:
     before = held(path)
-    assert bring(path, path).is_empty
+    assert merge(path, path).is_empty
     assert held(path) == before
 
 
@@ -122,9 +117,9 @@ def test_a_bundle_without_pictures_gets_them_from_the_next_one(
         for name, images in (("bare.db", False), ("whole.db", True)):
             bundle.write_bundle(con, tmp_path / name, bundle.select(con), images=images)
     mine = tmp_path / "mine.db"
-    assert len(bring(mine, tmp_path / "bare.db").runs) == 4
+    assert len(merge(mine, tmp_path / "bare.db").runs) == 4
     assert held(mine)["pictures"][0][1] == 0
-    assert bring(mine, tmp_path / "whole.db").is_empty
+    assert merge(mine, tmp_path / "whole.db").is_empty
     assert held(mine) == held(path)
 
 
@@ -141,10 +136,10 @@ def test_what_was_evaluated_later_comes_and_what_was_superseded_does_not(
     shutil.copy(path, older)
     with lawless(older) as con:  # one of the same board that this store never saw
         con.execute("UPDATE evaluations SET created_at = '2020-01-01T00:00:00.000Z' WHERE id = 2")
-    merged = bring(path, copy)
+    merged = merge(path, copy)
     assert (merged.runs, len(merged.evaluations)) == ((), 1)
     assert held(path)["board"] == held(copy)["board"]
-    superseded = bring(path, older)
+    superseded = merge(path, older)
     assert superseded.is_empty
     assert superseded.superseded == 1
 
@@ -161,12 +156,12 @@ def test_a_run_that_was_trained_further_there_is_continued(path: Path, tmp_path:
     db.execute("UPDATE runs SET heartbeat_at = '2999-01-01T00:00:00.000Z'")
     runs.record_epoch(db, run, 2, {"train_loss": 0.5})
     db.close()
-    assert bring(path, copy).continued == (run,)
+    assert merge(path, copy).continued == (run,)
     with contextlib.closing(open_reader(path)) as con:
         found = con.execute("SELECT epoch, value FROM epochs ORDER BY epoch").fetchall()
     assert found == [(1, 1.0), (2, 0.5)]
-    assert bring(path, copy).is_empty
-    assert bring(copy, path).is_empty
+    assert merge(path, copy).is_empty
+    assert merge(copy, path).is_empty
 
 
 def test_boards_of_one_box_file_are_one_board(path: Path, tmp_path: Path) -> None:
@@ -180,7 +175,7 @@ def test_boards_of_one_box_file_are_one_board(path: Path, tmp_path: Path) -> Non
             result = examples.evaluation(box="file", manifest=manifest)
             evaluations.record_evaluation(db, run, result, [])
         db.close()
-    bring(path, other)
+    merge(path, other)
     with contextlib.closing(open_reader(path)) as con:
         boards = set(con.execute("SELECT name, box FROM evaluations JOIN runs ON runs.id = run"))
     assert boards == {
@@ -208,7 +203,7 @@ def test_a_run_with_other_contents_is_refused(
         con.execute(CONFLICTS[difference])
     before = held(path)
     with pytest.raises(StoreError, match=f"has {difference} there than"):
-        bring(path, copy)
+        merge(path, copy)
     assert held(path) == before
 
 
@@ -230,7 +225,7 @@ def test_other_predictions_of_one_evaluation_are_refused(
             con.execute(f"DELETE FROM {table} WHERE evaluation = 2")
         con.execute("DELETE FROM meta WHERE key = 'scores'")
     with pytest.raises(StoreError, match="has other predictions for common there than"):
-        bring(path, copy)
+        merge(path, copy)
 
 
 SPOILED: dict[str, tuple[str, str]] = {
@@ -253,7 +248,7 @@ def test_a_strangers_store_with_a_fault_is_refused(
         con.execute(statement)
     before = held(path)
     with pytest.raises(StoreError, match=sentence):
-        bring(path, other)
+        merge(path, other)
     assert held(path) == before
 
 
@@ -268,7 +263,7 @@ def test_what_is_no_store_is_refused(path: Path, tmp_path: Path, kind: str) -> N
         with contextlib.closing(sqlite3.connect(file)) as con:
             con.execute("CREATE TABLE mine (x)")
     with pytest.raises(DrfError) as refused:
-        bring(path, file)
+        merge(path, file)
     assert "given" in str(refused.value)
 
 
@@ -280,7 +275,7 @@ def test_another_definition_of_a_markup_is_refused(
         changed = text.replace('"chin"', '"tip of the chin"')
         con.execute("UPDATE markups SET definition = ?", [changed])
     with pytest.raises((UsageError, StoreError), match="markup"):
-        bring(path, other)
+        merge(path, other)
 
 
 def test_a_store_of_the_first_version_comes_too_and_stays_as_it_is(tmp_path: Path) -> None:
@@ -288,7 +283,7 @@ def test_a_store_of_the_first_version_comes_too_and_stays_as_it_is(tmp_path: Pat
     shutil.copy(GOLDEN, golden)
     before = golden.read_bytes()
     mine = tmp_path / "mine.db"
-    merged = bring(mine, golden)
+    merged = merge(mine, golden)
     assert merged.runs
     assert golden.read_bytes() == before
     with contextlib.closing(sqlite3.connect(golden)) as con:
@@ -310,5 +305,5 @@ def test_links_keep_the_meaning_that_they_have_here(
 ) -> None:
     with contextlib.closing(open_store(path)) as db:
         saved_links.add_view(db, "tall", "?norm=Box")
-    assert bring(path, other).kept_views == ("tall",)
+    assert merge(path, other).kept_views == ("tall",)
     assert ("tall", "?norm=Box") in [row[:2] for row in held(path)["views"]]

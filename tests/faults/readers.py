@@ -1,32 +1,23 @@
-"""Every reader of files, each with a valid file; run as a process, it reads damaged ones.
-
-    python -m tests.faults.readers FOLDER FIRST N READER…
-
-Damages FIRST to FIRST + N - 1 of each reader's file are read; a line of JSON for each reader says
-what came of them. It is a process of its own because its memory is measured, and because a library
-that crashes must not end the tests.
-"""
+"""The readers of pictures, labels, configurations, and of the files that drf writes, each with a
+valid file."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
-import random
+import shutil
 import sqlite3
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from db.connection import open_store
 from drf.errors import DrfError
 from tests.data.made_up import picture_of, points_of, pts_text, write_folder
-from tests.faults.mutations import mutated
-from tests.faults.peak_memory import peak_mb
 
 
 @dataclass(frozen=True)
@@ -37,47 +28,6 @@ class Reader:
     file: str
     make: Callable[[Path], object]
     read: Callable[[Path], object]
-
-
-@dataclass
-class Outcome:
-    """What came of the damages of a reader's file.
-
-    bugs      damage -> the exception that was no sentence
-    peak_mb   memory of the process up to then
-    longest_s of computing, for one damage
-    """
-
-    reader: str
-    first: int
-    values: int = 0
-    refused: int = 0
-    bugs: dict[int, str] = field(default_factory=dict)
-    longest_s: float = 0.0
-    peak_mb: float = 0.0
-
-
-def outcome_of(name: str, folder: Path, first: int, n: int) -> Outcome:
-    """Read n damaged files in a folder, and say what came of it."""
-    reader, found = READERS[name], Outcome(name, first)
-    folder.mkdir()
-    reader.make(folder)
-    path = folder / reader.file
-    whole = path.read_bytes()
-    reader.read(folder)  # before anything is damaged it is read without an error
-    for number in range(first, first + n):
-        path.write_bytes(mutated(whole, random.Random(f"{name} {number}")))
-        began = time.process_time()
-        try:
-            reader.read(folder)
-            found.values += 1
-        except DrfError:
-            found.refused += 1
-        except BaseException as error:
-            found.bugs[number] = f"{type(error).__name__}: {error}"[:200]
-        found.longest_s = max(found.longest_s, time.process_time() - began)
-    found.peak_mb = peak_mb()
-    return found
 
 
 def _picture(suffix: str, *options: int) -> Reader:
@@ -235,7 +185,7 @@ def _store() -> Reader:
 
     def read(folder: Path) -> None:
         commands = ("leaderboard", "db check")
-        _all_of([_drf(*command.split(), "--db", folder / "drf.db") for command in commands])
+        all_of([drf(*command.split(), "--db", folder / "drf.db") for command in commands])
 
     return Reader("drf.db", _make_store, read)
 
@@ -245,11 +195,27 @@ def _bundle() -> Reader:
 
     def make(folder: Path) -> None:
         _make_store(folder)
-        _drf("export", "--bundle", folder / "bundle.db", "--db", folder / "drf.db")
+        drf("export", "--bundle", folder / "bundle.db", "--db", folder / "drf.db")
 
     def read(folder: Path) -> None:
         (folder / "again.db").unlink(missing_ok=True)
-        _all_of([_drf("export", "--bundle", folder / "again.db", "--db", folder / "bundle.db")])
+        all_of([drf("export", "--bundle", folder / "again.db", "--db", folder / "bundle.db")])
+
+    return Reader("bundle.db", make, read)
+
+
+def _imported_bundle() -> Reader:
+    """A bundle that somebody sent, brought into a store that has other runs."""
+
+    def make(folder: Path) -> None:
+        _bundle().make(folder)
+        for path in folder.glob("drf.db*"):
+            path.unlink()
+        open_store(folder / "mine.db").close()
+
+    def read(folder: Path) -> None:
+        shutil.copy(folder / "mine.db", folder / "again.db")
+        all_of([drf("import", "bundle", folder / "bundle.db", "--db", folder / "again.db")])
 
     return Reader("bundle.db", make, read)
 
@@ -273,8 +239,8 @@ def _arrays() -> Reader:
                 [(folder / "blob").read_bytes()],
             )
         (folder / "again.db").unlink(missing_ok=True)
-        check = _drf("db", "check", "--db", folder / "drf.db")
-        _all_of([check, _drf("export", "--bundle", folder / "again.db", "--db", folder / "drf.db")])
+        check = drf("db", "check", "--db", folder / "drf.db")
+        all_of([check, drf("export", "--bundle", folder / "again.db", "--db", folder / "drf.db")])
 
     return Reader("blob", make, read)
 
@@ -288,7 +254,7 @@ def _make_store(folder: Path) -> None:
         con.execute("PRAGMA journal_mode = DELETE")
 
 
-def _drf(*words: object) -> int:
+def drf(*words: object) -> int:
     """Run `drf WORDS` in this process, and return its exit code; a traceback is raised."""
     import cli.main
 
@@ -302,13 +268,13 @@ def _drf(*words: object) -> int:
     return 0
 
 
-def _all_of(exit_codes: list[int]) -> None:
+def all_of(exit_codes: list[int]) -> None:
     """Raise DrfError where a command refused its file."""
     if any(exit_codes):
         raise DrfError(f"exit codes {exit_codes}")
 
 
-def _readers() -> dict[str, Reader]:
+def own_readers() -> dict[str, Reader]:
     return {
         "jpeg": _picture(".jpg"),
         "progressive jpeg": _picture(".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
@@ -327,17 +293,9 @@ def _readers() -> dict[str, Reader]:
         "marker of an export": _marker(),
         "store": _store(),
         "bundle": _bundle(),
+        "bundle, imported": _imported_bundle(),
         "arrays of the store": _arrays(),
     }
 
 
 PACK_FILES = ("crops.npy", "faces.npz", "manifest.json", "markup.json", "sha256")
-READERS = _readers()
-BY_COMMANDS = ("store", "bundle", "arrays of the store")
-"""Readers that run whole commands, which take longer."""
-
-if __name__ == "__main__":
-    place, first, n, *names = sys.argv[1:]
-    for name in names or READERS:
-        outcome = outcome_of(name, Path(place) / name.replace(":", ""), int(first), int(n))
-        print(json.dumps(asdict(outcome)), flush=True)

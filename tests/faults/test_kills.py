@@ -69,9 +69,11 @@ def test_a_run_that_ends_at_any_point_goes_on_to_the_same_digits(
     whole: Whole, tmp_path: Path, point: str, number: int, after: bool, how: int
 ) -> None:
     undisturbed, expected = whole("gaussian-forest")
-    kill_at = nth(undisturbed, point, number if number > 0 else number + 1)
+    there = undisturbed.points().count(point)
+    at = number if number > 0 else there + number + 1
+    assert 1 <= at <= there
     training = replace(
-        undisturbed, folder=tmp_path / "run", kill_at=kill_at, after=after, number=how
+        undisturbed, folder=tmp_path / "run", kill_at=at, point=point, after=after, number=how
     )
     share_packs(undisturbed, training)
     assert training.run() == (-how if how == signal.SIGKILL else 130), training.words()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.faults.readers import BY_COMMANDS, READERS
+from tests.faults.damaged_files import BY_COMMANDS, READERS
 
 SHORT, SHORT_BY_COMMANDS = 40, 10
 MOST_S = 5.0
@@ -31,7 +31,7 @@ def read_damaged(folder: Path, first: int, n: int, names: Sequence[str]) -> list
     nowhere.mkdir()
     places = {"HOME": str(nowhere), "TMPDIR": str(nowhere), "PYTHONPATH": str(REPOSITORY)}
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.faults.readers", folder, str(first), str(n), *names],
+        [sys.executable, "-m", "tests.faults.damaged_files", folder, str(first), str(n), *names],
         cwd=nowhere,
         env=os.environ | places,
         capture_output=True,

@@ -53,6 +53,8 @@ class Training:
     family   with the values of `settings` on top of SETTINGS
     resume   whether the run in the store goes on; else a new one begins
     kill_at  number of the point (a rename of a file, a commit), counted from 1; 0 for none
+    point    name of the points that kill_at counts, "" for all; a slow process has more of some
+             (signs of life), so that the number of one among all is no fixed place
     after    whether it dies after that point rather than before
     number   the signal that it sends itself
     changes  of a resumed run
@@ -63,6 +65,7 @@ class Training:
     settings: dict[str, Any] = field(default_factory=dict)
     resume: bool = False
     kill_at: int = 0
+    point: str = ""
     after: bool = False
     number: int = signal.SIGKILL
     changes: dict[str, Any] = field(default_factory=dict)
@@ -214,7 +217,8 @@ def _killed(wanted: Training) -> Iterator[None]:
 
     def at_point(name: str, act: Callable[[], Any]) -> Any:
         passed.append(name)
-        chosen = len(passed) == wanted.kill_at
+        counted = passed.count(wanted.point) if wanted.point else len(passed)
+        chosen = counted == wanted.kill_at and wanted.point in ("", name)
         if chosen and not wanted.after:
             os.kill(os.getpid(), wanted.number)
         done = act()

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from db import ablation as ablation_results
-from db import board, evaluations, health, method_ids, next_step, reads, runs
+from db import board, evaluations, method_ids, next_step, reads, runs, status
 from db import factors as ablation_settings
 from db.connection import open_reader, open_store
 from db.entries import entry
@@ -83,7 +83,7 @@ def add(db, name: str, family: str, error_px: float, ends: str, seed: int = 0) -
             heard = {"heartbeat_at": "2026-11-28T10:05:00.000Z", "process_started": 0.0}
             db.table("runs").update(run, started | heard)
     elif ends != "running":
-        state = "finished" if ends == health.WORSE_THAN_FLOOR else ends
+        state = "finished" if ends == status.WORSE_THAN_FLOOR else ends
         reason = None if state == "finished" else f"it was {state}"
         runs.end_run(
             db, run, state, reason=reason, wall_s=60.0, faces_per_s=100.0,

@@ -28,8 +28,8 @@ import cli.main
 from db import saved_links
 from db.connection import open_reader, open_store
 from drf import checkpoint, hardware
+from drf.data.dataset import Source
 from drf.data.packs import default_cache_dir
-from drf.data.sources import Source
 from drf.errors import (
     DrfError,
     StoreError,
@@ -381,9 +381,10 @@ def test_a_configuration_file_is_read_or_refused_in_a_sentence(
 
 @pytest.mark.parametrize("name", ["", "  ", "\t", "\udcff", "x" * 501])
 def test_a_name_that_cannot_be_shown_is_refused(drf: Call, tmp_path: Path, name: str) -> None:
-    said = drf("train", "mean-shape", "--name", name)
-    assert said.code == 2
-    assert re.search("blank|UTF-8|at most", said.error)
+    for words in ((), ("--dry-run",)):
+        said = drf("train", "mean-shape", "--name", name, *words)
+        assert said.code == 2
+        assert re.search("blank|UTF-8|at most", said.error)
 
 
 NUMBERS = ("-1", "0", "1e308", "1e999", "nan", "9" * 30, "9" * 5000, "0x" + "F" * 5000, "")

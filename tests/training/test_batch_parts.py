@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from drf import checkpoint
+from drf.checkpoint import stored_state
 from drf.errors import DrfError
-from drf.training.loop import stored_state
 from tests.training.conftest import Listener, Make, tiny
 
 

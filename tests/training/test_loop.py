@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from drf import checkpoint, metrics, registry, scores
+from drf import checkpoint, registry, scores
 from drf.errors import DrfError
 from drf.markup import IBUG68, MISSING, VISIBLE
 from drf.prediction import Predictor, predict
@@ -45,7 +45,7 @@ def test_the_best_checkpoint_scores_what_was_recorded(make: Make, tmp_path: Path
     assert config == tiny()
     predictions = predict(Predictor(model, torch.device("cpu"), "fp32"), trainer.val).points
     errors = scores.image_errors(predictions, trainer.val.picture_points, "ocular", IBUG68)
-    assert metrics.nme(errors) == pytest.approx(outcome.kept_val_nme, rel=1e-9)
+    assert scores.nme(errors) == pytest.approx(outcome.kept_val_nme, rel=1e-9)
 
 
 def test_same_seed_same_digits_other_seed_others(make: Make, tmp_path: Path) -> None:

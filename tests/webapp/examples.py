@@ -32,7 +32,7 @@ HOSTILE = (
     "[x](javascript:document.title='owned')",
     '=HYPERLINK("http://example.org") https://example.org :red[red] $x^2$',
 )
-DIFF = "diff --git a/drf/metrics.py b/drf/metrics.py\n-    return 1\n+    return 2\n"
+DIFF = "diff --git a/drf/scores.py b/drf/scores.py\n-    return 1\n+    return 2\n"
 
 
 @functools.cache

@@ -55,7 +55,14 @@ def test_every_picture_chart_and_table_has_an_alt_text():
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    "where", ["", "run", "run?run_tab=Training", "images", "compare", "ablations", "live", "about"]
+    "where",
+    [
+        *("", "run", "images"),  # a table of our own, tabs, and pictures that are buttons
+        *(
+            pytest.param(where, marks=pytest.mark.slow)
+            for where in ("run?run_tab=Training", "compare", "ablations", "live", "about")
+        ),
+    ],
 )
 def test_the_keyboard_reaches_every_control(page, address, where):
     page.goto(f"{address}/{where}")
@@ -110,7 +117,7 @@ def test_keys_choose_what_a_page_shows_and_leaf_through_faces(page, address):
     large_face(page, first)
     drawn(page)
     # Focus and key in one: on a slow machine the dialog is drawn again between the two.
-    page.get_by_role("button", name=re.compile("^Next")).press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name=re.compile("^Next")).press("Enter")
     page.get_by_role("dialog").get_by_text("2 of 30, by the error of").wait_for()
     drawn(page)
     page.keyboard.press("Escape")

@@ -109,7 +109,7 @@ def test_latex_has_booktabs_bold_best_and_citations(view):
     best, second = (f"{view.table['ocular_nme'].iloc[i]:.2f}" for i in (0, 1))
     assert rf"\textbf{{{best}}}" in text
     assert rf"\underline{{{second}}}" in text
-    assert r"~\cite{zhou2023star}$^{1}$" in text
+    assert r"~\cite{zhou2023star}$^{2}$" in text
     columns = re.search(r"begin\{tabular\}\{(\w+)\}", text)[1]
     rows = [
         line.split(" \\\\")[0] for line in text.splitlines() if " & " in line and "capt" not in line

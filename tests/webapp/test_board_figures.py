@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drf import metrics
+from drf import scores
 from webapp.leaderboard import figures
 from webapp.leaderboard.figures import Difference, RowErrors
 
@@ -17,7 +17,7 @@ def test_a_curve_is_the_mean_over_seeds_and_its_band_their_range():
     chart = figures.ced([RowErrors("a <b>", SEEDS), RowErrors("b", SEEDS[:1])], "ocular")
     low, high, mean, single = chart.figure.data
     for at, *values in zip(mean.x, low.y, high.y, mean.y, strict=True):
-        shares = [100 * metrics.ced(row, np.array([at / 100 + 1e-12]))[0] for row in SEEDS]
+        shares = [100 * scores.ced(row, np.array([at / 100 + 1e-12]))[0] for row in SEEDS]
         assert values == pytest.approx([min(shares), max(shares), np.mean(shares)])
     assert high.fill == "tonexty"
     assert mean.name == "a &lt;b&gt;"

@@ -170,6 +170,17 @@ def test_published_figures_are_grey_unranked_and_never_best(current):
     assert marked <= set(ours.index)
 
 
+def test_a_published_row_says_what_it_was_trained_on(current):
+    """So that 1825 faces from nothing are not read beside 20 million."""
+    view = built(current, published=published())
+    said = view.table.set_index("name")["published_training"]
+    assert said["STAR"] == "3148 faces, not pretrained"
+    assert said["HRNetV2-W18"] == "3148 faces, pretrained on ImageNet"
+    assert "20 million" in said["FaRL-B, 64 epochs"]
+    assert any("20 million" in source for source in view.sources)
+    assert "published_training" not in built(current).table  # nothing is said of our own rows
+
+
 def test_a_method_published_under_both_norms_is_one_row(current):
     view = built(current, both=True, published=published(("ocular", "pupil")))
     star = view.table[view.table["name"] == "STAR"]

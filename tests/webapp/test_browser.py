@@ -275,7 +275,7 @@ def test_a_click_on_a_point_of_a_comparison_opens_the_face(page, address, filled
     assert page.locator("img[src=x]").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "where",
     [

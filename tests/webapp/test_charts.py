@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from drf import metrics
+from drf import scores
 from webapp.ui import charts, theme
 
 ERRORS = np.array([0.01, 0.02, 0.05, 0.09])  # NME 4.25 %, FR_8 25 %, AUC_8 50 %, AUC_10 57.5 %
@@ -15,7 +15,7 @@ def test_ced_is_the_exact_step_function():
     (trace,) = charts.ced(ERRORS, "ocular").figure.data
     assert trace.line.shape == "hv"
     for x, y in zip(trace.x[1:-1], trace.y[1:-1], strict=True):
-        assert y == pytest.approx(100 * metrics.ced(ERRORS, np.array([x / 100 + 1e-12]))[0])
+        assert y == pytest.approx(100 * scores.ced(ERRORS, np.array([x / 100 + 1e-12]))[0])
     assert (trace.x[0], trace.y[0]) == (0, 0)
     assert trace.x[-1] == pytest.approx(100 * charts.axis_end([ERRORS]))
     assert trace.y[-1] == 100

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drf import metrics, scores, statistics
+from drf import scores, statistics
 from drf.markup import IBUG68
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
@@ -53,9 +53,9 @@ def test_scores_with_paired_intervals_and_the_share_of_faces_improved(shop, norm
     table = app.dataframe[0].value
     assert list(table.columns) == ["hourglass-wide", "mean-shape", "hourglass"]
     first, floor, narrow = errors_of("wide", "floor", "narrow", norm=norm.lower())
-    assert table.loc["NME ↓", "hourglass-wide"] == f"{100 * metrics.nme(first):.2f}"
+    assert table.loc["NME ↓", "hourglass-wide"] == f"{100 * scores.nme(first):.2f}"
     (gap,) = statistics.mean_intervals((floor - first)[None])
-    said = f"{100 * metrics.nme(floor):.2f}  ({signed(100 * gap.estimate)}  "
+    said = f"{100 * scores.nme(floor):.2f}  ({signed(100 * gap.estimate)}  "
     said += f"[{signed(100 * gap.low)}, {signed(100 * gap.high)}]) ✗"
     assert table.loc["NME ↓", "mean-shape"] == said
     share = statistics.share_improved(narrow, first)
@@ -67,14 +67,14 @@ def test_every_score_has_the_interval_of_its_own_images():
     errors = errors_of("wide", "floor")
     first, floor = tables.compare(errors)
     assert first.differences is None
-    for t in metrics.THRESHOLDS:
+    for t in scores.THRESHOLDS:
         key = f"{100 * t:.0f}"
         (failures,) = statistics.mean_intervals(1.0 * (errors[1:] > t) - (errors[:1] > t))
         assert floor.differences[f"fr{key}"].low == pytest.approx(failures.low)
-        assert floor.scores[f"fr{key}"] == pytest.approx(metrics.failure_rate(errors[1], t))
-        assert floor.scores[f"auc{key}"] == pytest.approx(metrics.auc(errors[1], t))
+        assert floor.scores[f"fr{key}"] == pytest.approx(scores.failure_rate(errors[1], t))
+        assert floor.scores[f"auc{key}"] == pytest.approx(scores.auc(errors[1], t))
         gain = floor.differences[f"auc{key}"]
-        assert gain.estimate == pytest.approx(metrics.auc(errors[1], t) - metrics.auc(errors[0], t))
+        assert gain.estimate == pytest.approx(scores.auc(errors[1], t) - scores.auc(errors[0], t))
         assert gain.low < gain.estimate < gain.high
 
 
@@ -284,13 +284,15 @@ def test_runs_of_one_name_are_told_apart(shop):
             "flip_test": True,
             "condition": ["finished", "finished", "crashed"],
             "family": "hourglass",
+            "dataset": "300w",
+            "trained_on": ["300w", "300w", "wflw"],
         },
         index=["0" * 32, "1" * 32, "2" * 32],
     )
     from webapp import selection
 
     labels = [one.label for one in selection.selected_runs(list(frames.index), frames)]
-    assert labels == ["a · 00000000", "a · 11111111", "✗ b (crashed)"]
+    assert labels == ["a · 00000000", "a · 11111111", "✗ b (trained on wflw, crashed)"]
 
 
 def test_six_lines_differ_in_colour_dash_and_marker():

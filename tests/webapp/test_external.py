@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from db import external
+from db import status
 from db.connection import open_store
 from db.evaluations import record_evaluation
 from db.runs import end_run, start_run
@@ -24,7 +24,7 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     config = {"external.name": "theirs"}
     new = examples.new_run(
         name="theirs",
-        family=external.FAMILY,
+        family=status.EXTERNAL,
         config=config,
         sources=dict.fromkeys(config, "option"),
         provenance={"drf": "0.2.0", "paper": "https://example.org/p", "note": None},
@@ -34,7 +34,7 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     run = start_run(db, new)
     end_run(db, run, "finished", wall_s=None, faces_per_s=None, kept_epoch=None, kept_val_nme=None)
     result = examples.evaluation(
-        error_px=0.5, seed=3, flip_test=False, ms_per_face=external.NOT_MEASURED
+        error_px=0.5, seed=3, flip_test=False, ms_per_face=status.NOT_MEASURED
     )
     record_evaluation(db, run, result, examples.crops(result))
     db.close()
@@ -49,6 +49,27 @@ def test_the_board_marks_it(imported: str) -> None:
     assert "External methods are predictions that were imported: theirs" in texts(app).replace(
         "\\", ""
     )
+
+
+def test_a_model_of_another_dataset_is_marked_on_every_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "drf.db"
+    examples.filled_store(path)
+    db = open_store(path)
+    with db.conn:
+        db.execute(
+            "UPDATE runs SET dataset = 'wflw', manifest = json_set(manifest, '$.digest', 'w')"
+            " WHERE name = 'hourglass-wide'"
+        )
+    db.close()
+    monkeypatch.setenv("DRF_DB", str(path))
+    name = "hourglass-wide (trained on wflw)"
+    app = opened(hide="false")
+    assert name in board_table(app)["name"].tolist()
+    app = opened("views/compare.py")
+    assert not app.exception
+    assert name in str([of.options for of in app.multiselect])
 
 
 def test_its_run_page_has_no_cost(imported: str) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from drf import metrics, scores
+from drf import scores
 from drf.markup import IBUG68
 from tests.webapp import examples
 from webapp.faces import landmark_errors
@@ -29,7 +29,7 @@ def test_errors_of_landmarks_are_means_over_the_faces(shop, norm):
     for j in (0, 36, 67):
         away = np.linalg.norm(made.predictions[:, j] - made.ground_truth[:, j], axis=1)
         assert found.errors[j] == pytest.approx(np.mean(away / distance), rel=1e-4)
-    assert found.errors.mean() == pytest.approx(metrics.nme(made.errors(norm)), rel=1e-4)
+    assert found.errors.mean() == pytest.approx(scores.nme(made.errors(norm)), rel=1e-4)
 
 
 def test_the_mean_shape_is_an_upright_face_in_its_box():

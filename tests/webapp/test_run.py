@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drf import metrics, presets, statistics
+from drf import presets, scores, statistics
 from drf.data.crops import decode_jpeg
 from drf.markup import IBUG68
 from tests.webapp import examples
@@ -24,7 +24,7 @@ def test_scores_and_facts_stand_on_top(shop):
     assert not app.exception
     assert app.title[0].value == "hourglass\\-wide"
     made = examples.evaluation("common", 0.034, 1)
-    nme = 100 * metrics.nme(made.errors("ocular"))
+    nme = 100 * scores.nme(made.errors("ocular"))
     assert app.metric[0].value == f"{nme:.2f} %"
     said = texts(app)
     for fact in (
@@ -42,7 +42,7 @@ def test_scores_and_facts_stand_on_top(shop):
 def test_the_norm_and_the_evaluation_come_from_the_link(shop):
     app = shop.run("wide", norm="Pupil", run_eval="synthetic/challenging/gt")
     made = examples.evaluation("challenging", 0.034 * 1.7, 1)
-    assert app.metric[0].value == f"{100 * metrics.nme(made.errors('pupil')):.2f} %"
+    assert app.metric[0].value == f"{100 * scores.nme(made.errors('pupil')):.2f} %"
 
 
 def test_results_show_the_ced_of_every_face(shop):
@@ -95,7 +95,7 @@ def test_slices_split_the_errors_by_an_attribute_of_the_link(shop):
     assert not app.exception
     (figure,) = specs(app)
     made = examples.evaluation("common", 0.034, 1)
-    sizes = metrics.box_size(made.ground_truth)
+    sizes = scores.box_size(made.ground_truth)
     smallest = sizes < np.quantile(sizes, 0.2)
     assert figure["data"][0]["y"][0] == pytest.approx(
         100 * made.errors("ocular")[smallest].mean(), rel=1e-3

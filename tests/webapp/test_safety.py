@@ -54,7 +54,7 @@ def test_few_places_ask_for_html():
             asking.add(str(file.relative_to(APP.parent)))
     # These write marks and styles of their own; what comes from a store is escaped there.
     assert asking == {
-        *("faces/dialog.py", "faces/tiles.py", "ui/frame.py", "ui/look.py", "views/leaderboard.py"),
+        *("faces/dialog.py", "faces/tiles.py", "ui/frame.py", "views/leaderboard.py"),
     }
 
 

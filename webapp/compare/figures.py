@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from drf import metrics, ranking
+from drf import ranking, scores
 from webapp.compare.methods import MethodVerdict
 from webapp.compare.tables import Comparison
 from webapp.faces.landmark_errors import LandmarkErrors, region_means
@@ -44,9 +44,9 @@ def ceds(errors: np.ndarray, labels: Sequence[str], norm: str) -> Chart:
             line={"shape": "hv", **_pen(number)},
             hovertemplate="%{y:.1f} % of faces",
         )
-        area = metrics.auc(row, metrics.THRESHOLDS[0])
-        said.append(f"{label}: AUC at {metrics.THRESHOLDS[0]:.0%} {percent(100 * area)}")
-    for threshold in metrics.THRESHOLDS:
+        area = scores.auc(row, scores.THRESHOLDS[0])
+        said.append(f"{label}: AUC at {scores.THRESHOLDS[0]:.0%} {percent(100 * area)}")
+    for threshold in scores.THRESHOLDS:
         if threshold < limit:
             charts.threshold(figure, threshold, f"{100 * threshold:.0f} %")
     figure.update_layout(legend_y=1.07)

@@ -20,6 +20,8 @@ from webapp.ui.text import signed
 
 MARK = "✱"
 """Marks a difference whose interval excludes 0."""
+PUBLISHED_TRAINING = "published_training"
+"""Key of the column that says what published methods were trained on; other tables lack it."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,9 @@ _FACTS = (
     Column("Track", "track", "Track", "Training rules (competition track)."),
     Column("Precision", "precision", "Precision", "Numeric precision of the training."),
     Column("Status", "status", "Status", "Only what is finished is ranked; see About."),
+    Column("Training data", PUBLISHED_TRAINING, "Trained on",
+           "Of published results: labelled faces that the method was trained on, and what its "
+           "weights were trained on before."),
     Column("Evaluated", "evaluated", "Evaluated", "Day of the newest evaluation.", sort="Newest"),
     Column("Id", "short_id", "Id",
            "First 8 characters of the ids of its runs, as `drf runs show` takes them."),
@@ -141,7 +146,7 @@ def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> p
     shown = pd.DataFrame({"rank": rows["rank"], "name": _marked_names(rows)})
     tagged = TAGS in rows and rows[TAGS].any()
     for column, norm, key in _chosen(norms, names):
-        if key == TAGS and not tagged:
+        if key == PUBLISHED_TRAINING or (key == TAGS and not tagged):
             continue
         if norm is not None and column.key in of_norm:
             if f"{norm}_{_NEEDS[column.key]}" in rows:
@@ -281,7 +286,7 @@ def _chosen(norms: Sequence[str], names: Collection[str]) -> list[tuple[Column, 
 
 
 def _marked_names(rows: pd.DataFrame) -> pd.Series:
-    marked = map(badges.marked, rows["name"], rows["condition"], rows["family"])
+    marked = map(badges.marked, *(rows[column] for column in badges.MARKS))
     return pd.Series(list(marked), rows.index, dtype=object)
 
 

@@ -47,7 +47,8 @@ def records(view: View) -> list[dict[str, Any]]:
     of seeds, lists of run ids, evaluations, checkpoints, seeds, statuses and machines, the board
     and the digest of its faces, and what its runs spent, from COLUMN_low to COLUMN_high.
 
-    Published figures have kind "published", their scores, paper, source and protocol.
+    Published figures have kind "published", their scores, paper, source, protocol, and what they
+    were trained on.
     """
     return [
         _published(row) if row["kind"] == "published" else _row(row, view)
@@ -106,6 +107,12 @@ def _score_fields(norm: str, score: str) -> list[tuple[str, str]]:
     return [(names.get(field, field), f"{norm}_{field}") for field in fields]
 
 
+_OF_PUBLISHED = (
+    *("dataset", "subset", "paper", "source", "protocol"),
+    *("training_faces", "pretrained"),
+)
+
+
 def _published(row: dict[Hashable, Any]) -> dict[str, Any]:
     figures = row["figures"]
     record: dict[str, Any] = {"kind": "published", "name": figures[0].method}
@@ -114,7 +121,7 @@ def _published(row: dict[Hashable, Any]) -> dict[str, Any]:
     about = asdict(figures[0])
     return (
         record
-        | {key: about[key] for key in ("dataset", "subset", "paper", "source", "protocol")}
+        | {key: about[key] for key in _OF_PUBLISHED}
         | {"url": papers()[figures[0].paper].url}
     )
 

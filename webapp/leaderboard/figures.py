@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from db.board import stand_in
-from drf import floor, metrics
+from drf import floor, scores
 from drf.text import percent, signed
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
@@ -91,10 +91,10 @@ def ced(rows: Sequence[RowErrors], norm: str) -> Chart:
             line={"shape": "hv", "color": colour, "dash": theme.DASHES[number % 6], "width": 2.2},
             hovertemplate="%{y:.1f} % of faces",
         )
-        threshold = metrics.THRESHOLDS[0]
-        area = float(np.mean([metrics.auc(of_seed, threshold) for of_seed in row.errors]))
+        threshold = scores.THRESHOLDS[0]
+        area = float(np.mean([scores.auc(of_seed, threshold) for of_seed in row.errors]))
         said.append(f"{row.name}: AUC at {threshold:.0%} {percent(100 * area)}")
-    for threshold in metrics.THRESHOLDS:
+    for threshold in scores.THRESHOLDS:
         if threshold < limit:
             charts.threshold(figure, threshold, f"{100 * threshold:.0f} %")
     figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")

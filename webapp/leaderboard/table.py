@@ -106,7 +106,7 @@ def build(
     over, said = columns.over_of(shown), tuple(notes(shown, how))
     compared = shown if how.baseline is None else pd.concat([shown, how.baseline.to_frame().T])
     remarks = tuple(comparability.remarks(compared.infer_objects()))
-    shown, table = _with_published(shown, table, published)
+    shown, table = _with_published(shown, table, published, "Training data" in how.names)
     titles = {columns.title(key, how.norms): said for key, said in constants.items()}
     left = table.drop(columns=[k for k in constants if k in table])
     named = None if how.baseline is None else str(how.baseline["name"])
@@ -157,8 +157,9 @@ def cells(view: View) -> list[list[Cell]]:
 
 
 def source_of(figure: Figure) -> str:
-    """Return where a published figure is from and how it was measured."""
-    return f"{figure.source}; {figure.protocol}"
+    """Return where a published figure is from, how it was measured, and what the method was
+    trained on."""
+    return f"{figure.source}; {figure.protocol}; trained on {figure.trained_on}"
 
 
 def _hover(key: str, row: Mapping[Any, Any]) -> str:
@@ -213,7 +214,7 @@ def _insert(rows: pd.DataFrame, opened: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_published(
-    rows: pd.DataFrame, table: pd.DataFrame, figures: Sequence[Figure]
+    rows: pd.DataFrame, table: pd.DataFrame, figures: Sequence[Figure], say_training: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not figures:
         return rows, table
@@ -223,10 +224,13 @@ def _with_published(
     none = [()] * len(of_method)
     more = pd.DataFrame({"kind": "published", "statuses": none, "runs": none})
     more["figures"] = [tuple(found) for found in of_method.values()]
+    if say_training:
+        table = table.assign(**{columns.PUBLISHED_TRAINING: "–"})
     cells = []
     for method, found in of_method.items():
         known = {key: value for figure in found for key, value in published_scores(figure).items()}
-        cells.append({"name": method} | {k: v for k, v in known.items() if k in table})
+        said = {"name": method, columns.PUBLISHED_TRAINING: found[0].trained_on}
+        cells.append({k: v for k, v in (said | known).items() if k in table})
     added = pd.DataFrame(cells).reindex(columns=table.columns)
     kinds = {key: kind for key, kind in table.dtypes.items() if kind.kind in "if"}
     kinds = dict.fromkeys(kinds, "float64") | {"rank": "Int64"}

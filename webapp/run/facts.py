@@ -3,7 +3,8 @@ and the export."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,8 @@ class Fact:
     url: str | None = None
 
 
-def preset(name: object) -> Preset | None:
+@functools.cache
+def preset(name: Hashable) -> Preset | None:
     """Return a preset of this version by the name that a run has, None where there is none."""
     try:
         return presets.load(name) if isinstance(name, str) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,18 +9,18 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from db import health, next_step, reads
+from db import next_step, reads, status
 from db.flags import flags, floor_of
 from db.next_step import NextStep
-from drf import presets, scores
-from drf.errors import NotFoundError, UsageError
+from drf import scores
+from drf.errors import NotFoundError
 from drf.scores import Score
 from drf.statistics import Interval
 from webapp import store
 from webapp.links import address, carried, navigation, share, url_keys, widgets
 from webapp.links.names import matching
 from webapp.run import method_card, standing, words
-from webapp.run.facts import summary
+from webapp.run.facts import preset, summary
 from webapp.run.standing import Standing
 from webapp.scores import evaluation_label, usual_order
 from webapp.store import StoreVersion
@@ -69,7 +68,7 @@ def _leader(current: StoreVersion) -> str | None:
     if board is None:
         return None
     entries = store.leaderboard(current, **{column: board[column] for column in reads.BOARD})
-    sound = entries[health.ranked(entries)]
+    sound = entries[status.ranked(entries)]
     return None if sound.empty else str(sound.loc[sound[reads.ranked_by(sound)].idxmin(), "run"])
 
 
@@ -148,18 +147,8 @@ def _reason(condition: str, reason: str) -> None:
 
 def method(run: dict[str, Any]) -> None:
     """Say in one line what the method is, where its preset says so."""
-    summary = preset_summary(run["preset"])
-    if summary:
-        st.markdown(plain(summary))
-
-
-@functools.cache
-def preset_summary(preset: str | None) -> str | None:
-    """Return the sentence of a preset, None of one that this version does not have."""
-    try:
-        return presets.load(preset).summary if preset else None
-    except UsageError:
-        return None
+    if (known := preset(run["preset"])) is not None:
+        st.markdown(plain(known.summary))
 
 
 def score_cards(current: StoreVersion, evaluation: pd.Series, norm: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import health
+from db import status
 from drf import ranking, scores, statistics
 from drf.statistics import Interval
 from webapp import selection, store
@@ -49,7 +49,7 @@ def _of(current: StoreVersion, board: Board, run: str, evaluation: int, norm: st
     rows = selection.entries(current, board)
     errors = store.image_errors(current, run, evaluation)[norm].dropna().to_numpy()
     intervals = _intervals(errors) if len(errors) else {}
-    sound = rows[health.ranked(rows)]
+    sound = rows[status.ranked(rows)]
     nmes = sound[scores.column(norm, "nme")]
     places = pd.Series(ranking.places(nmes), index=sound.index)
     rank = int(places[run]) if run in places and pd.notna(places[run]) else None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from db import box_labels, comparability, health, intervals, paired, reads, verdict, words
+from db import box_labels, comparability, intervals, paired, reads, status, verdict, words
 from db.board import SD, by_method
 from db.entries import records
 from db.verdict import Verdict
@@ -55,7 +55,7 @@ def boards(
     between its runs beside the method, see `db.comparability`), `runs` (one row per evaluation) and
     `methods` (one row per row of `db.board.by_method`, with means and, in `sd`, the standard
     deviation of each NME; None for one seed), both with `db.intervals`. Scores are in percent; the
-    best NME under the first normaliser comes first, and what is not `ranked` (`db.health`) last.
+    best NME under the first normaliser comes first, and what is not `ranked` (`db.status`) last.
     """
     groups = dict(iter(entries.groupby(list(reads.BOARD), sort=True)))
     ordered = offered_order({key: len(rows) for key, rows in groups.items()})
@@ -96,7 +96,7 @@ def _board(
     scored = [scores.column(norm, score) for norm in norms for score in scores.SCORE_KEYS]
     runs = entries.assign(
         method=entries["run"].map(methods),
-        ranked=health.ranked(entries),
+        ranked=status.ranked(entries),
         tags=[said.get(run, words.NOTHING).short() for run in entries["run"]],
     ).sort_values(["ranked", reads.ranked_by(entries)], ascending=[False, True])
     compare = functools.partial(intervals.of_board, con)

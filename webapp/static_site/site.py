@@ -78,7 +78,7 @@ class _Writer:
         self.templates.filters |= {
             "figure": _figure,
             "percent": _percent,
-            "decimals": _decimals,
+            "decimals": text.decimals,
             "format_time": text.format_time,
         }
 
@@ -192,10 +192,6 @@ def _page(run_id: str) -> str:
 
 def _write_json(path: Path, document: Any) -> None:
     path.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-
-
-def _decimals(value: float | None) -> str:
-    return "–" if value is None else text.decimals(value)
 
 
 def _percent(value: float | None) -> str:

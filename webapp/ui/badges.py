@@ -1,12 +1,11 @@
-"""Signs, icons and colours of the conditions of a run (`db.health`). The word is always shown with
+"""Signs, icons and colours of the conditions of a run (`db.status`). The word is always shown with
 them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from db import external, health
+from db import status
 
 
 class StatusStyle(NamedTuple):
@@ -54,25 +53,26 @@ STATUS_STYLES: dict[str, StatusStyle] = {
 }
 
 
-FAILED_STATUSES = tuple(status for status, style in STATUS_STYLES.items() if style.colour == "red")
-
-
-def worst_failure(statuses: Iterable[str]) -> str | None:
-    """Return the worst failure among some statuses, None if none of them is a failure."""
-    return max(set(FAILED_STATUSES) & set(statuses), key=FAILED_STATUSES.index, default=None)
-
-
-def label(status: str) -> str:
+def label(word: str) -> str:
     """Return the text of a table cell: ✓ finished."""
-    return f"{STATUS_STYLES[status].sign} {status}"
+    return f"{STATUS_STYLES[word].sign} {word}"
 
 
-def marked(name: str, condition: str, family: str) -> str:
+MARKS = ("name", "condition", "family", "dataset", "trained_on")
+"""Columns of an entry of a board that `marked` is called with."""
+
+
+def marked(
+    name: str, condition: str, family: str, dataset: object = None, trained_on: object = None
+) -> str:
     """Return a name as it stands in tables and choices: as it is where it is ranked, else with what
     stands against that, "✗ hourglass (crashed)". condition: several are joined by commas.
-    Predictions that were imported are marked too: "SPIGA (external)"."""
-    sound = condition == health.FINISHED
+    Predictions that were imported are marked too, "SPIGA (external)", and so is a model of another
+    dataset than that of the board, "hourglass (trained on wflw)"."""
+    sound = condition == status.FINISHED
     sign = "" if sound else f"{STATUS_STYLES[condition.split(', ')[0]].sign} "
-    imported = [external.FAMILY] if family == external.FAMILY else []
-    said = ", ".join([*imported, *([] if sound else [condition])])
+    imported = [status.EXTERNAL] if family == status.EXTERNAL else []
+    elsewhere = isinstance(trained_on, str) and trained_on != dataset
+    trained = [f"trained on {trained_on}"] if elsewhere else []
+    said = ", ".join([*imported, *trained, *([] if sound else [condition])])
     return f"{sign}{name} ({said})" if said else name

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from drf import metrics, scores
+from drf import scores
 from webapp.ui import theme
 from webapp.ui.text import percent
 
@@ -57,9 +57,9 @@ def ced(errors: np.ndarray, norm: str) -> Chart:
     figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
     figure.update_yaxes(range=[0, 102])
     said = []
-    for at in metrics.THRESHOLDS:
-        failed = 100 * metrics.failure_rate(errors, at)
-        area = 100 * metrics.auc(errors, at)
+    for at in scores.THRESHOLDS:
+        failed = 100 * scores.failure_rate(errors, at)
+        area = 100 * scores.auc(errors, at)
         if at < limit:
             threshold(
                 figure, at, f"<b>{100 * at:.0f} %</b><br>FR {failed:.1f}<br>AUC {area:.1f}", 3
@@ -79,7 +79,7 @@ def axis_end(errors: Sequence[np.ndarray]) -> float:
 def threshold(figure: go.Figure, at: float, text: str, lines: int = 1) -> None:
     """Draw a dotted line at an error and write above the chart what it is. The line of the larger
     threshold has its text on the right, that of the smaller on the left."""
-    larger = at == max(metrics.THRESHOLDS)
+    larger = at == max(scores.THRESHOLDS)
     rule(figure, 100 * at, theme.QUIET, 1)
     figure.add_annotation(
         x=100 * at,

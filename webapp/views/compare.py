@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import comparability, health, reads
+from db import comparability, reads, status
 from db.paired import Paired
 from webapp import selection, store
 from webapp.compare import figures, methods, tables
@@ -54,7 +54,7 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
         return
     labels = [run.label for run in runs]
     errors = paired[norm]
-    sound = tuple(health.ranked(rows).tolist())
+    sound = tuple(status.ranked(rows).tolist())
     keys = tuple(run.key for run in runs)
     found = _compared(current.path, current.revision, keys, norm, sound)
     over_seeds = methods.verdicts(
@@ -110,7 +110,7 @@ def _landmarks(current: StoreVersion, choices: Choices) -> None:
 def _cost(choices: Choices) -> None:
     """Show what the runs cost beside their error, among all ranked runs of the board."""
     title = widgets.segmented_control(url_keys.COMPARE_COST, "Cost", list(figures.COSTS))
-    ranked = choices.rows[health.ranked(choices.rows)]
+    ranked = choices.rows[status.ranked(choices.rows)]
     runs = [run.run for run in choices.runs]
     labels = [run.label for run in choices.runs]
     _chart(figures.pareto(ranked, runs, labels, title, choices.norm), "cmp_pareto")
@@ -164,11 +164,11 @@ def _scores(found: list[Comparison], runs: list[SelectedRun], rows: pd.DataFrame
         "In brackets: difference to the first run with its 95 % interval."
         f" {tables.BETTER} better, {tables.WORSE} worse: the interval excludes 0."
     )
-    if not all(health.ranked(rows)):
+    if not all(status.ranked(rows)):
         unsound = "; ".join(
             f"{run.label}: {badges.STATUS_STYLES[condition].meaning}"
             for run, condition in zip(runs, rows["condition"], strict=True)
-            if condition != health.FINISHED
+            if condition != status.FINISHED
         )
         st.warning(
             plain(f"Not ranked, and no difference to them is called better or worse: {unsound}"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from drf import metrics, scores
+from drf import scores
 from drf.errors import UsageError
 from drf.markup import IBUG68
 
@@ -24,16 +24,16 @@ def some_face(seed: int = 0, n: int = 3) -> np.ndarray:
 
 
 def test_hand_vector() -> None:
-    assert metrics.nme(HAND) == pytest.approx(0.0425)
-    assert metrics.failure_rate(HAND, 0.08) == 0.25
-    assert metrics.auc(HAND, 0.08) == pytest.approx(0.5)
-    assert metrics.auc(HAND, 0.10) == pytest.approx(0.575)
+    assert scores.nme(HAND) == pytest.approx(0.0425)
+    assert scores.failure_rate(HAND, 0.08) == 0.25
+    assert scores.auc(HAND, 0.08) == pytest.approx(0.5)
+    assert scores.auc(HAND, 0.10) == pytest.approx(0.575)
 
 
 def test_ced_counts_ties_and_failure_rate_is_strict() -> None:
     errors = np.array([0.02, 0.08, 0.08, 0.2])
-    assert metrics.ced(errors, np.array([0.0, 0.02, 0.08, 1.0])).tolist() == [0, 0.25, 0.75, 1]
-    assert metrics.failure_rate(errors, 0.08) == 0.25
+    assert scores.ced(errors, np.array([0.0, 0.02, 0.08, 1.0])).tolist() == [0, 0.25, 0.75, 1]
+    assert scores.failure_rate(errors, 0.08) == 0.25
 
 
 def test_image_errors_as_the_formula_says() -> None:
@@ -68,10 +68,10 @@ def test_a_subset_uses_the_whole_face_normaliser_and_ignores_other_points() -> N
 
 @given(errors_arrays, st.floats(0.01, 0.3))
 def test_auc_is_bounded_by_nme(errors: np.ndarray, t: float) -> None:
-    auc, bound = metrics.auc(errors, t), 1 - metrics.nme(errors) / t
+    auc, bound = scores.auc(errors, t), 1 - scores.nme(errors) / t
     assert auc >= bound - 1e-9
     assert 0 <= auc <= 1
-    if metrics.failure_rate(errors, t) == 0:
+    if scores.failure_rate(errors, t) == 0:
         assert auc == pytest.approx(bound)
     elif (errors > t + 1e-6).any():
         assert auc > bound
@@ -80,8 +80,8 @@ def test_auc_is_bounded_by_nme(errors: np.ndarray, t: float) -> None:
 @given(errors_arrays, st.floats(0.01, 0.3))
 def test_auc_is_the_integral_of_the_ced(errors: np.ndarray, t: float) -> None:
     grid = np.linspace(0, t, 20_001)
-    integral = np.trapezoid(metrics.ced(errors, grid), grid) / t
-    assert metrics.auc(errors, t) == pytest.approx(integral, abs=1e-3)
+    integral = np.trapezoid(scores.ced(errors, grid), grid) / t
+    assert scores.auc(errors, t) == pytest.approx(integral, abs=1e-3)
 
 
 @given(
@@ -158,7 +158,7 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="zero"):
         scores.image_errors(gt, np.zeros_like(gt), "ocular", IBUG68)
     with pytest.raises(ValueError, match="non-empty"):
-        metrics.nme(np.array([]))
+        scores.nme(np.array([]))
 
 
 def test_missing_landmarks_count_in_no_error_and_take_their_normaliser_along() -> None:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drf.heatmaps import HeatmapCodec
+from drf.models.landmark_heads import HeatmapCodec
 
 SIZE = 32
 
