@@ -92,7 +92,7 @@ def main() -> None:
             folder.mkdir()
         commands(folders["packing"], 1, 1)  # the faces are packed once, for all of them
         usual = commands(folders["commands"], given.runs, given.epochs)
-        print(f"  commands  {usual.wall_s:6.1f} s wall        {usual.cpu_s:6.1f} s CPU")
+        print(f"  commands  {usual.wall_s:6.1f} s wall        {usual.cpu_s:6.1f} s CPU", flush=True)
         for engine in given.engine:
             took = sweep(folders[engine], engine, given.runs, given.epochs)
             wall, cpu = took.wall_s / usual.wall_s, took.cpu_s / usual.cpu_s

@@ -19,7 +19,7 @@ SPAWN = multiprocessing.get_context("spawn")  # an SQLite connection must not cr
 def in_parallel(work: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Run each call in a process of its own at the same time; their results in order."""
     with ProcessPoolExecutor(len(calls), mp_context=SPAWN) as pool:
-        return [future.result(60) for future in [pool.submit(work, *call) for call in calls]]
+        return [future.result(240) for future in [pool.submit(work, *call) for call in calls]]
 
 
 def create(path: Path) -> str:

@@ -28,12 +28,16 @@ def test_readers_never_see_half_an_evaluation_and_never_wait(path: Path) -> None
     con.close()
 
 
-def test_two_writers_take_turns(path: Path) -> None:
-    calls = [(path, 10, 20), (path, 10, 20)]
-    assert processes.in_parallel(processes.write_evaluations, calls) == [10, 10]
+@pytest.mark.parametrize("writers", [2, pytest.param(16, marks=pytest.mark.slow)])
+def test_writers_take_turns(path: Path, writers: int) -> None:
+    calls = [(path, 10, 20)] * writers
+    assert processes.in_parallel(processes.write_evaluations, calls) == [10] * writers
     con = open_reader(path)
-    assert reads.revision(con) == 2 * (1 + 10 + 10 + 1)  # no write was lost
-    assert len(reads.runs(con)) == 2
+    assert reads.revision(con) == writers * (1 + 10 + 10 + 1)  # no write was lost
+    assert len(reads.runs(con)) == writers
+    written = con.execute("SELECT count(*) FROM predictions").fetchone()
+    assert written == (writers * 10 * 20,)
+    assert integrity.faults(con) == []
     con.close()
 
 

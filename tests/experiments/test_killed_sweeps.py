@@ -66,7 +66,8 @@ class Sweep:
         if self.engine == "ray":
             named = {child.pid: _command(child) for child in driver.children(recursive=True)}
             return [pid for pid, command in named.items() if "ray::work_in_folder" in command]
-        return self.read("SELECT pid FROM runs WHERE state = 'running' AND epoch > 0")
+        found = self.read("SELECT pid FROM runs WHERE state = 'running' AND epoch > 0")
+        return [pid for pid in found if psutil.pid_exists(pid)]
 
     def read(self, sql: str) -> list[int]:
         """Return the one column of a query; nothing as long as the store is being made."""
