@@ -117,8 +117,8 @@ def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     shown = {
         "Family": rows["family"],
         "Preset": rows["preset"].fillna("–"),
-        "Parameters": rows["params"].map(count),
-        "MACs": rows["macs"].map(count),
+        "Parameters": rows["params"].astype("float64").map(count),
+        "MACs": rows["macs"].astype("float64").map(count),
         "Training": rows["wall_s"].map(duration),
         **{one.title: comparability.spans(rows, one.key) for one in comparability.SPENT},
         "Hardware": rows["hardware"].fillna("–"),
