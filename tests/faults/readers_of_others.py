@@ -44,8 +44,8 @@ _WFLW_LIST = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_att
 def _checked(dataset: str, file: str, write: Callable[[Path], object]) -> Reader:
     """A file of a dataset, read as `drf data check` does; that faces are missing is no refusal."""
     from drf.data.check import check_files
+    from drf.data.dataset import open_dataset
     from drf.data.file_dataset import FileDataset
-    from drf.data.sources import open_dataset
 
     def read(folder: Path) -> None:
         opened = open_dataset(dataset, folder / "faces")
