@@ -86,10 +86,13 @@ def evaluate(
 
 def show_scores(entry: dict[str, Any]) -> None:
     """Print the scores of a leaderboard entry, and what its reader may want to know next."""
+    from drf.markup import ALL
+
     tables().print(scores_table(entry))
     if not entry["ranked"]:
         note(f"It is shown without a rank: {entry['condition']}.")
-    note("Next: drf leaderboard, or drf web")
+    subset = "" if entry["landmarks"] == ALL else f" --landmarks {entry['landmarks']}"
+    note(f"Next: drf leaderboard{subset}, or drf web")
 
 
 def scores_table(entry: dict[str, Any]) -> Table:

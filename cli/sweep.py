@@ -189,5 +189,5 @@ def gather(
     """Bring the runs of submitted jobs into the store, as far as they are; may be repeated."""
     from experiments.sweeps.on_slurm import gather_all
 
-    brought, running = gather_all(folder, db)
-    note(f"{brought} runs are in {db}" + (f"; {running} still run." if running else "."))
+    brought, left = gather_all(folder, db)
+    note(f"{brought} runs are in {db}" + (f"; {left} still wait or run." if left else "."))

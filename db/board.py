@@ -17,7 +17,8 @@ from drf import scores
 SD = "_sd"
 _SPENT = (*(one.key for one in SPENT), "wall_s")
 _SHARED = (
-    *("family", "preset", "track", "precision", "params", "macs", "n", "manifest_digest"),
+    *("family", "preset", "track", "trained_on", "precision", "params", "macs", "n"),
+    "manifest_digest",
     *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method", "ranked"),
     "crop_version",
 )
@@ -41,13 +42,13 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
     scores.COLUMNS (percent, means over seeds) and COLUMN_sd (sample standard deviation over them;
     NaN for one seed), wall_s (mean), the ends over runs of what they spent (COLUMN_low and
-    COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track, precision, params,
-    macs, n, manifest_digest, BOARD, markup, flip_test, method, crop_version; and tuples in the
-    order of the evaluations: runs, evaluations, names, seeds, statuses (conditions, see
-    `db.status`), checkpoints, hardwares, eval_precisions; created_at of the newest; ranked (bool),
-    and condition: that of its runs, joined where they differ. Several runs of one seed are averaged
-    first, as in `drf.statistics.Method`. Best first, see `reads.ranked_by`, and what is not ranked
-    last.
+    COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track, trained_on (see
+    `reads.leaderboard`), precision, params, macs, n, manifest_digest, BOARD, markup, flip_test,
+    method, crop_version; and tuples in the order of the evaluations: runs, evaluations, names,
+    seeds, statuses (conditions, see `db.status`), checkpoints, hardwares, eval_precisions;
+    created_at of the newest; ranked (bool), and condition: that of its runs, joined where they
+    differ. Several runs of one seed are averaged first, as in `drf.statistics.Method`. Best first,
+    see `reads.ranked_by`, and what is not ranked last.
     """
     return _rows(entries, methods, ["method", "flip_test", "faces", "ranked"], "method")
 

@@ -133,8 +133,10 @@ class Description:
                 card=str(document["card"]),
             )
             found.markup.indices(found.landmarks)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"its description is incomplete ({error})") from None
+        if not found.largest_error > 0:  # NaN is not
+            raise ValueError(f"its largest expected error is {found.largest_error:g}")
         return found
 
 
@@ -174,11 +176,12 @@ class OnnxNetwork:
         self.markup, self.landmarks = self.description.markup, self.description.landmarks
         crop = [self.input_size, self.input_size, 3]
         if LANDMARKS not in self._outputs or [sides[1:] for sides in shape] != [crop]:
-            raise DataError(f"{name} is damaged: its inputs and outputs are not as it describes")
+            raise self._damaged()
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return (B, K, 2) landmarks in the unit box and (B, K, 2, 2) covariances or None, float32,
-        of (B, S, S, 3) uint8 RGB crops. Raises DataError where the file computes something else."""
+        of (B, S, S, 3) uint8 RGB crops. Raises DataError where the file cannot be run or computes
+        something else than it describes."""
         try:
             outputs = self._session.run(None, {CROPS: crops})
         except Exception as error:  # onnxruntime's own classes have no common base but this
@@ -191,8 +194,11 @@ class OnnxNetwork:
             or not (np.abs(landmarks) < _FURTHEST).all()  # which no NaN is
             or (covariances is not None and covariances.shape != (*shape, 2))
         ):
-            raise DataError(f"{self._name} is damaged: what it computes are no landmarks")
+            raise self._damaged()
         return landmarks, covariances
+
+    def _damaged(self) -> DataError:
+        return DataError(f"{self._name} is damaged: it does not compute what it describes")
 
 
 def session(data: bytes, name: str, threads: int) -> Any:

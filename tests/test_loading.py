@@ -104,6 +104,23 @@ def test_files_of_others_newer_ones_and_weights_elsewhere_are_refused(tmp_path: 
         drf.load(tmp_path / "nothing.onnx")
 
 
+def test_a_description_that_the_graph_does_not_keep_is_refused(tmp_path: Path) -> None:
+    document = json.loads(Description("m", 64, IBUG68).as_json())
+    deep = "[" * 100_000
+    never = json.dumps(document | {"largest_expected_error": "nan"})
+    for broken in (deep, never):
+        with pytest.raises(DataError, match="cannot be used"):
+            drf.load(write_model(tmp_path / "a.onnx", description=broken))
+    fewer = json.dumps(document | {"landmarks": "eyes"})
+    model = drf.load(write_model(tmp_path / "b.onnx", description=fewer))
+    with pytest.raises(DataError, match=r"b\.onnx is damaged"):
+        model(IMAGE, [[10, 20, 80, 80]])
+    of_five = Description("m", 64, FIVE).as_json()
+    model = drf.load(write_model(tmp_path / "c.onnx", description=of_five))
+    with pytest.raises(DataError, match=r"c\.onnx is damaged"):
+        model(IMAGE, [[10, 20, 80, 80]])
+
+
 def test_a_name_that_nothing_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRF_DB", str(tmp_path / "none.db"))
     with pytest.raises(NotFoundError, match="no released model 'cascade-forest-smal'"):
@@ -124,6 +141,8 @@ def test_importing_drf_imports_nothing_and_predicting_brings_no_torch(tmp_path: 
     Image.new("RGB", (90, 90)).save(photo)
     code = f"""
 import sys, drf
+ours = {{name for name in sys.modules if name.partition(".")[0] in ("drf", "db", "cli")}}
+assert ours == {{"drf", "drf.version"}}, ours  # so it takes no time
 heavy = {{"torch", "numpy", "cv2", "pandas", "onnxruntime", "sqlite3"}} & sys.modules.keys()
 assert not heavy, heavy
 import numpy

@@ -210,6 +210,6 @@ def table(ended: pd.DataFrame) -> pd.DataFrame:
 def styled(shown: pd.DataFrame) -> Styler:
     """Return the table with failed statuses in colour."""
     styler = shown.style.format("{:.2f}", subset=["best"], na_rep="–")
-    wrong = set(map(badges.label, badges.FAILED_STATUSES))
+    wrong = [badges.label(one) for one, how in badges.STATUS_STYLES.items() if how.colour == "red"]
     cells = pd.IndexSlice[shown.index[shown["status"].isin(wrong)], ["name", "status"]]
     return styler.map(lambda _: f"color: {theme.VERMILLION}", subset=cells)

@@ -193,10 +193,7 @@ def choose_runs(
             chosen = [*chosen, *best]
     st.session_state[widget] = chosen
     st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
-    names = {
-        run: badges.marked(*facts)
-        for run, *facts in rows[["name", "condition", "family"]].itertuples()
-    }
+    names = {run: badges.marked(*facts) for run, *facts in rows[[*badges.MARKS]].itertuples()}
     st.multiselect(
         "Runs",
         list(names),
@@ -282,8 +279,7 @@ def selected_runs(chosen: Sequence[str], rows: pd.DataFrame) -> list[SelectedRun
             name=str(names[run]),
             label=badges.marked(
                 f"{names[run]} · {run[:SHORT]}" if shared[run] else str(names[run]),
-                rows.loc[run, "condition"],
-                rows.loc[run, "family"],
+                *rows.loc[run, [*badges.MARKS[1:]]],
             ),
         )
         for run in chosen

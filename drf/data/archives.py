@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from drf.data.user_files import is_inside, is_utf8, printable
 from drf.errors import DataError
@@ -36,6 +36,9 @@ FREE_BYTES = 64 * 2**20
 
 MOST_FILES = 200_000
 
+LONGEST_NAME, LONGEST_PATH = 255, 1000
+"""Bytes of a part of a path, which file systems take no more of, and characters of a path."""
+
 _CHUNK = 2**20
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError),
@@ -46,30 +49,27 @@ _LEFT_OUT = ("__MACOSX", ".DS_Store")
 
 @dataclass(frozen=True)
 class Member:
-    """One file of an archive: its name there, as written, and the bytes that it says to have."""
+    """One file of an archive: its path there, the bytes that it says to have, and what the reader
+    of the archive knows it by, as a path may be written in several ways (a, ./a)."""
 
-    name: str
+    path: PurePosixPath
     size: int
-
-    @property
-    def path(self) -> PurePosixPath:
-        """Where it belongs: "./afw/1.jpg" is afw/1.jpg."""
-        return PurePosixPath(self.name)
+    source: Any
 
 
 class _Zip:
     def __init__(self, path: Path) -> None:
         self.held = zipfile.ZipFile(path)
 
-    def members(self) -> Iterator[tuple[str, int, bool, bool]]:
-        """Yield name, size, whether it is a folder, whether it is a plain file."""
+    def members(self) -> Iterator[tuple[Any, str, int, bool, bool]]:
+        """Yield source (see Member), name, size, whether it is a folder, and a plain file."""
         for info in self.held.infolist():
             mode = info.external_attr >> 16
             plain = stat.S_IFMT(mode) in (0, stat.S_IFREG) and not info.flag_bits & 1
-            yield info.filename, info.file_size, info.filename.endswith("/"), plain
+            yield info, info.filename, info.file_size, info.filename.endswith("/"), plain
 
-    def open(self, name: str) -> IO[bytes]:
-        return self.held.open(name)
+    def open(self, source: zipfile.ZipInfo) -> IO[bytes]:
+        return self.held.open(source)
 
 
 class _Bounded(io.RawIOBase):
@@ -114,12 +114,12 @@ class _Tar:
     def __init__(self, path: Path) -> None:
         self.held = tarfile.open(fileobj=_Bounded(path), mode="r:")  # noqa: SIM115 (_opened closes)
 
-    def members(self) -> Iterator[tuple[str, int, bool, bool]]:
+    def members(self) -> Iterator[tuple[Any, str, int, bool, bool]]:
         for info in self.held:
-            yield info.name, info.size, info.isdir(), info.isreg()
+            yield info, info.name, info.size, info.isdir(), info.isreg()
 
-    def open(self, name: str) -> IO[bytes]:
-        found = self.held.extractfile(name)
+    def open(self, source: tarfile.TarInfo) -> IO[bytes]:
+        found = self.held.extractfile(source)
         assert found is not None, "only plain files are opened"
         return found
 
@@ -155,8 +155,10 @@ def members(path: Path) -> list[Member]:
     name = printable(path.name)
     found, total = [], 0
     with _opened(path) as archive:
-        for inside, size, is_folder, is_plain in archive.members():
-            if not is_utf8(inside) or not is_inside(inside) or "\\" in inside:
+        for source, inside, size, is_folder, is_plain in archive.members():
+            if is_folder and not PurePosixPath(inside).parts:
+                continue  # the folder itself, of which `tar czf x.tgz .` made an archive
+            if not (is_utf8(inside) and is_inside(inside) and _fits(inside)) or "\\" in inside:
                 raise DataError(
                     f"{name} has the path {inside[:80]!r}, which leads out of the folder or is no"
                     " name of a file: nothing was unpacked"
@@ -169,7 +171,7 @@ def members(path: Path) -> list[Member]:
                     " nothing was unpacked"
                 )
             total += size
-            found.append(Member(inside, size))
+            found.append(Member(PurePosixPath(inside), size, source))
             if len(found) > MOST_FILES:
                 raise DataError(f"{name} has more than {MOST_FILES} files: nothing was unpacked")
             _refuse_much(name, total, path.stat().st_size)
@@ -186,13 +188,17 @@ def unpack(path: Path, folder: Path, inside: str = "") -> None:
     with _opened(path) as archive:
         for member in listed:
             target = folder / inside / member.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                is_there = target.exists()
+            except (FileExistsError, NotADirectoryError):  # a file is where its folder should be
+                is_there = True
+            if is_there:
                 raise DataError(
-                    f"{printable(path.name)} has {str(member.path)[:80]!r}, which is there already:"
-                    " name each archive once"
+                    f"{printable(path.name)} has {str(member.path)[:80]!r}, but a file of that name"
+                    " is there already: name each archive once"
                 )
-            _write(archive.open(member.name), target, member.size, path)
+            _write(archive.open(member.source), target, member.size, path)
 
 
 def digest(path: Path, kind: str) -> str:
@@ -222,6 +228,13 @@ def _refuse_much(name: str, total: int, packed: int) -> None:
             f"{name} has {packed / 2**20:.1f} MB and would unpack to {total / 2**20:.0f} MB or more"
             ": nothing was unpacked"
         )
+
+
+def _fits(inside: str) -> bool:
+    """Return whether a file system takes a path of such a length."""
+    return len(inside) <= LONGEST_PATH and all(
+        len(part.encode()) <= LONGEST_NAME for part in inside.split("/")
+    )
 
 
 def _is_left_out(inside: str) -> bool:

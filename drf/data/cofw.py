@@ -27,7 +27,7 @@ import numpy as np
 from drf.data.dataset import Source
 from drf.data.file_dataset import TRAIN, VAL, Box, Entry, FileDataset, drawn, labelled
 from drf.data.picture_files import MOST_DECODING_BYTES
-from drf.data.pts import PLACEHOLDERS, check_points
+from drf.data.pts import check_points, without_placeholders
 from drf.data.user_files import printable
 from drf.errors import DataError, UsageError
 from drf.markup import COFW29
@@ -171,7 +171,7 @@ def _read(path: Path, part: str) -> Iterator[tuple[str, Entry]]:
 
 def _face(name: str, row: np.ndarray) -> Any:
     points = row[: 2 * _K].reshape(2, _K).T
-    points = np.where([[tuple(point) in PLACEHOLDERS] for point in points], np.nan, points - 1)
+    points = without_placeholders(points) - 1
     if not (np.abs(points[np.isfinite(points)]) < 1e6).all() or np.isinf(points).any():
         raise DataError("has a coordinate that is no place in a picture")
     points[np.isnan(points).any(axis=1)] = np.nan

@@ -20,6 +20,7 @@ from xml.parsers import expat
 
 import numpy as np
 
+from drf.data.pts import without_placeholders
 from drf.data.user_files import printable, read_bytes
 from drf.errors import DataError, quoted
 
@@ -67,7 +68,8 @@ def read_faces(path: Path) -> list[XmlFace]:
 
 
 def points_of(face: XmlFace, names: Mapping[str, int], n: int) -> np.ndarray:
-    """Return the points of a face, (n, 2) 0-based px, NaN where a part is missing.
+    """Return the points of a face, (n, 2) 0-based px, NaN where a part is missing or
+    a placeholder.
 
     names: landmark -> index; a part may be called by the index too. Raises DataError, without a
     subject, for a part that the markup does not have, and for one that is there twice.
@@ -80,7 +82,7 @@ def points_of(face: XmlFace, names: Mapping[str, int], n: int) -> np.ndarray:
         if not np.isnan(points[at]).any():
             raise DataError(f"has the part {quoted(name)} twice")
         points[at] = x, y
-    return points
+    return without_placeholders(points)
 
 
 class _Reader:

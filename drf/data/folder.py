@@ -1,10 +1,10 @@
 """A folder of one's own: pictures and their landmarks, described by its `dataset.toml`.
 
 The landmarks are NAME.pts beside each picture, in subfolders too, or in CSV files with the columns
-name,x0,y0,x1,y1,... (empty cells: missing), or in XML files of dlib's imglab (absent parts:
-missing). A face is called by the path of its picture in the folder, without its suffix; of several
-faces that an XML file has in one picture the second is called NAME~2. `drf.data.description` has
-the keys of the file.
+name,x0,y0,x1,y1,..., or in XML files of dlib's imglab. A landmark is missing where cells are empty,
+a part is absent, or the point is 0 0 or -1 -1. A face is called by the path of its picture in the
+folder, without its suffix; of several faces that an XML file has in one picture the second is
+called NAME~2. `drf.data.description` has the keys of the file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from drf.data import dlib_xml
 from drf.data.dataset import Source, datasets
 from drf.data.description import FILE, Description, Rule, is_xml, read_description
 from drf.data.file_dataset import TRAIN, Entry, FileDataset, drawn, labelled
-from drf.data.pts import check_points, read_pts
+from drf.data.pts import check_points, read_pts, without_placeholders
 from drf.data.user_files import is_inside, is_utf8, printable, read_text
 from drf.data.w300 import PICTURE_SUFFIXES, list_folder
 from drf.errors import DataError, UsageError
@@ -173,7 +173,7 @@ def _points(cells: list[str], described: Description) -> np.ndarray:
         values = np.array([cell.strip() or "nan" for cell in cells], dtype=np.float64)
     except ValueError:
         raise DataError("holds something that is no number") from None
-    points = values.reshape(-1, 2) - described.first_pixel
+    points = without_placeholders(values.reshape(-1, 2)) - described.first_pixel
     points[np.isnan(points).any(axis=1)] = np.nan
     if (np.abs(points) >= 1e6).any():
         raise DataError("holds a point that is no place in a picture")

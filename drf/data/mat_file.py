@@ -95,7 +95,7 @@ class _Reader:
 
     def _matrices(self, parts: Iterator[tuple[int, bytes]], n: int, depth: int) -> list[Any]:
         """Return so many matrices; there are no more than the file has bytes for."""
-        found = []
+        found: list[Any] = []
         while len(found) < n:
             kind, body = _next(parts)
             if kind != _MATRIX:

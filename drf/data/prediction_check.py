@@ -27,6 +27,10 @@ ALIGNED = 0.25
 BESIDE = 0.5
 """Distance above which a prediction lies beside its face."""
 
+PLACEHOLDERS = (0, -1, -2)
+"""What some programs write for both x and y of a landmark that they found no place for, and -2 is
+-1 counted from 0. Such a prediction may be meant only near the true place."""
+
 _MOST_EXCHANGED, _MOST_OTHERS = 0.05, 0.5  # shares of the faces above which a file is refused
 _LEAST_LANDMARKS = 8
 _LEAST_FACES = 5  # to tell a constant offset from chance
@@ -41,7 +45,7 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
 
     predicted, truth: (n, K, 2) picture px; predictions are NaN at landmarks that are not evaluated,
     the truth where a landmark is missing. Raises DataError where most predictions are not meant as
-    they stand, with a guess at what they are.
+    they stand, with a guess at what they are, and where any is a placeholder.
     """
     sides = (np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1)).max(axis=1).astype(np.float64)
     known = np.isfinite(predicted) & np.isfinite(truth)
@@ -59,6 +63,13 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
         found: np.ndarray = np.nanmean(np.linalg.norm(points - truth, axis=-1), axis=1) / sides
         return found
 
+    away = np.linalg.norm(predicted - truth, axis=-1) / sides[:, None] > SUSPECT
+    if (holed := (_placeholders(predicted) & away).any(axis=1)).any():
+        raise DataError(
+            "the predictions have landmarks at 0 0 or -1 -1, far from their true places,"
+            f" {_those(names, holed)}: that is no place in a picture, and every landmark needs one;"
+            " nothing was imported"
+        )
     off = distance(predicted)
     read = np.stack([as_if(predicted, truth) for _, as_if, *_ in _READINGS])
     other = np.stack([distance(points) for points in read])
@@ -96,6 +107,12 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
     return [*said, *_constant_offset(predicted - truth)]
 
 
+def _placeholders(predicted: np.ndarray) -> np.ndarray:
+    """Return which of (n, K, 2) predictions are one of PLACEHOLDERS, (n, K)."""
+    same = predicted[..., 0] == predicted[..., 1]
+    return same & np.isin(predicted[..., 0], PLACEHOLDERS)
+
+
 def _constant_offset(errors: np.ndarray) -> list[str]:
     """Return a warning where all predictions are off by half a pixel or one in x and y alike.
 
@@ -129,6 +146,13 @@ def _exchanged(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return predicted[..., ::-1]
 
 
+def _interleaved(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return what is read if a row has all x before all y, for faces with all landmarks."""
+    incomplete = np.isnan(predicted).any(axis=(1, 2), keepdims=True)
+    read = predicted.reshape(len(predicted), 2, -1).swapaxes(1, 2)
+    return np.where(incomplete, predicted, read)
+
+
 def _onto(signs: Sequence[float], exchanged: bool = False) -> Callable[..., np.ndarray]:
     """Return a reading that moves and scales x and y of each face onto the truth."""
 
@@ -145,6 +169,7 @@ def _onto(signs: Sequence[float], exchanged: bool = False) -> Callable[..., np.n
 
 _READINGS = (
     ("x and y were exchanged", _exchanged, NEARER, _MOST_EXCHANGED),
+    ("all x stood before all y", _interleaved, NEARER, _MOST_EXCHANGED),
     ("they were coordinates of a crop or of another size of the picture", _onto((1, 1)), ALIGNED,
      _MOST_OTHERS),
     ("x and y were exchanged, and of a crop", _onto((1, 1), True), ALIGNED, _MOST_OTHERS),

@@ -8,8 +8,8 @@
     }
 
 In the files the centre of the top-left pixel is (1, 1); in this code it is (0, 0). Some programs
-write 0 0 or -1 -1 for a landmark that they could not place: these are no places in a picture, and
-the landmark is missing.
+write 0 0 or -1 -1 for a landmark that they could not place, in other formats too: these are no
+places in a picture, and the landmark is missing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_BYTES = 2**20
 """Of a .pts file; one of 68 landmarks has 1.5 kB."""
 
 PLACEHOLDERS = ((0.0, 0.0), (-1.0, -1.0))
-"""What stands in a file, 1-based, for a landmark that is missing."""
+"""What stands in files of landmarks, of this and other formats, for one that is missing."""
 
 LEAST_NORMALISER = 1e-3
 """Least distance of a normaliser, as a share of the longer side of the landmark box. On 300-W it is
@@ -91,6 +91,13 @@ def visibility_of(points: np.ndarray) -> np.ndarray | None:
     return None if there.all() else np.where(there, VISIBLE, MISSING).astype(np.uint8)
 
 
+def without_placeholders(points: np.ndarray) -> np.ndarray:
+    """Return the (k, 2) points of a file, whatever its first pixel is called, with NaN where one of
+    PLACEHOLDERS stands."""
+    placed = [tuple(point) not in PLACEHOLDERS for point in points]
+    return np.where(np.reshape(placed, (-1, 1)), points, np.nan)
+
+
 def check_points(points: np.ndarray, markup: Markup) -> None:
     """Raise DataError for landmarks that no error can be measured on, its sentence without a
     subject. (K, 2) px, NaN where missing."""
@@ -119,9 +126,7 @@ def _named(end: tuple[int, ...], markup: Markup) -> str:
 
 def _points(lines: list[str]) -> np.ndarray:
     """Return (k, 2) 1-based px, NaN where a placeholder stands."""
-    points = np.array([_point(line) for line in lines]).reshape(-1, 2)
-    points[[tuple(point) in PLACEHOLDERS for point in points]] = np.nan
-    return points
+    return without_placeholders(np.array([_point(line) for line in lines]).reshape(-1, 2))
 
 
 def _point_lines(text: str, n_points: int | None = None) -> list[str]:

@@ -24,7 +24,7 @@ import numpy as np
 
 from drf.data.dataset import Face, Source
 from drf.data.file_dataset import TRAIN, VAL, Box, Entry, FileDataset, drawn, labelled
-from drf.data.pts import check_points
+from drf.data.pts import check_points, without_placeholders
 from drf.data.user_files import is_inside, read_text
 from drf.errors import DataError
 from drf.markup import WFLW98
@@ -135,7 +135,7 @@ def _row(name: str, photo: str, numbers: list[str], picture: Path) -> _Row:
     fault = "" if picture.is_file() else "its picture is missing"
     try:
         values = np.array(numbers, dtype=np.float64)
-        points = values[:_COORDINATES].reshape(-1, 2)
+        points = without_placeholders(values[:_COORDINATES].reshape(-1, 2))
         if not (np.abs(values) < 1e6).all():
             raise DataError("has a coordinate that is no place in a picture")
         flags = frozenset(

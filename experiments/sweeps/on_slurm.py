@@ -54,6 +54,7 @@ def submit(
         **({"slurm_partition": needs.partition} if needs.partition else {}),
     )
     for job in jobs:
+        (folder / job.id).mkdir(exist_ok=True)  # so that `gather_all` knows of one that waits
         hand_out(folder / job.id, job.id, paths.db)
     with executor.batch():
         return [executor.submit(work_in_folder, job, folder / job.id, paths) for job in jobs]
@@ -61,19 +62,19 @@ def submit(
 
 def gather_all(folder: Path, db: Path) -> tuple[int, int]:
     """Bring the jobs below a folder into a store; return how many there are in it now, and how
-    many are still being written. Raises NotFoundError for a folder without jobs."""
+    many still wait or are being written. Raises NotFoundError for a folder without jobs."""
     jobs = [path for path in sorted(folder.glob("*")) if _JOB.fullmatch(path.name)]
     if not jobs:
         raise NotFoundError(f"there are no jobs in {folder}: name the folder that was submitted")
-    brought = running = 0
+    brought = 0
     for job in jobs:
         try:
             brought += gather(job, job.name, db)
         except StoreError:
             raise
-        except UsageError:
-            running += 1
-    return brought, running
+        except UsageError:  # it is being written
+            continue
+    return brought, len(jobs) - brought
 
 
 def _submitit() -> Any:

@@ -161,6 +161,8 @@ def test_a_run_of_a_landmark_subset_comes_back_too(
 ) -> None:
     eyes = ("--landmarks", "eyes")
     first = bring(csv_of(tmp_path / "p.csv", NAMES, predicted), *eyes, "--json").json
+    second = bring(csv_of(tmp_path / "s.csv", NAMES, predicted), *eyes, "--name", "second")
+    assert "Next: drf leaderboard --landmarks eyes, or drf web" in second.err + second.out
     out = tmp_path / "out.json"
     assert drf("export", "predictions", "theirs", "--format", "json", "--out", out).code == 0
     assert {len(points) for points in json.loads(out.read_text()).values()} == {
@@ -235,8 +237,19 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
         "coordinates of a crop or of another size",
     ),
     "other faces": (lambda n, p: (n, np.full_like(p, 3000.0)), "lie beside their faces"),
+    "all x, then all y": (
+        lambda n, p: (n, p.transpose(0, 2, 1).reshape(p.shape)),
+        "all x stood before all y",
+    ),
+    "hidden as 0 0": (lambda n, p: (n, _hidden(p, 0)), "landmarks at 0 0 or -1 -1"),
+    "hidden as -1 -1": (lambda n, p: (n, _hidden(p, -1)), "1 of 12: 'helen/testset/1004_1'"),
     "1-based truth": (lambda n, p: (n, TRUTH + 1), "they are 1-based"),
 }
+
+
+def _hidden(points: np.ndarray, placeholder: float) -> np.ndarray:
+    points[4, 30] = placeholder
+    return points
 
 
 def _in_crop(points: np.ndarray, size: float) -> np.ndarray:

@@ -73,11 +73,14 @@ def test_dlibs_own_file_of_68_points_needs_three_lines(tmp_path: Path) -> None:
     assert found["afw/1_1"].photo == found["afw/1_1_mirror"].photo == "1_1"
 
 
-def test_parts_have_names_several_faces_and_may_be_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("placeholder", [np.nan, 0, -1])
+def test_parts_have_names_several_faces_and_may_be_missing(
+    tmp_path: Path, placeholder: float
+) -> None:
     write_dlib_folder(tmp_path, 2, 1)
     points = face(0, FIVE)[1]
     lacking = points.copy()
-    lacking[2] = np.nan
+    lacking[2] = placeholder
     boxes = [xml_box(points, NAMES), xml_box(lacking, NAMES), xml_box(points, NAMES, " ignore='1'")]
     write_xml(tmp_path / "train.xml", [("faces\\\\0.jpg".replace("\\\\", "\\"), boxes)])
     (tmp_path / "dataset.toml").write_text(DLIB_TOML + "val = { folder = 'faces' }\n")

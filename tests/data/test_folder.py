@@ -79,12 +79,16 @@ def test_landmarks_come_back_as_they_were_written(tmp_path: Path, kind: str) -> 
     assert not check_files(dataset).n_faults
 
 
-def test_an_empty_cell_is_a_missing_landmark(tmp_path: Path) -> None:
-    write_csv_folder(tmp_path)
+@pytest.mark.parametrize("first_pixel", [0, 1])
+@pytest.mark.parametrize("cell", ["", "0", "-1"])
+def test_an_empty_cell_or_placeholder_is_a_missing_landmark(
+    tmp_path: Path, cell: str, first_pixel: int
+) -> None:
+    write_csv_folder(tmp_path, first_pixel=first_pixel)
     path = tmp_path / "points.csv"
     lines = path.read_text().splitlines()
     cells = lines[1].split(",")
-    cells[5:7] = "", ""
+    cells[5:7] = cell, cell
     path.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]))
     dataset = opened(tmp_path)
     (first,) = [f for s in dataset.subset_names() for f in dataset.subset(s).faces if "0" in f.name]

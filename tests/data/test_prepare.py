@@ -86,6 +86,16 @@ def test_an_archive_named_as_a_folder_of_300w_is_its_content(tmp_path: Path) -> 
     assert not list((tmp_path / "300w").rglob("._*"))
 
 
+def test_an_archive_of_the_folder_in_which_tar_ran_is_its_content(tmp_path: Path) -> None:
+    """`tar czf afw.tar.gz .` writes the members ., ./1000_1.jpg and so on."""
+    write_folder(tmp_path / "in", "afw", 3)
+    with tarfile.open(tmp_path / "afw.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "in/afw", ".")
+    prepared = prepare("300w", [tmp_path / "afw.tar.gz"], tmp_path / "300w")
+    assert sum(one.faces for one in prepared.report.subsets) == 3
+    assert len(list((tmp_path / "300w/afw").iterdir())) == 6
+
+
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
 def test_paths_may_be_written_in_another_way(tmp_path: Path, suffix: str) -> None:
     """As `tar czf afw.tar.gz .` writes them."""
@@ -148,6 +158,16 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
         "is a link, a device",
     ),
     "device": (lambda d: tarred(d / "x.tgz", member("a", tarfile.CHRTYPE)), "is a link, a device"),
+    "a name too long": (lambda d: zipped(d / "x.zip", {"a" * 300: "?"}), "is no name of a file"),
+    "a path too long": (lambda d: zipped(d / "x.zip", {"a/" * 600 + "b": "?"}), "is no name of a"),
+    "a file for a folder": (
+        lambda d: zipped(d / "x.zip", {"a": "?", "a/b": "?"}),
+        "has 'a/b', but a file of that name is there",
+    ),
+    "a folder for a file": (
+        lambda d: zipped(d / "x.zip", {"a/b": "?", "a": "?"}),
+        "has 'a', but a file of that name is there",
+    ),
     "bomb": (lambda d: zipped(d / "x.zip", {"a": bytes(80 * 2**20)}), "would unpack to"),
     "bomb of a header": (lambda d: header_bomb(d / "x.tgz"), "a header is too long"),
     "empty": (lambda d: zipped(d / "x.zip", {}).rename(d / "y.zip"), ""),

@@ -85,7 +85,7 @@ def test_faults_cost_their_own_face(tmp_path: Path) -> None:
     path = root / "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_test.txt"
     lines = path.read_text().splitlines()
     lines[0] = "nan" + lines[0][lines[0].index(" ") :]
-    lines[1] = wflw_line(np.zeros((98, 2)), "7--test/7_test_1.jpg")
+    lines[1] = wflw_line(np.full((98, 2), 5), "7--test/7_test_1.jpg")
     (root / "WFLW_images/7--test/7_test_2.jpg").unlink()
     path.write_text("\n".join(lines))
     found = {s.subset: s for s in check_files(opened(root)).subsets}["test"]
@@ -100,6 +100,17 @@ def test_faults_cost_their_own_face(tmp_path: Path) -> None:
     assert found.faces == 7
     with pytest.raises(DataError, match="3 of the 10 faces of subset 'test' of wflw"):
         opened(root).subset("test")
+
+
+@pytest.mark.parametrize("placeholder", [0, -1])
+def test_a_placeholder_is_a_missing_landmark(tmp_path: Path, placeholder: int) -> None:
+    root = write_wflw(tmp_path)
+    path = root / "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_test.txt"
+    first, *others = path.read_text().splitlines()
+    numbers = [str(placeholder)] * 2
+    path.write_text("\n".join([" ".join([*numbers, *first.split(" ")[2:]]), *others]))
+    points = opened(root).subset("test").faces[0].points
+    assert np.isnan(points).all(axis=1).nonzero()[0].tolist() == [0]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -205,47 +200,3 @@ def test_a_job_that_fails_is_told_and_the_others_go_on(paths: Paths) -> None:
     assert said[0].endswith("not begun")
     run_sweep(parse(TINY, "tiny"), InThisProcess(), paths, said.append)
     assert said[-1].startswith("4 of 4")
-
-
-@pytest.mark.slow
-def test_nothing_is_lost_when_a_worker_and_the_driver_are_killed(tmp_path: Path) -> None:
-    """Every run is there once, with all its epochs, whatever was killed."""
-    grid = tmp_path / "killed.toml"
-    grid.write_text(
-        'preset = "hourglass"\ndataset = "synthetic"\nepochs = 4\nseeds = [0, 1, 2]\n'
-        "[settings]\ndata.synthetic_train_size = 48\ndata.input_size = 64\nmodel.width = 8\n"
-        'training.device = "cpu"\n'
-    )
-    command = [sys.executable, "-c", "from cli.main import main; main()", "sweep", "run",
-               str(grid), "--jobs", "2"]  # fmt: skip
-    db = tmp_path / "drf.db"
-    environment = os.environ | {"DRF_DB": str(db), "DRF_CACHE": str(tmp_path / "cache")}
-
-    def trainers() -> list[int]:
-        with contextlib.suppress(Exception), contextlib.closing(open_reader(db)) as con:
-            found = con.execute("SELECT pid FROM runs WHERE state = 'running' AND epoch > 0")
-            return [pid for (pid,) in found]
-        return []
-
-    def kill_one(driver: subprocess.Popen[bytes], times: int) -> None:
-        while times and driver.poll() is None:
-            for pid in trainers()[:1]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                    times -= 1
-            time.sleep(0.5)
-
-    driver = subprocess.Popen(command, env=environment)
-    kill_one(driver, 1)
-    driver.kill()
-    driver.wait()
-    driver = subprocess.Popen(command, env=environment)
-    kill_one(driver, 1)
-    assert driver.wait(timeout=600) == 0
-    with contextlib.closing(open_reader(db)) as con:
-        runs = reads.runs(con)
-        assert len(runs) == 3
-        assert set(runs["status"]) == {"finished"}
-        assert con.execute("SELECT count(*) FROM evaluations").fetchone() == (3,)
-        epochs = con.execute("SELECT count(DISTINCT epoch) FROM epochs GROUP BY run").fetchall()
-    assert epochs == [(5,)] * 3

@@ -1,8 +1,8 @@
 """Trains small models of several families, as one process or, under torchrun, as several:
 
-    python -m tests.training.several_processes FILE.json
+    python -m tests.training.several_processes FILE.json CACHE
 
-The first process writes the curves of every family.
+The first process writes the curves of every family. CACHE: a folder for the packed faces.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from drf import distributed, registry
-from drf.data.packs import pack
+from drf.data.packs import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.markup import IBUG68
 from drf.training.loop import Trainer
@@ -46,13 +47,11 @@ FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
-def curves(family: str) -> list[dict[str, float]]:
+def curves(family: str, packs: Sequence[Pack]) -> list[dict[str, float]]:
     """Return what the listener hears of each epoch, in the first process."""
     preset, options = FAMILIES[family]
     config = configure(Request(preset, options=SHARED | options)).config
     with tempfile.TemporaryDirectory() as folder:
-        dataset = SyntheticDataset(size=32)
-        packs = [pack(dataset, "train", "gt", Path(folder), limit=limit) for limit in (None, 16)]
         listener = Listener()
         model = registry.build(config, IBUG68)
         Trainer(config, model, packs[0], packs[1], Path(folder) / "run", listener).run()
@@ -60,10 +59,13 @@ def curves(family: str) -> list[dict[str, float]]:
 
 
 def main() -> None:
+    file, cache = map(Path, sys.argv[1:])
+    dataset = SyntheticDataset(size=32)
+    packs = [pack(dataset, "train", "gt", cache, limit=limit) for limit in (None, 16)]
     with distributed.started("cpu"):
-        found = {family: curves(family) for family in FAMILIES}
+        found = {family: curves(family, packs) for family in FAMILIES}
         if distributed.rank() == 0:
-            Path(sys.argv[1]).write_text(json.dumps(found))
+            file.write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ MODULE = "tests.training.several_processes"
 
 def trained(file: Path, *launcher: str) -> dict[str, list[dict[str, float]]]:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", *launcher, MODULE, str(file)]
+    command = [sys.executable, "-m", *launcher, MODULE, str(file), str(file.parent / "cache")]
     subprocess.run(command, check=True, cwd=REPOSITORY, env=environment)
     found: dict[str, list[dict[str, float]]] = json.loads(file.read_text())
     return found

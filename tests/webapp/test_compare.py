@@ -284,13 +284,15 @@ def test_runs_of_one_name_are_told_apart(shop):
             "flip_test": True,
             "condition": ["finished", "finished", "crashed"],
             "family": "hourglass",
+            "dataset": "300w",
+            "trained_on": ["300w", "300w", "wflw"],
         },
         index=["0" * 32, "1" * 32, "2" * 32],
     )
     from webapp import selection
 
     labels = [one.label for one in selection.selected_runs(list(frames.index), frames)]
-    assert labels == ["a · 00000000", "a · 11111111", "✗ b (crashed)"]
+    assert labels == ["a · 00000000", "a · 11111111", "✗ b (trained on wflw, crashed)"]
 
 
 def test_six_lines_differ_in_colour_dash_and_marker():

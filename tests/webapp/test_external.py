@@ -51,6 +51,27 @@ def test_the_board_marks_it(imported: str) -> None:
     )
 
 
+def test_a_model_of_another_dataset_is_marked_on_every_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "drf.db"
+    examples.filled_store(path)
+    db = open_store(path)
+    with db.conn:
+        db.execute(
+            "UPDATE runs SET dataset = 'wflw', manifest = json_set(manifest, '$.digest', 'w')"
+            " WHERE name = 'hourglass-wide'"
+        )
+    db.close()
+    monkeypatch.setenv("DRF_DB", str(path))
+    name = "hourglass-wide (trained on wflw)"
+    app = opened(hide="false")
+    assert name in board_table(app)["name"].tolist()
+    app = opened("views/compare.py")
+    assert not app.exception
+    assert name in str([of.options for of in app.multiselect])
+
+
 def test_its_run_page_has_no_cost(imported: str) -> None:
     for section in ("Results", "Faces", "Training", "Configuration"):
         app = opened("views/run.py", run=imported[:8], tab=section)

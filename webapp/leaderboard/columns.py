@@ -286,7 +286,7 @@ def _chosen(norms: Sequence[str], names: Collection[str]) -> list[tuple[Column, 
 
 
 def _marked_names(rows: pd.DataFrame) -> pd.Series:
-    marked = map(badges.marked, rows["name"], rows["condition"], rows["family"])
+    marked = map(badges.marked, *(rows[column] for column in badges.MARKS))
     return pd.Series(list(marked), rows.index, dtype=object)
 
 

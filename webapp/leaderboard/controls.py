@@ -201,7 +201,7 @@ def _baseline(
             yield from ((wanted, run) for method, run in of_method if method == today)
 
     names: dict[str, str] = {}
-    facts = rows[["name", "condition", "family"]].to_dict("records")
+    facts = rows[[*badges.MARKS]].to_dict("records")
     called: dict[str, str] = {}
     for run, row in zip(stand_for, facts, strict=True):  # ranked come first
         names.setdefault(run, badges.marked(**row))

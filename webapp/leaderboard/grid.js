@@ -48,7 +48,8 @@ function value(cell, column) {
   const said = cell.mark ? element(marks[cell.mark], {}, cell.text) : cell.text;
   const names = { best: " (best)", second: " (second)" };
   const kind = column.number ? "number" : column.key;
-  const made = element("td", { class: kind, title: cell.hover || null }, said);
+  const hint = cell.hover || (column.key === "short_id" ? cell.text : null);
+  const made = element("td", { class: kind, title: hint }, said);
   if (cell.mark) made.append(element("span", { class: "spoken" }, names[cell.mark]));
   return made;
 }

@@ -58,12 +58,21 @@ def label(word: str) -> str:
     return f"{STATUS_STYLES[word].sign} {word}"
 
 
-def marked(name: str, condition: str, family: str) -> str:
+MARKS = ("name", "condition", "family", "dataset", "trained_on")
+"""Columns of an entry of a board that `marked` is called with."""
+
+
+def marked(
+    name: str, condition: str, family: str, dataset: object = None, trained_on: object = None
+) -> str:
     """Return a name as it stands in tables and choices: as it is where it is ranked, else with what
     stands against that, "✗ hourglass (crashed)". condition: several are joined by commas.
-    Predictions that were imported are marked too: "SPIGA (external)"."""
+    Predictions that were imported are marked too, "SPIGA (external)", and so is a model of another
+    dataset than that of the board, "hourglass (trained on wflw)"."""
     sound = condition == status.FINISHED
     sign = "" if sound else f"{STATUS_STYLES[condition.split(', ')[0]].sign} "
     imported = [status.EXTERNAL] if family == status.EXTERNAL else []
-    said = ", ".join([*imported, *([] if sound else [condition])])
+    elsewhere = isinstance(trained_on, str) and trained_on != dataset
+    trained = [f"trained on {trained_on}"] if elsewhere else []
+    said = ", ".join([*imported, *trained, *([] if sound else [condition])])
     return f"{sign}{name} ({said})" if said else name

@@ -1,9 +1,4 @@
-"""What stands around every page: its style, and the link to its table for those who use keys.
-
-Streamlit draws captions and the axes of charts in a grey that has too little contrast (WCAG AA
-asks for 4.5 : 1), and no option sets it; so it is mixed here from the colour of the text and that
-of the surface, in either theme.
-"""
+"""Around every page: its style (`frame.css`), and the link to its table for those who use keys."""
 
 from __future__ import annotations
 
@@ -19,14 +14,13 @@ TABLE = "table"
 
 
 def show_style() -> None:
-    """Put the style of the app into the page: `look.css`."""
-    st.html(_style())
+    """Put the style of the app into the page."""
+    st.html(f"<style>:root {{ --muted: {MUTED:.0%}; }}\n{_css()}</style>")
 
 
 @functools.cache
-def _style() -> str:
-    css = Path(__file__).with_name("look.css").read_text(encoding="utf-8")
-    return f"<style>:root {{ --drf-muted: {MUTED:.0%}; }}\n{css}</style>"
+def _css() -> str:
+    return Path(__file__).with_name("frame.css").read_text(encoding="utf-8")
 
 
 def skip_link() -> None:

@@ -71,11 +71,16 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
         entries = store.leaderboard(current, **board.where, at_revision=at_revision)
         all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
         headline_place = st.container()
-        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        with st.container(
+            key="line_tools", horizontal=True, gap="small", vertical_alignment="center"
+        ):
             arranged = controls.choose_rows(entries["family"].unique())
             tag = words.choose_tag(current)
             display = controls.choose_display(current, all_rows, board)
-            links, files = (st.container(width="content", horizontal=True) for _ in range(2))
+            links, files = (
+                st.container(width="content", horizontal=True, vertical_alignment="center")
+                for _ in range(2)
+            )
         norm = board.norms[board.norm]
         verdict = headline.verdict(current, board.where, norm, display.chosen, at_revision)
         with headline_place:
@@ -130,7 +135,9 @@ def _headline(
         f"{n} {kind}, {faces} faces of {where['dataset']} {where['subset']}{landmarks}, box"
         f" {box_labels.title(where['box'])}"
     )
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+    with st.container(
+        key="line_verdict", horizontal=True, gap="small", vertical_alignment="center"
+    ):
         st.caption(plain(about), width="content")
         if verdict.best is not None:
             _why(current, board, verdict.best, verdict.norm)
@@ -161,6 +168,7 @@ def _why(current: StoreVersion, board: BoardChoice, best: pd.Series, norm: str) 
             query_params=common | parameters,
             width="content",
         )
+    method_card.buttons([best["preset"]], "lb_best")
 
 
 def _links(board: BoardChoice, rows: pd.DataFrame) -> None:
@@ -193,7 +201,8 @@ def _links(board: BoardChoice, rows: pd.DataFrame) -> None:
             help="Of the rows that are ticked, or of the first two.",
             width="content",
         )
-    st.markdown(f"[:material/show_chart: CED](#{_CHARTS})", width="content")
+    with st.container(key="lb_curves", width="content"):
+        st.markdown(f"[:material/show_chart: CED](#{_CHARTS})", width="content")
 
 
 def _opened(
