@@ -4,10 +4,10 @@
     python -m benchmarks.face_detector --quick            (synthetic faces)
 
 On pictures of 300-W, each with one labelled face in its middle: faces missed, labelled faces with
-a second box, boxes elsewhere (neighbours), the constants CENTRE and SIDE of `drf/detection.py`, and
-what remains of the error of a box. With the released model: its NME (ocular, %) by the labelled
-box, by the detector's, and by the box around what it predicts there; the error that it expects of
-labelled faces, and of squares beside them, which are no faces.
+a second box, boxes elsewhere (neighbours), the constants CENTRE and SIDE of
+`drf/inference/detection.py`, and what remains of the error of a box. With the released model: its
+NME (ocular, %) by the labelled box, by the detector's, and by the box around what it predicts
+there; the error that it expects of labelled faces, and of squares beside them, which are no faces.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 import drf
-from drf import detection
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import open_dataset
-from drf.detection import to_our_boxes
 from drf.errors import DrfError, NotFoundError
+from drf.inference import detection
+from drf.inference.detection import to_our_boxes
 
 
 def measure(root: Path | None, subset: str, every: int) -> dict[str, Any]:

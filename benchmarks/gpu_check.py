@@ -53,7 +53,7 @@ from drf.data.dataset import open_dataset
 from drf.data.packs import Pack, pack
 from drf.errors import DrfError
 from drf.files import user_path
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models.base import LandmarkModel
 from drf.training.batches import Batches
 from drf.training.loop import Silent, Trainer

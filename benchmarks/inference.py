@@ -25,17 +25,18 @@ from typing import Any
 import torch
 
 from benchmarks.timing import Step, flops_of, in_turn, medians, peak_steps
-from drf import checkpoint, hardware, presets, registry, scores
+from drf import checkpoint, hardware, presets, registry
 from drf.data.dataset import open_dataset
 from drf.data.packs import pack
 from drf.errors import DrfError, UsageError
 from drf.files import user_path
 from drf.forest.vector_forest import Inference, VectorForest
-from drf.markup import IBUG68
+from drf.inference.prediction import Predictor, predict
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
 from drf.models.cascade_forest import CascadeForest
 from drf.models.fuse_batchnorm import fuse_batchnorm
-from drf.prediction import Predictor, predict
+from drf.scoring import scores
 from experiments.request import Request, configure
 
 PRESETS = ("cascade-forest", "cascade-forest-small")

@@ -37,14 +37,14 @@ from typing import Any
 import numpy as np
 
 import drf
-from drf import scores
-from drf.alignment import Aligner
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import Face, open_dataset
 from drf.data.prediction_files import write_predictions
 from drf.errors import DrfError
 from drf.files import user_path
-from drf.markup import Markup
+from drf.inference.alignment import Aligner
+from drf.landmarks.markup import Markup
+from drf.scoring import scores
 from experiments.import_predictions import ImportSpec, import_predictions
 from experiments.paths import Paths
 

@@ -28,15 +28,16 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from drf import geometry, scores, shapes
 from drf.data.augment import identity_affines, warp_points
 from drf.data.dataset import open_dataset
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.files import user_path
-from drf.markup import IBUG68
+from drf.landmarks import geometry, shapes
+from drf.landmarks.markup import IBUG68
 from drf.models.landmark_heads import HeatmapCodec
-from drf.peaks import assign, at_peaks, find_peaks
-from drf.registration import ShapeRegistration
+from drf.models.peaks import assign, at_peaks, find_peaks
+from drf.models.registration import ShapeRegistration
+from drf.scoring import scores
 
 REACHES = (0.2, 0.2, 0.1, 0.1, 0.06, 0.06, 0.04, 0.04)
 """Of the assignments that follow each other, shares of the box."""

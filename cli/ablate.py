@@ -13,7 +13,7 @@ from db.file import DEFAULT_PATH
 from drf.text import json_as_written, signed
 
 if TYPE_CHECKING:
-    from db.ablation import Ablation
+    from db.analysis.ablation import Ablation
 
 
 def ablate(
@@ -48,8 +48,9 @@ def ablate(
 
     Intervals are paired, over faces and seeds, as on the page Ablations of the app.
     """
-    from db import ablation, sweeps
+    from db.analysis import ablation
     from db.connection import open_reader
+    from db.recording import sweeps
 
     board = {"dataset": dataset, "subset": subset, "landmarks": landmarks, "box": box}
     with closing(open_reader(db)) as con:
@@ -60,8 +61,8 @@ def ablate(
 
 def show(found: Ablation, output: str) -> None:
     """Print an ablation as text, json or latex."""
-    from db import ablation
-    from db.entries import records
+    from db.analysis import ablation
+    from db.boards.entries import records
 
     options.check_output(output)
     if output == "json":

@@ -43,7 +43,7 @@ def verify(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     Lists each that differs by more than 1e-9, with both values, and exits with 4. As `drf db
     check`, which it is, it also lists what in the file cannot be read.
     """
-    from db.integrity import TOLERANCE
+    from db.maintenance.integrity import TOLERANCE
 
     evaluations, scores = _check(db, as_json)
     if not as_json:
@@ -61,7 +61,7 @@ def _check(db: Path, as_json: bool) -> tuple[int, int]:
     from dataclasses import asdict
 
     from db.connection import open_to_check
-    from db.integrity import faults, recomputed
+    from db.maintenance.integrity import faults, recomputed
 
     con, found = open_to_check(db)
     found = found or faults(con)
@@ -92,8 +92,8 @@ def backup(
     db: Db = DEFAULT_PATH,
 ) -> None:
     """Write a compact, consistent copy of the store, even while runs write to it."""
-    from db.backup import back_up
     from db.connection import open_as_it_is
+    from db.maintenance.backup import back_up
 
     con, _ = open_as_it_is(db)
     try:
@@ -117,8 +117,8 @@ def prune(
     db: Db = DEFAULT_PATH,
 ) -> None:
     """Remove parts of a store that take room. Scores, predictions and curves stay."""
-    from db import prune as pruning
     from db.connection import open_reader, open_store
+    from db.maintenance import prune as pruning
     from drf.config import nearest
 
     for part in parts:
@@ -142,8 +142,8 @@ def migrate(db: Db = DEFAULT_PATH) -> None:
     Computes from the stored predictions what evaluations lack since drf has new scores or
     normalisers. It may be interrupted, and goes on when it is called again.
     """
-    from db import derived, migrations
     from db.connection import open_as_it_is, open_store
+    from db.tables import derived, migrations
     from experiments.progress import bar
 
     con, pending = open_as_it_is(db)

@@ -73,7 +73,7 @@ def evaluate(
     if as_json:
         print_json(entry)
         return
-    from db import box_labels
+    from db.recording import box_labels
 
     line(
         f"{entry['name']} on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
@@ -86,7 +86,7 @@ def evaluate(
 
 def show_scores(entry: dict[str, Any]) -> None:
     """Print the scores of a leaderboard entry, and what its reader may want to know next."""
-    from drf.markup import ALL
+    from drf.landmarks.markup import ALL
 
     tables().print(scores_table(entry))
     if not entry["ranked"]:
@@ -97,7 +97,7 @@ def show_scores(entry: dict[str, Any]) -> None:
 
 def scores_table(entry: dict[str, Any]) -> Table:
     """Return one line per normaliser and one column per score of a leaderboard entry."""
-    from drf import scores
+    from drf.scoring import scores
 
     found = entry["scores"]
     rows = [

@@ -18,7 +18,7 @@ from drf.errors import UsageError
 from drf.files import user_path
 
 if TYPE_CHECKING:
-    from db.bundle import Selection
+    from db.maintenance.bundle import Selection
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -77,8 +77,8 @@ def export(
         if static is not None or bundle is not None:
             raise UsageError("export pages, a store or a model, one at a time")
         return
-    from db.bundle import select
     from db.connection import open_reader
+    from db.maintenance.bundle import select
 
     if static is None and bundle is None:
         raise UsageError(
@@ -166,7 +166,7 @@ def predictions(
     Of several evaluations on the subset the newest is written. Coordinates are 0-based pixels of
     the dataset's pictures; in .pts files they are 1-based.
     """
-    from db import box_labels
+    from db.recording import box_labels
     from experiments.import_predictions import export_predictions
 
     written = export_predictions(run, out, kind, db, subset)
@@ -179,8 +179,8 @@ def predictions(
 
 
 def _bundle(con: sqlite3.Connection, target: Path, chosen: Selection, images: bool) -> None:
-    from db.bundle import pictures, write_bundle
     from db.connection import open_reader
+    from db.maintenance.bundle import pictures, write_bundle
 
     write_bundle(con, target, chosen, images=images)
     written = open_reader(target)
@@ -204,7 +204,7 @@ def _static(
 
 
 def _terms(target: Path, pictures: Mapping[str, int]) -> None:
-    from db.bundle import restricted
+    from db.maintenance.bundle import restricted
 
     for dataset, number in restricted(pictures).items():
         note(

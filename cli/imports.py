@@ -130,7 +130,7 @@ def bundle(
     """
     from dataclasses import asdict
 
-    from db.merge import merge
+    from db.maintenance.merge import merge
 
     merged = merge(db, file)
     if as_json:

@@ -96,10 +96,11 @@ def leaderboard(
     last and have no rank; the word behind their name says why. A wider terminal shows more scores;
     --json has every one.
     """
-    from db import box_labels, reads, status
+    from db import reads, status
+    from db.boards.entries import entry
     from db.connection import open_reader
-    from db.entries import entry
-    from drf import scores
+    from db.recording import box_labels
+    from drf.scoring import scores
 
     if since is not None:
         _show_new(
@@ -166,10 +167,11 @@ def _show_new(
     """Print what is new on the boards that were asked for. other: an option that cannot stand
     beside --since."""
     from cli import whats_new
-    from db import box_labels, reads
+    from db import reads
     from db.connection import open_reader
-    from drf import scores
+    from db.recording import box_labels
     from drf.errors import UsageError
+    from drf.scoring import scores
 
     if other is not None:
         raise UsageError("--since lists what is new and no board: leave out --sort and --baseline")
@@ -207,7 +209,7 @@ def board_table(
     from rich.cells import cell_len
     from rich.table import Table
 
-    from db import box_labels
+    from db.recording import box_labels
 
     everything = _columns(rows, norm)
     places = _places(rows, sort)
@@ -265,7 +267,7 @@ def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
     """Return every column there is to show, by importance: the first score of each normaliser, the
     other scores of the first one, what the model costs, the other scores of the others."""
     from db import status
-    from drf import scores
+    from drf.scoring import scores
 
     ranked = status.ranked(rows)
     norms = [n.key for n in scores.NORMALISERS if norm in (None, n.key)]
@@ -325,7 +327,7 @@ def _places(rows: pd.DataFrame, sort: str | None) -> list[str]:
     does what is not ranked."""
     from db import status
     from db.reads import ranked_by
-    from drf.ranking import places
+    from drf.scoring.ranking import places
 
     ranked, takes_one = status.ranked(rows), status.takes_place(rows)
     by = rows.loc[takes_one, sort or ranked_by(rows)]
@@ -359,8 +361,9 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
-    from db import comparability, status
-    from drf.floor import FAMILY
+    from db import status
+    from db.analysis import comparability
+    from drf.data.floor import FAMILY
 
     remarks = []
     if FAMILY not in set(rows["family"]):
@@ -374,15 +377,15 @@ def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
 
 
 def _descends(sort: str) -> bool:
-    from drf import scores
+    from drf.scoring import scores
 
     return any(sort.endswith(f"_{s.key}") for s in scores.SCORES if s.better == "higher")
 
 
 def _check_sort(sort: str | None) -> None:
-    from drf import scores
     from drf.config import nearest
     from drf.errors import UsageError
+    from drf.scoring import scores
 
     keys = (*scores.COLUMNS, *_OTHER_KEYS)
     if sort is not None and sort not in keys:
@@ -402,7 +405,7 @@ def _check_box(box: str, boards: pd.DataFrame) -> None:
 def _check_landmarks(landmarks: str, boards: pd.DataFrame) -> None:
     from drf.config import nearest
     from drf.errors import UsageError
-    from drf.markup import IBUG68
+    from drf.landmarks.markup import IBUG68
 
     known = dict.fromkeys([*IBUG68.subset_names, *boards["landmarks"]])
     if landmarks not in known:

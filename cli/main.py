@@ -137,7 +137,7 @@ def _explain(error: Exception) -> DrfError | None:
 def _of_stores() -> DrfError | None:
     """Return what is wrong with a store that was opened, None where all are sound."""
     from db.connection import opened
-    from db.integrity import explain
+    from db.maintenance.integrity import explain
 
     return next(filter(None, map(explain, opened())), None)
 

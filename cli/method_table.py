@@ -1,6 +1,6 @@
 """The tables of `drf leaderboard --methods` and `--baseline`: means over seeds, with intervals.
 
-The same rows and intervals as in the app (`db.board`, `db.intervals`).
+The same rows and intervals as in the app (`db.boards.board`, `db.analysis.intervals`).
 """
 
 from __future__ import annotations
@@ -15,20 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cli.output import FLOOR, UNRANKED, cell, print_json, table, tables, title
-from db import (
-    board,
-    box_labels,
-    comparability,
-    entries,
-    intervals,
-    method_ids,
-    reads,
-    status,
-    verdict,
-)
-from db.board import SD, seeds_text
-from drf import floor, ranking, scores, statistics
+from db import method_ids, reads, status
+from db.analysis import comparability, intervals
+from db.boards import board, entries, verdict
+from db.boards.board import SD, seeds_text
+from db.recording import box_labels
+from drf.data import floor
 from drf.errors import NotFoundError
+from drf.scoring import ranking, scores, statistics
 from drf.text import signed
 
 if TYPE_CHECKING:
@@ -56,9 +50,9 @@ _LISTS = ("seeds", "statuses", "runs", "evaluations", "checkpoints")
 
 @dataclass(frozen=True)
 class RankedBoard:
-    """rows: of `db.board` with intervals, in order, and `rank`; norm: the key of what ranks them;
-    baseline: the name of the row that the others are compared with, None without one; verdict: that
-    of the methods."""
+    """rows: of `db.boards.board` with intervals, in order, and `rank`; norm: the key of what ranks
+    them; baseline: the name of the row that the others are compared with, None without one;
+    verdict: that of the methods."""
 
     name: dict[str, str]
     rows: pd.DataFrame

@@ -16,8 +16,8 @@ from drf.errors import DrfError, NotFoundError, UsageError
 from drf.files import user_path
 
 if TYPE_CHECKING:
-    from drf.alignment import Aligner
-    from drf.photos import Located, Photo
+    from drf.inference.alignment import Aligner
+    from drf.inference.photos import Located, Photo
 
 
 def predict(
@@ -79,7 +79,7 @@ def predict(
     cannot be read, or in which no face is found, is named on stderr, and the others are predicted.
     Exits with 3 if there is no face in any photo, with 2 if a photo cannot be read.
     """
-    from drf import photos as files
+    from drf.inference import photos as files
 
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other: standard output is one of them")
@@ -151,7 +151,7 @@ def _load(model: str, db: Path) -> Aligner:
 
 def _each(aligner: Aligner, photos: list[Photo]) -> Iterator[tuple[Photo, Located | DrfError]]:
     """Yield every photo with its faces, or with the error of its file."""
-    from drf.photos import locate
+    from drf.inference.photos import locate
     from experiments.progress import bar
 
     with bar("Photos") as progress:
@@ -166,13 +166,13 @@ def _each(aligner: Aligner, photos: list[Photo]) -> Iterator[tuple[Photo, Locate
 def _print_csv(located: Located, aligner: Aligner) -> None:
     import csv
 
-    from drf.photos import rows
+    from drf.inference.photos import rows
 
     csv.writer(sys.stdout, lineterminator="\n").writerows(rows(located, aligner.markup))
 
 
 def _print_tables(located: Located, aligner: Aligner, *, brief: bool) -> None:
-    from drf.photos import rows
+    from drf.inference.photos import rows
 
     console = tables()
     for number, face in enumerate(located.faces, start=1):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from sqlite_utils import Database
 
-    from db.words import Words
+    from db.recording.words import Words
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -38,9 +38,10 @@ def list_runs(
     as_json: Json = False,
 ) -> None:
     """List the runs, newest first."""
-    from db import reads, words
+    from db import reads
+    from db.boards.entries import records
     from db.connection import open_reader
-    from db.entries import records
+    from db.recording import words
 
     con = open_reader(db)
     rows = records(reads.runs(con))
@@ -80,9 +81,10 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 
     Of a run that was cut off, the last line is the command that goes on with it.
     """
-    from db import next_step, reads, words
+    from db import next_step, reads
+    from db.boards.entries import records
     from db.connection import open_reader
-    from db.entries import records
+    from db.recording import words
 
     con = open_reader(db)
     run_id = reads.find_run(con, run)
@@ -118,9 +120,10 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Show the settings in which two runs differ, and their results side by side."""
-    from db import comparability, configs, reads
+    from db import reads
+    from db.analysis import comparability, configs
+    from db.boards.entries import records
     from db.connection import open_reader
-    from db.entries import records
 
     con = open_reader(db)
     run_a, run_b = reads.find_run(con, a), reads.find_run(con, b)
@@ -163,7 +166,7 @@ def set_note(
 
     A note that is replaced or removed is printed, so that it can be brought back.
     """
-    from db import words
+    from db.recording import words
 
     if remove == (text is not None):
         raise UsageError("give a text for the note, - to read it from stdin, or --remove")
@@ -192,7 +195,7 @@ def set_tags(
     db: Db = DEFAULT_PATH,
 ) -> None:
     """Give a run tags, or remove them; `drf runs list --tag TAG` and the leaderboard filter."""
-    from db import words
+    from db.recording import words
 
     with _describing(run, db) as (store, run_id):
         (words.remove_tags if remove else words.add_tags)(store, run_id, tags)
@@ -207,7 +210,7 @@ def star(
     db: Db = DEFAULT_PATH,
 ) -> None:
     """Give a run a star, or take it away; `drf runs list --starred` lists those that have one."""
-    from db import words
+    from db.recording import words
 
     with _describing(run, db) as (store, run_id):
         words.set_star(store, run_id, starred=not remove)
@@ -221,7 +224,7 @@ def rename(
     db: Db = DEFAULT_PATH,
 ) -> None:
     """Give a run another name; its id, its results and the links by its id stay."""
-    from db import words
+    from db.recording import words
 
     with _describing(run, db) as (store, run_id):
         old = words.rename_run(store, run_id, name)
@@ -240,7 +243,7 @@ def delete(
     """Delete a run with its training curves and evaluations."""
     from db import reads
     from db.connection import open_reader, open_store
-    from db.runs import delete_run
+    from db.recording.runs import delete_run
 
     con = open_reader(db)
     run_id = reads.find_run(con, run)
@@ -263,8 +266,8 @@ def delete(
 @app.command()
 def reap(db: Db = DEFAULT_PATH) -> None:
     """Record runs as failed whose process is gone; they can be resumed as before."""
-    from db import runs
     from db.connection import open_store
+    from db.recording import runs
 
     store = open_store(db)
     dead = runs.reap(store)
@@ -303,8 +306,9 @@ def recover(
 def _describing(run: str, db: Path) -> Iterator[tuple[Database, str]]:
     """Open the store, and find a run in it, to write what is said of the run. The record beside its
     checkpoints gets the same; where it cannot be written the store has it all the same."""
-    from db import reads, record
+    from db import reads
     from db.connection import open_reader, open_store
+    from db.recording import record
 
     con = open_reader(db)
     run_id = reads.find_run(con, run)
@@ -342,7 +346,7 @@ def _percent(fraction: float | None) -> Any:
 
 def _evaluations(found: list[dict[Any, Any]]) -> Table:
     """One line per evaluation and normaliser, one column per score."""
-    from drf import scores
+    from drf.scoring import scores
 
     rows = []
     for row in found:
@@ -373,7 +377,7 @@ def _short(value: Any) -> Any:
 
 def _spent(spent: pd.DataFrame, run_a: str, run_b: str) -> Table:
     """Return what two runs spent, a line a measure."""
-    from db import comparability
+    from db.analysis import comparability
 
     rows = [(one.title, *(cell(spent.loc[run, one.key], 0) for run in (run_a, run_b)))
             for one in comparability.SPENT]  # fmt: skip
@@ -385,7 +389,7 @@ def _spent(spent: pd.DataFrame, run_a: str, run_b: str) -> Table:
 
 def _side_by_side(compared: pd.DataFrame, run_a: str, run_b: str) -> Table:
     from db import reads
-    from drf import scores
+    from drf.scoring import scores
     from drf.text import signed
 
     rows = []

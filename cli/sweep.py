@@ -84,9 +84,9 @@ def status(
     """Show how far a sweep is: every job with its condition, and the time that is left."""
     from contextlib import closing
 
-    from db import sweeps
+    from db.boards.entries import records
     from db.connection import open_reader
-    from db.entries import records
+    from db.recording import sweeps
     from drf.text import duration
 
     with closing(open_reader(db)) as con:
@@ -129,8 +129,9 @@ def show_table(
     from contextlib import closing
 
     from cli.ablate import show
-    from db import ablation, sweeps
+    from db.analysis import ablation
     from db.connection import open_reader
+    from db.recording import sweeps
 
     with closing(open_reader(db)) as con:
         name = sweeps.find_sweep(con, sweep)

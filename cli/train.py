@@ -139,7 +139,7 @@ def train(
     if show_keys:
         _list_keys(request, as_json)
         return
-    from db.words import FirstWords, checked_name
+    from db.recording.words import FirstWords, checked_name
     from experiments.paths import Paths
     from experiments.train import refuse_with_resume, resume_training, train_new_run
 

@@ -39,8 +39,8 @@ def add(
     Title, author and sentence tell the reader why it was sent.
     """
     from db.connection import open_reader, open_store
-    from db.saved_links import VIEW_KEY, add_view
-    from db.words import author_here
+    from db.recording.saved_links import VIEW_KEY, add_view
+    from db.recording.words import author_here
 
     open_reader(db).close()  # a mistyped --db must not create an empty store
     store = open_store(db)
@@ -55,7 +55,7 @@ def add(
 def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     """List the named views and their links."""
     from db.connection import open_reader
-    from db.saved_links import views
+    from db.recording.saved_links import views
 
     con = open_reader(db)
     found = views(con)
@@ -81,7 +81,7 @@ def list_views(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 def remove(name: Name, db: Db = DEFAULT_PATH) -> None:
     """Delete a named view; a link to it then opens the app with a notice."""
     from db.connection import open_reader, open_store
-    from db.saved_links import remove_view
+    from db.recording.saved_links import remove_view
 
     open_reader(db).close()
     store = open_store(db)

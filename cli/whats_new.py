@@ -8,8 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cli.output import note, print_json, table, tables
-from db import board, box_labels, changes, method_ids, reads
-from db.changes import Changes
+from db import method_ids, reads
+from db.boards import board, changes
+from db.boards.changes import Changes
+from db.recording import box_labels
 
 if TYPE_CHECKING:
     from rich.table import Table

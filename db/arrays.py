@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from drf.markup import MISSING, VISIBLE
+from drf.landmarks.markup import MISSING, VISIBLE
 
 POINT_BYTES = 2 * 4
 COVARIANCE_BYTES = 3 * 2
@@ -41,7 +41,8 @@ def points_from_blobs(blobs: Sequence[bytes]) -> np.ndarray:
 
 
 def visibility_to_blob(visibility: np.ndarray | None, points: np.ndarray) -> bytes | None:
-    """(K,), see `drf.markup`, of (K, 2) points -> K bytes; None where all landmarks are visible.
+    """(K,), see `drf.landmarks.markup`, of (K, 2) points -> K bytes; None where all landmarks are
+    visible.
 
     Raises ValueError where points and visibility do not say the same of missing landmarks.
     """
@@ -54,7 +55,7 @@ def visibility_to_blob(visibility: np.ndarray | None, points: np.ndarray) -> byt
 
 
 def visibility_from_blob(blob: bytes | None) -> np.ndarray | None:
-    """K bytes -> (K,) uint8, see `drf.markup`; None where all landmarks are visible."""
+    """K bytes -> (K,) uint8, see `drf.landmarks.markup`; None where all landmarks are visible."""
     return None if blob is None else np.frombuffer(blob, np.uint8).copy()
 
 

@@ -2,7 +2,7 @@
 
 Every file is judged before it is used: not a database, a database that is not ours, one of a newer
 or older drf, read-only, on a network file system, made by a stranger: with triggers, views or
-tables that drf does not make (`db.schema`), or ids that are none. Each gets its own sentence
+tables that drf does not make (`db.tables.schema`), or ids that are none. Each gets its own sentence
 (`StoreError`). What else a stranger may have written into it is found where it fails to be read:
 see `integrity.explain`.
 """
@@ -21,14 +21,15 @@ from pathlib import Path
 import psutil
 from sqlite_utils import Database
 
-from db import file, schema
-from db.derived import AT_ONCE, complete, lacking, note_completed, refresh_views
+from db import file
 from db.faces import store_markup
-from db.migrations import APPLICATION_ID, migrations
-from db.schema import Fault
+from db.tables import schema
+from db.tables.derived import AT_ONCE, complete, lacking, note_completed, refresh_views
+from db.tables.migrations import APPLICATION_ID, migrations
+from db.tables.schema import Fault
 from db.transactions import Store, as_drf_error, locked
 from drf.errors import NotFoundError, StoreError, reason_of
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 
 BUSY_TIMEOUT_S = 30.0
 LONGEST_VALUE = 64 * 2**20

@@ -22,7 +22,7 @@ from db.arrays import (
     visibility_to_blob,
 )
 from drf.errors import NotFoundError, UsageError
-from drf.markup import Markup
+from drf.landmarks.markup import Markup
 from drf.pictures import FaceCrop
 
 
@@ -78,7 +78,7 @@ class Face:
     """The ground truth of a face.
 
     points      (K, 2) float32, 0-based picture px; NaN where a landmark is missing
-    visibility  (K,) uint8, see `drf.markup`; None where all landmarks are visible
+    visibility  (K,) uint8, see `drf.landmarks.markup`; None where all landmarks are visible
     """
 
     name: str

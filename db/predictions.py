@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from db.arrays import covariances_from_blobs, points_from_blob, points_from_blobs
-from drf import scores
 from drf.errors import NotFoundError
-from drf.markup import VISIBLE
+from drf.landmarks.markup import VISIBLE
+from drf.scoring import scores
 
 
 def store_face_set(con: sqlite3.Connection, faces: Sequence[int]) -> int:

@@ -2,7 +2,7 @@
 
 Of runs and boards; `predictions` reads faces, `gallery` what a run looks like from inside.
 Fractions stay fractions (columns *_nme of `curves`); the score columns of `leaderboard` and
-`evaluations`, `drf.scores.COLUMNS`, are percent.
+`evaluations`, `drf.scoring.scores.COLUMNS`, are percent.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from db import method_ids, status
-from db.derived import SPENT, score_columns
 from db.faces import markup as markup
-from drf import scores
+from db.tables.derived import SPENT, score_columns
 from drf.errors import NotFoundError, StoreError, quoted
+from drf.scoring import scores
 
 BOARD = ("dataset", "subset", "landmarks", "box")
 """Rows that agree in these columns compare; together they are one board."""
@@ -266,7 +266,7 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
 
 def spent(con: sqlite3.Connection, runs: Sequence[str]) -> pd.DataFrame:
     """Return what runs (full ids, the index) spent: params, epochs_trained, steps, faces_seen (NaN
-    where not known), wall_s, device, hardware, threads. See `db.comparability`."""
+    where not known), wall_s, device, hardware, threads. See `db.analysis.comparability`."""
     frame = _frame(
         con,
         f"SELECT r.id AS run, {status.known_as('params', 'r.')}, r.wall_s, {SPENT} FROM runs AS r"

@@ -10,8 +10,9 @@ a rank, is marked as best, is compared by default and counts in a verdict; every
 with the word of its condition.
 
 The floor of an evaluation is the best evaluation of the family `mean-shape` on the same board and
-faces; without one it is `evaluations.floor_nme`, estimated from the ground truth (`drf.floor`). A
-run is worse than the floor where all of its evaluations that have a floor are.
+faces; without one it is `evaluations.floor_nme`, estimated from the ground truth
+(`drf.data.floor`). A run is worse than the floor where all of its evaluations that have a floor
+are.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ import pandas as pd
 import psutil
 
 from db.file import age_s
-from drf import floor, scores
+from drf.data import floor
+from drf.scoring import scores
 
 EXTERNAL = "external"
 """The family of runs that drf did not train: the predictions of a method, imported from a file.

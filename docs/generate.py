@@ -20,7 +20,7 @@ import cli.main
 from cli.options import OLD_OPTIONS
 from drf import presets, registry
 from drf.config import OLD_KEYS, KeyInfo, describe_keys, sections_of, shown
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.text import count
 from experiments.request import Request, configure
 

@@ -16,7 +16,7 @@ __version__ = VERSION
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from drf.alignment import Aligner
+    from drf.inference.alignment import Aligner
 
 
 def load(
@@ -25,7 +25,8 @@ def load(
     db: str | Path | None = None,
     threads: int = 1,
 ) -> Aligner:
-    """Return a trained model: a function from images to faces, see `drf.alignment.Aligner`.
+    """Return a trained model: a function from images to faces, see
+    `drf.inference.alignment.Aligner`.
 
     model    name of a released model, an ONNX file that `drf export onnx` wrote, or the name or id
              of a run; torch is imported for a run alone

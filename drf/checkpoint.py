@@ -25,7 +25,7 @@ from drf.errors import DrfError, NotFoundError, UsageError, as_os_error, reason_
 from drf.files import BEST as BEST
 from drf.files import LAST as LAST
 from drf.files import replacing_file
-from drf.markup import IBUG68, Markup
+from drf.landmarks.markup import IBUG68, Markup
 from drf.models.backbones import Backbone
 from drf.models.base import LandmarkModel
 

@@ -6,10 +6,10 @@ import contextlib
 import os
 from pathlib import Path
 
-from drf.alignment import Aligner
 from drf.config import nearest
 from drf.errors import NotFoundError
-from drf.onnx_network import LARGEST_ERROR, OnnxNetwork
+from drf.inference.alignment import Aligner
+from drf.inference.onnx_network import LARGEST_ERROR, OnnxNetwork
 
 FOLDER = Path(__file__).parent / "released"
 DEFAULT = "cascade-forest-small"
@@ -46,8 +46,8 @@ def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
     from db import reads
     from db.connection import open_reader
     from drf import checkpoint
+    from drf.inference.prediction import Predictor, PredictorNetwork
     from drf.models.fuse_batchnorm import fuse_batchnorm
-    from drf.prediction import Predictor, PredictorNetwork
 
     with contextlib.closing(open_reader(store)) as reader:
         run = reads.find_run(reader, text)

@@ -14,7 +14,7 @@ class FaceCrop:
     points      (K, 2) float32 ground truth, 0-based picture px; NaN where a landmark is missing
     jpeg        the crop, RGB, JPEG bytes
     to_picture  (2, 3) float64 affine map, crop px -> picture px
-    visibility  (K,) uint8, see `drf.markup`; None where all landmarks are visible
+    visibility  (K,) uint8, see `drf.landmarks.markup`; None where all landmarks are visible
     """
 
     name: str

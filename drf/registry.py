@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from drf import errors
 from drf.config import RunConfig, nearest
 from drf.errors import UsageError
-from drf.markup import Markup
+from drf.landmarks.markup import Markup
 from drf.models.base import InputSpec, LandmarkModel
 
 FAMILIES = {

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from db import reads
+from db.boards.entries import entry
 from db.connection import open_reader, open_store
-from db.entries import entry
-from db.evaluations import record_evaluation
 from db.file import run_folder
-from db.record import RECORD, bring_evaluations, open_record
-from drf import checkpoint, hardware, prediction, presets
+from db.recording.evaluations import record_evaluation
+from db.recording.record import RECORD, bring_evaluations, open_record
+from drf import checkpoint, hardware, presets
 from drf.config import RunConfig, check_key
+from drf.inference import prediction
+from drf.inference.prediction import Predictor
 from drf.models.fuse_batchnorm import fuse_batchnorm
-from drf.prediction import Predictor
-from drf.results import MACHINE
+from drf.scoring.results import MACHINE
 from experiments.paths import Paths, checkpoint_of, dataset_of, load_packs, origin
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from db import reads
-from db.bundle import restricted
+from db.boards.entries import entry
 from db.connection import open_reader
-from db.entries import entry
 from db.file import run_folder
+from db.maintenance.bundle import restricted
 from drf import checkpoint
 from drf.config import RunConfig
-from drf.onnx_export import export_onnx
-from drf.onnx_network import LARGEST_ERROR, Description
+from drf.inference.onnx_export import export_onnx
+from drf.inference.onnx_network import LARGEST_ERROR, Description
 from drf.text import percent
 from drf.version import VERSION
 from experiments.paths import refuse_external

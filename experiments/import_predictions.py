@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 from sqlite_utils import Database
 
-from db import box_labels, predictions, reads, status
+from db import predictions, reads, status
+from db.boards.entries import entry
 from db.connection import open_reader, open_store
-from db.entries import entry
-from db.evaluations import record_evaluation
-from db.runs import NewRun, end_run, start_run
+from db.recording import box_labels
+from db.recording.evaluations import record_evaluation
+from db.recording.runs import NewRun, end_run, start_run
+from db.recording.words import checked_name
 from db.transactions import writing
-from db.words import checked_name
-from drf import __version__, prediction
+from drf import __version__
 from drf.config import check_key
 from drf.data.dataset import Dataset, open_dataset
 from drf.data.packs import Pack
@@ -34,7 +35,8 @@ from drf.data.prediction_check import check
 from drf.data.prediction_files import of_faces, read_predictions, write_predictions
 from drf.data.user_files import printable
 from drf.errors import DataError, NotFoundError, UsageError
-from drf.results import Evaluation
+from drf.inference import prediction
+from drf.scoring.results import Evaluation
 from drf.text import is_utf8
 from experiments.paths import Paths, load_pack
 from experiments.provenance import command

@@ -11,7 +11,7 @@ from typing import Any
 
 from db import reads, status
 from db.connection import open_store
-from db.record import find_record, recover
+from db.recording.record import find_record, recover
 from drf import checkpoint
 from drf.checkpoint import Checkpoint
 from drf.config import RunConfig

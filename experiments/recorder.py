@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from sqlite_utils import Database
 
-from db.gallery import record_leaves, record_predictions
-from db.runs import claimed, end_run, record_epoch, record_heartbeat, require_claim
+from db.recording.gallery import record_leaves, record_predictions
+from db.recording.runs import claimed, end_run, record_epoch, record_heartbeat, require_claim
 from db.transactions import Store, StoreLost, as_drf_error
-from drf import scores
 from drf.errors import DrfError
+from drf.scoring import scores
 from drf.text import percent
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from typing import Any
 from db import reads, status
 from db.connection import open_reader, open_store
 from db.file import run_folder
-from db.record import bring_run, claim_of, forget_after, open_record, pass_on
-from db.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
+from db.recording.record import bring_run, claim_of, forget_after, open_record, pass_on
+from db.recording.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
+from db.recording.words import FirstWords, checked_name, write_first
 from db.transactions import writing
-from db.words import FirstWords, checked_name, write_first
 from drf import checkpoint, distributed, hardware, presets, registry
 from drf.checkpoint import RESUMABLE, load_backbone
 from drf.config import Resolved, RunConfig, current_names, from_flat

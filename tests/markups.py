@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from drf.markup import COFW29, WFLW98, Markup
+from drf.landmarks.markup import COFW29, WFLW98, Markup
 
 FIVE = Markup(
     name="five",

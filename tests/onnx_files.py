@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drf.markup import IBUG68, Markup
-from drf.onnx_network import COVARIANCES, CROPS, KEY, LANDMARKS, Description
+from drf.inference.onnx_network import COVARIANCES, CROPS, KEY, LANDMARKS, Description
+from drf.landmarks.markup import IBUG68, Markup
 
 onnx = pytest.importorskip("onnx")
 

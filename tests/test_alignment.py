@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from drf.alignment import Aligner
 from drf.errors import DataError
-from drf.markup import IBUG68
+from drf.inference.alignment import Aligner
+from drf.inference.prediction import PredictorNetwork
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InputSpec
-from drf.prediction import PredictorNetwork
 from tests.test_prediction import BrightSpot, predictor
 
 

@@ -21,14 +21,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from db import faces as stored_faces
-from db import integrity, predictions, reads
+from db import predictions, reads
 from db.connection import open_reader
-from drf import checkpoint, scores
+from db.maintenance import integrity
+from drf import checkpoint
 from drf.data import dataset
 from drf.data.dataset import Face, Subset
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.errors import DataError
-from drf.markup import HIDDEN, MISSING, VISIBLE, Markup
+from drf.landmarks.markup import HIDDEN, MISSING, VISIBLE, Markup
+from drf.scoring import scores
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.paths import Paths
 from experiments.request import Request

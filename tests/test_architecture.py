@@ -25,16 +25,19 @@ ALLOWED = {
 # start it, and `drf export --static` has its other form written, the one without a server.
 # Within drf, an arrow from a folder to one that is not named here would go upward.
 DRF_FOLDERS = {
-    "data": set(),
-    "forest": set(),
-    "models": {"forest"},
-    "training": {"data", "models", "forest"},
+    "landmarks": set(),
+    "scoring": {"landmarks"},
+    "data": {"landmarks", "scoring"},
+    "forest": {"landmarks"},
+    "models": {"forest", "landmarks"},
+    "inference": {"data", "landmarks", "models", "scoring"},
+    "training": {"data", "forest", "inference", "landmarks", "models", "scoring"},
     "presets": set(),
 }
 # A model may be named by its run, and runs are in the store: `drf.load` is the one place of the
 # science that asks it.
 OF_THE_STORE = {"drf/loading.py": {"db"}}
-ROOMS = {"webapp": 15}
+ROOMS = {"webapp": 15, "db": 15, "drf": 21}
 """Package -> how many folders and files it may have side by side."""
 OF_THE_APP = {"cli/web.py": {"webapp"}, "cli/export.py": {"webapp.static_site.site"}}
 

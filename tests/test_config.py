@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from drf import presets, registry
 from drf.config import Range, describe_keys, from_flat, parse_assignments, sections_of
 from drf.errors import UsageError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from experiments.request import Request, configure
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drf import markup
 from drf.data.synthetic import face_points
 from drf.errors import UsageError
-from drf.markup import CENTRES5, COFW29, IBUG68, MAPS, MARKUPS, WFLW98
+from drf.landmarks import markup
+from drf.landmarks.markup import CENTRES5, COFW29, IBUG68, MAPS, MARKUPS, WFLW98
 from tests.markups import FIVE, points_of
 
 

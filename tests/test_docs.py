@@ -12,8 +12,9 @@ import pytest
 import typer
 
 import cli.main
-from drf import __version__, presets, registry, scores
+from drf import __version__, presets, registry
 from drf.config import AugmentConfig, DataConfig, TrainingConfig
+from drf.scoring import scores
 from tests.conftest import REPOSITORY
 
 PAGES = sorted(

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from drf import scores
 from drf.data.boxes import gt_boxes, jitter_boxes
-from drf.floor import FEWEST_FACES, floor_nme
-from drf.markup import IBUG68
+from drf.data.floor import FEWEST_FACES, floor_nme
+from drf.landmarks.markup import IBUG68
+from drf.scoring import scores
 from tests.db import examples
 from tests.markups import FIVE, points_of
 

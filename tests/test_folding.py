@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from drf import registry
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from experiments.request import Request, configure

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drf import geometry
+from drf.landmarks import geometry
 
 boxes = st.tuples(st.floats(-500, 5000), st.floats(-500, 5000), st.floats(1, 5000)).map(
     lambda b: np.array([b])

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from drf import literature, scores
+from drf import literature
 from drf.data import w300
 from drf.registry import FAMILIES
+from drf.scoring import scores
 from tests.conftest import REPOSITORY
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 import drf
 from drf.errors import DataError, NotFoundError, UsageError
-from drf.markup import IBUG68
-from drf.onnx_network import FORMAT, LARGEST_ERROR, Description
+from drf.inference.onnx_network import FORMAT, LARGEST_ERROR, Description
+from drf.landmarks.markup import IBUG68
 from tests.conftest import REPOSITORY
 from tests.markups import FIVE
 from tests.onnx_files import onnx, shape, write_model
@@ -63,12 +63,12 @@ def test_what_the_model_expects_to_get_wrong_is_no_face(
     sure = drf.load(write_model(tmp_path / "a.onnx", std=LARGEST_ERROR / 2))
     doubtful = drf.load(write_model(tmp_path / "b.onnx", std=LARGEST_ERROR))
     silent = drf.load(write_model(tmp_path / "c.onnx", std=None))
-    from drf.detection import Detections
+    from drf.inference.detection import Detections
 
     def found(self: object, picture: np.ndarray) -> Detections:
         return Detections(np.array([[60.0, 60.0, 80.0]]), np.array([0.9]))
 
-    monkeypatch.setattr("drf.detection.FaceDetector.__call__", found)
+    monkeypatch.setattr("drf.inference.detection.FaceDetector.__call__", found)
     assert [face.score for face in sure(IMAGE)] == [0.9]
     assert doubtful(IMAGE) == []
     assert len(doubtful(IMAGE, [[20, 20, 80, 80]])) == 1  # the user knows that there is one

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from drf import scores
 from drf.errors import UsageError
-from drf.markup import IBUG68, Markup
+from drf.landmarks.markup import IBUG68, Markup
 from drf.models.base import InputSpec
+from drf.scoring import scores
 
 PAIR = Markup(
     name="pair",

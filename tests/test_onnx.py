@@ -15,10 +15,10 @@ from drf.data.crops import cut
 from drf.data.dataset import open_dataset
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.errors import UsageError
-from drf.markup import IBUG68
+from drf.inference.onnx_export import TOLERANCE_PX, export_onnx
+from drf.inference.onnx_network import Description, OnnxNetwork
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
-from drf.onnx_export import TOLERANCE_PX, export_onnx
-from drf.onnx_network import Description, OnnxNetwork
 from tests.models.test_families import SMALL, small
 
 pytest.importorskip("onnxscript")

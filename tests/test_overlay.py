@@ -5,10 +5,10 @@ import functools
 import numpy as np
 import pytest
 
-from drf import overlay
 from drf.data.crops import decode_jpeg, encode_jpeg
 from drf.errors import DataError
-from drf.markup import HIDDEN, IBUG68, VISIBLE
+from drf.landmarks import overlay
+from drf.landmarks.markup import HIDDEN, IBUG68, VISIBLE
 
 SIDE = 96
 

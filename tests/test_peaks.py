@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drf.models.landmark_heads import HeatmapCodec
-from drf.peaks import NOISE, Peaks, assign, at_peaks, find_peaks
+from drf.models.peaks import NOISE, Peaks, assign, at_peaks, find_peaks
 
 SIZE = 40
 SEEDS = st.integers(0, 10**6)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from drf import pose
 from drf.data.synthetic import face_points
-from drf.markup import IBUG68, WFLW98
+from drf.landmarks import pose
+from drf.landmarks.markup import IBUG68, WFLW98
 from tests.markups import FIVE
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import geometry
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
-from drf.markup import IBUG68
+from drf.inference.prediction import Predictor, predict
+from drf.landmarks import geometry
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InputSpec, LandmarkModel
-from drf.prediction import Predictor, predict
 
 
 class BrightSpot(LandmarkModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from drf import ranking
+from drf.scoring import ranking
 
 
 def test_nobody_on_the_front_is_beaten_in_both_and_everybody_else_is():

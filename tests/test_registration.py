@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drf import registration
 from drf.errors import UsageError
+from drf.models import registration
 from drf.models.landmark_heads import HeatmapCodec
-from drf.peaks import at_peaks, find_peaks
-from drf.registration import ShapeRegistration
+from drf.models.peaks import at_peaks, find_peaks
+from drf.models.registration import ShapeRegistration
 
 K, MODES = 20, 4
 

@@ -13,7 +13,7 @@ import pytest
 
 from drf import registry
 from drf.config import from_flat
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 
 PLUGIN = """
 from dataclasses import dataclass

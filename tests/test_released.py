@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import drf
-from drf import detection, loading
+from drf import loading
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import open_dataset
-from drf.detection import FaceDetector, _distinct, to_our_boxes
 from drf.errors import NotFoundError
-from drf.markup import IBUG68
-from drf.onnx_network import OnnxNetwork
+from drf.inference import detection
+from drf.inference.detection import FaceDetector, _distinct, to_our_boxes
+from drf.inference.onnx_network import OnnxNetwork
+from drf.landmarks.markup import IBUG68
 from tests.conftest import REPOSITORY
 
 MOST_BYTES = 2_200_000

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.vq import kmeans2
 
-from drf import geometry, shapes
 from drf.errors import UsageError
-from drf.shapes import ShapeModel
+from drf.landmarks import geometry, shapes
+from drf.landmarks.shapes import ShapeModel
 
 
 def faces(n: int = 30, k: int = 12, seed: int = 0) -> np.ndarray:

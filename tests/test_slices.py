@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drf import slices
 from drf.data.synthetic import face_points
-from drf.markup import HIDDEN, IBUG68, VISIBLE
-from drf.slices import ATTRIBUTES, PART, Attribute, Faces
+from drf.landmarks.markup import HIDDEN, IBUG68, VISIBLE
+from drf.scoring import slices
+from drf.scoring.slices import ATTRIBUTES, PART, Attribute, Faces
 
 YAW, PITCH, ROLL, SIZE, HIDDEN_SHARE = ATTRIBUTES
 

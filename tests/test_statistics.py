@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drf import statistics
-from drf.statistics import Method
+from drf.scoring import statistics
+from drf.scoring.statistics import Method
 
 
 def of_one_run(errors: np.ndarray, **options) -> statistics.Interval:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from drf import uncertainty
+from drf.scoring import uncertainty
 
 
 def test_risk_and_coverage_by_hand() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from db import box_labels
+from db.recording import box_labels
 from drf.errors import NotFoundError
 from webapp import photo, store
 from webapp.links import address, named_views, navigation, url_keys, widgets

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
 
-from db import sweeps
+from db.recording import sweeps
 from db.status import was_resumed
 from webapp.ui import badges, theme
 from webapp.ui.charts import Chart, log_axis, spans_decades
@@ -57,7 +57,7 @@ def group_runs(runs: pd.DataFrame, now: datetime, window: timedelta) -> RunGroup
 def sweep_in_words(jobs: pd.DataFrame) -> str:
     """Return how far a sweep is: "5 of 24 jobs done, 2 running, 17 missing; 12 min 3 s left."
 
-    jobs: of `db.sweeps.jobs`
+    jobs: of `db.recording.sweeps.jobs`
     """
     left = sweeps.left(jobs)
     counts = left["condition"].value_counts()

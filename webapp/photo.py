@@ -9,10 +9,10 @@ import os
 
 from starlette.formparsers import MultiPartParser
 
-from drf import photos
-from drf.alignment import AlignedFace
-from drf.markup import Markup
-from drf.photos import Located
+from drf.inference import photos
+from drf.inference.alignment import AlignedFace
+from drf.inference.photos import Located
+from drf.landmarks.markup import Markup
 from webapp.ui.text import no_formula, percent
 
 SWITCH = "DRF_PHOTOS"

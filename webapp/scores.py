@@ -1,7 +1,7 @@
 """Names of normalisers, scores, sort orders and evaluations in the app.
 
-Normalisers and scores are those of `drf.scores`, read at every call: what is added there is in
-every list of the app.
+Normalisers and scores are those of `drf.scoring.scores`, read at every call: what is added there is
+in every list of the app.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from db.reads import BOARD
-from drf import ranking, scores
-from drf.markup import Markup
+from drf.landmarks.markup import Markup
+from drf.scoring import ranking, scores
 
 _FACTS: dict[str, tuple[str, bool]] = {
     "Parameters": ("params", True),
@@ -108,6 +108,6 @@ def evaluation_label(row: pd.Series) -> str:
 
 def best_and_second(values: pd.Series, better: scores.Better) -> tuple[Any, Any]:
     """Return the labels of the rows in the first place, and of those in the second: nobody's where
-    several share the first, see `drf.ranking.places`."""
+    several share the first, see `drf.scoring.ranking.places`."""
     places = ranking.places(values, better)
     return values.index[places == 1], values.index[places == 2]

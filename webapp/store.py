@@ -23,19 +23,22 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import additions as additions_since
-from db import changes, configs, connection, gallery, method_ids, paired, reads, saved_links
+from db import connection, method_ids, reads
 from db import faces as stored_faces
 from db import predictions as stored_predictions
-from db import sweeps as stored_sweeps
-from db import words as stored_words
+from db.analysis import configs, paired
+from db.analysis.paired import Paired
+from db.boards import additions as additions_since
+from db.boards import changes
 from db.file import DEFAULT_PATH
-from db.paired import Paired
-from db.saved_links import View
+from db.recording import gallery, saved_links
+from db.recording import sweeps as stored_sweeps
+from db.recording import words as stored_words
+from db.recording.saved_links import View
+from db.recording.words import Words
 from db.transactions import as_drf_error
-from db.words import Words
 from drf.files import path_of_variable
-from drf.markup import Markup
+from drf.landmarks.markup import Markup
 from drf.pictures import LeafPicture
 
 _LIMIT_S = 30.0  # what a page reads takes tenths of a second
@@ -94,13 +97,14 @@ def views(store: StoreVersion) -> list[View]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def words(store: StoreVersion) -> dict[str, Words]:
-    """Return `db.words.of_runs`: run id -> what people say of it. Change nothing in it."""
+    """Return `db.recording.words.of_runs`: run id -> what people say of it. Change nothing in
+    it."""
     with _reader(store.path) as reader:
         return stored_words.of_runs(reader)
 
 
 def revision_of(store: StoreVersion, text: str) -> int:
-    """Return `db.changes.revision_of`. Raises UsageError."""
+    """Return `db.boards.changes.revision_of`. Raises UsageError."""
     with _reader(store.path) as reader:
         return changes.revision_of(reader, text)
 
@@ -108,7 +112,7 @@ def revision_of(store: StoreVersion, text: str) -> int:
 def deletions(
     store: StoreVersion, since: int, board: Mapping[str, str], rows: pd.DataFrame
 ) -> list[changes.Deletion]:
-    """Return `db.changes.deletions` of a board. Not cached: only links with a day ask."""
+    """Return `db.boards.changes.deletions` of a board. Not cached: only links with a day ask."""
     with _reader(store.path) as reader:
         return changes.deletions(reader, since, board, rows)
 
@@ -160,7 +164,8 @@ def _boards(store: StoreVersion, at_revision: int | None) -> pd.DataFrame:
 def additions(
     store: StoreVersion, revision: int, board: Mapping[str, str]
 ) -> list[additions_since.Addition]:
-    """Return `db.additions.since` of a board. Not cached: only links to earlier boards ask."""
+    """Return `db.boards.additions.since` of a board. Not cached: only links to earlier boards
+    ask."""
     with _reader(store.path) as reader:
         return additions_since.since(reader, revision, board)
 
@@ -207,13 +212,13 @@ def settings_of(store: StoreVersion, runs: Sequence[str]) -> pd.DataFrame:
 
 
 def sweeps(store: StoreVersion) -> pd.DataFrame:
-    """Return `db.sweeps.sweeps`. Not cached: it is a few rows."""
+    """Return `db.recording.sweeps.sweeps`. Not cached: it is a few rows."""
     with _reader(store.path) as reader:
         return stored_sweeps.sweeps(reader)
 
 
 def jobs_of_sweep(store: StoreVersion, sweep: str) -> pd.DataFrame:
-    """Return `db.sweeps.jobs`. Not cached: whether they run is asked anew."""
+    """Return `db.recording.sweeps.jobs`. Not cached: whether they run is asked anew."""
     with _reader(store.path) as reader:
         return stored_sweeps.jobs(reader, sweep)
 
@@ -258,8 +263,8 @@ def image_errors(store: StoreVersion, run_id: str, evaluation: int) -> pd.DataFr
 
 
 def paired_errors(store: StoreVersion, evaluations: Sequence[tuple[str, int]], norm: str) -> Paired:
-    """Return `db.paired.errors` of evaluations under a normaliser, on the faces that all of them
-    have an error of. Each is named by its run's full id and its own.
+    """Return `db.analysis.paired.errors` of evaluations under a normaliser, on the faces that all
+    of them have an error of. Each is named by its run's full id and its own.
 
     Raises NotFoundError for one that is not there.
     """
@@ -306,7 +311,7 @@ class StoredFace:
     """A face with its prediction. Points are (K, 2) picture px; see `drf.pictures.FaceCrop`.
 
     covariances: of the error that the model predicts, (K, 2, 2) squared picture px, or None
-    visibility: (K,) of the landmarks, see `drf.markup`; None where all are visible
+    visibility: (K,) of the landmarks, see `drf.landmarks.markup`; None where all are visible
     """
 
     markup: Markup
@@ -364,7 +369,7 @@ def epoch_faces(path: str, run_id: str, epoch: int) -> list[tuple[str, StoredFac
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def leaves(store: StoreVersion, run_id: str) -> tuple[list[LeafPicture], np.ndarray | None]:
-    """Return `db.gallery.leaves`."""
+    """Return `db.recording.gallery.leaves`."""
     with _reader(store.path) as reader:
         return gallery.leaves(reader, run_id)
 

@@ -22,12 +22,13 @@ from db.connection import open_store
 from db.faces import store_markup
 from db.predictions import store_errors, store_face_set, store_scores
 from db.transactions import writing
-from drf import geometry, scores
 from drf.data import boxes
 from drf.data.crops import encode_jpeg
+from drf.data.floor import floor_nme
 from drf.data.synthetic import render_face
-from drf.floor import floor_nme
-from drf.markup import ALL, IBUG68
+from drf.landmarks import geometry
+from drf.landmarks.markup import ALL, IBUG68
+from drf.scoring import scores
 
 CROP_PX = 128
 PICTURES = 24  # distinct ones: rendering 689 would take longer than all the rest

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from db import predictions, reads, runs
+from db import predictions, reads
 from db.connection import open_reader, open_store
-from db.evaluations import record_evaluation
+from db.recording import runs
+from db.recording.evaluations import record_evaluation
 from drf.data.synthetic import render_face
-from drf.markup import ALL, IBUG68
-from drf.results import Evaluation
+from drf.landmarks.markup import ALL, IBUG68
+from drf.scoring.results import Evaluation
 
 READERS = 20
 TOLERATED_MS = 200

@@ -17,11 +17,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from drf import geometry
 from drf.data import crops
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.errors import DrfError, UsageError
-from drf.markup import Markup
+from drf.landmarks import geometry
+from drf.landmarks.markup import Markup
 
 SIZE = 384
 """Side of the grey crops that dlib sees, px."""
@@ -92,7 +92,8 @@ def predict(predictor: Ert, faces: Pack, flip_test: bool) -> tuple[np.ndarray, f
 
 
 class ErtAligner:
-    """From a picture and its box to landmarks, as `drf.alignment.Aligner` for networks."""
+    """From a picture and its box to landmarks, as `drf.inference.alignment.Aligner` for
+    networks."""
 
     def __init__(self, predictor: Ert) -> None:
         self._predictor = predictor

@@ -27,16 +27,16 @@ from benchmarks.contest.rows import Row
 from benchmarks.contest.settings import ContestSettings
 from benchmarks.timing.latency import TimedModel
 from db.connection import open_store
-from db.evaluations import record_evaluation
 from db.file import run_folder
-from db.runs import FIRST_CLAIM, NewRun, record_epoch, record_heartbeat, start_run
+from db.recording.evaluations import record_evaluation
+from db.recording.runs import FIRST_CLAIM, NewRun, record_epoch, record_heartbeat, start_run
 from drf.config import parse_assignments
 from drf.data.dataset import open_dataset
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.errors import DrfError
-from drf.markup import ALL
-from drf.prediction import face_crops
-from drf.results import Evaluation
+from drf.inference.prediction import face_crops
+from drf.landmarks.markup import ALL
+from drf.scoring.results import Evaluation
 from drf.training.validation import validation_scores
 from experiments import provenance
 from experiments.evaluate import EvaluationSpec

@@ -12,10 +12,10 @@ from benchmarks.contest.settings import ContestSettings
 from benchmarks.timing.latency import Network, TimedModel
 from db.file import run_folder
 from drf import checkpoint
-from drf.alignment import Aligner
 from drf.errors import DrfError
+from drf.inference.alignment import Aligner
+from drf.inference.prediction import Predictor, PredictorNetwork
 from drf.models.fuse_batchnorm import fuse_batchnorm
-from drf.prediction import Predictor, PredictorNetwork
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.request import configure
 from experiments.train import train_in_process

@@ -10,7 +10,7 @@ from benchmarks.contest.settings import Budget
 from drf import presets, registry
 from drf.config import nearest
 from drf.errors import UsageError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from experiments.request import Request, configure
 
 TRACK, TRACK_MINUTES = "ten-minutes", 10.0

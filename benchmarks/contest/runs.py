@@ -10,8 +10,9 @@ from benchmarks.contest.ert_method import ErtMethod
 from benchmarks.contest.methods import Method, PresetMethod
 from benchmarks.contest.rows import Kind, Row
 from benchmarks.contest.settings import ContestSettings
-from db import box_labels, reads
+from db import reads
 from db.connection import open_reader
+from db.recording import box_labels
 from experiments.train import find_finished
 
 METHODS: dict[Kind, type[Method]] = {"preset": PresetMethod, "ert": ErtMethod}

@@ -15,8 +15,8 @@ from benchmarks.contest.rows import REFERENCES
 from benchmarks.contest.runs import RunResult
 from db import predictions, reads
 from db.file import run_folder
-from drf import scores, uncertainty
-from drf.statistics import Interval, Method, differences, over_seeds
+from drf.scoring import scores, uncertainty
+from drf.scoring.statistics import Interval, Method, differences, over_seeds
 
 Runs = Sequence[RunResult]
 

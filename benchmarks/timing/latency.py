@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from drf.alignment import Aligner
+from drf.inference.alignment import Aligner
 
 Faces = Sequence[tuple[np.ndarray, np.ndarray]]
 """(picture, box): (H, W, 3) uint8 RGB and (3,) cx, cy, side in picture px."""

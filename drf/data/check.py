@@ -19,7 +19,7 @@ from drf.data.picture_files import Place, content_at, map_pictures
 from drf.data.pts import read_pts
 from drf.data.w300 import PRIVATE_SUBSETS, SUBSETS, TEST_SIZES, W300, all_folders, too_many
 from drf.errors import DataError
-from drf.markup import Markup
+from drf.landmarks.markup import Markup
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from drf.data.picture_files import MOST_DECODING_BYTES
 from drf.data.pts import check_points, without_placeholders
 from drf.data.user_files import printable
 from drf.errors import DataError, UsageError
-from drf.markup import COFW29
+from drf.landmarks.markup import COFW29
 
 if TYPE_CHECKING:
     import h5py

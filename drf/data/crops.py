@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from drf import geometry
 from drf.errors import DataError
+from drf.landmarks import geometry
 
 MOST_CROP_PX = 4096
 """Pixels on the longer side of the largest crop that is decoded; those that drf makes have 256."""

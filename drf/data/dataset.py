@@ -18,7 +18,7 @@ import numpy as np
 
 from drf.errors import DataError, UsageError
 from drf.files import path_of_variable
-from drf.markup import MISSING, Markup
+from drf.landmarks.markup import MISSING, Markup
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Face:
     name    unique in its dataset, e.g. "helen/testset/232194_1"
     photo   the photograph it was cut from; two faces of one photo never stand in train and val
     points  (K, 2) float32, 0-based picture px, pixel centres at integers; NaN where missing
-    visibility  (K,) uint8, see `drf.markup`; None where all landmarks are visible
+    visibility  (K,) uint8, see `drf.landmarks.markup`; None where all landmarks are visible
 
     Raises ValueError where points and visibility do not say the same of missing landmarks.
     """

@@ -37,12 +37,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drf import scores
 from drf.config import nearest, parse_toml
 from drf.data.file_dataset import TRAIN, VAL
 from drf.data.user_files import is_inside, read_text
 from drf.errors import DataError, quoted
-from drf.markup import MARKUPS, Markup
+from drf.landmarks.markup import MARKUPS, Markup
+from drf.scoring import scores
 
 FILE = "dataset.toml"
 

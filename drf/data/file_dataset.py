@@ -17,7 +17,7 @@ from drf.data.picture_files import Place, content_at, file_at, map_pictures, pic
 from drf.data.pts import visibility_of
 from drf.data.w300 import size_and_time
 from drf.errors import DataError
-from drf.markup import HIDDEN, MISSING, VISIBLE, Markup
+from drf.landmarks.markup import HIDDEN, MISSING, VISIBLE, Markup
 
 _log = logging.getLogger(__name__)
 

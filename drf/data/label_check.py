@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from drf import geometry
 from drf.errors import DataError
-from drf.markup import IBUG68, Markup
+from drf.landmarks import geometry
+from drf.landmarks.markup import IBUG68, Markup
 
 MOST_DISTANCE = 0.65
 """Distance to the reference, as a share of its size, above which a shape is no face."""

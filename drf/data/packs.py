@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from drf import errors, geometry
+from drf import errors
 from drf.data import boxes as box_protocols
 from drf.data import crops, label_check
 from drf.data.boxes import BOX_PROTOCOLS
@@ -34,7 +34,8 @@ from drf.data.dataset import (
 from drf.data.user_files import read_bytes
 from drf.errors import DataError, DrfError, UsageError, reason_of
 from drf.files import path_of_variable, replacing_folder
-from drf.markup import VISIBLE, Markup
+from drf.landmarks import geometry
+from drf.landmarks.markup import VISIBLE, Markup
 
 CONTEXT = 1.6
 """Side of a packed crop over the side of its box: room for augmentation to turn and shift in."""
@@ -62,7 +63,7 @@ class Pack:
     markup          of the landmarks, K in number
     points          (n, K, 2) float32 landmarks in crop px; NaN where missing
     picture_points  (n, K, 2) float32 landmarks in 0-based picture px; NaN where missing
-    visibility      (n, K) uint8, see `drf.markup`; None where all landmarks are visible
+    visibility      (n, K) uint8, see `drf.landmarks.markup`; None where all landmarks are visible
     boxes           (n, 3) float64 boxes in picture px; a crop shows CONTEXT times its box
     to_picture      (n, 2, 3) float64 affine maps, crop px -> picture px
     manifest        dataset, markup (its name), subset, box, limit, faces, folders (faces per source

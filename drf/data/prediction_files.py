@@ -31,7 +31,7 @@ from drf.data import pts
 from drf.data.user_files import printable, read_bytes, read_text
 from drf.errors import DataError, UsageError, quoted
 from drf.files import refuse_existing, replacing_file, replacing_folder
-from drf.markup import Markup
+from drf.landmarks.markup import Markup
 
 Row = tuple[str, np.ndarray]
 """Name of a face as the file has it, and its (k, 2) float64 points."""

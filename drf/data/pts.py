@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from drf import scores
 from drf.data.user_files import read_text
 from drf.errors import DataError
-from drf.markup import IBUG68, MISSING, VISIBLE, Markup
+from drf.landmarks.markup import IBUG68, MISSING, VISIBLE, Markup
+from drf.scoring import scores
 
 _DECLARED = re.compile(r"n_points\s*:\s*(\S+)")
 _HEADER_KEYS = ("version", "n_points")

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from drf import geometry, overlay
 from drf.data import crops
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import Dataset, Face
 from drf.errors import DataError
+from drf.landmarks import geometry, overlay
 
 TILE_PX = 224
 MOST_FACES = 400

@@ -13,7 +13,7 @@ import numpy as np
 from drf.data.dataset import Face, Source, Subset, prefetch_map
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
 from drf.errors import DataError, UsageError, quoted
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.processes import end_with_parent
 
 SIZES = {"train": 2000, "val": 200, "common": 330, "challenging": 135}

@@ -24,7 +24,7 @@ from drf.data.picture_files import MOST_PICTURE_BYTES, decode_picture, map_pictu
 from drf.data.pts import read_pts, visibility_of
 from drf.data.user_files import is_utf8, printable, read_bytes
 from drf.errors import DataError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 
 TRAINING_FOLDERS = ("afw", "helen/trainset", "lfpw/trainset")
 INDOOR, OUTDOOR = "01_Indoor", "02_Outdoor"

@@ -27,7 +27,7 @@ from drf.data.file_dataset import TRAIN, VAL, Box, Entry, FileDataset, drawn, la
 from drf.data.pts import check_points, without_placeholders
 from drf.data.user_files import is_inside, read_text
 from drf.errors import DataError
-from drf.markup import WFLW98
+from drf.landmarks.markup import WFLW98
 
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
 SIZES = {

@@ -24,7 +24,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drf import shapes
 from drf.config import Range
 from drf.forest.gates import Annealing, SplitGates, steepness
 from drf.forest.gaussian_leaves import GaussianLeaves
@@ -36,6 +35,7 @@ from drf.forest.routing import (
     probabilities,
     require_memory,
 )
+from drf.landmarks import shapes
 
 ROWS_PER_LEAF = 64
 """From how many labels each tree's k-means and the first EM are made: more only take longer."""

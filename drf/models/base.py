@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from drf import errors
-from drf.markup import ALL, Markup
+from drf.landmarks.markup import ALL, Markup
 from drf.pictures import LeafPicture
 
 

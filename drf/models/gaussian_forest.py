@@ -20,10 +20,10 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from drf import shapes
 from drf.config import Range
 from drf.forest.mixture_forest import MixtureForest, MixtureForestConfig, Routed, joined
 from drf.forest.routing import most_used_leaves
+from drf.landmarks import shapes
 from drf.models import backbones
 from drf.models.backbones import Summary
 from drf.models.base import InitialData, InputSpec, LandmarkModel, mean_distance, mean_l1

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import shapes
 from drf.config import Range
 from drf.errors import UsageError
 from drf.forest import label_leaves
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.forest.labels import LabelGrid, LeafKind
+from drf.landmarks import shapes
 from drf.models import backbones, leaf_pictures
 from drf.models.backbones import Backbone, Features, Summary
 from drf.models.base import (

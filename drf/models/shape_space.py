@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from drf.errors import UsageError
-from drf.shapes import ShapeModel
+from drf.landmarks.shapes import ShapeModel
 
 FILLING = 8
 """Rounds in which missing landmarks are filled in."""

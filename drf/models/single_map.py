@@ -3,9 +3,9 @@
 The first of the earlier designs. Each leaf holds one distribution over n x n cells, the mean over
 its faces of all their landmarks' Gaussians; the forest routes a face once. Landmarks get their
 names back from the shapes of the training faces: a shape model is laid over the map
-(`drf.registration`), then landmarks go to the peaks near them (`drf.peaks`). What that cannot give
-back: landmarks closer than two sigma share a peak, and a map averaged over faces has peaks that
-belong to none of them.
+(`drf.models.registration`), then landmarks go to the peaks near them (`drf.models.peaks`). What
+that cannot give back: landmarks closer than two sigma share a peak, and a map averaged over faces
+has peaks that belong to none of them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from drf import peaks, shapes
 from drf.config import Range
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
 from drf.forest.routing import most_used_leaves
-from drf.models import backbones
+from drf.landmarks import shapes
+from drf.models import backbones, peaks
 from drf.models.backbones import Summary
 from drf.models.base import InitialData, InputSpec, LandmarkModel, filled, mean_distance, present
 from drf.models.landmark_heads import HeatmapCodec
+from drf.models.registration import ShapeRegistration
 from drf.pictures import MAP_SIDE, LeafPicture
-from drf.registration import ShapeRegistration
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import errors, geometry
+from drf import errors
 from drf.config import RunConfig
 from drf.data.augment import augment, identity_affines, mirror_points, random_affines, warp_points
 from drf.data.packs import PACK_SIZE, Pack
+from drf.landmarks import geometry
 from drf.models.base import InitialData
 
 DRAWN = 8192

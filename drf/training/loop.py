@@ -22,14 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import checkpoint, distributed, errors, scores
+from drf import checkpoint, distributed, errors
 from drf.config import RunConfig, TrainingConfig
 from drf.data.packs import Pack
 from drf.errors import Diverged, DrfError, UsageError
 from drf.hardware import autocast, choose_device, choose_precision, reproducible
+from drf.inference.prediction import Predictor, face_crops
 from drf.models.base import LandmarkModel
 from drf.pictures import FaceCrop, LeafGallery
-from drf.prediction import Predictor, face_crops
+from drf.scoring import scores
 from drf.training.batches import Batches
 from drf.training.optimiser import MovingAverage, Optimisers, Schedule
 from drf.training.validation import (

@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drf import distributed, geometry, scores, uncertainty
+from drf import distributed
 from drf.data.augment import identity_affines, warp_points
+from drf.data.floor import floor_nme
 from drf.data.packs import PACK_SIZE, Pack
 from drf.errors import Diverged
-from drf.floor import floor_nme
+from drf.inference.prediction import Predictor, face_crops, predict
+from drf.landmarks import geometry
 from drf.pictures import LEAVES, LeafGallery
-from drf.prediction import Predictor, face_crops, predict
-from drf.results import COLLAPSED_STD_RATIO
+from drf.scoring import scores, uncertainty
+from drf.scoring.results import COLLAPSED_STD_RATIO
 
 WATCHED = 6
 """Faces whose predictions are kept epoch by epoch."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from db import sweeps
 from db.connection import open_reader, open_store
+from db.recording import sweeps
 from drf.errors import DrfError, UsageError, quoted
 from experiments.paths import Paths, load_packs
 from experiments.request import configure

@@ -31,8 +31,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from db.sweeps import NewJob
-from db.words import checked_name
+from db.recording.sweeps import NewJob
+from db.recording.words import checked_name
 from drf import registry
 from drf.config import RunConfig, describe_keys, flatten, nearest, sections_of, shown
 from drf.errors import UsageError, quoted

@@ -14,12 +14,12 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from db import reads, status
-from db.backup import back_up
 from db.connection import open_reader, open_store
 from db.file import run_folder
-from db.record import recover
-from db.runs import delete_run
-from db.sweeps import DONE
+from db.maintenance.backup import back_up
+from db.recording.record import recover
+from db.recording.runs import delete_run
+from db.recording.sweeps import DONE
 from drf.errors import DrfError, NotFoundError
 from drf.files import BEST, LAST, replacing_file
 from experiments.evaluate import EvaluationSpec, evaluate_run

@@ -18,11 +18,11 @@ from benchmarks.contest import figure, methods, rows, runs, scores, table
 from benchmarks.contest.settings import Budget, ContestSettings
 from db import predictions
 from db.connection import open_reader, open_store
-from db.evaluations import record_evaluation
-from db.runs import end_run, start_run
+from db.recording.evaluations import record_evaluation
+from db.recording.runs import end_run, start_run
 from drf import registry
 from drf.errors import UsageError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from experiments.paths import Paths
 from experiments.request import Request, configure
 from experiments.train import Result

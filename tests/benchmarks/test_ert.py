@@ -16,7 +16,7 @@ from drf.data.boxes import gt_boxes
 from drf.data.packs import pack
 from drf.data.synthetic_dataset import SIZES, SyntheticDataset
 from drf.errors import DrfError, UsageError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from experiments.evaluate import EvaluationSpec
 from experiments.paths import Paths
 

@@ -15,7 +15,7 @@ from benchmarks import gpu_check
 from drf import registry
 from drf.data.packs import pack
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from experiments.request import Request, configure
 from tests.conftest import REPOSITORY
 

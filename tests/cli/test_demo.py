@@ -6,7 +6,7 @@ import pytest
 
 from cli.demo import FACES, METHODS, MINUTES, demo_request
 from drf import registry
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models.base import LandmarkModel
 from experiments.request import configure
 

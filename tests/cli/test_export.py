@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from drf.onnx_network import OnnxNetwork
+from drf.inference.onnx_network import OnnxNetwork
 from tests.cli.conftest import Drf
 from tests.cli.test_training import TINY
 

@@ -15,11 +15,11 @@ import pytest
 
 from db.connection import open_reader
 from db.predictions import image_errors, predictions
-from drf import scores
 from drf.data import prediction_check
 from drf.data.prediction_files import FORMATS, read_predictions, write_predictions
 from drf.errors import DataError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
+from drf.scoring import scores
 from tests.cli.conftest import Answer, Drf
 from tests.data.made_up import points_of, write_face, write_folder
 
@@ -422,7 +422,7 @@ def test_a_failed_write_leaves_nothing(
     def fail(*_: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr("db.evaluations.store_scores", fail)
+    monkeypatch.setattr("db.recording.evaluations.store_scores", fail)
     with pytest.raises(BaseException, match="disk I/O"):
         bring(csv_of(tmp_path / "p.csv", NAMES, predicted))
     con = open_reader(tmp_path / "drf.db")

@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from cli.leaderboard import board_table
-from db import evaluations, reads, runs
+from db import reads
 from db.connection import open_reader, open_store
-from drf import scores
+from db.recording import evaluations, runs
+from drf.scoring import scores
 from tests.cli.conftest import Drf
 from tests.db import examples
 

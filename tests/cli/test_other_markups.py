@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from db import integrity, predictions, reads
+from db import predictions, reads
 from db.connection import open_reader
+from db.maintenance import integrity
 from drf.errors import DataError
-from drf.markup import MAPS
+from drf.landmarks.markup import MAPS
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.paths import Paths
 from experiments.request import Request

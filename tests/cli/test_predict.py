@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from drf.data.pts import read_pts
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from tests.cli.conftest import Drf
 from tests.onnx_files import shape, write_model
 

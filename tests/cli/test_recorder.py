@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 from sqlite_utils import Database
 
-from db import gallery, reads, runs
+from db import reads
 from db.connection import open_reader, open_store
+from db.recording import gallery, runs
 from drf.training.loop import Progress
 from experiments.recorder import Recorder, RunWriter
 from tests.db import examples

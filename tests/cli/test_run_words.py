@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from db import runs
 from db.connection import open_reader, open_store
-from db.record import open_record
-from db.words import of_run
+from db.recording import runs
+from db.recording.record import open_record
+from db.recording.words import of_run
 from drf.errors import DrfError
 from experiments import train
 from tests.cli.conftest import Drf

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from db import runs
 from db.connection import open_store
 from db.file import run_folder
+from db.recording import runs
 from drf.text import signed
 from tests.cli.conftest import Drf
 from tests.db import examples

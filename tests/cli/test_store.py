@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from db import migrations
+from db.tables import migrations
 from tests.cli.conftest import Drf
 from tests.db.examples import older_store
 
@@ -85,7 +85,7 @@ def test_migrate_says_before_how_long_the_schema_takes(
     """Only the step that makes every table anew takes long, about a second for 10 MB."""
     older_store(tmp_path / "drf.db")
     size = (tmp_path / "drf.db").stat().st_size
-    monkeypatch.setattr("db.migrations.BYTES_A_SECOND", size / 277)
+    monkeypatch.setattr("db.tables.migrations.BYTES_A_SECOND", size / 277)
     said = drf("db", "migrate").err
     assert said.index("takes about 277 s") < said.index("applied m002_evaluations")
     assert migrations.seconds_for(["m012_claims"], 10**12) == 0
@@ -100,7 +100,7 @@ def test_migrate_says_how_long_new_scores_take_and_computes_them(
     con.execute("DELETE FROM error_vectors WHERE norm = 'box'")
     con.execute("DELETE FROM scores WHERE norm = 'box'")
     con.commit()
-    monkeypatch.setattr("db.derived.TIMED", 1)
+    monkeypatch.setattr("db.tables.derived.TIMED", 1)
     answer = drf("db", "migrate")
     assert answer.code == 0
     assert re.search(r"takes about \d+ s for 3 evaluations", answer.err)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.markup import COFW29, WFLW98, Markup
+from drf.landmarks.markup import COFW29, WFLW98, Markup
 from tests.data.made_up import pts_text, write_picture
 from tests.markups import FIVE, points_of
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from drf.config import AugmentConfig
 from drf.data import augment
 from drf.data.packs import CONTEXT, PACK_SIZE
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 
 STILL = AugmentConfig(flip=0, rotation=0, scale=0, shift=0, colour=0, blur=0, occlusion=0)
 

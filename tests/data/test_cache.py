@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drf import geometry
 from drf.data.boxes import gt_boxes, jitter_boxes
 from drf.data.packs import CONTEXT, JITTER_SEED, PACK_SIZE, default_cache_dir, load, pack
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.data.w300 import W300, in_val, photo_of
 from drf.errors import DataError, DrfError
+from drf.landmarks import geometry
 from tests.data.made_up import points_of, pts_text, write_face, write_folder
 
 N = 30

@@ -16,7 +16,7 @@ from drf.data.cofw import COFW, SIZES
 from drf.data.dataset import open_dataset
 from drf.data.synthetic import face_points
 from drf.errors import CheckFailed, DataError, UsageError
-from drf.markup import COFW29, HIDDEN, IBUG68, MISSING, VISIBLE
+from drf.landmarks.markup import COFW29, HIDDEN, IBUG68, MISSING, VISIBLE
 from tests.data.other_trees import face, write_cofw
 from tests.markups import points_of
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drf import geometry
 from drf.data import crops
 from drf.errors import DataError
+from drf.landmarks import geometry
 
 
 def test_a_box_of_the_picture_at_its_own_size_is_the_picture():

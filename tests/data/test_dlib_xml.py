@@ -13,7 +13,7 @@ from drf.data.boxes import read_box_file
 from drf.data.dataset import open_dataset
 from drf.data.folder import FolderDataset
 from drf.errors import DataError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from tests.data.made_up import picture_of, points_of, write_picture
 from tests.data.other_trees import (
     DLIB_TOML,

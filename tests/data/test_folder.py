@@ -15,7 +15,7 @@ from drf.data.check import check_files
 from drf.data.dataset import open_dataset
 from drf.data.folder import FolderDataset
 from drf.errors import DataError
-from drf.markup import MISSING
+from drf.landmarks.markup import MISSING
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.paths import Paths
 from experiments.request import Request

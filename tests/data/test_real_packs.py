@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from drf import geometry, scores
 from drf.data.packs import PACK_SIZE, Pack, pack
 from drf.data.w300 import W300
+from drf.landmarks import geometry
+from drf.scoring import scores
 
 
 @pytest.fixture(scope="module")

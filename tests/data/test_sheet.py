@@ -9,9 +9,9 @@ import cv2
 from typer.testing import CliRunner
 
 from cli.data import app
-from drf import overlay
 from drf.data.sheet import TILE_PX
 from drf.errors import CheckFailed, UsageError
+from drf.landmarks import overlay
 from tests.data.other_trees import write_pts_folder, write_wflw
 
 

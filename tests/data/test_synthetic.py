@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from drf.data.synthetic import SUBSETS, face_points, render_face
 from drf.errors import NotFoundError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 
 OCULAR = (36, 45)
 

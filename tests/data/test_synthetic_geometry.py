@@ -20,7 +20,7 @@ from drf.data.synthetic.head import (
 )
 from drf.data.synthetic.raster import normals, rasterise
 from drf.data.synthetic.sculpt import EXTENT, ORIGIN_Y, average_head, canonical_axis, to_canonical
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 
 FRONTAL = Pose(yaw=0, pitch=0, roll=0, distance=8, box_side=160, centre=(127.5, 127.5))
 

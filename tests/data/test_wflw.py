@@ -14,7 +14,7 @@ from drf.data.dataset import open_dataset
 from drf.data.synthetic import face_points
 from drf.data.wflw import WFLW
 from drf.errors import DataError
-from drf.markup import IBUG68, WFLW98
+from drf.landmarks.markup import IBUG68, WFLW98
 from tests.data.other_trees import face, wflw_line, write_wflw
 from tests.markups import points_of
 

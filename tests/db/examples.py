@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from sqlite_utils import Database
 
-from db import evaluations, runs
 from db.connection import open_store
-from db.migrations import migrations
-from drf.markup import IBUG68
+from db.recording import evaluations, runs
+from db.tables.migrations import migrations
+from drf.landmarks.markup import IBUG68
 from drf.pictures import FaceCrop, LeafGallery, LeafPicture
-from drf.results import Evaluation
+from drf.scoring.results import Evaluation
 
 
 def new_run(**changes: Any) -> runs.NewRun:

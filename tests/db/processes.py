@@ -9,8 +9,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from db import evaluations, reads, runs
+from db import reads
 from db.connection import open_reader, open_store
+from db.recording import evaluations, runs
 from tests.db import examples
 
 SPAWN = multiprocessing.get_context("spawn")  # an SQLite connection must not cross a fork

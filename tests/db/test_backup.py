@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from db import integrity, reads, runs
-from db.backup import back_up
+from db import reads
 from db.connection import in_wal_mode, open_reader, open_store
+from db.maintenance import integrity
+from db.maintenance.backup import back_up
+from db.recording import runs
 from drf.errors import StoreError, UsageError
 from tests.db import examples
 from tests.db.privileges import permissions, without_privileges

@@ -9,9 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from db import board, evaluations, method_ids, reads, runs
+from db import method_ids, reads
+from db.boards import board
 from db.connection import open_reader, open_store
-from drf import scores
+from db.recording import evaluations, runs
+from drf.scoring import scores
 from tests.db import examples
 
 

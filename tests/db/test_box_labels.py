@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from db import box_labels
 from db.connection import open_store
+from db.recording import box_labels
 
 DIGEST = "0123456789abcdef" * 4
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from db import bundle, gallery, integrity, reads, runs, saved_links
+from db import reads
 from db.connection import in_wal_mode, open_reader, open_store
+from db.maintenance import bundle, integrity
+from db.recording import gallery, runs, saved_links
 from drf.errors import NotFoundError, StoreError, UsageError
 from tests.db import examples
 from tests.faults.hostile_stores import lawless

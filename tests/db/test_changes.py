@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlite_utils import Database
 
-from db import board, changes, evaluations, method_ids, reads, runs
-from db.changes import Changes
+from db import method_ids, reads
+from db.boards import board, changes
+from db.boards.changes import Changes
+from db.recording import evaluations, runs
 from db.transactions import writing
 from drf.errors import UsageError
 from tests.db import examples

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from db import integrity, reads
+from db import reads
 from db.connection import open_reader, open_store
+from db.maintenance import integrity
 from tests.db import examples, processes
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from db import runs
-from db.configs import COMPARED, provenance, settings
+from db.analysis.configs import COMPARED, provenance, settings
 from db.connection import open_reader, open_store
+from db.recording import runs
 from tests.db.examples import new_run
 
 

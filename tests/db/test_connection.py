@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from db import reads, runs
-from db.backup import back_up
+from db import reads
 from db.connection import open_reader, open_store
+from db.maintenance.backup import back_up
+from db.recording import runs
 from db.transactions import as_drf_error, writing
 from drf.errors import DrfError, NotFoundError, StoreError
 from tests.db import examples

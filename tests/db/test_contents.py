@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from db import contents, file, integrity
+from db import file
 from db.connection import open_reader, open_to_check
+from db.maintenance import contents, integrity
 from drf.errors import StoreError, UsageError
 from tests.faults.hostile_stores import ESCAPING, lawless, sound_store
 

@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from db import evaluations, faces, integrity, predictions, reads, runs
+from db import faces, predictions, reads
 from db.connection import open_reader
-from drf.markup import HIDDEN, VISIBLE
-from drf.results import Evaluation
+from db.maintenance import integrity
+from db.recording import evaluations, runs
+from drf.landmarks.markup import HIDDEN, VISIBLE
+from drf.scoring.results import Evaluation
 from tests.db import examples
 
 

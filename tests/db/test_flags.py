@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from db.flags import flags, floor_of
+from db.analysis.flags import flags, floor_of
 
 
 def curves(**metrics):

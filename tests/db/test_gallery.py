@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from db import evaluations, faces, gallery, integrity, runs
-from db.backup import back_up
+from db import faces
 from db.connection import open_reader
+from db.maintenance import integrity
+from db.maintenance.backup import back_up
+from db.recording import evaluations, gallery, runs
 from drf.errors import NotFoundError
 from tests.db import examples
 

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from db import entries, faces, gallery, integrity, method_ids, paired, predictions, reads
+from db import faces, method_ids, predictions, reads
+from db.analysis import paired
+from db.boards import entries
 from db.connection import open_reader, open_store
-from db.step_m009 import CONFIG_KEYS, METRICS
+from db.maintenance import integrity
+from db.recording import gallery
+from db.tables.step_m009 import CONFIG_KEYS, METRICS
 from drf.config import OLD_KEYS
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from tests.conftest import REPOSITORY
 
 GOLDEN = REPOSITORY / "tests" / "golden"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from db import integrity
 from db.connection import open_reader
+from db.maintenance import integrity
 
 
 @pytest.fixture

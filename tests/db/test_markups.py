@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
-from db import evaluations, faces, gallery, integrity, paired, predictions, reads, runs
+from db import faces, predictions, reads
+from db.analysis import paired
 from db.connection import open_reader
+from db.maintenance import integrity
+from db.recording import evaluations, gallery, runs
 from drf.errors import NotFoundError, UsageError
-from drf.markup import HIDDEN, MISSING, VISIBLE, Markup
+from drf.landmarks.markup import HIDDEN, MISSING, VISIBLE, Markup
 from drf.pictures import FaceCrop, LeafGallery, LeafPicture
-from drf.results import Evaluation
+from drf.scoring.results import Evaluation
 from tests.db import examples
 
 FIVE = Markup(

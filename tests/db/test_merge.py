@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from db import bundle, evaluations, gallery, integrity, predictions, reads, runs, saved_links
+from db import predictions, reads
 from db.connection import open_reader, open_store
-from db.merge import OF_EVALUATION, OF_TRAINING, RECOGNISED, merge
-from db.migrations import migrations
+from db.maintenance import bundle, integrity
+from db.maintenance.merge import OF_EVALUATION, OF_TRAINING, RECOGNISED, merge
+from db.recording import evaluations, gallery, runs, saved_links
+from db.tables.migrations import migrations
 from drf.errors import DrfError, StoreError, UsageError
 from tests.db import examples
 from tests.faults.hostile_stores import lawless

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from db import method_ids, runs
+from db import method_ids
 from db.connection import open_reader, open_store
+from db.recording import runs
 from tests.db import examples
 
 CONFIG = {"training.lr": 1e-3, "training.seed": 0, "model.trees": 5, "note": 'a"}, {"b'}

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
-from db import derived, predictions, reads
+from db import predictions, reads
 from db.connection import open_as_it_is, open_reader, open_store
-from db.migrations import APPLICATION_ID, migrations
+from db.tables import derived
+from db.tables.migrations import APPLICATION_ID, migrations
 from drf.errors import StoreError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from tests.db import examples, processes
 
 STEPS = [
@@ -111,7 +112,7 @@ def test_a_migration_that_fails_leaves_the_old_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples.older_store(path)
-    monkeypatch.setattr("db.migrations._LEADERBOARD", "CREATE VIEW leaderboard AS nonsense")
+    monkeypatch.setattr("db.tables.migrations._LEADERBOARD", "CREATE VIEW leaderboard AS nonsense")
     with pytest.raises(sqlite3.OperationalError, match="syntax error"):  # ours: a traceback
         open_store(path)
     con, pending = open_as_it_is(path)

@@ -57,7 +57,7 @@ def test_a_store_is_not_made_on_a_network_disk(tmp_path: Path) -> None:
 def test_a_backup_may_be_read_from_a_network_disk_but_a_store_in_use_not(
     tmp_path: Path, filled: list[str], path: Path, request: pytest.FixtureRequest
 ) -> None:
-    from db.backup import back_up
+    from db.maintenance.backup import back_up
 
     con = open_reader(path)
     back_up(con, tmp_path / "copy.db")

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from db import evaluations, paired, predictions, runs
+from db import predictions
+from db.analysis import paired
 from db.connection import open_reader, open_store
-from drf import scores
+from db.recording import evaluations, runs
 from drf.errors import NotFoundError
-from drf.results import Evaluation
+from drf.scoring import scores
+from drf.scoring.results import Evaluation
 from tests.db import examples
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from db import reads
 from db.connection import open_reader, open_store
-from db.prune import PARTS, prune
+from db.maintenance.prune import PARTS, prune
 
 
 def test_no_score_changes_and_the_store_stays_sound(path: Path, filled: list[str]) -> None:

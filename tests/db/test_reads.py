@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 from sqlite_utils import Database
 
-from db import configs, entries, evaluations, faces, predictions, reads, runs
+from db import faces, predictions, reads
+from db.analysis import configs
+from db.boards import entries
 from db.connection import open_reader, open_store
+from db.recording import evaluations, runs
 from drf.errors import NotFoundError
 from tests.db import examples
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
-from db import bundle, evaluations, gallery, integrity, predictions, reads, record, runs, words
+from db import predictions, reads
 from db.connection import open_store
+from db.maintenance import bundle, integrity
+from db.recording import evaluations, gallery, record, runs, words
 from db.transactions import Store, StoreLost, writing
 from drf.errors import DrfError, NotFoundError, UsageError
 from tests.db import examples

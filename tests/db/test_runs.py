@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from db import evaluations, reads, runs, status
+from db import reads, status
 from db.connection import open_reader
+from db.recording import evaluations, runs
 from drf.errors import NotFoundError, UsageError
 from tests.db import examples
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from db import reads, saved_links
+from db import reads
+from db.recording import saved_links
 from drf.errors import NotFoundError, UsageError
 
 LINK = "https://bench.example.org/drf/run?norm=Pupil&rev=7&run=3f2a9c1e"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from db import integrity
 from db.connection import open_as_it_is, open_reader, open_store, open_to_check
+from db.maintenance import integrity
 from drf.errors import StoreError
 from tests.conftest import REPOSITORY
 from tests.db.examples import filled_store, older_store

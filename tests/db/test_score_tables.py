@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from db import board, derived, entries, integrity, method_ids, paired, predictions, reads
+from db import method_ids, predictions, reads
+from db.analysis import paired
+from db.boards import board, entries
 from db.connection import open_reader, open_store
-from drf import scores
-from drf.markup import Markup
+from db.maintenance import integrity
+from db.tables import derived
+from drf.landmarks.markup import Markup
+from drf.scoring import scores
 from tests.db import examples
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from db import board, intervals, method_ids, reads, verdict
+from db import method_ids, reads
+from db.analysis import intervals
+from db.boards import board, verdict
 from db.connection import open_reader
-from drf.verdict import NOTHING_RANKED, Entrant, Gap, sentence
+from drf.scoring.verdict import NOTHING_RANKED, Entrant, Gap, sentence
 from tests.webapp.boards import store_with_seeds
 
 A, B = Entrant("cascade-forest", 2.861, 1), Entrant("heatmap-forest", 3.04, 1)

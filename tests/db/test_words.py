@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from db import bundle, integrity, reads, runs, words
+from db import reads
 from db.connection import open_reader, open_store
+from db.maintenance import bundle, integrity
+from db.recording import runs, words
 from drf.errors import DrfError, NotFoundError, UsageError
 from tests.db import examples
 

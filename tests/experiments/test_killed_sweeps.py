@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from db import integrity, reads
+from db import reads
 from db.connection import open_reader
+from db.maintenance import integrity
 from drf.errors import DrfError
 
 TIME_LIMIT_S = 900

@@ -10,10 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from db import ablation, reads, sweeps
+from db import reads
+from db.analysis import ablation
 from db.connection import open_reader, open_store
 from db.file import run_folder
-from db.runs import start_run
+from db.recording import sweeps
+from db.recording.runs import start_run
 from drf.errors import DrfError, UsageError
 from experiments.paths import Paths
 from experiments.request import configure

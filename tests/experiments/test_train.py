@@ -15,7 +15,7 @@ import pytest
 
 from db import reads
 from db.connection import open_reader, open_store
-from db.runs import end_run, start_run
+from db.recording.runs import end_run, start_run
 from drf.config import OLD_KEYS
 from drf.errors import DrfError, UsageError
 from experiments.paths import Paths

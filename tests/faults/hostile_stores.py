@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from db import gallery, runs, saved_links, words
 from db.connection import open_store
+from db.recording import gallery, runs, saved_links, words
 from tests.db import examples
 
 Mutation = Callable[[sqlite3.Connection, random.Random], None]

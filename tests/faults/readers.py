@@ -63,7 +63,7 @@ def _pts() -> Reader:
     from drf.data.boxes import gt_boxes
     from drf.data.label_check import fault
     from drf.data.pts import read_pts
-    from drf.markup import IBUG68
+    from drf.landmarks.markup import IBUG68
 
     def read(folder: Path) -> None:
         points = read_pts(folder / "face.pts")
@@ -140,7 +140,7 @@ def _pack(file: str) -> Reader:
 
 def _checkpoint() -> Reader:
     from drf import checkpoint, registry
-    from drf.markup import IBUG68
+    from drf.landmarks.markup import IBUG68
     from experiments.request import Request, configure
 
     name = checkpoint.BEST

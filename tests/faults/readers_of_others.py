@@ -104,7 +104,7 @@ _FILES = {"afw/1_1.pts": "version: 1\n" * 30, "afw/1_1.jpg": "1 2 3 4\n" * 40, "
 def _predictions(kind: str, write: Callable[[Path], object] | None = None) -> Reader:
     """Predictions of four faces, read and brought into the order of the dataset's."""
     from drf.data.prediction_files import of_faces, read_predictions, write_predictions
-    from drf.markup import ALL, IBUG68
+    from drf.landmarks.markup import ALL, IBUG68
 
     names = [f"afw/{i}" for i in range(4)]
     points = np.stack([points_of(name) for name in names]).astype(np.float32)

@@ -16,10 +16,12 @@ import pytest
 import torch
 
 import cli.main
-from db import evaluations, integrity, reads
-from db.backup import back_up
-from db.bundle import select, write_bundle
+from db import reads
 from db.connection import open_reader, open_store
+from db.maintenance import integrity
+from db.maintenance.backup import back_up
+from db.maintenance.bundle import select, write_bundle
+from db.recording import evaluations
 from drf import checkpoint
 from drf.data.packs import pack
 from drf.data.synthetic_dataset import SyntheticDataset

@@ -19,7 +19,7 @@ import pytest
 
 from db.connection import open_store
 from db.file import run_folder
-from db.runs import delete_run
+from db.recording.runs import delete_run
 from db.transactions import writing
 from drf import checkpoint, registry
 from drf.errors import NotFoundError

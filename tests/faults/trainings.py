@@ -18,9 +18,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from db import gallery, integrity, reads
+from db import reads
 from db.connection import open_reader, open_store
 from db.file import run_folder
+from db.maintenance import integrity
+from db.recording import gallery
 from drf import checkpoint, registry
 from drf.errors import DrfError
 

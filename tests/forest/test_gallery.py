@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from drf.forest.routing import TREES, most_used_leaves
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InputSpec
 from drf.pictures import FACES_PER_LEAF, LEAVES
 

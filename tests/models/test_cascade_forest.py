@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from drf import registry
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
 from drf.models.cascade_forest import CascadeForest
 from drf.pictures import LEAVES

@@ -8,7 +8,7 @@ import torch
 from drf import registry
 from drf.config import from_flat
 from drf.errors import UsageError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models import backbones
 from drf.models.cnn_heatmap import CnnHeatmap, CnnHeatmapConfig
 

@@ -8,7 +8,7 @@ import torch
 from drf import checkpoint, registry
 from drf.config import from_flat
 from drf.errors import UsageError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData, LandmarkModel
 from drf.models.hourglass import HourglassConfig
 

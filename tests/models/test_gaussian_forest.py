@@ -13,7 +13,7 @@ from drf.config import RunConfig
 from drf.data.packs import Pack
 from drf.errors import UsageError
 from drf.forest import routing
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
 from drf.models.gaussian_forest import GaussianForest
 from drf.pictures import LEAVES

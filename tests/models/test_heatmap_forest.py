@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from drf import checkpoint, registry, shapes
+from drf import checkpoint, registry
 from drf.config import RunConfig, from_flat
 from drf.errors import UsageError
 from drf.forest import leaf_updates
-from drf.markup import IBUG68
+from drf.landmarks import shapes
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
 from drf.models.heatmap_forest import HeatmapForest, HeatmapForestConfig
 

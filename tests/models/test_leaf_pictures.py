@@ -10,7 +10,7 @@ import torch
 
 from drf import registry
 from drf.config import from_flat
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
 from drf.models.heatmap_forest import HeatmapForest
 from drf.pictures import FACES_PER_LEAF, LEAVES, MAP_SIDE, LeafPicture

@@ -9,7 +9,7 @@ import torch
 from drf import registry
 from drf.config import from_flat
 from drf.data.synthetic import face_points
-from drf.markup import IBUG68, Markup
+from drf.landmarks.markup import IBUG68, Markup
 from drf.models.base import InitialData
 from tests.markups import FIVE, NINETY_EIGHT, points_of
 from tests.models.test_missing import CASES, SIZE, images

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from drf import registry, shapes
+from drf import registry
 from drf.config import from_flat
 from drf.forest.label_leaves import LabelLeaves, bounding_sums
 from drf.forest.routing import stepwise_rate
 from drf.forest.vector_forest import VectorForest, VectorForestConfig
-from drf.markup import IBUG68
+from drf.landmarks import shapes
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData, LandmarkModel, mean_distance, mean_l1, present
 from drf.models.cascade_forest import CascadeForest
 from drf.models.shape_space import ShapeSpace

@@ -6,7 +6,7 @@ import torch
 from drf import registry
 from drf.config import from_flat
 from drf.errors import UsageError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
 from drf.models.single_map import SingleMapConfig, SingleMapForest
 

@@ -17,9 +17,13 @@ import pytest
 from sqlite_utils import Database
 from streamlit.testing.v1 import AppTest
 
-from db import board, box_labels, bundle, comparability, evaluations, method_ids, reads, runs
+from db import method_ids, reads
+from db.analysis import comparability
+from db.boards import board
 from db.connection import open_reader, open_store
-from db.migrations import migrations
+from db.maintenance import bundle
+from db.recording import box_labels, evaluations, runs
+from db.tables.migrations import migrations
 from experiments.paths import Paths, origin, write_origin
 from experiments.request import Request
 from experiments.train import train_new_run

@@ -19,18 +19,20 @@ import psutil
 import pytest
 import torch
 
-from db import ablation as ablation_results
-from db import board, evaluations, method_ids, next_step, reads, runs, status
-from db import factors as ablation_settings
+from db import method_ids, next_step, reads, status
+from db.analysis import ablation as ablation_results
+from db.analysis import factors as ablation_settings
+from db.boards import board
+from db.boards.entries import entry
 from db.connection import open_reader, open_store
-from db.entries import entry
+from db.recording import evaluations, runs
 from db.transactions import writing
 from drf import checkpoint, registry
 from drf.data.packs import Pack
 from drf.errors import Diverged
 from drf.files import BEST, LAST
-from drf.markup import IBUG68
-from drf.prediction import Predictor, evaluate
+from drf.inference.prediction import Predictor, evaluate
+from drf.landmarks.markup import IBUG68
 from drf.training import loop
 from drf.training.loop import Outcome, Trainer
 from experiments.train import Result
@@ -258,7 +260,7 @@ def test_what_is_not_sound_is_compared_only_on_request_and_never_better(
 def test_an_ablation_has_no_verdict_on_a_setting_that_diverged(con: sqlite3.Connection) -> None:
     rows = reads.leaderboard(con)
     rows = rows[rows["name"].isin(["good", "fair", "nan", "lost", "killed"])]
-    from db.configs import settings
+    from db.analysis.configs import settings
 
     known = settings(con, rows["run"].tolist())[["training.seed", "model.name"]]
     made = ablation_settings.compare(rows, known)
@@ -420,7 +422,7 @@ def test_calibration_leaves_out_covariances_that_are_not_finite(
     packs: tuple[Pack, Pack],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from drf.prediction import Predictions
+    from drf.inference.prediction import Predictions
     from drf.training import validation
 
     pack = packs[1]

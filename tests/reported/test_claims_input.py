@@ -21,8 +21,8 @@ from drf.data.pts import parse_pts, read_pts
 from drf.data.synthetic import face_points
 from drf.data.w300 import W300
 from drf.errors import DataError
-from drf.geometry import procrustes
-from drf.markup import IBUG68
+from drf.landmarks.geometry import procrustes
+from drf.landmarks.markup import IBUG68
 from tests.cli.conftest import Drf
 from tests.data.made_up import points_of, pts_text, write_folder
 from tests.markups import FIVE, NINETY_EIGHT

@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
-from db import additions, bundle, evaluations, reads, runs
+from db import reads
+from db.boards import additions
 from db.connection import open_reader, open_store
-from drf.ranking import places
+from db.maintenance import bundle
+from db.recording import evaluations, runs
+from drf.scoring.ranking import places
 from tests.db import examples
 from tests.webapp.boards import store_with_seeds
 from tests.webapp.conftest import board_table, opened, texts

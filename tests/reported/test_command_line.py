@@ -25,8 +25,8 @@ import torch
 import typer
 
 import cli.main
-from db import saved_links
 from db.connection import open_reader, open_store
+from db.recording import saved_links
 from drf import checkpoint, hardware
 from drf.data.dataset import Source
 from drf.data.packs import default_cache_dir

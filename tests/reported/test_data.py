@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 
-from drf import scores
 from drf.data import picture_files
 from drf.data.boxes import gt_boxes, read_box_file
 from drf.data.check import check_dataset
@@ -22,7 +21,8 @@ from drf.data.packs import pack
 from drf.data.pts import parse_pts, read_pts
 from drf.data.w300 import TEST_SIZES, W300, in_val, photo_of
 from drf.errors import DataError
-from drf.markup import IBUG68, MISSING, VISIBLE
+from drf.landmarks.markup import IBUG68, MISSING, VISIBLE
+from drf.scoring import scores
 from tests.data.made_up import picture_of, points_of, pts_text, write_face, write_folder
 
 FACES = 40

@@ -12,7 +12,7 @@ from drf import registry
 from drf.config import RunConfig
 from drf.data.packs import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.pictures import FaceCrop, LeafGallery
 from drf.training.loop import Listener as Heard
 from drf.training.loop import Progress, Trainer

@@ -16,7 +16,7 @@ from pathlib import Path
 from drf import distributed, registry
 from drf.data.packs import Pack, pack
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.training.loop import Trainer
 from experiments.request import Request, configure
 from tests.training.conftest import Listener

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from drf import checkpoint, uncertainty
-from drf.prediction import Predictor, predict
+from drf import checkpoint
+from drf.inference.prediction import Predictor, predict
+from drf.scoring import uncertainty
 from drf.training.validation import calibrate
 from tests.training.conftest import Make, tiny
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from drf import checkpoint
 from drf.data.crops import decode_jpeg
 from drf.data.packs import Pack
-from drf.markup import IBUG68
+from drf.inference.prediction import Predictor, predict
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InputSpec, LandmarkModel
 from drf.pictures import FACES_PER_LEAF, LEAVES, LeafPicture
-from drf.prediction import Predictor, predict
 from drf.training.loop import Trainer
 from drf.training.validation import watched
 from tests.training.conftest import Listener, Make, tiny

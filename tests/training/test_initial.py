@@ -10,7 +10,7 @@ from drf import registry
 from drf.checkpoint import Checkpoint, describe, load_backbone
 from drf.config import from_flat
 from drf.errors import UsageError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models import backbones
 from drf.models.base import LandmarkModel
 from drf.models.cnn_heatmap import CnnHeatmapConfig

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from drf import checkpoint, registry, scores
+from drf import checkpoint, registry
 from drf.errors import DrfError
-from drf.markup import IBUG68, MISSING, VISIBLE
-from drf.prediction import Predictor, predict
+from drf.inference.prediction import Predictor, predict
+from drf.landmarks.markup import IBUG68, MISSING, VISIBLE
+from drf.scoring import scores
 from drf.training.loop import Trainer
 from tests.training.conftest import Listener, Make, tiny
 

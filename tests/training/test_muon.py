@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.models.base import InputSpec
 from drf.models.hourglass import Hourglass, HourglassConfig
 from drf.training.optimiser import COEFFICIENTS, STEPS, Muon, Optimisers, orthogonal

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from db import evaluations, runs
 from db.connection import open_store
-from drf.results import Evaluation
+from db.recording import evaluations, runs
+from drf.scoring.results import Evaluation
 from tests.webapp import examples
 from tests.webapp.examples import HOSTILE, HOURGLASS
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from db import evaluations, runs
 from db.connection import open_store
-from drf import scores
+from db.recording import evaluations, runs
+from drf.scoring import scores
 from tests.db import examples
 from tests.markups import FIVE, points_of
 

@@ -13,16 +13,17 @@ import cv2
 import numpy as np
 from sqlite_utils import Database
 
-from db import evaluations, gallery, runs
 from db.connection import open_store
+from db.recording import evaluations, gallery, runs
 from db.transactions import writing
-from drf import geometry, scores
 from drf.data import boxes
 from drf.data.crops import encode_jpeg
 from drf.data.synthetic import render_face
-from drf.markup import IBUG68
+from drf.landmarks import geometry
+from drf.landmarks.markup import IBUG68
 from drf.pictures import FaceCrop, LeafGallery, LeafPicture
-from drf.results import Evaluation
+from drf.scoring import scores
+from drf.scoring.results import Evaluation
 
 FACES = {"common": 30, "challenging": 26}
 CROP_PX = 128
@@ -32,7 +33,7 @@ HOSTILE = (
     "[x](javascript:document.title='owned')",
     '=HYPERLINK("http://example.org") https://example.org :red[red] $x^2$',
 )
-DIFF = "diff --git a/drf/scores.py b/drf/scores.py\n-    return 1\n+    return 2\n"
+DIFF = "diff --git a/drf/scoring/scores.py b/drf/scoring/scores.py\n-    return 1\n+    return 2\n"
 
 
 @functools.cache

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db import ablation, factors, paired, reads
-from db.configs import settings as settings_of
+from db import reads
+from db.analysis import ablation, factors, paired
+from db.analysis.configs import settings as settings_of
 from db.connection import open_reader
-from drf import statistics
+from drf.scoring import statistics
 from drf.text import json_as_written
 from tests.webapp import ablation_examples
 from tests.webapp.ablation_examples import DEPTHS, TREES

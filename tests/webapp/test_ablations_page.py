@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pandas as pd
 import pytest
 
-from db import sweeps
 from db.connection import open_store
+from db.recording import sweeps
 from tests.webapp import ablation_examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE

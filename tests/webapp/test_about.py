@@ -3,8 +3,8 @@
 import drf
 from db.connection import open_reader
 from db.reads import revision
-from drf import scores
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
+from drf.scoring import scores
 from tests.webapp.conftest import opened, texts
 from webapp.links import url_keys
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db import board as rows_of
+from db.boards import board as rows_of
 from tests.webapp.boards import NAMES, entries_of_a_board
 from webapp.leaderboard.rows import arrange
 from webapp.scores import (

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drf import scores
+from drf.scoring import scores
 from webapp.leaderboard import figures
 from webapp.leaderboard.figures import Difference, RowErrors
 

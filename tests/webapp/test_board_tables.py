@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from db import bundle
 from db.connection import open_reader, open_store
-from drf import scores
-from drf.markup import Markup
+from db.maintenance import bundle
+from drf.landmarks.markup import Markup
+from drf.scoring import scores
 from tests.webapp.boards import store_with_seeds, store_with_two_markups
 from tests.webapp.conftest import board_table, opened, texts
 from webapp.leaderboard import columns, export, typeset

@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from db import paired
+from db.analysis import paired
 from db.connection import open_reader
-from drf import literature, statistics
+from drf import literature
+from drf.scoring import statistics
 from tests.webapp.boards import store_with_seeds
 from webapp.leaderboard import columns, grid
 from webapp.leaderboard.rows import arrange, load_rows

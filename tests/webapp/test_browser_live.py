@@ -11,7 +11,7 @@ import pytest
 from sqlite_utils import Database
 
 from db.connection import open_store
-from db.runs import record_epoch, record_heartbeat, start_run
+from db.recording.runs import record_epoch, record_heartbeat, start_run
 from tests.webapp import ablation_examples
 from tests.webapp.examples import HOSTILE, HOURGLASS
 from tests.webapp.test_browser import TIMEOUT_MS, opened, page, query, served

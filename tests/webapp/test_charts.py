@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from drf import scores
+from drf.scoring import scores
 from webapp.ui import charts, theme
 
 ERRORS = np.array([0.01, 0.02, 0.05, 0.09])  # NME 4.25 %, FR_8 25 %, AUC_8 50 %, AUC_10 57.5 %

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drf import scores, statistics
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
+from drf.scoring import scores, statistics
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE

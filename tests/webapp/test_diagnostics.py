@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drf.results import COLLAPSED_STD_RATIO
+from drf.scoring.results import COLLAPSED_STD_RATIO
 from webapp.run import diagnostics
 from webapp.ui import charts
 

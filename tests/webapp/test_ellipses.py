@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from db.connection import open_reader, open_store
-from db.evaluations import record_evaluation
 from db.predictions import predictions
-from db.runs import start_run
-from drf import scores
-from drf.markup import IBUG68
+from db.recording.evaluations import record_evaluation
+from db.recording.runs import start_run
+from drf.landmarks.markup import IBUG68
+from drf.scoring import scores
 from tests.db import examples
 from tests.webapp.conftest import opened
 from tests.webapp.test_images import large

@@ -8,8 +8,8 @@ import pytest
 
 from db import status
 from db.connection import open_store
-from db.evaluations import record_evaluation
-from db.runs import end_run, start_run
+from db.recording.evaluations import record_evaluation
+from db.recording.runs import end_run, start_run
 from tests.db import examples
 from tests.webapp.conftest import board_table, opened, texts
 

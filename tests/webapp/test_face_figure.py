@@ -5,9 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from drf import geometry, scores
 from drf.data.crops import decode_jpeg
-from drf.markup import HIDDEN, IBUG68, VISIBLE
+from drf.landmarks import geometry
+from drf.landmarks.markup import HIDDEN, IBUG68, VISIBLE
+from drf.scoring import scores
 from tests.webapp import examples
 from webapp.faces.figure import PredictedShape, draw, look, shares
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from db.paired import Paired
-from drf import scores
+from db.analysis.paired import Paired
 from drf.data.crops import decode_jpeg
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
+from drf.scoring import scores
 from tests.webapp import examples
 from tests.webapp.conftest import chosen, opened, texts
 from tests.webapp.examples import HOSTILE

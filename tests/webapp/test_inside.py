@@ -4,8 +4,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from drf import scores
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
+from drf.scoring import scores
 from tests.webapp import examples
 from tests.webapp.conftest import board_table, opened, texts
 from tests.webapp.test_links import copied

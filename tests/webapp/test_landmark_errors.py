@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from drf import scores
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
+from drf.scoring import scores
 from tests.webapp import examples
 from webapp.faces import landmark_errors
 from webapp.faces.landmark_errors import LandmarkErrors

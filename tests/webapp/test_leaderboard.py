@@ -178,8 +178,8 @@ def test_a_long_board_has_pages(seeds, monkeypatch):
 
 
 def test_a_pinned_link_shows_the_board_as_it_was(seeds, tmp_path):
-    from db import evaluations, runs
     from db.connection import open_store
+    from db.recording import evaluations, runs
     from tests.db import examples
 
     before = opened()
@@ -206,7 +206,7 @@ def test_a_warning_tells_of_runs_that_saw_other_faces(shop, tmp_path, monkeypatc
     from dataclasses import replace
 
     from db.connection import open_store
-    from db.evaluations import record_evaluation
+    from db.recording.evaluations import record_evaluation
     from tests.webapp import examples
 
     path = tmp_path / "mixed.db"

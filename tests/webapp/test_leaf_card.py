@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drf.data.crops import decode_jpeg, encode_jpeg
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from drf.pictures import LeafPicture
 from webapp.run import leaf_card
 from webapp.run.leaf_card import SIDE, Portrait

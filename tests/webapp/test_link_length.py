@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 from webapp.links import url_keys
 from webapp.scores import sorts
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
-from db import sweeps
 from db.connection import open_store
-from db.runs import record_heartbeat, start_run
+from db.recording import sweeps
+from db.recording.runs import record_heartbeat, start_run
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
 from webapp import live

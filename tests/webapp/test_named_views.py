@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from db.connection import open_store
-from db.saved_links import add_view
+from db.recording.saved_links import add_view
 from tests.webapp.conftest import Shop, opened, texts
 from tests.webapp.examples import HOSTILE
 

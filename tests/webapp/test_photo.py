@@ -17,8 +17,8 @@ from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
 import drf
-from drf import photos
 from drf.data.synthetic_dataset import SyntheticDataset
+from drf.inference import photos
 from tests.webapp.conftest import Shop, opened, texts
 from webapp import photo
 

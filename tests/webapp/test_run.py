@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drf import presets, scores, statistics
+from drf import presets
 from drf.data.crops import decode_jpeg
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
+from drf.scoring import scores, statistics
 from tests.webapp import examples
 from tests.webapp.conftest import opened, texts
 from webapp.faces import tiles

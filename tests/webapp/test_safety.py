@@ -8,7 +8,7 @@ import pytest
 import streamlit.config
 
 from db.connection import open_store
-from db.runs import record_epoch
+from db.recording.runs import record_epoch
 from tests.db.examples import older_store
 from tests.webapp.conftest import APP, SHOW_UNEXPECTED, opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run

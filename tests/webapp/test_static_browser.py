@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drf import scores
+from drf.scoring import scores
 from tests.webapp import boards
 from tests.webapp.boards import store_with_two_markups
 from tests.webapp.conftest import Shop

@@ -16,12 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.app_load import fill
-from db import bundle, reads
+from db import reads
 from db.connection import open_reader, open_store
-from db.evaluations import record_evaluation
-from drf import presets, scores
+from db.maintenance import bundle
+from db.recording.evaluations import record_evaluation
+from drf import presets
 from drf.errors import UsageError
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
+from drf.scoring import scores
 from tests.db import examples
 from tests.webapp.boards import store_with_seeds
 from tests.webapp.conftest import Shop

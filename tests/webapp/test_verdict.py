@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from db import bundle
 from db.connection import open_reader
+from db.maintenance import bundle
 from tests.cli.conftest import Drf
 from tests.cli.conftest import drf as drf
 from tests.webapp.boards import store_with_seeds

@@ -8,9 +8,10 @@ import sqlite3
 
 import pytest
 
-from db import bundle, runs, words
 from db.connection import open_reader, open_store
-from db.saved_links import add_view
+from db.maintenance import bundle
+from db.recording import runs, words
+from db.recording.saved_links import add_view
 from drf import presets
 from tests.db import examples
 from tests.webapp.conftest import Shop, board_table, opened, texts

@@ -16,8 +16,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from db import factors
-from db.ablation import BASELINE, OPEN
+from db.analysis import factors
+from db.analysis.ablation import BASELINE, OPEN
 from drf.text import json_as_written
 from webapp.ui import theme
 from webapp.ui.charts import Chart

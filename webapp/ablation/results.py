@@ -1,4 +1,5 @@
-"""The results of an ablation (`db.ablation`) as the table that the page shows and exports."""
+"""The results of an ablation (`db.analysis.ablation`) as the table that the page shows and
+exports."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from db import comparability
-from db.ablation import BETTER, UNSOUND, WORSE
-from drf import statistics
+from db.analysis import comparability
+from db.analysis.ablation import BETTER, UNSOUND, WORSE
+from drf.scoring import statistics
 from drf.text import json_as_written
 from webapp.scores import best_and_second
 from webapp.ui import theme

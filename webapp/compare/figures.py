@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from drf import ranking, scores
+from drf.scoring import ranking, scores
 from webapp.compare.methods import MethodVerdict
 from webapp.compare.tables import Comparison
 from webapp.faces.landmark_errors import LandmarkErrors, region_means

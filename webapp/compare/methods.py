@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from db.intervals import n_seeds
-from drf import scores
+from db.analysis.intervals import n_seeds
+from drf.scoring import scores
 from webapp.compare.tables import BETTER, WORSE
 from webapp.leaderboard import intervals
 from webapp.leaderboard.rows import load_rows

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from db import comparability
-from drf import scores, statistics
-from drf.scores import Score
-from drf.statistics import Interval
+from db.analysis import comparability
+from drf.scoring import scores, statistics
+from drf.scoring.scores import Score
+from drf.scoring.statistics import Interval
 from drf.text import json_as_written
 from webapp.ui import theme
 from webapp.ui.text import count, duration, signed
@@ -26,7 +26,7 @@ VALIDATION, TRAINING = "Validation NME", "Training loss"
 class Comparison:
     """Scores of one run, and how they differ from the first one's.
 
-    scores       by key of `drf.scores.SCORES`, as fractions
+    scores       by key of `drf.scoring.scores.SCORES`, as fractions
     differences  of those that are means over faces, this run's minus the first one's; None for the
                  first run
     improved     share of the faces with a smaller error than the first run's; None for it

@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from drf import scores, uncertainty
-from drf.uncertainty import Calibration
+from drf.scoring import scores, uncertainty
+from drf.scoring.uncertainty import Calibration
 from webapp import store
 from webapp.faces.figure import MARKERS
 from webapp.ui import theme

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from drf import scores
+from drf.scoring import scores
 from webapp import store
 from webapp.faces import figure, landmark_errors, marks
 from webapp.faces.figure import PredictedShape

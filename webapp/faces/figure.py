@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from drf import geometry, overlay, scores
 from drf.data.crops import decode_jpeg
-from drf.markup import HIDDEN, Markup
+from drf.landmarks import geometry, overlay
+from drf.landmarks.markup import HIDDEN, Markup
+from drf.scoring import scores
 from webapp.faces.outlines import nan_separated
 from webapp.ui import theme
 from webapp.ui.charts import Chart
@@ -90,7 +91,7 @@ def draw(
     markup          of the landmarks
     error_segments  whether a line joins every predicted landmark to its true place
     numbers         whether each landmark of the ground truth has its number beside it
-    visibility      (K,) see `drf.markup`; None where all landmarks are visible
+    visibility      (K,) see `drf.landmarks.markup`; None where all landmarks are visible
     colours_from    the number of each shape in the list that colours go by; None: its own place
 
     Of the ground truth, what no model predicts is drawn too: it is there.

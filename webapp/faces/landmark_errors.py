@@ -9,9 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from drf import scores, statistics
 from drf.data import boxes
-from drf.markup import Markup
+from drf.landmarks.markup import Markup
+from drf.scoring import scores, statistics
 from webapp import store
 from webapp.faces.outlines import nan_separated
 from webapp.ui import charts, theme

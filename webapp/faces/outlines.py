@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from drf.markup import Markup
+from drf.landmarks.markup import Markup
 
 
 @functools.lru_cache(maxsize=16)

@@ -8,9 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from drf import slices
-from drf.slices import Attribute, Bins
-from drf.statistics import Interval
+from drf.scoring import slices
+from drf.scoring.slices import Attribute, Bins
+from drf.scoring.statistics import Interval
 from webapp import store
 from webapp.faces.figure import MARKERS
 from webapp.links import widgets

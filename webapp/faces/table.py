@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db.paired import Paired
-from drf import scores
+from db.analysis.paired import Paired
+from drf.scoring import scores
 from webapp import store
 from webapp.ui.text import percent, signed
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from drf import geometry, overlay
 from drf.data.crops import decode_jpeg, encode_jpeg
+from drf.landmarks import geometry, overlay
 from webapp import store
 from webapp.faces import dialog, marks
 from webapp.faces.dialog import FaceDialogState

@@ -7,8 +7,8 @@ from datetime import date
 import pandas as pd
 import streamlit as st
 
-from db import changes
-from db.changes import Changes
+from db.boards import changes
+from db.boards.changes import Changes
 from drf.errors import UsageError
 from webapp import store
 from webapp.leaderboard.controls import BoardChoice

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from db import comparability
-from drf import scores, statistics
-from drf.scores import Better, Normaliser, Score
+from db.analysis import comparability
+from drf.scoring import scores, statistics
+from drf.scoring.scores import Better, Normaliser, Score
 from webapp.leaderboard.words import TAGS
 from webapp.ui import badges
 from webapp.ui.text import signed
@@ -93,8 +93,8 @@ _NEEDS = {"interval": "low", "difference": "difference"}
 
 
 def available() -> tuple[Column, ...]:
-    """Return the columns that can be chosen, in the order of the table: the scores of `drf.scores`,
-    what is known of the NME beside it, and facts."""
+    """Return the columns that can be chosen, in the order of the table: the scores of
+    `drf.scoring.scores`, what is known of the NME beside it, and facts."""
     return _available(scores.SCORES)
 
 

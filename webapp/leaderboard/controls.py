@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from db import verdict
-from db.board import stand_in
-from drf import scores
+from db.boards import verdict
+from db.boards.board import stand_in
+from drf.scoring import scores
 from webapp import store
 from webapp.leaderboard import columns
 from webapp.leaderboard.grid import Order

@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from db import comparability, entries
-from drf import scores
+from db.analysis import comparability
+from db.boards import entries
 from drf.literature import papers
+from drf.scoring import scores
 from webapp.leaderboard import columns
 from webapp.leaderboard.table import View, published_scores
 from webapp.ui.text import no_formula
@@ -57,8 +58,9 @@ def records(view: View) -> list[dict[str, Any]]:
 
 
 def as_json(view: View, facts: dict[str, Any], verdict: dict[str, Any]) -> bytes:
-    """Return one document: `view` (facts: the choices of the page), `verdict` (`db.verdict`),
-    `remarks` (what differs between the rows beside the method), `rows` (see `records`)."""
+    """Return one document: `view` (facts: the choices of the page), `verdict`
+    (`db.boards.verdict`), `remarks` (what differs between the rows beside the method), `rows` (see
+    `records`)."""
     document = {
         "view": facts,
         "verdict": verdict,

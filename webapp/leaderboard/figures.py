@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from db.board import stand_in
-from drf import floor, scores
+from db.boards.board import stand_in
+from drf.data import floor
+from drf.scoring import scores
 from drf.text import percent, signed
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
@@ -58,7 +59,7 @@ def leading(rows: pd.DataFrame, ticked: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def differences(rows: pd.DataFrame, norm: str) -> list[Difference]:
-    """Return the differences of rows of `db.intervals.with_intervals` that have one."""
+    """Return the differences of rows of `db.analysis.intervals.with_intervals` that have one."""
     ends = [f"{norm}_difference{end}" for end in ("", "_low", "_high")]
     if ends[0] not in rows:
         return []

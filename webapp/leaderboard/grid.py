@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import streamlit as st
 
-from db.board import stand_in
+from db.boards.board import stand_in
 from drf import literature
 from webapp.leaderboard import columns, table
 from webapp.leaderboard.table import View

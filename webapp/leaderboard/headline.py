@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from db import verdict as of_rows
-from db.board import stand_in
-from db.verdict import Verdict
-from drf import scores
-from drf.statistics import Method
+from db.boards import verdict as of_rows
+from db.boards.board import stand_in
+from db.boards.verdict import Verdict
+from drf.scoring import scores
+from drf.scoring.statistics import Method
 from webapp import store
 from webapp.faces import landmark_errors
 from webapp.leaderboard import intervals

@@ -1,4 +1,4 @@
-"""`db.intervals` of a board's rows, from cached errors; what was worked out is kept."""
+"""`db.analysis.intervals` of a board's rows, from cached errors; what was worked out is kept."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import intervals
-from db.intervals import Row
+from db.analysis import intervals
+from db.analysis.intervals import Row
 from webapp import store
 from webapp.store import StoreVersion
 
@@ -20,7 +20,7 @@ def with_intervals(
     norms: Sequence[str],
     baseline: pd.Series | None = None,
 ) -> pd.DataFrame:
-    """Return `db.intervals.with_intervals` of rows of `db.board`."""
+    """Return `db.analysis.intervals.with_intervals` of rows of `db.boards.board`."""
 
     def chunk(some: Sequence[Row], base: Row | None, norm: str, has_nme: bool) -> pd.DataFrame:
         # One text: see `store.paired_errors`. Older stores can get the baseline's NME later.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 import streamlit as st
 
-from db import board
-from drf import ranking, scores
+from db.boards import board
+from drf.scoring import ranking, scores
 from webapp import store
 from webapp.leaderboard.words import with_tags
 from webapp.scores import ALL, ORDERS, norms, sorts
@@ -22,10 +22,11 @@ def arrange(
 ) -> pd.DataFrame:
     """Return the rows of the view in its order, with their `rank`.
 
-    rows: those of `db.board`, one board. norm: the title of a normaliser. rank is by NME under it
-    on the whole board, whatever is shown of it; NMEs that read the same share a rank. What is not
-    finished and sound has none and comes last. text: rows of which a run's name or id, the family,
-    preset or track contains it, whatever its case. Unknown values come last in either order.
+    rows: those of `db.boards.board`, one board. norm: the title of a normaliser. rank is by NME
+    under it on the whole board, whatever is shown of it; NMEs that read the same share a rank. What
+    is not finished and sound has none and comes last. text: rows of which a run's name or id, the
+    family, preset or track contains it, whatever its case. Unknown values come last in either
+    order.
     """
     key = norms()[norm]
     nme = scores.column(key, "nme")
@@ -55,7 +56,7 @@ def _words(rows: pd.DataFrame) -> Iterator[str]:
 def load_rows(
     current: StoreVersion, *, as_runs: bool, at_revision: int | None = None, **where: str
 ) -> pd.DataFrame:
-    """Return the rows of `db.board` of one board, one a method or one a run.
+    """Return the rows of `db.boards.board` of one board, one a method or one a run.
 
     where: dataset, subset, landmarks, box; at_revision: see `db.reads.leaderboard`.
     """

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from db import comparability
-from drf import scores, statistics
+from db.analysis import comparability
 from drf.literature import Figure
+from drf.scoring import scores, statistics
 from webapp.leaderboard import columns, intervals
 from webapp.scores import best_and_second
 from webapp.store import StoreVersion
@@ -92,7 +92,7 @@ def build(
 
     rows       of `rows.arrange`, all of the view: what varies is judged over all
     page       which of them; intervals are worked out for these alone
-    opened     runs of one method, rows of `db.board.by_run`, to stand below it
+    opened     runs of one method, rows of `db.boards.board.by_run`, to stand below it
     published  figures below all rows; they have no rank and are never best
     """
     facts = columns.table(rows, how.norms, _without_intervals(how.names))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from db import box_labels
-from drf import scores
+from db.recording import box_labels
 from drf.literature import BENCHMARK, Paper, cited, papers
+from drf.scoring import scores
 from webapp.leaderboard import columns
 from webapp.leaderboard.table import Cell, View, cells
 from webapp.ui.text import plain

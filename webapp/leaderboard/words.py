@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from db.words import NOTHING, Words, together
+from db.recording.words import NOTHING, Words, together
 from webapp import store
 from webapp.links import url_keys, widgets
 from webapp.scores import ALL
@@ -17,7 +17,8 @@ TAGS = "tags"
 
 
 def with_tags(rows: pd.DataFrame, said: Mapping[str, Words]) -> pd.DataFrame:
-    """Return rows of `db.board` with the column TAGS, that of a method for all of its runs."""
+    """Return rows of `db.boards.board` with the column TAGS, that of a method for all of its
+    runs."""
     of_rows = [together(said.get(run, NOTHING) for run in runs) for runs in rows["runs"]]
     return rows.assign(**{TAGS: pd.Series([one.short() for one in of_rows], rows.index, dtype=str)})
 

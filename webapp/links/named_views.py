@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from db.saved_links import View
+from db.recording.saved_links import View
 from drf.errors import NotFoundError, UsageError
 from webapp import store
 from webapp.links import address, url_keys, widgets

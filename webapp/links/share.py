@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import streamlit as st
 
-from db.additions import Addition
+from db.boards.additions import Addition
 from webapp import store
 from webapp.links import address, url_keys, widgets
 from webapp.store import StoreVersion

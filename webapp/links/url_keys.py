@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from db import box_labels
+from db.recording import box_labels
 
 LEADERBOARD = ""
 RUN = "run"

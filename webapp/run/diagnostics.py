@@ -14,8 +14,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from db.comparability import COUNTED
-from drf.results import COLLAPSED_STD_RATIO
+from db.analysis.comparability import COUNTED
+from drf.scoring.results import COLLAPSED_STD_RATIO
 from webapp.ui import theme
 from webapp.ui.charts import Chart, log_axis, mark, spans_decades
 

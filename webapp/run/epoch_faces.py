@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from drf import scores
+from drf.scoring import scores
 from webapp import store
 from webapp.faces.tiles import Tile, draw, legend, show_tile
 from webapp.links import url_keys, widgets

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from db import comparability
+from db.analysis import comparability
 from drf import presets
 from drf.errors import UsageError
 from drf.presets import Preset

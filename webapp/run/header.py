@@ -10,12 +10,12 @@ import pandas as pd
 import streamlit as st
 
 from db import next_step, reads, status
-from db.flags import flags, floor_of
+from db.analysis.flags import flags, floor_of
 from db.next_step import NextStep
-from drf import scores
 from drf.errors import NotFoundError
-from drf.scores import Score
-from drf.statistics import Interval
+from drf.scoring import scores
+from drf.scoring.scores import Score
+from drf.scoring.statistics import Interval
 from webapp import store
 from webapp.links import address, carried, navigation, share, url_keys, widgets
 from webapp.links.names import matching

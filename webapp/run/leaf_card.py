@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from drf.markup import Markup
+from drf.landmarks.markup import Markup
 from drf.pictures import LeafPicture
 from webapp.faces.outlines import svg_path
 from webapp.ui import theme

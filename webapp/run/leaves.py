@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import streamlit as st
 
-from drf import geometry
 from drf.data.crops import decode_jpeg, encode_jpeg
-from drf.markup import Markup
+from drf.landmarks import geometry
+from drf.landmarks.markup import Markup
 from drf.pictures import LeafPicture
 from webapp import store
 from webapp.links import url_keys, widgets

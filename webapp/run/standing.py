@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from db import status
-from drf import ranking, scores, statistics
-from drf.statistics import Interval
+from drf.scoring import ranking, scores, statistics
+from drf.scoring.statistics import Interval
 from webapp import selection, store
 from webapp.compare import tables
 from webapp.scores import evaluation_label

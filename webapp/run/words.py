@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from db.words import NOTHING, STAR, Words
+from db.recording.words import NOTHING, STAR, Words
 from webapp import store
 from webapp.store import StoreVersion
 from webapp.ui.text import format_time, plain

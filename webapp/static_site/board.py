@@ -10,12 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from db import box_labels, comparability, intervals, paired, reads, status, verdict, words
-from db.board import SD, by_method
-from db.entries import records
-from db.verdict import Verdict
-from db.words import Words
-from drf import scores, statistics
+from db import reads, status
+from db.analysis import comparability, intervals, paired
+from db.boards import verdict
+from db.boards.board import SD, by_method
+from db.boards.entries import records
+from db.boards.verdict import Verdict
+from db.recording import box_labels, words
+from db.recording.words import Words
+from drf.scoring import scores, statistics
 from webapp.leaderboard import figures
 from webapp.scores import known_norms, offered_order
 from webapp.ui.charts import Chart
@@ -51,11 +54,12 @@ def boards(
     methods  `db.method_ids.method_of_runs`
 
     Each board has an id, a title, `norms` (keys of the normalisers that it has), `verdicts` (by
-    normaliser: `db.verdict` and its `text`), `charts` (by normaliser), `remarks` (what differs
-    between its runs beside the method, see `db.comparability`), `runs` (one row per evaluation) and
-    `methods` (one row per row of `db.board.by_method`, with means and, in `sd`, the standard
-    deviation of each NME; None for one seed), both with `db.intervals`. Scores are in percent; the
-    best NME under the first normaliser comes first, and what is not `ranked` (`db.status`) last.
+    normaliser: `db.boards.verdict` and its `text`), `charts` (by normaliser), `remarks` (what
+    differs between its runs beside the method, see `db.analysis.comparability`), `runs` (one row
+    per evaluation) and `methods` (one row per row of `db.boards.board.by_method`, with means and,
+    in `sd`, the standard deviation of each NME; None for one seed), both with
+    `db.analysis.intervals`. Scores are in percent; the best NME under the first normaliser comes
+    first, and what is not `ranked` (`db.status`) last.
     """
     groups = dict(iter(entries.groupby(list(reads.BOARD), sort=True)))
     ordered = offered_order({key: len(rows) for key, rows in groups.items()})
@@ -66,8 +70,8 @@ def boards(
 
 
 def tables() -> dict[str, Any]:
-    """Return the scores and normalisers of `drf.scores`, and the names of what intervals are over,
-    as the page's script reads them."""
+    """Return the scores and normalisers of `drf.scoring.scores`, and the names of what intervals
+    are over, as the page's script reads them."""
     return {
         "scores": [
             {"key": score.key, "title": score.heading, "low": score.better == "lower"}
@@ -154,7 +158,7 @@ def _charts(con: sqlite3.Connection, methods: pd.DataFrame, of: Verdict) -> list
 
 
 def _as_rows(entries: pd.DataFrame) -> pd.DataFrame:
-    """Return entries with what `db.intervals` asks of rows of `db.board`."""
+    """Return entries with what `db.analysis.intervals` asks of rows of `db.boards.board`."""
     columns = {"runs": "run", "evaluations": "evaluation", "seeds": "seed"}
     tuples = {name: [(value,) for value in entries[of]] for name, of in columns.items()}
     return entries.assign(id=entries["run"], **tuples)

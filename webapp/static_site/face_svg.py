@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drf import geometry
-from drf.markup import Markup
+from drf.landmarks import geometry
+from drf.landmarks.markup import Markup
 from webapp.faces.outlines import coordinates, svg_path
 
 VIEW = 256

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from db import next_step, predictions, reads, words
-from db.entries import records
-from drf import scores
-from drf.markup import Markup
-from drf.scores import Normaliser
+from db import next_step, predictions, reads
+from db.boards.entries import records
+from db.recording import words
+from drf.landmarks.markup import Markup
+from drf.scoring import scores
+from drf.scoring.scores import Normaliser
 from webapp.run import diagnostics, facts
 from webapp.scores import known_norms
 from webapp.static_site import board, face_svg

@@ -18,10 +18,10 @@ from plotly.offline import get_plotlyjs
 
 import drf
 from db import faces, file, method_ids, predictions, reads
-from db.bundle import Selection, restricted
-from db.entries import records
-from drf import scores
+from db.boards.entries import records
+from db.maintenance.bundle import Selection, restricted
 from drf.data.crops import decode_jpeg
+from drf.scoring import scores
 from webapp.static_site import board, run_page
 from webapp.static_site.face_svg import VIEW
 from webapp.static_site.folder import replaced

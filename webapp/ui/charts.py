@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from drf import scores
+from drf.scoring import scores
 from webapp.ui import theme
 from webapp.ui.text import percent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from db import integrity
+from db.maintenance import integrity
 from drf.errors import DrfError
 from webapp import store
 from webapp.ui.text import plain

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import streamlit as st
 
-from db import ablation, comparability, reads
-from db.factors import Settings, compare, factors, left_out, natural_baseline
-from drf import statistics
+from db import reads
+from db.analysis import ablation, comparability
+from db.analysis.factors import Settings, compare, factors, left_out, natural_baseline
+from drf.scoring import statistics
 from webapp import store
 from webapp.ablation import figures, results
 from webapp.links import address, navigation, share, url_keys, widgets

@@ -4,8 +4,9 @@ import numpy as np
 import streamlit as st
 
 import drf
-from drf import presets, scores, statistics
-from drf.markup import Markup
+from drf import presets
+from drf.landmarks.markup import Markup
+from drf.scoring import scores, statistics
 from webapp import store
 from webapp.links import named_views, url_keys
 from webapp.store import StoreVersion
@@ -159,7 +160,7 @@ def _range(members: tuple[int, ...]) -> str:
 
 
 def _scores(markups: list[Markup]) -> None:
-    """Show the scores and normalisers of `drf.scores`, and their formulas."""
+    """Show the scores and normalisers of `drf.scoring.scores`, and their formulas."""
     st.header("Scores")
     counts = ", ".join(f"{markup.n_points} in {plain(markup.name)}" for markup in markups)
     st.markdown(

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from db import comparability, reads, status
-from db.paired import Paired
+from db import reads, status
+from db.analysis import comparability
+from db.analysis.paired import Paired
 from webapp import selection, store
 from webapp.compare import figures, methods, tables
 from webapp.compare.methods import MethodVerdict

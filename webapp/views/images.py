@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from db.paired import Paired
+from db.analysis.paired import Paired
 from webapp import selection, store
 from webapp.faces import contact_sheet, dialog, table, tiles
 from webapp.faces.dialog import FaceDialogState

@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from db import board as rows_of
-from db import box_labels, comparability
-from db.verdict import Verdict
-from drf import literature, scores, statistics
+from db.analysis import comparability
+from db.boards import board as rows_of
+from db.boards.verdict import Verdict
+from db.recording import box_labels
+from drf import literature
+from drf.scoring import scores, statistics
 from webapp import store
 from webapp.leaderboard import (
     changes,

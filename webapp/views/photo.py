@@ -10,12 +10,13 @@ from threading import Lock
 
 import streamlit as st
 
-from drf import loading, photos
-from drf.alignment import Aligner
+from drf import loading
 from drf.data.crops import encode_jpeg
 from drf.errors import DrfError
-from drf.onnx_network import OnnxNetwork
-from drf.photos import Located
+from drf.inference import photos
+from drf.inference.alignment import Aligner
+from drf.inference.onnx_network import OnnxNetwork
+from drf.inference.photos import Located
 from webapp import photo
 from webapp.links import url_keys, widgets
 from webapp.ui.text import percent, plain

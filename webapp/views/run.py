@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from db import next_step, reads
-from drf import scores
+from drf.scoring import scores
 from webapp import store
 from webapp.faces import calibration, dialog, landmark_errors, slices, tiles
 from webapp.faces.dialog import FaceDialogState

@@ -20,7 +20,7 @@ from drf.data.synthetic.paint import (
     tinted,
 )
 from drf.data.synthetic.skin import Look
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 
 _EAR = np.array(
     [

@@ -17,7 +17,7 @@ import numpy as np
 
 from drf.data.synthetic import sculpt
 from drf.data.synthetic.sculpt import GRID, displacement_modes
-from drf.markup import IBUG68
+from drf.landmarks.markup import IBUG68
 
 MARCH = 16
 """Samples along the path on which a contour point looks for the visible silhouette."""

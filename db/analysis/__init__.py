@@ -1,0 +1,3 @@
+"""Comparisons of runs: what may be compared, by which test, in what they differ, and what made the
+difference.
+"""

@@ -1,0 +1,52 @@
+"""One leaderboard entry as the JSON that `drf leaderboard --json` and `drf eval --json` print."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from db import status
+from drf.scoring import scores
+
+_IDENTITY = ("run", "name", "family", "preset", "track", "trained_on", "seed")
+_LIFE = ("status", "condition")
+_BOARD = ("dataset", "subset", "markup", "landmarks", "n", "box", "flip_test")
+_COST = ("params", "macs", "ms_per_face")
+_BUDGET = ("epochs_trained", "steps", "faces_seen", "wall_s", "device", "hardware", "threads")
+_COMPUTED = ("eval_precision", "crop_version")
+_BESIDE = ("ocular", "pupil")
+_TRACE = ("evaluation", "checkpoint", "manifest_digest", "created_at")
+
+
+def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
+    """Turn a row of `reads.leaderboard` into plain Python values; scores in percent.
+
+    {"run", "name", "family", ..., "params", "macs", "scores": {"ocular": {"nme", "median", ...},
+    "pupil": {...}, "box": {...}}}, see `drf.scoring.scores`; what is not known is None. "ranked"
+    says whether it is finished and sound, "condition" why not (`db.status`). "ocular" and
+    "pupil" are there once more beside "scores", where version 0.1.0 had them; "box" beside it is
+    the box protocol.
+    """
+    plain = {
+        key: _plain(row[key])
+        for key in (*_IDENTITY, *_LIFE, *_BOARD, *_COST, *_BUDGET, *_TRACE, *_COMPUTED)
+    }
+    found = {
+        norm: {key: _plain(row[scores.column(norm, key)]) for key in scores.SCORE_KEYS}
+        for norm in scores.NORMALISER_KEYS
+    }
+    plain["ranked"] = plain["condition"] == status.FINISHED
+    return plain | {"scores": found} | {norm: found[norm] for norm in _BESIDE if norm in found}
+
+
+def records(frame: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """Turn any DataFrame of `reads` into a list of dicts of plain Python values, NaN as None."""
+    return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value is pd.NA or value != value:  # NaN alone differs from itself
+        return None
+    return value.item() if hasattr(value, "item") else value

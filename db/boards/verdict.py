@@ -1,0 +1,105 @@
+"""The verdict of a board (`drf.scoring.verdict`) from its rows: the same on every page, in every
+file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from db.analysis import comparability
+from db.analysis.intervals import n_seeds
+from drf.scoring import scores
+from drf.scoring.verdict import Entrant, Gap, sentence
+
+Compare = Callable[[pd.DataFrame, Sequence[str], pd.Series], pd.DataFrame]
+"""Rows, normalisers and a baseline -> `db.analysis.intervals.with_intervals` of them."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """sentence: to quote; caveats: what else differs between the two that are compared, see
+    `comparability.remarks`; best, other: their rows, None where there is none; gap: between them.
+    """
+
+    sentence: str
+    caveats: tuple[str, ...]
+    norm: str
+    best: pd.Series | None = None
+    other: pd.Series | None = None
+    gap: Gap | None = None
+
+    @property
+    def text(self) -> str:
+        """The sentence and its caveats."""
+        return " ".join([self.sentence, *self.caveats])
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON; differences are in percentage points, best - compared_with."""
+        return {
+            "sentence": self.sentence,
+            "caveats": list(self.caveats),
+            "ranked_by": scores.column(self.norm, "nme"),
+            "best": _named(self.best),
+            "compared_with": _named(self.other),
+            "difference": self.gap
+            and {**asdict(self.gap), "level": 0.95, "excludes_0": self.gap.excludes_0},
+        }
+
+
+def of_board(
+    rows: pd.DataFrame, norm: str, compare: Compare, baseline: pd.Series | None = None
+) -> Verdict:
+    """Return the verdict of one board under a normaliser.
+
+    rows: of `db.boards.board.by_method`, all of the board; baseline: one of them that was chosen.
+    The best is compared with it, or with the next one where none was chosen, or one that has no
+    rank.
+    """
+    ordered = in_order(rows, norm)
+    title = scores.normaliser(norm).title
+    if ordered.empty:
+        return Verdict(sentence(None, None, None, norm=title, faces=0), (), norm)
+    best, following = ordered.iloc[0], second(rows, norm)
+    other = following
+    if baseline is not None and baseline["ranked"] and baseline["id"] != best["id"]:
+        other = baseline
+    gap = None if other is None else _gap(best, other, norm, compare)
+    said = sentence(
+        _entrant(best, norm),
+        None if other is None else _entrant(other, norm),
+        gap,
+        norm=title,
+        faces=int(best["n"]),
+        chosen=other is not None and following is not None and other["id"] != following["id"],
+    )
+    pair = pd.DataFrame([best] if other is None else [best, other]).infer_objects()
+    return Verdict(said, tuple(comparability.remarks(pair)), norm, best, other, gap)
+
+
+def in_order(rows: pd.DataFrame, norm: str) -> pd.DataFrame:
+    """Return the rows that have a rank under a normaliser, the best first."""
+    nme = scores.column(norm, "nme")
+    return rows[rows["ranked"].astype(bool) & rows[nme].notna()].sort_values([nme, "id"])
+
+
+def second(rows: pd.DataFrame, norm: str) -> pd.Series | None:
+    """Return the row after the best: the baseline of a board where none was chosen."""
+    ordered = in_order(rows, norm)
+    return ordered.iloc[1] if len(ordered) > 1 else None
+
+
+def _gap(best: pd.Series, other: pd.Series, norm: str, compare: Compare) -> Gap | None:
+    row = compare(best.to_frame().T.infer_objects(), [norm], other).iloc[0]
+    estimate, low, high = (float(row[f"{norm}_difference{end}"]) for end in ("", "_low", "_high"))
+    return None if pd.isna(estimate) else Gap(estimate, low, high, int(row[f"{norm}_faces"]))
+
+
+def _entrant(row: pd.Series, norm: str) -> Entrant:
+    return Entrant(str(row["name"]), float(row[scores.column(norm, "nme")]), n_seeds(row))
+
+
+def _named(row: pd.Series | None) -> dict[str, Any] | None:
+    return None if row is None else {"name": row["name"], "runs": list(row["runs"])}

@@ -1,0 +1,1 @@
+"""Whole files: backups, checks, pruning, and stores that are sent to others and merged."""

@@ -1,0 +1,227 @@
+"""What a store holds because of `drf.scoring.scores`: views with a column for each score, and the
+scores and errors that evaluations of an older drf lack.
+
+`evaluation_scores` is one row an evaluation, in percent; `leaderboard` the newest of each (run,
+dataset, subset, landmarks, box, flip_test), ranked within a board by the NME under the first
+normaliser that exists there; `condition` says why a row has no rank, see `db.status`. A run that
+claims to be running but has not been heard of for a minute is shown as stale there too, so that
+plain sqlite3 never sees a killed run as running for longer than that. Both are for people with
+sqlite3: drf reads the tables.
+
+What an evaluation lacks is computed from its stored predictions and ground truth, in transactions
+of a few evaluations each, so that it can be stopped and goes on where it was. `meta.scores` names
+the columns that every evaluation of the store has: where they are those of `drf.scoring.scores`,
+nothing has to be looked for.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from sqlite_utils import Database
+
+from db import faces, predictions, status
+from db.transactions import locked, writing
+from drf.errors import NotFoundError
+from drf.scoring import scores
+
+_STATE = """CASE WHEN r.state = 'running'
+          AND abs(strftime('%s', 'now') - strftime('%s', r.heartbeat_at)) > 60
+         THEN 'stale' ELSE r.state END"""
+_BOARD = "e.dataset, e.subset, e.landmarks, e.box"
+
+SPENT = """(SELECT max(epoch) FROM epochs WHERE run = r.id) AS epochs_trained,
+        (SELECT value FROM epochs WHERE run = r.id AND metric = 'steps'
+            AND epoch = (SELECT max(epoch) FROM epochs WHERE run = r.id)) AS steps,
+        (SELECT value FROM epochs WHERE run = r.id AND metric = 'faces_seen'
+            AND epoch = (SELECT max(epoch) FROM epochs WHERE run = r.id)) AS faces_seen,
+        json_extract(r.provenance, '$.device') AS device,
+        json_extract(r.provenance, '$.hardware') AS hardware,
+        json_extract(r.provenance, '$.threads') AS threads"""
+"""What a run `r` spent until its last epoch, and on which machine, as SQL columns."""
+
+
+def score_columns() -> str:
+    """Return SQL that makes `scores.COLUMNS`, percent, of an evaluation `e`.
+
+    Each is looked up by the key of `scores`: with more columns than a few that is faster than to
+    pivot rows, and a view looks up no more than the columns that are asked for.
+    """
+    return ",\n".join(
+        "(SELECT 100 * s.value FROM scores AS s WHERE s.evaluation = e.id"
+        f" AND s.norm = '{norm}' AND s.score = '{score}') AS {scores.column(norm, score)}"
+        for norm in scores.NORMALISER_KEYS
+        for score in scores.SCORE_KEYS
+    )
+
+
+def views() -> dict[str, str]:
+    """Return the statements that create the views, by name, in the order in which they can run."""
+    columns = ", ".join(f"e.{column}" for column in scores.COLUMNS)
+    headlines = [f"e.{scores.column(norm, 'nme')}" for norm in scores.NORMALISER_KEYS]
+    condition = f"""CASE WHEN r.state = '{status.FINISHED}' AND e.evaluation IN (
+            SELECT evaluation FROM ({status.floors_sql()}) WHERE nme >= floor
+        ) THEN '{status.WORSE_THAN_FLOOR}' ELSE {_STATE} END"""
+    ranked = " ".join(f"WHEN max({nme}) OVER board IS NOT NULL THEN {nme}" for nme in headlines)
+    return {
+        "evaluation_scores": f"""CREATE VIEW evaluation_scores AS
+    SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
+    e.flip_test, e.n,
+    {score_columns()},
+    {status.MS_PER_FACE}, e.checkpoint, e.manifest_digest, e.created_at,
+    e.precision AS eval_precision, e.crop_version
+    FROM evaluations AS e""",
+        "leaderboard": f"""CREATE VIEW leaderboard AS
+    SELECT CASE WHEN e.condition = '{status.FINISHED}' THEN rank() OVER (
+        PARTITION BY {_BOARD} ORDER BY e.condition != '{status.FINISHED}', e.ranked NULLS LAST
+    ) END AS rank,
+    r.name, r.family, {columns},
+    {_BOARD}, e.markup, e.flip_test, e.n,
+    r.preset, r.track, {status.TRAINED_ON}, r.seed, {status.known_as("params", "r.")},
+    {status.known_as("macs", "r.")},
+    json_extract(r.provenance, '$.precision') AS precision, {SPENT}, r.wall_s, e.ms_per_face,
+    {_STATE} AS state, e.condition,
+    e.evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at,
+    e.eval_precision, e.crop_version
+    FROM (
+        SELECT e.*, CASE {ranked} END AS ranked, {condition} AS condition
+        FROM evaluation_scores AS e JOIN runs AS r ON r.id = e.run
+        WHERE e.evaluation IN (
+            SELECT max(id) FROM evaluations GROUP BY run, dataset, subset, landmarks, box, flip_test
+        )
+        WINDOW board AS (PARTITION BY {_BOARD})
+    ) AS e JOIN runs AS r ON r.id = e.run
+    ORDER BY {_BOARD}, e.condition != '{status.FINISHED}', e.ranked NULLS LAST, e.evaluation""",
+    }
+
+
+def refresh_views(db: Database) -> None:
+    """Make the views anew where they are not what `drf.scoring.scores` asks for. Call in a
+    transaction."""
+    wanted = views()
+    found = dict(
+        db.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'view' AND name IN (?, ?)", [*wanted]
+        ).fetchall()
+    )
+    if found == wanted:
+        return
+    for name in reversed(wanted):
+        db.execute(f"DROP VIEW IF EXISTS {name}")
+    for statement in wanted.values():
+        db.execute(statement)
+
+
+AT_ONCE = 200
+"""At most so many evaluations are completed where a store is opened to write: some seconds."""
+
+TIMED = 5
+"""So many are completed to find out how long the others take."""
+
+_A_TRANSACTION = 10
+_LACKING = """
+    SELECT id FROM evaluations WHERE (
+        SELECT count(*) FROM error_vectors
+        WHERE evaluation = id AND norm IN (SELECT value FROM json_each(:norms))
+    ) < json_array_length(:norms) OR (
+        SELECT count(*) FROM scores
+        WHERE evaluation = id AND norm IN (SELECT value FROM json_each(:norms))
+        AND score IN (SELECT value FROM json_each(:scores))
+    ) < json_array_length(:norms) * json_array_length(:scores)
+    ORDER BY id
+"""
+
+
+def lacking(con: sqlite3.Connection) -> list[int]:
+    """Return the ids of evaluations without some score, or errors under some normaliser."""
+    if _completed(con) == _columns():
+        return []
+    tables = {"norms": scores.NORMALISER_KEYS, "scores": scores.SCORE_KEYS}
+    values = {name: json.dumps(keys) for name, keys in tables.items()}
+    return [number for (number,) in con.execute(_LACKING, values)]
+
+
+def complete(
+    db: Database,
+    evaluations: Sequence[int],
+    progress: Callable[[int, int], None] | None = None,
+) -> list[int]:
+    """Compute what evaluations lack from their predictions; return those where that failed.
+
+    Ten evaluations are one transaction, so what is done stays done if it is interrupted. An
+    evaluation fails where its arrays are damaged: `integrity.faults` tells how.
+    progress(done, total) is called after each transaction.
+    """
+    failed = []
+    for first in range(0, len(evaluations), _A_TRANSACTION):
+        batch = evaluations[first : first + _A_TRANSACTION]
+        with writing(db):
+            for evaluation in batch:
+                try:
+                    _complete(db.conn, evaluation)
+                except ValueError:
+                    failed.append(evaluation)
+        if progress is not None:
+            progress(first + len(batch), len(evaluations))
+    return failed
+
+
+def seconds_for(db: Database, evaluations: Sequence[int]) -> float:
+    """Return about how long `complete` takes: what the first few take, which are completed here."""
+    if not evaluations:
+        return 0.0
+    few = evaluations[:TIMED]
+    began = time.perf_counter()
+    complete(db, few)
+    return (time.perf_counter() - began) / len(few) * (len(evaluations) - len(few))
+
+
+def note_completed(db: Database) -> None:
+    """Write down that no evaluation lacks anything, if so."""
+    if _completed(db.conn) == _columns() or lacking(db.conn):
+        return
+    with locked(db):
+        if not lacking(db.conn):
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('scores', ?)", [_columns()])
+
+
+def note_what_writes(db: Database) -> None:
+    """Forget that nothing is lacking where an evaluation is written by a drf with other scores than
+    the one that wrote it down. Call in the transaction."""
+    db.execute("DELETE FROM meta WHERE key = 'scores' AND value != ?", [_columns()])
+
+
+def _complete(con: sqlite3.Connection, evaluation: int) -> None:
+    row = con.execute("SELECT markup, landmarks FROM evaluations WHERE id = ?", [evaluation])
+    found = row.fetchone()
+    if found is None:  # deleted meanwhile
+        return
+    markup, landmarks = faces.markup(con, found[0]), found[1]
+    errors = {
+        norm: of[evaluation]
+        for norm in scores.NORMALISER_KEYS
+        if evaluation in (of := predictions.error_vectors(con, [evaluation], norm))
+    }
+    new: dict[str, np.ndarray] = {}
+    if missing := [norm for norm in scores.NORMALISER_KEYS if norm not in errors]:
+        try:
+            _, truth, predicted = predictions.predictions(con, evaluation)
+        except NotFoundError:
+            raise ValueError(f"evaluation {evaluation} has no predictions") from None
+        for norm in missing:
+            new[norm] = scores.image_errors(predicted, truth, norm, markup, landmarks)
+    predictions.store_errors(con, evaluation, new)
+    predictions.store_scores(con, evaluation, errors | new)
+
+
+def _completed(con: sqlite3.Connection) -> str | None:
+    row = con.execute("SELECT value FROM meta WHERE key = 'scores'").fetchone()
+    return row and str(row[0])
+
+
+def _columns() -> str:
+    return " ".join(scores.COLUMNS)

@@ -1,0 +1,1 @@
+"""Trained models in use: faces are found in photos, cut and predicted, by torch or ONNX."""

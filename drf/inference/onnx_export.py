@@ -1,0 +1,120 @@
+"""Trained models as ONNX files: one file, any number of faces, landmarks with their covariances.
+
+Batch norms are folded. Forests are exported with the routing that their `inference` says: soft
+routing as products over the levels of a tree, hard routing as gathers. What the file takes and
+gives is written in `drf.inference.onnx_network`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from drf.errors import DrfError, UsageError
+from drf.files import replacing_file
+from drf.inference.onnx_network import COVARIANCES, CROPS, KEY, LANDMARKS, Description, OnnxNetwork
+from drf.models.base import LandmarkModel
+from drf.models.fuse_batchnorm import fuse_batchnorm
+
+OPSET = 20
+"""Version of the ONNX operators; onnxruntime runs it from version 1.17 on."""
+
+TOLERANCE_PX = 1e-3
+"""Largest distance of a landmark from torch's, in px of the crop, at which a file is published."""
+
+_TRIED = 3
+"""Faces of the check, another number than the graph was traced with."""
+
+
+class _Graph(nn.Module):
+    """What the file computes, from uint8 crops on."""
+
+    def __init__(self, model: LandmarkModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.model(crops.permute(0, 3, 1, 2).float() * (1 / 255))
+        points, covariances = self.model.points(outputs), self.model.covariances(outputs)
+        if covariances is None:
+            return (points.float(),)
+        return points.float(), self.model.covariance_scale * covariances.float()
+
+
+def export_onnx(
+    model: LandmarkModel, path: Path, description: Description, *, overwrite: bool = False
+) -> None:
+    """Write a model as an ONNX file, after onnxruntime has agreed with torch on it.
+
+    Raises UsageError for a file that exists, for a family that ONNX cannot hold, and where the
+    packages of the extra `onnx` are missing; DrfError where both compute different landmarks.
+    """
+    if model.why_no_onnx:
+        raise UsageError(
+            f"the family {description.family} cannot be exported as ONNX: {model.why_no_onnx}"
+        )
+    try:
+        import onnxscript  # noqa: F401 (torch's exporter needs it)
+    except ImportError:
+        raise UsageError("the export needs two more packages: pip install 'drf[onnx]'") from None
+    graph = _Graph(fuse_batchnorm(model).to("cpu")).eval()
+    size = description.input_size
+    crops = torch.zeros(2, size, size, 3, dtype=torch.uint8)
+    names = [LANDMARKS, COVARIANCES]
+    with torch.inference_mode():
+        outputs = len(graph(crops))
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            graph,
+            (crops,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[CROPS],
+            output_names=names[:outputs],
+            dynamic_shapes=({0: torch.export.Dim("faces", min=1)},),
+            verbose=False,
+        )
+    assert program is not None
+    for node in program.model.graph:
+        node.metadata_props.clear()  # the exporter's own notes, with paths of this machine
+    program.model.metadata_props[KEY] = description.as_json()
+    program.model.producer_name, program.model.producer_version = "drf", description.version
+    with replacing_file(path, overwrite=overwrite) as unfinished:
+        unfinished.write_bytes(program.model_proto.SerializeToString())
+        _compare(graph, OnnxNetwork(unfinished))
+
+
+def _compare(graph: _Graph, network: OnnxNetwork) -> None:
+    """Raise DrfError where onnxruntime and torch find different landmarks in made-up crops."""
+    size = network.input_size
+    crops = np.random.default_rng(0).integers(0, 256, (_TRIED, size, size, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = graph(torch.from_numpy(crops))[0].numpy()
+    apart = size * float(np.abs(network(crops)[0] - expected).max())
+    if not apart <= TOLERANCE_PX:
+        raise DrfError(
+            f"the exported model differs from the trained one by {apart:.2g} px, and the file was"
+            " not written: please report this with the preset and the versions of `drf doctor`"
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what torch's exporter says of torch itself: operators of torchvision that are not
+    installed, and deprecations within torch."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            yield
+        finally:
+            log.setLevel(level)

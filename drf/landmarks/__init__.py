@@ -1,0 +1,3 @@
+"""Landmarks as values: markups, shapes, frames of coordinates, the pose they tell, and how they are
+drawn.
+"""

@@ -1,0 +1,1 @@
+"""How well landmarks are predicted: errors, scores, ranks, intervals, uncertainty and verdicts."""
