@@ -139,7 +139,7 @@ def load(folder: Path) -> Pack | None:
             names, points, boxes = faces["names"], faces["points"], faces["boxes"]
             visibility = faces.get("visibility")
         crops = _map_crops(folder / "crops.npy", len(names))
-    except (DataError, OSError, ValueError):
+    except (DataError, OSError, ValueError, RecursionError):
         return None
     to_picture = geometry.crop_to_picture(_widened(boxes), PACK_SIZE)
     return Pack(

@@ -6,13 +6,14 @@ import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 import numpy as np
 
 from drf.data.dataset import Face, Source, Subset, prefetch_map
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
-from drf.errors import DataError, UsageError, quoted
+from drf.errors import DataError, DrfError, UsageError, quoted
 from drf.landmarks.markup import IBUG68
 from drf.processes import end_with_parent
 
@@ -94,6 +95,11 @@ class SyntheticDataset:
             try:
                 for pictures in prefetch_map(pool, _render, chunks, ahead=2 * _PROCESSES):
                     yield from pictures
+            except BrokenProcessPool:
+                raise DrfError(
+                    "a process that renders faces has ended, by a signal or for want of memory:"
+                    " run the command again"
+                ) from None
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 

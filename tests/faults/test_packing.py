@@ -25,15 +25,36 @@ def wait_until(there: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+def packs(cache: Path) -> subprocess.Popen[bytes]:
+    """Return a command that is packing, with faces on the disk already."""
+    command = [sys.executable, "-c", "import cli.main; cli.main.main()", "data", "pack"]
+    options = ["--synthetic-train-size", str(FACES), "--subset", "train", "--cache", str(cache)]
+    packing = subprocess.Popen([*command, *options], stderr=subprocess.PIPE)
+    wait_until(lambda: any(crops.stat().st_size for crops in cache.glob("*/*/crops.npy")))
+    return packing
+
+
+def test_a_command_whose_worker_is_killed_ends_with_a_sentence(tmp_path: Path) -> None:
+    packing = packs(tmp_path)
+    busy = [
+        child
+        for child in psutil.Process(packing.pid).children()
+        if "spawn_main" in " ".join(child.cmdline())
+    ]
+    busy[0].kill()
+    _, said = packing.communicate(timeout=60)
+    assert packing.returncode == 1
+    assert b"Traceback" not in said
+    assert b"a process that renders faces has ended" in said
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM])
 def test_processes_that_pack_end_with_their_command(
     tmp_path: Path, ended_by: signal.Signals
 ) -> None:
     """Two workers of 93 MB each lived on for ever, and held the command's stderr open."""
-    command = [sys.executable, "-c", "import cli.main; cli.main.main()", "data", "pack"]
-    options = ["--synthetic-train-size", str(FACES), "--subset", "train", "--cache", str(tmp_path)]
-    packing = subprocess.Popen([*command, *options], stderr=subprocess.PIPE)
-    wait_until(lambda: any(crops.stat().st_size for crops in tmp_path.glob("*/*/crops.npy")))
+    packing = packs(tmp_path)
     children = psutil.Process(packing.pid).children(recursive=True)
     assert len(children) >= 2  # the workers, and what Python starts to look after semaphores
     packing.send_signal(ended_by)
