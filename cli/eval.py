@@ -91,8 +91,10 @@ def show_scores(entry: dict[str, Any]) -> None:
     tables().print(scores_table(entry))
     if not entry["ranked"]:
         note(f"It is shown without a rank: {entry['condition']}.")
-    subset = "" if entry["landmarks"] == ALL else f" --landmarks {entry['landmarks']}"
-    note(f"Next: drf leaderboard{subset}, or drf web")
+    if entry["landmarks"] == ALL:
+        note("Next: drf leaderboard, or drf web")
+    else:
+        note(f"Next: drf leaderboard --landmarks {entry['landmarks']}, or drf web")
 
 
 def scores_table(entry: dict[str, Any]) -> Table:

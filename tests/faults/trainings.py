@@ -158,6 +158,7 @@ def only_run(db: Path) -> dict[str, Any]:
 def _train(wanted: Training) -> None:
     """In the new process: train as the command line does, and exit like it."""
     sys.stderr = (wanted.folder / "stderr").open("w", buffering=1)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests run by nohup ignore it, and so would this
     _make_it_small(wanted)
     with _killed(wanted):
         sys.exit(_command(wanted))

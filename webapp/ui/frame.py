@@ -15,12 +15,13 @@ TABLE = "table"
 
 def show_style() -> None:
     """Put the style of the app into the page."""
-    st.html(f"<style>:root {{ --muted: {MUTED:.0%}; }}\n{_css()}</style>")
+    st.html(f"<style>{_css()}</style>")
 
 
 @functools.cache
 def _css() -> str:
-    return Path(__file__).with_name("frame.css").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("frame.css").read_text(encoding="utf-8")
+    return text.replace("MUTED", f"{MUTED:.0%}")
 
 
 def skip_link() -> None:
