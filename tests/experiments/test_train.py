@@ -104,7 +104,10 @@ def test_the_sentence_of_an_error_comes_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "error", "status"),
-    [(signal.SIGINT, KeyboardInterrupt, "interrupted"), (signal.SIGKILL, DrfError, None)],
+    [
+        (signal.SIGINT, KeyboardInterrupt, "interrupted"),
+        pytest.param(signal.SIGKILL, DrfError, None, marks=pytest.mark.slow),
+    ],
 )
 def test_a_process_that_is_stopped_ends_the_call(
     tmp_path: Path, number: signal.Signals, error: type[BaseException], status: str | None
