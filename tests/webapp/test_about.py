@@ -3,6 +3,7 @@
 import drf
 from db.connection import open_reader
 from db.reads import revision
+from drf import literature
 from drf.landmarks.markup import IBUG68
 from drf.scoring import scores
 from tests.webapp.conftest import opened, texts
@@ -43,7 +44,8 @@ def test_readers_find_methods_data_landmarks_citation_and_how_to_add_a_run(shop)
     assert "0–16" in said
     code = "\n".join(block.value for block in app.code)
     assert "drf import predictions" in code
-    assert f"version = {{{drf.__version__}}}" in code
+    assert literature.papers()[literature.BENCHMARK].bibtex.strip() in code
+    assert "sagonas" not in code  # the store has no board of 300-W
 
 
 def test_every_url_key_is_listed(shop):

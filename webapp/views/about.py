@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 import drf
-from drf import presets
+from drf import literature, presets
 from drf.landmarks.markup import Markup
 from drf.scoring import scores, statistics
 from webapp import store
@@ -69,20 +69,6 @@ from it holds crops of its pictures, so the terms travel with the file and with 
 The **synthetic** faces are made by this project, depict nobody, and are as free as its code (MIT).
 """
 
-
-CITE = """
-@software{drf,
-  title = {drf: an open benchmark of face alignment with deep regression forests},
-  version = {%s}
-}
-@inproceedings{sagonas2013,
-  title = {300 Faces in-the-Wild Challenge: The First Facial Landmark Localization Challenge},
-  author = {Sagonas, Christos and Tzimiropoulos, Georgios and Zafeiriou, Stefanos and Pantic, Maja},
-  booktitle = {IEEE International Conference on Computer Vision Workshops},
-  year = {2013}
-}
-"""
-
 ADD_A_RUN = """drf train cascade-forest --data-root data/300w
 drf eval RUN --subset full
 drf import predictions FILE --name NAME --subset full"""
@@ -100,7 +86,8 @@ def page(current: StoreVersion) -> None:
         st.code(ADD_A_RUN, language="bash")
         st.header("Cite")
         st.markdown("This benchmark, and the data that you use; each method names its paper.")
-        st.code(CITE.strip() % drf.__version__, language="bibtex")
+        cited = literature.cited((), datasets=set(store.boards(current)["dataset"]))
+        st.code("\n\n".join(paper.bibtex.strip() for paper in cited), language="bibtex")
         _scores(store.markups(current))
         st.header("Statistics")
         st.markdown(STATISTICS)
