@@ -56,8 +56,8 @@ _LOOK_MS = 100
 _RESTS = f"""() => !clock.busy && clock.done > clock.asked
     && performance.now() - clock.done > {QUIET_MS}"""
 _USABLE = """() => clock.done > 0 && !clock.busy && performance.now() - clock.done > 250
-    && [...document.querySelectorAll('[data-testid=stBidiComponentIsolated] *')]
-        .some((e) => e.shadowRoot?.querySelector('tbody tr'))"""
+    && document.querySelector('[data-testid=stBidiComponentIsolated]')
+        ?.shadowRoot?.querySelector('tbody tr')"""
 
 
 @contextmanager

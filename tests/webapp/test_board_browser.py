@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.app_load import browse
 from tests.webapp.test_browser import address as address
 from tests.webapp.test_browser import drawn, opened, query
 from tests.webapp.test_browser import page as page
@@ -43,6 +44,14 @@ def test_a_title_sorts_a_tick_chooses_and_both_are_in_the_link(page, address, fi
     page.get_by_role("heading", name="Compare", exact=True, level=1).wait_for()
     compared = {filled.ids[key][:8] for key in ("wide", "forest")}
     assert set(query(page)["cmp_runs"][0].split(",")) == compared
+
+
+def test_the_benchmark_of_the_app_sees_when_the_table_stands(page, address):
+    fresh = browse._open(page.context.browser, address)
+    fresh.set_default_timeout(60_000)
+    browse._rest(fresh, browse._USABLE)
+    assert browse._median(fresh, range(1, 2), lambda turn: browse._sort(fresh, turn)) > 0
+    fresh.close()
 
 
 def test_a_name_is_a_link_that_another_tab_can_open(page, address, filled):
