@@ -7,18 +7,17 @@ that a second call only takes the screenshots. Runs are bounded in time: figures
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout that this file belongs to
+
+from benchmarks.app_load.browse import FLAGS, chromium, serving
 
 DOCS = Path(__file__).parent
 METHODS = (  # preset, seed, minutes
@@ -51,10 +50,8 @@ def main(folder: Path) -> None:
     store = folder / "drf.db"
     if not store.exists():
         fill(folder, store)
-    with served(store) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with serving(store) as (address, _), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         context = browser.new_context(viewport={"width": 1440, "height": 900})
         take(context.new_page(), f"{address}/")
         browser.close()
@@ -123,29 +120,6 @@ def above(page: Page, what: Locator) -> dict[str, float]:
     box = what.bounding_box()
     assert box is not None
     return {"x": 0, "y": 0, "width": 1440, "height": box["y"] - 130}
-
-
-@contextlib.contextmanager
-def served(store: Path) -> Iterator[str]:
-    """Serve the app on a store, and yield its address."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    words = ("--server.port", str(port), "--server.headless", "true")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "webapp/app.py", *words],
-        cwd=DOCS.parent,
-        env=os.environ | {"DRF_DB": str(store)},
-    )
-    try:
-        for _ in range(240):
-            with contextlib.suppress(OSError), socket.create_connection(("localhost", port)):
-                break
-            time.sleep(0.25)
-        yield f"http://localhost:{port}"
-    finally:
-        server.terminate()
-        server.wait()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,22 +16,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from benchmarks.app_load import browse
+from benchmarks.app_load.browse import FLAGS as FLAGS
 from tests.conftest import REPOSITORY
 from tests.webapp.conftest import APP, Shop
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-)
 TIMEOUT_MS = 60_000
 
 
 def chromium() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
+    if path := browse.chromium():
+        return path
     pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
 
 
