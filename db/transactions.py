@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from db.tables import board_rows
 from drf.errors import DrfError, StoreError
 
 
@@ -63,6 +64,7 @@ def writing(db: Database) -> Iterator[Database]:
 def locked(db: Database) -> Iterator[None]:
     """Run a block as one transaction, for what no page keeps in its cache; else use `writing`.
 
+    Rows of boards that follow from what was written are part of it, see `db.tables.board_rows`.
     The write lock is held from the first statement on: one taken later could fail half-way. Inside
     another block it is a part of that one's transaction. Raises StoreLost.
     """
@@ -73,6 +75,7 @@ def locked(db: Database) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        board_rows.settle(db.conn)
         db.execute("COMMIT")
     except BaseException:
         if db.conn.in_transaction:  # a full disk has rolled back already

@@ -17,6 +17,7 @@ import numpy as np
 from sqlite_utils import Database, Migrations
 
 from db.tables.step_m009 import landmarks_and_scores
+from db.tables.step_m016 import rows_of_boards
 from db.tables.steps_m010_m011 import diverged_runs_and_floors, inputs_of_evaluations
 
 APPLICATION_ID = 0x64726631  # "drf1" in the file's header: tells our files from other SQLite files
@@ -182,6 +183,14 @@ def m015_sweeps(db: Database) -> None:
     see `db.recording.sweeps`; it refers to none, so that a run may be deleted and made again."""
     for statement in _SWEEPS:
         db.execute(statement)
+
+
+@migrations()
+def m016_rows_of_boards(db: Database) -> None:
+    """What a board shows of every run and evaluation as rows that are ready to be read, and the
+    runs whose rows are to be made anew: see `db.tables.board_rows`. Triggers list these runs, so
+    that no writer can forget one."""
+    rows_of_boards(db)
 
 
 BYTES_A_SECOND = 10_000_000

@@ -33,6 +33,7 @@ STEPS = [
     "m012_claims",
     "m013_words",
     "m015_sweeps",
+    "m016_rows_of_boards",
 ]
 
 
