@@ -100,8 +100,8 @@ def leaderboard(
     if np.isinf(values).any():
         raise StoreError("the store contains an infinite score; `drf db check` shows which")
     columns = dict(zip(board_rows.PLAIN, plain, strict=True))
-    columns |= dict(zip(board_rows.NUMBERS, numbers.T, strict=True))
     columns |= dict(zip(scores.COLUMNS, values.T, strict=True))
+    columns |= dict(zip(board_rows.OTHERS, numbers[:, len(scores.COLUMNS) :].T, strict=True))
     columns = {name: _column(name, of) for name, of in columns.items()}
     columns |= {name: kinds[name].array.take(kind) for name in kinds}
     columns |= _lives(con, columns)

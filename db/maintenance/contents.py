@@ -191,14 +191,11 @@ _RULES: dict[tuple[str, str], tuple[str, str]] = {
         "{0} GLOB '*[/\\:]*' OR {0} IN ('', '.', '..')",
         "is not the name of a file",
     ),
-    ("board_entries", "run"): (_NOT_HEX, "is not made of 32 hex digits"),
     ("board_entries", "facts"): (f"{_NO_JSON} is_list({{0}})", "is not a list in JSON"),
     ("board_entries", "numbers"): (
         "length({0}) % 8 OR NOT are_errors({0})",
         "contains an infinite number, or part of one",
     ),
-    ("board_methods", "run"): (_NOT_HEX, "is not made of 32 hex digits"),
-    ("board_stale", "run"): (_NOT_HEX, "is not made of 32 hex digits"),
     ("predictions", "prediction"): (_NOT_POINTS, "contains an infinite coordinate"),
     ("epoch_predictions", "prediction"): (_NOT_POINTS, "contains an infinite coordinate"),
     ("error_vectors", "errors"): (

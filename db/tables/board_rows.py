@@ -39,8 +39,7 @@ FACTS = (
 """What `facts` is a list of. floor_nme: a fraction; state: what the run last wrote of itself."""
 
 OTHERS = ("ms_per_face", "params", "macs", "wall_s", "epochs_trained", "steps", "faces_seen")
-NUMBERS = (*scores.COLUMNS, *OTHERS)
-"""What `numbers` are, float64; scores are fractions. NaN: NULL in the table that it is of."""
+"""What `numbers` are, float64, after `scores.COLUMNS` as fractions. NaN stands for NULL."""
 
 _VERSION = 1  # to be counted up where rows come to contain something else
 _KEY = ("dataset", "subset", "landmarks", "box", "run", "flip_test")
@@ -72,7 +71,7 @@ _EVALUATIONS = f"""
     SELECT e.id AS evaluation, e.run, e.revision, e.created_at, {status.MS_PER_FACE}, e.dataset,
         e.subset, e.landmarks, e.box, e.flip_test, e.markup, e.n, e.precision AS eval_precision,
         e.crop_version, e.checkpoint, e.manifest_digest, e.face_set, e.floor_nme
-    FROM evaluations AS e WHERE e.run {_CHOSEN} ORDER BY e.id
+    FROM evaluations AS e JOIN runs AS r ON r.id = e.run WHERE r.id {_CHOSEN} ORDER BY e.id
 """
 _SCORES = f"""
     SELECT evaluation, norm, score, value FROM scores
@@ -111,8 +110,10 @@ def newest(
 
 
 def numbers_of(blobs: Sequence[bytes]) -> np.ndarray:
-    """Return the numbers of rows: (rows, NUMBERS)."""
-    return np.frombuffer(b"".join(blobs), "<f8").reshape(len(blobs), len(NUMBERS))
+    """Return the numbers of rows: (rows, scores.COLUMNS and OTHERS)."""
+    return np.frombuffer(b"".join(blobs), "<f8").reshape(
+        len(blobs), len(scores.COLUMNS) + len(OTHERS)
+    )
 
 
 def methods(con: sqlite3.Connection) -> dict[str, str]:
@@ -217,12 +218,13 @@ def _methods(con: sqlite3.Connection, runs: Sequence[str]) -> dict[str, str]:
 def _entries(con: sqlite3.Connection, runs: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the rows of `board_entries`, in the order of the evaluations."""
     of_run = {row["id"]: row for row in _dicts(con.execute(_RUNS, _chosen(runs)))}
+    names = (*scores.COLUMNS, *OTHERS)
     of_evaluation: dict[int, dict[str, float | None]] = {}
     for evaluation, norm, score, value in con.execute(_SCORES, _chosen(runs)):
         of_evaluation.setdefault(evaluation, {})[scores.column(norm, score)] = value
     for row in _dicts(con.execute(_EVALUATIONS, _chosen(runs))):
         row |= of_run[row["run"]] | of_evaluation.get(row["evaluation"], {})
-        numbers = [np.nan if row.get(name) is None else row[name] for name in NUMBERS]
+        numbers = [np.nan if row.get(name) is None else row[name] for name in names]
         yield row | {
             "facts": json.dumps([row[name] for name in FACTS], ensure_ascii=False),
             "numbers": np.array(numbers, "<f8").tobytes(),
