@@ -80,7 +80,7 @@ _SCORES = f"""
 # Of the rows of a group, SQLite takes all columns from the one with the maximum.
 _NEWEST = f"""
     SELECT max(evaluation), {", ".join(_READ[1:])} FROM board_entries
-    WHERE {{where}} AND run NOT IN (SELECT run FROM board_stale)
+    WHERE {{where}} AND NOT run {_CHOSEN}
     GROUP BY {", ".join(_KEY)}
 """
 
@@ -99,7 +99,8 @@ def newest(
     found: list[tuple[Any, ...]] = []
     if stale is not None:
         where = " AND ".join([*(f"{column} = :{column}" for column in board), "revision <= :then"])
-        found = con.execute(_NEWEST.format(where=where), {**board, "then": then}).fetchall()
+        values = {**board, "then": then, **_chosen(stale)}
+        found = con.execute(_NEWEST.format(where=where), values).fetchall()
     for some in _batches(_all_runs(con) if stale is None else stale):
         last = {}
         for row in _entries(con, some):  # ascending
@@ -121,10 +122,8 @@ def methods(con: sqlite3.Connection) -> dict[str, str]:
     stale = _stale(con)
     found: dict[str, str] = {}
     if stale is not None:
-        known = (
-            "SELECT run, method FROM board_methods WHERE run NOT IN (SELECT run FROM board_stale)"
-        )
-        found = dict(con.execute(known).fetchall())
+        known = f"SELECT run, method FROM board_methods WHERE NOT run {_CHOSEN}"
+        found = dict(con.execute(known, _chosen(stale)).fetchall())
     for some in _batches(_all_runs(con) if stale is None else stale):
         found |= _methods(con, some)
     return dict(sorted(found.items()))
