@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.app_load import browse
@@ -20,6 +21,11 @@ from webapp.ui import error_pages
 
 APP = REPOSITORY / "webapp/app.py"
 SHOW_UNEXPECTED = error_pages.show_unexpected
+# Every AppTest looks for components in all installed packages, which takes as long as a page.
+manifest_scanner.scan_component_manifests = functools.cache(
+    manifest_scanner.scan_component_manifests
+)
+
 TIMEOUT_MS = 60_000
 """Of what a test waits for in the browser."""
 
