@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import streamlit.config
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
@@ -21,6 +22,8 @@ from webapp.ui import error_pages
 
 APP = REPOSITORY / "webapp/app.py"
 SHOW_UNEXPECTED = error_pages.show_unexpected
+# As in the app's own configuration, which AppTest does not read: Streamlit rewrites no script.
+streamlit.config.set_option("runner.magicEnabled", False)
 # Every AppTest looks for components in all installed packages, which takes as long as a page.
 manifest_scanner.scan_component_manifests = functools.cache(
     manifest_scanner.scan_component_manifests
