@@ -21,6 +21,7 @@ from tests.webapp import examples
 from webapp.ui import error_pages
 
 APP = REPOSITORY / "webapp/app.py"
+GRID = "drf.leaderboard"
 SHOW_UNEXPECTED = error_pages.show_unexpected
 # As in the app's own configuration, which AppTest does not read: Streamlit rewrites no script.
 streamlit.config.set_option("runner.magicEnabled", False)
@@ -144,7 +145,7 @@ def chosen(app: AppTest, key: str, value: str) -> None:
 
 def board_payload(app: AppTest) -> dict[str, Any]:
     """What the page gives to the script of the leaderboard's table."""
-    (table,) = app.get("bidi_component")
+    (table,) = (one for one in app.get("bidi_component") if one.proto.component_name == GRID)
     return json.loads(table.proto.json)
 
 
