@@ -114,10 +114,7 @@ def main() -> None:
     print(f"  ratio                         {result['ratio']:8.2f} x ({low:.2f} to {high:.2f})")
     print(f"  data, of a step of the loop   {100 * result['data_share']:8.1f} %")
     if result["side_by_side"]:
-        print(
-            f"  {result['learners']} learners side by side, against one after another, each with all"
-        )
-        print(f"  threads                       {result['side_by_side']:8.2f} x")
+        print(f"  learners side by side         {result['side_by_side']:8.2f} x one after another")
 
 
 if __name__ == "__main__":

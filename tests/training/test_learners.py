@@ -19,11 +19,14 @@ from tests.training.conftest import Listener, Make
 
 PAIR = {
     "data.input_size": 32,
+    "data.landmarks": "eyes",
     "model.width": 8,
     "model.features": 8,
     "model.trees": 2,
+    "model.tree_depth": 2,
+    "model.global_context_dim": 8,
     "training.batch_size": 16,
-    "training.epochs": 2,
+    "training.epochs": 1,
     "training.precision": "fp32",
     "training.deterministic": True,
 }
@@ -57,7 +60,7 @@ def test_threads_change_no_digit(make: Make, tmp_path: Path, own: bool, precisio
     heard, held = {}, {}
     for threads in (1, 2):
         heard[threads], folder = Listener(), tmp_path / str(threads)
-        assert with_threads(make(config, heard[threads], folder), threads).run().epochs == 2
+        assert with_threads(make(config, heard[threads], folder), threads).run().epochs == 1
         held[threads] = checkpoint.load(folder / checkpoint.LAST).tensors
     assert heard[1].epochs == heard[2].epochs
     assert held[1].keys() == held[2].keys()
@@ -67,7 +70,7 @@ def test_threads_change_no_digit(make: Make, tmp_path: Path, own: bool, precisio
 def test_gradients_are_those_of_the_committees_loss(make: Make) -> None:
     trainer = make(pair(model__dropout=0.0))
     model = trainer.model
-    images, points = torch.rand(16, 3, 32, 32), torch.rand(16, 68, 2)
+    images, points = torch.rand(16, 3, 32, 32), torch.rand(16, 12, 2)
     model.train().set_progress(0.5)
     _, losses = trainer._backward([(images, points)] * 2)
     found = [p.grad.clone() for p in model.parameters() if p.grad is not None]
@@ -85,7 +88,7 @@ def test_gradients_are_those_of_the_committees_loss(make: Make) -> None:
 def test_each_member_gets_faces_of_its_own_where_it_should(
     make: Make, own: bool, streams: int
 ) -> None:
-    trainer = make(pair(model__own_batches=own, training__epochs=1))
+    trainer = make(pair(model__own_batches=own))
     drawn: list[tuple[list[int], Tensor]] = []
     draw = trainer.batches.draw
 
@@ -127,7 +130,7 @@ def test_what_fails_in_a_thread_is_raised_when_all_have_ended() -> None:
 
 
 def test_a_step_that_does_not_fit_is_halved_for_all_members(make: Make) -> None:
-    trainer = with_threads(make(pair(training__epochs=1)), 2)
+    trainer = with_threads(make(pair()), 2)
     forward = trainer.learners[1].forward
 
     def limited(images: Tensor) -> object:
