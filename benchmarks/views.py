@@ -1,6 +1,6 @@
 """What more views of a face at test time are worth: turned, scaled and mirrored, and fused.
 
-    python -m benchmarks.test_time_views MODEL [MODEL ...] --data-root data/300w [--subset val]
+    python -m benchmarks.views MODEL [MODEL ...] --data-root data/300w [--subset val]
 
 MODEL: a checkpoint of `drf train`, or a file of `drf export onnx`. Several are fused like views of
 one. A view is a crop of the same face, whose landmarks are taken back into the box. Two fusions are
