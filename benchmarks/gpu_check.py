@@ -157,9 +157,9 @@ def loss_difference(config: RunConfig, bench: Bench, steps: int) -> float:
     def losses(device: str) -> np.ndarray:
         placed = replace(config, training=replace(options, device=device))
         trainer = bench.trainer(placed, copy.deepcopy(model))
+        step = trainer.repeated_step()
         trainer.batches = Replay(drawn, trainer.device)
         torch.manual_seed(seed)
-        step = trainer.repeated_step()
         return np.array([float(step()["loss"]) for _ in drawn])
 
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):

@@ -96,7 +96,7 @@ class CascadeForestConfig(VectorForestConfig):
     tree_loss: Annotated[
         float,
         Range(0, 1),
-        "Share of that distance which is each tree's own; the rest is that of the trees' mean.",
+        "Share of the coordinate loss that is of each tree alone; the rest is of the trees' mean.",
     ] = 0.0
     dropout: Annotated[
         float, Range(0, 0.9), "Share of the features at the landmarks that a training step hides."
