@@ -33,7 +33,6 @@ from drf.pictures import FaceCrop, LeafGallery
 from drf.scoring import scores
 from drf.training.batches import Batch, Batches, mixed
 from drf.training.optimiser import MovingAverage, Optimisers, Schedule
-from drf.training.threads import Threads
 from drf.training.validation import (
     Meter,
     calibrate,
@@ -152,7 +151,7 @@ class Trainer:
         self.mine = distributed.share(self.batch)
         _refuse_clock(options)
         self.learners = model.learners
-        self.threads = Threads(len(self.learners), self.device)
+        self.threads = distributed.Threads(len(self.learners), self.device)
         self.trainable = any(p.requires_grad for p in model.parameters())
         self.schedule = Schedule.plan(
             options, options.passes_per_epoch * len(self.batches) // self.batch

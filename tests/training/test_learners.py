@@ -11,9 +11,9 @@ from torch import Tensor
 
 from drf import checkpoint, registry
 from drf.config import RunConfig
+from drf.distributed import Threads
 from drf.landmarks.markup import IBUG68
 from drf.training.loop import Trainer
-from drf.training.threads import Threads
 from experiments.request import Request, configure
 from tests.training.conftest import Listener, Make
 
