@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.app_load import browse
-from tests.webapp.test_browser import address as address
 from tests.webapp.test_browser import drawn, opened, query
-from tests.webapp.test_browser import page as page
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +32,7 @@ def test_a_title_sorts_a_tick_chooses_and_both_are_in_the_link(page, address, fi
     page.get_by_role("checkbox", name="Compare heatmap-forest").check()
     page.wait_for_function("location.search.includes('%2C') || location.search.includes(',')")
     shown, link = names(page), page.url
-    fresh = page.context.browser.new_page()
+    fresh = page.context.new_page()
     opened(fresh, link, "Leaderboard")
     fresh.locator("th[aria-sort=descending]", has_text="Params").wait_for()
     assert names(fresh) == shown
@@ -44,6 +42,18 @@ def test_a_title_sorts_a_tick_chooses_and_both_are_in_the_link(page, address, fi
     page.get_by_role("heading", name="Compare", exact=True, level=1).wait_for()
     compared = {filled.ids[key][:8] for key in ("wide", "forest")}
     assert set(query(page)["cmp_runs"][0].split(",")) == compared
+
+
+def test_charts_follow_the_table_and_show_the_rows_that_are_ticked(page, address, filled):
+    opened(page, address, "Leaderboard")
+    drawn(page)
+    legend = page.locator(".js-plotly-plot").first.locator(".legendtext")
+    legend.nth(2).wait_for()
+    for name in ("hourglass-wide", "heatmap-forest"):
+        page.get_by_role("checkbox", name=f"Compare {name}").check()
+    legend.nth(2).wait_for(state="detached")
+    legend.nth(1).wait_for()
+    assert set(legend.all_text_contents()) == {"hourglass-wide", "heatmap-forest"}
 
 
 def test_the_benchmark_of_the_app_sees_when_the_table_stands(page, address):
@@ -59,7 +69,7 @@ def test_a_name_is_a_link_that_another_tab_can_open(page, address, filled):
     link = page.get_by_role("link", name="hourglass-wide", exact=True)
     link.wait_for()
     href = link.get_attribute("href")
-    fresh = page.context.browser.new_page()
+    fresh = page.context.new_page()
     opened(fresh, f"{address}/{href}", "hourglass-wide")
     assert query(fresh)["run"] == [filled.ids["wide"][:8]]
     fresh.close()
