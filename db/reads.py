@@ -99,7 +99,7 @@ def leaderboard(
     values = 100 * numbers[:, : len(scores.COLUMNS)]
     if np.isinf(values).any():
         raise StoreError("the store contains an infinite score; `drf db check` shows which")
-    columns = dict(zip(board_rows.PLAIN, plain, strict=True))
+    columns: dict[str, Any] = dict(zip(board_rows.PLAIN, plain, strict=True))
     columns |= dict(zip(scores.COLUMNS, values.T, strict=True))
     columns |= dict(zip(board_rows.OTHERS, numbers[:, len(scores.COLUMNS) :].T, strict=True))
     columns = {name: _column(name, of) for name, of in columns.items()}
