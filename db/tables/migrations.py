@@ -16,8 +16,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from sqlite_utils import Database, Migrations
 
-from db.tables.step_m009 import landmarks_and_scores
-from db.tables.steps_m010_m011 import diverged_runs_and_floors, inputs_of_evaluations
+from db.tables.steps_m009_to_m011 import (
+    diverged_runs_and_floors,
+    inputs_of_evaluations,
+    landmarks_and_scores,
+)
 
 APPLICATION_ID = 0x64726631  # "drf1" in the file's header: tells our files from other SQLite files
 
