@@ -67,7 +67,7 @@ def test_a_name_is_a_link_that_another_tab_can_open(page, address, filled):
     fresh.close()
 
 
-@pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844), (720, 450)])  # the last: at 200 %
 def test_the_table_begins_on_the_first_screen(page, address, size):
     page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
     opened(page, address, "Leaderboard")

@@ -97,7 +97,7 @@ def test_the_card_of_the_best_method_opens_beside_the_verdict(filled, monkeypatc
     (button,) = (one for one in app.button if one.key and one.key.startswith("lb_best_card_"))
     assert button.label == "About this method"
     button.click().run()
-    assert app.query_params["card"] == [best.name]
+    assert app.query_params["card"] == best.name
     said = texts(app)
     assert f"**{best.name}**" in said
     assert best.description[:40] in said.replace("\\", "")
