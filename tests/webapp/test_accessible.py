@@ -82,7 +82,7 @@ def test_the_keyboard_reaches_every_control(page, address, where):
     assert not [page.evaluate(missing, number) for number in missed]
 
 
-# The colours of words in charts as they are seen: what is half transparent is mixed with its surface.
+# The colours of words in charts as they are seen: what is transparent is mixed with its surface.
 SEEN = """() => {
     const context = Object.assign(document.createElement('canvas'), {width: 1, height: 1})
         .getContext('2d', {willReadFrequently: true});

@@ -21,6 +21,7 @@ from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, View, build
 from webapp.static_site.site import write_site
 from webapp.store import StoreVersion
+from webapp.ui import deferred
 
 SENTENCE = "forest is best: 3.08 %, 0.92 below wide"
 WHERE = {"dataset": "300w", "subset": "full", "landmarks": "all", "box": "gt"}
@@ -103,7 +104,8 @@ def test_the_card_of_the_best_method_opens_beside_the_verdict(filled, monkeypatc
     assert best.description[:40] in said.replace("\\", "")
 
 
-def test_ticked_rows_go_to_compare_images_and_the_charts(runs):
+def test_ticked_rows_go_to_compare_images_and_the_charts(runs, monkeypatch):
+    monkeypatch.setattr(deferred, "due", lambda key, content: True)
     ticked = [runs["wide"][0][:8], runs["floor & <i>co</i>_1"][0][:8]]
     app = opened(lb_ticked=",".join(ticked))
     links = {one.proto.label: parse_qs(one.proto.query_string) for one in app.get("page_link")}

@@ -275,7 +275,7 @@ def check_value(key: UrlKey, label: str, options: Sequence[str]) -> None:
         notify(f"{why} “{plain(shown)}” is shown instead.")
         return
     notify(
-        f"This link sets {plain(label)} to “{quoted(wanted)}”, which does not exist here;"
+        f"This link sets “{plain(label)}” to “{quoted(wanted)}”, which does not exist here;"
         f" “{plain(shown)}” is shown instead."
     )
 
@@ -284,7 +284,7 @@ def _report_unknown(key: UrlKey, label: str, wanted: str) -> None:
     if why := url_keys.REMOVED.get(key.name, {}).get(wanted):
         notify(why)
         return
-    asked = f"{plain(label)} to “{quoted(wanted)}”"
+    asked = f"“{plain(label)}” to “{quoted(wanted)}”"
     notify(f"This link sets {asked}, which does not exist here; that part is ignored.")
 
 

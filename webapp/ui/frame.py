@@ -26,7 +26,7 @@ def _css() -> str:
 
 def scroll_to_section() -> None:
     """Move to the tabs of the page, where a link names one of them and they are below the middle of
-    the screen: what the link is about is in sight, on a phone too."""
+    the screen: what the link is about is in sight, on a wide screen below the name of the page."""
     st.html(f"<script>{_TO_SECTION}</script>", unsafe_allow_javascript=True)
 
 
@@ -36,7 +36,7 @@ _TO_SECTION = """
 const timer = setInterval(() => {
   const tab = document.querySelector("[role=tab][aria-selected=true]");
   if (tab && tab.getBoundingClientRect().top > innerHeight / 2) {
-    tab.scrollIntoView({ block: "start", inline: "center" });
+    tab.scrollIntoView({ block: innerWidth < 800 ? "start" : "center", inline: "center" });
   }
 }, 100);
 const stop = () => clearInterval(timer);
