@@ -104,7 +104,7 @@ def page_head(
     with st.container(horizontal=True, gap="small"):
         titles = norms()
         norm = titles[widgets.segmented_control(url_keys.NORM, "Normalised by", list(titles))]
-        with st.container(width=220):
+        with st.container(width=220, key="beside_norm"):
             board = choose_board(current, evaluation)
         if board is None:
             st.info("No run has been evaluated yet.", icon=":material/hourglass_empty:")

@@ -172,5 +172,6 @@ def texts(app: AppTest) -> str:
     """Everything the page says, one element a line."""
     kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error")
     said = [str(element.value) for kind in kinds for element in app.get(kind)]
-    said += [element.proto.body for element in app.get("html")]
+    bodies = [element.proto.body for element in app.get("html")]
+    said += [body for body in bodies if not body.startswith("<script>")]
     return "\n".join([*said, *(metric.delta for metric in app.metric)])

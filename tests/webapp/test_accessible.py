@@ -10,6 +10,7 @@ import pytest
 
 from tests.webapp.conftest import APP
 from tests.webapp.test_browser import drawn, large_face, query
+from tests.webapp.test_sentences import contrast
 
 SHOWN = {"image", "plotly_chart", "dataframe"}
 
@@ -77,6 +78,44 @@ def test_the_keyboard_reaches_every_control(page, address, where):
     missed = {str(number) for number in range(expected)} - reached
     missing = "n => document.querySelector(`[data-number='${n}']`)?.outerHTML"
     assert not [page.evaluate(missing, number) for number in missed]
+
+
+# The colours of words in charts as they are seen: what is transparent is mixed with its surface.
+SEEN = """() => {
+    const context = Object.assign(document.createElement('canvas'), {width: 1, height: 1})
+        .getContext('2d', {willReadFrequently: true});
+    const mixed = (...layers) => {
+        for (const [colour, opacity] of layers) {
+            context.globalAlpha = opacity;
+            context.fillStyle = colour;
+            context.fillRect(0, 0, 1, 1);
+        }
+        return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3).map(one => one / 255);
+    };
+    const surface = getComputedStyle(document.querySelector('.stApp')).backgroundColor;
+    return [...document.querySelectorAll('.stPlotlyChart svg text')]
+        .filter(text => text.textContent.trim() && text.getBoundingClientRect().width)
+        .map(text => {
+            const {fill, fillOpacity, opacity} = getComputedStyle(text);
+            return [text.textContent, mixed([surface, 1], [fill, fillOpacity * opacity]),
+                mixed([surface, 1])];
+        });
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_words_in_charts_have_the_contrast_of_wcag_aa(page, address, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 1440, "height": 4000})  # charts are drawn where they are seen
+    page.goto(f"{address}/compare")
+    page.get_by_role("heading", level=1).wait_for()
+    drawn(page)
+    for chart in page.locator(".stPlotlyChart").all():
+        chart.locator("svg text").first.wait_for(state="attached")
+    seen = page.evaluate(SEEN)
+    assert len(seen) > 50
+    assert not [word for word, colour, surface in seen if contrast(colour, surface) < 4.5]
 
 
 @pytest.mark.browser

@@ -26,6 +26,8 @@ def test_a_title_sorts_a_tick_chooses_and_both_are_in_the_link(page, address, fi
     page.get_by_role("button", name="Params, M").click()
     page.locator("th[aria-sort=descending]", has_text="Params").wait_for()
     assert query(page)["lb_order"] == ["Worst first"]
+    title = page.locator("th[aria-sort=descending]").inner_text()
+    assert title.split("\n") == ["Params, M", "worst first"]  # no arrow beside that of a score
     page.get_by_role("checkbox", name="Compare hourglass-wide").check()
     page.wait_for_function("location.search.includes('lb_ticked')")
     assert query(page)["lb_ticked"] == [filled.ids["wide"][:8]]
@@ -75,7 +77,7 @@ def test_a_name_is_a_link_that_another_tab_can_open(page, address, filled):
     fresh.close()
 
 
-@pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844), (720, 450)])  # the last: at 200 %
 def test_the_table_begins_on_the_first_screen(page, address, size):
     page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
     opened(page, address, "Leaderboard")
@@ -84,6 +86,34 @@ def test_the_table_begins_on_the_first_screen(page, address, size):
     row.wait_for()
     box = row.bounding_box()
     assert box["y"] + box["height"] < size[1]
+
+
+def test_no_column_of_the_table_is_cut_at_1440(page, address):
+    opened(page, address, "Leaderboard")
+    drawn(page)
+    page.locator("table tbody tr").first.wait_for()
+    shown, whole = page.locator(".scroller").evaluate("e => [e.clientWidth, e.scrollWidth]")
+    assert whole <= shown
+
+
+def test_the_first_face_begins_on_the_first_screen_of_a_phone(page, address):
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, f"{address}/images", "Images")
+    drawn(page)
+    picture = page.locator("[class*=st-key-img_tile_] img").first
+    assert picture.bounding_box()["y"] < 800
+
+
+def test_a_link_to_a_section_of_a_run_has_it_in_sight(page, address, filled):
+    page.set_viewport_size({"width": 390, "height": 844})
+    run = filled.ids["forest"][:8]
+    opened(page, f"{address}/run?run={run}&run_tab=Leaves", "heatmap-forest")
+    page.wait_for_function(
+        "() => { const tab = document.querySelector('[role=tab][aria-selected=true]');"
+        " if (!tab || tab.textContent !== 'Leaves') return false;"
+        " const {top, left, right} = tab.getBoundingClientRect();"
+        " return top >= 50 && top < innerHeight / 2 && left >= 0 && right <= innerWidth; }"
+    )
 
 
 def test_the_pop_up_of_the_link_is_whole_and_its_copy_button_in_sight(page, address):

@@ -115,7 +115,7 @@ def test_only_columns_that_vary_are_shown_and_the_others_said(current):
     everything = built(current).table
     view = built(current, hide=True)
     hidden = set(everything) - set(view.table)
-    assert {"flip_test", "preset", "status", "wall_min"} <= hidden
+    assert {"flip_test", "track", "status", "wall_min"} <= hidden
     assert {"rank", "name", "ocular_nme", "ocular_interval", "family"} <= set(view.table)
     assert view.hidden["Flip"] == "yes"
     assert view.hidden["Status"] == "✓ finished"
@@ -243,6 +243,23 @@ def test_titles_sort_by_what_the_control_offers_and_say_how_they_are_sorted(curr
     assert offered <= set(sorts())
     assert {"NME", "FR@8", "AUC@8", "Name", "Family", "Parameters"} <= offered
     assert [head["key"] for head in heads if head["sorted"]] == ["ocular_nme"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "order", "direction"),
+    [
+        ("NME", "Best first", "ascending"),
+        ("NME", "Worst first", "descending"),
+        ("AUC@8", "Best first", "descending"),
+        ("AUC@8", "Worst first", "ascending"),
+    ],
+)
+def test_a_sorted_title_says_so_in_words_and_screen_readers_hear_which_way(
+    current, sort, order, direction
+):
+    heads = grid.payload(built(current), grid.Order(sort, order), (), "", {})["columns"]
+    (found,) = (head for head in heads if head["sorted"])
+    assert (found["sort"], found["sorted"], found["direction"]) == (sort, order.lower(), direction)
 
 
 def test_a_published_row_links_its_paper_and_says_which_note_is_its_own(current):

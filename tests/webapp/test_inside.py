@@ -32,9 +32,8 @@ def test_forest_and_leaves_are_there_for_forests_alone(shop):
 def test_a_link_to_a_section_that_a_run_lacks_is_told(shop):
     app = shop.run("wide", run_tab="Leaves")
     assert not app.exception
-    assert (
-        "section “Leaves”, which does not exist here; “Results” is shown instead"
-        in app.warning[0].value
+    assert "sets “Section” to “Leaves”, which does not exist here; “Results” is shown" in (
+        app.warning[0].value
     )
 
 
@@ -164,18 +163,17 @@ def test_the_link_of_a_view_of_leaves_reopens_it(shop):
 
 
 @pytest.mark.parametrize(
-    ("tab", "key", "word"),
+    ("tab", "key", "control"),
     [
-        ("Training", "run_epoch", "epoch"),
-        ("Leaves", "run_leaves", "landmarks"),
-        ("Leaves", "run_tree", "tree"),
-        ("Leaves", "run_page", "page"),
+        ("Training", "run_epoch", "Epoch"),
+        ("Leaves", "run_leaves", "Landmarks"),
+        ("Leaves", "run_tree", "Tree"),
+        ("Leaves", "run_page", "Page"),
     ],
 )
-def test_an_unknown_value_in_a_link_is_told(shop, tab, key, word):
+def test_an_unknown_value_in_a_link_is_told(shop, tab, key, control):
     app = shop.run("forest", run_tab=tab, **{key: "77"})
     assert not app.exception
     assert pictures(app)
     (notice,) = (element.value for element in app.warning)
-    assert f"asks for {word}" in notice
-    assert "77" in notice
+    assert f"sets “{control}” to “77”" in notice

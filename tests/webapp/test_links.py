@@ -115,7 +115,7 @@ def test_every_control_is_tied_to_the_address_in_one_way():
 
 @pytest.mark.parametrize(
     ("key", "word"),
-    [("lb_subset", "subset"), ("lb_sort", "sort by"), ("norm", "normalised by"), ("lb_box", "box")],
+    [("lb_subset", "Subset"), ("lb_sort", "Sort by"), ("norm", "Normalised by"), ("lb_box", "Box")],
 )
 def test_an_unknown_value_opens_the_default_with_a_notice(shop, key, word):
     app = shop.leaderboard(**{key: "<b>nowhere</b>"})

@@ -175,6 +175,12 @@ def test_the_server_is_set_for_sharing():
     assert settings["browser"]["gatherUsageStats"] is False
 
 
+def test_a_control_whose_value_is_from_the_link_is_no_warning_in_the_log():
+    """Streamlit warns of widgets that have a default and a value of their own, as all have here."""
+    settings = tomllib.loads((APP.parent / ".streamlit/config.toml").read_text())
+    assert settings["global"]["disableWidgetStateDuplicationWarning"] is True
+
+
 def test_every_setting_is_one_that_streamlit_knows():
     def flat(table, prefix=""):
         for key, value in table.items():

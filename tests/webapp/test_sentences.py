@@ -79,7 +79,7 @@ def _luminance(rgb: list[float]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _contrast(one: list[float], other: list[float]) -> float:
+def contrast(one: list[float], other: list[float]) -> float:
     """(L1 + 0.05) / (L2 + 0.05), WCAG 2.2."""
     high, low = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
@@ -93,7 +93,7 @@ def test_captions_axes_and_links_have_the_contrast_of_wcag_aa(theme, surface):
     text, below = _rgb(colours["textColor"]), _rgb(colours[surface])
     muted = [frame.MUTED * t + (1 - frame.MUTED) * b for t, b in zip(text, below, strict=True)]
     for words in (text, muted, _rgb(colours["grayTextColor"]), _rgb(colours["linkColor"])):
-        assert _contrast(words, below) >= 4.5
+        assert contrast(words, below) >= 4.5
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -102,5 +102,5 @@ def test_white_words_on_the_colour_of_what_is_chosen_can_be_read_and_its_border_
     file = REPOSITORY / "webapp/.streamlit/config.toml"
     colours = tomllib.loads(file.read_text())["theme"][theme]
     chosen = _rgb(colours["primaryColor"])
-    assert _contrast([1, 1, 1], chosen) >= 4.5
-    assert _contrast(chosen, _rgb(colours["backgroundColor"])) >= 3
+    assert contrast([1, 1, 1], chosen) >= 4.5
+    assert contrast(chosen, _rgb(colours["backgroundColor"])) >= 3

@@ -11,6 +11,7 @@ import pytest
 
 from db.connection import open_reader
 from db.maintenance import bundle
+from drf import presets
 from tests.cli.conftest import Drf
 from tests.cli.conftest import drf as drf
 from tests.webapp.boards import store_with_seeds
@@ -88,6 +89,19 @@ def test_the_verdict_links_to_where_it_fails_and_how_it_was_made(runs):
     ):
         asked = parse_qs(links[label].query_string)
         assert asked.items() >= wanted.items()
+
+
+def test_the_card_of_the_best_method_opens_beside_the_verdict(filled, monkeypatch):
+    monkeypatch.setenv("DRF_DB", str(filled.path))
+    app = opened()
+    best = presets.load("hourglass")  # of hourglass-wide, which leads
+    (button,) = (one for one in app.button if one.key and one.key.startswith("lb_best_card_"))
+    assert button.label == "About this method"
+    button.click().run()
+    assert app.query_params["card"] == best.name
+    said = texts(app)
+    assert f"**{best.name}**" in said
+    assert best.description[:40] in said.replace("\\", "")
 
 
 def test_ticked_rows_go_to_compare_images_and_the_charts(runs, monkeypatch):

@@ -84,7 +84,10 @@ _FACTS = (
     Column("Id", "short_id", "Id",
            "First 8 characters of the ids of its runs, as `drf runs show` takes them."),
 )  # fmt: skip
-_NOT_DEFAULT = ("Median", "Steps", "Faces seen", "Hardware", "Faces", "Precision", "Evaluated")
+_NOT_DEFAULT = (  # the card of the method, beside the verdict, names the preset
+    *("Median", "Steps", "Faces seen", "Hardware"),
+    *("Faces", "Preset", "Precision", "Evaluated"),
+)
 PAPER = ("NME", "Interval", "Difference", "FR@8", "AUC@8", "Seeds")
 """Names of the columns that a paper shows: with one normaliser they fit the width of a page."""
 _ALWAYS = ("rank", "name")

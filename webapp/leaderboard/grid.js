@@ -10,18 +10,16 @@ function element(tag, attributes = {}, ...children) {
 }
 
 function heading(column, send) {
-  const cell = element("th", { scope: "col", class: column.number ? "number" : null, title: column.help });
+  const kind = [column.number ? "number" : "", column.key].join(" ").trim();
+  const cell = element("th", { scope: "col", class: kind, title: column.help });
   if (!column.sort) {
     cell.append(column.title);
     return cell;
   }
-  if (column.sorted) cell.ariaSort = column.sorted === "best first" ? "ascending" : "descending";
+  cell.ariaSort = column.direction;
   const button = element("button", { type: "button" }, column.title);
-  if (column.sorted) {
-    const sign = column.sorted === "best first" ? " ▲" : " ▼";
-    button.append(element("span", { "aria-hidden": "true", class: "sign" }, sign));
-    button.title = `${column.help} Sorted, ${column.sorted}.`;
-  }
+  // In words: the arrow of a score says which end is good, and a second one would contradict it.
+  if (column.sorted) button.append(element("span", { class: "sorted" }, column.sorted));
   button.addEventListener("click", () => send("sort", column.sort));
   cell.append(button);
   return cell;

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 import streamlit as st
@@ -20,7 +20,7 @@ from drf import literature
 from webapp.leaderboard import columns, table
 from webapp.leaderboard.table import View
 from webapp.links import url_keys
-from webapp.scores import ORDERS, evaluation_label
+from webapp.scores import ORDERS, evaluation_label, sorts
 
 _FOLDER = Path(__file__).parent
 
@@ -36,6 +36,12 @@ class Order:
         """Return the order after a click on the title that sorts by `sort`."""
         worst_first = sort == self.sort and self.order == ORDERS[0]
         return Order(sort, ORDERS[int(worst_first)])
+
+    @property
+    def direction(self) -> Literal["ascending", "descending"]:
+        """Which way the values go down the table: the best are the smallest or the largest."""
+        _, best_is_low = sorts()[self.sort]
+        return "ascending" if best_is_low == (self.order == ORDERS[0]) else "descending"
 
 
 def show(
@@ -100,7 +106,8 @@ def payload(
             "help": columns.meaning(key),
             "number": columns.is_number(key),
             "sort": sort,
-            "sorted": _aria(order) if sort and sort == order.sort else None,
+            "sorted": order.order.lower() if sort and sort == order.sort else None,
+            "direction": order.direction if sort and sort == order.sort else None,
         }
         for key in view.table
         for sort in [columns.sort_of(key, by_norm)]
@@ -138,10 +145,6 @@ def _links(row: Mapping[Any, Any], opened: str, link: Mapping[str, str]) -> dict
 
 def _query(parameters: Mapping[str, str]) -> str:
     return urlencode(parameters, quote_via=quote)
-
-
-def _aria(order: Order) -> str:
-    return "best first" if order.order == ORDERS[0] else "worst first"
 
 
 def _read(name: str) -> str:

@@ -14,6 +14,7 @@ import streamlit as st
 from webapp.links import address, url_keys
 from webapp.links.names import matching
 from webapp.links.url_keys import UrlKey
+from webapp.ui import frame
 from webapp.ui.text import plain
 
 _NOTICES, _SHOWN = "notices", "shown"
@@ -171,7 +172,10 @@ def tabs(
     default: what is open without a link, where it is not the key's default."""
     check_value(key, label, options)
     first = default or options[_default(key, options)]
-    return st.tabs(options, **_tied(key, first, _one_of(options)))
+    shown = st.tabs(options, **_tied(key, first, _one_of(options)))
+    if address.arriving() and address.get(key.name) is not None:
+        frame.scroll_to_section()
+    return shown
 
 
 def select_by_id(
@@ -256,7 +260,7 @@ def pagination(key: UrlKey, n_pages: int) -> int:
     if n_pages <= 1:
         return 1
     numbers = [str(number + 1) for number in range(n_pages)]
-    check_value(key, "page", numbers)
+    check_value(key, "Page", numbers)
     tie = _tied(key, 1, lambda asked: int(asked[-1]) if asked[-1] in numbers else None)
     return st.pagination(n_pages, **tie)
 
@@ -271,8 +275,8 @@ def check_value(key: UrlKey, label: str, options: Sequence[str]) -> None:
         notify(f"{why} “{plain(shown)}” is shown instead.")
         return
     notify(
-        f"The link asks for {plain(label.lower())} “{quoted(wanted)}”, which does not exist here; "
-        f"“{plain(shown)}” is shown instead."
+        f"This link sets “{plain(label)}” to “{quoted(wanted)}”, which does not exist here;"
+        f" “{plain(shown)}” is shown instead."
     )
 
 
@@ -280,8 +284,8 @@ def _report_unknown(key: UrlKey, label: str, wanted: str) -> None:
     if why := url_keys.REMOVED.get(key.name, {}).get(wanted):
         notify(why)
         return
-    asked = f"{plain(label.lower())} “{quoted(wanted)}”"
-    notify(f"The link asks for {asked}, which does not exist here.")
+    asked = f"“{plain(label)}” to “{quoted(wanted)}”"
+    notify(f"This link sets {asked}, which does not exist here; that part is ignored.")
 
 
 def full_link(page: str, revision: int) -> str:

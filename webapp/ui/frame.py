@@ -24,6 +24,29 @@ def _css() -> str:
     return text.replace("MUTED", f"{MUTED:.0%}")
 
 
+def scroll_to_section() -> None:
+    """Move to the tabs of the page, where a link names one of them and they are below the middle of
+    the screen: what the link is about is in sight, on a wide screen below the name of the page."""
+    st.html(f"<script>{_TO_SECTION}</script>", unsafe_allow_javascript=True)
+
+
+# The page comes piece by piece and moves the tabs down: so this is done for a few seconds, or until
+# the visitor does something.
+_TO_SECTION = """
+const timer = setInterval(() => {
+  const tab = document.querySelector("[role=tab][aria-selected=true]");
+  if (tab && tab.getBoundingClientRect().top > innerHeight / 2) {
+    tab.scrollIntoView({ block: innerWidth < 800 ? "start" : "center", inline: "center" });
+  }
+}, 100);
+const stop = () => clearInterval(timer);
+setTimeout(stop, 5000);
+["wheel", "touchstart", "pointerdown", "keydown"].forEach((input) => {
+  addEventListener(input, stop, { once: true, passive: true });
+});
+"""
+
+
 def skip_link() -> None:
     """Show, to those who reach it by the Tab key, a link past the controls to the table."""
     st.html(f'<a class="drf-skip" href="#{TABLE}">Skip to the table</a>')

@@ -66,7 +66,7 @@ def _sorted(
     """Show the controls of sorting and filtering; return the faces, the sort and its run."""
     runs, norm = choices.runs, choices.norm
     sorts = [*table.SORTS] if len(runs) > 1 else [table.ERROR]
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         sort = widgets.segmented_control(
             url_keys.IMAGES_SORT,
             "Sort by",
@@ -75,12 +75,11 @@ def _sorted(
             " doubtful label: how much farther the label is from the mean of the chosen runs than"
             " these are from each other.",
         )
-        order = widgets.segmented_control(url_keys.IMAGES_ORDER, "Order", table.ORDERS)
-        with st.container(width=180):
+        with st.container(width=160):
             a = selection.choose_one(url_keys.IMAGES_A, "Error of", runs, 0)
         b = None
         if sort == table.IMPROVEMENT:
-            with st.container(width=180):
+            with st.container(width=160):
                 b = selection.choose_one(url_keys.IMAGES_B, "Improvement over", runs, 1 - min(a, 1))
         agreement = None
         if sort in (table.DISAGREEMENT, table.DOUBT):
@@ -90,11 +89,13 @@ def _sorted(
             )
         errors = paired[norm]
         frame = table.rows(paired, errors, a=a, b=b, agreement=agreement)
-        parts = sorted(set(frame["part"]))
-        part = _ALL
-        if len(parts) > 1:
-            part = widgets.select(url_keys.IMAGES_PART, "Subset", [_ALL, *parts], width=180)
-        with st.container(width=260):
+        # In a menu, so that the first face is on the first screen of a phone.
+        with st.popover("Order and filter", icon=":material/filter_list:"):
+            order = widgets.segmented_control(url_keys.IMAGES_ORDER, "Order", table.ORDERS)
+            parts = sorted(set(frame["part"]))
+            part = _ALL
+            if len(parts) > 1:
+                part = widgets.select(url_keys.IMAGES_PART, "Subset", [_ALL, *parts])
             limits = widgets.range_slider(url_keys.IMAGES_ERROR, "Error between, %", table.LIMITS)
     wanted = None if part == _ALL else part
     kept = table.arrange(frame, sort=sort, order=order, limits=limits, part=wanted)

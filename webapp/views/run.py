@@ -74,7 +74,7 @@ def _sections(
         sections["Leaves"] = lambda: leaves.show(current, run)
     sections["Configuration"] = lambda: _configuration(run)
     first = "Training" if run["status"] == "running" else None
-    tabs = widgets.tabs(url_keys.RUN_TAB, "section", list(sections), first)
+    tabs = widgets.tabs(url_keys.RUN_TAB, "Section", list(sections), first)
     for tab, fill in zip(tabs, sections.values(), strict=True):
         if tab.open:
             with tab:

@@ -147,6 +147,12 @@ function heading(column, by) {
     under.textContent = column.under;
     button.append(document.createElement("br"), under);
   }
+  if (column.id === by.id) { // in words: the arrow of a score says which end is good
+    const how = document.createElement("span");
+    how.className = "sorted";
+    how.textContent = `${state.order} first`;
+    button.append(how);
+  }
   button.addEventListener("click", () => {
     const turned = column.id === by.id && state.order === "best" ? "worst" : "best";
     change({ sort: column.id, order: turned });
