@@ -101,6 +101,7 @@ def test_a_budget_in_minutes_is_one() -> None:
         ({"factors": {"model": {"tree": [3]}}}, "did you mean 'model.trees'"),
         ({"factors": {"model": {"trees": ["many"]}}}, "takes a whole number"),
         ({"factors": {"training": {"seed": [1]}}}, "names its seeds"),
+        ({"settings": {"data": {"box": "file"}}}, "no boxes of a file"),
         ({"exclude": [{"model": {"depth": 3}}]}, "excluded but no factor"),
         ({"exclude": [{"model": {"trees": n}} for n in (1, 2, 4)]}, "has no job"),
         ({"factors": {"model": {"trees": list(range(1, 20_000))}}}, "too large"),
@@ -202,3 +203,15 @@ def test_a_job_that_fails_is_told_and_the_others_go_on(paths: Paths) -> None:
     assert said[0].endswith("not begun")
     run_sweep(parse(TINY, "tiny"), InThisProcess(), paths, said.append)
     assert said[-1].startswith("4 of 4")
+
+
+def test_a_grid_that_is_refused_is_no_sweep(paths: Paths) -> None:
+    grid = parse(TINY | {"subset": "tset"}, "refused")
+    with pytest.raises(UsageError, match="tset"):
+        run_sweep(grid, InThisProcess(), paths, print)
+    assert not paths.db.exists()
+    open_store(paths.db).close()
+    with pytest.raises(UsageError, match="tset"):
+        run_sweep(grid, InThisProcess(), paths, print)
+    with contextlib.closing(open_reader(paths.db)) as con:
+        assert sweeps.sweeps(con).empty
