@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SCRIPTS := $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py benchmarks/*/__main__.py))
+NO_SCRIPTS := benchmarks/__init__.py benchmarks/peer_worker.py
+SCRIPTS := $(filter-out $(NO_SCRIPTS),$(wildcard benchmarks/*.py benchmarks/*/__main__.py))
 BENCHMARKS := $(basename $(notdir $(SCRIPTS:/__main__.py=)))
 
 .PHONY: demo test test-slow coverage faults lint bench clean
