@@ -73,6 +73,11 @@ def stand_in(row: Mapping[Any, Any] | pd.Series) -> str:
     return str(min(zip(row["seeds"], row["runs"], strict=True))[1])
 
 
+def stand_ins(rows: pd.DataFrame) -> list[str]:
+    """Return `stand_in` of every row."""
+    return [stand_in(row) for row in rows[["seeds", "runs"]].to_dict("records")]
+
+
 def seeds_text(seeds: Sequence[int]) -> str:
     """Return how many seeds there are, and which: 3 (0, 1, 2)."""
     known = sorted(set(seeds))

@@ -16,6 +16,7 @@ from tests.webapp import examples
 from webapp.ui import error_pages
 
 APP = REPOSITORY / "webapp/app.py"
+GRID = "drf.leaderboard"
 SHOW_UNEXPECTED = error_pages.show_unexpected
 
 
@@ -82,7 +83,7 @@ def chosen(app: AppTest, key: str, value: str) -> None:
 
 def board_payload(app: AppTest) -> dict[str, Any]:
     """What the page gives to the script of the leaderboard's table."""
-    (table,) = app.get("bidi_component")
+    (table,) = (one for one in app.get("bidi_component") if one.proto.component_name == GRID)
     return json.loads(table.proto.json)
 
 

@@ -46,6 +46,18 @@ def test_a_title_sorts_a_tick_chooses_and_both_are_in_the_link(page, address, fi
     assert set(query(page)["cmp_runs"][0].split(",")) == compared
 
 
+def test_charts_follow_the_table_and_show_the_rows_that_are_ticked(page, address, filled):
+    opened(page, address, "Leaderboard")
+    drawn(page)
+    legend = page.locator(".js-plotly-plot").first.locator(".legendtext")
+    legend.nth(2).wait_for()
+    for name in ("hourglass-wide", "heatmap-forest"):
+        page.get_by_role("checkbox", name=f"Compare {name}").check()
+    legend.nth(2).wait_for(state="detached")
+    legend.nth(1).wait_for()
+    assert set(legend.all_text_contents()) == {"hourglass-wide", "heatmap-forest"}
+
+
 def test_the_benchmark_of_the_app_sees_when_the_table_stands(page, address):
     fresh = browse._open(page.context.browser, address)
     fresh.set_default_timeout(60_000)

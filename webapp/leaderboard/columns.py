@@ -229,12 +229,21 @@ def short_ids(runs: Sequence[str]) -> str:
 
 def text(key: str, value: Any) -> str:
     """Return a cell of the table as text, for a paper."""
-    if value is None or value is pd.NA or value != value:
-        return "–"
+    return formatter(key)(value)
+
+
+def formatter(key: str) -> Callable[[Any], str]:
+    """Return what makes texts of the cells of a column of the table."""
     column = None if key in _ALWAYS else lookup(key)[0]
-    if column is not None and column.kind == "check":
-        return "yes" if value else "no"
-    return column.format % value if column is not None and column.kind == "number" else str(value)
+
+    def of_known(value: Any) -> str:
+        if column is not None and column.kind == "check":
+            return "yes" if value else "no"
+        return column.format % value if column and column.kind == "number" else str(value)
+
+    return lambda value: (
+        "–" if value is None or value is pd.NA or value != value else of_known(value)
+    )
 
 
 @functools.lru_cache(maxsize=1024)

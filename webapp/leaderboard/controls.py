@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from db.boards import verdict
-from db.boards.board import stand_in
+from db.boards.board import stand_ins
 from drf.scoring import scores
 from webapp import store
 from webapp.leaderboard import columns
@@ -188,7 +188,7 @@ def _baseline(
     """Choose the row that others are compared with, None for the second. It is named by a run that
     stands for it; a link may name any of its runs, or a method, also by its id in an earlier
     version: where rows are runs that is the best run of the method."""
-    stand_for = [stand_in(row) for row in rows[["seeds", "runs"]].to_dict("records")]
+    stand_for = stand_ins(rows)
 
     def aliases() -> Iterator[tuple[str, str]]:
         for run, runs in zip(stand_for, rows["runs"], strict=True):

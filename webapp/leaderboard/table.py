@@ -66,7 +66,8 @@ class View:
     @property
     def sources(self) -> tuple[str, ...]:
         """Where the published figures are from, each once: the notes that their rows refer to."""
-        figures = (figure for row in self.rows.to_dict("records") for figure in _figures(row))
+        published = self.rows[self.rows["kind"] == "published"]
+        figures = [] if published.empty else published["figures"].sum()
         return tuple(dict.fromkeys(map(source_of, figures)))
 
     def note_of(self, row: Mapping[Any, Any]) -> int | None:
@@ -137,23 +138,17 @@ def cells(view: View) -> list[list[Cell]]:
         best, second = best_of_view(view, key)
         emphasised |= {(label, key): "second" for label in second}
         emphasised |= {(label, key): "best" for label in best}
-    return [
+    of_columns = [
         [
-            Cell(
-                columns.text(key, cells[key]),
-                columns.is_number(key),
-                emphasised.get((label, key), ""),
-                _hover(key, row),
+            Cell(as_text(value), number, emphasised.get((label, key), ""), hover)
+            for label, value, hover in zip(
+                view.table.index, view.table[key], _hovers(key, view.rows), strict=True
             )
-            for key in view.table
         ]
-        for label, cells, row in zip(
-            view.table.index,
-            view.table.to_dict("records"),
-            view.rows.to_dict("records"),
-            strict=True,
-        )
+        for key in view.table
+        for as_text, number in [(columns.formatter(key), columns.is_number(key))]
     ]
+    return [list(row) for row in zip(*of_columns, strict=True)]
 
 
 def source_of(figure: Figure) -> str:
@@ -162,10 +157,14 @@ def source_of(figure: Figure) -> str:
     return f"{figure.source}; {figure.protocol}; trained on {figure.trained_on}"
 
 
-def _hover(key: str, row: Mapping[Any, Any]) -> str:
-    if key == "seeds" and row["kind"] != "published":
-        return f"seeds {', '.join(map(str, sorted(set(row['seeds']))))}"
-    return ""
+def _hovers(key: str, rows: pd.DataFrame) -> list[str]:
+    """Return what a column says of each row beyond its cell."""
+    if key != "seeds":
+        return [""] * len(rows)
+    return [
+        "" if kind == "published" else f"seeds {', '.join(map(str, sorted(set(seeds))))}"
+        for kind, seeds in zip(rows["kind"], rows["seeds"], strict=True)
+    ]
 
 
 def _figures(row: Mapping[Any, Any]) -> tuple[Figure, ...]:

@@ -23,7 +23,6 @@ from webapp.leaderboard import (
     figures,
     grid,
     headline,
-    intervals,
     table,
     typeset,
     words,
@@ -37,7 +36,7 @@ from webapp.links.names import matching
 from webapp.run import method_card
 from webapp.scores import evaluation_label
 from webapp.store import StoreVersion
-from webapp.ui import error_pages, frame, theme
+from webapp.ui import deferred, error_pages, frame, theme
 from webapp.ui.text import percent, plain
 
 _TABLE = "lb_table"
@@ -98,8 +97,9 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
             opened=None if board.as_runs else _opened(current, entries, rows),
             published=_published(board.where, display.how) if display.published else (),
         )
+        charted = figures.leading(rows, controls.ticked())
         with links:
-            _links(board, rows)
+            _links(board, charted)
         with files:
             facts = _facts(current, board, display.how, arranged | {"tag": tag}, at_revision)
             _downloads(shown, display.how, facts, verdict)
@@ -109,7 +109,7 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
         with st.container(horizontal=True, gap="small"):
             method_card.buttons(rows["preset"], "lb")
         method_card.show_wanted(entries)
-        _charts(current, rows, display.how)
+        _charts(current, rows, display.how, charted)
 
 
 def _nothing_evaluated(current: StoreVersion) -> None:
@@ -173,12 +173,10 @@ def _why(current: StoreVersion, board: BoardChoice, best: pd.Series, norm: str) 
     method_card.buttons([best["preset"]], "lb_best")
 
 
-def _links(board: BoardChoice, rows: pd.DataFrame) -> None:
-    """Link to the ticked rows on other pages, or to the first two."""
-    ticked = controls.ticked()
-    chosen = figures.leading(rows, ticked)
-    runs = [rows_of.stand_in(row)[:8] for row in chosen.to_dict("records")]
-    runs = runs[:_MOST_COMPARED] if ticked else runs[:2]
+def _links(board: BoardChoice, chosen: pd.DataFrame) -> None:
+    """Link to the rows that are ticked on other pages, or to the first two of those that lead."""
+    runs = [run[:8] for run in rows_of.stand_ins(chosen)]
+    runs = runs[: _MOST_COMPARED if controls.ticked() else 2]
     label, asked = headline.board_label(board.where), ",".join(runs)
     common = {url_keys.NORM.name: board.norm}
     for page_of, title, icon, parameters in (
@@ -292,20 +290,19 @@ def _legend(view: View, as_runs: bool) -> None:
         )
 
 
-def _charts(current: StoreVersion, rows: pd.DataFrame, how: DisplayOptions) -> None:
-    """Show the CED of the ticked or leading rows, and their differences to the baseline."""
-    norm = how.norms[0]
-    shown = figures.leading(rows, controls.ticked())
-    errors = headline.errors_of_rows(current, shown, norm)
-    if not errors:
-        return
+@st.fragment
+def _charts(
+    current: StoreVersion, rows: pd.DataFrame, how: DisplayOptions, shown: pd.DataFrame
+) -> None:
+    """Show the CED of the ticked or leading rows, and their differences to the baseline: after the
+    table, which can be used while they are made and the browser loads Plotly."""
+    asked = headline.ChartsOfRows(rows, shown, how.norms[0], how.baseline)
     st.html(f'<div id="{_CHARTS}"></div>')
-    made = [figures.ced(errors, norm)]
-    if how.baseline is not None:
-        compared = intervals.of_some(current, rows, shown.index, [norm], how.baseline)
-        if found := figures.differences(compared, norm):
-            over = statistics.over_all(compared["difference_over"])
-            made.append(figures.forest_plot(found, str(how.baseline["name"]), norm, over))
+    if not deferred.due("lb_charts", asked.key):
+        return
+    made = headline.charts(current, asked)
+    if not made:
+        return
     with st.grid(len(made), min_column_width=340, gap="medium") as places:
         for number, chart in enumerate(made):
             with places.cell():
