@@ -32,6 +32,9 @@ from drf.errors import DrfError, UsageError, explain_os_error, is_out_of_memory,
 from drf.processes import ending_signals
 from drf.version import VERSION
 
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted, by Ctrl-C or another signal."""
+
 app = typer.Typer(
     name="drf",
     help="Face alignment with deep regression forests: train, evaluate and compare methods.",
@@ -112,9 +115,6 @@ def main() -> None:
     if code == INTERRUPTED:
         _exit_interrupted()
     sys.exit(code)
-
-
-INTERRUPTED = 130
 
 
 def _exit_interrupted() -> NoReturn:

@@ -208,6 +208,7 @@ def close_up(located: Located, face: AlignedFace, markup: Markup, size: int) -> 
 
 
 def _draw_faces(canvas: np.ndarray, faces: Sequence[AlignedFace], markup: Markup) -> None:
+    """Draw faces on the photo itself, (H, W, 3) uint8 RGB."""
     for face in faces:
         left, top, right, bottom = _surroundings(face, canvas)
         part = canvas[top:bottom, left:right]
