@@ -69,6 +69,8 @@ def test_help_names_every_command(drf: Drf) -> None:
         ("leaderboard", "--sort", "ocular_nne"),
         ("leaderboard", "--landmarks", "eye"),
         ("leaderboard", "--norm", "nose"),
+        ("ablate", "--factor", "model.width", "--output", "html"),
+        ("sweep", "table", "--output", "html"),
         ("runs", "show"),
         ("runs", "list", "extra"),
         ("web", "--port", "0"),
