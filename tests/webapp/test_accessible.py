@@ -9,9 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.webapp.conftest import APP
-from tests.webapp.test_browser import address, drawn, large_face, page, query
-
-__all__ = ["address", "page"]  # fixtures
+from tests.webapp.test_browser import drawn, large_face, query
 
 SHOWN = {"image", "plotly_chart", "dataframe"}
 
