@@ -13,7 +13,6 @@ from drf.checkpoint import stored_state
 from drf.errors import DrfError
 from tests.training.conftest import Listener, Make, tiny
 
-
 ON_GPU = torch.OutOfMemoryError("CUDA out of memory")
 IN_ONEDNN = RuntimeError("could not create a primitive")
 
