@@ -17,7 +17,7 @@ from db.boards import entries
 from db.connection import open_reader, open_store
 from db.maintenance import integrity
 from db.recording import gallery
-from db.tables.step_m009 import CONFIG_KEYS, METRICS
+from db.tables.steps_m009_to_m011 import CONFIG_KEYS, METRICS
 from drf.config import OLD_KEYS
 from drf.landmarks.markup import IBUG68
 from tests.conftest import REPOSITORY
