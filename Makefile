@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SCRIPTS := $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py benchmarks/*/__main__.py))
+# What is no benchmark, and what measures models of one's own on real faces.
+NOT_QUICK := $(addprefix benchmarks/,__init__.py peer_worker.py views.py)
+SCRIPTS := $(filter-out $(NOT_QUICK),$(wildcard benchmarks/*.py benchmarks/*/__main__.py))
 BENCHMARKS := $(basename $(notdir $(SCRIPTS:/__main__.py=)))
 
 .PHONY: demo test test-slow coverage faults lint bench clean

@@ -1,6 +1,6 @@
 """What do the engines of a sweep cost over the same runs by `drf train` and `drf eval`?
 
-    python -m benchmarks.sweep_engines [--runs N] [--epochs N] [--engine local ray]
+    python -m benchmarks.sweep_engines [--quick] [--json] [--runs N] [--engine local ray]
 
 Trains and evaluates N small runs of a hourglass on 256 synthetic faces one after another, by a
 process for each command, then by a sweep with one job at a time. Prints wall time and the CPU time
@@ -10,15 +10,16 @@ of all processes, each as a ratio to the commands; the target is at most 1.05.
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 TARGET = 1.05
 SETTINGS = {
@@ -82,22 +83,29 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--engine", nargs="+", choices=("local", "ray"), default=["local"])
+    parser.add_argument("--quick", action="store_true", help="2 runs of 4 epochs")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     given = parser.parse_args()
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"{given.runs} runs of {given.epochs} epochs; {platform.machine()}, load {load}")
+    runs, epochs = (2, 4) if given.quick else (given.runs, given.epochs)
+    found: dict[str, Any] = {"runs": runs, "epochs": epochs, "load": os.getloadavg()}
+    if not given.json:
+        print(f"{runs} runs of {epochs} epochs; load {found['load'][0]:.1f}")
     with tempfile.TemporaryDirectory() as scratch:
         ways = ["packing", "commands", *given.engine]
         folders = {way: Path(scratch) / way for way in ways}
         for folder in folders.values():
             folder.mkdir()
         commands(folders["packing"], 1, 1)  # the faces are packed once, for all of them
-        usual = commands(folders["commands"], given.runs, given.epochs)
-        print(f"  commands  {usual.wall_s:6.1f} s wall        {usual.cpu_s:6.1f} s CPU", flush=True)
-        for engine in given.engine:
-            took = sweep(folders[engine], engine, given.runs, given.epochs)
+        usual = commands(folders["commands"], runs, epochs)
+        for way in ("commands", *given.engine):
+            took = usual if way == "commands" else sweep(folders[way], way, runs, epochs)
             wall, cpu = took.wall_s / usual.wall_s, took.cpu_s / usual.cpu_s
-            print(f"  {engine:<8}  {took.wall_s:6.1f} s wall {wall:5.2f}  {took.cpu_s:6.1f} s CPU"
-                  f" {cpu:5.2f}  {'' if cpu <= TARGET else 'MISSED'}", flush=True)  # fmt: skip
+            found[way] = asdict(took) | {"cpu_ratio": cpu, "target": TARGET}
+            if not given.json:
+                print(f"  {way:<8}  {took.wall_s:6.1f} s wall {wall:5.2f}  {took.cpu_s:6.1f} s CPU"
+                      f" {cpu:5.2f}  {'' if cpu <= TARGET else 'MISSED'}", flush=True)  # fmt: skip
+    if given.json:
+        print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

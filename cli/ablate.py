@@ -52,6 +52,7 @@ def ablate(
     from db.connection import open_reader
     from db.recording import sweeps
 
+    options.check_output(output)
     board = {"dataset": dataset, "subset": subset, "landmarks": landmarks, "box": box}
     with closing(open_reader(db)) as con:
         only = None if sweep is None else sweeps.runs_of(con, sweeps.find_sweep(con, sweep))
@@ -64,7 +65,6 @@ def show(found: Ablation, output: str) -> None:
     from db.analysis import ablation
     from db.boards.entries import records
 
-    options.check_output(output)
     if output == "json":
         rows = records(found.rows.drop(columns=["each"]))
         print_json(

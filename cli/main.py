@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -29,7 +29,11 @@ import cli.web
 from cli import output
 from cli.options import old_names
 from drf.errors import DrfError, UsageError, explain_os_error, is_out_of_memory, not_enough
+from drf.processes import ending_signals
 from drf.version import VERSION
+
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted, by Ctrl-C or another signal."""
 
 app = typer.Typer(
     name="drf",
@@ -84,10 +88,11 @@ def main() -> None:
     An error that a user can cause is one sentence on stderr; any other keeps its traceback.
     """
     output.prepare()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up, as after Ctrl-C
+    for number in ending_signals():
+        signal.signal(number, signal.default_int_handler)  # it cleans up, as after Ctrl-C
     try:
         try:
-            sys.exit(app(prog_name="drf", standalone_mode=False) or 0)  # Ctrl-C is 130
+            code = app(prog_name="drf", standalone_mode=False) or 0
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -96,7 +101,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = INTERRUPTED
     except typer.Abort:  # the answer to a question was no
         output.note("drf: nothing was done")
         sys.exit(1)
@@ -107,6 +112,17 @@ def main() -> None:
         if str(explained):
             output.note(f"drf: {explained}")
         sys.exit(explained.exit_code)
+    if code == INTERRUPTED:
+        _exit_interrupted()
+    sys.exit(code)
+
+
+def _exit_interrupted() -> NoReturn:
+    """Exit. One more signal ends the process where it is: what Python still tidies up would answer
+    it with a traceback."""
+    for number in (signal.SIGINT, *ending_signals()):
+        signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+    sys.exit(INTERRUPTED)
 
 
 def _explain(error: Exception) -> DrfError | None:

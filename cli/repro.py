@@ -19,6 +19,7 @@ def repro(
         typer.Option("--only-compare", help="Say what differs here, and do not train."),
     ] = False,
     data_root: options.DataRoot = None,
+    box_file: options.BoxFile = None,
     db: options.Db = DEFAULT_PATH,
     cache: options.Cache = None,
     as_json: options.Json = False,
@@ -33,7 +34,7 @@ def repro(
     from experiments import repro as again
     from experiments.paths import Paths
 
-    paths = Paths(db, data_root, None, cache)
+    paths = Paths(db, data_root, box_file, cache)
     found = again.differences(run, paths)
     if not as_json:
         rows = [(one.what, _short(one.then), _short(one.now)) for one in found]

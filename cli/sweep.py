@@ -10,6 +10,7 @@ import typer
 from cli import options
 from cli.output import cell, note, print_json, table, tables
 from db.file import DEFAULT_PATH
+from drf.errors import DrfError
 from drf.files import user_path
 
 app = typer.Typer(no_args_is_help=True)
@@ -133,6 +134,7 @@ def show_table(
     from db.connection import open_reader
     from db.recording import sweeps
 
+    options.check_output(output)
     with closing(open_reader(db)) as con:
         name = sweeps.find_sweep(con, sweep)
         found = ablation.of_sweep(con, name, baseline, norm)
@@ -190,5 +192,12 @@ def gather(
     """Bring the runs of submitted jobs into the store, as far as they are; may be repeated."""
     from experiments.sweeps.on_slurm import gather_all
 
-    brought, left = gather_all(folder, db)
+    brought, left, damaged = gather_all(folder, db)
     note(f"{brought} runs are in {db}" + (f"; {left} still wait or run." if left else "."))
+    for sentence in damaged:
+        note(sentence)
+    if damaged:
+        raise DrfError(
+            f"{len(damaged)} jobs cannot be read: delete their folders in {folder}, and submit the"
+            " grid again to train them anew"
+        )

@@ -144,18 +144,19 @@ def train(
     from experiments.train import refuse_with_resume, resume_training, train_new_run
 
     paths = Paths(db, data_root, box_file, cache, box_name)
+    first = FirstWords(said, tuple(tags or ()))
     if dry_run:
         if resume is not None:
             raise UsageError("--dry-run and --resume exclude each other")
         if name is not None:
             checked_name(name)
+        first.checked()
         _rehearse(request, paths, as_json)
         return
     if resume is not None:
         refuse_with_resume([preset, track, config, assign, name, said, tags], given)
         result = resume_training(resume, given, paths)
     else:
-        first = FirstWords(said, tuple(tags or ()))
         result = train_new_run(request, paths, name, first)
     if as_json and result.run:
         print_json(result.document())

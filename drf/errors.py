@@ -114,9 +114,10 @@ def as_os_error(error: Exception) -> OSError | None:
 _SAID = (
     *("can't allocate memory", "out of memory", "insufficient memory", "std::bad_alloc"),
     *("cublas_status_alloc_failed", "cudnn_status_alloc_failed", "failed to allocate"),
+    *("could not create a primitive", "could not create a memory"),
 )
-"""How libraries say that an allocation failed, in lower case: torch, OpenCV and SQLite each in its
-own way, and torch is not imported to ask."""
+"""How libraries say that an allocation failed, in lower case: torch, oneDNN, OpenCV and SQLite each
+in its own way, and torch is not imported to ask."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

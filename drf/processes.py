@@ -16,6 +16,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
+def ending_signals() -> list[int]:
+    """Return the signals, beside SIGINT, that ask this process to end: SIGTERM, and SIGHUP of a
+    closed terminal unless it is ignored, as under nohup."""
+    asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return [number for number in asked if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def end_with_parent() -> None:
     """End this process, which multiprocessing started, when its parent has ended, whatever ended
     that: it gets SIGTERM. Without this a worker waits for its next task for ever."""

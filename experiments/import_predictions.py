@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from db.transactions import writing
 from drf import __version__
 from drf.config import check_key
 from drf.data.dataset import Dataset, open_dataset
-from drf.data.packs import Pack
+from drf.data.packs import Pack, evaluation_on
 from drf.data.prediction_check import check
 from drf.data.prediction_files import of_faces, read_predictions, write_predictions
 from drf.data.user_files import printable
@@ -147,20 +147,12 @@ def _evaluation(pack: Pack, given: np.ndarray, spec: ImportSpec, file: Path) -> 
         "file": printable(file.name),
         "sha256": hashlib.sha256(given.astype("<f4").tobytes()).hexdigest(),
     }
-    return Evaluation(
-        dataset=str(pack.manifest["dataset"]),
-        subset=str(pack.manifest["subset"]),
-        names=pack.names,
-        markup=pack.markup,
+    return evaluation_on(
+        replace(pack, manifest=pack.manifest | {"predictions": origin}),
+        points,
         landmarks=spec.landmarks,
-        ground_truth=pack.picture_points,
-        predictions=points,
-        box=str(pack.manifest["box"]),
         flip_test=False,
-        manifest=pack.manifest | {"predictions": origin},
         ms_per_face=status.NOT_MEASURED,
-        visibility=pack.visibility,
-        boxes=pack.boxes,
     )
 
 

@@ -14,8 +14,9 @@ import torch
 from drf import hardware, registry
 from drf.training.loop import Silent, Trainer
 from drf.training.validation import validate
-from experiments.paths import Paths, load_packs
+from experiments.paths import Paths
 from experiments.request import Request, configure
+from experiments.train import prepare
 
 WARM_UP, TIMED = 1, 3
 
@@ -42,9 +43,7 @@ def rehearse(request: Request, paths: Paths) -> Rehearsal:
 
     Raises as `train_new_run` before its first step, and DrfError where memory does not suffice.
     """
-    config = configure(request).config
-    train, val = load_packs(config, ("train", "val"), paths)
-    model = registry.build(config, train.markup)
+    config, model, train, val = prepare(configure(request).config, paths)
     params, macs = registry.count_params(model), registry.count_macs(model)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, model, train, val, Path(folder), Silent())
@@ -54,7 +53,8 @@ def rehearse(request: Request, paths: Paths) -> Rehearsal:
         validation_s = time.perf_counter() - began
     options = config.training
     steps = options.passes_per_epoch * len(train.names) // trainer.batch
-    minutes = options.epochs * (steps * step_s + validation_s) / 60
+    validations = options.epochs + 1  # that of epoch 0 is of the model before its first step
+    minutes = (options.epochs * steps * step_s + validations * validation_s) / 60
     if options.max_minutes:
         minutes = min(minutes or options.max_minutes, options.max_minutes)
     described = hardware.describe(trainer.device)

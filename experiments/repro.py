@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -94,7 +94,8 @@ def _stored(text: str, paths: Paths) -> tuple[dict[str, Any], RunConfig, Paths]:
     refuse_external(stored)
     flat = {key: value for key, value, _ in stored["config"]}
     config = from_flat(stored["family"], registry.family(stored["family"]).config, flat)
-    return stored, config, origin(run_folder(paths.db, stored["id"]), paths)
+    paths = origin(run_folder(paths.db, stored["id"]), paths)
+    return stored, config, replace(paths, box_file=paths.boxes_for(config.data.box))
 
 
 def _flat(made: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,10 +24,11 @@ from db.transactions import writing
 from drf import checkpoint, distributed, hardware, presets, registry
 from drf.checkpoint import RESUMABLE, load_backbone
 from drf.config import Resolved, RunConfig, current_names, from_flat
+from drf.data.packs import Pack
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.models.base import LandmarkModel
-from drf.processes import end_with_parent, environment
-from drf.training.loop import Outcome, Silent, Trainer
+from drf.processes import end_with_parent, ending_signals, environment
+from drf.training.loop import STOPPED, Outcome, Silent, Trainer
 from drf.training.optimiser import Schedule
 from experiments import provenance
 from experiments.paths import (
@@ -115,13 +116,9 @@ def _train_new_run(
     said: FirstWords,
     run: str | None,
 ) -> Result:
-    config = resolved.config
+    config, model, train, val = prepare(resolved.config, paths)
     device = hardware.choose_device(config.training.device)
     precision = hardware.choose_precision(config.training.precision, device)
-    model = registry.build(config, dataset_of(config, paths).markup)
-    Schedule.plan(config.training, steps_per_epoch=1)
-    config = _initialised(config, model, paths)
-    train, val = load_packs(config, ("train", "val"), paths)
     if distributed.rank() > 0:
         return _train_beside(Trainer(config, model, train, val, paths.db.parent, Silent()), name)
     store = open_store(paths.db)
@@ -154,6 +151,21 @@ def _train_new_run(
         trainer = Trainer(config, model, train, val, folder, recorder, run)
         outcome = _train(trainer, writer)
     return Result(run, new.name, outcome, config.training.checkpoint)
+
+
+def prepare(config: RunConfig, paths: Paths) -> tuple[RunConfig, LandmarkModel, Pack, Pack]:
+    """Return what a new run starts with: its configuration, model, and faces of train and val.
+
+    Raises UsageError for what cannot be met on this machine, NotFoundError for a run to start from
+    that is not there, and as `load_packs`.
+    """
+    device = hardware.choose_device(config.training.device)
+    hardware.choose_precision(config.training.precision, device)
+    model = registry.build(config, dataset_of(config, paths).markup)
+    Schedule.plan(config.training, steps_per_epoch=1)
+    config = _initialised(config, model, paths)
+    train, val = load_packs(config, ("train", "val"), paths)
+    return config, model, train, val
 
 
 def _train_beside(trainer: Trainer, name: str) -> Result:
@@ -381,10 +393,11 @@ def recorded_run(writer: RunWriter) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            reason = (
-                str(error) if isinstance(error, DrfError) else f"{type(error).__name__}: {error}"
-            )
-            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            state, reason = "failed", f"{type(error).__name__}: {error}"
+            if isinstance(error, KeyboardInterrupt):
+                state, reason = "interrupted", STOPPED
+            elif isinstance(error, DrfError):
+                reason = str(error)
             if not writer.ended:
                 with contextlib.suppress(Exception):  # the first error is the one to report
                     writer.end(
@@ -402,11 +415,8 @@ def recorded_run(writer: RunWriter) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals_as_interrupts() -> Iterator[None]:
-    """Raise KeyboardInterrupt at SIGTERM, and at SIGHUP unless that is ignored, as under nohup."""
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    numbers = [getattr(signal, name) for name in names]
-    before = {number: signal.getsignal(number) for number in numbers}
-    taken = {number: was for number, was in before.items() if was is not signal.SIG_IGN}
+    """Raise KeyboardInterrupt at the signals that ask a process to end."""
+    taken = {number: signal.getsignal(number) for number in ending_signals()}
     for number in taken:
         signal.signal(number, signal.default_int_handler)
     try:

@@ -1,11 +1,15 @@
 """A picture and a box in, landmarks of the picture out: what evaluation finds by packed crops."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from PIL import Image
 from torch import Tensor
 
 from drf.errors import DataError
 from drf.inference.alignment import Aligner
+from drf.inference.detection import Detections, FaceDetector
 from drf.inference.prediction import PredictorNetwork
 from drf.landmarks.markup import IBUG68
 from drf.models.base import InputSpec
@@ -85,3 +89,25 @@ def test_an_image_is_rgb(shape: tuple[int, ...]) -> None:
         aligner(64)(np.zeros(shape, dtype=np.uint8), [[0, 0, 5, 5]])
     with pytest.raises(DataError, match="float64"):
         aligner(64)(np.zeros((5, 5, 3)), [[0, 0, 5, 5]])
+
+
+def test_a_photo_of_black_and_white_dots_is_seen_as_the_grey_that_it_stands_for() -> None:
+    """A scan of 1 bit: the detector found no face in the dots, and landmarks were off."""
+    photo = picture_with_spot(205.25, 150.5)
+    dots = np.asarray(Image.fromarray(photo).convert("1").convert("RGB"))
+    seen: list[np.ndarray] = []
+
+    def detect(detector: FaceDetector, picture: np.ndarray) -> Detections:
+        seen.append(picture)
+        return Detections(np.array([[205.0, 150.0, 90.0]]), np.ones(1))
+
+    model = aligner(128)
+    model.__dict__["_detector"] = partial(detect, None)
+    for picture in (photo, dots):
+        model(picture)
+    assert seen[0] is photo
+    assert (
+        np.abs(seen[1].astype(float) - photo).mean()
+        < 0.7 * np.abs(dots - photo.astype(float)).mean()
+    )
+    assert len(np.unique(dots)) == 2 < len(np.unique(seen[1]))

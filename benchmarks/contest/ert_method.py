@@ -32,11 +32,10 @@ from db.recording.evaluations import record_evaluation
 from db.recording.runs import FIRST_CLAIM, NewRun, record_epoch, record_heartbeat, start_run
 from drf.config import parse_assignments
 from drf.data.dataset import open_dataset
-from drf.data.packs import PACK_SIZE, Pack, pack
+from drf.data.packs import PACK_SIZE, Pack, evaluation_on, pack
 from drf.errors import DrfError
 from drf.inference.prediction import face_crops
 from drf.landmarks.markup import ALL
-from drf.scoring.results import Evaluation
 from drf.training.validation import validation_scores
 from experiments import provenance
 from experiments.evaluate import EvaluationSpec
@@ -103,19 +102,12 @@ class ErtMethod:
         faces = self._pack(spec.subset or "val", spec.box or "gt")
         db = self.settings.paths.db
         predictions, ms_per_face = predict(Ert(run_folder(db, run) / MODEL), faces, spec.flip_test)
-        result = Evaluation(
-            dataset=str(faces.manifest["dataset"]),
-            subset=str(faces.manifest["subset"]),
-            names=faces.names,
-            markup=faces.markup,
+        result = evaluation_on(
+            faces,
+            predictions,
             landmarks=ALL,
-            ground_truth=faces.picture_points,
-            predictions=predictions,
-            box=str(faces.manifest["box"]),
             flip_test=spec.flip_test,
-            manifest=faces.manifest,
             ms_per_face=ms_per_face,
-            visibility=faces.visibility,
         )
         with contextlib.closing(open_store(db)) as store:
             record_evaluation(store, run, result, list(face_crops(faces)), checkpoint=MODEL)

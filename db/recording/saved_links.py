@@ -14,10 +14,15 @@ from sqlite_utils import Database
 from db.file import now
 from db.recording.words import checked_line
 from db.transactions import locked
+from drf.config import nearest
 from drf.errors import NotFoundError, UsageError, quoted
 
 VIEW_KEY = "view"
 """Parameter of the app's links that names a view."""
+
+PAGES = ("", "run", "images", "compare", "ablations", "live", "photo", "about")
+"""Url paths of the app's pages, the leaderboard first; their names are in
+`webapp/links/url_keys.py`."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LONGEST_LINK = 32_000  # characters; a table of 2,000 runs by id is 18,000
@@ -61,7 +66,8 @@ def add_view(
     link: as copied from the app; host and folder are dropped, for the app may move
     title, author, note: one line each, shown above the page that the view opens
     Raises UsageError for a name that is taken or no word of a link, for a link without parameters,
-    of another scheme, too long, or to a named view, and for a line that cannot be shown.
+    of another scheme, too long, to a named view or to no page, and for a line that cannot be
+    shown.
     """
     title, author, note = (
         (checked_line(text, what) or None) if text else None
@@ -73,6 +79,11 @@ def add_view(
             "underscores, the first a letter or digit"
         )
     view = View(name, *parse_link(link), now(), None, title, author, note)
+    if view.page not in PAGES:  # a stored one may be of a later version
+        raise UsageError(
+            f"the app has no page {quoted(view.page)}{nearest(view.page, PAGES[1:])}; a link of the"
+            " leaderboard has no page before its question mark"
+        )
     with locked(db):  # the revision stays: naming a link must not make it look outdated
         if db.execute("SELECT 1 FROM views WHERE name = ?", [name]).fetchone():
             raise UsageError(

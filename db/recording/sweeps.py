@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from sqlite_utils import Database
@@ -87,24 +88,41 @@ def jobs(con: sqlite3.Connection, sweep: str) -> pd.DataFrame:
     condition: MISSING without a run, NOT_EVALUATED for one that has ended as it should and has no
     evaluation yet, else the status of the run.
     """
-    cursor = con.execute(
-        "SELECT j.job, j.name, j.seed, j.factors, r.*, (SELECT max(e.id) FROM evaluations AS e"
-        " WHERE e.run = j.job AND e.subset = s.subset) AS evaluation"
-        " FROM sweep_jobs AS j JOIN sweeps AS s ON s.name = j.sweep"
-        " LEFT JOIN (SELECT id, state, progress, started_at, ended_at, wall_s, reason,"
-        " heartbeat_at, host, pid, process_started FROM runs) AS r ON r.id = j.job"
-        " WHERE j.sweep = ? ORDER BY j.place",
-        [sweep],
-    )
-    columns = [column for column, *_ in cursor.description]
-    rows = [dict(zip(columns, values, strict=True)) for values in cursor]
-    for row in rows:
-        row["factors"] = json.loads(row["factors"])
-        row["condition"] = _condition(row)
+    rows = con.execute(
+        "SELECT job, name, seed, factors FROM sweep_jobs WHERE sweep = ? ORDER BY place", [sweep]
+    ).fetchall()
+    found = _runs_of_jobs(con, [job for job, *_ in rows], subset_of(con, sweep))
+    rows = [
+        {"job": job, "name": name, "seed": seed, "factors": json.loads(factors)} | found[job]
+        for job, name, seed, factors in rows
+    ]
     wanted = ["job", "name", "seed", "factors", "condition", "progress", "started_at", "ended_at"]
     frame = pd.DataFrame(rows, columns=[*wanted, "wall_s", "reason", "evaluation"])
     numbers = dict.fromkeys(("progress", "wall_s", "evaluation"), "float64")
     return frame.astype(numbers).fillna({"progress": 0.0})
+
+
+def undone(con: sqlite3.Connection, jobs: Sequence[str], subset: str) -> list[str]:
+    """Return those of some jobs, recorded or not, that are not done with an evaluation on a
+    subset."""
+    found = _runs_of_jobs(con, jobs, subset)
+    return [job for job in jobs if found[job]["condition"] not in DONE]
+
+
+def _runs_of_jobs(
+    con: sqlite3.Connection, jobs: Sequence[str], subset: str
+) -> dict[str, dict[str, Any]]:
+    """Return what the store has of the run of each job, with its condition, see `jobs`."""
+    cursor = con.execute(
+        "SELECT j.value AS job, r.*, (SELECT max(e.id) FROM evaluations AS e"
+        " WHERE e.run = j.value AND e.subset = ?) AS evaluation FROM json_each(?) AS j"
+        " LEFT JOIN (SELECT id, state, progress, started_at, ended_at, wall_s, reason,"
+        " heartbeat_at, host, pid, process_started FROM runs) AS r ON r.id = j.value",
+        [subset, json.dumps(list(jobs))],
+    )
+    columns = [column for column, *_ in cursor.description]
+    rows = [dict(zip(columns, values, strict=True)) for values in cursor]
+    return {row["job"]: row | {"condition": _condition(row)} for row in rows}
 
 
 def _condition(row: Mapping[str, object]) -> str:

@@ -190,7 +190,7 @@ def checked_name(name: str) -> str:
     """Return a run's name without spaces around it. Raises UsageError for a blank one, and for what
     cannot be stored or shown on a board."""
     if not name.strip():
-        raise UsageError("a run cannot have a blank name: give another --name, or leave it out")
+        raise UsageError("a run cannot have a blank name: give it one with a letter or a digit")
     return _checked(name, "the name", LONGEST_NAME)
 
 

@@ -36,6 +36,7 @@ from drf.errors import DataError, DrfError, UsageError, reason_of
 from drf.files import path_of_variable, replacing_folder
 from drf.landmarks import geometry
 from drf.landmarks.markup import VISIBLE, Markup
+from drf.scoring.results import Evaluation
 
 CONTEXT = 1.6
 """Side of a packed crop over the side of its box: room for augmentation to turn and shift in."""
@@ -82,6 +83,36 @@ class Pack:
     boxes: np.ndarray
     to_picture: np.ndarray
     manifest: dict[str, object]
+
+
+def evaluation_on(
+    faces: Pack,
+    predictions: np.ndarray,
+    *,
+    landmarks: str,
+    flip_test: bool,
+    ms_per_face: float,
+    covariances: np.ndarray | None = None,
+    precision: str | None = None,
+) -> Evaluation:
+    """Return the evaluation of predictions of all faces of a pack; the arguments are its fields."""
+    return Evaluation(
+        dataset=str(faces.manifest["dataset"]),
+        subset=str(faces.manifest["subset"]),
+        names=faces.names,
+        markup=faces.markup,
+        landmarks=landmarks,
+        ground_truth=faces.picture_points,
+        predictions=predictions,
+        box=str(faces.manifest["box"]),
+        flip_test=flip_test,
+        manifest=faces.manifest,
+        ms_per_face=ms_per_face,
+        visibility=faces.visibility,
+        covariances=covariances,
+        boxes=faces.boxes,
+        precision=precision,
+    )
 
 
 def default_cache_dir() -> Path:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from drf.data.prediction_files import listed
+from drf.data.pts import PLACEHOLDERS
 from drf.errors import DataError
 
 SUSPECT = 0.1
@@ -26,10 +27,6 @@ ALIGNED = 0.25
 
 BESIDE = 0.5
 """Distance above which a prediction lies beside its face."""
-
-PLACEHOLDERS = (0, -1, -2)
-"""What some programs write for both x and y of a landmark that they found no place for, and -2 is
--1 counted from 0. Such a prediction may be meant only near the true place."""
 
 _MOST_EXCHANGED, _MOST_OTHERS = 0.05, 0.5  # shares of the faces above which a file is refused
 _LEAST_LANDMARKS = 8
@@ -108,9 +105,13 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
 
 
 def _placeholders(predicted: np.ndarray) -> np.ndarray:
-    """Return which of (n, K, 2) predictions are one of PLACEHOLDERS, (n, K)."""
-    same = predicted[..., 0] == predicted[..., 1]
-    return same & np.isin(predicted[..., 0], PLACEHOLDERS)
+    """Return which of (n, K, 2) predictions may have been one of PLACEHOLDERS in their file, whose
+    first pixel was 0 or 1: (n, K). Near the true place such a one may be meant."""
+    found = np.zeros(predicted.shape[:2], dtype=bool)
+    for first_pixel in (0, 1):
+        for place in PLACEHOLDERS:
+            found |= (predicted + first_pixel == place).all(axis=-1)
+    return found
 
 
 def _constant_offset(errors: np.ndarray) -> list[str]:

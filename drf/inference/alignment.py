@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from drf.data.boxes import squares
@@ -28,6 +29,11 @@ STEP = 1.5
 """Px of the photo between two samples of a crop. Less than 1, as evaluation has it, takes up to
 twice the time, and on `val` and `helen` the NME is the same to 0.001 points."""
 
+
+HALFTONE_SIGMA = 1.0
+"""Px over which the grey of a photo of black and white dots is averaged. On 8 faces of 300-W that
+were dithered to 1 bit the detector then finds 8 and not 0, and the landmarks are 1.7 % of the
+inter-ocular distance from those of the photo in colour and not 6.5 %; 1.5 and 2 px do no better."""
 
 _LEAST_INSIDE = 0.05
 """Share of a box's area that is in the image: below it the model would see hardly any of it."""
@@ -111,7 +117,7 @@ class Aligner:
         Raises DataError for another kind of image, and for a box that is not a number, has no
         extent or has less than a twentieth of its area in the image.
         """
-        image = _checked_image(image)
+        image = _grey_of_halftone(_checked_image(image))
         if boxes is not None:
             asked = _checked_boxes(boxes, image)
             return self._aligned(image, squares(asked), np.ones(len(asked)))
@@ -173,6 +179,21 @@ def _checked_image(image: np.ndarray) -> np.ndarray:
             " (height, width, 3) uint8 RGB"
         )
     return image
+
+
+def _grey_of_halftone(image: np.ndarray) -> np.ndarray:
+    """Return the tones that a picture of black and white dots stands for, a scan of 1 bit for one;
+    any other picture as it is."""
+    few = image[:: max(1, len(image) // 64)]  # of nearly all pictures enough to tell
+    if not (_is_halftone(few) and _is_halftone(image)):
+        return image
+    return cv2.GaussianBlur(image, (0, 0), HALFTONE_SIGMA)
+
+
+def _is_halftone(image: np.ndarray) -> bool:
+    """Return whether all values are 0 or 255."""
+    counts = (cv2.calcHist([image], [channel], None, [256], [0, 256]) for channel in range(3))
+    return not any(count[1:-1].any() for count in counts)
 
 
 def _checked_boxes(boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndarray) -> np.ndarray:

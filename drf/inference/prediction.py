@@ -15,7 +15,7 @@ from torch import Tensor
 from drf import errors
 from drf.data.augment import identity_affines, unwarp_points, warp
 from drf.data.crops import encode_jpeg
-from drf.data.packs import CONTEXT, PACK_SIZE, Pack
+from drf.data.packs import CONTEXT, PACK_SIZE, Pack, evaluation_on
 from drf.errors import DataError, Diverged
 from drf.hardware import autocast
 from drf.landmarks import geometry
@@ -222,21 +222,13 @@ def evaluate(
         n, landmarks = pack.markup.n_points, SHARED + spec.markup.name
         points = convert(points, of, n)
         covariances = None if covariances is None else convert(covariances, of, n)
-    return Evaluation(
-        dataset=str(pack.manifest["dataset"]),
-        subset=str(pack.manifest["subset"]),
-        names=pack.names,
-        markup=pack.markup,
+    return evaluation_on(
+        pack,
+        points,
         landmarks=landmarks,
-        ground_truth=pack.picture_points,
-        predictions=points,
-        box=str(pack.manifest["box"]),
         flip_test=predictor.flip_test,
-        manifest=pack.manifest,
         ms_per_face=predicted.ms_per_face,
-        visibility=pack.visibility,
         covariances=covariances,
-        boxes=pack.boxes,
         precision=predictor.precision,
     )
 

@@ -64,7 +64,8 @@ def draw(
         if points is not None:
             _outline(halo, points, markup, (0, 0, 0), 3.2 * pen)
             _discs(halo, points, (0, 0, 0), 2.6 * pen)
-    canvas = cv2.addWeighted(halo, _HALO_OPACITY, canvas, 1 - _HALO_OPACITY, 0)
+    canvas = cv2.addWeighted(halo, _HALO_OPACITY, canvas, 1 - _HALO_OPACITY, 0, dst=canvas)
+    del halo  # of a large photo it is the largest part
 
     hidden = np.zeros(markup.n_points, bool) if visibility is None else visibility == HIDDEN
     if truth is not None:

@@ -176,7 +176,7 @@ class Trainer:
                 end, reason = self._train()
                 self._finalise_best()
         except KeyboardInterrupt:
-            end, reason = "interrupted", "stopped by the user"
+            end, reason = "interrupted", STOPPED
         s = self.state
         speed = s.faces / s.training_s if s.training_s else 0.0
         nme = s.kept_val_nme if math.isfinite(s.kept_val_nme) else None
@@ -468,6 +468,9 @@ def _refuse_clock(options: TrainingConfig) -> None:
     if distributed.processes() > 1 and options.max_minutes:
         raise UsageError("several processes count epochs, not minutes: leave training.max_minutes")
 
+
+STOPPED = "stopped by the user"
+"""What is said of a run that was interrupted."""
 
 WEIGHTS = "some weights were no longer finite"
 """What is said of a model that cannot go on."""

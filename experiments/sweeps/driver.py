@@ -41,14 +41,20 @@ def run_sweep(grid: Grid, engine: Engine, paths: Paths, say: Callable[[str], Non
 
 
 def missing(grid: Grid, paths: Paths) -> tuple[list[Job], int]:
-    """Let the store know a grid; return its jobs that are not done, their faces packed, and how
-    many are done."""
+    """Return the jobs of a grid that are not done, their faces packed, and how many are done.
+
+    The store knows the grid from then on; not one whose faces cannot be packed, which is refused.
+    """
     jobs = {job.id: job for job in grid.jobs()}
+    undone = list(jobs)
+    if paths.db.exists():
+        with contextlib.closing(open_reader(paths.db)) as reader:
+            undone = sweeps.undone(reader, undone, grid.subset)
+    left = [jobs[one] for one in undone]
+    _pack(left, paths)
     with contextlib.closing(open_store(paths.db)) as store:
         new = [job.new() for job in jobs.values()]
         sweeps.record_sweep(store, grid.name, grid.subset, new)
-    left = [jobs[one] for one in _left(grid.name, paths.db)]
-    _pack(left, paths)
     return left, len(jobs) - len(left)
 
 
@@ -72,10 +78,11 @@ def _left(sweep: str, db: Path) -> list[str]:
 
 
 def _pack(jobs: Sequence[Job], paths: Paths) -> None:
-    """Pack the faces of all jobs once, before several processes would at a time."""
+    """Pack the faces of all jobs once, before several processes would at a time. Those of their
+    evaluation come first: a subset that does not exist is told before the rest takes its time."""
     configs = [(configure(job.request).config, job.subset) for job in jobs]
     for config, subset in {(one.data, subset): (one, subset) for one, subset in configs}.values():
-        load_packs(config, tuple(dict.fromkeys(("train", "val", subset))), paths)
+        load_packs(config, tuple(dict.fromkeys((subset, "train", "val"))), paths)
 
 
 def choose(engine: str, jobs: int = 0, threads: int = 1) -> Engine:

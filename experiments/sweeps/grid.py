@@ -111,8 +111,14 @@ class Grid:
         keys = {key: value for key, value in combination.items() if key != PRESET}
         options = self._shared() | keys | {SEED: seed}
         request = Request(str(combination.get(PRESET, self.preset)), options=options)
+        config = configure(request).config
+        if config.data.box == "file":  # whose digest is no key, and so no part of a job's id
+            raise UsageError(
+                "a grid takes no boxes of a file: leave data.box = 'file', or train these runs with"
+                " `drf train --box-file FILE`"
+            )
         return Job(
-            id=identity(configure(request).config),
+            id=identity(config),
             name=checked_name(self._name_of(combination)),
             request=request,
             factors=combination,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from db.connection import open_store
 from drf.errors import NotFoundError, StoreError, UsageError
 from experiments.paths import Paths
 from experiments.sweeps.driver import missing
@@ -60,21 +61,25 @@ def submit(
         return [executor.submit(work_in_folder, job, folder / job.id, paths) for job in jobs]
 
 
-def gather_all(folder: Path, db: Path) -> tuple[int, int]:
-    """Bring the jobs below a folder into a store; return how many there are in it now, and how
-    many still wait or are being written. Raises NotFoundError for a folder without jobs."""
+def gather_all(folder: Path, db: Path) -> tuple[int, int, list[str]]:
+    """Bring the jobs below a folder into a store; return how many there are in it now, how many
+    still wait or are being written, and what is wrong with those whose own store is damaged.
+
+    Raises NotFoundError for a folder without jobs, StoreError for the store.
+    """
     jobs = [path for path in sorted(folder.glob("*")) if _JOB.fullmatch(path.name)]
     if not jobs:
         raise NotFoundError(f"there are no jobs in {folder}: name the folder that was submitted")
-    brought = 0
+    open_store(db).close()  # what is wrong with it is the fault of no job
+    brought, damaged = 0, list[str]()
     for job in jobs:
         try:
             brought += gather(job, job.name, db)
-        except StoreError:
-            raise
+        except StoreError as error:
+            damaged.append(str(error))
         except UsageError:  # it is being written
             continue
-    return brought, len(jobs) - brought
+    return brought, len(jobs) - brought - len(damaged), damaged
 
 
 def _submitit() -> Any:

@@ -20,6 +20,17 @@ from drf import __version__
 from tests.cli.conftest import Answer, Drf
 
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
+SIGNALLED = """
+import atexit, os, signal, sys
+import cli.main
+how = getattr(signal, sys.argv[1])
+signal.signal(how, signal.SIG_IGN if "ignored" in sys.argv else signal.SIG_DFL)
+if how == signal.SIGINT:
+    signal.signal(how, signal.default_int_handler)
+atexit.register(os.kill, os.getpid(), how)  # once more, on the way out
+cli.main.app = lambda **_: os.kill(os.getpid(), how)
+cli.main.main()
+"""
 READING = [
     ("leaderboard",),
     ("runs", "list"),
@@ -58,6 +69,8 @@ def test_help_names_every_command(drf: Drf) -> None:
         ("leaderboard", "--sort", "ocular_nne"),
         ("leaderboard", "--landmarks", "eye"),
         ("leaderboard", "--norm", "nose"),
+        ("ablate", "--factor", "model.width", "--output", "html"),
+        ("sweep", "table", "--output", "html"),
         ("runs", "show"),
         ("runs", "list", "extra"),
         ("web", "--port", "0"),
@@ -257,3 +270,21 @@ def test_tables_say_nothing_by_colour_alone(
     text = drf("leaderboard").out + drf("runs", "list").out
     assert "\x1b[1m" in text  # the best are bold
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", text)
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_second_signal_ends_a_command_at_once_and_without_a_traceback(how: str) -> None:
+    """Ctrl-C twice: the second one met Python on its way out, which printed tracebacks."""
+    assert _signalled(how) == (130, "")
+
+
+def test_a_closed_terminal_ends_nothing_under_nohup() -> None:
+    assert _signalled("SIGHUP", "ignored") == (0, "")
+
+
+def _signalled(*words: str) -> tuple[int, str]:
+    """Return exit code and stderr of a command that a signal meets while it works and once more
+    while it ends."""
+    command = [sys.executable, "-c", SIGNALLED, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr

@@ -80,6 +80,7 @@ def test_a_folder_with_boxes_becomes_pts_files_and_overlays(
     for name in ("a.jpg", "b.png"):
         photo(tmp_path / "in" / name)
     (tmp_path / "in/notes.txt").write_text("no picture")
+    (tmp_path / "in/._a.jpg").write_bytes(b"what macOS keeps of a.jpg on other disks")
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("name,x,y,w,h\na.jpg,10,20,80,80\nb,10,20,80,80\nb,30,30,60,60\n")
     pts, overlays = tmp_path / "pts", tmp_path / "drawn"
@@ -93,7 +94,8 @@ def test_a_folder_with_boxes_becomes_pts_files_and_overlays(
     np.testing.assert_allclose(read_pts(pts / "a.pts"), TRUTH, atol=1e-3)
     assert sorted(f.name for f in overlays.iterdir()) == ["a.jpg", "b.jpg"]
     assert cv2.imread(str(overlays / "a.jpg")).shape == (120, 160, 3)
-    assert sorted(f.name for f in (tmp_path / "in").iterdir()) == ["a.jpg", "b.png", "notes.txt"]
+    there = ["._a.jpg", "a.jpg", "b.png", "notes.txt"]
+    assert sorted(f.name for f in (tmp_path / "in").iterdir()) == there
 
 
 def test_a_photo_is_turned_as_its_exif_says(drf: Drf, model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sqlite3
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ from sqlite_utils import Database
 from db import reads
 from db.connection import open_reader, open_store
 from db.recording import gallery, runs
-from drf.training.loop import Progress
+from drf.training.loop import STOPPED, Progress
 from experiments.recorder import Recorder, RunWriter
+from experiments.train import recorded_run
 from tests.db import examples
 
 VALUES = {"loss": 1.0, "val_nme_ocular": 0.05, "val_nme_pupil": 0.07}
@@ -95,3 +97,12 @@ def test_the_first_error_is_the_one_that_is_told(recorder: Recorder, path: Path)
     with pytest.raises(ZeroDivisionError), recorder:
         raise ZeroDivisionError
     other.close()
+
+
+def test_a_run_that_is_stopped_outside_its_steps_says_so(recorder: Recorder, path: Path) -> None:
+    """A second Ctrl-C, while the first one is answered, was recorded as "KeyboardInterrupt: "."""
+    with pytest.raises(KeyboardInterrupt), recorded_run(recorder.writer):
+        raise KeyboardInterrupt
+    with contextlib.closing(open_reader(path)) as con:
+        run = reads.run(con, recorder.run)
+    assert (run["status"], run["reason"]) == ("interrupted", STOPPED)

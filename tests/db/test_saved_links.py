@@ -68,6 +68,9 @@ def test_a_name_must_be_a_word_of_a_link(db: Database, name: str) -> None:
         ("javascript:alert(1)?a=b", "no link of the app"),
         ("https://a.org/?view=other", "named view itself"),
         ("?a=" + "x" * 40_000, "longer than"),
+        ("nopage?a=b", "no page 'nopage'"),
+        ("https://a.org/drf/runs?run=3f2a9c1e", "did you mean 'run'"),
+        ("https://a.org/drf?a=b", "no page 'drf'"),
     ],
 )
 def test_an_odd_link_is_refused(db: Database, link: str, complaint: str) -> None:

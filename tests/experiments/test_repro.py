@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from db import reads
 from db.connection import open_reader
+from db.file import run_folder
+from drf.data.synthetic_dataset import SyntheticDataset
+from drf.errors import NotFoundError
 from experiments import repro
-from experiments.paths import Paths
+from experiments.paths import Paths, load_pack, origin
 from experiments.rehearsal import rehearse
 from experiments.request import Request
 from experiments.train import train_new_run
@@ -49,6 +53,29 @@ def test_a_run_is_repeated_to_the_digit_and_what_differs_is_told(
     monkeypatch.setattr("experiments.provenance.VERSION", "99.0")
     (found,) = repro.differences(first.run, paths)
     assert (found.what, found.now) == ("drf", "99.0")
+
+
+def test_a_run_on_the_boxes_of_a_file_is_repeated_on_them(paths: Paths, tmp_path: Path) -> None:
+    """The new run knows its box file too, so that it can be evaluated and resumed."""
+    box_file = tmp_path / "boxes.csv"
+    with box_file.open("w") as file:
+        file.write("name,x,y,w,h\n")
+        for subset in ("train", "val"):
+            faces = load_pack(SyntheticDataset(size=24), subset, "gt", paths)
+            for name, (x, y, side) in zip(faces.names, faces.boxes.tolist(), strict=True):
+                file.write(f"{name},{x - side / 2},{y - side / 2},{side},{side}\n")
+    options = TINY | {"data.box": "file"}
+    train_new_run(Request("hourglass", options=options), replace(paths, box_file=box_file), "own")
+    again = repro.repeat("own", paths)
+    assert again.same
+    assert origin(run_folder(paths.db, again.again), paths).trained_on == box_file
+
+
+def test_a_rehearsal_refuses_what_the_training_would(paths: Paths) -> None:
+    options = TINY | {"training.init_from": "nosuch"}
+    for begin in (rehearse, train_new_run):
+        with pytest.raises(NotFoundError):
+            begin(Request("hourglass", options=options), paths)
 
 
 def test_a_rehearsal_counts_all_steps_and_stores_nothing(paths: Paths) -> None:

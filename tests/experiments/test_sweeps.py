@@ -15,14 +15,15 @@ from db.analysis import ablation
 from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.recording import sweeps
-from db.recording.runs import start_run
+from db.recording.runs import end_run, start_run
 from drf.errors import DrfError, UsageError
 from experiments.paths import Paths
 from experiments.request import configure
 from experiments.sweeps import grid as grids
 from experiments.sweeps.driver import run_sweep
 from experiments.sweeps.grid import Job, parse
-from experiments.sweeps.work import gather, work, work_in_folder
+from experiments.sweeps.on_slurm import gather_all
+from experiments.sweeps.work import STORE, gather, work, work_in_folder
 from tests.db import examples
 
 SHARED = {"data": {"synthetic_train_size": 12, "input_size": 64}}
@@ -101,6 +102,7 @@ def test_a_budget_in_minutes_is_one() -> None:
         ({"factors": {"model": {"tree": [3]}}}, "did you mean 'model.trees'"),
         ({"factors": {"model": {"trees": ["many"]}}}, "takes a whole number"),
         ({"factors": {"training": {"seed": [1]}}}, "names its seeds"),
+        ({"settings": {"data": {"box": "file"}}}, "no boxes of a file"),
         ({"exclude": [{"model": {"depth": 3}}]}, "excluded but no factor"),
         ({"exclude": [{"model": {"trees": n}} for n in (1, 2, 4)]}, "has no job"),
         ({"factors": {"model": {"trees": list(range(1, 20_000))}}}, "too large"),
@@ -202,3 +204,34 @@ def test_a_job_that_fails_is_told_and_the_others_go_on(paths: Paths) -> None:
     assert said[0].endswith("not begun")
     run_sweep(parse(TINY, "tiny"), InThisProcess(), paths, said.append)
     assert said[-1].startswith("4 of 4")
+
+
+def test_a_grid_that_is_refused_is_no_sweep(paths: Paths) -> None:
+    grid = parse(TINY | {"subset": "tset"}, "refused")
+    with pytest.raises(UsageError, match="tset"):
+        run_sweep(grid, InThisProcess(), paths, print)
+    assert not paths.db.exists()
+    open_store(paths.db).close()
+    with pytest.raises(UsageError, match="tset"):
+        run_sweep(grid, InThisProcess(), paths, print)
+    with contextlib.closing(open_reader(paths.db)) as con:
+        assert sweeps.sweeps(con).empty
+
+
+_NOT_SAID = ("wall_s", "faces_per_s", "kept_epoch", "kept_val_nme")
+
+
+def test_a_job_whose_store_is_damaged_does_not_keep_the_others_back(
+    paths: Paths, tmp_path: Path
+) -> None:
+    whole, empty, rubbish = (tmp_path / "jobs" / (digit * 32) for digit in "cab")
+    for folder in (whole, empty, rubbish):
+        folder.mkdir(parents=True)
+    (empty / STORE).touch()
+    (rubbish / STORE).write_text("rubbish")
+    with contextlib.closing(open_store(whole / STORE)) as store:
+        start_run(store, examples.new_run(), whole.name)
+        end_run(store, whole.name, "finished", **dict.fromkeys(_NOT_SAID))
+    brought, left, damaged = gather_all(tmp_path / "jobs", paths.db)
+    assert (brought, left) == (1, 0)
+    assert all(str(one) in said for one, said in zip((empty, rubbish), damaged, strict=True))

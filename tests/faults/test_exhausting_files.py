@@ -111,6 +111,17 @@ def test_what_would_exhaust_the_machine_is_never_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_photo_of_81_million_pixels_is_predicted_and_drawn(tmp_path: Path) -> None:
+    """Its overlay took 1.3 GB: a copy of the photo, and four of the face that fills it."""
+    photo, boxed = tmp_path / "large.jpg", ("--box", "1000,1000,7000,7000")
+    photo.write_bytes(cv2.imencode(".jpg", np.zeros((9_000, 9_000, 3), np.uint8))[1].tobytes())
+    code, peak, _, err = run("predict", photo, *boxed, "--overlay", tmp_path / "drawn")
+    print("predict --overlay", peak, "MB")
+    assert code == 0, err
+    assert peak < MOST_MB
+
+
+@pytest.mark.slow
 def test_the_largest_pictures_that_are_read_fit_into_memory(tmp_path: Path) -> None:
     """One large picture is in memory at a time, in the check, in packing and in training."""
     names = write_folder(tmp_path, "afw", FACES)

@@ -13,26 +13,30 @@ from drf.checkpoint import stored_state
 from drf.errors import DrfError
 from tests.training.conftest import Listener, Make, tiny
 
+ON_GPU = torch.OutOfMemoryError("CUDA out of memory")
+IN_ONEDNN = RuntimeError("could not create a primitive")
 
-def with_room_for(trainer, faces: int):
+
+def with_room_for(trainer, faces: int, error: Exception = ON_GPU):
     """Let the model run out of memory with more faces."""
     forward = trainer.model.forward
 
     def limited(images):
         if len(images) > faces and torch.is_grad_enabled():
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
         return forward(images)
 
     trainer.model.forward = limited
     return trainer
 
 
+@pytest.mark.parametrize("error", [ON_GPU, IN_ONEDNN])
 def test_it_is_halved_once_and_said_once(
-    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     listener = Listener()
     with caplog.at_level(logging.WARNING):
-        outcome = with_room_for(make(tiny(), listener), 4).run()
+        outcome = with_room_for(make(tiny(), listener), 4, error).run()
     assert outcome.state == "finished"
     assert [r.args for r in caplog.records if "does not fit" in r.msg] == [(16, 2), (16, 4)]
     assert [values.get("batch_parts") for _, values in listener.epochs] == [None, 4, 4, 4]

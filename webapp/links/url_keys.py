@@ -13,16 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from db.recording import box_labels
+from db.recording.saved_links import PAGES
 
-LEADERBOARD = ""
-RUN = "run"
-IMAGES = "images"
-COMPARE = "compare"
-ABLATIONS = "ablations"
-LIVE = "live"
-PHOTO = "photo"
-ABOUT = "about"
-PAGES = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS, LIVE, PHOTO, ABOUT)
+LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS, LIVE, PHOTO, ABOUT = PAGES
 
 
 @dataclass(frozen=True)
