@@ -10,13 +10,18 @@ BENCHMARKS := $(basename $(notdir $(SCRIPTS:/__main__.py=)))
 demo: $(VENV)/installed
 	$(BIN)/drf demo
 
-# Two processes of one thread each: the tests are many and small.
+# Two processes of one thread each: the tests are many and small. They take the files in the order of
+# tests/conftest.py. Python keeps what it compiles, whatever the environment says: every process that
+# a test starts would compile the code again.
+TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile \
+	--no-loadscope-reorder
+
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	$(TESTS)
 
 # The same tests, and how much of the code they run; what they start in other processes is left out.
 coverage: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=
+	$(TESTS) --cov --cov-report=
 	@echo "coverage of the tests: $$($(BIN)/coverage report --format=total) %"
 
 test-slow: $(VENV)/installed-dev

@@ -45,7 +45,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.timing import Step, flops_of, in_turn, medians, peak_steps, waits_of
+from benchmarks.timing import flops_of, in_turn, medians, peak_steps, waits_of
 from benchmarks.timing.backbone import BackboneAlone, used_levels
 from drf import hardware, presets, registry
 from drf.config import RunConfig
@@ -141,14 +141,6 @@ def _learns(preset: str) -> bool:
     return registry.count_params(registry.build(configure(Request(preset)).config, IBUG68)) > 0
 
 
-def stepper(trainer: Trainer) -> Step:
-    """Return a function that takes one step on the same faces, augmented anew."""
-    generator = torch.Generator(trainer.device).manual_seed(0)
-    index = np.arange(trainer.batch)
-    trainer.model.train()
-    return lambda: trainer.step(index, generator)
-
-
 def loss_difference(config: RunConfig, bench: Bench, steps: int) -> float:
     """Return the largest relative difference of the first losses, device against CPU, in fp32."""
     seed = config.training.seed
@@ -165,9 +157,9 @@ def loss_difference(config: RunConfig, bench: Bench, steps: int) -> float:
     def losses(device: str) -> np.ndarray:
         placed = replace(config, training=replace(options, device=device))
         trainer = bench.trainer(placed, copy.deepcopy(model))
+        step = trainer.repeated_step()
         trainer.batches = Replay(drawn, trainer.device)
         torch.manual_seed(seed)
-        step = stepper(trainer)
         return np.array([float(step()["loss"]) for _ in drawn])
 
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -186,12 +178,12 @@ def read(family: str, preset: str, settings: list[str], bench: Bench, budget: Bu
         torch.cuda.reset_peak_memory_stats()
     outcome = trainer.run()
     memory = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else None
-    whole = stepper(trainer)
+    whole = trainer.repeated_step()
     peaks = peak_steps(bench.device, bench.precision)
     steps = {"whole": whole} | {name: step for name, (step, _) in peaks.items()}
     if hasattr(trainer.model, "backbone"):
         backbone = BackboneAlone(trainer.model, used_levels(trainer.model, whole))
-        steps["alone"] = stepper(bench.trainer(config, backbone))
+        steps["alone"] = bench.trainer(config, backbone).repeated_step()
     times = medians(in_turn(steps, budget.blocks, budget.repeats))
     flops, peak = flops_of(whole), max(work / times[name] for name, (_, work) in peaks.items())
     nme = outcome.kept_val_nme

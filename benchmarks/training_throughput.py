@@ -5,7 +5,9 @@
 One process, blocks of steps in turn, so that a noisy machine slows all alike. "Loop" is the step
 as `drf train` runs it: packed faces, augmentation, channels-last, precision `auto`. "Plain" is the
 same model and step in fp32, contiguous layout. The share of the data is the time that drawing and
-augmenting a batch takes, of a whole step of the loop.
+augmenting a batch takes, of a whole step of the loop. Faces/s of a committee count a face once that
+all members see. Its members compute side by side in threads; it is measured also with one after
+another, each with all threads: OMP_NUM_THREADS says how many there are.
 """
 
 from __future__ import annotations
@@ -37,16 +39,15 @@ def make_trainer(config: RunConfig, faces: Pack, folder: Path) -> Trainer:
 def plain(trainer: Trainer) -> Trainer:
     """Undo what the loop does for speed: the layout; precision is fp32 by configuration."""
     trainer.model.to(memory_format=torch.contiguous_format)
-    forward = trainer.model.forward
-    trainer.model.forward = lambda images: forward(images.contiguous())  # type: ignore[method-assign]
+    for learner in trainer.learners:
+        learner.register_forward_pre_hook(lambda _, images: (images[0].contiguous(),))
     return trainer
 
 
-def stepper(trainer: Trainer) -> Callable[[], object]:
-    generator = torch.Generator(trainer.device).manual_seed(0)
-    index = np.arange(trainer.batch)
-    trainer.model.train()
-    return lambda: trainer.step(index, generator)
+def one_after_another(trainer: Trainer) -> Trainer:
+    """Let learners wait for each other; each computes with all threads."""
+    trainer.threads.count = 1
+    return trainer
 
 
 def data_only(trainer: Trainer) -> Callable[[], object]:
@@ -65,7 +66,14 @@ def measure(preset: str, blocks: int, repeats: int) -> dict[str, object]:
         faces = pack(SyntheticDataset(size=64), "train", "gt", Path(scratch))
         loop = make_trainer(configs["loop"], faces, Path(scratch))
         other = plain(make_trainer(configs["plain"], faces, Path(scratch)))
-        steps = {"loop": stepper(loop), "plain": stepper(other), "data": data_only(loop)}
+        steps = {
+            "loop": loop.repeated_step(),
+            "plain": other.repeated_step(),
+            "data": data_only(loop),
+        }
+        if len(loop.learners) > 1:
+            alone = one_after_another(make_trainer(configs["loop"], faces, Path(scratch)))
+            steps["alone"] = alone.repeated_step()
         times = in_turn(steps, blocks, repeats)
     batch = loop.batch
     ratios = [b / a for a, b in zip(times["loop"], times["plain"], strict=True)]
@@ -80,6 +88,8 @@ def measure(preset: str, blocks: int, repeats: int) -> dict[str, object]:
         "ratio": statistics.median(ratios),
         "ratio_range": [min(ratios), max(ratios)],
         "data_share": median["data"] / median["loop"],
+        "learners": len(loop.learners),
+        "side_by_side": median["alone"] / median["loop"] if "alone" in median else None,
     }
 
 
@@ -103,6 +113,8 @@ def main() -> None:
     low, high = result["ratio_range"]
     print(f"  ratio                         {result['ratio']:8.2f} x ({low:.2f} to {high:.2f})")
     print(f"  data, of a step of the loop   {100 * result['data_share']:8.1f} %")
+    if result["side_by_side"]:
+        print(f"  learners side by side         {result['side_by_side']:8.2f} x one after another")
 
 
 if __name__ == "__main__":

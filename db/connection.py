@@ -23,7 +23,7 @@ from sqlite_utils import Database
 
 from db import file
 from db.faces import store_markup
-from db.tables import schema
+from db.tables import board_rows, schema
 from db.tables.derived import AT_ONCE, complete, lacking, note_completed, refresh_views
 from db.tables.migrations import APPLICATION_ID, migrations
 from db.tables.schema import Fault
@@ -75,7 +75,7 @@ def open_store(
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
             _distrust(connection)
-            db = Store(connection, path)
+            db = Store(connection, path, board_rows.settle)
             _refuse_foreign(_judge(connection, path)[1], path)
             db.execute("PRAGMA journal_mode = WAL")
             _migrate(db, path, while_migrating)

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 
 import pandas as pd
 
-SEED = "training.seed"
+from db.tables import board_rows
+
 SHORTEST = 4
 """Characters of a method's id that name it where a run is asked for."""
-
-_DIGITS = 12
-
-# The key is (run, key), so a configuration comes in the order of its keys. What is hashed is JSON:
-# no value can be written so that it looks like another key.
-_MADE = """
-    SELECT r.id, json_array(
-        r.family,
-        json_extract(r.manifest, '$.digest'),
-        (SELECT json_group_object(c.key, json(c.value)) FROM (
-            SELECT key, value FROM run_config WHERE run = r.id AND key != ? ORDER BY key
-        ) AS c)
-    ) || ifnull(json_extract(r.manifest, '$.box_file'), '')
-    FROM runs AS r ORDER BY r.id
-"""
 
 
 def today(con: sqlite3.Connection, method: str) -> str | None:
@@ -62,9 +47,6 @@ def method_of_runs(con: sqlite3.Connection) -> pd.Series:
     share one if and only if they differ in nothing but their seed (and what is no configuration:
     name, code, machine).
     """
-    made = {
-        run: hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
-        for run, text in con.execute(_MADE, [SEED])
-    }
+    made = board_rows.methods(con)
     index = pd.Index(made.keys(), name="run", dtype="str")
     return pd.Series(made.values(), index=index, name="method", dtype="str")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ import pandas as pd
 
 from db import method_ids, status
 from db.faces import markup as markup
-from db.tables.derived import SPENT, score_columns
+from db.tables import board_rows
+from db.tables.derived import score_columns
+from drf.data import floor
 from drf.errors import NotFoundError, StoreError, quoted
 from drf.scoring import scores
 
@@ -30,25 +32,9 @@ _DTYPES = (  # where every value is NULL or there is no row, pandas cannot tell
     dict.fromkeys(("epochs", "kept_epoch", "crop_version", "params", "macs"), "Int64")
     | dict.fromkeys(_SPENT, "float64")
     | dict.fromkeys(("wall_s", "ms_per_face", "faces_per_s", "kept_val_nme"), "float64")
-    | dict.fromkeys(("value", "floor", "last_epoch"), "float64")
+    | dict.fromkeys(("value", "floor_nme", "last_epoch"), "float64")
     | {"flip_test": "bool"}
 )
-_NEWEST = """
-    SELECT max(id) FROM evaluations WHERE {where}
-    GROUP BY run, dataset, subset, landmarks, box, flip_test
-"""
-_ENTRIES = f"""
-    SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.markup, e.box, e.flip_test, e.n,
-        r.preset, r.track, {status.TRAINED_ON}, r.seed, {status.known_as("params", "r.")},
-        {status.known_as("macs", "r.")},
-        json_extract(r.provenance, '$.precision') AS precision, r.wall_s, {status.MS_PER_FACE},
-        {SPENT}, e.precision AS eval_precision, e.crop_version,
-        r.state, r.started_at, r.heartbeat_at, r.host, r.pid, r.process_started,
-        e.id AS evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at,
-        {status.FLOOR} AS floor
-    FROM evaluations AS e JOIN runs AS r ON r.id = e.run {status.MEASURED}
-    WHERE e.id IN ({{chosen}})
-"""
 _OF_RUN = f"""
     SELECT e.id AS evaluation, e.run, e.dataset, e.subset, e.landmarks, e.markup, e.box,
         e.flip_test, e.n, {status.MS_PER_FACE}, json_extract(e.manifest, '$.machine') AS machine,
@@ -105,37 +91,87 @@ def leaderboard(
     for runs that were deleted since; what a run itself says, its name and status, is of today.
     """
     wanted = {"dataset": dataset, "subset": subset, "landmarks": landmarks, "box": box}
-    given: dict[str, str | int] = {k: v for k, v in wanted.items() if v is not None}
-    where = [f"{column} = :{column}" for column in given]
-    if at_revision is not None:
-        given["at_revision"] = at_revision
-        where.append("revision <= :at_revision")
-    chosen = _NEWEST.format(where=" AND ".join(where) or "1")
-    sql = status.measured(at_revision) + _ENTRIES.format(chosen=chosen)
-    frame = _with_scores(con, _frame(con, sql, given))
-    boards = _boards(frame)
-    headlines = frame[_headlines()].to_numpy()
-    ranked = np.empty(len(frame))
+    given = {column: value for column, value in wanted.items() if value is not None}
+    rows = board_rows.newest(con, given, at_revision)
+    *plain, facts, blobs = list(zip(*rows, strict=True)) or [()] * (len(board_rows.PLAIN) + 2)
+    kinds, kind = _facts(facts)
+    numbers = board_rows.numbers_of(blobs)
+    values = 100 * numbers[:, : len(scores.COLUMNS)]
+    if np.isinf(values).any():
+        raise StoreError("the store contains an infinite score; `drf db check` shows which")
+    columns: dict[str, Any] = dict(zip(board_rows.PLAIN, plain, strict=True))
+    columns |= dict(zip(scores.COLUMNS, values.T, strict=True))
+    columns |= dict(zip(board_rows.OTHERS, numbers[:, len(scores.COLUMNS) :].T, strict=True))
+    columns = {name: _column(name, of) for name, of in columns.items()}
+    columns |= {name: kinds[name].array.take(kind) for name in kinds}
+    columns |= _lives(con, columns)
+
+    boards = _boards(kinds)[kind]
+    headlines = values[:, [scores.COLUMNS.index(name) for name in _headlines()]]
+    ranked = np.empty(len(rows))
     for board in np.unique(boards):
         of_board = boards == board
         ranked[of_board] = headlines[of_board, _first_known(headlines[of_board])]
-    frame = _with_status(frame)
-    own = headlines[np.arange(len(frame)), (~np.isnan(headlines)).argmax(axis=1)]
-    floors = 100 * frame["floor"].to_numpy()
-    frame["condition"] = status.of_evaluations(frame["status"], own, floors)
-    sound = status.ranked(frame)
-    of_sound = pd.Series(ranked, frame.index)[sound].groupby(boards[sound])
-    frame["rank"] = of_sound.rank(method="min", na_option="bottom").astype("Int64")
-    order = np.lexsort((frame["evaluation"].to_numpy(), ranked, ~sound, boards))
-    columns = ["rank", "name", "family", *scores.COLUMNS, *_DESCRIBED]
-    return _with_wall_times(frame.take(order).reset_index(drop=True))[columns]
+    own = headlines[np.arange(len(rows)), (~np.isnan(headlines)).argmax(axis=1)]
+    floors = 100 * _floors(con, kinds, at_revision)[kind]
+    columns["condition"] = status.of_evaluations(columns["status"], own, floors)
+    sound = (columns["condition"] == status.FINISHED).to_numpy(dtype=bool)
+    of_sound = pd.Series(ranked)[sound].groupby(boards[sound])
+    rank = of_sound.rank(method="min", na_option="bottom").reindex(range(len(rows)))
+    columns["rank"] = rank.astype("Int64")
+    order = np.lexsort((columns["evaluation"], ranked, ~sound, boards))
+    shown = ["rank", "name", "family", *scores.COLUMNS, *_DESCRIBED]
+    return pd.DataFrame({name: columns[name] for name in shown}).take(order).reset_index(drop=True)
 
 
-def _boards(frame: pd.DataFrame) -> np.ndarray:
+def _facts(texts: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the different ones of the facts of rows, as `board_rows.FACTS` of a frame, and which
+    row of it has those of each: (n,) int."""
+    number: dict[str, int] = {}
+    place = np.array([number.setdefault(text, len(number)) for text in texts], dtype=np.intp)
+    columns = list(zip(*map(json.loads, number), strict=True)) or [()] * len(board_rows.FACTS)
+    made = {name: _column(name, of) for name, of in zip(board_rows.FACTS, columns, strict=True)}
+    return pd.DataFrame(made), place
+
+
+def _floors(con: sqlite3.Connection, kinds: pd.DataFrame, at_revision: int | None) -> np.ndarray:
+    """Return the floor of each row of `board_rows.FACTS`, see `db.status`: (n,) fractions, NaN
+    where there is none."""
+    measured = con.execute(f"{status.measured(at_revision)} SELECT * FROM measured")
+    best = {tuple(place): nme for *place, nme in measured if nme is not None}
+    places = zip(*(kinds[column].tolist() for column in status.PLACE), strict=True)
+    known = zip(places, kinds["floor_nme"].tolist(), strict=True)
+    floors = np.array([best.get(place, estimated) for place, estimated in known], dtype=np.float64)
+    return np.where(kinds["family"] == floor.FAMILY, np.nan, floors)
+
+
+def _boards(kinds: pd.DataFrame) -> np.ndarray:
     """Return the number of the board of each row, in their order: (n,) int."""
-    of_rows = list(zip(*(frame[column].tolist() for column in BOARD), strict=True))
+    of_rows = list(zip(*(kinds[column].tolist() for column in BOARD), strict=True))
     number = {board: i for i, board in enumerate(sorted(set(of_rows)))}
     return np.array([number[board] for board in of_rows], dtype=np.int64)
+
+
+def _lives(con: sqlite3.Connection, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `status` of the run of each row, and its `wall_s`, also where it has not written that
+    down. Of most runs, which have ended, there is nothing to look up."""
+    state, wall_s = pd.Series(columns["state"]), columns["wall_s"]
+    some = np.flatnonzero((state == "running").to_numpy(dtype=bool) | np.isnan(wall_s)).tolist()
+    if not some:
+        return {"status": state}
+    names = ("id", "family", "started_at", *_LIFE)
+    lives = con.execute(
+        f"SELECT {', '.join(names)} FROM runs WHERE id IN (SELECT value FROM json_each(?))",
+        [json.dumps([columns["run"][i] for i in some])],
+    )
+    life_of = {life[0]: dict(zip(names, life, strict=True)) for life in lives}
+    found = state.tolist()
+    for i in some:
+        life = life_of[columns["run"][i]]
+        found[i] = status.of_run(life)
+        if np.isnan(wall_s[i]):
+            wall_s[i] = status.wall_s(life)
+    return {"status": pd.Series(found), "wall_s": wall_s}
 
 
 def ranked_by(rows: pd.DataFrame) -> str:
@@ -254,7 +290,7 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     row["status"] = status.of_run(row)
     row["condition"], row["unranked_because"] = status.explained(con, row)
     row |= status.settled(con, row)
-    found = con.execute(f"SELECT {SPENT} FROM runs AS r WHERE r.id = ?", [run_id])
+    found = con.execute(f"SELECT {status.SPENT} FROM runs AS r WHERE r.id = ?", [run_id])
     spent = zip((column[0] for column in found.description), found.fetchone(), strict=True)
     return row | {
         **dict(spent),
@@ -269,7 +305,8 @@ def spent(con: sqlite3.Connection, runs: Sequence[str]) -> pd.DataFrame:
     where not known), wall_s, device, hardware, threads. See `db.analysis.comparability`."""
     frame = _frame(
         con,
-        f"SELECT r.id AS run, {status.known_as('params', 'r.')}, r.wall_s, {SPENT} FROM runs AS r"
+        f"SELECT r.id AS run, {status.known_as('params', 'r.')}, r.wall_s, {status.SPENT}"
+        " FROM runs AS r"
         " WHERE r.id IN (SELECT value FROM json_each(?))",
         [json.dumps(list(runs))],
     )
@@ -343,15 +380,6 @@ def _settled(con: sqlite3.Connection, frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _with_wall_times(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put in how long the runs took that have not written it down."""
-    unknown = frame.index[frame["wall_s"].isna()]
-    if len(unknown):
-        found = [status.wall_s(row) for row in frame.loc[unknown].to_dict("records")]
-        frame.loc[unknown, "wall_s"] = np.array(found, dtype="float64")
-    return frame
-
-
 def _columns(con: sqlite3.Connection, table: str) -> list[str]:
     return [name for _, name, *_ in con.execute(f"PRAGMA table_info({table})")]
 
@@ -368,8 +396,10 @@ def _frame(con: sqlite3.Connection, sql: str, values: Any = ()) -> pd.DataFrame:
 
 def _column(name: str, values: Sequence[Any]) -> Any:
     kind = _DTYPES.get(name)
+    if kind is None:
+        return values if isinstance(values, np.ndarray) else list(values)
     if kind != "Int64":
-        return list(values) if kind is None else np.array(values, dtype=kind)
-    unknown = np.array([value is None for value in values], dtype=bool)
-    known = np.array([0 if value is None else value for value in values], dtype=np.int64)
-    return pd.arrays.IntegerArray(known, unknown)
+        return np.array(values, dtype=kind)
+    numbers = np.array(values, dtype=np.float64)  # exact: no integer but a seed is above 2^53
+    unknown = np.isnan(numbers)
+    return pd.arrays.IntegerArray(np.where(unknown, 0, numbers).astype(np.int64), unknown)

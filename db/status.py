@@ -73,6 +73,16 @@ MS_PER_FACE = f"nullif(e.ms_per_face, {NOT_MEASURED}) AS ms_per_face"
 """Column of an evaluation `e`, NULL where nothing was measured."""
 
 
+SPENT = """(SELECT max(epoch) FROM epochs WHERE run = r.id) AS epochs_trained,
+        (SELECT value FROM epochs WHERE run = r.id AND metric = 'steps'
+            AND epoch = (SELECT max(epoch) FROM epochs WHERE run = r.id)) AS steps,
+        (SELECT value FROM epochs WHERE run = r.id AND metric = 'faces_seen'
+            AND epoch = (SELECT max(epoch) FROM epochs WHERE run = r.id)) AS faces_seen,
+        json_extract(r.provenance, '$.device') AS device,
+        json_extract(r.provenance, '$.hardware') AS hardware,
+        json_extract(r.provenance, '$.threads') AS threads"""
+"""What a run `r` spent until its last epoch, and on which machine, as SQL columns."""
+
 STALE_AFTER_S = 60.0
 FAULTS = ("collapsed", "diverged")
 """How a training ends that ran, but whose model learned nothing."""
@@ -238,7 +248,8 @@ def _kept_so_far(con: sqlite3.Connection, run: str) -> dict[str, Any]:
 
 FINISHED, WORSE_THAN_FLOOR = "finished", "worse than floor"
 
-_PLACE = ("dataset", "subset", "landmarks", "box", "face_set")
+PLACE = ("dataset", "subset", "landmarks", "box", "face_set")
+"""Columns of `measured`; the last one is nme."""
 _NME = "coalesce({})".format(
     ", ".join(
         f"(SELECT value FROM scores WHERE evaluation = e.id AND norm = '{norm}' AND score = 'nme')"
@@ -254,7 +265,7 @@ FLOOR = f"CASE WHEN r.family != '{floor.FAMILY}' THEN coalesce(measured.nme, e.f
 def measured(at_revision: int | None = None) -> str:
     """Return a WITH clause that begins a query: the best evaluation of the mean shape on each board
     and set of faces; at_revision: of those that the store had then."""
-    place = ", ".join(f"e.{column}" for column in _PLACE)
+    place = ", ".join(f"e.{column}" for column in PLACE)
     return f"""WITH measured AS MATERIALIZED (
         SELECT {place}, min({_NME}) AS nme
         FROM runs AS r CROSS JOIN evaluations AS e ON e.run = r.id
@@ -264,7 +275,7 @@ def measured(at_revision: int | None = None) -> str:
     )"""
 
 
-MEASURED = "LEFT JOIN measured ON " + " AND ".join(f"measured.{c} = e.{c}" for c in _PLACE)
+MEASURED = "LEFT JOIN measured ON " + " AND ".join(f"measured.{c} = e.{c}" for c in PLACE)
 """What joins `measured` to an evaluation `e`."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,10 +23,19 @@ class StoreLost(DrfError):
 
 
 class Store(Database):
-    """A store that is open for writing, and the file that its path named when it was opened."""
+    """A store that is open for writing, and the file that its path named when it was opened.
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    settle: is called at the end of every transaction, for rows that follow from what was written
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        settle: Callable[[sqlite3.Connection], None],
+    ) -> None:
         super().__init__(connection)
+        self.settle = settle
         self.path = path.absolute()  # the working directory may change
         self._file = self._at_path()
 
@@ -73,6 +82,8 @@ def locked(db: Database) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        if isinstance(db, Store):
+            db.settle(db.conn)
         db.execute("COMMIT")
     except BaseException:
         if db.conn.in_transaction:  # a full disk has rolled back already

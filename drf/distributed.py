@@ -5,21 +5,25 @@ over processes: gradients, the statistics of batch norm, and those of leaves. So
 forest are those of one process with the whole batch, up to the order in which numbers are added.
 The first process alone validates and writes.
 
-Outside torchrun there is one process, and nothing here does anything.
+Outside torchrun there is one process, and nothing of that does anything. There, `Threads` computes
+side by side what is independent in one model.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from drf.errors import UsageError
+
+Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
@@ -162,3 +166,31 @@ class _Synchronised:
         norm.num_batches_tracked += 1
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance, norm.momentum)
+
+
+class Threads:
+    """Calls a function for each of `tasks` things, as many at a time as torch has threads for
+    arithmetic (OMP_NUM_THREADS); these are shared out evenly.
+
+    torch lets go of Python's lock while it computes, and backward runs in the thread that calls it.
+    One after another on a device that orders the work itself, as a GPU does, and where several
+    processes train, which have to speak to each other in one order.
+    """
+
+    def __init__(self, tasks: int, device: torch.device) -> None:
+        threads = torch.get_num_threads()
+        alone = device.type != "cpu" or processes() > 1
+        self.count = 1 if alone else min(tasks, threads)
+        self._pool = ThreadPoolExecutor(
+            self.count, "learner", torch.set_num_threads, (threads // self.count,)
+        )
+
+    def map(self, function: Callable[..., Result], *each: Iterable[object]) -> list[Result]:
+        """Return the results in the order of the arguments, as `map` does. Raises what the first
+        of the calls raises, when all of them have ended."""
+        calls = list(zip(*each, strict=True))
+        if self.count == 1 or len(calls) == 1:
+            return [function(*arguments) for arguments in calls]
+        futures = [self._pool.submit(function, *arguments) for arguments in calls]
+        wait(futures)
+        return [future.result() for future in futures]

@@ -49,9 +49,10 @@ def choose_precision(wanted: str, device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Return the context in which the model computes."""
+    """Return the context in which the model computes. Without torch's cache of converted weights,
+    which is one for all threads: the first that leaves its context empties it."""
     if precision == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
+        return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)
     return contextlib.nullcontext()
 
 

@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from drf import hardware, registry
@@ -64,13 +63,11 @@ def rehearse(request: Request, paths: Paths) -> Rehearsal:
 
 def _seconds_per_step(trainer: Trainer) -> float:
     trainer.model.initialise(trainer.batches.initial_data(trainer.config.training.seed))
-    trainer.model.train()
-    index = np.arange(trainer.batch)
-    generator = torch.Generator(trainer.device).manual_seed(0)
+    take = trainer.repeated_step()
     for step in range(WARM_UP + TIMED):
         if step == WARM_UP:
             began = _now(trainer.device)
-        trainer.step(index, generator)
+        take()
     return (_now(trainer.device) - began) / TIMED
 
 

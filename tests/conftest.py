@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import signal
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import typer.main
 
 # Before anything imports torch: on tensors this small, threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,9 +22,27 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Typer puts a command line together from its functions at every call, which takes longer than most
+# commands that a test runs in its own process.
+typer.main.get_command = functools.cache(typer.main.get_command)
+
 # How long an example takes is no property: other work on the machine would decide it.
 hypothesis.settings.register_profile("drf", deadline=None)
 hypothesis.settings.load_profile("drf")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what looks at the app in a browser: these files are few and long, and one that
+    began last would keep one process waiting for the other."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Take all that is imported by now out of the sight of the garbage collector: Streamlit starts
+    it after every run of a page, to go through torch, pandas and Plotly each time."""
+    gc.collect()
+    gc.freeze()
+
 
 REPOSITORY = Path(__file__).parents[1]
 MAIN = sys.modules["__main__"]

@@ -63,14 +63,15 @@ _USABLE = """() => clock.done > 0 && !clock.busy && performance.now() - clock.do
 
 
 @contextmanager
-def serving(store: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """Serve the app on a store; give its address and process."""
+def serving(store: Path, folder: Path | None = None) -> Iterator[tuple[str, psutil.Process]]:
+    """Serve the app on a store, started in a folder; give its address and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(REPOSITORY / "webapp/app.py")]
     server = subprocess.Popen(
         [*command, f"--server.port={port}"],
+        cwd=folder,
         env=os.environ | {"DRF_DB": str(store), "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -64,6 +64,12 @@ ROWS = (
     Row("single-map", "historical: all landmarks in one map", preset="heatmap-forest-single-map"),
     Row("cascade-forest", "cascade forest", preset="cascade-forest", seeds=3),
     Row("cascade-forest-small", "cascade forest, small", preset="cascade-forest-small"),
+    Row(
+        "cascade-forest-pair",
+        "two cascade forests, a thread each",
+        preset="cascade-forest-pair",
+        seeds=3,
+    ),
     Row("cascade-mlp", "control: MLPs for forests", preset="cascade-mlp", seeds=3),
     Row(
         "cascade-forest-large",

@@ -16,7 +16,7 @@ import pandas as pd
 
 from db import status
 from db.analysis.configs import COMPARED
-from db.method_ids import SEED
+from db.tables.board_rows import SEED
 from drf.text import json_as_written
 
 FACES, FLIP = "evaluated faces", "flip test"

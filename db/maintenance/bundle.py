@@ -53,7 +53,8 @@ CHOSEN = {
     # A bundle is about the runs in it, not about those that are gone or still to be made.
     **dict.fromkeys(("deletions", "sweeps", "sweep_jobs"), "WHERE 0"),
 }
-"""Which rows of every table go along, parents first. `meta` does as a whole."""
+"""Which rows of every table go along, parents first. `meta` does as a whole; what a board shows of
+the runs is made anew (`db.tables.board_rows`)."""
 
 _PICTURES = ("crop", "to_picture")
 _FREE = ("synthetic",)  # these depict nobody, and are under the licence of the code

@@ -66,6 +66,10 @@ def _object(stored: str) -> None:
     _json(stored, dict)
 
 
+def _list(stored: str) -> None:
+    _json(stored, list)
+
+
 def _provenance(stored: str) -> None:
     held = _json(stored, dict)
     for key in ("device", "precision", "git_commit", "git_diff"):
@@ -123,6 +127,7 @@ _READ: dict[str, tuple[int, Callable[..., object]]] = {
     "is_text": (1, _text),
     "is_json": (1, _json),
     "is_object": (1, _object),
+    "is_list": (1, _list),
     "is_time": (1, file.time_of),
     "is_provenance": (1, _provenance),
     "is_manifest": (1, _manifest),
@@ -186,6 +191,11 @@ _RULES: dict[tuple[str, str], tuple[str, str]] = {
         "{0} GLOB '*[/\\:]*' OR {0} IN ('', '.', '..')",
         "is not the name of a file",
     ),
+    ("board_entries", "facts"): (f"{_NO_JSON} is_list({{0}})", "is not a list in JSON"),
+    ("board_entries", "numbers"): (
+        "length({0}) % 8 OR NOT are_errors({0})",
+        "contains an infinite number, or part of one",
+    ),
     ("predictions", "prediction"): (_NOT_POINTS, "contains an infinite coordinate"),
     ("epoch_predictions", "prediction"): (_NOT_POINTS, "contains an infinite coordinate"),
     ("error_vectors", "errors"): (
@@ -223,7 +233,7 @@ _RULES: dict[tuple[str, str], tuple[str, str]] = {
 """Column -> when its value (`{0}`, not NULL, of its type) is wrong, and the sentence for that."""
 
 _FREE = {"text", "provenance", "manifest", "definition", "value", "link", "reason"}
-_FREE |= {"landmarks", "extent", "factors"}
+_FREE |= {"landmarks", "extent", "factors", "facts"}
 _SIGNED = {"seed"}
 
 

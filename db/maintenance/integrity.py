@@ -18,7 +18,7 @@ from db.arrays import COVARIANCE_BYTES, POINT_BYTES, points_from_blobs
 from db.faces import markup
 from db.maintenance import contents
 from db.predictions import error_vectors, face_ids
-from db.tables import schema
+from db.tables import board_rows, schema
 from db.tables.schema import Fault
 from drf.errors import StoreError, UsageError
 from drf.scoring import scores
@@ -97,7 +97,7 @@ def _checks(con: sqlite3.Connection) -> Iterator[Iterator[Fault]]:
     pages = list(_pages(con))
     yield (fault for fault in pages if not _OF_A_RULE.match(fault.problem))
     yield contents.faults(con)
-    yield chain(_references(con), _blob_sizes(con), _evaluations(con))
+    yield chain(_references(con), _blob_sizes(con), _evaluations(con), _board_rows(con))
     yield iter(pages)
 
 
@@ -105,6 +105,11 @@ def _evaluations(con: sqlite3.Connection) -> Iterator[Fault]:
     evaluations = con.execute("SELECT id, markup, landmarks, n FROM evaluations ORDER BY id")
     for evaluation in evaluations.fetchall():
         yield from _evaluation(con, *evaluation)
+
+
+def _board_rows(con: sqlite3.Connection) -> Iterator[Fault]:
+    for table, run in board_rows.wrong(con):
+        yield Fault("board rows", f"{table} {run}", "do not follow from what they repeat")
 
 
 def _pages(con: sqlite3.Connection) -> Iterator[Fault]:

@@ -34,16 +34,6 @@ _STATE = """CASE WHEN r.state = 'running'
          THEN 'stale' ELSE r.state END"""
 _BOARD = "e.dataset, e.subset, e.landmarks, e.box"
 
-SPENT = """(SELECT max(epoch) FROM epochs WHERE run = r.id) AS epochs_trained,
-        (SELECT value FROM epochs WHERE run = r.id AND metric = 'steps'
-            AND epoch = (SELECT max(epoch) FROM epochs WHERE run = r.id)) AS steps,
-        (SELECT value FROM epochs WHERE run = r.id AND metric = 'faces_seen'
-            AND epoch = (SELECT max(epoch) FROM epochs WHERE run = r.id)) AS faces_seen,
-        json_extract(r.provenance, '$.device') AS device,
-        json_extract(r.provenance, '$.hardware') AS hardware,
-        json_extract(r.provenance, '$.threads') AS threads"""
-"""What a run `r` spent until its last epoch, and on which machine, as SQL columns."""
-
 
 def score_columns() -> str:
     """Return SQL that makes `scores.COLUMNS`, percent, of an evaluation `e`.
@@ -83,7 +73,7 @@ def views() -> dict[str, str]:
     {_BOARD}, e.markup, e.flip_test, e.n,
     r.preset, r.track, {status.TRAINED_ON}, r.seed, {status.known_as("params", "r.")},
     {status.known_as("macs", "r.")},
-    json_extract(r.provenance, '$.precision') AS precision, {SPENT}, r.wall_s, e.ms_per_face,
+    json_extract(r.provenance, '$.precision') AS precision, {status.SPENT}, r.wall_s, e.ms_per_face,
     {_STATE} AS state, e.condition,
     e.evaluation, e.run, e.checkpoint, e.manifest_digest, e.created_at,
     e.eval_precision, e.crop_version

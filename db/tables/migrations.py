@@ -11,7 +11,7 @@ ISO 8601 text in UTC; arrays are little-endian BLOBs; anything with a free shape
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from sqlite_utils import Database, Migrations
@@ -182,6 +182,16 @@ def m015_sweeps(db: Database) -> None:
     see `db.recording.sweeps`; it refers to none, so that a run may be deleted and made again."""
     for statement in _SWEEPS:
         db.execute(statement)
+
+
+@migrations()
+def m016_rows_of_boards(db: Database) -> None:
+    """What a board shows of every run and evaluation as rows that are ready to be read, and the
+    runs whose rows are to be made anew: see `db.tables.board_rows`. Triggers list these runs, so
+    that no writer can forget one. The rows are made at the end of the transaction."""
+    for statement in (*_BOARD_TABLES, *_triggers_of_boards()):
+        db.execute(statement)
+    db.execute("INSERT INTO board_stale SELECT id FROM runs")
 
 
 BYTES_A_SECOND = 10_000_000
@@ -446,6 +456,70 @@ _SWEEPS = (
     ) STRICT, WITHOUT ROWID
     """,
 )
+
+
+_BOARD_TABLES = (
+    """
+    CREATE TABLE board_entries (
+        dataset    TEXT NOT NULL,
+        subset     TEXT NOT NULL,
+        landmarks  TEXT NOT NULL,
+        box        TEXT NOT NULL,
+        run        TEXT NOT NULL,
+        flip_test  INTEGER NOT NULL,
+        evaluation INTEGER NOT NULL,
+        revision   INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        name       TEXT NOT NULL,
+        seed       INTEGER NOT NULL,
+        facts      TEXT NOT NULL CHECK (json_valid(facts)),
+        numbers    BLOB NOT NULL CHECK (length(numbers) % 8 = 0),
+        PRIMARY KEY (dataset, subset, landmarks, box, run, flip_test, evaluation)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX board_entries_run ON board_entries (run)",
+    """
+    CREATE TABLE board_methods (
+        run    TEXT PRIMARY KEY,
+        method TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE TABLE board_stale (run TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+)
+
+_SHOWN = (
+    "id, name, family, preset, dataset, track, seed, params, macs, wall_s, state, provenance,"
+    " manifest"
+)
+"""Columns of `runs` that a board shows; a heartbeat writes none of them."""
+
+_RUN_OF = {
+    "runs": "SELECT {row}.id AS run",
+    "run_config": "SELECT {row}.run AS run",
+    "epochs": "SELECT {row}.run AS run",
+    "evaluations": "SELECT {row}.run AS run",
+    "scores": "SELECT run FROM evaluations WHERE id = {row}.evaluation",
+}
+"""Tables from which the rows follow -> the run of one of their rows."""
+
+# Not INSERT OR IGNORE: in a trigger, what the statement says counts that made it run.
+_MARK = (
+    "INSERT INTO board_stale SELECT run FROM ({run})"
+    " WHERE run NOT IN (SELECT run FROM board_stale);"
+)
+_ROWS_OF = {"INSERT": ("new",), "DELETE": ("old",), "UPDATE": ("old", "new")}
+
+
+def _triggers_of_boards() -> Iterator[str]:
+    """Yield what marks a run as stale with every change from which its rows follow."""
+    for table, run in _RUN_OF.items():
+        for event, rows in _ROWS_OF.items():
+            changed = f"UPDATE OF {_SHOWN}" if (table, event) == ("runs", "UPDATE") else event
+            marks = " ".join(_MARK.format(run=run.format(row=row)) for row in rows)
+            yield (
+                f"CREATE TRIGGER stale_{table}_{event.lower()} AFTER {changed} ON {table}"
+                f" BEGIN {marks} END"
+            )
 
 
 _EVALUATION_SCORES = """

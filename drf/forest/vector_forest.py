@@ -174,6 +174,14 @@ class VectorForest(nn.Module):
         """Return what the vectors would be if each tree decided on one leaf: (B, R, D)."""
         return self._mean(_decided(routed.gates), self.values * self.unit)
 
+    def tree_vectors(self, routed: Routed) -> Tensor:
+        """Return the vector of each tree alone, of soft routing; their mean over T is that of the
+        forest: (B, T, R, D)."""
+        assert isinstance(routed.p, Tensor), "trees learn from soft routing"
+        trees = routed.p.permute(1, 2, 0, 3)  # (R, T, B, L)
+        held = (self.values * self.unit).unflatten(1, (self.config.trees, -1))
+        return (trees @ held).permute(2, 1, 0, 3)
+
     def covariances(self, routed: Routed) -> Tensor:
         """Return C(x): (B, R, D, D), symmetric, positive semidefinite."""
         d = self.values.shape[-1]

@@ -95,8 +95,9 @@ def mean_distance(predicted: Tensor, points: Tensor) -> Tensor:
 class LandmarkModel(nn.Module, ABC):
     """A network from face crops to K landmarks in the unit box (0..1 over it, x right, y down).
 
-    The loop calls `initialise` once; on each batch `set_progress`, forward, loss, the optimiser's
-    step and `leaf_step`; after each epoch `finish_epoch`. Evaluation calls forward and points. What
+    The loop calls `initialise` once; before each epoch `seed_draws`; on each batch `set_progress`,
+    of each of its `learners` forward and loss, the optimiser's step, of each of its learners
+    `leaf_step`; after each epoch `finish_epoch`. Evaluation calls forward and points. What
     forward returns is up to the family. Points that a model is given may hold missing landmarks
     (NaN): they count in no loss, no gradient and no leaf. A backbone that other runs may start from
     (--init-from) is the attribute `backbone`.
@@ -107,6 +108,9 @@ class LandmarkModel(nn.Module, ABC):
 
     covariance_scale: float = 1.0
     """Factor on its covariances, calibrated after training: `drf.training.validation.calibrate`."""
+
+    own_batches: bool = False
+    """Whether each of its learners gets augmented faces of its own in a step, or all the same."""
 
     why_no_onnx: ClassVar[str] = ""
     """Why the family cannot be exported as ONNX, as the end of a sentence; empty where it can."""
@@ -125,6 +129,16 @@ class LandmarkModel(nn.Module, ABC):
             if isinstance(module, nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
+
+    @property
+    def learners(self) -> Sequence[LandmarkModel]:
+        """What learns independently, in threads side by side where there are several: each has all
+        its weights, its random draws, its loss and its leaves to itself."""
+        return [self]
+
+    def seed_draws(self, seed: int) -> None:
+        """Seed what it draws itself while it learns, dropout for one; called before each epoch."""
+        torch.manual_seed(seed)
 
     @torch.no_grad()
     def initialise(self, data: InitialData) -> None:

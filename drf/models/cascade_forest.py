@@ -11,11 +11,15 @@ at which it samples, so each stage learns from its own error.
 
 The loss, with y the true landmarks, M the landmarks that are not missing, S the side of the input:
 
-    L = CE(maps, y) + w S sum_s mean_(k in M, axes) |shape_s,k - y_k|
+    L = CE(maps, y) + w S sum_s l_s
         - [warm-up] sum_s mean_(k in M, trees t) log P_t(code_t(y_k - shape_(s-1),k) | x_k)
 
-CE is the soft cross-entropy of `HeatmapCodec`, w = coordinate_loss_weight, and code_t(.) the leaf
-to which a tree grown on labels alone assigns a vector. Covariances are learned beside the loss, by
+    l_s = (1 - b) mean_(k in M, axes) |shape_s,k - y_k|
+          + b mean_(k in M, axes, trees t) |shape_(s-1),k + v_t,k - y_k|
+
+CE is the soft cross-entropy of `HeatmapCodec`, w = coordinate_loss_weight, b = tree_loss, v_t the
+vector that tree t alone predicts, and code_t(.) the leaf to which a tree grown on labels alone
+assigns a vector. Covariances are learned beside the loss, by
 stepwise EM on y - shape_s.
 
 head = mlp is the control: a plain network with as many multiplications in the place of each forest.
@@ -38,6 +42,7 @@ from drf.models.backbones import Backbone, Features
 from drf.models.base import InitialData, InputSpec, LandmarkModel, filled, mean_distance, mean_l1
 from drf.models.landmark_heads import (
     CoarseMaps,
+    Dropout,
     Exchange,
     LocalFeatures,
     LocalMlp,
@@ -88,6 +93,11 @@ class CascadeForestConfig(VectorForestConfig):
         Range(0, 100),
         "Weight of the L1 distance of each stage's landmarks, in pixels of the input.",
     ] = 1.0
+    tree_loss: Annotated[
+        float,
+        Range(0, 1),
+        "Share of the coordinate loss that is of each tree alone; the rest is of the trees' mean.",
+    ] = 0.0
     dropout: Annotated[
         float, Range(0, 0.9), "Share of the features at the landmarks that a training step hides."
     ] = 0.0
@@ -119,7 +129,7 @@ class Stage(nn.Module):
             {"detail": config.detail_channels, "context": config.context_channels},
         )
         self.look = LocalFeatures(backbone, k, f, **levels, step=step)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.exchange = (
             Exchange(k, f, config.global_context_dim)
             if config.global_context_dim
@@ -159,6 +169,12 @@ class CascadeForest(LandmarkModel):
             own: Inference = "soft" if before_last else inference
             forest.config = replace(forest.config, inference=own, top_k=top_k)
 
+    def draw_from(self, generator: torch.Generator) -> None:
+        """Draw what dropout hides from a generator, on the model's device, and no longer from
+        torch's own."""
+        for stage in self._stages:
+            stage.drop.generator = generator
+
     @property
     def _stages(self) -> list[Stage]:
         return [stage for stage in self.stages if isinstance(stage, Stage)]
@@ -194,15 +210,23 @@ class CascadeForest(LandmarkModel):
         return Outputs(coarse, shapes, routed)
 
     def loss(self, outputs: Outputs, points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of the module's equation; parts: coarse, stage1, …, codes."""
+        """Return the loss of the module's equation; parts: coarse, stage1, …,
+        trees1, … and codes."""
         parts = {"coarse": self.coarse.loss(outputs.coarse, points)}
         total = parts["coarse"]
+        weight, own = self.config.coordinate_loss_weight, self.config.tree_loss
+        of_mean = weight * (1 - own) if outputs.routed else weight
         for stage, shape in enumerate(outputs.shapes[1:], start=1):
             error = mean_l1(shape, points) * self.spec.input_size
             parts[f"stage{stage}"] = error
-            total = total + self.config.coordinate_loss_weight * error
+            total = total + of_mean * error
         for stage, (forest, routed) in enumerate(zip(self._forests, outputs.routed, strict=True)):
             left = points - outputs.shapes[stage].detach()
+            if own:
+                vectors = forest.tree_vectors(routed).flatten(0, 1)
+                error = mean_l1(vectors, left.repeat_interleave(self.config.trees, dim=0))
+                parts[f"trees{stage + 1}"] = error * self.spec.input_size
+                total = total + weight * own * parts[f"trees{stage + 1}"]
             for name, part in forest.loss(routed, left).items():
                 parts[name] = parts.get(name, 0) + part
                 total = total + part

@@ -1,4 +1,4 @@
-"""A committee of cascade forests: each learns for itself, on the same batches; their mean answers.
+"""A committee of cascade forests: each learns for itself; their mean answers.
 
     y(x) = 1/M sum_m y_m(x),   C(x) = 1/M sum_m C_m(x) + 1/M sum_m (y_m - y)(y_m - y)^T
 
@@ -30,6 +30,11 @@ class CommitteeConfig(CascadeForestConfig):
     members: Annotated[
         int, Range(2, 16), "Number of cascade forests, which start from weights of their own."
     ] = 4
+    own_batches: Annotated[
+        bool,
+        "Whether each member learns from faces that are drawn and augmented for it alone, or all "
+        "from the same.",
+    ] = False
 
 
 class Committee(LandmarkModel):
@@ -40,10 +45,23 @@ class Committee(LandmarkModel):
     def __init__(self, config: CommitteeConfig, spec: InputSpec) -> None:
         super().__init__(spec)
         self.members = nn.ModuleList([CascadeForest(config, spec) for _ in range(config.members)])
+        self.own_batches = config.own_batches
 
     @property
     def _members(self) -> list[CascadeForest]:
         return [member for member in self.members if isinstance(member, CascadeForest)]
+
+    @property
+    def learners(self) -> list[CascadeForest]:
+        return self._members
+
+    def seed_draws(self, seed: int) -> None:
+        """A generator for each member: threads that share one would draw in any order."""
+        super().seed_draws(seed)
+        seeds = torch.randint(2**62, (len(self.members),)).tolist()
+        for member, own in zip(self._members, seeds, strict=True):
+            device = next(member.parameters()).device
+            member.draw_from(torch.Generator(device).manual_seed(own))
 
     @torch.no_grad()
     def initialise(self, data: InitialData) -> None:

@@ -4,6 +4,7 @@ HeatmapCodec   landmarks as heatmaps and back: one codec, so that both direction
 CoarseMaps     a first estimate of the landmarks: maps over the context, and where they peak
 LocalFeatures  features that are sampled from the backbone's maps around given landmarks
 Exchange       one vector of the whole face, made of all landmarks and added to each
+Dropout        dropout that may draw from a generator of its own
 LocalMlp       the control of the cascade: a plain network in the place of each forest
 """
 
@@ -270,6 +271,19 @@ class Exchange(nn.Module):
         light.weight.copy_(scale[:, None] * self.gather.weight)
         light.bias.copy_(shift)
         self.gather, self.norm = light, nn.Identity()
+
+
+class Dropout(nn.Dropout):
+    """torch's draws from the one generator that all threads share; this one from `generator`, where
+    it has been set."""
+
+    generator: torch.Generator | None = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.generator is None or not (self.training and self.p):
+            return super().forward(input)
+        keep = torch.empty_like(input).bernoulli_(1 - self.p, generator=self.generator)
+        return input * keep.div_(1 - self.p)
 
 
 class LocalMlp(nn.Module):

@@ -20,6 +20,10 @@ PICTURES = 256
 """How many of them come with their pictures."""
 
 
+Batch = tuple[Tensor, Tensor]
+"""Augmented images (B, 3, S, S) and the known points (B, K, 2), unit box."""
+
+
 class Batches:
     """The faces of a pack: crops come from the mapped file, or from a copy in a GPU's memory."""
 
@@ -39,8 +43,19 @@ class Batches:
     def __len__(self) -> int:
         return len(self.points)
 
-    def draw(self, index: np.ndarray, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return augmented images (B, 3, S, S) and the known points (B, K, 2), unit box."""
+    def orders(self, seed: tuple[int, ...], passes: int, streams: int) -> np.ndarray:
+        """Return the faces of an epoch in an order for each stream: (streams, passes n) int."""
+        random = [np.random.default_rng((*seed, stream)) for stream in range(streams)]
+        orders = [[draws.permutation(len(self)) for _ in range(passes)] for draws in random]
+        return np.reshape(orders, (streams, -1))
+
+    def generators(self, seed: tuple[int, ...], streams: int) -> list[torch.Generator]:
+        """Return the generator that augments the faces of each stream."""
+        seeds = [mixed((*seed, stream)) for stream in range(streams)]
+        return [torch.Generator(self.device).manual_seed(each) for each in seeds]
+
+    def draw(self, index: np.ndarray, generator: torch.Generator) -> Batch:
+        """Return augmented faces: index (B,) int."""
         rows = torch.from_numpy(index)
         if self._resident is None:
             crops = torch.from_numpy(self._mapped[index])
@@ -65,3 +80,9 @@ class Batches:
         warped = warp_points(self.points[rest], maps)
         more = mirror_points(warped, maps, self.flip)[:, self.known]
         return InitialData(plain, torch.cat([drawn, more]), images)
+
+
+def mixed(seed: tuple[int, ...]) -> int:
+    """One 63-bit seed from some numbers, by numpy's hash: sums of seed and epoch would collide.
+    A zero at the end changes nothing."""
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)

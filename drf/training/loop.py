@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from drf.inference.prediction import Predictor, face_crops
 from drf.models.base import LandmarkModel
 from drf.pictures import FaceCrop, LeafGallery
 from drf.scoring import scores
-from drf.training.batches import Batches
+from drf.training.batches import Batch, Batches, mixed
 from drf.training.optimiser import MovingAverage, Optimisers, Schedule
 from drf.training.validation import (
     Meter,
@@ -115,6 +115,10 @@ class Outcome:
     reason: str | None = None
 
 
+Answers = list[tuple[Any, Tensor]]
+"""What a learner answered to the parts of a batch, and their points."""
+
+
 class Trainer:
     """One run on two packs of the same box protocol; `folder` takes the checkpoints.
 
@@ -146,6 +150,8 @@ class Trainer:
         self.batch = min(options.batch_size, len(self.batches))
         self.mine = distributed.share(self.batch)
         _refuse_clock(options)
+        self.learners = model.learners
+        self.threads = distributed.Threads(len(self.learners), self.device)
         self.trainable = any(p.requires_grad for p in model.parameters())
         self.schedule = Schedule.plan(
             options, options.passes_per_epoch * len(self.batches) // self.batch
@@ -242,7 +248,7 @@ class Trainer:
 
     def _start(self) -> None:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""
-        torch.manual_seed(_mixed((self.config.training.seed, 0)))
+        torch.manual_seed(mixed((self.config.training.seed, 0)))
         self.model.initialise(self.batches.initial_data(self.config.training.seed))
         distributed.same(self.model)
         self.average = MovingAverage(self.model, self.config.training.ema_decay)
@@ -251,21 +257,18 @@ class Trainer:
     def _epoch(self) -> None:
         self.state.epoch += 1
         seed = (self.config.training.seed, self.state.epoch)
-        draws = np.random.default_rng(seed)
-        passes = range(self.config.training.passes_per_epoch)
-        order = np.concatenate([draws.permutation(len(self.batches)) for _ in passes])
-        generator = torch.Generator(self.device).manual_seed(_mixed(seed))
-        # What models draw themselves, dropout for one: another for each process.
-        torch.manual_seed(_mixed(seed) + distributed.rank())
+        orders = self.batches.orders(seed, self.config.training.passes_per_epoch, self._streams)
+        generators = self.batches.generators(seed, self._streams)
+        self.model.seed_draws(mixed(seed) + distributed.rank())
         distributed.synchronise_batch_norms(self.model)
         self.model.train()
         meter = Meter()
         started = time.perf_counter()
-        for first in range(0, len(order) - self.batch + 1, self.batch):
+        for first in range(0, orders.shape[1] - self.batch + 1, self.batch):
             if self._over():
                 break
-            index = np.sort(order[first : first + self.batch])
-            meter.add(self.step(index, generator), len(index))
+            index = np.sort(orders[:, first : first + self.batch])
+            meter.add(self.step(index, generators), self.batch)
             if meter.due():
                 self.listener.on_progress(self._progress(meter))
         if meter.unreported:  # epochs shorter than a report's interval are heard of too
@@ -276,34 +279,57 @@ class Trainer:
         distributed.same(self.model)
         self._finish_epoch(meter.means() | {"lr": self._rate()})
 
-    def step(self, index: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
-        """Take one optimiser step on the faces of an index, (B,) int; return its losses."""
-        images, points = (drawn[self.mine] for drawn in self.batches.draw(index, generator))
+    @property
+    def _streams(self) -> int:
+        """How many batches a step draws: one for all learners, or one for each."""
+        return len(self.learners) if self.model.own_batches else 1
+
+    def repeated_step(self) -> Callable[[], dict[str, Tensor]]:
+        """Return a function that takes a step on the same faces, augmented anew: for measuring."""
+        index = np.tile(np.arange(self.batch), (self._streams, 1))
+        generators = self.batches.generators((0, 0), self._streams)
+        self.model.seed_draws(0)
+        self.model.train()
+        return lambda: self.step(index, generators)
+
+    def step(self, index: np.ndarray, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        """Take one optimiser step on the faces of an index, (streams, B) int, augmented by the
+        generator of each stream; return its losses, means over the learners."""
+        drawn = self.threads.map(self._draw, index, generators)
         self.model.set_progress(self._share())
         self.optimiser.set_rate(self._rate())
-        answers, losses = self._backward(images, points)
+        answers, losses = self._backward(drawn)
         distributed.average_gradients(self.model.parameters())
         if self.config.training.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.grad_clip)
         self.optimiser.step()
-        for outputs, of_part in answers:
-            self.model.leaf_step(outputs, of_part)
+        for learner, parts in zip(self.learners, answers, strict=True):
+            for outputs, points in parts:
+                learner.leaf_step(outputs, points)
         self.average.update(self.model)
         self.state.step += 1
         return losses
 
-    def _backward(self, images: Tensor, points: Tensor) -> tuple[list[Any], dict[str, Tensor]]:
-        """Set the gradients of a batch; return (outputs, points) of its parts, and its losses.
+    def _draw(self, index: np.ndarray, generator: torch.Generator) -> Batch:
+        images, points = self.batches.draw(index, generator)
+        return images[self.mine], points[self.mine]
+
+    def _backward(self, drawn: list[Batch]) -> tuple[list[Answers], dict[str, Tensor]]:
+        """Set the gradients of a step; return each learner's answers, and the losses.
 
         A batch that does not fit into memory is halved, from then on: the gradients of its parts
         are added. Batch norm and leaves see the parts one after another, so the result is another
         one; `batch_parts` of each epoch says so.
         """
+        batches = drawn if self.model.own_batches else drawn * len(self.learners)
         while True:
+            self.optimiser.zero_grad()
             try:
-                return self._accumulate(images, points)
+                found = self.threads.map(self._accumulate, self.learners, batches)
+                break
             except Exception as error:
-                if not errors.is_out_of_memory(error) or 2 * self.state.batch_parts > len(images):
+                faces = len(drawn[0][0])
+                if not errors.is_out_of_memory(error) or 2 * self.state.batch_parts > faces:
                     raise
             self.state.batch_parts *= 2  # here, where the failed step's tensors are freed
             _log.warning(
@@ -311,17 +337,22 @@ class Trainer:
                 self.batch,
                 self.state.batch_parts,
             )
+        answers, losses = zip(*found, strict=True)
+        means = {name: torch.stack([own[name] for own in losses]).mean() for name in losses[0]}
+        return list(answers), means
 
-    def _accumulate(self, images: Tensor, points: Tensor) -> tuple[list[Any], dict[str, Tensor]]:
-        self.optimiser.zero_grad()
-        answers, losses = [], dict[str, Tensor]()
-        parts = self.state.batch_parts
+    def _accumulate(
+        self, learner: LandmarkModel, batch: Batch
+    ) -> tuple[Answers, dict[str, Tensor]]:
+        """Add the gradient of the mean of all learners' losses to the weights of one of them."""
+        (images, points), parts = batch, self.state.batch_parts
+        answers, losses = Answers(), dict[str, Tensor]()
         for seen, wanted in zip(images.chunk(parts), points.chunk(parts), strict=True):
             share = len(seen) / len(images)
             with autocast(self.device, self.precision):
-                outputs = self.model(seen)
-            loss, named = self.model.loss(outputs, wanted)
-            (share * loss).backward()
+                outputs = learner(seen)
+            loss, named = learner.loss(outputs, wanted)
+            (share / len(self.learners) * loss).backward()
             answers.append((outputs, wanted))
             for name, value in [("loss", loss), *((f"loss_{k}", v) for k, v in named.items())]:
                 losses[name] = losses.get(name, 0) + share * value.detach()
@@ -444,8 +475,3 @@ WEIGHTS = "some weights were no longer finite"
 
 def _prefixed(prefix: str, model: LandmarkModel) -> dict[str, Tensor]:
     return {prefix + name: value for name, value in model.state_dict().items()}
-
-
-def _mixed(seed: tuple[int, int]) -> int:
-    """One 63-bit seed from two numbers, by numpy's hash: sums of seed and epoch would collide."""
-    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)

@@ -111,10 +111,10 @@ def test_the_backbone_alone_does_the_work_that_the_model_asks_of_it(
     kind = {"model.backbone": "residual"} if preset == "cnn-heatmap" else {}
     config = tiny(preset, **kind)
     trainer = bench.trainer(config, registry.build(config, IBUG68))
-    used = gpu_check.used_levels(trainer.model, gpu_check.stepper(trainer))
+    used = gpu_check.used_levels(trainer.model, trainer.repeated_step())
     assert set(used) == levels
     alone = bench.trainer(config, gpu_check.BackboneAlone(trainer.model, used))
-    gpu_check.stepper(alone)()
+    alone.repeated_step()()
     assert learned(alone.model) == {n for n in learned(trainer.model) if n.startswith("backbone.")}
 
 

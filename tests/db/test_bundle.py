@@ -14,6 +14,7 @@ from db import reads
 from db.connection import in_wal_mode, open_reader, open_store
 from db.maintenance import bundle, integrity
 from db.recording import gallery, runs, saved_links
+from db.tables import board_rows
 from drf.errors import NotFoundError, StoreError, UsageError
 from tests.db import examples
 from tests.faults.hostile_stores import lawless
@@ -52,7 +53,7 @@ def rows(con: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:
 def test_every_table_has_its_place_in_a_bundle(con: sqlite3.Connection) -> None:
     tables = {name for _, name, kind, *_ in con.execute("PRAGMA table_list") if kind == "table"}
     ours = {name for name in tables if not name.startswith(("sqlite_", "_"))}
-    assert bundle.CHOSEN.keys() | {"meta"} == ours
+    assert bundle.CHOSEN.keys() | {"meta", *board_rows.TABLES} == ours
 
 
 def test_all_finished_runs_go_along_as_they_are(bundled: Bundle, con: sqlite3.Connection) -> None:

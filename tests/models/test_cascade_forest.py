@@ -11,6 +11,7 @@ from drf import registry
 from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
 from drf.models.cascade_forest import CascadeForest
+from drf.models.landmark_heads import Dropout
 from drf.pictures import LEAVES
 from experiments.request import Request, configure
 
@@ -138,3 +139,56 @@ def test_hard_last_decides_in_the_last_stage_alone() -> None:
     assert not torch.equal(found.shapes[2], soft.shapes[2])
     same = cascade(inference="hard-last").eval()
     torch.testing.assert_close(same(images).shapes[2], decided)
+
+
+def test_a_share_of_the_loss_is_that_of_each_tree_alone() -> None:
+    """L1 of each tree's own shape, (1 - b) of their mean and b of the trees, literally."""
+    model, (images, points) = cascade(tree_loss=0.25).train(), batch()
+    points[0, 3] = torch.nan
+    with torch.no_grad():
+        outputs = model(images)
+        loss, parts = model.loss(outputs, points)
+    known, size = ~points.isnan(), 64
+    expected = parts["coarse"] + parts["codes"]
+    for stage, routed in enumerate(outputs.routed, start=1):
+        before, forest = outputs.shapes[stage - 1], model.stages[stage - 1].head
+        trees = []
+        for t in range(2):
+            leaves = forest.values.unflatten(1, (2, 8))[:, t] * 0.1  # (K, L, 2)
+            shape = before + torch.einsum("bkl,kld->bkd", routed.p[:, :, t], leaves)
+            trees.append((shape - points)[known].abs().mean() * size)
+        mean = (outputs.shapes[stage] - points)[known].abs().mean() * size
+        torch.testing.assert_close(parts[f"trees{stage}"], (trees[0] + trees[1]) / 2)
+        torch.testing.assert_close(parts[f"stage{stage}"], mean)
+        expected = expected + 0.75 * mean + 0.25 * (trees[0] + trees[1]) / 2
+    torch.testing.assert_close(loss, expected)
+
+
+def test_the_control_has_no_trees_with_a_loss_of_their_own() -> None:
+    model, (images, points) = cascade(tree_loss=0.5, head="mlp").train(), batch()
+    loss, parts = model.loss(model(images), points)
+    torch.testing.assert_close(loss, parts["coarse"] + parts["stage1"] + parts["stage2"])
+
+
+def test_dropout_draws_from_the_generator_that_it_was_given() -> None:
+    model, (images, _) = cascade(dropout=0.5).train(), batch()
+    features = model.backbone(images)
+
+    def drawn(seed: int) -> torch.Tensor:
+        model.draw_from(torch.Generator().manual_seed(seed))
+        return model.stages[0].drop(features.context)
+
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_dropout_of_a_generator_is_torchs() -> None:
+    ours, theirs, x = Dropout(0.2), torch.nn.Dropout(0.2), torch.randn(50, 8)
+    ours.generator = torch.Generator().manual_seed(3)
+    torch.manual_seed(3)
+    assert torch.equal(ours(x), theirs(x))
+    assert torch.equal(ours.eval()(x), x)

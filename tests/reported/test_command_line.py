@@ -673,46 +673,60 @@ def test_a_store_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
 # ---- advice
 
 
-def messages() -> Iterator[tuple[str, str]]:
-    """Every text in the code, as (file, text); what is filled in is X."""
+class Texts(ast.NodeVisitor):
+    """Every text of a module; what is filled in is X."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str):
+            self.found.append(node.value)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        parts = [p.value if isinstance(p, ast.Constant) else "X" for p in node.values]
+        self.found.append("".join(map(str, parts)))
+        for part in node.values:
+            if not isinstance(part, ast.Constant):
+                self.visit(part)
+
+
+@pytest.fixture(scope="module")
+def messages() -> list[tuple[str, str]]:
+    """Every text in the code, as (file, text)."""
+    found = []
     for top in ("cli", "experiments", "drf", "db", "webapp"):
         for file in sorted((REPOSITORY / top).rglob("*.py")):
-            nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
-            joined = [node for node in nodes if isinstance(node, ast.JoinedStr)]
-            pieces = {id(piece) for node in joined for piece in ast.walk(node)} - set(
-                map(id, joined)
-            )
-            for node in nodes:
-                if id(node) in pieces:
-                    continue
-                if isinstance(node, ast.JoinedStr):
-                    parts = [p.value if isinstance(p, ast.Constant) else "X" for p in node.values]
-                    yield file.name, "".join(map(str, parts))
-                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    yield file.name, node.value
+            texts = Texts()
+            texts.visit(ast.parse(file.read_text(encoding="utf-8")))
+            found += [(file.name, text) for text in texts.found]
+    return found
 
 
 ADVISED = re.compile(r"`(drf [^`]+)`|Next: (drf [^,:.;]+)|(?<=remove it first: )(drf .+)")
 
 
-def advised_commands() -> list[str]:
-    found = {
+def test_the_commands_that_messages_advise_exist(messages: list[tuple[str, str]]) -> None:
+    advised = {
         next(filter(None, match.groups()))
-        for _, text in messages()
+        for _, text in messages
         for match in ADVISED.finditer(text)
     }
-    return sorted(command for command in found if "…" not in command)
+    commands = {command for command in advised if "…" not in command}
+    assert len(commands) > 20
+    for command in commands:
+        exists(command)
 
 
-@pytest.mark.parametrize("command", advised_commands())
-def test_a_command_that_a_message_advises_exists(command: str) -> None:
+def exists(command: str) -> None:
+    """Words are commands, options exist and have their values."""
     words, node = shlex.split(command)[1:], typer.main.get_command(cli.main.app)
     context = typer.Context(node, info_name="drf")
     while words and words[0] in getattr(node, "commands", {}):
         node = node.commands[words.pop(0)]
         context = typer.Context(node, info_name=node.name, parent=context)
     if hasattr(node, "commands"):
-        assert not words
+        assert not words, command
         return
     needs_value = (
         [opt for p in node.params if not getattr(p, "is_flag", True) for opt in p.opts]
@@ -721,7 +735,7 @@ def test_a_command_that_a_message_advises_exists(command: str) -> None:
     )
     words += ["X"] if words and words[-1] in needs_value else []
     _, left, _ = node.make_parser(context).parse_args(words)
-    assert not left
+    assert not left, command
 
 
 def test_what_a_message_advises_is_accepted_in_a_folder_with_blanks(
@@ -737,14 +751,14 @@ def test_what_a_message_advises_is_accepted_in_a_folder_with_blanks(
     assert drf("leaderboard", "--db", old).code == 0
 
 
-def test_an_option_that_a_message_advises_exists() -> None:
+def test_an_option_that_a_message_advises_exists(messages: list[tuple[str, str]]) -> None:
     known = {
         opt for c in COMMANDS.values() for p in c.params for opt in (*p.opts, *p.secondary_opts)
     }
     known |= {"--help", "--version", "--resume"}
     named = {
         (file, option)
-        for file, text in messages()
+        for file, text in messages
         if " " in text and "--server" not in text and "--browser" not in text
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)
     }

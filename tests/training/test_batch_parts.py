@@ -52,7 +52,7 @@ def test_gradients_of_the_parts_add_up_to_those_of_the_batch(make: Make) -> None
         trainer.model.eval()
         trainer.state.batch_parts = parts
         images, points = torch.rand(16, 3, 32, 32), torch.rand(16, 68, 2)
-        trainer._backward(images, points)
+        trainer._backward([(images, points)])
         return [p.grad for p in trainer.model.parameters() if p.grad is not None]
 
     for whole, added in zip(gradients(1), gradients(4), strict=True):

@@ -3,14 +3,19 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import streamlit.config
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
+from benchmarks.app_load import browse
 from tests.conftest import REPOSITORY
 from tests.webapp import examples
 from webapp.ui import error_pages
@@ -18,6 +23,15 @@ from webapp.ui import error_pages
 APP = REPOSITORY / "webapp/app.py"
 GRID = "drf.leaderboard"
 SHOW_UNEXPECTED = error_pages.show_unexpected
+# As in the app's own configuration, which AppTest does not read: Streamlit rewrites no script.
+streamlit.config.set_option("runner.magicEnabled", False)
+# Every AppTest looks for components in all installed packages, which takes as long as a page.
+manifest_scanner.scan_component_manifests = functools.cache(
+    manifest_scanner.scan_component_manifests
+)
+
+TIMEOUT_MS = 60_000
+"""Of what a test waits for in the browser."""
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +87,54 @@ def shop(filled: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """The app reads the example store, which no test changes."""
     monkeypatch.setenv("DRF_DB", str(filled.path))
     return filled
+
+
+@contextmanager
+def served(store: Path, folder: Path) -> Iterator[str]:
+    """The app on a store, served from another folder, as a user may start it. Skips without a
+    browser to look at it with."""
+    chromium()
+    with browse.serving(store, folder) as (url, _):
+        yield url
+
+
+def chromium() -> str:
+    if path := browse.chromium():
+        return path
+    pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
+
+
+@pytest.fixture(scope="session")
+def address(filled: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the app on the example store."""
+    with served(filled.path, tmp_path_factory.mktemp("elsewhere")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def visitor() -> Iterator:
+    """A browser whose pages share what they have fetched. Of a module: as long as Playwright drives
+    a browser, nothing else can run an event loop in this process."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=list(browse.FLAGS))
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context.set_default_timeout(TIMEOUT_MS)
+        yield context
+        browser.close()
+
+
+@pytest.fixture
+def page(visitor) -> Iterator:
+    """A new page that notes every address it asks for, every dialog and every error of a script."""
+    page = visitor.new_page()
+    page.asked, page.dialogs, page.faults = [], [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("dialog", lambda dialog: (page.dialogs.append(dialog.message), dialog.dismiss()))
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    yield page
+    for one in visitor.pages:
+        one.close()
 
 
 def chosen(app: AppTest, key: str, value: str) -> None:

@@ -9,10 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.webapp.conftest import APP
-from tests.webapp.test_browser import address, drawn, large_face, page, query
+from tests.webapp.test_browser import drawn, large_face, query
 from tests.webapp.test_sentences import contrast
-
-__all__ = ["address", "page"]  # fixtures
 
 SHOWN = {"image", "plotly_chart", "dataframe"}
 

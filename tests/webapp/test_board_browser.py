@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.app_load import browse
-from tests.webapp.test_browser import address as address
 from tests.webapp.test_browser import drawn, opened, query
-from tests.webapp.test_browser import page as page
 
 pytestmark = pytest.mark.browser
 
@@ -36,7 +34,7 @@ def test_a_title_sorts_a_tick_chooses_and_both_are_in_the_link(page, address, fi
     page.get_by_role("checkbox", name="Compare heatmap-forest").check()
     page.wait_for_function("location.search.includes('%2C') || location.search.includes(',')")
     shown, link = names(page), page.url
-    fresh = page.context.browser.new_page()
+    fresh = page.context.new_page()
     opened(fresh, link, "Leaderboard")
     fresh.locator("th[aria-sort=descending]", has_text="Params").wait_for()
     assert names(fresh) == shown
@@ -73,7 +71,7 @@ def test_a_name_is_a_link_that_another_tab_can_open(page, address, filled):
     link = page.get_by_role("link", name="hourglass-wide", exact=True)
     link.wait_for()
     href = link.get_attribute("href")
-    fresh = page.context.browser.new_page()
+    fresh = page.context.new_page()
     opened(fresh, f"{address}/{href}", "hourglass-wide")
     assert query(fresh)["run"] == [filled.ids["wide"][:8]]
     fresh.close()

@@ -3,89 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from benchmarks.app_load import browse
-from benchmarks.app_load.browse import FLAGS as FLAGS
-from tests.conftest import REPOSITORY
-from tests.webapp.conftest import APP, Shop
-
 pytestmark = pytest.mark.browser
-
-TIMEOUT_MS = 60_000
-
-
-def chromium() -> str:
-    if path := browse.chromium():
-        return path
-    pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def address(filled: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(filled.path, tmp_path_factory.mktemp("elsewhere")) as url:
-        yield url
-
-
-@contextmanager
-def served(store: Path, folder: Path) -> Iterator[str]:
-    """The app on a store, served from another folder, as a user may start it. Skips without a
-    browser to look at it with."""
-    chromium()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}"]
-    server = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=os.environ | {"DRF_DB": str(store), "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield _once_healthy(f"http://127.0.0.1:{port}", server)
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def _once_healthy(url: str, server: subprocess.Popen[bytes]) -> str:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return url
-    pytest.fail("the app did not start within a minute")
-
-
-@pytest.fixture
-def page() -> Iterator:
-    """A fresh browser that notes every address it asks for and every dialog."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(TIMEOUT_MS)
-        page.asked, page.dialogs = [], []
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.on("dialog", lambda dialog: (page.dialogs.append(dialog.message), dialog.dismiss()))
-        yield page
-        browser.close()
 
 
 def opened(page, url: str, title: str) -> None:
@@ -134,7 +56,7 @@ def test_a_visitor_filters_shares_downloads_and_opens_a_run(page, address, fille
     page.get_by_role("button", name="Link to this view").click()
     link = page.get_by_test_id("stCode").inner_text().strip()
     assert link.startswith(f"{address}/?norm=Pupil&rev=")
-    fresh = page.context.browser.new_page()
+    fresh = page.context.new_page()
     opened(fresh, link, "Leaderboard")
     fresh.get_by_text("26 faces of synthetic challenging").wait_for()
     assert best_of_board(fresh) == shown
@@ -244,7 +166,7 @@ def test_a_face_is_opened_looked_at_leafed_through_and_closed(page, address, fil
     page.get_by_role("dialog").get_by_text("2 of 30, by improvement").wait_for()
     second = query(page)["img_face"]
     assert second != [name]
-    fresh = page.context.browser.new_page()
+    fresh = page.context.new_page()
     fresh.goto(page.url)
     large_face(fresh, second[0])
     fresh.close()

@@ -13,10 +13,9 @@ from sqlite_utils import Database
 from db.connection import open_store
 from db.recording.runs import record_epoch, record_heartbeat, start_run
 from tests.webapp import ablation_examples
+from tests.webapp.conftest import TIMEOUT_MS, served
 from tests.webapp.examples import HOSTILE, HOURGLASS
-from tests.webapp.test_browser import TIMEOUT_MS, opened, page, query, served
-
-__all__ = ["page"]  # a fixture
+from tests.webapp.test_browser import opened, query
 
 pytestmark = pytest.mark.browser
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.webapp.test_browser import address, opened, page
+from tests.webapp.test_browser import opened
 from tests.webapp.test_photo import two_faces
 
-__all__ = ["address", "page", "two_faces"]  # fixtures
+__all__ = ["two_faces"]  # a fixture
 
 pytestmark = pytest.mark.browser
 

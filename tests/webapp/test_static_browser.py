@@ -11,7 +11,6 @@ from drf.scoring import scores
 from tests.webapp import boards
 from tests.webapp.boards import store_with_two_markups
 from tests.webapp.conftest import Shop
-from tests.webapp.test_browser import FLAGS, chromium
 from tests.webapp.test_static_site import export
 
 pytestmark = pytest.mark.browser
@@ -24,28 +23,13 @@ def site(filled, tmp_path_factory) -> Path:
     return target
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser) -> Iterator:
-    """A page that notes what it asks for and what goes wrong."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.set_default_timeout(60_000)
-    page.asked, page.faults = [], []
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.on("dialog", lambda dialog: (page.faults.append(dialog.message), dialog.dismiss()))
-    yield page
+@pytest.fixture(autouse=True)
+def nothing_goes_wrong(page) -> Iterator[None]:
+    """No test meets an error of a script, a dialog, or a request to the network."""
+    yield
     assert not page.faults
+    assert not page.dialogs
     assert all(url.startswith(("file://", "data:", "blob:")) for url in page.asked)
-    page.close()
 
 
 def names(page) -> list[str]:
@@ -99,7 +83,7 @@ def test_the_board_filters_and_the_address_reopens_the_view(page, site):
     assert names(page) == ["historical/eyes (collapsed)"]
     assert page.locator("thead small").count() == len(scores.COLUMNS) + len(scores.NORMALISERS)
     assert "1 of 8 methods" in page.locator("#headline").inner_text()
-    fresh = page.context.browser.new_page()
+    fresh = page.context.new_page()
     fresh.goto(page.url)
     assert fresh.locator("#board").inner_html() == page.locator("#board").inner_html()
     fresh.close()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.webapp.test_browser import address, drawn, opened, page, query
-
-__all__ = ["address", "page"]  # fixtures
+from tests.webapp.test_browser import drawn, opened, query
 
 pytestmark = pytest.mark.browser
 
