@@ -66,6 +66,45 @@ def run(
     note(f"Next: drf sweep table {asked.name}")
 
 
+@app.command()
+def search(
+    grid: Grid,
+    trials: Annotated[
+        int,
+        typer.Option(min=1, help="Number of combinations to train, beside those in the store."),
+    ] = 20,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=0, show_default="one for each GPU, else core", help="Number of jobs at a time."
+        ),
+    ] = 0,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Number of threads of each job, for arithmetic.")
+    ] = 1,
+    data_root: options.DataRoot = None,
+    db: options.Db = DEFAULT_PATH,
+    cache: options.Cache = None,
+) -> None:
+    """Search in a grid for the combination with the lowest validation NME, by Optuna.
+
+    Optuna proposes the combinations, at the first of the grid's seeds, and a run that is worse than
+    the median of the others at the same epoch is ended; it has the tag pruned. Needs the package
+    optuna: pip install drf[search].
+    """
+    from experiments.paths import Paths
+    from experiments.sweeps import grid as grids
+    from experiments.sweeps import search as searches
+    from experiments.sweeps.local import Local
+
+    asked = grids.load(grid)
+    paths = Paths(db, data_root, None, cache)
+    best = searches.search(asked, trials, Local(jobs, threads), paths, note)
+    if best is None:
+        raise DrfError(f"no run ended as it should: `drf sweep status {asked.name}` says why")
+    note(f"The best is {best.name}. Next: drf sweep table {asked.name}")
+
+
 @app.command("list")
 def list_grids(as_json: options.Json = False) -> None:
     """List the grids that come with drf."""

@@ -41,14 +41,14 @@ class Local:
         them. A process that was killed is begun again, from its checkpoint.
         """
         waiting = deque((job, 1) for job in jobs)
-        free = self._slots()
+        free = self.slots()
         running: dict[int, tuple[BaseProcess, Job, int, Slot]] = {}
         try:
             while waiting or running:
                 while waiting and free:
                     job, attempt = waiting.popleft()
                     slot = free.pop(0)
-                    process = _start(job, paths, slot)
+                    process = start(job, paths, slot)
                     running[process.sentinel] = (process, job, attempt, slot)
                 for sentinel in wait(list(running)):
                     assert isinstance(sentinel, int)
@@ -60,9 +60,10 @@ class Local:
                     else:
                         yield job
         finally:
-            _end([process for process, *_ in running.values()])
+            end([process for process, *_ in running.values()])
 
-    def _slots(self) -> list[Slot]:
+    def slots(self) -> list[Slot]:
+        """Return the variables of each process that may run at a time."""
         threads = {"OMP_NUM_THREADS": str(self.threads)}
         gpus = _gpus()
         n = self.jobs or len(gpus) or max(1, _cores() // self.threads)
@@ -84,7 +85,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start(job: Job, paths: Paths, slot: Slot) -> BaseProcess:
+def start(job: Job, paths: Paths, slot: Slot) -> BaseProcess:
     """Start a process with the variables of a slot: they count only where they are set before torch
     is imported."""
     process = multiprocessing.get_context("spawn").Process(target=_work, args=(job, paths))
@@ -108,7 +109,7 @@ def _work(job: Job, paths: Paths) -> None:
         sys.exit(error.exit_code)
 
 
-def _end(processes: Sequence[BaseProcess]) -> None:
+def end(processes: Sequence[BaseProcess]) -> None:
     """Let processes save what they have and end; on an interrupt, kill them."""
     for process in processes:
         process.terminate()

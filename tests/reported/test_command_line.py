@@ -171,6 +171,7 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
     ("predict",): [(3, ("photo-\x1b.jpg",)), (2, ("drf.db", "--box", "\x1b"))],
     ("runs", "recover"): [(3, ("folder-\x1b",))],
     ("sweep", "run"): [(2, ("grid-\x1b.toml",)), (2, ("no\x1bgrid",))],
+    ("sweep", "search"): [(2, ("no\x1bgrid",))],
     ("sweep", "list"): [(0, ())],
     ("sweep", "status"): [(3, ("\x1b[31m",))],
     ("sweep", "table"): [(3, ())],
