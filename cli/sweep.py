@@ -27,6 +27,14 @@ Sweep = Annotated[
     typer.Argument(metavar="SWEEP", show_default="the newest", help="Name of the sweep."),
 ]
 
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=0, show_default="one for each GPU, else core", help="Number of jobs at a time."
+    ),
+]
+Threads = Annotated[int, typer.Option(min=1, help="Number of threads of each job, for arithmetic.")]
+
 
 @app.command()
 def run(
@@ -39,15 +47,8 @@ def run(
             " RAY_ADDRESS names, else on this machine.",
         ),
     ] = "local",
-    jobs: Annotated[
-        int,
-        typer.Option(
-            min=0, show_default="one for each GPU, else core", help="Number of jobs at a time."
-        ),
-    ] = 0,
-    threads: Annotated[
-        int, typer.Option(min=1, help="Number of threads of each job, for arithmetic.")
-    ] = 1,
+    jobs: Jobs = 0,
+    threads: Threads = 1,
     data_root: options.DataRoot = None,
     db: options.Db = DEFAULT_PATH,
     cache: options.Cache = None,
@@ -73,15 +74,8 @@ def search(
         int,
         typer.Option(min=1, help="Number of combinations to train, beside those in the store."),
     ] = 20,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            min=0, show_default="one for each GPU, else core", help="Number of jobs at a time."
-        ),
-    ] = 0,
-    threads: Annotated[
-        int, typer.Option(min=1, help="Number of threads of each job, for arithmetic.")
-    ] = 1,
+    jobs: Jobs = 0,
+    threads: Threads = 1,
     data_root: options.DataRoot = None,
     db: options.Db = DEFAULT_PATH,
     cache: options.Cache = None,

@@ -54,9 +54,11 @@ new MutationObserver(() => {
 }).observe(document, { subtree: true, childList: true });
 """
 _LOOK_MS = 100
-_RESTS = f"""() => !clock.busy && clock.done > clock.asked
-    && performance.now() - clock.done > {QUIET_MS}"""
-_RESTS_WITH_CHARTS = _RESTS.replace(str(QUIET_MS), str(CHARTS_MS))
+_RESTS, _RESTS_WITH_CHARTS = (
+    f"""() => !clock.busy && clock.done > clock.asked
+    && performance.now() - clock.done > {quiet_ms}"""
+    for quiet_ms in (QUIET_MS, CHARTS_MS)
+)
 _USABLE = """() => clock.done > 0 && !clock.busy && performance.now() - clock.done > 250
     && document.querySelector('[data-testid=stBidiComponentIsolated]')
         ?.shadowRoot?.querySelector('tbody tr')"""

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import pandas as pd
 import pytest
 
 from db.connection import open_reader
@@ -135,3 +136,15 @@ def test_the_exported_site_opens_on_the_board_of_the_app(filled, tmp_path, monke
     assert "Cumulative error distributions" in index
     assert boards[0]["verdicts"]["ocular"]["text"].startswith(verdict(app))
     assert "hourglass" in texts(app)
+
+
+def test_charts_are_those_of_the_runs_and_not_of_numbers_that_a_new_file_counts_again() -> None:
+    rows = pd.DataFrame({
+        "name": ["forest"], "runs": [("a" * 32,)], "evaluations": [(1,)], "seeds": [(0,)],
+        "ocular_nme": [3.0],
+    })  # fmt: skip
+    again = rows.assign(runs=[("b" * 32,)])
+    later = rows.assign(ocular_nme=float("nan"))
+    asked = [headline.ChartsOfRows(one, one, "ocular", None) for one in (rows, again, later)]
+    assert len({one.key for one in asked}) == 3
+    assert headline.ChartsOfRows(rows.copy(), rows.copy(), "ocular", None).key == asked[0].key

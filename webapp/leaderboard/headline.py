@@ -99,9 +99,12 @@ class ChartsOfRows:
 
     @property
     def key(self) -> str:
-        """Return what identifies the charts: the names and evaluations that they show."""
-        named = self.shown[["name", "evaluations", "seeds"]].to_numpy().tolist()
-        base = None if self.baseline is None else (self.baseline["name"], self.baseline["runs"])
+        """Return what identifies the charts: names, runs and evaluations that they show. Run ids,
+        because evaluations are counted from 1 again where a file is replaced; NMEs, because older
+        stores can get them later."""
+        columns = ["name", "runs", "evaluations", "seeds", scores.column(self.norm, "nme")]
+        named = self.shown[columns].to_numpy().tolist()
+        base = None if self.baseline is None else self.baseline[columns].tolist()
         return hashlib.sha256(repr((named, self.norm, base)).encode()).hexdigest()[:16]
 
 
