@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -89,6 +90,8 @@ def show_scores(entry: dict[str, Any]) -> None:
     from drf.landmarks.markup import ALL
 
     tables().print(scores_table(entry))
+    if entry.get("ellipses"):
+        tables().print(ellipses_table([((), entry["ellipses"])], ()))
     if not entry["ranked"]:
         note(f"It is shown without a rank: {entry['condition']}.")
     if entry["landmarks"] == ALL:
@@ -108,3 +111,25 @@ def scores_table(entry: dict[str, Any]) -> Table:
         if found[norm.key][scores.SCORE_KEYS[0]] is not None
     ]
     return table(["normaliser", *(score.heading for score in scores.SCORES)], rows)
+
+
+def ellipses_table(
+    found: Sequence[tuple[Sequence[Any], dict[str, Any]]], facts: Sequence[str]
+) -> Table:
+    """Return a line for each region of each evaluation: the share of the true places within the
+    ellipses, its interval, and how large these are.
+
+    found: facts of an evaluation, and its `db.analysis.ellipses.document` · facts: their headings
+    """
+    rows = []
+    for own, document in found:
+        for region, of in document["regions"].items():
+            interval = f"{of['low']:.1f} to {of['high']:.1f}"
+            radius = cell(of["radius"], 2)
+            rows.append(
+                [*own, region, cell(of["inside"], 1), interval, radius, document["normaliser"]]
+            )
+            own = [""] * len(own)
+    level = found[0][1]["level"]
+    columns = [*facts, "region", "inside", "95 % interval", "radius", "of"]
+    return table(columns, rows, f"true places within their {level:g} % ellipses, percent")

@@ -8,6 +8,7 @@ tensors, so that one rename publishes both.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,9 +30,11 @@ from drf.landmarks.markup import IBUG68, Markup
 from drf.models.backbones import Backbone
 from drf.models.base import LandmarkModel
 
-COVARIANCE_SCALE = "covariance_scale"
-"""Key of a header for the model's `covariance_scale`; a run that was cut off has none. Version
-0.1.0 called it "spread"."""
+COVARIANCE_SCALES = "covariance_scales"
+"""Key of a header for the factors on the model's covariances, a list with one for each of its
+landmarks by SINGLE and FLIP_TEST; a run that was cut off has none. Earlier checkpoints have one
+number for both, called "covariance_scale" or "spread"."""
+SINGLE, FLIP_TEST = "single", "flip_test"
 _HEADER = "drf"
 _UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
@@ -183,11 +186,23 @@ def rebuild(
     model = registry.build(config, markup)
     with saved.explained():
         model.load_state_dict(saved.under("model."))
-        scale = saved.header.get(COVARIANCE_SCALE, saved.header.get("spread"))
-        if scale is not None and not 0 < scale < float("inf"):
-            raise ValueError(f"{COVARIANCE_SCALE} is {scale!r}")
-        model.covariance_scale = model.covariance_scale if scale is None else scale
+        _calibrate(model, saved.header)
     return model.eval().place(device), config
+
+
+def _calibrate(model: LandmarkModel, header: Mapping[str, Any]) -> None:
+    """Give a model the factors on its covariances that a header has. Raises ValueError, KeyError or
+    TypeError for a damaged header."""
+    scales = header.get(COVARIANCE_SCALES)
+    if scales is None:
+        of_all = header.get("covariance_scale", header.get("spread", 1.0))
+        scales = {SINGLE: [of_all] * model.spec.n_points, FLIP_TEST: None}
+    for scale in (scales[SINGLE], scales[FLIP_TEST]):
+        if scale is not None and (
+            len(scale) != model.spec.n_points or not all(0 < one < math.inf for one in scale)
+        ):
+            raise ValueError(f"{COVARIANCE_SCALES} are {scale!r}")
+    model.covariance_scale, model.flip_covariance_scale = scales[SINGLE], scales[FLIP_TEST]
 
 
 def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> str:

@@ -92,6 +92,11 @@ def mean_distance(predicted: Tensor, points: Tensor) -> Tensor:
     return distance / present(points).sum().clamp(min=1)
 
 
+def scaled(covariances: Tensor, scale: float | Sequence[float]) -> Tensor:
+    """Return covariances (B, K, 2, 2) times a factor, one for all landmarks or one for each."""
+    return covariances * covariances.new_tensor(scale)[..., None, None]
+
+
 class LandmarkModel(nn.Module, ABC):
     """A network from face crops to K landmarks in the unit box (0..1 over it, x right, y down).
 
@@ -106,8 +111,13 @@ class LandmarkModel(nn.Module, ABC):
     Config: ClassVar[type]
     """The dataclass of the family's options."""
 
-    covariance_scale: float = 1.0
-    """Factor on its covariances, calibrated after training: `drf.training.validation.calibrate`."""
+    covariance_scale: float | Sequence[float] = 1.0
+    """Factor on its covariances, one for all landmarks or one for each, calibrated after training:
+    `drf.training.validation.calibrate`."""
+
+    flip_covariance_scale: float | Sequence[float] | None = 1.0
+    """The same where a picture and its mirror image are averaged, see `Predictor.covariances`; None
+    for models of earlier versions."""
 
     own_batches: bool = False
     """Whether each of its learners gets augmented faces of its own in a step, or all the same."""
@@ -172,8 +182,7 @@ class LandmarkModel(nn.Module, ABC):
 
     def covariances(self, outputs: Any) -> Tensor | None:
         """Return what the model expects of its errors, (B, K, 2, 2) float32 in the squared unit
-        box, symmetric, x before y, before `covariance_scale`; None
-        where it predicts none."""
+        box, symmetric, x before y, before `covariance_scale`; None where it predicts none."""
         return None
 
     @abstractmethod

@@ -421,11 +421,16 @@ class Trainer:
         started = time.perf_counter()
         best = checkpoint.load(self.folder / checkpoint.BEST)
         self.average.model.load_state_dict(best.under("model."))
-        if (scale := calibrate(self.predictor(), self.val)) is not None:
-            header = best.header | {checkpoint.COVARIANCE_SCALE: scale}
+        predictor, spec = self.predictor(), self.model.spec
+        if (single := calibrate(predictor, self.val)) is not None:
+            scales = {checkpoint.SINGLE: single, checkpoint.FLIP_TEST: None}
+            if spec.markup.is_symmetric(spec.landmarks):
+                mirroring = replace(predictor, flip_test=True)
+                scales[checkpoint.FLIP_TEST] = calibrate(mirroring, self.val)
+            header = best.header | {checkpoint.COVARIANCE_SCALES: scales}
             with self.listener.saving():
                 checkpoint.save(self.folder / checkpoint.BEST, best.tensors, header)
-        gallery = leaf_gallery(self.predictor(), self.val)
+        gallery = leaf_gallery(predictor, self.val)
         if gallery.leaves:
             self.listener.on_leaves(gallery)
         self._began += time.perf_counter() - started

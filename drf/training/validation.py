@@ -61,21 +61,28 @@ def validation_scores(predictions: np.ndarray, pack: Pack, landmarks: str) -> di
     }
 
 
-def calibrate(predictor: Predictor, pack: Pack) -> float | None:
-    """Return the factor s for which 95 % of a pack's landmarks lie inside their 95 % ellipses of
-    s·C; None if the model predicts no covariance C, or s is not finite and positive. A covariance
-    that is not finite is left out."""
+def calibrate(predictor: Predictor, pack: Pack) -> list[float] | None:
+    """Return the factors for which 95 % ellipses of a model that is not calibrated hold 95 % of the
+    true places on new faces, see `uncertainty.scale_to_hold`: one for each landmark, the same for
+    all of a region (`Markup.regions`). They are those of single pictures or of the flip test, as the
+    predictor has it.
+
+    A covariance that is not finite is left out. The factor of a region is 1 where it would not be
+    finite and positive; None if that is so in all of them, or the model predicts no covariance.
+    """
     predicted = predict(predictor, pack, covariances=True)
     if predicted.covariances is None:
         return None
-    known = predictor.model.spec.indices
-    offsets = (predicted.points - pack.picture_points)[:, known].astype(np.float64)
-    covariances = predicted.covariances[:, known].astype(np.float64)
-    there = np.isfinite(offsets).all(axis=-1) & np.isfinite(covariances).all(axis=(-2, -1))
-    if not there.any():
-        return None
-    scale = uncertainty.scale_to_hold(offsets[there], covariances[there])
-    return scale if 0 < scale < np.inf else None
+    spec = predictor.model.spec
+    offsets = (predicted.points - pack.picture_points).astype(np.float64)
+    covariances = predicted.covariances.astype(np.float64)
+    factors = np.full(spec.markup.n_points, np.nan)
+    for region in spec.markup.regions.values():
+        scale = uncertainty.scale_to_hold(offsets[:, region], covariances[:, region])
+        if 0 < scale < np.inf:
+            factors[region] = scale
+    known = factors[spec.indices]
+    return None if np.isnan(known).all() else np.nan_to_num(known, nan=1.0).tolist()
 
 
 def leaf_gallery(predictor: Predictor, pack: Pack) -> LeafGallery:
