@@ -91,7 +91,7 @@ def show_scores(entry: dict[str, Any]) -> None:
 
     tables().print(scores_table(entry))
     if entry.get("ellipses"):
-        tables().print(ellipses_table([((), entry["ellipses"])], ()))
+        tables().print(ellipses_table([([], entry["ellipses"])]))
     if not entry["ranked"]:
         note(f"It is shown without a rank: {entry['condition']}.")
     if entry["landmarks"] == ALL:
@@ -114,22 +114,33 @@ def scores_table(entry: dict[str, Any]) -> Table:
 
 
 def ellipses_table(
-    found: Sequence[tuple[Sequence[Any], dict[str, Any]]], facts: Sequence[str]
+    found: Sequence[tuple[Sequence[Any], dict[str, Any]]], facts: Sequence[str] = ()
 ) -> Table:
-    """Return a line for each region of each evaluation: the share of the true places within the
-    ellipses, its interval, and how large these are.
+    """Return a line for each region of each evaluation: the share of true places within the
+    ellipses, its interval over faces, and the mean radius of these by each normaliser.
 
     found: facts of an evaluation, and its `db.analysis.ellipses.document` · facts: their headings
     """
-    rows = []
-    for own, document in found:
-        for region, of in document["regions"].items():
-            interval = f"{of['low']:.1f} to {of['high']:.1f}"
-            radius = cell(of["radius"], 2)
-            rows.append(
-                [*own, region, cell(of["inside"], 1), interval, radius, document["normaliser"]]
-            )
-            own = [""] * len(own)
-    level = found[0][1]["level"]
-    columns = [*facts, "region", "inside", "95 % interval", "radius", "of"]
-    return table(columns, rows, f"true places within their {level:g} % ellipses, percent")
+    from drf.scoring import scores
+
+    lines = [
+        (own if first else [""] * len(own), region, of)
+        for own, document in found
+        for first, (region, of) in zip(
+            [True, *[False] * len(document["regions"])], document["regions"].items(), strict=False
+        )
+    ]
+    norms = [n for n in scores.NORMALISERS if any(n.key in of["radius"] for *_, of in lines)]
+    rows = [
+        [
+            *own,
+            region,
+            cell(of["inside"], 1),
+            f"{of['low']:.1f} to {of['high']:.1f}",
+            *(cell(of["radius"].get(norm.key), 2) for norm in norms),
+        ]
+        for own, region, of in lines
+    ]
+    radii = (f"radius, {norm.title.lower()}" for norm in norms)
+    columns = [*facts, "region", "inside", "interval", *radii]
+    return table(columns, rows, f"{found[0][1]['level']:g} % ellipses, percent")

@@ -70,9 +70,9 @@ class Predictor:
 
         The errors of the two are averaged as if they were the same, which they nearly are:
         independent ones would halve C. Where the two differ, at least one is wrong. The weight 1 of
-        the difference had the highest likelihood on `val` of 0, 1/4, 1/2, 1, 2, 4 (docs/forests.md).
-        s and s' are the model's `covariance_scale` and `flip_covariance_scale`; where the latter is
-        None, s counts and the difference does not.
+        the difference had the highest likelihood on `val` of 0, 1/4, 1/2, 1, 2 and 4
+        (docs/forests.md). s and s' are the model's `covariance_scale` and `flip_covariance_scale`;
+        where the latter is None, s counts and the difference does not.
         """
         found = [self.model.covariances(one) for one in outputs]
         if found[0] is None:

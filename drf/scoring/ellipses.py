@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drf.landmarks.markup import ALL, Markup
-from drf.scoring import uncertainty
+from drf.scoring import scores, uncertainty
 from drf.scoring.statistics import Interval, mean_intervals
 
 LEVEL = 0.95
@@ -20,44 +20,51 @@ class RegionEllipses:
 
     inside  share of the true places that lie in their ellipse: the mean over faces of each face's
             share, and its interval over faces, whose landmarks err together
-    radius  mean radius of circles of the same area, as a fraction of the normaliser; NaN where it
-            does not exist on any face
+    radius  mean radius of circles of the same area, as a fraction of the normaliser, by its key;
+            normalisers that exist on none of the faces are left out
     """
 
     inside: Interval
-    radius: float
+    radius: dict[str, float]
 
 
 def by_region(
-    offsets: np.ndarray,
+    predictions: np.ndarray,
+    ground_truth: np.ndarray,
     covariances: np.ndarray,
-    distances: np.ndarray,
     markup: Markup,
     landmarks: str = ALL,
 ) -> dict[str, RegionEllipses]:
     """Return how the ellipses of LEVEL do, by the regions of the markup that have any landmark.
 
-    offsets      (n, K, 2) prediction minus truth, NaN where either is missing
-    covariances  (n, K, 2, 2) in the squared unit of the offsets; what is not finite is left out
-    distances    (n,) the faces' normaliser, in that unit; NaN where it does not exist
-    landmarks    subset of the markup that is looked at
+    predictions, ground_truth  (n, K, 2), NaN where a landmark is missing
+    covariances                (n, K, 2, 2) in the squared unit of these; what is not finite is left
+                               out
+    landmarks                  subset of the markup that is looked at
     """
-    judged = markup.indices(landmarks)
+    offsets, covariances = (
+        (predictions - ground_truth).astype(np.float64),
+        covariances.astype(np.float64),
+    )
     known = np.isfinite(offsets).all(axis=-1) & np.isfinite(covariances).all(axis=(-2, -1))
+    known &= np.isin(np.arange(markup.n_points), markup.indices(landmarks))
     limit = uncertainty.limit(LEVEL)
-    inside = uncertainty.squared_distances(offsets, covariances) <= limit
-    # The ellipse d^T S^-1 d = limit has the area pi * limit * sqrt(det S).
-    radius = np.sqrt(limit * uncertainty.size(covariances)) / distances[:, None]
+    inside = known & (uncertainty.squared_distances(offsets, covariances) <= limit)
+    # The area of the ellipse d^T S^-1 d = limit is pi * limit * sqrt(det S).
+    radii = np.where(known, np.sqrt(limit * uncertainty.size(covariances)), np.nan)
+    distances = {
+        norm: scores.distances(ground_truth, norm, markup) for norm in scores.defined_for(markup)
+    }
     found = {}
     for region, members in markup.regions.items():
-        of = np.intersect1d(members, judged)
-        faces = known[:, of].any(axis=1)
-        if not faces.any():
+        counts = known[:, members].sum(axis=1)
+        if not counts.any():
             continue
-        there = known[np.ix_(faces, of)]
-        shares = (inside[np.ix_(faces, of)] & there).sum(axis=1) / there.sum(axis=1)
+        shares = inside[:, members].sum(axis=1)[counts > 0] / counts[counts > 0]
         (interval,) = mean_intervals(shares[None])
-        sized = known[:, of] & np.isfinite(distances)[:, None]
-        mean = float(radius[:, of][sized].mean()) if sized.any() else float("nan")
-        found[region] = RegionEllipses(interval, mean)
+        relative = {norm: radii[:, members] / d[:, None] for norm, d in distances.items()}
+        found[region] = RegionEllipses(
+            interval,
+            {n: float(np.nanmean(r)) for n, r in relative.items() if not np.isnan(r).all()},
+        )
     return found

@@ -64,8 +64,8 @@ def validation_scores(predictions: np.ndarray, pack: Pack, landmarks: str) -> di
 def calibrate(predictor: Predictor, pack: Pack) -> list[float] | None:
     """Return the factors for which 95 % ellipses of a model that is not calibrated hold 95 % of the
     true places on new faces, see `uncertainty.scale_to_hold`: one for each landmark, the same for
-    all of a region (`Markup.regions`). They are those of single pictures or of the flip test, as the
-    predictor has it.
+    all of a region (`Markup.regions`). They are those of single pictures or of the flip test, as
+    the predictor has it.
 
     A covariance that is not finite is left out. The factor of a region is 1 where it would not be
     finite and positive; None if that is so in all of them, or the model predicts no covariance.
