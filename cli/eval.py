@@ -123,24 +123,15 @@ def ellipses_table(
     """
     from drf.scoring import scores
 
-    lines = [
-        (own if first else [""] * len(own), region, of)
-        for own, document in found
-        for first, (region, of) in zip(
-            [True, *[False] * len(document["regions"])], document["regions"].items(), strict=False
-        )
-    ]
-    norms = [n for n in scores.NORMALISERS if any(n.key in of["radius"] for *_, of in lines)]
-    rows = [
-        [
-            *own,
-            region,
-            cell(of["inside"], 1),
-            f"{of['low']:.1f} to {of['high']:.1f}",
-            *(cell(of["radius"].get(norm.key), 2) for norm in norms),
-        ]
-        for own, region, of in lines
-    ]
-    radii = (f"radius, {norm.title.lower()}" for norm in norms)
-    columns = [*facts, "region", "inside", "interval", *radii]
+    regions = [of for _, document in found for of in document["regions"].values()]
+    norms = [n for n in scores.NORMALISERS if any(n.key in of["radius"] for of in regions)]
+    rows = []
+    for own, document in found:
+        for region, of in document["regions"].items():
+            interval = f"{of['low']:.1f} to {of['high']:.1f}"
+            radii = [cell(of["radius"].get(norm.key), 2) for norm in norms]
+            rows.append([*own, region, cell(of["inside"], 1), interval, *radii])
+            own = [""] * len(own)
+    headings = (f"radius, {norm.title.lower()}" for norm in norms)
+    columns = [*facts, "region", "inside", "interval", *headings]
     return table(columns, rows, f"{found[0][1]['level']:g} % ellipses, percent")

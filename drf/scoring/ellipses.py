@@ -42,29 +42,24 @@ def by_region(
                                out
     landmarks                  subset of the markup that is looked at
     """
-    offsets, covariances = (
-        (predictions - ground_truth).astype(np.float64),
-        covariances.astype(np.float64),
-    )
-    known = np.isfinite(offsets).all(axis=-1) & np.isfinite(covariances).all(axis=(-2, -1))
-    known &= np.isin(np.arange(markup.n_points), markup.indices(landmarks))
-    limit = uncertainty.limit(LEVEL)
-    inside = known & (uncertainty.squared_distances(offsets, covariances) <= limit)
+    offsets, covariances = (a.astype(np.float64) for a in (predictions - ground_truth, covariances))
+    from_centre = uncertainty.known_distances(offsets, covariances)
+    known, limit = ~np.isnan(from_centre), uncertainty.limit(LEVEL)
     # The area of the ellipse d^T S^-1 d = limit is pi * limit * sqrt(det S).
-    radii = np.where(known, np.sqrt(limit * uncertainty.size(covariances)), np.nan)
+    radii = np.full(known.shape, np.nan)
+    radii[known] = np.sqrt(limit * uncertainty.size(covariances[known]))
     distances = {
         norm: scores.distances(ground_truth, norm, markup) for norm in scores.defined_for(markup)
     }
     found = {}
     for region, members in markup.regions.items():
-        counts = known[:, members].sum(axis=1)
+        of = np.intersect1d(members, markup.indices(landmarks))
+        counts = known[:, of].sum(axis=1)
         if not counts.any():
             continue
-        shares = inside[:, members].sum(axis=1)[counts > 0] / counts[counts > 0]
+        shares = (from_centre[:, of] <= limit).sum(axis=1)[counts > 0] / counts[counts > 0]
         (interval,) = mean_intervals(shares[None])
-        relative = {norm: radii[:, members] / d[:, None] for norm, d in distances.items()}
-        found[region] = RegionEllipses(
-            interval,
-            {n: float(np.nanmean(r)) for n, r in relative.items() if not np.isnan(r).all()},
-        )
+        relative = {norm: radii[:, of] / d[:, None] for norm, d in distances.items()}
+        means = {n: float(np.nanmean(r)) for n, r in relative.items() if not np.isnan(r).all()}
+        found[region] = RegionEllipses(interval, means)
     return found

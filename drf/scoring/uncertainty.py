@@ -79,6 +79,14 @@ def squared_distances(offsets: np.ndarray, covariances: np.ndarray) -> np.ndarra
     return np.divide(scaled, determinant, out=flat, where=determinant > 0)
 
 
+def known_distances(offsets: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+    """Return `squared_distances`, NaN where an offset or a covariance is not finite."""
+    known = np.isfinite(offsets).all(axis=-1) & np.isfinite(covariances).all(axis=(-2, -1))
+    found = np.full(known.shape, np.nan)
+    found[known] = squared_distances(offsets[known], covariances[known])
+    return found
+
+
 def share_inside(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.95) -> float:
     """Return the share of landmarks whose ellipse of a level holds the truth, 0..1.
 
@@ -129,9 +137,7 @@ def scale_to_hold(offsets: np.ndarray, covariances: np.ndarray, level: float = 0
     less on the faces that it learned from than on others: s is for offsets on faces that it has
     not seen. NaN where nothing is finite.
     """
-    known = np.isfinite(offsets).all(axis=-1) & np.isfinite(covariances).all(axis=(-2, -1))
-    distances = np.where(known, squared_distances(offsets, covariances), np.nan)
-    return conformal_quantile(distances, level) / limit(level)
+    return conformal_quantile(known_distances(offsets, covariances), level) / limit(level)
 
 
 def expected_errors(covariances: np.ndarray) -> np.ndarray:
