@@ -8,7 +8,6 @@ tensors, so that one rename publishes both.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,13 +27,11 @@ from drf.files import LAST as LAST
 from drf.files import replacing_file
 from drf.landmarks.markup import IBUG68, Markup
 from drf.models.backbones import Backbone
-from drf.models.base import LandmarkModel
+from drf.models.base import LandmarkModel, Recalibration, Recalibrations
 
-COVARIANCE_SCALES = "covariance_scales"
-"""Key of a header for the factors on the model's covariances, a list with one for each of its
-landmarks by SINGLE and FLIP_TEST; a run that was cut off has none. Earlier checkpoints have one
-number for both, called "covariance_scale" or "spread"."""
-SINGLE, FLIP_TEST = "single", "flip_test"
+RECALIBRATIONS = "recalibrations"
+"""Key of a header for the model's `recalibrations`; a run that was cut off has none. Earlier
+checkpoints have one factor for all landmarks, called "covariance_scale" or "spread"."""
 _HEADER = "drf"
 _UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
@@ -186,23 +183,17 @@ def rebuild(
     model = registry.build(config, markup)
     with saved.explained():
         model.load_state_dict(saved.under("model."))
-        _calibrate(model, saved.header)
+        model.recalibrations = _recalibrations(saved.header, model.spec.n_points)
     return model.eval().place(device), config
 
 
-def _calibrate(model: LandmarkModel, header: Mapping[str, Any]) -> None:
-    """Give a model the factors on its covariances that a header has. Raises ValueError, KeyError or
-    TypeError for a damaged header."""
-    scales = header.get(COVARIANCE_SCALES)
-    if scales is None:
-        of_all = header.get("covariance_scale", header.get("spread", 1.0))
-        scales = {SINGLE: [of_all] * model.spec.n_points, FLIP_TEST: None}
-    for scale in (scales[SINGLE], scales[FLIP_TEST]):
-        if scale is not None and (
-            len(scale) != model.spec.n_points or not all(0 < one < math.inf for one in scale)
-        ):
-            raise ValueError(f"{COVARIANCE_SCALES} are {scale!r}")
-    model.covariance_scale, model.flip_covariance_scale = scales[SINGLE], scales[FLIP_TEST]
+def _recalibrations(header: Mapping[str, Any], k: int) -> Recalibrations:
+    """Return those of a header, for a model of k landmarks. Raises as `from_dict`."""
+    if RECALIBRATIONS in header:
+        return Recalibrations.from_dict(header[RECALIBRATIONS], k)
+    of_all = Recalibration([header.get("covariance_scale", header.get("spread", 1.0))] * k)
+    of_all.check(k)
+    return Recalibrations(of_all, of_all)
 
 
 def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> str:

@@ -8,7 +8,7 @@ from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.inference.prediction import Predictor, predict
 from drf.landmarks import geometry
 from drf.landmarks.markup import IBUG68
-from drf.models.base import InputSpec, LandmarkModel
+from drf.models.base import InputSpec, LandmarkModel, Recalibration, Recalibrations
 
 
 class BrightSpot(LandmarkModel):
@@ -115,7 +115,6 @@ def test_covariances_come_in_squared_picture_px_of_the_box() -> None:
 def test_the_covariance_of_the_mirrored_face_is_renamed_and_turned() -> None:
     pack, _ = spotted(2)
     model = Unsure(InputSpec(128, IBUG68, "all"))
-    model.flip_covariance_scale = None
     found = predict(predictor(model, flip_test=True), pack, covariances=True).covariances
     assert found is not None
     side = pack.boxes[:, 2] / CONTEXT
@@ -128,33 +127,16 @@ def test_the_covariance_of_the_mirrored_face_is_renamed_and_turned() -> None:
             np.testing.assert_allclose(found[face, k], side[face] ** 2 * expected, rtol=1e-5)
 
 
-class LopsidedAndUnsure(Unsure, Lopsided):
-    pass
-
-
-def test_what_a_face_and_its_mirror_image_differ_in_is_added_to_the_covariance() -> None:
-    pack, _ = spotted(1)
-    model = LopsidedAndUnsure(InputSpec(128, IBUG68, "all"))
-    of_views, with_difference = [], []
-    for scale, found in ((None, of_views), (1.0, with_difference)):
-        model.flip_covariance_scale = scale
-        found.append(predict(predictor(model, flip_test=True), pack, covariances=True).covariances)
-    side = pack.boxes[0, 2] / CONTEXT
-    apart = np.diag([0.2**2, 0])  # 0.1 to the right each, and the mirror image is turned back
-    np.testing.assert_allclose(
-        (with_difference[0] - of_views[0])[0] / side**2,
-        np.broadcast_to(apart, (68, 2, 2)),
-        atol=2e-4,
-    )
-
-
-def test_each_landmark_has_a_factor_of_its_own() -> None:
+def test_pictures_and_flip_tests_have_corrections_of_their_own() -> None:
     pack, _ = spotted(1)
     model = Unsure(InputSpec(128, IBUG68, "mouth"))
-    once = predict(predictor(model), pack, covariances=True).covariances
     factors = np.linspace(0.5, 2, 20)
-    model.covariance_scale = factors.tolist()
-    found = predict(predictor(model), pack, covariances=True).covariances
-    mouth = IBUG68.indices("mouth")
-    expected = factors[:, None, None] * once[0, mouth]
-    np.testing.assert_allclose(found[0, mouth], expected, rtol=1e-6)
+    raw, corrected = [], []
+    for found in (raw, corrected):
+        for flip_test in (False, True):
+            predicted = predict(predictor(model, flip_test), pack, covariances=True)
+            found.append(predicted.covariances[0, IBUG68.indices("mouth")])
+        single, flipped = (Recalibration(values.tolist()) for values in (factors, factors[::-1]))
+        model.recalibrations = Recalibrations(single, flipped)
+    np.testing.assert_allclose(corrected[0], factors[:, None, None] * raw[0], rtol=1e-6)
+    np.testing.assert_allclose(corrected[1], factors[::-1, None, None] * raw[1], rtol=1e-6)

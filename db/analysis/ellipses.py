@@ -7,7 +7,7 @@ from typing import Any
 
 from db import predictions
 from drf.landmarks.markup import Markup
-from drf.scoring import ellipses
+from drf.scoring import ellipses, uncertainty
 from drf.scoring.ellipses import RegionEllipses
 
 
@@ -42,4 +42,4 @@ def document(
         }
         for region, of in found.items()
     }
-    return {"level": 100 * ellipses.LEVEL, "regions": regions}
+    return {"level": 100 * uncertainty.LEVEL, "regions": regions}

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from drf.errors import DrfError, UsageError
 from drf.files import replacing_file
 from drf.inference.onnx_network import COVARIANCES, CROPS, KEY, LANDMARKS, Description, OnnxNetwork
-from drf.models.base import LandmarkModel, scaled
+from drf.models.base import LandmarkModel
 from drf.models.fuse_batchnorm import fuse_batchnorm
 
 OPSET = 20
@@ -45,7 +45,8 @@ class _Graph(nn.Module):
         points, covariances = self.model.points(outputs), self.model.covariances(outputs)
         if covariances is None:
             return (points.float(),)
-        return points.float(), scaled(covariances.float(), self.model.covariance_scale)
+        correct = self.model.recalibrations.single
+        return points.float(), correct(covariances.float(), self.model.spec)
 
 
 def export_onnx(

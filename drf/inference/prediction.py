@@ -20,7 +20,7 @@ from drf.errors import DataError, Diverged
 from drf.hardware import autocast
 from drf.landmarks import geometry
 from drf.landmarks.markup import ALL, MAPS, SHARED, Map, Markup, convert, sources
-from drf.models.base import InputSpec, LandmarkModel, scaled
+from drf.models.base import InputSpec, LandmarkModel
 from drf.pictures import FaceCrop
 from drf.scoring.results import Evaluation
 
@@ -51,42 +51,29 @@ class Predictor:
     def points(self, outputs: tuple[Any, ...]) -> Tensor:
         """Return (B, K, 2) float32 unit box of what `outputs` returned."""
         points = self.model.points(outputs[0]).float()
-        return (points + self._mirrored_points(outputs)) / 2 if self.flip_test else points
-
-    def _mirrored_points(self, outputs: tuple[Any, ...]) -> Tensor:
-        """Return the points of the mirrored pictures, mirrored back."""
+        if not self.flip_test:
+            return points
         mirrored = self.model.points(outputs[1]).float()[:, self._flip]
         mirrored[..., 0] = 1 - mirrored[..., 0]
-        return mirrored
+        return (points + mirrored) / 2
 
     @torch.inference_mode()
     def covariances(self, outputs: tuple[Any, ...]) -> Tensor | None:
         """Return (B, K, 2, 2) float32 squared unit box of what `outputs` returned, or None.
 
-        Of a single picture s C. With the flip test, C' and the points y' being those of the mirror
-        image, mirrored back (which turns the sign of xy),
-
-            s' ((C + C') / 2 + (y - y') (y - y')^T)
-
-        The errors of the two are averaged as if they were the same, which they nearly are:
-        independent ones would halve C. Where the two differ, at least one is wrong. The weight 1 of
-        the difference had the highest likelihood on `val` of 0, 1/4, 1/2, 1, 2 and 4
-        (docs/forests.md). s and s' are the model's `covariance_scale` and `flip_covariance_scale`;
-        where the latter is None, s counts and the difference does not.
+        Those of a face and its mirror image are averaged as if the two predictions erred alike,
+        which they nearly do: independent errors would halve them. Mirroring turns the sign of xy.
+        They are corrected by the model's `recalibrations`.
         """
         found = [self.model.covariances(one) for one in outputs]
         if found[0] is None:
             return None
+        correct, spec = self.model.recalibrations, self.model.spec
         if len(found) == 1:
-            return scaled(found[0].float(), self.model.covariance_scale)
+            return correct.single(found[0].float(), spec)
         mirrored = found[1].float()[:, self._flip]  # type: ignore[union-attr]
         signs = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], device=mirrored.device)
-        mean = (found[0].float() + mirrored * signs) / 2
-        if self.model.flip_covariance_scale is None:
-            return scaled(mean, self.model.covariance_scale)
-        apart = self._mirrored_points(outputs) - self.model.points(outputs[0]).float()
-        difference = apart[..., :, None] * apart[..., None, :]
-        return scaled(mean + difference, self.model.flip_covariance_scale)
+        return correct.flip_test((found[0].float() + mirrored * signs) / 2, spec)
 
     def unit_points(self, images: Tensor) -> Tensor:
         """Return (B, K, 2) float32 unit box for (B, 3, S, S) images in 0..1 on the device."""

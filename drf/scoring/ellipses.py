@@ -10,9 +10,6 @@ from drf.landmarks.markup import ALL, Markup
 from drf.scoring import scores, uncertainty
 from drf.scoring.statistics import Interval, mean_intervals
 
-LEVEL = 0.95
-"""Share of the true places that the ellipses should contain."""
-
 
 @dataclass(frozen=True)
 class RegionEllipses:
@@ -35,7 +32,7 @@ def by_region(
     markup: Markup,
     landmarks: str = ALL,
 ) -> dict[str, RegionEllipses]:
-    """Return how the ellipses of LEVEL do, by the regions of the markup that have any landmark.
+    """Return how the ellipses of `uncertainty.LEVEL` do in each region that has any landmark.
 
     predictions, ground_truth  (n, K, 2), NaN where a landmark is missing
     covariances                (n, K, 2, 2) in the squared unit of these; what is not finite is left
@@ -44,7 +41,7 @@ def by_region(
     """
     offsets, covariances = (a.astype(np.float64) for a in (predictions - ground_truth, covariances))
     from_centre = uncertainty.known_distances(offsets, covariances)
-    known, limit = ~np.isnan(from_centre), uncertainty.limit(LEVEL)
+    known, limit = ~np.isnan(from_centre), uncertainty.limit(uncertainty.LEVEL)
     # The area of the ellipse d^T S^-1 d = limit is pi * limit * sqrt(det S).
     radii = np.full(known.shape, np.nan)
     radii[known] = np.sqrt(limit * uncertainty.size(covariances[known]))

@@ -7,10 +7,17 @@ functions take flat or shaped arrays of equal shape and look at every entry alik
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
+LARGEST_EXPONENT = 10.0
+"""Where the search of `likeliest_exponent` ends. Cascade forests have 4 to 8."""
+
+LEVEL = 0.95
+"""Share of the true places that a model's ellipses of this level should contain."""
 
 Measure = Literal["area", "trace"]
 
@@ -87,7 +94,7 @@ def known_distances(offsets: np.ndarray, covariances: np.ndarray) -> np.ndarray:
     return found
 
 
-def share_inside(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.95) -> float:
+def share_inside(offsets: np.ndarray, covariances: np.ndarray, level: float = LEVEL) -> float:
     """Return the share of landmarks whose ellipse of a level holds the truth, 0..1.
 
     offsets: prediction minus truth, (..., 2), in the unit of which covariances are the square. Of
@@ -97,7 +104,7 @@ def share_inside(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.
     return float(np.mean(squared_distances(offsets, covariances) <= limit(level)))
 
 
-def conformal_quantile(scores: np.ndarray, level: float = 0.95) -> float:
+def conformal_quantile(scores: np.ndarray, level: float = LEVEL) -> float:
     """Return the score that those of a new face exceed with a probability of 1 - level at most.
 
     scores: (n, k) of k landmarks on n faces, NaN where one is not known. Landmarks of one face err
@@ -125,19 +132,37 @@ def conformal_quantile(scores: np.ndarray, level: float = 0.95) -> float:
     return float(scores[known][ordered[place]])
 
 
-def scale_to_hold(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.95) -> float:
-    """Return the s for which ellipses of s S hold the truth on new faces as often as their level
-    says:
+def likeliest_exponent(
+    distances: np.ndarray, sizes: np.ndarray, regions: Sequence[np.ndarray]
+) -> float:
+    """Return the b in 0..LARGEST_EXPONENT for which Gaussian errors with the covariances
+    s exp(2 b x) C, s one for each region g, have the highest likelihood. It minimises
 
-        s = Q_level(d^T S^-1 d) / (-2 ln(1 - level))
+        f(b) = sum_g ( n_g ln sum_g m exp(-2 b x) + 2 b sum_g x )
 
-    with Q of `conformal_quantile`, so that the shape of the errors' tail does not matter.
-    offsets (n, k, 2), covariances (n, k, 2, 2) of n faces; what is not finite is left out. Infinite
-    where too many of the covariances have no area, 0 where the offsets have no length. A model errs
-    less on the faces that it learned from than on others: s is for offsets on faces that it has
-    not seen. NaN where nothing is finite.
+    which is convex: bisection finds where its slope is 0.
+
+    distances  (n, K) m = d^T C^-1 d of the errors d, NaN or infinite where not known
+    sizes      (n, K) x
+    regions    positions of the landmarks of each, among the K
     """
-    return conformal_quantile(known_distances(offsets, covariances), level) / limit(level)
+    known = np.isfinite(distances) & (distances > 0)
+    of_region = [(distances[:, of][known[:, of]], sizes[:, of][known[:, of]]) for of in regions]
+
+    def slope(b: float) -> float:
+        total = 0.0
+        for m, x in of_region:
+            weights = m * np.exp(-2 * b * x)
+            total += float(x.sum() - len(x) * (weights @ x) / weights.sum()) if len(x) else 0.0
+        return total
+
+    low, high = 0.0, LARGEST_EXPONENT
+    if slope(low) >= 0:
+        return low
+    for _ in range(40):  # to 1e-11
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return high
 
 
 def expected_errors(covariances: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from drf.scoring.ellipses import LEVEL, RegionEllipses
+from drf.scoring.ellipses import RegionEllipses
+from drf.scoring.uncertainty import LEVEL
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import in_chart

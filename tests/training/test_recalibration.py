@@ -13,8 +13,9 @@ from drf import checkpoint
 from drf.errors import DrfError
 from drf.inference.prediction import Predictor, predict
 from drf.landmarks.markup import IBUG68
+from drf.models.base import InputSpec, Recalibration
 from drf.scoring import uncertainty
-from drf.training.validation import calibrate
+from drf.training.validation import recalibrate
 from tests.training.conftest import Make, tiny
 
 
@@ -37,9 +38,10 @@ def test_ellipses_of_a_finished_run_hold_as_much_of_every_region_as_they_promise
         furthest = uncertainty.squared_distances(*of).max()
         assert furthest == pytest.approx(-2 * math.log(0.05), rel=1e-3)
     model = predictor(tmp_path).model
-    scales = checkpoint.load(tmp_path / checkpoint.BEST).header[checkpoint.COVARIANCE_SCALES]
-    assert scales == {"single": model.covariance_scale, "flip_test": model.flip_covariance_scale}
-    jaw, eyes = (model.covariance_scale[IBUG68.indices(region)[0]] for region in ("jaw", "eyes"))
+    header = checkpoint.load(tmp_path / checkpoint.BEST).header
+    assert header[checkpoint.RECALIBRATIONS] == model.recalibrations.as_dict()
+    factors = model.recalibrations.single.factors
+    jaw, eyes = (factors[IBUG68.regions[region][0]] for region in ("jaw", "eyes"))
     assert jaw != eyes
 
 
@@ -48,25 +50,24 @@ def test_a_checkpoint_without_a_calibration_says_what_the_model_says(
 ) -> None:
     trainer = make(tiny(training__epochs=1), folder=tmp_path)
     trainer.run()
-    calibrated = predict(predictor(tmp_path), trainer.val, covariances=True).covariances
     saved = checkpoint.load(tmp_path / checkpoint.BEST)
-    scales = saved.header.pop(checkpoint.COVARIANCE_SCALES)
+    del saved.header[checkpoint.RECALIBRATIONS]
     checkpoint.save(tmp_path / checkpoint.BEST, saved.tensors, saved.header)
-    raw = predict(predictor(tmp_path), trainer.val, covariances=True).covariances
-    factors = np.array(scales["single"])[:, None, None]
-    np.testing.assert_allclose(factors * raw, calibrated, rtol=1e-5)
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    one = predictor(tmp_path)
+    outputs = one.outputs(images)
+    assert torch.equal(one.covariances(outputs), one.model.covariances(outputs[0]))
 
 
 @pytest.mark.parametrize("key", ["covariance_scale", "spread"])
 def test_one_factor_of_an_earlier_checkpoint_is_on_all_landmarks_and_views(
     make: Make, tmp_path: Path, key: str
 ) -> None:
-    """Their flip test took the mean of both covariances, without the difference of the points."""
     trainer = make(tiny(training__epochs=1), folder=tmp_path)
     trainer.run()
     path = tmp_path / checkpoint.BEST
     saved = checkpoint.load(path)
-    del saved.header[checkpoint.COVARIANCE_SCALES]
+    del saved.header[checkpoint.RECALIBRATIONS]
     checkpoint.save(path, saved.tensors, saved.header | {key: 1.7})
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     both = predictor(tmp_path, flip_test=True)
@@ -79,31 +80,79 @@ def test_one_factor_of_an_earlier_checkpoint_is_on_all_landmarks_and_views(
 
 
 @pytest.mark.parametrize(
-    "damage", [{"single": [1.0]}, {"single": [-1.0] * 68}, {"flip_test": ["a"] * 68}, {"single": 2}]
+    "damage",
+    [
+        *({"factors": [1.0]}, {"factors": [-1.0] * 68}, {"factors": ["a"] * 68}, {"factors": 2}),
+        *({"exponent": float("nan")}, {"exponent": 1.0, "typical": [0.0] * 68}, {"more": 1}),
+    ],
 )
-def test_factors_that_do_not_fit_the_landmarks_are_refused(
+def test_a_correction_that_does_not_fit_the_landmarks_is_refused(
     make: Make, tmp_path: Path, damage: dict[str, object]
 ) -> None:
     trainer = make(tiny(training__epochs=1), folder=tmp_path)
     trainer.run()
     path = tmp_path / checkpoint.BEST
     saved = checkpoint.load(path)
-    scales = saved.header[checkpoint.COVARIANCE_SCALES] | damage
-    checkpoint.save(path, saved.tensors, saved.header | {checkpoint.COVARIANCE_SCALES: scales})
+    saved.header[checkpoint.RECALIBRATIONS]["single"] |= damage
+    checkpoint.save(path, saved.tensors, saved.header)
     with pytest.raises(DrfError, match="is damaged, or of another version"):
         checkpoint.load_model(path)
+
+
+def test_the_correction_is_what_its_formula_says() -> None:
+    spec = InputSpec(32, IBUG68, "mouth")
+    rng = np.random.default_rng(0)
+    roots = rng.normal(0, 0.02, (3, 20, 2, 2))
+    covariances = roots @ roots.swapaxes(-1, -2)
+    factors, typical, b = rng.uniform(0.5, 2, 20), rng.uniform(0.01, 0.05, 20), 2.5
+    correct = Recalibration(factors.tolist(), b, typical.tolist())
+    found = correct(torch.tensor(covariances), spec).numpy()
+    for face in range(3):
+        r = np.mean([math.sqrt(np.trace(c)) for c in covariances[face]])  # the mouth is one region
+        for k in range(20):
+            expected = factors[k] * (r / typical[k]) ** (2 * b) * covariances[face, k]
+            np.testing.assert_allclose(found[face, k], expected)
+
+
+def test_regions_are_averaged_each_for_itself() -> None:
+    averages = InputSpec(32, IBUG68, "all").region_averages
+    values = np.arange(68.0)
+    for of in IBUG68.regions.values():
+        np.testing.assert_allclose((averages @ values)[of], values[of].mean())
+
+
+def test_the_exponent_that_made_the_errors_is_found_and_is_the_likeliest() -> None:
+    rng = np.random.default_rng(0)
+    regions = [np.arange(5), np.arange(5, 12)]
+    sizes = np.repeat(rng.normal(0, 0.1, (2_000, 2)), [5, 7], axis=1)
+    distances = rng.exponential(2, sizes.shape) * np.exp(2 * 6 * sizes)
+    distances[:, 5:] *= 3  # a region has a factor of its own
+    distances[0, 0], distances[1, 1] = np.nan, np.inf
+    found = uncertainty.likeliest_exponent(distances, sizes, regions)
+    assert found == pytest.approx(6, abs=0.2)
+
+    def unlikely(b: float) -> float:
+        m, known = distances * np.exp(-2 * b * sizes), np.isfinite(distances)
+        of = [(m[:, g][known[:, g]], sizes[:, g][known[:, g]]) for g in regions]
+        return sum(len(m) * np.log(m.sum()) + 2 * b * x.sum() for m, x in of)
+
+    grid = np.linspace(0, uncertainty.LARGEST_EXPONENT, 201)
+    assert abs(grid[np.argmin([unlikely(b) for b in grid])] - found) <= grid[1]
+    assert uncertainty.likeliest_exponent(distances, -sizes, regions) == 0
+    nothing = np.full_like(sizes, np.nan)
+    assert uncertainty.likeliest_exponent(nothing, sizes, regions) == 0
 
 
 def test_nothing_of_use_is_no_calibration(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make(tiny())
     sees = Predictor(trainer.model.eval(), torch.device("cpu"), "fp32")
-    assert calibrate(sees, trainer.val)
+    assert recalibrate(sees, trainer.val)
     flat = torch.zeros(2, 2)
     monkeypatch.setattr(
         type(trainer.model),
         "covariances",
         lambda self, o: flat.expand(len(self.points(o)), 68, 2, 2),
     )
-    assert calibrate(sees, trainer.val) is None
+    assert recalibrate(sees, trainer.val) is None
     monkeypatch.setattr(type(trainer.model), "covariances", lambda self, outputs: None)
-    assert calibrate(sees, trainer.val) is None
+    assert recalibrate(sees, trainer.val) is None
