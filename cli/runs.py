@@ -112,9 +112,13 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     console.print(_pairs("training data", manifest))
     console.print(table(("key", "value", "set by"), config, "configuration"))
     console.print(_evaluations(evaluations))
-    if predicted := [row for row in evaluations if row["ellipses"]]:
-        named = [([row[key] for key in _EVALUATION], row["ellipses"]) for row in predicted]
-        console.print(ellipses_table(named, _EVALUATION))
+    hold = [
+        ([row[key] for key in _EVALUATION], row["ellipses"])
+        for row in evaluations
+        if row["ellipses"]
+    ]
+    if hold:
+        console.print(ellipses_table(hold, _EVALUATION))
     if way_on:
         note(way_on.text())
 

@@ -13,22 +13,23 @@ from webapp.ui.charts import Chart
 from webapp.ui.text import in_chart
 
 _LOWEST = 90.0
-"""Percent at which the axis starts where everything lies above it."""
+"""Percent at which the axis begins, or where the lowest interval does."""
 
 
 def chart(found: Mapping[str, RegionEllipses], norm: str) -> Chart:
     """Return the share of true places within their ellipses by region, with intervals over faces;
     the radii of the ellipses by a normaliser (key) stand with the names."""
-    ordered = dict(reversed(found.items()))  # Plotly begins below
-    inside = [100 * of.inside.estimate for of in ordered.values()]
-    low, high = (
-        [100 * v for v in ends]
-        for ends in zip(*((of.inside.low, of.inside.high) for of in ordered.values()), strict=True)
+    inside, low, high = (
+        [100 * value for value in values]
+        for values in zip(
+            *((of.inside.estimate, of.inside.low, of.inside.high) for of in found.values()),
+            strict=True,
+        )
     )
     figure = go.Figure(
         go.Scatter(
             x=inside,
-            y=list(ordered),
+            y=list(found),
             mode="markers",
             marker={"color": theme.BLUE, "size": 10},
             error_x={
@@ -46,12 +47,12 @@ def chart(found: Mapping[str, RegionEllipses], norm: str) -> Chart:
     )
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(ticksuffix=" %", range=[min(_LOWEST, *low) - 0.5, 100.5])
-    sizes = {r: 100 * of.radius[norm] for r, of in ordered.items() if norm in of.radius}
+    sizes = {region: 100 * of.radius[norm] for region, of in found.items() if norm in of.radius}
     names = [
-        f"{in_chart(region)}  <b>r {sizes[region]:.1f}</b>" if region in sizes else in_chart(region)
-        for region in ordered
+        in_chart(region) + (f"  <b>r {sizes[region]:.1f}</b>" if region in sizes else "")
+        for region in found
     ]
-    figure.update_yaxes(showgrid=False, tickvals=list(ordered), ticktext=names)
+    figure.update_yaxes(showgrid=False, autorange="reversed", tickvals=list(found), ticktext=names)
     charts.rule(figure, 100 * LEVEL, theme.VERMILLION)
     said = "; ".join(
         f"{region} {100 * of.inside.estimate:.1f} %"
