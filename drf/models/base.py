@@ -107,6 +107,11 @@ def mean_distance(predicted: Tensor, points: Tensor) -> Tensor:
     return distance / present(points).sum().clamp(min=1)
 
 
+LARGEST_RATIO = 4.0
+"""What a `Recalibration` multiplies stays finite, whatever picture a model is shown. On faces of
+300-W, cascade forests have 0.9 to 1.5."""
+
+
 @dataclass(frozen=True)
 class Recalibration:
     """By what the covariances C of K landmarks are corrected after training.
@@ -117,9 +122,10 @@ class Recalibration:
 
         S_k = s_k (r_k / t_k)^(2 b) C_k
 
-    where t_k is what is typical of r_k. The exponent b, one for all landmarks, restores how much
-    pictures differ; the factor s_k, one for each region, makes ellipses contain as many of the true
-    places as their level says. `drf.training.validation.recalibrate` fits them.
+    where t_k is what is typical of r_k, and the ratio ends at LARGEST_RATIO and its inverse. The
+    exponent b, one for all landmarks, restores how much pictures differ; the factor s_k, one for
+    each region, makes ellipses contain as many of the true places as their level says.
+    `drf.training.validation.recalibrate` fits them.
 
     factors   s, K numbers; none: nothing is corrected
     exponent  b
@@ -139,6 +145,7 @@ class Recalibration:
             lengths = covariances.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt()
             of_region = lengths @ covariances.new_tensor(spec.region_averages.T)
             ratio = of_region / covariances.new_tensor(self.typical)
+            ratio = ratio.clamp(1 / LARGEST_RATIO, LARGEST_RATIO)
             scale = scale * ratio ** (2 * self.exponent)
         return covariances * scale[..., None, None]
 

@@ -147,13 +147,17 @@ def likeliest_exponent(
     regions    positions of the landmarks of each, among the K
     """
     known = np.isfinite(distances) & (distances > 0)
-    of_region = [(distances[:, of][known[:, of]], sizes[:, of][known[:, of]]) for of in regions]
+    of_region = [
+        (distances[:, of][known[:, of]], sizes[:, of][known[:, of]])
+        for of in regions
+        if known[:, of].any()
+    ]
 
     def slope(b: float) -> float:
         total = 0.0
         for m, x in of_region:
-            weights = m * np.exp(-2 * b * x)
-            total += float(x.sum() - len(x) * (weights @ x) / weights.sum()) if len(x) else 0.0
+            weights = m * np.exp(-2 * b * (x - x.min()))
+            total += float(x.sum() - len(x) * (weights @ x) / weights.sum())
         return total
 
     low, high = 0.0, LARGEST_EXPONENT

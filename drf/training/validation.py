@@ -18,7 +18,7 @@ from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.errors import Diverged
 from drf.inference.prediction import Predictor, face_crops, predict
 from drf.landmarks import geometry
-from drf.models.base import Recalibration, Recalibrations
+from drf.models.base import LARGEST_RATIO, Recalibration, Recalibrations
 from drf.pictures import LEAVES, LeafGallery
 from drf.scoring import scores, uncertainty
 from drf.scoring.results import COLLAPSED_STD_RATIO
@@ -102,7 +102,7 @@ def _recalibrate(predictor: Predictor, pack: Pack) -> Recalibration | None:
     sizes = np.log(np.where(of_region > 0, of_region, np.nan))
     known = ~np.isnan(sizes)
     typical = np.where(known, sizes, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    sizes -= typical
+    sizes = np.clip(sizes - typical, -math.log(LARGEST_RATIO), math.log(LARGEST_RATIO))
     distances = uncertainty.known_distances(offsets, covariances)
     distances[~known] = np.nan
     exponent = uncertainty.likeliest_exponent(distances, sizes, spec.regions)

@@ -104,7 +104,7 @@ def test_the_correction_is_what_its_formula_says() -> None:
     rng = np.random.default_rng(0)
     roots = rng.normal(0, 0.02, (3, 20, 2, 2))
     covariances = roots @ roots.swapaxes(-1, -2)
-    factors, typical, b = rng.uniform(0.5, 2, 20), rng.uniform(0.01, 0.05, 20), 2.5
+    factors, typical, b = rng.uniform(0.5, 2, 20), rng.uniform(0.015, 0.05, 20), 2.5
     correct = Recalibration(factors.tolist(), b, typical.tolist())
     found = correct(torch.tensor(covariances), spec).numpy()
     for face in range(3):
@@ -112,6 +112,14 @@ def test_the_correction_is_what_its_formula_says() -> None:
         for k in range(20):
             expected = factors[k] * (r / typical[k]) ** (2 * b) * covariances[face, k]
             np.testing.assert_allclose(found[face, k], expected)
+
+
+def test_a_correction_is_finite_whatever_the_picture() -> None:
+    spec = InputSpec(32, IBUG68, "mouth")
+    correct = Recalibration([1.0] * 20, 10.0, [1e-3] * 20)
+    for size in (1e3, 0.0):
+        found = correct(size * torch.eye(2).expand(1, 20, 2, 2), spec)
+        assert torch.isfinite(found).all()
 
 
 def test_regions_are_averaged_each_for_itself() -> None:
