@@ -112,6 +112,7 @@ def predict(
     if as_csv:
         print(",".join(files.COLUMNS))
     largest = None if reject_above is None else reject_above / 100
+    limited = "" if reject_above is None else f" (--reject-above {reject_above:g})"
     for photo, located in _each(aligner, wanted, largest):
         if isinstance(located, DrfError):
             failed.append(located)
@@ -125,7 +126,7 @@ def predict(
                 f" expected error is above {reject_above:g} % of the box's side"
             )
         elif not located.faces and len(wanted) > 1:
-            note(f"no face found in {photo.path}")
+            note(f"no face found in {photo.path}{limited}")
         if photo.path in points:
             files.write_pts(located, points[photo.path])
         if photo.path in overlays:
