@@ -85,9 +85,9 @@ def predict(
 
     Coordinates are 0-based pixels of the photo as a viewer shows it, turned as its EXIF orientation
     says. Faces are numbered by the detector's certainty, or as the boxes are given; those that
-    --reject-above leaves out have no number. A photo that
-    cannot be read, or in which no face is found, is named on stderr, and the others are predicted.
-    Exits with 3 if there is no face in any photo, with 2 if a photo cannot be read.
+    --reject-above leaves out have no number. A photo that cannot be read, or in which no face is
+    found, is named on stderr, and the others are predicted. Exits with 3 if there is no face in any
+    photo, with 2 if a photo cannot be read.
     """
     from drf.inference import photos as files
 
