@@ -108,8 +108,8 @@ def mean_distance(predicted: Tensor, points: Tensor) -> Tensor:
 
 
 LARGEST_RATIO = 4.0
-"""Where the ratio of a `Recalibration` ends, so that covariances stay finite whatever picture a model
-is shown. On faces of 300-W, cascade forests have 0.9 to 1.5."""
+"""Where the ratio of a `Recalibration` ends, so that covariances stay finite whatever picture a
+model is shown. On faces of 300-W, cascade forests have 0.9 to 1.5."""
 
 
 @dataclass(frozen=True)
