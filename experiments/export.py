@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from db.file import run_folder
 from db.maintenance.bundle import restricted
 from drf import checkpoint
 from drf.config import RunConfig
+from drf.errors import NotFoundError
 from drf.inference.onnx_export import export_onnx
 from drf.inference.onnx_network import LARGEST_ERROR, Description
 from drf.text import percent
@@ -39,8 +41,9 @@ def export_run(
         run = reads.find_run(reader, text)
         facts = reads.run(reader, run)
         board = reads.leaderboard(reader, landmarks=None)
-    refuse_external(facts)
-    model, config = checkpoint.load_model(run_folder(db, run) / checkpoint.BEST)
+        refuse_external(facts)
+        model, config = checkpoint.load_model(run_folder(db, run) / checkpoint.BEST)
+        began = started_from(reader, config)
     entries = [entry(row) for _, row in board[board["run"] == run].iterrows()]
     scores = [{key: found[key] for key in _SCORES} for found in entries]
     described = Description(
@@ -54,19 +57,36 @@ def export_run(
         run=run,
         version=VERSION,
         scores=scores,
-        card=card(facts, config, scores),
+        card=card(facts, config, scores, began),
     )
     path = target or Path(re.sub(r"[^\w.-]+", "-", facts["name"]) + ".onnx")
     export_onnx(model, path, described)
     return path
 
 
-def card(facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[str, Any]]) -> str:
-    """Return what the user of a model should know, a sentence a line."""
+def started_from(con: sqlite3.Connection, config: RunConfig) -> str:
+    """Return a sentence on the run whose weights a run started from, "" where it is none."""
+    run = config.training.init_from
+    if not run:
+        return ""
+    weights = "the whole model" if config.training.init_weights == "all" else "the backbone"
+    try:
+        other = reads.run(con, reads.find_run(con, run))
+    except NotFoundError:
+        return f"It started from {weights} of run {run[:8]}, of which the store knows no more."
+    data = f"{other['dataset']} ({other['manifest'].get('faces')} faces)"
+    return f"It started from {weights} of run {run[:8]}, trained on {data}."
+
+
+def card(
+    facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[str, Any]], began: str
+) -> str:
+    """Return what the user of a model should know, a sentence a line. began: `started_from`."""
     dataset, faces = config.data.dataset, facts["manifest"].get("faces")
     lines = [
         f"{facts['name']}: {config.family}, exported by drf {VERSION} from run {facts['id']}.",
         f"Trained on {dataset} ({faces} faces), box {config.data.box}.",
+        *([began] if began else []),
     ]
     if restricted({dataset: 1}):
         lines.append(
