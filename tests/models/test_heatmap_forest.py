@@ -147,7 +147,7 @@ def test_a_whole_step_never_waits_for_the_device(options: Options) -> None:
 
 def hold(model: HeatmapForest, offsets: Tensor) -> None:
     """Let every leaf of landmark k hold the label of offsets[k]; (K, 2)."""
-    labels = model.grid.encode(offsets)  # (K, H, C)
+    labels = model.grid.encode(offsets).dense(model.grid.cells).weights  # (K, H, C)
     with torch.no_grad():
         if model.whole:
             model.forest.leaves.q.copy_(labels.flatten(0, 1).expand_as(model.forest.leaves.q))
@@ -215,7 +215,7 @@ def test_readings_of_leaves_that_hold_nothing() -> None:
     assert readings["l1_px"] == pytest.approx(float(apart), rel=1e-5)
     assert readings["soft_hard_gap_px"] == pytest.approx(0, abs=1e-4)
     assert readings["leaf_distance_px"] == pytest.approx(0, abs=1e-4)
-    labels = model.grid.encode(points - model.mean)
+    labels = model.grid.encode(points - model.mean).weights
     entropy = -torch.xlogy(labels, labels).sum() / labels.sum()
     assert readings["excess_ce"] == pytest.approx(math.log(8) - float(entropy), abs=1e-4)
 
