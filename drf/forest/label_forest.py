@@ -16,7 +16,7 @@ A step, in the order of the training loop:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -182,11 +182,13 @@ class LabelForest(nn.Module):
         right = turns(self.pools.landmarks(self.codes(arranged)), 2**self.config.tree_depth)
         self.gates.initialise(features, right if self.per_route else right.flatten(0, 1)[None])
         codes = self.codes(self.pools.rows(rows[: len(labels.weights)]))
-        masked = self.pools.masked(labels.dense(self.cells)).weights
+        masked = self.pools.masked(self._seen(labels))
         if self.config.leaf_init == "identical":
             # All in leaf 0, whose mean the leaves without rows take. Of a single row, the mean of
             # all, that is so to the last bit: Adam makes large steps of the smallest gradients.
-            masked = F.normalize(masked.sum(dim=1, keepdim=True), p=1.0, dim=-1)
+            pool = torch.arange(self.pools.n, device=codes.device)[:, None].expand(codes.shape[:2])
+            sums = label_leaves.sum_by(pool, masked, self.pools.n, self.cells)
+            masked = Labels(F.normalize(sums, p=1.0, dim=-1).unsqueeze(1))
             codes = torch.zeros_like(codes[:, :1])
         self.leaves.initialise(codes, masked)
 
@@ -213,15 +215,14 @@ class LabelForest(nn.Module):
         """Return the mean over trees of their predictions, by route: (B, R, H, C)."""
         return self._mean(self.leaves(routed.routing))
 
-    def expectation(self, routed: Routed, of: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return what a linear function of distributions, (..., H, C) -> (..., M, D), is of those of
-        the routes: (B, R, M, D). Of a mixture it is the mixture of those of the leaves, which costs
-        a fraction of the distributions."""
+    def expectation(self, routed: Routed, values: Tensor) -> Tensor:
+        """Return the means of what cells are worth, (C, D), under `distributions`: (B, R, H, D).
+        Of a mixture they are the mixture of those of the leaves, which costs a fraction of it."""
         if self._least_squares:
-            return of(self.distributions(routed))
-        with torch.autocast(routed.routing.device.type, enabled=False):
-            by_tree = label_leaves.predict(routed.routing, of(self.leaves.q))
-        return self._mean(by_tree)
+            return self.distributions(routed) @ values
+        with torch.autocast(values.device.type, enabled=False):
+            of_leaves = label_leaves.expectation(self.leaves.q, values)
+            return self._mean(label_leaves.predict(routed.routing, of_leaves))
 
     def _mean(self, predictions: Tensor) -> Tensor:
         """(G, N, T, ...) of each tree -> (B, R, ...), gradients going to the trees that learn alone;

@@ -22,10 +22,13 @@ outside the box and padding are masked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from drf.distributed import total
@@ -39,6 +42,9 @@ label that falls on a cell where every leaf is 0 would cost infinity."""
 STARVED = 1e-12
 """Share of the rows under which a leaf's statistics are noise, and it keeps what it holds."""
 
+BLOCK = 2**19
+"""Numbers of leaves that are computed with at a time, which the cache holds."""
+
 ALL = slice(None)
 
 Batch = tuple[Tensor, Labels]
@@ -49,8 +55,7 @@ def predict(routing: Tensor, q: Tensor, cells: Tensor | None = None) -> Tensor:
     """Return every tree's g = P q at all cells, or at those named for each row:
     (G, N, T, L), (G, T, L, H, C), (G, N, H, J) -> (G, N, T, H, J)."""
     if cells is not None:
-        held = F.embedding(_places(q, cells), _by_cell(q).flatten(0, 3))  # (G, N, T, H, J, L)
-        return (held @ routing[:, :, :, None, :, None]).squeeze(-1)
+        return _AtCells.apply(routing, _by_cell(q), _places(q, cells))
     g = routing.transpose(1, 2) @ q.flatten(3)
     return g.transpose(1, 2).unflatten(3, q.shape[3:])
 
@@ -64,11 +69,14 @@ def bounding_sums(routing: Tensor, q: Tensor, labels: Labels, predictions: Tenso
         sums = ratio.transpose(1, 2).flatten(3).mT @ routing.transpose(1, 2)  # (G, T, H C, L)
         sums = sums.unflatten(2, q.shape[3:])
     else:
-        shares = ratio.unsqueeze(-1) * routing[:, :, :, None, None]  # (G, N, T, H, J, L)
-        sums = torch.zeros_like(_by_cell(q))
-        places = _places(q, labels.cells).flatten()
-        sums.flatten(0, 3).index_add_(0, places, shares.flatten(0, 4))
+        sums = _sums(routing, ratio, _places(q, labels.cells), _by_cell(q))
     return total(sums).movedim(-1, 2).mul_(q)
+
+
+def expectation(q: Tensor, values: Tensor) -> Tensor:
+    """Return the leaves' means of what cells are worth: (G, T, L, H, C), (C, D) ->
+    (G, T, L, H, D)."""
+    return (values.mT @ _by_cell(q)).movedim(-1, 2)
 
 
 def laid_out(q: Tensor) -> Tensor:
@@ -88,6 +96,51 @@ def _places(q: Tensor, cells: Tensor) -> Tensor:
     pools, trees, _, heads, n = q.shape
     first = torch.arange(pools * trees * heads, device=q.device).view(pools, 1, trees, heads, 1)
     return n * first + cells.unsqueeze(2)
+
+
+class _AtCells(torch.autograd.Function):
+    """g = P q where rows look: (G, N, T, L), (G, T, H, C, L), (G, N, T, H, J) -> (G, N, T, H, J).
+
+    What rows find at their cells, J L numbers each, is never there of all rows at once, and is
+    looked up again for the gradient: memory that is new at every step takes longer than that.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, routing: Tensor, held: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(routing, held, places)
+        table, found = held.flatten(0, -2), torch.empty_like(places, dtype=held.dtype)
+        for p, at, g in _blocks(routing, places, found):
+            torch.bmm(F.embedding(at, table), p.unsqueeze(-1), out=g.unsqueeze(-1))
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        routing, held, places = ctx.saved_tensors
+        of_held = _sums(routing, gradient, places, held) if ctx.needs_input_grad[1] else None
+        bags, weights = places.flatten(0, -2), gradient.flatten(0, -2)
+        table = held.flatten(0, -2)
+        of_rows = F.embedding_bag(bags, table, per_sample_weights=weights, mode="sum")
+        return of_rows.view(*places.shape[:-1], -1).sum(dim=3), of_held, None
+
+
+def _sums(routing: Tensor, weights: Tensor, places: Tensor, like: Tensor) -> Tensor:
+    """Return sum_i w_ic P_il: (G, N, T, L), (G, N, T, H, J) twice -> (G, T, H, C, L), as `like`."""
+    sums = torch.zeros_like(like)
+    table = sums.flatten(0, -2)
+    for p, w, at in _blocks(routing, weights, places):
+        table.index_add_(0, at.flatten(), (w.unsqueeze(-1) * p.unsqueeze(1)).flatten(0, 1))
+    return sums
+
+
+def _blocks(routing: Tensor, *by_cell: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Return the rows of P (G, N, T, L) and of tensors (G, N, T, H, J), each head one row, in
+    blocks for which what they look up stays in the cache: (n, L), (n, J)."""
+    heads, cells = by_cell[0].shape[3:]
+    rows = routing.unsqueeze(3).expand(-1, -1, -1, heads, -1).flatten(0, 3)
+    size = max(1, BLOCK // (cells * rows.shape[1]))
+    parts = [rows.split(size), *(x.flatten(0, 3).split(size) for x in by_cell)]
+    return zip(*parts, strict=True)
 
 
 def mixed(predictions: Tensor) -> Tensor:
@@ -131,21 +184,32 @@ def divergence(predictions: Tensor, labels: Labels) -> Tensor:
     return cross_entropy(predictions, labels.weights) - entropy(labels.weights)
 
 
-def mean_labels(codes: Tensor, labels: Tensor, leaves: int) -> Tensor:
-    """Return the mean label of each leaf's rows: (G, N, T) int, (G, N, H, C) -> (G, T, L, H, C).
+def mean_labels(codes: Tensor, labels: Labels, shape: Sequence[int]) -> Tensor:
+    """Return the mean label of each leaf's rows: (G, N, T) int, (G, N, H, J) -> shape, that of q.
 
     A leaf without rows takes the mean of all labels.
     """
-    pools, _, trees = codes.shape
-    pool = torch.arange(pools, device=codes.device)[:, None] * leaves
-    flat = labels.flatten(0, 1)
-    sums = labels.new_zeros(trees, pools * leaves, *labels.shape[2:])
+    pools, trees, leaves, _, cells = shape
+    pool = torch.arange(pools, device=codes.device)[:, None]
+    sums = labels.weights.new_empty(shape)
     for tree in range(trees):  # a one-hot routing of all rows would take gigabytes
-        sums[tree].index_add_(0, (pool + codes[..., tree]).flatten(), flat)
-    sums = sums.unflatten(1, (pools, leaves)).transpose(0, 1)
-    everybody = labels.sum(dim=1)[:, None, None]  # (G, 1, 1, H, C)
+        summed = sum_by(pool * leaves + codes[..., tree], labels, pools * leaves, cells)
+        sums[:, tree] = summed.unflatten(0, (pools, leaves))
+    everybody = sum_by(pool.expand(codes.shape[:2]), labels, pools, cells)[:, None, None]
     sums = torch.where(sums.sum(dim=-1, keepdim=True) > 0, sums, everybody)
     return F.normalize(F.normalize(sums, p=1.0, dim=-1).clamp(min=FLOOR), p=1.0, dim=-1)
+
+
+def sum_by(key: Tensor, labels: Labels, n: int, cells: int) -> Tensor:
+    """Return the sums of the labels of each key: (G, N) int, (G, N, H, J) -> (n, H, C)."""
+    weights, heads = labels.weights, labels.weights.shape[2]
+    sums = weights.new_zeros(n, heads, cells)
+    if labels.cells is None:
+        return sums.index_add_(0, key.flatten(), weights.flatten(0, 1))
+    head = heads * key.unsqueeze(-1) + torch.arange(heads, device=key.device)
+    places = cells * head.unsqueeze(-1) + labels.cells
+    sums.view(-1).index_add_(0, places.flatten(), weights.flatten())
+    return sums
 
 
 class LabelLeaves(nn.Module):
@@ -167,12 +231,12 @@ class LabelLeaves(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def initialise(self, codes: Tensor, labels: Tensor) -> None:
+    def initialise(self, codes: Tensor, labels: Labels) -> None:
         """Set each leaf to the mean label of the rows assigned to it, and forget all statistics.
 
-        codes: (G, N, T) int, the leaf of each row; labels: (G, N, H, C).
+        codes: (G, N, T) int, the leaf of each row; labels: (G, N, H, J).
         """
-        self.q.copy_(mean_labels(codes, labels, self.q.shape[2]))
+        self.q.copy_(mean_labels(codes, labels, self.q.shape))
         self.mass.fill_(1 / self.q.shape[2])
         self.steps.zero_()
 
@@ -195,22 +259,24 @@ class LabelLeaves(nn.Module):
         predictions: at the labels' cells. Call after the backward pass: it changes q in place,
         which the gradient of the routing needs. trees: which of them learn.
         """
-        q, mass = self.q[:, trees], self.mass[:, trees]
-        with torch.autocast(routing.device.type, enabled=False):
-            sums = bounding_sums(routing[:, :, trees], q, labels, predictions[:, :, trees])
-        weights = labels.weights
+        weights, eta = labels.weights, stepwise_rate(self.steps).to(self.q.dtype)
         rows = total(weights.sum(dim=(1, 2, 3)) / weights.shape[2]).view(-1, 1, 1, 1)
-        eta = stepwise_rate(self.steps).to(sums.dtype)
-        eta = torch.where(rows > 0, eta, 0.0)  # nothing known, no change
-        rows = rows.clamp(min=1)
-        learned = torch.lerp(mass, sums.sum(dim=-1) / rows, eta)
-        # S = mass q, so S / learned is a sum of q and the batch, and no more than q is written.
-        starved = learned <= STARVED
-        old = torch.where(starved, 1.0, (1 - eta) * mass / learned)
-        new = torch.where(starved, 0.0, eta / (rows * learned))
-        q.mul_(old.unsqueeze(-1)).addcmul_(sums, new.unsqueeze(-1)).clamp_(min=FLOOR)
-        q.div_(q.sum(dim=-1, keepdim=True))
-        mass.copy_(learned)
+        eta, rows = torch.where(rows > 0, eta, 0.0), rows.clamp(min=1)  # nothing known, no change
+        count = max(1, BLOCK // self.q[0].numel())
+        for pools in (slice(first, first + count) for first in range(0, len(self.q), count)):
+            of = labels.map(itemgetter(pools))
+            p, g = routing[pools, :, trees], predictions[pools, :, trees]
+            q, mass = self.q[pools, trees], self.mass[pools, trees]
+            with torch.autocast(routing.device.type, enabled=False):
+                sums = bounding_sums(p, q, of, g)
+            learned = torch.lerp(mass, sums.sum(dim=-1) / rows[pools], eta[pools])
+            # S = mass q: S / learned is a weighted sum of q and the batch's.
+            starved = learned <= STARVED
+            old = torch.where(starved, 1.0, (1 - eta[pools]) * mass / learned)
+            new = torch.where(starved, 0.0, eta[pools] / (rows[pools] * learned))
+            q.mul_(old.unsqueeze(-1)).addcmul_(sums, new.unsqueeze(-1)).clamp_(min=FLOOR)
+            q.div_(q.sum(dim=-1, keepdim=True))
+            mass.copy_(learned)
         self.steps += 1
 
     @torch.no_grad()

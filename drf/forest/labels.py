@@ -28,9 +28,9 @@ TAIL = 6.5
 """Sigmas from its peak from which on a label is 0: exp(-TAIL^2 / 2) = 7e-10 is below float32's
 resolution."""
 
-SPARSE = 8
-"""How many times fewer cells a label has to name than there are: gathering a cell costs as much as
-several that stand in order."""
+SPARSE = 16
+"""How many times fewer cells than there are a label has to name: to look a cell up takes as long as
+to compute with eight or more that stand in order."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class LabelGrid:
         A place outside the window is labelled at its edge: which way it lies is still worth
         learning. The label of a missing landmark (NaN) is 0 everywhere.
         """
-        places = self._centres(offsets)
+        places = self._centres(offsets.device)
         edge = self.reach - self.cell / 2
         inside = offsets.float().nan_to_num().clamp(-edge, edge)
         z = (inside[..., None] - places) / (self.sigma * self.cell)
@@ -139,11 +139,19 @@ class LabelGrid:
         Of labels it is the place, where the window holds four sigma around it: to 0.001 cells from
         sigma = 0.7 on, to 4 pi sigma^2 exp(-2 (pi sigma)^2) below (0.02 at 0.5, 0.06 at 0.43).
         """
-        return self._marginals(distributions) @ self._centres(distributions)
+        return (distributions @ self.values(distributions.device)).flatten(-2)
+
+    def values(self, device: torch.device) -> Tensor:
+        """Return what cells are worth, (C, D): their centres, D = 1 of an axis or 2 of a map. The
+        means of the heads, one after another, are the offset."""
+        centres = self._centres(device)
+        if self.kind == "xy":
+            return centres[:, None]
+        return torch.cartesian_prod(centres, centres).flip(1)  # rows first in memory
 
     def std(self, distributions: Tensor) -> Tensor:
         """Return the standard deviations of distributions in x and y: (..., H, C) -> (..., 2)."""
-        places, p = self._centres(distributions), self._marginals(distributions)
+        places, p = self._centres(distributions.device), self._marginals(distributions)
         away = places - (p @ places)[..., None]
         return (p * away**2).sum(dim=-1).clamp(min=0).sqrt()
 
@@ -171,6 +179,6 @@ class LabelGrid:
         axes = 1 if self.kind == "xy" else 2
         return self.cell * math.exp(cross_entropy / axes) / math.sqrt(2 * math.pi * math.e)
 
-    def _centres(self, like: Tensor) -> Tensor:
-        cells = torch.arange(self.bins, dtype=torch.float32, device=like.device)
+    def _centres(self, device: torch.device) -> Tensor:
+        cells = torch.arange(self.bins, dtype=torch.float32, device=device)
         return (cells + 0.5) * self.cell - self.reach

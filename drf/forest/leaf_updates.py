@@ -99,7 +99,7 @@ class Leaves(Protocol):
         """What each leaf holds, (G, T, L, H, C)."""
         ...
 
-    def initialise(self, codes: Tensor, labels: Tensor) -> None: ...
+    def initialise(self, codes: Tensor, labels: Labels) -> None: ...
     def __call__(self, routing: Tensor, cells: Tensor | None = None) -> Tensor: ...
     def loss(self, predictions: Tensor, labels: Labels) -> Tensor: ...
     def update(
@@ -127,8 +127,8 @@ class GradientLeaves(nn.Module):
         return self.logits.softmax(dim=-1)
 
     @torch.no_grad()
-    def initialise(self, codes: Tensor, labels: Tensor) -> None:
-        q = label_leaves.mean_labels(codes, labels, self.logits.shape[2])
+    def initialise(self, codes: Tensor, labels: Labels) -> None:
+        q = label_leaves.mean_labels(codes, labels, self.logits.shape)
         self.logits.copy_(q.clamp(min=1e-4).log())  # softmax has no gradient where q is 0
 
     def forward(self, routing: Tensor, cells: Tensor | None = None) -> Tensor:
@@ -172,11 +172,11 @@ class RidgeLabelLeaves(nn.Module):
         return self.sets.q.view(self.shape)
 
     @torch.no_grad()
-    def initialise(self, codes: Tensor, labels: Tensor) -> None:
-        routing = nn.functional.one_hot(codes, self.shape[2]).to(labels.dtype)
-        self.sets.fit(*self._flat(routing, labels))
+    def initialise(self, codes: Tensor, labels: Labels) -> None:
+        routing = nn.functional.one_hot(codes, self.shape[2]).to(labels.weights.dtype)
+        self.sets.fit(*self._flat(routing, labels.weights))
         self.sets.steps.zero_()
-        self.q.copy_(label_leaves.mean_labels(codes, labels, self.shape[2]))  # empty ones as well
+        self.q.copy_(label_leaves.mean_labels(codes, labels, self.shape))  # empty ones as well
 
     def forward(self, routing: Tensor, cells: Tensor | None = None) -> Tensor:
         with torch.autocast(routing.device.type, enabled=False):

@@ -40,7 +40,7 @@ from drf.models.landmark_heads import CoarseMaps, LocalFeatures
 from drf.pictures import LeafPicture
 
 START_BYTES = 2**28
-"""What the labels that leaves start from may take: maps are large."""
+"""What the labels that leaves start from may take, were all cells named: maps are large."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,9 @@ class HeatmapForest(LandmarkModel):
         return total, parts
 
     def points(self, outputs: Outputs) -> Tensor:
-        offsets = self.forest.expectation(outputs.routed, self._places)  # (B, R, M, 2)
-        return outputs.centres + offsets.flatten(1, 2)
+        values = self.grid.values(outputs.centres.device)
+        offsets = self.forest.expectation(outputs.routed, values)  # (B, R, H, D)
+        return outputs.centres + offsets.view_as(outputs.centres)
 
     @torch.no_grad()
     def leaf_step(self, outputs: Outputs, points: Tensor) -> None:
@@ -213,7 +214,9 @@ class HeatmapForest(LandmarkModel):
             hard_points = self.points(replace(output, routed=self.forest.hard(output.routed)))
             soft += share * mean_distance(self.points(output), truth).cpu()
             hard += share * mean_distance(hard_points, truth).cpu()
-        places = self._places(self.forest.leaves.q)
+        values = self.grid.values(points.device)
+        places = label_leaves.expectation(self.forest.leaves.q, values)  # (G, T, L, H, D)
+        places = places.flatten(3).unflatten(3, (-1, 2))
         return self.forest.diagnostics([o.routed for o in outputs]) | {
             "excess_ce": float(excess),
             "std_px": size * self.grid.equivalent_std(float(excess + entropy)),
@@ -255,10 +258,6 @@ class HeatmapForest(LandmarkModel):
             return points - centres
         return (filled(points, self.mean) - centres).flatten(1).unsqueeze(1)
 
-    def _places(self, distributions: Tensor) -> Tensor:
-        """Return the expected offsets of a route's M landmarks, 1, or K of a whole face:
-        (..., H, C) -> (..., M, 2)."""
-        return self.grid.expectation(distributions.unflatten(-2, (-1, self.grid.heads)))
 
 
 def _first_groups(config: HeatmapForestConfig, k: int) -> list[np.ndarray]:

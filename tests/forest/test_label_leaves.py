@@ -138,9 +138,9 @@ def test_stepwise_update_is_the_recursion_of_the_statistics() -> None:
 def test_stepwise_batches_reach_what_all_rows_reach() -> None:
     routing, _, labels = draw(3, rows=400)
     full = LabelLeaves(G, T, L, H, C).double()
-    full.initialise(routing.argmax(dim=-1), labels)
+    full.initialise(routing.argmax(dim=-1), Labels(labels))
     stepwise = LabelLeaves(G, T, L, H, C).double()
-    stepwise.initialise(routing.argmax(dim=-1), labels)
+    stepwise.initialise(routing.argmax(dim=-1), Labels(labels))
     before = cross_entropy(full(routing), labels)
     q = full.q
     for epoch in range(4):
@@ -159,7 +159,7 @@ def test_start_takes_the_mean_label_of_the_assigned_rows() -> None:
     codes = torch.zeros(G, N, T, dtype=torch.int64)
     codes[:, 4:, 1] = 2
     leaves = LabelLeaves(G, T, L, H, C)
-    leaves.initialise(codes, labels.float())
+    leaves.initialise(codes, Labels(labels.float()))
     assert torch.allclose(leaves.q[:, 1, 2], labels[:, 4:].mean(dim=1).float(), atol=1e-6)
     assert torch.allclose(leaves.q[:, 1, 0], labels[:, :4].mean(dim=1).float(), atol=1e-6)
     assert torch.allclose(leaves.q[:, 0, 3], labels.mean(dim=1).float(), atol=1e-6)  # no rows
@@ -167,7 +167,7 @@ def test_start_takes_the_mean_label_of_the_assigned_rows() -> None:
 
 def test_leaves_that_no_row_reaches_keep_what_they_hold() -> None:
     leaves = LabelLeaves(1, 1, 2, 1, 4)
-    leaves.initialise(torch.tensor([[[0], [1]]]), torch.eye(4)[None, :2, None])
+    leaves.initialise(torch.tensor([[[0], [1]]]), Labels(torch.eye(4)[None, :2, None]))
     kept = leaves.q[0, 0, 1].clone()
     routing = torch.tensor([1.0, 0.0]).expand(1, 6, 1, 2)
     labels = torch.eye(4)[2].expand(1, 6, 1, 4)
@@ -185,7 +185,7 @@ def test_narrow_labels_where_no_leaf_has_mass_stay_finite(gamma: float) -> None:
     generator = torch.Generator().manual_seed(0)
     leaves = LabelLeaves(1, 2, 8, 2, 64)
     corner = torch.eye(64)[:2].expand(1, 30, 2, 64)
-    leaves.initialise(torch.randint(8, (1, 30, 2), generator=generator), corner)
+    leaves.initialise(torch.randint(8, (1, 30, 2), generator=generator), Labels(corner))
     routing = log_routing(torch.randn(1, 30, 2, 7, generator=generator), gamma).exp()
     other = torch.eye(64)[62:].expand(1, 30, 2, 64)
     loss = cross_entropy(leaves(routing), other)

@@ -47,7 +47,7 @@ def started(kind: Update, seed: int = 0) -> leaf_updates.Leaves:
     assert isinstance(leaves, LabelLeaves | GradientLeaves | RidgeLabelLeaves)
     leaves.double()
     routing, labels = draw(seed)
-    leaves.initialise(routing.argmax(dim=-1), labels)
+    leaves.initialise(routing.argmax(dim=-1), Labels(labels))
     return leaves
 
 
@@ -63,7 +63,7 @@ def test_all_kinds_start_from_the_same_means(kind: Update) -> None:
     routing, labels = draw()
     codes = routing.argmax(dim=-1).clamp(max=L - 2)  # nobody in the last leaf
     leaves = leaf_updates.build(kind, G, T, L, H, C)
-    leaves.initialise(codes, labels.float())
+    leaves.initialise(codes, Labels(labels.float()))
     for g in range(G):
         known = labels[g].sum(dim=(1, 2)) > 0
         for t in range(T):

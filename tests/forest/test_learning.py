@@ -35,7 +35,7 @@ def train(leaves: LabelLeaves | GaussianLeaves, x: Tensor, y: Tensor) -> SplitGa
     gates.train()
     labels = label_maps(y)
     if isinstance(leaves, LabelLeaves):
-        leaves.initialise(codes[None], labels)
+        leaves.initialise(codes[None], Labels(labels))
     else:
         leaves.initialise(y, codes)
     optimiser = torch.optim.Adam(gates.parameters(), lr=0.03)

@@ -95,15 +95,15 @@ def test_start_and_loss_as_if_each_pool_were_alone(update: Update) -> None:
     codes = p.argmax(dim=-1)
     together = leaf_updates.build(update, 3, T, L, H, C)
     masked = pools.masked(Labels(labels))
-    together.initialise(pools.rows(codes), masked.weights)
+    together.initialise(pools.rows(codes), masked)
     total = 0.0
     for pool, group in enumerate(UNEVEN):
         leaves = leaf_updates.build(update, 1, T, L, H, C)
-        label = labels[:, group].flatten(0, 1)[None]
+        label = Labels(labels[:, group].flatten(0, 1)[None])
         leaves.initialise(codes[:, group].flatten(0, 1)[None], label)
         assert torch.allclose(together.q[pool], leaves.q[0], atol=1e-5)
         mine = leaves(p[:, group].flatten(0, 1)[None])
-        total += leaves.loss(mine, Labels(label)).item() * len(group) / 6
+        total += leaves.loss(mine, label).item() * len(group) / 6
     loss = together.loss(together(pools.rows(p)), masked)
     assert loss.item() == pytest.approx(total, rel=1e-4)
 
