@@ -203,11 +203,12 @@ class LabelForest(nn.Module):
             gates = gates.unflatten(1, (self.routes, self.config.trees))
         log_p = log_routing(gates)
         routed = Routed(gates, log_p, self.pools.rows(probabilities(log_p)))
-        return self.hard(routed) if self.config.inference == "hard" and not self.training else routed
+        decided = self.config.inference == "hard" and not self.training
+        return self.hard(routed) if decided else routed
 
     def hard(self, routed: Routed) -> Routed:
-        """Return the same where each row takes one leaf of a tree, that to which its turns lead: the
-        most probable one, unless gates are soft."""
+        """Return the same, but with each row in one leaf of a tree, that to which its turns lead:
+        the most probable one, unless gates are soft."""
         p = F.one_hot(hard_leaves(routed.gates), routed.log_p.shape[-1]).to(routed.log_p.dtype)
         return replace(routed, routing=self.pools.rows(p))
 
@@ -216,8 +217,9 @@ class LabelForest(nn.Module):
         return self._mean(self.leaves(routed.routing))
 
     def expectation(self, routed: Routed, values: Tensor) -> Tensor:
-        """Return the means of what cells are worth, (C, D), under `distributions`: (B, R, H, D).
-        Of a mixture they are the mixture of those of the leaves, which costs a fraction of it."""
+        """Return the means of values of the cells, (C, D), under `distributions`: (B, R, H, D). Of
+        a mixture they are the mixture of the leaves' means, which no product with all cells needs.
+        """
         if self._least_squares:
             return self.distributions(routed) @ values
         with torch.autocast(values.device.type, enabled=False):
@@ -225,8 +227,8 @@ class LabelForest(nn.Module):
             return self._mean(label_leaves.predict(routed.routing, of_leaves))
 
     def _mean(self, predictions: Tensor) -> Tensor:
-        """(G, N, T, ...) of each tree -> (B, R, ...), gradients going to the trees that learn alone;
-        distributions of least squares made some."""
+        """Return the mean over trees, by route: (G, N, T, ...) -> (B, R, ...). Gradients go to the
+        trees that learn alone; what least squares predict is made a distribution."""
         if self._learning != ALL:
             every, predictions = predictions, predictions.detach().clone()
             predictions[:, :, self._learning] = every[:, :, self._learning]

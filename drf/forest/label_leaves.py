@@ -16,8 +16,9 @@ routing: H = 2 for separate x and y bins, H = 1 for a map of C cells.
     routing P  (G, N, T, L)        labels d     (G, N, H, J)
     q          (G, T, L, H, C)     predictions  (G, N, T, H, J)
 
-J = C, or fewer where labels name their cells (`labels.Labels`). P comes from `routing.probabilities`. A row whose labels are all 0 counts nowhere: so landmarks
-outside the box and padding are masked.
+J = C, or fewer where labels name their cells (`labels.Labels`). P comes from
+`routing.probabilities`. A row whose labels are all 0 counts nowhere: so landmarks outside the box
+and padding are masked.
 """
 
 from __future__ import annotations
@@ -74,8 +75,7 @@ def bounding_sums(routing: Tensor, q: Tensor, labels: Labels, predictions: Tenso
 
 
 def expectation(q: Tensor, values: Tensor) -> Tensor:
-    """Return the leaves' means of what cells are worth: (G, T, L, H, C), (C, D) ->
-    (G, T, L, H, D)."""
+    """Return the leaves' means of values of the cells: (G, T, L, H, C), (C, D) -> (G, T, L, H, D)."""
     return (values.mT @ _by_cell(q)).movedim(-1, 2)
 
 
@@ -108,25 +108,23 @@ class _AtCells(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, routing: Tensor, held: Tensor, places: Tensor) -> Tensor:
         ctx.save_for_backward(routing, held, places)
-        table, found = held.flatten(0, -2), torch.empty_like(places, dtype=held.dtype)
-        for p, at, g in _blocks(routing, places, found):
-            torch.bmm(F.embedding(at, table), p.unsqueeze(-1), out=g.unsqueeze(-1))
-        return found
+        table = held.flatten(0, -2)
+        found = [F.embedding(at, table) @ p.unsqueeze(-1) for p, at in _blocks(routing, places)]
+        return torch.cat(found).view(places.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         routing, held, places = ctx.saved_tensors
         of_held = _sums(routing, gradient, places, held) if ctx.needs_input_grad[1] else None
-        bags, weights = places.flatten(0, -2), gradient.flatten(0, -2)
-        table = held.flatten(0, -2)
+        bags, table, weights = (x.flatten(0, -2) for x in (places, held, gradient))
         of_rows = F.embedding_bag(bags, table, per_sample_weights=weights, mode="sum")
         return of_rows.view(*places.shape[:-1], -1).sum(dim=3), of_held, None
 
 
 def _sums(routing: Tensor, weights: Tensor, places: Tensor, like: Tensor) -> Tensor:
     """Return sum_i w_ic P_il: (G, N, T, L), (G, N, T, H, J) twice -> (G, T, H, C, L), as `like`."""
-    sums = torch.zeros_like(like)
+    sums = like.new_zeros(like.shape)
     table = sums.flatten(0, -2)
     for p, w, at in _blocks(routing, weights, places):
         table.index_add_(0, at.flatten(), (w.unsqueeze(-1) * p.unsqueeze(1)).flatten(0, 1))

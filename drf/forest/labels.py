@@ -7,8 +7,8 @@ label, both normalised Gaussians of `sigma` cells:
     xy   two distributions of `bins` cells, x first: what a leaf stores is 2 n numbers
     map  one distribution of n x n cells, [row, column]: n^2 numbers, and peaks may be correlated
 
-A narrow label in a large window is 0 nearly everywhere. It then names the cells around its peak, and
-what is computed from it costs as much as these: a map of 64 x 64 cells with a sigma of 0.433 has 36.
+A narrow label in a large window is 0 nearly everywhere. It then names the cells around its peak,
+and what is computed from it costs as much as these: 36 of 64 x 64 with a sigma of 0.433.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ class LabelGrid:
         return (distributions @ self.values(distributions.device)).flatten(-2)
 
     def values(self, device: torch.device) -> Tensor:
-        """Return what cells are worth, (C, D): their centres, D = 1 of an axis or 2 of a map. The
-        means of the heads, one after another, are the offset."""
+        """Return the centres of the cells, (C, D): D = 1 along an axis, 2 of a map. Their means
+        under the heads, one after another, are the offset."""
         centres = self._centres(device)
         if self.kind == "xy":
             return centres[:, None]

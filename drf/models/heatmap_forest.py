@@ -259,7 +259,6 @@ class HeatmapForest(LandmarkModel):
         return (filled(points, self.mean) - centres).flatten(1).unsqueeze(1)
 
 
-
 def _first_groups(config: HeatmapForestConfig, k: int) -> list[np.ndarray]:
     """Return groups of routes; those that follow from the data are set by `initialise`."""
     everything = np.arange(k)

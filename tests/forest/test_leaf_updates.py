@@ -125,7 +125,9 @@ def test_the_loss_of_ridge_leaves_is_the_mean_squared_error() -> None:
                 for t in range(T):
                     for h in range(H):
                         errors.append(((predictions[g, i, t, h] - labels[g, i, h]) ** 2).sum())
-    assert leaves.loss(predictions, Labels(labels)).item() == pytest.approx(torch.stack(errors).mean())
+    assert leaves.loss(predictions, Labels(labels)).item() == pytest.approx(
+        torch.stack(errors).mean()
+    )
 
 
 @pytest.mark.parametrize("kind", ["bounding", "ridge"])
