@@ -75,7 +75,7 @@ def bounding_sums(routing: Tensor, q: Tensor, labels: Labels, predictions: Tenso
 
 
 def expectation(q: Tensor, values: Tensor) -> Tensor:
-    """Return the leaves' means of values of the cells: (G, T, L, H, C), (C, D) -> (G, T, L, H, D)."""
+    """Return the leaves' means of values of cells: (G, T, L, H, C), (C, D) -> (G, T, L, H, D)."""
     return (values.mT @ _by_cell(q)).movedim(-1, 2)
 
 
