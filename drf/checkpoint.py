@@ -225,6 +225,38 @@ def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str
     )
 
 
+def load_weights(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> str:
+    """Give a model all weights of another run's `best.safetensors`, leaves and their statistics
+    too, and return a sentence that says so.
+
+    family: of the model · run: id of the other run, for messages. Raises UsageError, and changes
+    nothing, unless the two agree in family, markup, landmarks, and names and shapes of all tensors.
+    """
+    with saved.explained():
+        config, markup = stored_config(saved.header), stored_markup(saved.header)
+    spec, data = model.spec, config.data
+    for name, here, there in (
+        ("family", family, config.family),
+        ("markup", spec.markup.name, markup.name),
+        ("landmark subset", spec.landmarks, data.landmarks),
+        ("input size", spec.input_size, data.input_size),
+    ):
+        if here != there:
+            raise UsageError(
+                f"the {name} of run {run[:8]} is {there}, here it is {here}: take over its"
+                " backbone alone (--init-weights backbone)"
+            )
+    tensors = saved.under("model.")
+    odd = _first_difference(model.state_dict(), tensors)
+    if odd is not None:
+        raise UsageError(
+            f"the model of run {run[:8]} does not fit this one, first in {odd}: choose the same"
+            " settings of the model, or take over its backbone alone (--init-weights backbone)"
+        )
+    model.load_state_dict(tensors)
+    return f"Started from all weights of run {run[:8]}, {len(tensors)} tensors."
+
+
 def _backbone(model: LandmarkModel) -> Backbone | None:
     backbone = getattr(model, "backbone", None)
     return backbone if isinstance(backbone, Backbone) else None

@@ -249,9 +249,11 @@ class Trainer:
     def _start(self) -> None:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""
         torch.manual_seed(mixed((self.config.training.seed, 0)))
-        self.model.initialise(self.batches.initial_data(self.config.training.seed))
+        options = self.config.training
+        if not (options.init_from and options.init_weights == "all"):
+            self.model.initialise(self.batches.initial_data(options.seed))
         distributed.same(self.model)
-        self.average = MovingAverage(self.model, self.config.training.ema_decay)
+        self.average = MovingAverage(self.model, options.ema_decay)
         self._finish_epoch({})
 
     def _epoch(self) -> None:
