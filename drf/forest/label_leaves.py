@@ -44,7 +44,8 @@ STARVED = 1e-12
 """Share of the rows under which a leaf's statistics are noise, and it keeps what it holds."""
 
 BLOCK = 2**19
-"""Numbers of leaves that are computed with at a time, which the cache holds."""
+"""Numbers of leaves that are computed with at a time. The cache holds so many, and their memory is
+used again: new memory for all leaves at every step takes longer than the arithmetic."""
 
 ALL = slice(None)
 
@@ -101,8 +102,8 @@ def _places(q: Tensor, cells: Tensor) -> Tensor:
 class _AtCells(torch.autograd.Function):
     """g = P q where rows look: (G, N, T, L), (G, T, H, C, L), (G, N, T, H, J) -> (G, N, T, H, J).
 
-    What rows find at their cells, J L numbers each, is never there of all rows at once, and is
-    looked up again for the gradient: memory that is new at every step takes longer than that.
+    What rows find at their cells, J L numbers each, is kept for a block of them alone, and looked
+    up again for the gradient.
     """
 
     @staticmethod
@@ -268,7 +269,7 @@ class LabelLeaves(nn.Module):
             with torch.autocast(routing.device.type, enabled=False):
                 sums = bounding_sums(p, q, of, g)
             learned = torch.lerp(mass, sums.sum(dim=-1) / rows[pools], eta[pools])
-            # S = mass q: S / learned is a weighted sum of q and the batch's.
+            # S = mass q before and after: so the new q is a sum of the old one and of the batch's.
             starved = learned <= STARVED
             old = torch.where(starved, 1.0, (1 - eta[pools]) * mass / learned)
             new = torch.where(starved, 0.0, eta[pools] / (rows[pools] * learned))

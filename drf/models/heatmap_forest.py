@@ -188,7 +188,7 @@ class HeatmapForest(LandmarkModel):
     def points(self, outputs: Outputs) -> Tensor:
         values = self.grid.values(outputs.centres.device)
         offsets = self.forest.expectation(outputs.routed, values)  # (B, R, H, D)
-        return outputs.centres + offsets.view_as(outputs.centres)
+        return outputs.centres + offsets.reshape(outputs.centres.shape)
 
     @torch.no_grad()
     def leaf_step(self, outputs: Outputs, points: Tensor) -> None:
