@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.eval import ellipses_table
 from cli.options import By, Db, Json, Run
 from cli.output import cell, confirm, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH, refuse_link, run_folder
@@ -82,14 +83,18 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     Of a run that was cut off, the last line is the command that goes on with it.
     """
     from db import next_step, reads
+    from db.analysis import ellipses
     from db.boards.entries import records
     from db.connection import open_reader
     from db.recording import words
 
     con = open_reader(db)
     run_id = reads.find_run(con, run)
-    facts, evaluations = reads.run(con, run_id), reads.evaluations(con, run_id)
+    facts, evaluations = reads.run(con, run_id), records(reads.evaluations(con, run_id))
     said = words.of_run(con, run_id)
+    for row in evaluations:
+        markup = reads.markup(con, row["markup"])
+        row["ellipses"] = ellipses.document(con, row["evaluation"], markup, row["landmarks"])
     con.close()
     way_on = next_step.after(facts, db)
     config, provenance, manifest = (facts.pop(key) for key in ("config", "provenance", "manifest"))
@@ -97,7 +102,7 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
         named = {key: {"value": value, "source": source} for key, value, source in config}
         nested = {"config": named, "provenance": provenance, "manifest": manifest}
         nested["next_step"] = way_on and way_on.text()
-        print_json(facts | nested | {"evaluations": records(evaluations)} | said.document())
+        print_json(facts | nested | {"evaluations": evaluations} | said.document())
         return
     console = tables()
     if said != words.NOTHING:
@@ -106,7 +111,14 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     console.print(_pairs("provenance", provenance))
     console.print(_pairs("training data", manifest))
     console.print(table(("key", "value", "set by"), config, "configuration"))
-    console.print(_evaluations(records(evaluations)))
+    console.print(_evaluations(evaluations))
+    hold = [
+        ([row[key] for key in _EVALUATION], row["ellipses"])
+        for row in evaluations
+        if row["ellipses"]
+    ]
+    if hold:
+        console.print(ellipses_table(hold, _EVALUATION))
     if way_on:
         note(way_on.text())
 

@@ -27,11 +27,11 @@ from drf.files import LAST as LAST
 from drf.files import replacing_file
 from drf.landmarks.markup import IBUG68, Markup
 from drf.models.backbones import Backbone
-from drf.models.base import LandmarkModel
+from drf.models.base import LandmarkModel, Recalibration, Recalibrations
 
-COVARIANCE_SCALE = "covariance_scale"
-"""Key of a header for the model's `covariance_scale`; a run that was cut off has none. Version
-0.1.0 called it "spread"."""
+RECALIBRATIONS = "recalibrations"
+"""Key of a header for the model's `recalibrations`; a run that was cut off has none. Earlier
+checkpoints have one factor for all landmarks, called "covariance_scale" or "spread"."""
 _HEADER = "drf"
 _UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
@@ -183,11 +183,17 @@ def rebuild(
     model = registry.build(config, markup)
     with saved.explained():
         model.load_state_dict(saved.under("model."))
-        scale = saved.header.get(COVARIANCE_SCALE, saved.header.get("spread"))
-        if scale is not None and not 0 < scale < float("inf"):
-            raise ValueError(f"{COVARIANCE_SCALE} is {scale!r}")
-        model.covariance_scale = model.covariance_scale if scale is None else scale
+        model.recalibrations = _recalibrations(saved.header, model.spec.n_points)
     return model.eval().place(device), config
+
+
+def _recalibrations(header: Mapping[str, Any], k: int) -> Recalibrations:
+    """Return those of a header, for a model of k landmarks. Raises as `from_dict`."""
+    if RECALIBRATIONS in header:
+        return Recalibrations.from_dict(header[RECALIBRATIONS], k)
+    of_all = Recalibration([header.get("covariance_scale", header.get("spread", 1.0))] * k)
+    of_all.check(k)
+    return Recalibrations(of_all, of_all)
 
 
 def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> str:
