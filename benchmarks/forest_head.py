@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from drf import hardware
 from drf.forest.label_leaves import LabelLeaves, bounding_step, cross_entropy, predict
+from drf.forest.labels import Labels
 from drf.forest.routing import log_routing, probabilities
 
 ROWS, TREES, DEPTH, AXES, BINS = 10 * 68, 8, 8, 2, 64
@@ -71,11 +72,11 @@ class Problem:
         self.plain_gates = self.gates.detach().contiguous().requires_grad_()
         centres = torch.rand(ROWS, AXES, 1, generator=generator) * BINS
         labels = (-0.5 * (torch.arange(BINS) - centres) ** 2).softmax(dim=-1)
-        self.labels = F.threshold(labels, 1e-20, 0.0)[None]  # denormals are slow in a loop
+        labels = F.threshold(labels, 1e-20, 0.0)  # denormals are slow in a loop
+        self.labels = Labels(labels[None])
         self.leaves = LabelLeaves(1, TREES, LEAVES, AXES, BINS)
         q = torch.randn(self.leaves.q.shape, generator=generator).softmax(dim=-1)
-        self.leaves.q.copy_(q)
-        self.q = q
+        self.q = self.leaves.q.copy_(q)
         with torch.no_grad():
             self.log_p = log_routing(self.gates)
         self.routing = probabilities(self.log_p)[None]
@@ -85,7 +86,7 @@ class Problem:
         """Route, predict, differentiate, update the leaves."""
         routing = probabilities(log_routing(self.gates))[None]
         predictions = self.leaves(routing)
-        loss = cross_entropy(predictions, self.labels)
+        loss = cross_entropy(predictions, self.labels.weights)
         torch.autograd.grad(loss, self.gates)
         self.leaves.update(routing.detach(), self.labels, predictions.detach())
 
@@ -93,9 +94,11 @@ class Problem:
         """The same in the historical way, which has no statistics over batches."""
         routing = historical_routing(self.plain_gates)
         per_tree = torch.einsum("ntl,tlc->ntc", routing, self.q[0].flatten(2))
-        loss = cross_entropy(per_tree.unflatten(2, (AXES, BINS))[None], self.labels)
+        loss = cross_entropy(per_tree.unflatten(2, (AXES, BINS))[None], self.labels.weights)
         torch.autograd.grad(loss, self.plain_gates)
-        historical_leaf_step(routing.detach(), self.q[0].flatten(2), self.labels[0].flatten(1))
+        historical_leaf_step(
+            routing.detach(), self.q[0].flatten(2), self.labels.weights[0].flatten(1)
+        )
 
 
 def historical_routing(gates: Tensor) -> Tensor:
@@ -130,7 +133,8 @@ def check(p: Problem) -> None:
     ours, theirs = p.routing[0], historical_routing(p.plain_gates.detach())
     assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-7)
     leaves = bounding_step(p.routing, p.q, p.labels)[0].flatten(2)
-    expected = historical_leaf_step(p.plain_routing, p.q[0].flatten(2), p.labels[0].flatten(1))
+    labels = p.labels.weights[0].flatten(1)
+    expected = historical_leaf_step(p.plain_routing, p.q[0].flatten(2), labels)
     assert torch.allclose(leaves, expected, rtol=1e-3, atol=1e-7)
 
 
@@ -146,7 +150,7 @@ def measure(p: Problem, quick: bool) -> dict[str, float]:
     blocks, repeats = (3, 5) if quick else (9, 20)
     log_p = log_routing(p.gates)
     gradient = torch.rand(ROWS, TREES, LEAVES).permute(1, 2, 0).contiguous().permute(2, 0, 1)
-    flat_q, flat_labels = p.q[0].flatten(2), p.labels[0].flatten(1)
+    flat_q, flat_labels = p.q[0].flatten(2), p.labels.weights[0].flatten(1)
     square, copy = torch.rand(1024, 1024), torch.empty_like(p.log_p)
     fast: dict[str, Step] = {
         "clone": lambda: torch.clone(p.log_p),

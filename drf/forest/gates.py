@@ -10,10 +10,11 @@ Tree codes are such splits over the labels alone: in which leaf a label belongs.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from drf.forest.routing import depth_of, hard_leaves
@@ -86,26 +87,24 @@ class SplitGates(nn.Module):
     def fold(self) -> None:
         """Take normalisation and current steepness into the splits: see `models.fuse_batchnorm`."""
         scale, shift = (x.view(self.sites, 1, -1) for x in affine(self.norm))
-        weight, offset = self._splits()
-        self._folded = weight * scale, offset + (weight * shift).sum(dim=-1)
-
-    def _splits(self) -> tuple[Tensor, Tensor]:
-        """Return directions (sites, T S, F) and offsets (sites, T S), gamma included."""
-        return F.normalize(self.weight, dim=-1) * self.gamma, -self.threshold * self.gamma
+        weight = F.normalize(self.weight, dim=-1) * self.gamma
+        offset = (weight * shift).sum(dim=-1) - self.threshold * self.gamma
+        self._folded = weight * scale, offset
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates, gamma included; float32 or wider, whatever autocast is on outside."""
         with torch.autocast(x.device.type, enabled=False):
-            if self._folded:
-                rows, (weight, offset) = self._by_site(x), self._folded
+            if not self._folded:
+                projected = _Projections.apply(self._normalised(x), self.weight)
+                f = (projected - self.threshold[:, None]) * self.gamma
+            elif self.sites == 1:
+                weight, offset = self._folded
+                f = torch.addmm(offset[0, :, None], weight[0], self._by_site(x)[0].T).T[None]
             else:
-                rows, (weight, offset) = self._normalised(x), self._splits()
-            if self.sites == 1:  # rows innermost: the layout that is routed fastest
-                f = torch.addmm(offset[0, :, None], weight[0], rows[0].T).T
-                f = f.unflatten(1, (self.trees, self.splits))
-                return f.unflatten(0, x.shape[:-1])
-            f = torch.baddbmm(offset[:, None], rows, weight.mT)
-            return f.unflatten(2, (self.trees, self.splits)).transpose(0, 1)
+                weight, offset = self._folded
+                f = torch.baddbmm(offset[:, None], self._by_site(x), weight.mT)
+            f = f.unflatten(2, (self.trees, self.splits))
+            return f[0].unflatten(0, x.shape[:-1]) if self.sites == 1 else f.transpose(0, 1)
 
     @torch.no_grad()
     def initialise(self, features: Tensor, right: Tensor | None = None) -> None:
@@ -150,6 +149,31 @@ class SplitGates(nn.Module):
 
     def _by_site(self, x: Tensor) -> Tensor:
         return self._flat(x).unflatten(1, (self.sites, -1)).transpose(0, 1)
+
+
+class _Projections(torch.autograd.Function):
+    """x . w / |w|: rows (sites, R, F), weights (sites, M, F) -> (sites, R, M), with the rows
+    innermost in memory, the layout that is routed fastest.
+
+    The weights are the largest array of a forest. Divided by their lengths they would be one more,
+    and several for the gradient; here only the gradient itself is as large.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(weight, dim=-1, keepdim=True).clamp(min=1e-12)
+        projected = (weight @ rows.mT).div_(length)
+        ctx.save_for_backward(rows, weight, length, projected)
+        return projected.mT
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """d/dw = (x - (x . w / |w|) w / |w|) / |w|."""
+        rows, weight, length, projected = ctx.saved_tensors
+        slope = gradient.mT / length
+        along = (slope * projected).sum(dim=-1, keepdim=True) / length
+        return slope.mT @ weight, (slope @ rows).addcmul_(weight, along, value=-1)
 
 
 def _between(z: Tensor, here: Tensor, right: Tensor) -> Tensor:

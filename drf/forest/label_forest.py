@@ -2,13 +2,14 @@
 
 Symbols beyond `drf.forest`: B faces; R routes of a face, one for each landmark or one for the whole
 face; G pools of leaves that routes share; N rows of a pool. Each route of each face has a label of
-H heads x C cells. What the cells mean, and how the label is decoded, is the caller's business.
+H heads x C cells, J of which it names (`labels.Labels`). What the cells mean, and how the label is
+decoded, is the caller's business.
 
 A step, in the order of the training loop:
 
     set_progress   steepness, warm-up, as the run goes on
-    forward        features -> gates -> P(leaf | x) -> g = P q
-    loss           of g against the labels; in the warm-up, of P against the tree codes
+    forward        features -> gates -> P(leaf | x)
+    loss           of g = P q against the labels; in the warm-up, of P against the tree codes
     leaf_step      the leaves, from the same routing
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -28,7 +29,8 @@ from drf.config import Range
 from drf.errors import UsageError
 from drf.forest import label_leaves, leaf_updates
 from drf.forest.gates import Annealing, RawGates, SplitGates, TreeCodes, steepness, turns
-from drf.forest.label_leaves import ALL, LabelLeaves
+from drf.forest.label_leaves import ALL, Batch, LabelLeaves
+from drf.forest.labels import Labels
 from drf.forest.pools import Pools
 from drf.forest.routing import (
     balance,
@@ -103,16 +105,14 @@ class LabelForestConfig:
 
 @dataclass(frozen=True)
 class Routed:
-    """gates        (B, R, T, S), steepness included
-    log_p        (B, R, T, L)
-    routing      (G, N, T, L), P arranged for the leaves
-    predictions  (G, N, T, H, C), of each tree
+    """gates    (B, R, T, S), steepness included
+    log_p    (B, R, T, L)
+    routing  (G, N, T, L), P arranged for the leaves
     """
 
     gates: Tensor
     log_p: Tensor
     routing: Tensor
-    predictions: Tensor
 
 
 class LabelForest(nn.Module):
@@ -140,7 +140,7 @@ class LabelForest(nn.Module):
             raise UsageError(
                 'model.statistics = "restart" is a way of leaves that learn by bounding'
             )
-        self.config, self.per_route = config, per_route
+        self.config, self.per_route, self.cells = config, per_route, label[1]
         self.routes = sum(len(group) for group in groups)
         trees, depth, leaves = config.trees, config.tree_depth, 2**config.tree_depth
         shape = (len(groups), trees, leaves, *label)
@@ -162,7 +162,7 @@ class LabelForest(nn.Module):
         self.register_buffer("round", torch.zeros((), dtype=torch.int64))
         self.register_load_state_dict_post_hook(lambda module, _: module._turn())
         self._learning, self._warming = ALL, False
-        self._collected: list[tuple[Tensor, Tensor]] = []
+        self._collected: list[Batch] = []
         self.set_progress(0.0)
         self._turn()
 
@@ -172,20 +172,23 @@ class LabelForest(nn.Module):
         return math.ceil(ROWS_PER_LEAF * 2**self.config.tree_depth / smallest)
 
     @torch.no_grad()
-    def initialise(self, features: Tensor, labels: Tensor, rows: Tensor) -> None:
+    def initialise(self, features: Tensor, labels: Labels, rows: Tensor) -> None:
         """Set tree codes from rows (n, R, D), what they are grown on; thresholds from features,
         (b, F) or (b, R, F), so that each route spreads over leaves as its codes do: a pool that
         landmarks share holds places where some of them never are; and leaves from the labels of the
-        first m rows, (m, R, H, C)."""
+        first m rows, (m, R, H, J)."""
         arranged = self.pools.rows(rows)
         self.codes.initialise(arranged)
         right = turns(self.pools.landmarks(self.codes(arranged)), 2**self.config.tree_depth)
         self.gates.initialise(features, right if self.per_route else right.flatten(0, 1)[None])
-        codes, masked = self.codes(self.pools.rows(rows[: len(labels)])), self.pools.masked(labels)
+        codes = self.codes(self.pools.rows(rows[: len(labels.weights)]))
+        masked = self.pools.masked(self._seen(labels))
         if self.config.leaf_init == "identical":
             # All in leaf 0, whose mean the leaves without rows take. Of a single row, the mean of
             # all, that is so to the last bit: Adam makes large steps of the smallest gradients.
-            masked = F.normalize(masked.sum(dim=1, keepdim=True), p=1.0, dim=-1)
+            pool = torch.arange(self.pools.n, device=codes.device)[:, None].expand(codes.shape[:2])
+            sums = label_leaves.sum_by(pool, masked, self.pools.n, self.cells)
+            masked = Labels(F.normalize(sums, p=1.0, dim=-1).unsqueeze(1))
             codes = torch.zeros_like(codes[:, :1])
         self.leaves.initialise(codes, masked)
 
@@ -199,48 +202,62 @@ class LabelForest(nn.Module):
         if not self.per_route:
             gates = gates.unflatten(1, (self.routes, self.config.trees))
         log_p = log_routing(gates)
-        if self.config.inference == "hard" and not self.training:
-            p = F.one_hot(hard_leaves(gates), log_p.shape[-1]).to(log_p.dtype)
-        else:
-            p = probabilities(log_p)
-        routing = self.pools.rows(p)
-        return Routed(gates, log_p, routing, self._of_learning(self.leaves(routing)))
+        routed = Routed(gates, log_p, self.pools.rows(probabilities(log_p)))
+        decided = self.config.inference == "hard" and not self.training
+        return self.hard(routed) if decided else routed
 
-    def _of_learning(self, predictions: Tensor) -> Tensor:
-        """Return the predictions, gradients going to the trees that learn alone."""
-        if self._learning == ALL:
-            return predictions
-        result = predictions.detach().clone()
-        result[:, :, self._learning] = predictions[:, :, self._learning]
-        return result
-
-    def hard(self, routed: Routed) -> Tensor:
-        """Return what `distributions` would be if each row took one leaf of a tree, that to which
-        its turns lead: the most probable one, unless gates are soft."""
+    def hard(self, routed: Routed) -> Routed:
+        """Return the same, but with each row in one leaf of a tree, that to which its turns lead:
+        the most probable one, unless gates are soft."""
         p = F.one_hot(hard_leaves(routed.gates), routed.log_p.shape[-1]).to(routed.log_p.dtype)
-        return self._mean(self.leaves(self.pools.rows(p)))
+        return replace(routed, routing=self.pools.rows(p))
 
     def distributions(self, routed: Routed) -> Tensor:
         """Return the mean over trees of their predictions, by route: (B, R, H, C)."""
-        return self._mean(routed.predictions)
+        return self._mean(self.leaves(routed.routing))
+
+    def expectation(self, routed: Routed, values: Tensor) -> Tensor:
+        """Return the means of values of the cells, (C, D), under `distributions`: (B, R, H, D). Of
+        a mixture they are the mixture of the leaves' means, which no product with all cells needs.
+        """
+        if self._least_squares:
+            return self.distributions(routed) @ values
+        with torch.autocast(values.device.type, enabled=False):
+            of_leaves = label_leaves.expectation(self.leaves.q, values)
+            return self._mean(label_leaves.predict(routed.routing, of_leaves))
 
     def _mean(self, predictions: Tensor) -> Tensor:
+        """Return the mean over trees, by route: (G, N, T, ...) -> (B, R, ...). Gradients go to the
+        trees that learn alone; what least squares predict is made a distribution."""
+        if self._learning != ALL:
+            every, predictions = predictions, predictions.detach().clone()
+            predictions[:, :, self._learning] = every[:, :, self._learning]
         mean = self.pools.landmarks(predictions.mean(dim=2))
-        if self.config.leaf_update != "ridge":
-            return mean
-        return F.normalize(mean.clamp(min=0), p=1.0, dim=-1)  # least squares may go below 0
+        if self._least_squares:
+            return F.normalize(mean.clamp(min=0), p=1.0, dim=-1)
+        return mean
+
+    @property
+    def _least_squares(self) -> bool:
+        """Whether leaves hold a regression, which counts every cell, and may go below 0."""
+        return self.config.leaf_update == "ridge"
+
+    def _seen(self, labels: Labels) -> Labels:
+        """Return labels with the cells that the leaves count."""
+        return labels.dense(self.cells) if self._least_squares else labels
 
     def loss(
-        self, routed: Routed, labels: Tensor, rows: Tensor
+        self, routed: Routed, labels: Labels, rows: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its parts: labels (B, R, H, C), rows (B, R, D) as in `initialise`.
+        """Return the loss and its parts: labels (B, R, H, J), rows (B, R, D) as in `initialise`.
 
         A label that is 0 everywhere counts nowhere, nor does a row with NaN.
         """
-        predictions = routed.predictions[:, :, self._learning]
+        masked = self.pools.masked(self._seen(labels))
+        predictions = self.leaves(routed.routing, masked.cells)[:, :, self._learning]
         if self.config.tree_update == "averaged":
             predictions = predictions.mean(dim=2, keepdim=True)
-        fit = self.leaves.loss(predictions, self.pools.masked(labels))
+        fit = self.leaves.loss(predictions, masked)
         total, parts = fit, {"leaves": fit}
         if self._warming:
             codes = self.codes(self.pools.rows(rows)).unsqueeze(-1)
@@ -253,22 +270,23 @@ class LabelForest(nn.Module):
             total = total - self.config.mutual_information_weight * information
         return total, parts
 
-    def excess(self, routed: Routed, labels: Tensor) -> Tensor:
-        """Return the divergence of the forest's mean from labels (B, R, H, C), nats per head."""
-        mean = self.distributions(routed).flatten(0, 1)[None, :, None]
-        labels = labels.flatten(0, 1)[None]
-        return label_leaves.cross_entropy(mean, labels) - label_leaves.entropy(labels)
+    def excess(self, routed: Routed, labels: Labels) -> Tensor:
+        """Return the divergence of the forest's mean from labels (B, R, H, J), nats per head."""
+        labels = self._seen(labels)
+        mean = self._mean(self.leaves(routed.routing, labels.map(self.pools.rows).cells))
+        by_row = labels.map(lambda x: x.flatten(0, 1)[None])
+        return label_leaves.divergence(mean.flatten(0, 1)[None, :, None], by_row)
 
     @torch.no_grad()
-    def leaf_step(self, routed: Routed, labels: Tensor) -> None:
+    def leaf_step(self, routed: Routed, labels: Labels) -> None:
         """Update the leaves by one batch, or collect it for the end of its round."""
         if self._warming:  # the leaves hold what the codes say, until the routing has learned them
             return
         if self.config.leaf_update == "gradient":
             return
-        masked = self.pools.masked(labels)
+        masked = self.pools.masked(self._seen(labels))
         if self.config.statistics == "stepwise":
-            predictions = routed.predictions
+            predictions = self.leaves(routed.routing, masked.cells)
             if self.config.tree_update == "averaged":
                 predictions = label_leaves.mixed(predictions)
             self.leaves.update(routed.routing, masked, predictions, self._learning)

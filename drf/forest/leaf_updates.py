@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from drf.distributed import processes, total
 from drf.forest import label_leaves
-from drf.forest.label_leaves import ALL, LabelLeaves
+from drf.forest.label_leaves import ALL, Batch, LabelLeaves
+from drf.forest.labels import Labels
 from drf.forest.routing import stepwise_rate
 
 
@@ -98,15 +99,15 @@ class Leaves(Protocol):
         """What each leaf holds, (G, T, L, H, C)."""
         ...
 
-    def initialise(self, codes: Tensor, labels: Tensor) -> None: ...
-    def __call__(self, routing: Tensor) -> Tensor: ...
-    def loss(self, predictions: Tensor, labels: Tensor) -> Tensor: ...
+    def initialise(self, codes: Tensor, labels: Labels) -> None: ...
+    def __call__(self, routing: Tensor, cells: Tensor | None = None) -> Tensor: ...
+    def loss(self, predictions: Tensor, labels: Labels) -> Tensor: ...
     def update(
-        self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
+        self, routing: Tensor, labels: Labels, predictions: Tensor, trees: slice = ALL
     ) -> None: ...
     def fit(
         self,
-        batches: Sequence[tuple[Tensor, Tensor]],
+        batches: Sequence[Batch],
         iterations: int,
         trees: slice = ALL,
         *,
@@ -126,25 +127,25 @@ class GradientLeaves(nn.Module):
         return self.logits.softmax(dim=-1)
 
     @torch.no_grad()
-    def initialise(self, codes: Tensor, labels: Tensor) -> None:
-        q = label_leaves.mean_labels(codes, labels, self.logits.shape[2])
+    def initialise(self, codes: Tensor, labels: Labels) -> None:
+        q = label_leaves.mean_labels(codes, labels, self.logits.shape)
         self.logits.copy_(q.clamp(min=1e-4).log())  # softmax has no gradient where q is 0
 
-    def forward(self, routing: Tensor) -> Tensor:
+    def forward(self, routing: Tensor, cells: Tensor | None = None) -> Tensor:
         with torch.autocast(routing.device.type, enabled=False):
-            return label_leaves.predict(routing, self.q)
+            return label_leaves.predict(routing, self.q, cells)
 
-    def loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
-        return label_leaves.cross_entropy(predictions, labels) - label_leaves.entropy(labels)
+    def loss(self, predictions: Tensor, labels: Labels) -> Tensor:
+        return label_leaves.divergence(predictions, labels)
 
     def update(
-        self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
+        self, routing: Tensor, labels: Labels, predictions: Tensor, trees: slice = ALL
     ) -> None:
         """Nothing: the optimiser's step was it."""
 
     def fit(
         self,
-        batches: Sequence[tuple[Tensor, Tensor]],
+        batches: Sequence[Batch],
         iterations: int,
         trees: slice = ALL,
         *,
@@ -157,7 +158,8 @@ class RidgeLabelLeaves(nn.Module):
     """Leaves of least squares, each tree on its own: Q = (P^T P / N + ridge I)^-1 P^T d / N, over
     the N rows of a pool that have a label.
 
-    What a leaf holds may be negative and need not sum to 1: it is a regression of the label maps.
+    What a leaf holds may be negative and need not sum to 1: it is a regression of the label maps,
+    and every cell counts, so that labels have all of them in order.
     """
 
     def __init__(self, pools: int, trees: int, leaves: int, heads: int, cells: int) -> None:
@@ -170,25 +172,26 @@ class RidgeLabelLeaves(nn.Module):
         return self.sets.q.view(self.shape)
 
     @torch.no_grad()
-    def initialise(self, codes: Tensor, labels: Tensor) -> None:
-        routing = nn.functional.one_hot(codes, self.shape[2]).to(labels.dtype)
-        self.sets.fit(*self._flat(routing, labels))
+    def initialise(self, codes: Tensor, labels: Labels) -> None:
+        routing = nn.functional.one_hot(codes, self.shape[2]).to(labels.weights.dtype)
+        self.sets.fit(*self._flat(routing, labels.weights))
         self.sets.steps.zero_()
-        self.q.copy_(label_leaves.mean_labels(codes, labels, self.shape[2]))  # empty ones as well
+        self.q.copy_(label_leaves.mean_labels(codes, labels, self.shape))  # empty ones as well
 
-    def forward(self, routing: Tensor) -> Tensor:
+    def forward(self, routing: Tensor, cells: Tensor | None = None) -> Tensor:
         with torch.autocast(routing.device.type, enabled=False):
-            return label_leaves.predict(routing, self.q)
+            return label_leaves.predict(routing, self.q, cells)
 
-    def loss(self, predictions: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, predictions: Tensor, labels: Labels) -> Tensor:
         """Return sum_c (g_c - d_c)^2, averaged over trees, rows with a label and heads: ()."""
-        error = (predictions - labels.unsqueeze(2)).square().sum(dim=-1)  # (G, N, T, H)
-        known = labels.sum(dim=-1).unsqueeze(2)
+        d = labels.weights
+        error = (predictions - d.unsqueeze(2)).square().sum(dim=-1)  # (G, N, T, H)
+        known = d.sum(dim=-1).unsqueeze(2)
         return (error * known).mean(dim=2).sum() / known.sum().clamp(min=1)
 
     @torch.no_grad()
     def update(
-        self, routing: Tensor, labels: Tensor, predictions: Tensor, trees: slice = ALL
+        self, routing: Tensor, labels: Labels, predictions: Tensor, trees: slice = ALL
     ) -> None:
         """Take one batch into the normal equations, stepwise, and solve for the leaves.
 
@@ -196,13 +199,13 @@ class RidgeLabelLeaves(nn.Module):
         of labels that a row lacks · trees: those that learn
         """
         with only_trees(self.q, trees):
-            self.sets.update(*self._flat(routing, _completed(labels, predictions)))
+            self.sets.update(*self._flat(routing, _completed(labels.weights, predictions)))
             self.sets.refit()
 
     @torch.no_grad()
     def fit(
         self,
-        batches: Sequence[tuple[Tensor, Tensor]],
+        batches: Sequence[Batch],
         iterations: int,
         trees: slice = ALL,
         *,
@@ -210,7 +213,7 @@ class RidgeLabelLeaves(nn.Module):
     ) -> None:
         """Solve over all batches together; least squares need no iterations."""
         routing = torch.cat([p for p, _ in batches], dim=1)
-        known = [_completed(y, label_leaves.predict(p, self.q)) for p, y in batches]
+        known = [_completed(y.weights, label_leaves.predict(p, self.q)) for p, y in batches]
         with only_trees(self.q, trees):
             self.sets.fit(*self._flat(routing, torch.cat(known, dim=1)))
 

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from drf.forest.labels import Labels
+
 
 class Pools(nn.Module):
     """A partition of K landmarks into G pools; `pool_of` (K,) int64 is saved with the weights."""
@@ -64,13 +66,13 @@ class Pools(nn.Module):
             return x.flatten(0, 1)[None]
         return x[:, self.members].transpose(0, 1).flatten(1, 2)
 
-    def masked(self, labels: Tensor) -> Tensor:
-        """(B, K, H, C) -> (G, B M, H, C), with repeated rows at 0."""
-        rows = self.rows(labels)
+    def masked(self, labels: Labels) -> Labels:
+        """(B, K, H, J) -> (G, B M, H, J), with repeated rows at 0."""
+        rows = labels.map(self.rows)
         if self.n == 1 or self.members.shape[1] == 1:
             return rows
-        kept = self.first.repeat(1, len(labels))  # (G, B M)
-        return rows * kept[..., None, None]
+        kept = self.first.repeat(1, len(labels.weights))  # (G, B M)
+        return Labels(rows.weights * kept[..., None, None], rows.cells)
 
     def landmarks(self, rows: Tensor) -> Tensor:
         """The inverse of `rows`: (G, B M, ...) -> (B, K, ...)."""

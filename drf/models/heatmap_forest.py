@@ -12,7 +12,7 @@ For absolute and mean the splits of every landmark see one vector of the whole f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from drf.config import Range
 from drf.errors import UsageError
 from drf.forest import label_leaves
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
-from drf.forest.labels import LabelGrid, LeafKind
+from drf.forest.labels import LabelGrid, Labels, LeafKind
 from drf.landmarks import shapes
 from drf.models import backbones, leaf_pictures
 from drf.models.backbones import Backbone, Features, Summary
@@ -40,7 +40,7 @@ from drf.models.landmark_heads import CoarseMaps, LocalFeatures
 from drf.pictures import LeafPicture
 
 START_BYTES = 2**28
-"""What the labels that leaves start from may take: maps are large."""
+"""What the labels that leaves start from may take, were all cells named: maps are large."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,9 @@ class HeatmapForest(LandmarkModel):
         return total, parts
 
     def points(self, outputs: Outputs) -> Tensor:
-        return self._decode(outputs, self.forest.distributions(outputs.routed))
+        values = self.grid.values(outputs.centres.device)
+        offsets = self.forest.expectation(outputs.routed, values)  # (B, R, H, D)
+        return outputs.centres + offsets.reshape(outputs.centres.shape)
 
     @torch.no_grad()
     def leaf_step(self, outputs: Outputs, points: Tensor) -> None:
@@ -208,11 +210,13 @@ class HeatmapForest(LandmarkModel):
             share = int(present(truth).sum()) / max(1, int(present(points).sum()))
             labels = self._labels(truth - output.centres)
             excess += share * self.forest.excess(output.routed, labels).cpu()
-            entropy += share * label_leaves.entropy(labels).cpu()
-            hard_points = self._decode(output, self.forest.hard(output.routed))
+            entropy += share * label_leaves.entropy(labels.weights).cpu()
+            hard_points = self.points(replace(output, routed=self.forest.hard(output.routed)))
             soft += share * mean_distance(self.points(output), truth).cpu()
             hard += share * mean_distance(hard_points, truth).cpu()
-        places = self.grid.expectation(self._by_landmark(self.forest.leaves.q))
+        values = self.grid.values(points.device)
+        places = label_leaves.expectation(self.forest.leaves.q, values)  # (G, T, L, H, D)
+        places = places.flatten(3).unflatten(3, (-1, 2))
         return self.forest.diagnostics([o.routed for o in outputs]) | {
             "excess_ce": float(excess),
             "std_px": size * self.grid.equivalent_std(float(excess + entropy)),
@@ -242,10 +246,10 @@ class HeatmapForest(LandmarkModel):
             return self.look(features, centres)
         return self.look(features.deep)
 
-    def _labels(self, offsets: Tensor) -> Tensor:
-        """(B, K, 2) -> (B, R, H, C), 0 for a missing landmark."""
+    def _labels(self, offsets: Tensor) -> Labels:
+        """(B, K, 2) -> (B, R, H, J), 0 for a missing landmark."""
         labels = self.grid.encode(offsets)
-        return labels.flatten(1, 2).unsqueeze(1) if self.whole else labels
+        return labels.map(lambda x: x.flatten(1, 2).unsqueeze(1)) if self.whole else labels
 
     def _rows(self, points: Tensor, centres: Tensor) -> Tensor:
         """(B, K, 2) twice -> (B, R, D), what the tree codes see; a whole face has its missing
@@ -253,14 +257,6 @@ class HeatmapForest(LandmarkModel):
         if not self.whole:
             return points - centres
         return (filled(points, self.mean) - centres).flatten(1).unsqueeze(1)
-
-    def _by_landmark(self, distributions: Tensor) -> Tensor:
-        """(..., H, C) of a route -> (..., M, heads, C), M landmarks: 1, or K of a whole face."""
-        return distributions.unflatten(-2, (-1, self.grid.heads))
-
-    def _decode(self, outputs: Outputs, distributions: Tensor) -> Tensor:
-        offsets = self.grid.expectation(self._by_landmark(distributions))  # (B, R, M, 2)
-        return outputs.centres + offsets.flatten(1, 2)
 
 
 def _first_groups(config: HeatmapForestConfig, k: int) -> list[np.ndarray]:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from drf.config import Range
 from drf.forest.label_forest import LabelForest, LabelForestConfig, Routed
+from drf.forest.labels import Labels
 from drf.forest.routing import most_used_leaves
 from drf.landmarks import shapes
 from drf.models import backbones, peaks
@@ -126,9 +127,9 @@ class SingleMapForest(LandmarkModel):
         found = peaks.find_peaks(maps, self.config.radius, self.spec.n_points)
         return peaks.at_peaks(expected, found, self.config.window_half_width)
 
-    def _labels(self, points: Tensor) -> Tensor:
+    def _labels(self, points: Tensor) -> Labels:
         """(B, K, 2) -> (B, 1, 1, C): one route, one head; of the landmarks that are there."""
-        return self.codec.encode_together(points).flatten(1)[:, None, None]
+        return Labels(self.codec.encode_together(points).flatten(1)[:, None, None])
 
     def _rows(self, points: Tensor) -> Tensor:
         """(B, K, 2) -> (B, 1, 2 K), what the tree codes see: missing landmarks are in the mean
@@ -147,7 +148,7 @@ class SingleMapForest(LandmarkModel):
             share = int(present(truth).sum()) / max(1, int(present(points).sum()))
             maps = self.maps(self.forest.distributions(output))
             soft = size * mean_distance(self._decode(maps), truth)
-            hard = self._decode(self.maps(self.forest.hard(output)))
+            hard = self.points(self.forest.hard(output))
             found = peaks.find_peaks(maps, self.config.radius, self.spec.n_points)
             values = {
                 "excess_ce": self.forest.excess(output, self._labels(truth)),

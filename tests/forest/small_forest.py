@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from drf.forest.label_forest import LabelForest, LabelForestConfig
+from drf.forest.labels import Labels
 
 B, R, F, T, DEPTH, H, C, D = 6, 5, 7, 2, 2, 2, 8, 2
 L = 2**DEPTH
@@ -26,7 +27,7 @@ def forest(
     return LabelForest(config, F, groups, (H, C), D, per_route=per_route)
 
 
-def data(model: LabelForest, seed: int = 0, n: int = B) -> tuple[Tensor, Tensor, Tensor]:
+def data(model: LabelForest, seed: int = 0, n: int = B) -> tuple[Tensor, Labels, Tensor]:
     """Features, labels (n, R, H, C), rows (n, R, D): these follow from features."""
     generator = torch.Generator().manual_seed(seed)
     shape = (n, model.routes, F) if model.per_route else (n, F)
@@ -36,7 +37,7 @@ def data(model: LabelForest, seed: int = 0, n: int = B) -> tuple[Tensor, Tensor,
     cells = torch.linspace(-2, 2, C)
     labels = (-4 * (cells - rows[..., None]) ** 2).softmax(dim=-1)
     kind = model.codes.direction.dtype
-    return features.to(kind), labels.to(kind), rows.to(kind)
+    return features.to(kind), Labels(labels.to(kind)), rows.to(kind)
 
 
 def started(

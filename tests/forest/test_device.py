@@ -9,7 +9,8 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from drf.forest.gates import SplitGates
 from drf.forest.gaussian_leaves import GaussianLeaves
-from drf.forest.label_leaves import LabelLeaves, cross_entropy, without_near_empty
+from drf.forest.label_leaves import LabelLeaves, divergence
+from drf.forest.labels import Labels, without_near_empty
 from drf.forest.leaf_updates import RidgeLeaves
 from drf.forest.routing import balance, hard_leaves, log_routing, probabilities, top_leaves
 
@@ -38,10 +39,10 @@ def log_p() -> torch.Tensor:
 def test_a_step_of_label_leaves() -> None:
     leaves = LabelLeaves(1, T, 2**DEPTH, 2, 16)
     routing = probabilities(log_p())[None]
-    labels = without_near_empty(torch.rand(1, N, 2, 16), 0.3)
+    labels = Labels(without_near_empty(torch.rand(1, N, 2, 16), 0.3))
     predictions = leaves(routing)
     information = balance(log_p()).information.mean()
-    (cross_entropy(predictions, labels) - information).backward()
+    (divergence(predictions, labels) - information).backward()
     leaves.update(routing.detach(), labels, predictions.detach())
     top_leaves(log_p(), 2)
 

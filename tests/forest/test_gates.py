@@ -51,6 +51,27 @@ def test_sites_have_splits_of_their_own() -> None:
         assert torch.allclose(alone(x[:, site]), f[:, site], atol=1e-5)
 
 
+@pytest.mark.parametrize("sites", [1, 3])
+def test_gradients_are_those_of_the_formula(sites: int) -> None:
+    """Of features and weights, while batch norm is learning, too."""
+    x = features(6, 4) if sites == 1 else features(6, sites, 4)
+    slopes = []
+    for literal in (False, True):
+        layer, rows = gates(4, 2, 2, sites).double(), x.double().requires_grad_()
+        layer.set_steepness(2.5)
+        f = layer(rows)
+        if literal:
+            flat = rows.flatten(1)
+            spread = (flat.var(dim=0, correction=0) + layer.norm.eps).sqrt()
+            standard = ((flat - flat.mean(dim=0)) / spread).view(6, sites, 4)
+            w = layer.weight / layer.weight.norm(dim=-1, keepdim=True)
+            f = 2.5 * (torch.einsum("nsf,smf->nsm", standard, w) - layer.threshold)
+        loss = (f.flatten() * torch.linspace(-1, 2, f.numel())).sum()
+        slopes.append((loss, *torch.autograd.grad(loss, (rows, layer.weight, layer.threshold))))
+    for ours, expected in zip(*slopes, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
+
+
 def test_rows_may_have_any_leading_shape() -> None:
     layer, x = gates(4, 2, 3).eval(), features(6, 5, 4)
     f = layer(x)

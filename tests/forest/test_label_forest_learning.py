@@ -14,6 +14,7 @@ from drf.errors import UsageError
 from drf.forest import label_leaves
 from drf.forest.label_forest import LabelForest
 from drf.forest.label_leaves import LabelLeaves, bounding_step, predict
+from drf.forest.labels import Labels
 from drf.forest.leaf_updates import Update
 from tests.forest.small_forest import (
     POOLS,
@@ -83,9 +84,9 @@ def test_averaged_trees_have_one_loss_and_one_bound() -> None:
     model = started(replace(SMALL, tree_update="averaged"), dtype=torch.float64)
     features, labels, rows = data(model)
     routed = model(features)
-    mean = literal_mean(routed.predictions)
+    mean = literal_mean(model.leaves(routed.routing))
     masked = model.pools.masked(labels)
-    expected = label_leaves.cross_entropy(mean, masked) - label_leaves.entropy(masked)
+    expected = label_leaves.divergence(mean, masked)
     assert torch.allclose(model.loss(routed, labels, rows)[0], expected)
     leaves = LabelLeaves(2, T, L, H, C).double()
     leaves.load_state_dict(model.leaves.state_dict())
@@ -106,7 +107,8 @@ def test_a_round_is_all_its_batches_at_once(averaged: bool) -> None:
         batches.append((routed.routing, model.pools.masked(labels)))
         assert torch.equal(model.leaves.q, q)
         model.leaf_step(routed, labels)
-    routing, labels = (torch.cat(parts, dim=1) for parts in zip(*batches, strict=True))
+    routing = torch.cat([p for p, _ in batches], dim=1)
+    labels = Labels(torch.cat([d.weights for _, d in batches], dim=1))
     for _ in range(4):
         predictions = predict(routing, q)
         if averaged:

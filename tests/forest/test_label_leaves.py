@@ -10,6 +10,7 @@ from torch import Tensor
 
 from drf.forest import label_leaves
 from drf.forest.label_leaves import LabelLeaves, bounding_step, cross_entropy, entropy, predict
+from drf.forest.labels import Labels, without_near_empty
 from drf.forest.routing import log_routing
 from tests.forest import oracles
 
@@ -28,7 +29,7 @@ def draw(seed: int = 0, rows: int = N) -> tuple[Tensor, Tensor, Tensor]:
 
 def test_one_step_is_the_triple_loop() -> None:
     routing, q, labels = draw()
-    result = bounding_step(routing, q, labels)
+    result = bounding_step(routing, q, Labels(labels))
     for g in range(G):
         for t in range(T):
             for h in range(H):
@@ -59,10 +60,10 @@ def test_predictions_and_cross_entropy_as_sums() -> None:
 def test_cross_entropy_never_rises_over_iterations(seed: int, masked: bool) -> None:
     routing, q, labels = draw(seed)
     if masked:
-        labels = label_leaves.without_near_empty(labels, 0.3)
+        labels = without_near_empty(labels, 0.3)
     previous = cross_entropy(predict(routing, q), labels)
     for _ in range(15):
-        q = bounding_step(routing, q, labels)
+        q = bounding_step(routing, q, Labels(labels))
         current = cross_entropy(predict(routing, q), labels)
         assert current <= previous + 1e-12
         previous = current
@@ -73,23 +74,23 @@ def test_rows_without_labels_count_nowhere() -> None:
     routing, q, labels = draw()
     masked = labels.clone()
     masked[:, 5:] = 0
-    alone = bounding_step(routing[:, :5], q, labels[:, :5])
-    assert torch.allclose(bounding_step(routing, q, masked), alone)
+    alone = bounding_step(routing[:, :5], q, Labels(labels[:, :5]))
+    assert torch.allclose(bounding_step(routing, q, Labels(masked)), alone)
     predictions = predict(routing, q)
     assert torch.allclose(
         cross_entropy(predictions, masked), cross_entropy(predictions[:, :5], labels[:, :5])
     )
     ours, theirs = LabelLeaves(G, T, L, H, C), LabelLeaves(G, T, L, H, C)
-    ours.update(routing.float(), masked.float(), ours(routing.float()))
+    ours.update(routing.float(), Labels(masked.float()), ours(routing.float()))
     few = routing[:, :5].float()
-    theirs.update(few, labels[:, :5].float(), theirs(few))
+    theirs.update(few, Labels(labels[:, :5].float()), theirs(few))
     assert torch.allclose(ours.q, theirs.q, atol=1e-6)
     assert torch.allclose(ours.mass, theirs.mass, atol=1e-6)
 
 
 def test_without_near_empty_drops_what_lies_under_the_share_of_the_peak() -> None:
     labels = torch.tensor([[0.5, 0.3, 0.14, 0.06], [0.0, 0.0, 0.0, 0.0]])
-    result = label_leaves.without_near_empty(labels, 0.3)
+    result = without_near_empty(labels, 0.3)
     assert torch.allclose(result, torch.tensor([[0.5, 0.3, 0, 0], [0, 0, 0, 0]]) / 0.8)
 
 
@@ -127,7 +128,7 @@ def test_stepwise_update_is_the_recursion_of_the_statistics() -> None:
         batch = torch.einsum("gntl,gtlhc,gnthc->gtlhc", routing, q, ratio) / N
         eta = (t + 2) ** -0.6
         statistics = (1 - eta) * statistics + eta * batch
-        leaves.update(routing, labels, leaves(routing))
+        leaves.update(routing, Labels(labels), leaves(routing))
         expected = statistics / statistics.sum(dim=-1, keepdim=True)
         assert torch.allclose(leaves.q, expected, atol=1e-6)
         assert torch.allclose(leaves.mass, statistics.sum(dim=-1), atol=1e-6)
@@ -137,16 +138,16 @@ def test_stepwise_update_is_the_recursion_of_the_statistics() -> None:
 def test_stepwise_batches_reach_what_all_rows_reach() -> None:
     routing, _, labels = draw(3, rows=400)
     full = LabelLeaves(G, T, L, H, C).double()
-    full.initialise(routing.argmax(dim=-1), labels)
+    full.initialise(routing.argmax(dim=-1), Labels(labels))
     stepwise = LabelLeaves(G, T, L, H, C).double()
-    stepwise.initialise(routing.argmax(dim=-1), labels)
+    stepwise.initialise(routing.argmax(dim=-1), Labels(labels))
     before = cross_entropy(full(routing), labels)
     q = full.q
     for epoch in range(4):
-        q = bounding_step(routing, q, labels)
+        q = bounding_step(routing, q, Labels(labels))
         for rows in torch.randperm(400, generator=torch.Generator().manual_seed(epoch)).split(20):
             batch = routing[:, rows]
-            stepwise.update(batch, labels[:, rows], stepwise(batch))
+            stepwise.update(batch, Labels(labels[:, rows]), stepwise(batch))
     best = cross_entropy(predict(routing, q), labels)
     reached = cross_entropy(stepwise(routing), labels)
     assert reached < before
@@ -158,7 +159,7 @@ def test_start_takes_the_mean_label_of_the_assigned_rows() -> None:
     codes = torch.zeros(G, N, T, dtype=torch.int64)
     codes[:, 4:, 1] = 2
     leaves = LabelLeaves(G, T, L, H, C)
-    leaves.initialise(codes, labels.float())
+    leaves.initialise(codes, Labels(labels.float()))
     assert torch.allclose(leaves.q[:, 1, 2], labels[:, 4:].mean(dim=1).float(), atol=1e-6)
     assert torch.allclose(leaves.q[:, 1, 0], labels[:, :4].mean(dim=1).float(), atol=1e-6)
     assert torch.allclose(leaves.q[:, 0, 3], labels.mean(dim=1).float(), atol=1e-6)  # no rows
@@ -166,14 +167,14 @@ def test_start_takes_the_mean_label_of_the_assigned_rows() -> None:
 
 def test_leaves_that_no_row_reaches_keep_what_they_hold() -> None:
     leaves = LabelLeaves(1, 1, 2, 1, 4)
-    leaves.initialise(torch.tensor([[[0], [1]]]), torch.eye(4)[None, :2, None])
+    leaves.initialise(torch.tensor([[[0], [1]]]), Labels(torch.eye(4)[None, :2, None]))
     kept = leaves.q[0, 0, 1].clone()
     routing = torch.tensor([1.0, 0.0]).expand(1, 6, 1, 2)
     labels = torch.eye(4)[2].expand(1, 6, 1, 4)
     for _ in range(500):
-        leaves.update(routing, labels, leaves(routing))
+        leaves.update(routing, Labels(labels), leaves(routing))
     leaves.mass[0, 0, 1] = 0  # where the decay ends
-    leaves.update(routing, labels, leaves(routing))
+    leaves.update(routing, Labels(labels), leaves(routing))
     assert torch.allclose(leaves.q[0, 0, 1], kept)
     assert leaves.q[0, 0, 0, 0].argmax() == 2
     assert leaves.q.isfinite().all()
@@ -184,13 +185,13 @@ def test_narrow_labels_where_no_leaf_has_mass_stay_finite(gamma: float) -> None:
     generator = torch.Generator().manual_seed(0)
     leaves = LabelLeaves(1, 2, 8, 2, 64)
     corner = torch.eye(64)[:2].expand(1, 30, 2, 64)
-    leaves.initialise(torch.randint(8, (1, 30, 2), generator=generator), corner)
+    leaves.initialise(torch.randint(8, (1, 30, 2), generator=generator), Labels(corner))
     routing = log_routing(torch.randn(1, 30, 2, 7, generator=generator), gamma).exp()
     other = torch.eye(64)[62:].expand(1, 30, 2, 64)
     loss = cross_entropy(leaves(routing), other)
     assert loss == pytest.approx(-math.log(label_leaves.FLOOR), rel=0.01)
     for _ in range(30):
-        leaves.update(routing, other, leaves(routing))
+        leaves.update(routing, Labels(other), leaves(routing))
     assert leaves.q.isfinite().all()
     assert cross_entropy(leaves(routing), other) < 0.5
 

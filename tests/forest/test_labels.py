@@ -23,6 +23,11 @@ def grid(kind: LeafKind, sigma: float = 1.0, mask: float = 0.0) -> LabelGrid:
     return LabelGrid(kind, BINS, sigma, REACH, mask)
 
 
+def dense(window: LabelGrid, places: Tensor) -> Tensor:
+    """The labels of places with every cell: (..., H, C)."""
+    return window.encode(places).dense(window.cells).weights
+
+
 def gaussian(offset: float, sigma: float) -> list[float]:
     """exp(-(cell - offset)^2 / (2 sigma^2)) over the cells, divided by its sum."""
     weights = []
@@ -47,7 +52,7 @@ def offsets(n: int, within: float) -> Tensor:
 @pytest.mark.parametrize("sigma", [0.433, 1.0, 3.0])
 def test_labels_are_the_gaussian_written_out(kind: LeafKind, sigma: float) -> None:
     places = offsets(2, REACH - CELL / 2)
-    labels = grid(kind, sigma).encode(places)
+    labels = dense(grid(kind, sigma), places)
     assert labels.shape == (2, 3, grid(kind).heads, grid(kind).cells)
     assert labels.dtype == torch.float32
     for i in range(2):
@@ -65,7 +70,7 @@ def test_there_and_back(kind: LeafKind, sigma: float, x: float, y: float) -> Non
     a sum over so few cells is no integral any more, and Poisson's formula says by how much."""
     window = grid(kind, sigma)
     place = torch.tensor([x, y]) * (REACH - (4 * sigma + 0.5) * CELL)
-    apart = (window.expectation(window.encode(place)) - place).abs().max() / CELL
+    apart = (window.expectation(dense(window, place)) - place).abs().max() / CELL
     aliasing = 4 * math.pi * sigma**2 * math.exp(-2 * (math.pi * sigma) ** 2)
     assert apart < 0.0005 + 1.05 * aliasing
     assert sigma < 0.7 or apart < 0.001
@@ -75,18 +80,18 @@ def test_there_and_back(kind: LeafKind, sigma: float, x: float, y: float) -> Non
 def test_xy_is_the_marginal_of_the_map(sigma: float) -> None:
     places = offsets(5, 1.5 * REACH)  # some outside
     xy, maps = grid("xy", sigma), grid("map", sigma)
-    across, down = xy.encode(places).unbind(dim=-2)
-    cells = maps.encode(places).squeeze(-2).unflatten(-1, (BINS, BINS))
+    across, down = dense(xy, places).unbind(dim=-2)
+    cells = dense(maps, places).squeeze(-2).unflatten(-1, (BINS, BINS))
     assert torch.allclose(cells.sum(dim=-2), across, atol=1e-6)
     assert torch.allclose(cells.sum(dim=-1), down, atol=1e-6)
-    of_maps, of_xy = maps.expectation(maps.encode(places)), xy.expectation(xy.encode(places))
+    of_maps, of_xy = maps.expectation(dense(maps, places)), xy.expectation(dense(xy, places))
     assert torch.allclose(of_maps, of_xy, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_place_outside_is_labelled_at_the_edge(kind: LeafKind) -> None:
     window, edge = grid(kind), REACH - CELL / 2
-    far = window.encode(torch.tensor([[5.0, -0.3], [edge, -edge]]))
+    far = dense(window, torch.tensor([[5.0, -0.3], [edge, -edge]]))
     assert torch.equal(far[0], far[1])
     assert torch.allclose(far.sum(dim=-1), torch.ones(2, window.heads))
 
@@ -94,7 +99,7 @@ def test_a_place_outside_is_labelled_at_the_edge(kind: LeafKind) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_masked_labels_keep_the_cells_above_a_share_of_the_peak(kind: LeafKind) -> None:
     places = offsets(4, REACH)
-    whole, masked = grid(kind).encode(places), grid(kind, mask=0.3).encode(places)
+    whole, masked = dense(grid(kind), places), dense(grid(kind, mask=0.3), places)
     peak = whole.amax(dim=-1, keepdim=True)
     assert ((masked > 0) == (whole >= 0.3 * peak)).all()
     assert torch.allclose(masked.sum(dim=-1), torch.ones(4, 3, grid(kind).heads))
@@ -107,7 +112,7 @@ def test_masked_labels_keep_the_cells_above_a_share_of_the_peak(kind: LeafKind) 
 @pytest.mark.parametrize("sigma", [0.7, 1.0, 2.0])
 def test_the_entropy_of_a_label_means_its_sigma(kind: LeafKind, sigma: float) -> None:
     window = LabelGrid(kind, 32, sigma, REACH)
-    labels = window.encode(offsets(4, 0.2 * REACH))
+    labels = dense(window, offsets(4, 0.2 * REACH))
     spread = window.equivalent_std(float(entropy(labels)))
     assert spread == pytest.approx(sigma * window.cell, rel=0.01)
 
@@ -117,7 +122,7 @@ def test_the_cross_entropy_of_the_marginal_means_the_spread_of_the_places(kind: 
     """Paths normal with 3 cells, labels of one: the mean label is normal with sqrt(10) cells."""
     window = LabelGrid(kind, 32, 1.0, REACH)
     generator = torch.Generator().manual_seed(0)
-    labels = window.encode(3 * window.cell * torch.randn(4000, 2, generator=generator))
+    labels = dense(window, 3 * window.cell * torch.randn(4000, 2, generator=generator))
     marginal = labels.mean(dim=0)
     cross_entropy = -torch.xlogy(labels, marginal).sum() / labels.sum()
     spread = window.equivalent_std(float(cross_entropy))
@@ -139,7 +144,7 @@ def test_spread_is_the_standard_deviation_written_out(kind: LeafKind) -> None:
     """Of two places, half a label each: by the law of total variance."""
     (a, b) = torch.tensor([[-0.08, 0.05], [0.04, 0.06]])
     window = grid(kind)
-    mixed = (window.encode(a) + window.encode(b)) / 2
+    mixed = (dense(window, a) + dense(window, b)) / 2
     expected = [math.hypot(CELL, 0.06), math.hypot(CELL, 0.005)]
     assert window.std(mixed).tolist() == pytest.approx(expected, rel=1e-3)
     alone = torch.zeros(window.heads, window.cells)
@@ -151,7 +156,7 @@ def test_spread_is_the_standard_deviation_written_out(kind: LeafKind) -> None:
 def test_a_picture_has_rows_down_and_columns_across(kind: LeafKind) -> None:
     window = grid(kind)
     place = torch.tensor([[0.1, -0.05]])
-    cells = window.picture(window.encode(place))[0]
+    cells = window.picture(dense(window, place))[0]
     assert cells.shape == (BINS, BINS)
     row, column = divmod(int(cells.argmax()), BINS)
     nearest = [(i + 0.5) * CELL - REACH for i in (column, row)]

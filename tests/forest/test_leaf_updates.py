@@ -13,12 +13,14 @@ from torch import Tensor
 from drf.forest import label_leaves, leaf_updates
 from drf.forest.label_leaves import (
     FLOOR,
+    Batch,
     LabelLeaves,
     bounding_step,
     cross_entropy,
     entropy,
     predict,
 )
+from drf.forest.labels import Labels
 from drf.forest.leaf_updates import GradientLeaves, RidgeLabelLeaves, Update
 from drf.forest.routing import log_routing
 from tests.forest import oracles
@@ -45,14 +47,15 @@ def started(kind: Update, seed: int = 0) -> leaf_updates.Leaves:
     assert isinstance(leaves, LabelLeaves | GradientLeaves | RidgeLabelLeaves)
     leaves.double()
     routing, labels = draw(seed)
-    leaves.initialise(routing.argmax(dim=-1), labels)
+    leaves.initialise(routing.argmax(dim=-1), Labels(labels))
     return leaves
 
 
-def halves(seed: int = 0) -> list[tuple[Tensor, Tensor]]:
+def halves(seed: int = 0) -> list[Batch]:
     """The rows in three batches of unlike size."""
     routing, labels = draw(seed)
-    return list(zip(routing.split([5, 12, 7], 1), labels.split([5, 12, 7], 1), strict=True))
+    parts = zip(routing.split([5, 12, 7], 1), labels.split([5, 12, 7], 1), strict=True)
+    return [(p, Labels(d)) for p, d in parts]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -60,7 +63,7 @@ def test_all_kinds_start_from_the_same_means(kind: Update) -> None:
     routing, labels = draw()
     codes = routing.argmax(dim=-1).clamp(max=L - 2)  # nobody in the last leaf
     leaves = leaf_updates.build(kind, G, T, L, H, C)
-    leaves.initialise(codes, labels.float())
+    leaves.initialise(codes, Labels(labels.float()))
     for g in range(G):
         known = labels[g].sum(dim=(1, 2)) > 0
         for t in range(T):
@@ -75,17 +78,17 @@ def test_gradient_leaves_learn_by_gradient_alone() -> None:
     assert isinstance(leaves, GradientLeaves)
     routing, labels = draw()
     before = leaves.q.detach().clone()
-    leaves.update(routing, labels, leaves(routing))
-    leaves.fit([(routing, labels)], 5)
+    leaves.update(routing, Labels(labels), leaves(routing))
+    leaves.fit([(routing, Labels(labels))], 5)
     assert torch.equal(leaves.q, before)
-    loss = leaves.loss(leaves(routing), labels)
+    loss = leaves.loss(leaves(routing), Labels(labels))
     loss.backward()
     gradient = leaves.logits.grad
     assert gradient is not None
     assert (gradient.abs().amax(dim=-1) > 1e-6).all()  # every distribution of every leaf
     with torch.no_grad():
         leaves.logits -= 0.5 * gradient
-    assert leaves.loss(leaves(routing), labels) < loss
+    assert leaves.loss(leaves(routing), Labels(labels)) < loss
     assert torch.allclose(leaves.q.sum(dim=-1), torch.ones(()).double())
 
 
@@ -122,7 +125,9 @@ def test_the_loss_of_ridge_leaves_is_the_mean_squared_error() -> None:
                 for t in range(T):
                     for h in range(H):
                         errors.append(((predictions[g, i, t, h] - labels[g, i, h]) ** 2).sum())
-    assert leaves.loss(predictions, labels).item() == pytest.approx(torch.stack(errors).mean())
+    assert leaves.loss(predictions, Labels(labels)).item() == pytest.approx(
+        torch.stack(errors).mean()
+    )
 
 
 @pytest.mark.parametrize("kind", ["bounding", "ridge"])
@@ -133,7 +138,7 @@ def test_only_the_trees_that_learn_change(kind: Update, way: str) -> None:
     routing, labels = draw(1)
     for leaves, trees in ((some, ONE), (every, label_leaves.ALL)):
         if way == "update":
-            leaves.update(routing, labels, leaves(routing), trees)
+            leaves.update(routing, Labels(labels), leaves(routing), trees)
         elif way == "fit":
             leaves.fit(halves(1), 2, trees)
         elif isinstance(leaves, LabelLeaves):
@@ -174,7 +179,7 @@ def test_the_mean_of_trees_is_fitted_better_as_such() -> None:
     for averaged in (False, True):
         leaves = started("bounding")
         assert isinstance(leaves, LabelLeaves)
-        leaves.fit([(routing, labels)], 40, averaged=averaged)
+        leaves.fit([(routing, Labels(labels))], 40, averaged=averaged)
         reached.append(divergence(leaves, routing, labels, averaged=True))
     assert reached[1] < reached[0] - 0.03
 
@@ -184,7 +189,7 @@ def test_fit_over_batches_is_a_bounding_step_on_all_rows() -> None:
     routing, labels = draw()
     expected = leaves.q.clone()
     for _ in range(3):
-        expected = bounding_step(routing, expected, labels)
+        expected = bounding_step(routing, expected, Labels(labels))
     leaves.fit(halves(), 3)
     assert torch.allclose(leaves.q, expected, atol=1e-7)
 
@@ -196,9 +201,10 @@ def test_the_notes_restart_is_the_loop_written_out() -> None:
         total = torch.zeros(L, C).double()
         for routing, labels in halves():
             q = torch.full((L, C), 1 / C).double()
-            known = labels[g, :, h].sum(dim=-1) > 0
+            d = labels.weights[g, :, h]
+            known = d.sum(dim=-1) > 0
             for _ in range(2):
-                q = oracles.bounding_step(routing[g, known, t], q, labels[g, known, h])
+                q = oracles.bounding_step(routing[g, known, t], q, d[known])
             total += q / 3
         assert torch.allclose(leaves.q[g, t, :, h], total, atol=1e-7)
 
@@ -207,9 +213,9 @@ def test_a_step_on_the_mean_of_trees_is_one_tree_of_all_leaves() -> None:
     """A mixture over trees and leaves: P(t, l | x) = P(l | x) / T, bounded as any other."""
     routing, labels = draw()
     q = started("bounding").q[:1]
-    labels, routing = labels[:1], routing[:1]
-    result = bounding_step(routing, q, labels, averaged=True)
-    merged = bounding_step(routing.flatten(2).unsqueeze(2) / T, q.flatten(1, 2)[:, None], labels)
+    known, routing = Labels(labels[:1]), routing[:1]
+    result = bounding_step(routing, q, known, averaged=True)
+    merged = bounding_step(routing.flatten(2).unsqueeze(2) / T, q.flatten(1, 2)[:, None], known)
     assert torch.allclose(result.flatten(1, 2), merged[:, 0], rtol=1e-10)
     assert torch.allclose(
         predict(routing, q).mean(dim=2),

@@ -8,6 +8,7 @@ from torch import Tensor
 from drf.forest.gates import SplitGates, steepness
 from drf.forest.gaussian_leaves import GaussianLeaves
 from drf.forest.label_leaves import LabelLeaves, cross_entropy
+from drf.forest.labels import Labels
 from drf.forest.routing import balance, hard_leaves, log_routing, probabilities
 
 ROWS, FEATURES, TREES, DEPTH, BINS = 512, 6, 4, 4, 32
@@ -34,7 +35,7 @@ def train(leaves: LabelLeaves | GaussianLeaves, x: Tensor, y: Tensor) -> SplitGa
     gates.train()
     labels = label_maps(y)
     if isinstance(leaves, LabelLeaves):
-        leaves.initialise(codes[None], labels)
+        leaves.initialise(codes[None], Labels(labels))
     else:
         leaves.initialise(y, codes)
     optimiser = torch.optim.Adam(gates.parameters(), lr=0.03)
@@ -52,7 +53,7 @@ def train(leaves: LabelLeaves | GaussianLeaves, x: Tensor, y: Tensor) -> SplitGa
         loss.backward()
         optimiser.step()
         if isinstance(leaves, LabelLeaves):
-            leaves.update(routing.detach(), labels[:, rows], predictions.detach())
+            leaves.update(routing.detach(), Labels(labels[:, rows]), predictions.detach())
         else:
             leaves.update(y[rows], log_p.detach())
     return gates.eval()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from drf.forest import leaf_updates
+from drf.forest.labels import Labels
 from drf.forest.leaf_updates import Update
 from drf.forest.pools import Pools
 
@@ -48,7 +49,7 @@ def test_every_label_is_there_once(groups: list[np.ndarray], faces: int) -> None
     pools = Pools(groups)
     k = sum(map(len, groups))
     labels = torch.rand(faces, k, 1, 3, generator=torch.Generator().manual_seed(0)) + 0.1
-    masked = pools.masked(labels)
+    masked = pools.masked(Labels(labels)).weights
     for pool, group in enumerate(groups):
         kept = masked[pool][masked[pool].sum(dim=(1, 2)) > 0]
         assert len(kept) == faces * len(group)
@@ -71,14 +72,14 @@ def test_leaves_learn_as_if_each_pool_were_alone(update: Update, way: str) -> No
     alone = [leaf_updates.build(update, 1, T, L, H, C) for _ in UNEVEN]
     for seed in range(4):
         p, labels = batch(seed)
-        routing, masked = pools.rows(p), pools.masked(labels)
+        routing, masked = pools.rows(p), pools.masked(Labels(labels))
         if way == "update":
             together.update(routing, masked, together(routing))
         else:
             together.fit([(routing, masked)], 3)
         for leaves, group in zip(alone, UNEVEN, strict=True):
             mine = p[:, group].flatten(0, 1)[None]
-            label = labels[:, group].flatten(0, 1)[None]
+            label = Labels(labels[:, group].flatten(0, 1)[None])
             if way == "update":
                 leaves.update(mine, label, leaves(mine))
             else:
@@ -93,16 +94,17 @@ def test_start_and_loss_as_if_each_pool_were_alone(update: Update) -> None:
     p, labels = batch(0)
     codes = p.argmax(dim=-1)
     together = leaf_updates.build(update, 3, T, L, H, C)
-    together.initialise(pools.rows(codes), pools.masked(labels))
+    masked = pools.masked(Labels(labels))
+    together.initialise(pools.rows(codes), masked)
     total = 0.0
     for pool, group in enumerate(UNEVEN):
         leaves = leaf_updates.build(update, 1, T, L, H, C)
-        label = labels[:, group].flatten(0, 1)[None]
+        label = Labels(labels[:, group].flatten(0, 1)[None])
         leaves.initialise(codes[:, group].flatten(0, 1)[None], label)
         assert torch.allclose(together.q[pool], leaves.q[0], atol=1e-5)
         mine = leaves(p[:, group].flatten(0, 1)[None])
         total += leaves.loss(mine, label).item() * len(group) / 6
-    loss = together.loss(together(pools.rows(p)), pools.masked(labels))
+    loss = together.loss(together(pools.rows(p)), masked)
     assert loss.item() == pytest.approx(total, rel=1e-4)
 
 

@@ -64,7 +64,8 @@ def test_shares_times_points_are_the_mean_prediction(changes: dict[str, object])
     the leaves, and of two trees of four leaves all are shown."""
     model, outputs, pictures = started(**changes)
     known = model.spec.indices
-    predicted = torch.cat([model.points(o) for o in outputs])
+    with torch.inference_mode():
+        predicted = torch.cat([model.points(o) for o in outputs])
     moved = torch.cat([o.centres for o in outputs]) - model._centres(1)  # of target current
     expected = (predicted - moved).mean(dim=0).numpy()
     for title in {picture.title for picture in pictures}:

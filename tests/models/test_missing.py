@@ -11,6 +11,7 @@ from torch import Tensor
 from drf import registry
 from drf.config import from_flat
 from drf.forest.label_leaves import LabelLeaves, bounding_sums
+from drf.forest.labels import Labels
 from drf.forest.routing import stepwise_rate
 from drf.forest.vector_forest import VectorForest, VectorForestConfig
 from drf.landmarks import shapes
@@ -201,11 +202,11 @@ def test_with_nothing_missing_leaves_learn_the_same_to_the_last_digit() -> None:
     routing, labels = torch.rand(2, 6, 1, 4).softmax(-1), torch.rand(2, 6, 1, 5).softmax(-1)
     predictions = leaves(routing)
     sums = (
-        bounding_sums(routing, leaves.q, labels, predictions)
+        bounding_sums(routing, leaves.q, Labels(labels), predictions)
         / labels.sum((1, 2, 3))[:, None, None, None, None]
     )
     mass = leaves.mass.lerp(sums.sum(dim=-1), stepwise_rate(leaves.steps))
-    leaves.update(routing, labels, predictions)
+    leaves.update(routing, Labels(labels), predictions)
     torch.testing.assert_close(leaves.mass, mass)
 
 
@@ -223,7 +224,7 @@ def test_a_route_without_labels_keeps_its_leaves() -> None:
     labels = torch.rand(2, 6, 1, 5).softmax(-1)
     labels[1] = 0
     routing = torch.rand(2, 6, 1, 4).softmax(-1)
-    leaves.update(routing, labels, leaves(routing))
+    leaves.update(routing, Labels(labels), leaves(routing))
     torch.testing.assert_close(leaves.q[1], torch.full((1, 4, 1, 5), 0.2))
     torch.testing.assert_close(leaves.mass[1], torch.full((1, 4, 1), 0.25))
     assert (leaves.q[0] - 0.2).abs().max() > 1e-3
