@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from db.recording import latencies
 from drf.scoring import ranking, scores
 from webapp.compare.methods import MethodVerdict
 from webapp.compare.tables import Comparison
@@ -139,9 +140,15 @@ def _gap(name: str, ends: tuple[float, float, float], colour: str, marker: str) 
     )
 
 
-COSTS = {"MACs": "macs", "Parameters": "params"}
-"""Title in links -> column of the board's rows. What a run's picture takes is measured on machines
-that differ, so no time is here."""
+_LATENCY = "latency_ms"
+COSTS = {"MACs": "macs", "Parameters": "params", "Milliseconds": _LATENCY}
+"""Title in links -> column of the board's rows; milliseconds are of one kind of hardware."""
+
+
+def costs(rows: pd.DataFrame) -> list[str]:
+    """Return the titles of the costs that are known of some rows of a board; all where none is."""
+    known = [title for title, column in COSTS.items() if (rows[column].fillna(0) > 0).any()]
+    return known or list(COSTS)
 
 
 def pareto(
@@ -201,6 +208,8 @@ def pareto(
         f"{said}: no ranked run of the board costs at most as much and errs at most as much. Runs"
         " without a known cost are left out."
     )
+    if column == _LATENCY:
+        help_text = f"{help_text} {latencies.explanation(rows)}"
     return Chart(f"NME against {title}", figure, f"NME against {title}. {said}.", help_text)
 
 

@@ -3,13 +3,14 @@ results; and its cells as the page and the files show them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
 from db.analysis import comparability
+from db.recording import latencies
 from drf.literature import Figure
 from drf.scoring import scores, statistics
 from webapp.leaderboard import columns, intervals
@@ -115,8 +116,15 @@ def build(
 
 
 def notes(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
-    """Return what must be said beside the intervals of rows: how they are made, and what
-    differences are to."""
+    """Return what must be said beside the intervals and milliseconds of rows: how they are made,
+    what differences are to, and on which hardware."""
+    said = _of_intervals(rows, how)
+    if "Milliseconds" in how.names and (of_latencies := latencies.explanation(rows)):
+        said.append(of_latencies)
+    return said
+
+
+def _of_intervals(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
     over = columns.over_of(rows)
     if not over:
         return []
@@ -159,12 +167,26 @@ def source_of(figure: Figure) -> str:
 
 def _hovers(key: str, rows: pd.DataFrame) -> list[str]:
     """Return what a column says of each row beyond its cell."""
-    if key != "seeds":
+    if key not in _HOVERS:
         return [""] * len(rows)
     return [
-        "" if kind == "published" else f"seeds {', '.join(map(str, sorted(set(seeds))))}"
-        for kind, seeds in zip(rows["kind"], rows["seeds"], strict=True)
+        "" if row["kind"] == "published" else _HOVERS[key](row) for row in rows.to_dict("records")
     ]
+
+
+def _latency(row: Mapping[Any, Any]) -> str:
+    if not isinstance(row["latency_on"], str):
+        return "not measured: `drf bench`"
+    if pd.isna(row["latency_ms"]):
+        return f"measured on {row['latency_on']} alone, see the run's page"
+    return f"p90 {row['latency_p90_ms']:.2f} ms, on {row['latency_on']}"
+
+
+_HOVERS: dict[str, Callable[[Mapping[Any, Any]], str]] = {
+    "seeds": lambda row: f"seeds {', '.join(map(str, sorted(set(row['seeds']))))}",
+    columns.LATENCY: _latency,
+}
+"""Column -> what it says of a row beyond its cell."""
 
 
 def _figures(row: Mapping[Any, Any]) -> tuple[Figure, ...]:
