@@ -41,7 +41,7 @@ class Latency:
     measured_at: str
 
 
-WHAT = "p50 of single passes for one face on one thread (`drf bench`)"
+WHAT = "p50 of single passes for one face on one thread, by drf bench"
 """What `latency_ms` is."""
 
 HEADING = "p50 ms, 1 face,\n1 thread"

@@ -176,7 +176,7 @@ def _hovers(key: str, rows: pd.DataFrame) -> list[str]:
 
 def _latency(row: Mapping[Any, Any]) -> str:
     if not isinstance(row["latency_on"], str):
-        return "not measured: `drf bench`"
+        return "not measured by drf bench"
     if pd.isna(row["latency_ms"]):
         return f"measured on {row['latency_on']} alone, see the run's page"
     return f"p90 {row['latency_p90_ms']:.2f} ms, on {row['latency_on']}"
