@@ -100,17 +100,21 @@ def _rows(
     spent = entries[[*_SPENT]].groupby(number)
     ends = [of.add_suffix(end) for end, of in ((LOW, spent.min()), (HIGH, spent.max()))]
     first = entries.iloc[np.unique(number, return_index=True)[1]].reset_index(drop=True)
-    rows = pd.concat([rows, *ends, first[[*_SHARED]]], axis=1)
-    rows["id"] = first[identity]
-    rows["created_at"] = [
-        max(of) for of in _tuples(entries["created_at"].tolist(), number, len(rows))
-    ]
-    for column, title in _TUPLES.items():
-        rows[title] = _tuples(entries[column].tolist(), number, len(rows))
+    of_rows: dict[str, Any] = {  # at once: to put columns into a frame one by one takes longer
+        title: _tuples(entries[column].tolist(), number, len(rows))
+        for column, title in _TUPLES.items()
+    }
+    of_rows |= {
+        "id": first[identity],
+        "created_at": [
+            max(of) for of in _tuples(entries["created_at"].tolist(), number, len(rows))
+        ],
+        "name": [name_of(*both) for both in zip(of_rows["names"], of_rows["seeds"], strict=True)],
+        "condition": [", ".join(dict.fromkeys(of)) for of in of_rows["statuses"]],
+    }
     if "latency_on" in entries:
-        rows["latency_on"] = _latency_on(entries, number, len(rows))
-    rows["name"] = [name_of(*both) for both in zip(rows["names"], rows["seeds"], strict=True)]
-    rows["condition"] = [", ".join(dict.fromkeys(of)) for of in rows["statuses"]]
+        of_rows["latency_on"] = _latency_on(entries, number, len(rows))
+    rows = pd.concat([rows, *ends, first[[*_SHARED]], pd.DataFrame(of_rows)], axis=1)
     order = ["ranked", ranked_by(rows), "id"]
     return rows.sort_values(order, ascending=[False, True, True], ignore_index=True)
 

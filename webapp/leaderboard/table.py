@@ -106,13 +106,18 @@ def build(
     table = columns.table(shown, how.norms, how.names)
     table["name"] = table["name"].mask(shown["kind"] == "run", OPENED + table["name"])
     over, said = columns.over_of(shown), tuple(notes(shown, how))
-    compared = shown if how.baseline is None else pd.concat([shown, how.baseline.to_frame().T])
-    remarks = tuple(comparability.remarks(compared.infer_objects()))
+    remarks = tuple(comparability.remarks(_with_baseline(shown, how.baseline)))
     shown, table = _with_published(shown, table, published, "Training data" in how.names)
     titles = {columns.title(key, how.norms): said for key, said in constants.items()}
     left = table.drop(columns=[k for k in constants if k in table])
     named = None if how.baseline is None else str(how.baseline["name"])
     return View(shown, left, how.norms, titles, over, said, remarks, named)
+
+
+def _with_baseline(rows: pd.DataFrame, baseline: pd.Series | None) -> pd.DataFrame:
+    if baseline is None or baseline["id"] in set(rows["id"]):
+        return rows
+    return pd.concat([rows, baseline.to_frame().T]).infer_objects()
 
 
 def notes(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
@@ -169,24 +174,26 @@ def _hovers(key: str, rows: pd.DataFrame) -> list[str]:
     """Return what a column says of each row beyond its cell."""
     if key not in _HOVERS:
         return [""] * len(rows)
+    say, of = _HOVERS[key]
     return [
-        "" if row["kind"] == "published" else _HOVERS[key](row) for row in rows.to_dict("records")
+        "" if kind == "published" else say(*values)
+        for kind, *values in rows[["kind", *of]].itertuples(index=False)
     ]
 
 
-def _latency(row: Mapping[Any, Any]) -> str:
-    if not isinstance(row["latency_on"], str):
+def _of_latency(p50: float, p90: float, on: object) -> str:
+    if not isinstance(on, str):
         return "not measured by drf bench"
-    if pd.isna(row["latency_ms"]):
-        return f"measured on {row['latency_on']} alone, see the run's page"
-    return f"p90 {row['latency_p90_ms']:.2f} ms, on {row['latency_on']}"
+    if pd.isna(p50):
+        return f"measured on {on} alone, see the run's page"
+    return f"p90 {p90:.2f} ms, on {on}"
 
 
-_HOVERS: dict[str, Callable[[Mapping[Any, Any]], str]] = {
-    "seeds": lambda row: f"seeds {', '.join(map(str, sorted(set(row['seeds']))))}",
-    columns.LATENCY: _latency,
+_HOVERS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
+    "seeds": (lambda seeds: f"seeds {', '.join(map(str, sorted(set(seeds))))}", ("seeds",)),
+    columns.LATENCY: (_of_latency, latencies.COLUMNS),
 }
-"""Column -> what it says of a row beyond its cell."""
+"""Column -> what it says of a row beyond its cell, and the columns of rows that this needs."""
 
 
 def _figures(row: Mapping[Any, Any]) -> tuple[Figure, ...]:

@@ -197,8 +197,7 @@ def log_axis(
     x axis: x_too), and say so in its title.
 
     Every label is a whole number's: 1, 2, 5, 10, 20 (Plotly's own labels between decades are single
-    digits); powers of ten alone from 1000 times on, and 3, 4 and so on where there is little between
-    the ends.
+    digits); powers of ten alone from 1000 times on, and 3, 4 and so on where the ends are near.
     """
     axes = [*(figure.select_yaxes() if row is None else figure.select_yaxes(row=row))]
     for axis in [*axes, *(figure.select_xaxes() if x_too else ())]:
