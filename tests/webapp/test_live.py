@@ -150,7 +150,7 @@ def test_a_crashed_run_keeps_no_room_for_what_will_not_come(tmp_path, monkeypatc
         for epoch in range(1, epochs + 1):
             record_epoch(store, run, epoch, {"loss": 1 / epoch, "val_nme_ocular": 0.1 / epoch})
             record_heartbeat(store, run, epoch=epoch, progress=epoch / 9, faces_per_s=1.0)
-    store.execute("UPDATE runs SET process_started = 0")  # another process had the number
+    store.execute("UPDATE runs SET pid = 2000000000")  # no process has this number
     store.close()
     monkeypatch.setenv("DRF_DB", str(tmp_path / "drf.db"))
     app = opened("views/live.py")
