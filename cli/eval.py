@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -89,6 +90,8 @@ def show_scores(entry: dict[str, Any]) -> None:
     from drf.landmarks.markup import ALL
 
     tables().print(scores_table(entry))
+    if entry.get("ellipses"):
+        tables().print(ellipses_table([([], entry["ellipses"])]))
     if not entry["ranked"]:
         note(f"It is shown without a rank: {entry['condition']}.")
     if entry["landmarks"] == ALL:
@@ -108,3 +111,27 @@ def scores_table(entry: dict[str, Any]) -> Table:
         if found[norm.key][scores.SCORE_KEYS[0]] is not None
     ]
     return table(["normaliser", *(score.heading for score in scores.SCORES)], rows)
+
+
+def ellipses_table(
+    found: Sequence[tuple[Sequence[Any], dict[str, Any]]], facts: Sequence[str] = ()
+) -> Table:
+    """Return a line for each region of each evaluation: the share of true places within the
+    ellipses, its interval over faces, and the mean radius of these by each normaliser.
+
+    found: facts of an evaluation, and its `db.analysis.ellipses.document` · facts: their headings
+    """
+    from drf.scoring import scores
+
+    regions = [of for _, document in found for of in document["regions"].values()]
+    norms = [n for n in scores.NORMALISERS if any(n.key in of["radius"] for of in regions)]
+    rows = []
+    for own, document in found:
+        for region, of in document["regions"].items():
+            interval = f"{of['low']:.1f} to {of['high']:.1f}"
+            radii = [cell(of["radius"].get(norm.key), 2) for norm in norms]
+            rows.append([*own, region, cell(of["inside"], 1), interval, *radii])
+            own = [""] * len(own)
+    headings = (f"radius, {norm.title.lower()}" for norm in norms)
+    columns = [*facts, "region", "inside", "interval", *headings]
+    return table(columns, rows, f"{found[0][1]['level']:g} % ellipses, percent")

@@ -50,6 +50,15 @@ def predict(
             help="CSV file with the columns name, x, y, w, h; a row for each face.",
         ),
     ] = None,
+    reject_above: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            show_default="what the model's file says for found faces, none for given boxes",
+            help="Leave out faces whose expected error is larger, in percent of the box's side.",
+        ),
+    ] = None,
     overlay: Annotated[
         Path | None,
         typer.Option(
@@ -75,9 +84,10 @@ def predict(
     """Find the faces of photos and print their landmarks with standard deviations.
 
     Coordinates are 0-based pixels of the photo as a viewer shows it, turned as its EXIF orientation
-    says. Faces are numbered by the detector's certainty, or as the boxes are given. A photo that
-    cannot be read, or in which no face is found, is named on stderr, and the others are predicted.
-    Exits with 3 if there is no face in any photo, with 2 if a photo cannot be read.
+    says. Faces are numbered by the detector's certainty, or as the boxes are given; those that
+    --reject-above leaves out have no number. A photo that cannot be read, or in which no face is
+    found, is named on stderr, and the others are predicted. Exits with 3 if there is no face in any
+    photo, with 2 if a photo cannot be read.
     """
     from drf.inference import photos as files
 
@@ -101,14 +111,22 @@ def predict(
     faces, failed = 0, []
     if as_csv:
         print(",".join(files.COLUMNS))
-    for photo, located in _each(aligner, wanted):
+    largest = None if reject_above is None else reject_above / 100
+    limited = "" if reject_above is None else f" (--reject-above {reject_above:g})"
+    for photo, located in _each(aligner, wanted, largest):
         if isinstance(located, DrfError):
             failed.append(located)
             documents.append({"photo": str(photo.path), "error": str(located)})
             continue
         faces += len(located.faces)
-        if not located.faces and len(wanted) > 1:
-            note(f"no face found in {photo.path}")
+        asked = 0 if photo.boxes is None else len(photo.boxes)
+        if len(located.faces) < asked:
+            note(
+                f"{photo.path}: {asked - len(located.faces)} of {asked} faces left out, whose"
+                f" expected error is above {reject_above:g} % of the box's side"
+            )
+        elif not located.faces and len(wanted) > 1:
+            note(f"no face found in {photo.path}{limited}")
         if photo.path in points:
             files.write_pts(located, points[photo.path])
         if photo.path in overlays:
@@ -128,11 +146,16 @@ def predict(
     if failed:
         raise typer.Exit(failed[0].exit_code)
     if not faces:
-        raise NotFoundError(
-            f"no face found in {paths[0]}: if there is one, give its box with --box x,y,w,h"
-            if len(wanted) == 1
-            else f"no face found in {len(wanted)} photos"
-        )
+        raise NotFoundError(_nothing(wanted))
+
+
+def _nothing(photos: list[Photo]) -> str:
+    """Return what to say where no photo has a face."""
+    if any(photo.boxes is not None for photo in photos):
+        return "every face was left out: raise --reject-above, or leave it out"
+    if len(photos) > 1:
+        return f"no face found in {len(photos)} photos"
+    return f"no face found in {photos[0].path}: if there is one, give its box with --box x,y,w,h"
 
 
 def _load(model: str, db: Path) -> Aligner:
@@ -149,7 +172,9 @@ def _load(model: str, db: Path) -> Aligner:
     return loading.load(model, db=db)
 
 
-def _each(aligner: Aligner, photos: list[Photo]) -> Iterator[tuple[Photo, Located | DrfError]]:
+def _each(
+    aligner: Aligner, photos: list[Photo], largest_error: float | None
+) -> Iterator[tuple[Photo, Located | DrfError]]:
     """Yield every photo with its faces, or with the error of its file."""
     from drf.inference.photos import locate
     from experiments.progress import bar
@@ -158,7 +183,7 @@ def _each(aligner: Aligner, photos: list[Photo]) -> Iterator[tuple[Photo, Locate
         for done, photo in enumerate(photos):
             progress(done, len(photos))
             try:
-                yield photo, locate(aligner, photo)
+                yield photo, locate(aligner, photo, largest_error)
             except DrfError as error:
                 yield photo, error
 

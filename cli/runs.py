@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.eval import ellipses_table
 from cli.options import By, Db, Json, Run
 from cli.output import cell, confirm, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH, refuse_link, run_folder
@@ -83,15 +84,19 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     Of a run that was cut off, the last line is the command that goes on with it.
     """
     from db import next_step, reads
+    from db.analysis import ellipses
     from db.boards.entries import records
     from db.connection import open_reader
     from db.recording import latencies, words
 
     con = open_reader(db)
     run_id = reads.find_run(con, run)
-    facts, evaluations = reads.run(con, run_id), reads.evaluations(con, run_id)
+    facts, evaluations = reads.run(con, run_id), records(reads.evaluations(con, run_id))
     said = words.of_run(con, run_id)
     measured = [asdict(one) for one in latencies.of_runs(con, run_id).get(run_id, ())]
+    for row in evaluations:
+        markup = reads.markup(con, row["markup"])
+        row["ellipses"] = ellipses.document(con, row["evaluation"], markup, row["landmarks"])
     con.close()
     way_on = next_step.after(facts, db)
     config, provenance, manifest = (facts.pop(key) for key in ("config", "provenance", "manifest"))
@@ -100,7 +105,7 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
         nested = {"config": named, "provenance": provenance, "manifest": manifest}
         nested["latencies"] = measured
         nested["next_step"] = way_on and way_on.text()
-        print_json(facts | nested | {"evaluations": records(evaluations)} | said.document())
+        print_json(facts | nested | {"evaluations": evaluations} | said.document())
         return
     console = tables()
     if said != words.NOTHING:
@@ -109,7 +114,14 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     console.print(_pairs("provenance", provenance))
     console.print(_pairs("training data", manifest))
     console.print(table(("key", "value", "set by"), config, "configuration"))
-    console.print(_evaluations(records(evaluations)))
+    console.print(_evaluations(evaluations))
+    hold = [
+        ([row[key] for key in _EVALUATION], row["ellipses"])
+        for row in evaluations
+        if row["ellipses"]
+    ]
+    if hold:
+        console.print(ellipses_table(hold, _EVALUATION))
     for one in measured:
         console.print(_pairs("milliseconds for one face", one))
     if way_on:

@@ -91,8 +91,9 @@ def train(
     ] = None,
     init_from: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Start from the backbone weights of another run."),
+        typer.Option(metavar="RUN", help="Start from the weights of another run."),
     ] = None,
+    init_weights: Annotated[str | None, options.of_key("training.init_weights")] = None,
     resume: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Continue an interrupted run from its last checkpoint."),
@@ -133,6 +134,7 @@ def train(
         "training.precision": precision,
         "training.deterministic": deterministic,
         "training.init_from": init_from,
+        "training.init_weights": init_weights,
     }
     given = {key: value for key, value in named.items() if value is not None}
     request = Request(preset or DEFAULT_PRESET, config, track, tuple(assign or ()), given)

@@ -27,11 +27,11 @@ from drf.files import LAST as LAST
 from drf.files import replacing_file
 from drf.landmarks.markup import IBUG68, Markup
 from drf.models.backbones import Backbone
-from drf.models.base import LandmarkModel
+from drf.models.base import LandmarkModel, Recalibration, Recalibrations
 
-COVARIANCE_SCALE = "covariance_scale"
-"""Key of a header for the model's `covariance_scale`; a run that was cut off has none. Version
-0.1.0 called it "spread"."""
+RECALIBRATIONS = "recalibrations"
+"""Key of a header for the model's `recalibrations`; a run that was cut off has none. Earlier
+checkpoints have one factor for all landmarks, called "covariance_scale" or "spread"."""
 _HEADER = "drf"
 _UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
@@ -183,11 +183,17 @@ def rebuild(
     model = registry.build(config, markup)
     with saved.explained():
         model.load_state_dict(saved.under("model."))
-        scale = saved.header.get(COVARIANCE_SCALE, saved.header.get("spread"))
-        if scale is not None and not 0 < scale < float("inf"):
-            raise ValueError(f"{COVARIANCE_SCALE} is {scale!r}")
-        model.covariance_scale = model.covariance_scale if scale is None else scale
+        model.recalibrations = _recalibrations(saved.header, model.spec.n_points)
     return model.eval().place(device), config
+
+
+def _recalibrations(header: Mapping[str, Any], k: int) -> Recalibrations:
+    """Return those of a header, for a model of k landmarks. Raises as `from_dict`."""
+    if RECALIBRATIONS in header:
+        return Recalibrations.from_dict(header[RECALIBRATIONS], k)
+    of_all = Recalibration([header.get("covariance_scale", header.get("spread", 1.0))] * k)
+    of_all.check(k)
+    return Recalibrations(of_all, of_all)
 
 
 def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> str:
@@ -223,6 +229,38 @@ def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str
         f" {len(theirs)} of {len(model.state_dict())} tensors; the rest of the model, for the"
         f" {landmarks} landmarks of {markup.name}, starts anew."
     )
+
+
+def load_weights(model: LandmarkModel, family: str, saved: Checkpoint, run: str) -> str:
+    """Give a model all weights of another run's `best.safetensors`, leaves and their statistics
+    too, and return a sentence that says so.
+
+    family: of the model · run: id of the other run, for messages. Raises UsageError, and changes
+    nothing, unless the two agree in family, markup, landmarks, and names and shapes of all tensors.
+    """
+    with saved.explained():
+        config, markup = stored_config(saved.header), stored_markup(saved.header)
+    spec, data = model.spec, config.data
+    for name, here, there in (
+        ("family", family, config.family),
+        ("markup", spec.markup.name, markup.name),
+        ("landmark subset", spec.landmarks, data.landmarks),
+        ("input size", spec.input_size, data.input_size),
+    ):
+        if here != there:
+            raise UsageError(
+                f"the {name} of run {run[:8]} is {there}, here it is {here}: take over its"
+                " backbone alone (--init-weights backbone)"
+            )
+    tensors = saved.under("model.")
+    odd = _first_difference(model.state_dict(), tensors)
+    if odd is not None:
+        raise UsageError(
+            f"the model of run {run[:8]} does not fit this one, first in {odd}: choose the same"
+            " settings of the model, or take over its backbone alone (--init-weights backbone)"
+        )
+    model.load_state_dict(tensors)
+    return f"Started from all weights of run {run[:8]}, {len(tensors)} tensors."
 
 
 def _backbone(model: LandmarkModel) -> Backbone | None:

@@ -135,8 +135,13 @@ class TrainingConfig:
         bool, "Repeat a run to the last digit on the same machine with the same seed."
     ] = False
     init_from: Annotated[
-        str, "Run whose backbone weights this run starts from; empty for random weights."
+        str, "Run whose weights this run starts from; empty for random weights."
     ] = ""
+    init_weights: Annotated[
+        Literal["backbone", "all"],
+        "What a run takes over from that of init_from: the backbone, which may be of another "
+        "method or markup, or the weights of the whole model.",
+    ] = "backbone"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from db import reads
+from db.analysis import ellipses
 from db.boards.entries import entry
 from db.connection import open_reader, open_store
 from db.file import run_folder
@@ -45,7 +46,8 @@ class EvaluationSpec:
 
 
 def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, Any]:
-    """Evaluate a run's best checkpoint, store the result and return its leaderboard entry.
+    """Evaluate a run's best checkpoint, store the result and return its leaderboard entry, with
+    what its ellipses hold by "ellipses" (`db.analysis.ellipses.document`).
 
     Raises NotFoundError for a run that matches none or several or has no checkpoint yet,
     UsageError as `EvaluationSpec.check`, DataError for a dataset whose landmarks the model cannot
@@ -85,7 +87,8 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
     store.close()
     with contextlib.closing(open_reader(paths.db)) as reader:
         board = latencies.on_boards(reader, reads.leaderboard(reader, landmarks=result.landmarks))
-    return entry(board[board["evaluation"] == identity].iloc[0])
+        hold = ellipses.document(reader, identity, result.markup, result.landmarks)
+    return entry(board[board["evaluation"] == identity].iloc[0]) | {"ellipses": hold}
 
 
 def _default_subset(config: RunConfig, track: str | None, paths: Paths) -> str:

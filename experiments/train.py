@@ -22,7 +22,7 @@ from db.recording.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_ru
 from db.recording.words import FirstWords, checked_name, write_first
 from db.transactions import writing
 from drf import checkpoint, distributed, hardware, presets, registry
-from drf.checkpoint import RESUMABLE, load_backbone
+from drf.checkpoint import RESUMABLE, load_backbone, load_weights
 from drf.config import Resolved, RunConfig, current_names, from_flat
 from drf.data.packs import Pack
 from drf.errors import DrfError, NotFoundError, UsageError
@@ -175,7 +175,7 @@ def _train_beside(trainer: Trainer, name: str) -> Result:
 
 
 def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunConfig:
-    """Start a model from another run's backbone where the configuration says so.
+    """Start a model from the weights of another run where the configuration says so.
 
     Returns the configuration with the full id of that run: names and short ids can change their
     meaning as the store grows.
@@ -186,7 +186,8 @@ def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunCo
         run = reads.find_run(reader, config.training.init_from)
         stored = reads.run(reader, run)
     saved = checkpoint_of(stored, run_folder(paths.db, run) / checkpoint.BEST)
-    console().print(load_backbone(model, config.family, saved, run), markup=False)
+    load = load_weights if config.training.init_weights == "all" else load_backbone
+    console().print(load(model, config.family, saved, run), markup=False)
     return replace(config, training=replace(config.training, init_from=run))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from drf.errors import UsageError
-from drf.landmarks.markup import IBUG68, Markup
+from drf.landmarks.markup import IBUG68, MARKUPS, Markup
 from drf.models.base import InputSpec
 from drf.scoring import scores
 
@@ -28,9 +28,22 @@ def test_flip_is_an_involution_that_swaps_the_named_sides() -> None:
     assert set(IBUG68.indices("all")) == set(range(68))
 
 
-def test_regions_share_no_landmark_and_have_all() -> None:
-    members = np.concatenate([IBUG68.indices(region) for region in IBUG68.subsets])
-    assert sorted(members) == list(range(68))
+@pytest.mark.parametrize("markup", [*MARKUPS.values(), PAIR], ids=lambda markup: markup.name)
+def test_regions_share_no_landmark_and_have_all(markup: Markup) -> None:
+    members = np.concatenate(list(markup.regions.values()))
+    assert sorted(members) == list(range(markup.n_points))
+
+
+def test_regions_are_the_subsets_and_what_is_in_none_and_the_groups_where_subsets_overlap() -> None:
+    assert list(IBUG68.regions) == ["eyes", "brows", "nose", "mouth", "jaw"]
+    assert list(MARKUPS["cofw29"].regions) == ["eyes", "brows", "mouth", "nose", "chin"]
+    for subsets in (
+        {"eyes": ("eyes",), "face": ("eyes", "nose")},
+        {"nose": ("eyes",)},  # not the group of that name
+        {},
+    ):
+        regions = dataclasses.replace(PAIR, subsets=subsets).regions
+        assert {name: of.tolist() for name, of in regions.items()} == {"eyes": [0, 1], "nose": [2]}
 
 
 def test_every_landmark_has_a_name_of_its_own_that_mirrors_with_the_face() -> None:

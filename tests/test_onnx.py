@@ -18,7 +18,7 @@ from drf.errors import UsageError
 from drf.inference.onnx_export import TOLERANCE_PX, export_onnx
 from drf.inference.onnx_network import Description, OnnxNetwork
 from drf.landmarks.markup import IBUG68
-from drf.models.base import InitialData
+from drf.models.base import InitialData, Recalibration, Recalibrations
 from tests.models.test_families import SMALL, small
 
 pytest.importorskip("onnxscript")
@@ -51,7 +51,9 @@ def exported(folder: Path, family: str, **changes: object) -> tuple[OnnxNetwork,
     """A small model's file, and how far it is from torch on synthetic faces, one at a time and
     seven at once: landmarks in px of the crop, covariances as a share."""
     model = small(family, **changes).eval()
-    model.covariance_scale = 1.7
+    factors = torch.linspace(0.5, 2, model.spec.n_points)
+    single = Recalibration(factors.tolist(), 1.5, (0.1 * factors.flip(0)).tolist())
+    model.recalibrations = Recalibrations(single)
     size = model.spec.input_size
     described = Description("small", size, IBUG68, model.spec.landmarks, family=family)
     path = folder / f"{family}.onnx"
@@ -67,7 +69,8 @@ def exported(folder: Path, family: str, **changes: object) -> tuple[OnnxNetwork,
     assert (together[1] is None) == (spread is None)
     if spread is None or together[1] is None:
         return network, px, 0.0
-    apart = np.abs(together[1] - 1.7 * spread.numpy()).max() / float(1.7 * spread.abs().max())
+    expected = single(spread, model.spec).numpy()
+    apart = np.abs(together[1] - expected).max() / np.abs(expected).max()
     return network, px, float(apart)
 
 

@@ -8,7 +8,7 @@ from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.inference.prediction import Predictor, predict
 from drf.landmarks import geometry
 from drf.landmarks.markup import IBUG68
-from drf.models.base import InputSpec, LandmarkModel
+from drf.models.base import InputSpec, LandmarkModel, Recalibration, Recalibrations
 
 
 class BrightSpot(LandmarkModel):
@@ -114,9 +114,8 @@ def test_covariances_come_in_squared_picture_px_of_the_box() -> None:
 
 def test_the_covariance_of_the_mirrored_face_is_renamed_and_turned() -> None:
     pack, _ = spotted(2)
-    found = predict(
-        predictor(Unsure(InputSpec(128, IBUG68, "all")), flip_test=True), pack, covariances=True
-    ).covariances
+    model = Unsure(InputSpec(128, IBUG68, "all"))
+    found = predict(predictor(model, flip_test=True), pack, covariances=True).covariances
     assert found is not None
     side = pack.boxes[:, 2] / CONTEXT
     for k in range(68):
@@ -126,3 +125,18 @@ def test_the_covariance_of_the_mirrored_face_is_renamed_and_turned() -> None:
         )
         for face in range(2):
             np.testing.assert_allclose(found[face, k], side[face] ** 2 * expected, rtol=1e-5)
+
+
+def test_pictures_and_flip_tests_have_corrections_of_their_own() -> None:
+    pack, _ = spotted(1)
+    model = Unsure(InputSpec(128, IBUG68, "mouth"))
+    factors = np.linspace(0.5, 2, 20)
+    raw, corrected = [], []
+    for found in (raw, corrected):
+        for flip_test in (False, True):
+            predicted = predict(predictor(model, flip_test), pack, covariances=True)
+            found.append(predicted.covariances[0, IBUG68.indices("mouth")])
+        single, flipped = (Recalibration(values.tolist()) for values in (factors, factors[::-1]))
+        model.recalibrations = Recalibrations(single, flipped)
+    np.testing.assert_allclose(corrected[0], factors[:, None, None] * raw[0], rtol=1e-6)
+    np.testing.assert_allclose(corrected[1], factors[::-1, None, None] * raw[1], rtol=1e-6)

@@ -27,6 +27,7 @@ from db import connection, method_ids, reads
 from db import faces as stored_faces
 from db import predictions as stored_predictions
 from db.analysis import configs, paired
+from db.analysis import ellipses as stored_ellipses
 from db.analysis.paired import Paired
 from db.boards import additions as additions_since
 from db.boards import changes
@@ -41,6 +42,7 @@ from db.transactions import as_drf_error
 from drf.files import path_of_variable
 from drf.landmarks.markup import Markup
 from drf.pictures import LeafPicture
+from drf.scoring.ellipses import RegionEllipses
 
 _LIMIT_S = 30.0  # what a page reads takes tenths of a second
 # Tables here are small and looked at value by value, which takes pandas a tenth of the time where
@@ -300,6 +302,17 @@ def covariances(path: str, evaluation: int) -> np.ndarray | None:
     cached."""
     with _reader(path) as reader:
         return stored_predictions.covariances_of_evaluation(reader, evaluation)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def ellipses(
+    path: str, run_id: str, evaluation: int, markup_name: str, landmarks: str
+) -> dict[str, RegionEllipses] | None:
+    """Return `db.analysis.ellipses.of_evaluation` of one of a run's evaluations."""
+    # An evaluation never changes; run_id guards against a file that was replaced.
+    with _reader(path) as reader:
+        of = reads.markup(reader, markup_name)
+        return stored_ellipses.of_evaluation(reader, evaluation, of, landmarks)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

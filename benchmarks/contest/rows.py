@@ -78,14 +78,26 @@ ROWS = (
         minutes=60.0,
         on_request=True,
     ),
+    Row("cnn-heatmap", "plain CNN", preset="cnn-heatmap", on_request=True),
+    Row("all-68", "historical: pools of trees", preset="historical/all-68", on_request=True),
+    Row("groups", "historical: leaves for groups", preset="historical/groups", on_request=True),
+    *(
+        Row(
+            f"gaussian-{schedule}",
+            f"historical: Gaussian leaves, {schedule}",
+            preset=f"historical/gaussian-{schedule}",
+            on_request=True,
+        )
+        for schedule in ("joint", "alternating", "sequential")
+    ),
 )
 
 REFERENCES = ("hourglass", "ert", "cascade-mlp")
 """What every other row is compared with, face by face."""
 
 
-def chosen(names: Sequence[str] | None, large: bool) -> list[Row]:
-    """Return the rows by name, all that are not on request without names.
+def chosen(names: Sequence[str] | None, everything: bool = False) -> list[Row]:
+    """Return the rows by name; without names those that are not on request, or all of them.
 
     Raises UsageError for an unknown name, and for a row whose preset does not exist.
     """
@@ -93,7 +105,9 @@ def chosen(names: Sequence[str] | None, large: bool) -> list[Row]:
     for name in names or ():
         if name not in known:
             raise UsageError(f"there is no row {name!r}{nearest(name, known)}")
-    rows = [known[n] for n in names] if names else [r for r in ROWS if large or not r.on_request]
+    rows = (
+        [known[n] for n in names] if names else [r for r in ROWS if everything or not r.on_request]
+    )
     missing = {row.name: p for row in rows for p in row.presets() if p not in presets.names()}
     if missing:
         listed = ", ".join(f"{name} (preset {preset})" for name, preset in missing.items())

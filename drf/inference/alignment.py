@@ -9,6 +9,7 @@ for face in model(image):
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -104,15 +105,21 @@ class Aligner:
         return self.network.markup
 
     def __call__(
-        self, image: np.ndarray, boxes: np.ndarray | Sequence[Sequence[float]] | None = None
+        self,
+        image: np.ndarray,
+        boxes: np.ndarray | Sequence[Sequence[float]] | None = None,
+        *,
+        largest_error: float | None = None,
     ) -> list[AlignedFace]:
         """Return the faces of an image, the most certain first; in the order of the boxes if given.
 
         image  (H, W, 3) uint8 RGB, upright
         boxes  (n, 4) x, y, w, h in px, each around the landmarks of one face and a quarter larger;
                one that is not square becomes the square on its longer side, around its centre.
-               None: faces are found by the detector, and what the model itself
-               expects to get wrong by more than its `largest_error` is no face
+               None: faces are found by the detector
+        largest_error  faces with a larger expected error, see `AlignedFace`, are left out. None:
+               all given boxes are faces, and what the model itself expects to get wrong by more
+               than its `largest_error` is no face
 
         Raises DataError for another kind of image, and for a box that is not a number, has no
         extent or has less than a twentieth of its area in the image.
@@ -120,11 +127,13 @@ class Aligner:
         image = _grey_of_halftone(_checked_image(image))
         if boxes is not None:
             asked = _checked_boxes(boxes, image)
-            return self._aligned(image, squares(asked), np.ones(len(asked)))
-        found = self._detector(image)
-        faces = self._aligned(image, found.boxes, found.scores)
-        largest = self.network.largest_error
-        return [face for face in faces if not face.expected_error > largest]  # NaN: not known
+            faces = self._aligned(image, squares(asked), np.ones(len(asked)))
+            limit = math.inf if largest_error is None else largest_error
+        else:
+            found = self._detector(image)
+            faces = self._aligned(image, found.boxes, found.scores)
+            limit = self.network.largest_error if largest_error is None else largest_error
+        return [face for face in faces if not face.expected_error > limit]  # NaN: not known
 
     def prepare(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
         """Cut the network's input: (H, W, 3) uint8 RGB, (3,) box cx, cy, side in picture px ->

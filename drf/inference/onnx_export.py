@@ -45,7 +45,8 @@ class _Graph(nn.Module):
         points, covariances = self.model.points(outputs), self.model.covariances(outputs)
         if covariances is None:
             return (points.float(),)
-        return points.float(), self.model.covariance_scale * covariances.float()
+        correct = self.model.recalibrations.single
+        return points.float(), correct(covariances.float(), self.model.spec)
 
 
 def export_onnx(

@@ -93,9 +93,10 @@ def with_boxes(paths: Sequence[Path], file: Path) -> list[Photo]:
     return photos
 
 
-def locate(model: Aligner, photo: Photo) -> Located:
-    """Read a photo and find the landmarks of its faces. Raises DataError that names the photo."""
-    return _located(model, photo, read_picture(photo.path))
+def locate(model: Aligner, photo: Photo, largest_error: float | None = None) -> Located:
+    """Read a photo and find the landmarks of its faces; largest_error: as for an `Aligner`. Raises
+    DataError that names the photo."""
+    return _located(model, photo, read_picture(photo.path), largest_error)
 
 
 def locate_in(model: Aligner, name: str, data: bytes) -> Located:
@@ -103,10 +104,12 @@ def locate_in(model: Aligner, name: str, data: bytes) -> Located:
     return _located(model, Photo(Path(name)), picture_file(printable(name), data))
 
 
-def _located(model: Aligner, photo: Photo, file: PictureFile) -> Located:
+def _located(
+    model: Aligner, photo: Photo, file: PictureFile, largest_error: float | None = None
+) -> Located:
     picture = file.decode(upright=True)
     try:
-        return Located(photo, picture, model(picture, photo.boxes))
+        return Located(photo, picture, model(picture, photo.boxes, largest_error=largest_error))
     except DataError as error:
         raise DataError(f"{file.name}: {error}") from None
 

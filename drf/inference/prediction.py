@@ -63,16 +63,17 @@ class Predictor:
 
         Those of a face and its mirror image are averaged as if the two predictions erred alike,
         which they nearly do: independent errors would halve them. Mirroring turns the sign of xy.
-        The model's `covariance_scale` is in them.
+        They are corrected by the model's `recalibrations`.
         """
         found = [self.model.covariances(one) for one in outputs]
         if found[0] is None:
             return None
+        correct, spec = self.model.recalibrations, self.model.spec
         if len(found) == 1:
-            return self.model.covariance_scale * found[0].float()
+            return correct.single(found[0].float(), spec)
         mirrored = found[1].float()[:, self._flip]  # type: ignore[union-attr]
         signs = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], device=mirrored.device)
-        return self.model.covariance_scale * (found[0].float() + mirrored * signs) / 2
+        return correct.flip_test((found[0].float() + mirrored * signs) / 2, spec)
 
     def unit_points(self, images: Tensor) -> Tensor:
         """Return (B, K, 2) float32 unit box for (B, 3, S, S) images in 0..1 on the device."""

@@ -100,16 +100,32 @@ class Markup:
             )
         return np.sort([k for group in self.subsets[subset] for k in self.groups[group]])
 
+    @functools.cached_property
+    def regions(self) -> dict[str, np.ndarray]:
+        """Return the parts of the face that results are given for, as indices; each landmark is in
+        one: the landmark subsets, and the groups that none of them joins. Where subsets overlap, or
+        have the name of such a group, the regions are the groups."""
+        joined = [group for groups in self.subsets.values() for group in groups]
+        alone = self.groups.keys() - joined
+        if len(joined) > len(set(joined)) or alone & self.subsets.keys():
+            return {name: np.sort(group) for name, group in self.groups.items()}
+        own = {name: np.sort(group) for name, group in self.groups.items() if name in alone}
+        return {name: self.indices(name) for name in self.subsets} | own
+
     def flip_permutation(self, subset: str = ALL) -> np.ndarray:
         """Return the flip permutation within a subset: (k,) positions in `indices(subset)`.
 
         Raises UsageError as `indices`, ValueError for a subset that is not its own mirror image.
         """
         known = self.indices(subset)
-        mirrored = np.asarray(self.flip)[known]
-        if not np.array_equal(np.sort(mirrored), known):
+        if not self.is_symmetric(subset):
             raise ValueError(f"the subset {subset} of {self.name} is not its own mirror image")
-        return np.searchsorted(known, mirrored)
+        return np.searchsorted(known, np.asarray(self.flip)[known])
+
+    def is_symmetric(self, subset: str = ALL) -> bool:
+        """Return whether a subset is its own mirror image, so that a flip test is possible."""
+        known = self.indices(subset)
+        return np.array_equal(np.sort(np.asarray(self.flip)[known]), known)
 
     def title(self, index: int) -> str:
         """Return what a landmark is called: "36 · right eye, outer corner", or "2 · jaw".

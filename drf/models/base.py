@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -34,6 +35,20 @@ class InputSpec:
     def n_points(self) -> int:
         """K, how many landmarks the model predicts."""
         return len(self.indices)
+
+    @property
+    def regions(self) -> list[np.ndarray]:
+        """Positions, among the K, of the landmarks of each region of the markup that has any."""
+        known = (np.flatnonzero(np.isin(self.indices, of)) for of in self.markup.regions.values())
+        return [positions for positions in known if len(positions)]
+
+    @property
+    def region_averages(self) -> np.ndarray:
+        """(K, K): in row k the weights of the mean over the region of landmark k."""
+        averages = np.zeros((self.n_points, self.n_points))
+        for of in self.regions:
+            averages[np.ix_(of, of)] = 1 / len(of)
+        return averages
 
     @property
     def displayed(self) -> list[int]:
@@ -92,6 +107,78 @@ def mean_distance(predicted: Tensor, points: Tensor) -> Tensor:
     return distance / present(points).sum().clamp(min=1)
 
 
+LARGEST_RATIO = 4.0
+"""Where the ratio of a `Recalibration` ends, so that covariances stay finite whatever picture a
+model is shown. On faces of 300-W, cascade forests have 0.9 to 1.5."""
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """By what the covariances C of K landmarks are corrected after training.
+
+    A leaf's covariance is a mean over all faces that reached it. Means of such means say rightly
+    which picture is the harder one, but differ far too little from one picture to the next. With
+    r_k the mean of sqrt(tr C_j) over the landmarks j of the region of k, in the unit box,
+
+        S_k = s_k (r_k / t_k)^(2 b) C_k
+
+    where t_k is what is typical of r_k, and the ratio ends at LARGEST_RATIO and its inverse. The
+    exponent b, one for all landmarks, restores how much pictures differ; the factor s_k, one for
+    each region, makes ellipses contain as many of the true places as their level says.
+    `drf.training.validation.recalibrate` fits them.
+
+    factors   s, K numbers; none: nothing is corrected
+    exponent  b
+    typical   t, K numbers; not looked at where b is 0
+    """
+
+    factors: Sequence[float] = ()
+    exponent: float = 0.0
+    typical: Sequence[float] = ()
+
+    def __call__(self, covariances: Tensor, spec: InputSpec) -> Tensor:
+        """Return S of C, (B, K, 2, 2) float32 both."""
+        if not self.factors:
+            return covariances
+        scale = covariances.new_tensor(self.factors)
+        if self.exponent:
+            lengths = covariances.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt()
+            of_region = lengths @ covariances.new_tensor(spec.region_averages.T)
+            ratio = of_region / covariances.new_tensor(self.typical)
+            ratio = ratio.clamp(1 / LARGEST_RATIO, LARGEST_RATIO)
+            scale = scale * ratio ** (2 * self.exponent)
+        return covariances * scale[..., None, None]
+
+    def check(self, k: int) -> None:
+        """Raise ValueError or TypeError unless it is one for k landmarks."""
+        needed = (self.factors, self.typical) if self.exponent else (self.factors,)
+        if not math.isfinite(self.exponent) or not all(
+            len(values) == k and all(0 < one < math.inf for one in values) for values in needed
+        ):
+            raise ValueError(f"the recalibration of {k} landmarks is {self}")
+
+
+@dataclass(frozen=True)
+class Recalibrations:
+    """Those of single pictures, and of the means of a picture and its mirror image."""
+
+    single: Recalibration = Recalibration()
+    flip_test: Recalibration = Recalibration()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return them as JSON can hold them; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, held: Mapping[str, Any], k: int) -> Recalibrations:
+        """Return those of a model of k landmarks. Raises ValueError, TypeError or KeyError for what
+        is none."""
+        found = cls(*(Recalibration(**held[name]) for name in ("single", "flip_test")))
+        found.single.check(k)
+        found.flip_test.check(k)
+        return found
+
+
 class LandmarkModel(nn.Module, ABC):
     """A network from face crops to K landmarks in the unit box (0..1 over it, x right, y down).
 
@@ -106,8 +193,8 @@ class LandmarkModel(nn.Module, ABC):
     Config: ClassVar[type]
     """The dataclass of the family's options."""
 
-    covariance_scale: float = 1.0
-    """Factor on its covariances, calibrated after training: `drf.training.validation.calibrate`."""
+    recalibrations: Recalibrations = Recalibrations()
+    """By what its covariances are corrected, fitted after training."""
 
     own_batches: bool = False
     """Whether each of its learners gets augmented faces of its own in a step, or all the same."""
@@ -172,8 +259,7 @@ class LandmarkModel(nn.Module, ABC):
 
     def covariances(self, outputs: Any) -> Tensor | None:
         """Return what the model expects of its errors, (B, K, 2, 2) float32 in the squared unit
-        box, symmetric, x before y, before `covariance_scale`; None
-        where it predicts none."""
+        box, symmetric, x before y, before its `recalibrations`; None where it predicts none."""
         return None
 
     @abstractmethod

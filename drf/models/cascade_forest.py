@@ -14,12 +14,14 @@ The loss, with y the true landmarks, M the landmarks that are not missing, S the
     L = CE(maps, y) + w S sum_s l_s
         - [warm-up] sum_s mean_(k in M, trees t) log P_t(code_t(y_k - shape_(s-1),k) | x_k)
 
-    l_s = (1 - b) mean_(k in M, axes) |shape_s,k - y_k|
+    l_s = (1 - b) mean_(k in M, axes) |W_s,k (shape_s,k - y_k)|
           + b mean_(k in M, axes, trees t) |shape_(s-1),k + v_t,k - y_k|
 
 CE is the soft cross-entropy of `HeatmapCodec`, w = coordinate_loss_weight, b = tree_loss, v_t the
 vector that tree t alone predicts, and code_t(.) the leaf to which a tree grown on labels alone
-assigns a vector. Covariances are learned beside the loss, by
+assigns a vector. W is the identity or, where whitened_loss is set, C^(-1/2) of the covariance that
+the stage's own leaves predict (see `whitening`), so that an error along the direction in which
+a landmark errs anyway counts less than one across it. Covariances are learned beside the loss, by
 stepwise EM on y - shape_s.
 
 head = mlp is the control: a plain network with as many multiplications in the place of each forest.
@@ -61,6 +63,9 @@ FIRST_STEP = 1.5
 """Between the samples that the first stage sees of a patch, in cells. Errors to start from and
 steps halve from stage to stage: the nearer, the finer."""
 
+ROUNDING = 0.4
+"""a of `whitening`."""
+
 
 @dataclass(frozen=True)
 class CascadeForestConfig(VectorForestConfig):
@@ -98,6 +103,11 @@ class CascadeForestConfig(VectorForestConfig):
         Range(0, 1),
         "Share of the coordinate loss that is of each tree alone; the rest is of the trees' mean.",
     ] = 0.0
+    whitened_loss: Annotated[
+        bool,
+        "Weight errors along a landmark's most uncertain direction less than those across it, by "
+        "the covariances of the leaves.",
+    ] = False
     dropout: Annotated[
         float, Range(0, 0.9), "Share of the features at the landmarks that a training step hides."
     ] = 0.0
@@ -112,6 +122,22 @@ class Outputs:
     coarse: Tensor
     shapes: list[Tensor]
     routed: list[Routed]
+
+
+def whitening(covariances: Tensor) -> Tensor:
+    """Return W = S^(-1/2), S = C / sqrt(det C), of covariances made rounder: (..., 2, 2) twice.
+
+    An error keeps its area: det W = 1. The covariance is C = (1 - a) C' + a tr(C') / 2 I of that
+    given, C', with a = 0.4, so that its variances differ by a factor of 4 at most. A square root
+    in two dimensions, where det A = 1, is sqrt(A) = (A + I) / sqrt(tr A + 2).
+    """
+    one = torch.eye(2, device=covariances.device)
+    trace = covariances.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
+    rounder = (1 - ROUNDING) * covariances + ROUNDING * trace / 2 * one
+    s = rounder / torch.linalg.det(rounder).sqrt()[..., None, None]
+    trace = s.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
+    inverse = trace * one - s  # by Cayley and Hamilton, since det S = 1
+    return (inverse + one) / (trace + 2).sqrt()
 
 
 class Stage(nn.Module):
@@ -216,8 +242,14 @@ class CascadeForest(LandmarkModel):
         total = parts["coarse"]
         weight, own = self.config.coordinate_loss_weight, self.config.tree_loss
         of_mean = weight * (1 - own) if outputs.routed else weight
+        whitened = self.config.whitened_loss and outputs.routed
         for stage, shape in enumerate(outputs.shapes[1:], start=1):
-            error = mean_l1(shape, points) * self.spec.input_size
+            seen, true = shape, points
+            if whitened:
+                forest, routed = self._forests[stage - 1], outputs.routed[stage - 1]
+                w = whitening(forest.covariances(routed).detach())
+                seen, true = (w @ shape[..., None]).squeeze(-1), (w @ points[..., None]).squeeze(-1)
+            error = mean_l1(seen, true) * self.spec.input_size
             parts[f"stage{stage}"] = error
             total = total + of_mean * error
         for stage, (forest, routed) in enumerate(zip(self._forests, outputs.routed, strict=True)):

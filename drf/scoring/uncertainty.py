@@ -7,10 +7,17 @@ functions take flat or shaped arrays of equal shape and look at every entry alik
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
+LARGEST_EXPONENT = 10.0
+"""Where the search of `likeliest_exponent` ends. Cascade forests have 4 to 8."""
+
+LEVEL = 0.95
+"""Share of the true places that a model's ellipses of this level should contain."""
 
 Measure = Literal["area", "trace"]
 
@@ -79,27 +86,87 @@ def squared_distances(offsets: np.ndarray, covariances: np.ndarray) -> np.ndarra
     return np.divide(scaled, determinant, out=flat, where=determinant > 0)
 
 
-def share_inside(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.95) -> float:
+def known_distances(offsets: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+    """Return `squared_distances`, NaN where an offset or a covariance is not finite."""
+    known = np.isfinite(offsets).all(axis=-1) & np.isfinite(covariances).all(axis=(-2, -1))
+    found = np.full(known.shape, np.nan)
+    found[known] = squared_distances(offsets[known], covariances[known])
+    return found
+
+
+def share_inside(offsets: np.ndarray, covariances: np.ndarray, level: float = LEVEL) -> float:
     """Return the share of landmarks whose ellipse of a level holds the truth, 0..1.
 
     offsets: prediction minus truth, (..., 2), in the unit of which covariances are the square. Of
     Gaussian errors with these covariances a share of `level` lies inside: d^T S^-1 d is then
     chi-squared with two degrees of freedom, whose quantile is -2 ln(1 - level).
     """
-    return float(np.mean(squared_distances(offsets, covariances) <= _limit(level)))
+    return float(np.mean(squared_distances(offsets, covariances) <= limit(level)))
 
 
-def scale_to_hold(offsets: np.ndarray, covariances: np.ndarray, level: float = 0.95) -> float:
-    """Return the s for which ellipses of s S hold the truth as often as their level says:
+def conformal_quantile(scores: np.ndarray, level: float = LEVEL) -> float:
+    """Return the score that those of a new face exceed with a probability of 1 - level at most.
 
-        s = Q_level(d^T S^-1 d) / (-2 ln(1 - level))
+    scores: (n, k) of k landmarks on n faces, NaN where one is not known. Landmarks of one face err
+    together, so the sample are the faces, and each counts alike, whatever it has of landmarks:
 
-    Arguments as of `share_inside`. Infinite where more than 1 - level of the covariances have no
-    area, 0 where the offsets are. A model errs less on the faces that it learned from than on
-    others: s is for offsets on faces that it has not seen.
+        Q = inf { q : 1/(n+1) sum_i F_i(q) >= level }
+        F_i(q) = share of the known scores of face i that are at most q
+
+    The new face is the one of n + 1 that is not known: its scores count as infinite. Where faces
+    are exchangeable, a landmark of a new face is then below Q with a probability of `level` at
+    least, whatever the distribution of the scores (hierarchical conformal prediction: Lee, Barber,
+    Willett, arXiv 2306.06342; pooled distributions of Dunn, Wasserman, Ramdas, arXiv 1809.07441).
+    Fewer than level / (1 - level) faces, 19 for 95 %, cannot promise it: Q is then the largest
+    score. NaN where no score is known.
     """
-    distances = squared_distances(offsets, covariances)
-    return float(np.quantile(distances, level, method="higher") / _limit(level))
+    known = ~np.isnan(scores)
+    counts = known.sum(axis=1)
+    n = np.count_nonzero(counts)
+    if n == 0:
+        return math.nan
+    weights = (known / np.maximum(counts, 1)[:, None])[known]
+    ordered = np.argsort(scores[known], kind="stable")
+    reached = np.cumsum(weights[ordered])
+    place = np.searchsorted(reached, min(level * (n + 1), n) - 1e-9)  # sums of 1/k are not exact
+    return float(scores[known][ordered[place]])
+
+
+def likeliest_exponent(
+    distances: np.ndarray, sizes: np.ndarray, regions: Sequence[np.ndarray]
+) -> float:
+    """Return the b in 0..LARGEST_EXPONENT for which Gaussian errors with the covariances
+    s exp(2 b x) C, s one for each region g, have the highest likelihood. It minimises
+
+        f(b) = sum_g ( n_g ln sum_g m exp(-2 b x) + 2 b sum_g x )
+
+    which is convex: bisection finds where its slope is 0.
+
+    distances  (n, K) m = d^T C^-1 d of the errors d, NaN or infinite where not known
+    sizes      (n, K) x
+    regions    positions of the landmarks of each, among the K
+    """
+    known = np.isfinite(distances) & (distances > 0)
+    of_region = [
+        (distances[:, of][known[:, of]], sizes[:, of][known[:, of]])
+        for of in regions
+        if known[:, of].any()
+    ]
+
+    def slope(b: float) -> float:
+        total = 0.0
+        for m, x in of_region:
+            weights = m * np.exp(-2 * b * (x - x.min()))
+            total += float(x.sum() - len(x) * (weights @ x) / weights.sum())
+        return total
+
+    low, high = 0.0, LARGEST_EXPONENT
+    if slope(low) >= 0:
+        return low
+    for _ in range(40):  # to 1e-11
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return high
 
 
 def expected_errors(covariances: np.ndarray) -> np.ndarray:
@@ -155,7 +222,9 @@ def calibration(errors: np.ndarray, expected: np.ndarray, bins: int = 10) -> Cal
     )
 
 
-def _limit(level: float) -> float:
+def limit(level: float) -> float:
+    """Return the squared Mahalanobis distance at which the ellipse of a level ends: the quantile of
+    chi-squared with two degrees of freedom."""
     return -2 * math.log1p(-level)
 
 

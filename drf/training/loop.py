@@ -35,10 +35,10 @@ from drf.training.batches import Batch, Batches, mixed
 from drf.training.optimiser import MovingAverage, Optimisers, Schedule
 from drf.training.validation import (
     Meter,
-    calibrate,
     collapsed,
     leaf_gallery,
     no_better_than_floor,
+    recalibrate,
     validate,
     watched,
 )
@@ -249,9 +249,11 @@ class Trainer:
     def _start(self) -> None:
         """Let the model see the labels, and measure it before its first step: that is epoch 0."""
         torch.manual_seed(mixed((self.config.training.seed, 0)))
-        self.model.initialise(self.batches.initial_data(self.config.training.seed))
+        options = self.config.training
+        if not (options.init_from and options.init_weights == "all"):
+            self.model.initialise(self.batches.initial_data(options.seed))
         distributed.same(self.model)
-        self.average = MovingAverage(self.model, self.config.training.ema_decay)
+        self.average = MovingAverage(self.model, options.ema_decay)
         self._finish_epoch({})
 
     def _epoch(self) -> None:
@@ -414,18 +416,19 @@ class Trainer:
         return next(values[name] for name in names if name in values)
 
     def _finalise_best(self) -> None:
-        """Calibrate the covariances that the best weights predict, and hand over what their leaves
+        """Correct the covariances that the best weights predict, and hand over what their leaves
         hold, while the run's clock stands still: a time budget is for training."""
         if not math.isfinite(self.state.kept_val_nme) or distributed.rank() > 0:
             return
         started = time.perf_counter()
         best = checkpoint.load(self.folder / checkpoint.BEST)
         self.average.model.load_state_dict(best.under("model."))
-        if (scale := calibrate(self.predictor(), self.val)) is not None:
-            header = best.header | {checkpoint.COVARIANCE_SCALE: scale}
+        predictor = self.predictor()
+        if (corrected := recalibrate(predictor, self.val)) is not None:
+            header = best.header | {checkpoint.RECALIBRATIONS: corrected.as_dict()}
             with self.listener.saving():
                 checkpoint.save(self.folder / checkpoint.BEST, best.tensors, header)
-        gallery = leaf_gallery(self.predictor(), self.val)
+        gallery = leaf_gallery(predictor, self.val)
         if gallery.leaves:
             self.listener.on_leaves(gallery)
         self._began += time.perf_counter() - started

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from torch import Tensor
 from drf import distributed
 from drf.data.augment import identity_affines, warp_points
 from drf.data.floor import floor_nme
-from drf.data.packs import PACK_SIZE, Pack
+from drf.data.packs import CONTEXT, PACK_SIZE, Pack
 from drf.errors import Diverged
 from drf.inference.prediction import Predictor, face_crops, predict
 from drf.landmarks import geometry
+from drf.models.base import LARGEST_RATIO, Recalibration, Recalibrations
 from drf.pictures import LEAVES, LeafGallery
 from drf.scoring import scores, uncertainty
 from drf.scoring.results import COLLAPSED_STD_RATIO
@@ -61,21 +63,61 @@ def validation_scores(predictions: np.ndarray, pack: Pack, landmarks: str) -> di
     }
 
 
-def calibrate(predictor: Predictor, pack: Pack) -> float | None:
-    """Return the factor s for which 95 % of a pack's landmarks lie inside their 95 % ellipses of
-    s·C; None if the model predicts no covariance C, or s is not finite and positive. A covariance
-    that is not finite is left out."""
+def recalibrate(predictor: Predictor, pack: Pack) -> Recalibrations | None:
+    """Return what corrects the covariances of a predictor's model, which has no correction yet;
+    None where it predicts none that could be corrected.
+
+    The flip test of a landmark subset that is not its own mirror image is impossible: it has the
+    correction of single pictures.
+    """
+    single = _recalibrate(replace(predictor, flip_test=False), pack)
+    if single is None:
+        return None
+    spec = predictor.model.spec
+    if not spec.markup.is_symmetric(spec.landmarks):
+        return Recalibrations(single, single)
+    return Recalibrations(single, _recalibrate(replace(predictor, flip_test=True), pack) or single)
+
+
+def _recalibrate(predictor: Predictor, pack: Pack) -> Recalibration | None:
+    """Return that of what a predictor predicts for a pack, None as `recalibrate`.
+
+    The exponent is the likeliest. The factors are conformal: with S of factors 1, for each region,
+
+        s = Q_level(d^T S^-1 d) / (-2 ln(1 - level))
+
+    with Q of `uncertainty.conformal_quantile`, so that the shape of the errors' tail does not
+    matter. What is not finite is left out, and a factor that would not be finite and positive is 1.
+    """
     predicted = predict(predictor, pack, covariances=True)
     if predicted.covariances is None:
         return None
-    known = predictor.model.spec.indices
-    offsets = (predicted.points - pack.picture_points)[:, known].astype(np.float64)
-    covariances = predicted.covariances[:, known].astype(np.float64)
-    there = np.isfinite(offsets).all(axis=-1) & np.isfinite(covariances).all(axis=(-2, -1))
-    if not there.any():
+    spec = predictor.model.spec
+    side = pack.to_picture[:, 0, 0, None, None] * PACK_SIZE / CONTEXT  # of the unit box, picture px
+    offsets = (predicted.points - pack.picture_points)[:, spec.indices] / side
+    covariances = predicted.covariances[:, spec.indices] / side[..., None] ** 2
+    lengths = np.sqrt(np.trace(covariances, axis1=-2, axis2=-1))
+    lengths[~np.isfinite(lengths)] = np.nan
+    of_region = lengths @ spec.region_averages.T
+    sizes = np.log(np.where(of_region > 0, of_region, np.nan))
+    known = ~np.isnan(sizes)
+    typical = np.where(known, sizes, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    sizes = np.clip(sizes - typical, -math.log(LARGEST_RATIO), math.log(LARGEST_RATIO))
+    distances = uncertainty.known_distances(offsets, covariances)
+    distances[~known] = np.nan
+    exponent = uncertainty.likeliest_exponent(distances, sizes, spec.regions)
+    distances *= np.exp(-2 * exponent * sizes)
+    limit = uncertainty.limit(uncertainty.LEVEL)
+    factors = np.full(spec.n_points, np.nan)
+    for of in spec.regions:
+        factor = uncertainty.conformal_quantile(distances[:, of]) / limit
+        if 0 < factor < np.inf:
+            factors[of] = factor
+    if np.isnan(factors).all():
         return None
-    scale = uncertainty.scale_to_hold(offsets[there], covariances[there])
-    return scale if 0 < scale < np.inf else None
+    return Recalibration(
+        np.nan_to_num(factors, nan=1.0).tolist(), exponent, np.exp(typical).tolist()
+    )
 
 
 def leaf_gallery(predictor: Predictor, pack: Pack) -> LeafGallery:

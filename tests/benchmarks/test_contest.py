@@ -20,7 +20,7 @@ from db import predictions
 from db.connection import open_reader, open_store
 from db.recording.evaluations import record_evaluation
 from db.recording.runs import end_run, start_run
-from drf import registry
+from drf import presets, registry
 from drf.errors import UsageError
 from drf.landmarks.markup import IBUG68
 from experiments.paths import Paths
@@ -40,22 +40,26 @@ def settings(folder: Path, budget: Budget = REAL) -> ContestSettings:
 
 def test_unknown_rows_and_rows_without_their_preset_are_refused_in_a_sentence(monkeypatch) -> None:
     with pytest.raises(UsageError, match="no row 'hourglas'; did you mean 'hourglass'"):
-        rows.chosen(["hourglas"], large=False)
+        rows.chosen(["hourglas"])
     future = rows.Row("future", "to come", preset="not-there-yet")
     monkeypatch.setattr(rows, "ROWS", (*rows.ROWS[:3], future))
     with pytest.raises(UsageError, match=r"future \(preset not-there-yet\)"):
-        rows.chosen(None, large=False)
-    assert [row.name for row in rows.chosen(["hourglass", "ert"], large=False)] == [
+        rows.chosen(None)
+    assert [row.name for row in rows.chosen(["hourglass", "ert"])] == [
         "hourglass",
         "ert",
     ]
 
 
-def test_the_large_row_is_left_out_until_asked_for(monkeypatch) -> None:
+def test_rows_on_request_are_left_out_until_asked_for(monkeypatch) -> None:
     large = rows.Row("large", "large", preset="hourglass", minutes=60.0, on_request=True)
     monkeypatch.setattr(rows, "ROWS", (*rows.ROWS[:2], large))
-    assert [row.name for row in rows.chosen(None, large=False)] == ["mean-shape", "ert"]
-    assert [row.name for row in rows.chosen(None, large=True)] == ["mean-shape", "ert", "large"]
+    assert [row.name for row in rows.chosen(None)] == ["mean-shape", "ert"]
+    assert [row.name for row in rows.chosen(None, everything=True)] == [
+        "mean-shape",
+        "ert",
+        "large",
+    ]
 
 
 @pytest.mark.parametrize("budget", [REAL, TRIAL, Budget("300w", 3.0, 1)])
@@ -265,3 +269,9 @@ def test_an_axis_of_a_short_range_has_ticks_too() -> None:
 
     assert ticks(2.64, 3.41) == [2.7, 2.8, 2.9, 3.0, 3.1, 3.2, 3.3, 3.4]
     assert ticks(2.3, 40)[:4] == [2.5, 3, 4, 5]
+
+
+def test_all_rows_have_every_preset_that_learns_all_landmarks() -> None:
+    known = {preset for row in rows.chosen(None, everything=True) for preset in row.presets()}
+    rest = set(presets.names()) - known
+    assert {name for name in rest if "eyes" not in name} == {"historical/sample-200"}

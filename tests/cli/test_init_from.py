@@ -55,6 +55,20 @@ def test_the_backbone_is_the_other_runs_and_nothing_else_is(
     assert drf("runs", "show", donor, "--json").json["config"]["training.init_from"]["value"] == ""
 
 
+def test_all_weights_are_the_other_runs_leaves_too(drf: Drf, tmp_path: Path) -> None:
+    forest = ("train", "heatmap-forest", *TINY, "--set", "model.trees=2", "--json")
+    donor = drf(*forest).json["run"]
+    taken = ("--init-from", donor, "--init-weights", "all")
+    started = drf(*forest, *STILL, "--set", "model.routing_warmup=0.0", *taken)
+    assert started.code == 0, started.err
+    theirs, ours = learned(tmp_path / donor), learned(tmp_path / started.json["run"])
+    assert any(name.startswith("forest") for name in ours)
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+    curves = drf("runs", "show", started.json["run"], "--json").json
+    assert curves["config"]["training.init_weights"] == {"value": "all", "source": "option"}
+
+
 def test_another_family_with_the_same_backbone_will_do(drf: Drf, tmp_path: Path) -> None:
     hourglass = drf("train", "hourglass", *TINY, "--json").json["run"]
     source = f"training.init_from='{hourglass}'"

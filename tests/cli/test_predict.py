@@ -74,6 +74,23 @@ def test_csv_and_tables_give_standard_deviations(drf: Drf, model: Path, tmp_path
     assert "30 · nose bridge, tip" in out
 
 
+def test_faces_that_the_model_expects_to_get_wrong_can_be_left_out(
+    drf: Drf, model: Path, tmp_path: Path
+) -> None:
+    """The model expects an error of sqrt(2) % of the box's side everywhere."""
+    file = photo(tmp_path / "a.jpg")
+    words = ("predict", file, "--model", model, "--box", BOX, "--reject-above")
+    kept = drf(*words, "1.42", "--json")
+    assert kept.code == 0
+    assert kept.json["photos"][0]["faces"][0]["expected_error"] == pytest.approx(0.01 * 2**0.5)
+    left_out = drf(*words, "1.41", "--json")
+    assert left_out.code == 3
+    assert left_out.json["photos"][0]["faces"] == []
+    assert "1 of 1 faces left out, whose expected error is above 1.41 %" in left_out.err
+    assert "raise --reject-above" in left_out.err
+    assert drf(*words, "-1").code == 2
+
+
 def test_a_folder_with_boxes_becomes_pts_files_and_overlays(
     drf: Drf, model: Path, tmp_path: Path
 ) -> None:

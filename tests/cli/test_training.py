@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from drf import checkpoint
+from drf.landmarks.markup import IBUG68
 from tests.cli.conftest import Drf
 
 TINY = (
@@ -57,6 +58,9 @@ def test_train_eval_board(drf: Drf, tmp_path: Path) -> None:
         entry = drf("eval", one[:8], "--json")
         assert entry.code == 0
         assert entry.json["run"] == one
+        hold = entry.json["ellipses"]
+        assert (hold is None) == (one != run)  # the mean shape predicts no covariances
+    assert list(hold["regions"]) == list(IBUG68.regions)
     assert entry.json["name"] == "tiny"
     assert (entry.json["dataset"], entry.json["subset"], entry.json["n"]) == (
         "synthetic",
@@ -73,6 +77,14 @@ def test_train_eval_board(drf: Drf, tmp_path: Path) -> None:
     assert shown["config"]["training.seed"] == {"value": 5, "source": "option"}
     assert shown["config"]["model.width"] == {"value": 8, "source": "--set"}
     assert "threads" in shown["evaluations"][0]["machine"]  # what its ms_per_face is of
+    assert shown["evaluations"][0]["ellipses"] == hold
+    jaw = hold["regions"]["jaw"]
+    for text in (drf("runs", "show", run[:8]).out, drf("eval", run[:8]).out):
+        line = next(line for line in text.splitlines() if " jaw " in line)
+        interval = f"{jaw['low']:.1f} to {jaw['high']:.1f}"
+        assert f"{jaw['inside']:.1f}" in line
+        assert interval in line
+        assert f"{jaw['radius']['ocular']:.2f}" in line
 
 
 def test_the_same_seed_gives_the_same_digits(drf: Drf) -> None:

@@ -10,7 +10,7 @@ import torch
 from drf import registry
 from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
-from drf.models.cascade_forest import CascadeForest
+from drf.models.cascade_forest import CascadeForest, whitening
 from drf.models.landmark_heads import Dropout
 from drf.pictures import LEAVES
 from experiments.request import Request, configure
@@ -162,6 +162,39 @@ def test_a_share_of_the_loss_is_that_of_each_tree_alone() -> None:
         torch.testing.assert_close(parts[f"stage{stage}"], mean)
         expected = expected + 0.75 * mean + 0.25 * (trees[0] + trees[1]) / 2
     torch.testing.assert_close(loss, expected)
+
+
+def test_whitening_is_the_inverse_square_root_of_the_covariances_shape() -> None:
+    """C^(-1/2) by its eigenvectors, of the rounder covariance scaled to determinant 1."""
+    torch.manual_seed(0)
+    factor = torch.randn(50, 2, 2, dtype=torch.float64)
+    given = (factor @ factor.mT) * 1e-3
+    given[0] = torch.tensor([[1.0, 0.0], [0.0, 0.0]])  # certain in one direction
+    found = whitening(given)
+    for c, w in zip(given, found, strict=True):
+        rounder = 0.6 * c + 0.4 * c.trace() / 2 * torch.eye(2)
+        values, vectors = torch.linalg.eigh(rounder / rounder.det().sqrt())
+        torch.testing.assert_close(w, vectors @ torch.diag(values**-0.5) @ vectors.T)
+        assert values[1] / values[0] <= 4 + 1e-9
+        torch.testing.assert_close(w.det(), torch.ones_like(w.det()))
+    torch.testing.assert_close(whitening(torch.eye(2) * 0.3), torch.eye(2))
+
+
+def test_a_whitened_loss_weighs_errors_by_the_covariances_of_the_leaves() -> None:
+    model, (images, points) = cascade(whitened_loss=True).train(), batch()
+    points[0, 3] = torch.nan
+    model.stages[0].head.moments[..., 0].mul_(9)  # x errs three times as much as y
+    outputs = model(images)
+    loss, parts = model.loss(outputs, points)
+    known = ~points.isnan()
+    expected = parts["coarse"] + parts["codes"]
+    for stage, routed in enumerate(outputs.routed, start=1):
+        w = whitening(model.stages[stage - 1].head.covariances(routed))
+        error = torch.einsum("bkij,bkj->bki", w, outputs.shapes[stage] - points)
+        torch.testing.assert_close(parts[f"stage{stage}"], error[known].abs().mean() * 64)
+        expected = expected + parts[f"stage{stage}"]
+    torch.testing.assert_close(loss, expected)
+    assert loss.isfinite()
 
 
 def test_the_control_has_no_trees_with_a_loss_of_their_own() -> None:

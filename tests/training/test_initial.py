@@ -1,4 +1,4 @@
-"""A backbone is taken over whole or not at all."""
+"""A backbone, or a whole model, is taken over whole or not at all."""
 
 from itertools import product
 from typing import get_args
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from drf import registry
-from drf.checkpoint import Checkpoint, describe, load_backbone
+from drf.checkpoint import Checkpoint, describe, load_backbone, load_weights
 from drf.config import from_flat
 from drf.errors import UsageError
 from drf.landmarks.markup import IBUG68
@@ -57,3 +57,20 @@ def test_the_tensor_that_does_not_fit_is_named() -> None:
     donor.tensors[name] = donor.tensors[name][:, :2]
     with pytest.raises(UsageError, match=r"first in last\.1\.0\.weight"):
         load_backbone(build("cnn", 8), "cnn-heatmap", donor, "feedface")
+
+
+@pytest.mark.parametrize(
+    ("model", "family", "sentence"),
+    [
+        (build("cnn", 8), "hourglass", "the family of run feedface is cnn-heatmap"),
+        (build("cnn", 8, input_size=96), "cnn-heatmap", "the input size of run feedface is 64"),
+        (build("cnn", 12), "cnn-heatmap", "does not fit this one, first in backbone"),
+    ],
+)
+def test_all_weights_of_a_run_are_for_the_same_model_alone(
+    model: LandmarkModel, family: str, sentence: str
+) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UsageError, match=sentence):
+        load_weights(model, family, saved("cnn", 8), "feedface")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

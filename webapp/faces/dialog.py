@@ -172,7 +172,7 @@ def _regions(state: FaceDialogState, found: Sequence[StoredFace]) -> None:
     means = [
         landmark_errors.region_means(landmark_errors.of_face(face, state.norm)) for face in found
     ]
-    regions = [region for region in found[0].markup.subsets if any(region in of for of in means)]
+    regions = [region for region in found[0].markup.regions if any(region in of for of in means)]
     if not regions:
         return
     heads = [str(number + 1) for number in range(len(means))] if len(means) > 1 else ["error, %"]

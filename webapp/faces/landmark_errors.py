@@ -241,8 +241,8 @@ def region_means(found: LandmarkErrors) -> dict[str, float]:
     error_of = dict(zip(found.points.tolist(), found.errors, strict=True))
     return {
         region: float(np.mean([error_of[j] for j in known]))
-        for region in found.markup.subsets
-        if (known := [j for j in found.markup.indices(region).tolist() if j in error_of])
+        for region, members in found.markup.regions.items()
+        if (known := [j for j in members.tolist() if j in error_of])
     }
 
 

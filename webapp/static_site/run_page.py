@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from db import next_step, predictions, reads
+from db.analysis import ellipses as stored_ellipses
 from db.boards.entries import records
 from db.recording import latencies, words
 from drf.landmarks.markup import Markup
 from drf.scoring import scores
 from drf.scoring.scores import Normaliser
+from webapp.faces import ellipses
 from webapp.run import diagnostics, facts
 from webapp.scores import known_norms
 from webapp.static_site import board, face_svg
@@ -124,8 +126,13 @@ def _results(
 ) -> Results:
     errors = predictions.image_errors(con, row["evaluation"])
     known = {norm: errors[norm].dropna().to_numpy() for norm in scores.NORMALISER_KEYS}
+    markup = reads.markup(con, row["markup"])
+    hold = stored_ellipses.of_evaluation(con, row["evaluation"], markup, row["landmarks"])
     drawn = {
-        norm: [draw(of, norm) for draw in (charts.ced, charts.histogram)]
+        norm: [
+            *(draw(of, norm) for draw in (charts.ced, charts.histogram)),
+            *([ellipses.chart(hold, norm)] if hold else []),
+        ]
         for norm, of in known.items()
         if of.size
     }
@@ -134,7 +141,6 @@ def _results(
     half = (len(ordered) + 1) // 2  # no face in both
     worst = ordered.head(min(faces, half))
     best = ordered.tail(min(faces, len(ordered) - half))[::-1]
-    markup = reads.markup(con, row["markup"])
     galleries = (
         [_face(con, row["evaluation"], markup, face, keep_crop) for face in records(chosen)]
         for chosen in (worst, best)

@@ -11,7 +11,7 @@ import streamlit as st
 from db import next_step, reads
 from drf.scoring import scores
 from webapp import store
-from webapp.faces import calibration, dialog, landmark_errors, slices, tiles
+from webapp.faces import calibration, dialog, ellipses, landmark_errors, slices, tiles
 from webapp.faces.dialog import FaceDialogState
 from webapp.links import share, url_keys, widgets
 from webapp.run import configuration, diagnostics, epoch_faces, facts, header, leaves
@@ -108,6 +108,8 @@ def _results(
     of = evaluation["markup"], evaluation["landmarks"], norm
     if expected := calibration.of_evaluation(current.path, run["id"], number, *of):
         shown.append(calibration.chart([(run["name"], expected)], norm, [0]))
+    if hold := store.ellipses(current.path, run["id"], number, *of[:2]):
+        shown.append(ellipses.chart(hold, norm))
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         for chart in shown:
             with grid.cell():

@@ -1,0 +1,86 @@
+"""Pictures that a model labelled become training faces beside those of 300-W."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from drf.data.dataset import open_dataset
+from drf.data.pts import format_pts, read_pts
+from drf.data.w300 import W300
+from drf.errors import UsageError
+from experiments.pseudo_labels import make, steadiest
+from tests.data.made_up import write_face, write_folder
+
+REAL = 40
+LABELLED = 10
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_folder(tmp_path / "300w", "afw", REAL)
+    return tmp_path / "300w"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for number in range(LABELLED):
+        write_face(tmp_path / "pictures", f"{number:03}")
+    return tmp_path / "pictures"
+
+
+def faces(folder: Path, subset: str) -> set[str]:
+    return {face.name for face in open_dataset("folder", folder).subset(subset).faces}
+
+
+def test_pictures_are_a_subset_of_their_own_until_their_labels_are_trusted(
+    root: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "round"
+    assert make(pictures, pictures, root, out, before=None, keep=0.9) == (REAL, LABELLED)
+    assert len(faces(out, "pseudo")) == LABELLED
+    val = {face.name.replace("/", "__") for face in W300(root).subset("val").faces}
+    assert {name.removeprefix("real/") for name in faces(out, "val")} == val
+    assert len(faces(out, "train")) == REAL - len(val)
+    with pytest.raises(UsageError, match="exists"):
+        make(pictures, pictures, root, out, before=None, keep=0.9)
+
+
+def test_pictures_whose_labels_changed_most_are_left_out_of_the_training(
+    root: Path, pictures: Path, tmp_path: Path
+) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    moved = {"003", "007"}
+    for label in pictures.glob("*.pts"):
+        points = read_pts(label) + (5.0 if label.stem in moved else 0.1)
+        (before / label.name).write_text(format_pts(points))
+    out = tmp_path / "mixed"
+    assert make(pictures, pictures, root, out, before, keep=0.8) == (REAL, 8)
+    kept = {f"pseudo/{number:03}" for number in range(LABELLED)} - {f"pseudo/{m}" for m in moved}
+    train = faces(out, "train")
+    assert {name for name in train if name.startswith("pseudo")} == kept
+    assert len(train) == REAL - len(faces(out, "val")) + 8
+
+
+def test_the_change_is_divided_by_the_distance_of_the_eyes(tmp_path: Path, pictures: Path) -> None:
+    """A large face may move by more px than a small one."""
+    pairs = [(p, p.with_suffix(".pts")) for p in sorted(pictures.glob("*.jpg"))][:2]
+    before = tmp_path / "before"
+    before.mkdir()
+    small, large = (label for _, label in pairs)
+    shape = read_pts(small)
+    large.write_text(format_pts(shape * 4))
+    (before / small.name).write_text(format_pts(shape + 1))
+    (before / large.name).write_text(format_pts(shape * 4 + 2))
+    assert steadiest(pairs, before, keep=0.5) == [pairs[1]]
+
+
+def test_labels_of_other_pictures_are_one_sentence(
+    root: Path, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UsageError, match=r"has no \.pts file of a picture"):
+        make(tmp_path / "none", pictures, root, tmp_path / "out", before=None, keep=0.9)
+    assert not (tmp_path / "out").exists()
