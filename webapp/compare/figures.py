@@ -207,8 +207,8 @@ def pareto(
         )
     figure.update_layout(hovermode="closest")
     if len(costs):
-        label = "{:g}".format if column == _LATENCY else count
-        figure.update_xaxes(charts.decades(pd.Series(costs), label))
+        written = "{:g}".format if column == _LATENCY else count
+        figure.update_xaxes(charts.decades(pd.Series(costs), written))
     figure.update_yaxes(ticksuffix=" %")
     best = ", ".join(known["name"].iloc[order])
     said = f"On the Pareto front: {best or 'none'}"
