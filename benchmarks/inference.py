@@ -3,12 +3,13 @@
     python -m benchmarks.inference [--preset NAME …] [--batches 1,32] [--quick] [--json]
     python -m benchmarks.inference --checkpoint runs/RUN/best.safetensors --data-root data/300w
 
-One thread, fp32. Weights, pictures and shapes are random: what is computed costs the same as in a
-trained model. Parts are timed in turn, each on the inputs that it meets in the model, batch norms
-folded: the encoder (with the coarse maps), what is seen at the landmarks, what they tell each
-other, and the forests by soft, top-4 and hard routing, in all stages or in the last alone. `folded`
-is the whole model with soft routing, `as trained` the same without folding. FLOP/s are those of the
-encoder, over the best that a large matrix product or a 3x3 convolution reaches.
+One thread, fp32, timed as `drf bench` times a run (`experiments/latency.py`). Weights, pictures and
+shapes are random: what is computed costs the same as in a trained model. Parts are timed in turn,
+each on the inputs that it meets in the model, batch norms folded: the encoder (with the coarse
+maps), what is seen at the landmarks, what they tell each other, and the forests by soft, top-4 and
+hard routing, in all stages or in the last alone. `folded` is the whole model with soft routing, `as
+trained` the same without folding. FLOP/s are those of the encoder, over the best that a large
+matrix product or a 3x3 convolution reaches.
 
 With --checkpoint, what few leaves cost in accuracy instead: the NME (ocular, %) of a trained
 cascade on val, with the flip test, by the leaves of each tree that its forests look at.
@@ -22,9 +23,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from benchmarks.timing import Step, flops_of, in_turn, medians, peak_steps
+from benchmarks.timing import flops_of, peak_steps
 from drf import checkpoint, hardware, presets, registry
 from drf.data.dataset import open_dataset
 from drf.data.packs import pack
@@ -37,6 +39,7 @@ from drf.models.base import InitialData
 from drf.models.cascade_forest import CascadeForest
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.scoring import scores
+from experiments.latency import Step, faces, pass_times, quickest_round, single_pass
 from experiments.request import Request, configure
 
 PRESETS = ("cascade-forest", "cascade-forest-small")
@@ -61,16 +64,15 @@ def steps(preset: str, batch: int) -> dict[str, Step]:
     """Return the whole model and its parts as steps, each on what it meets inside the model."""
     trained = build(preset, "soft")
     model = fuse_batchnorm(trained)
-    size = model.spec.input_size
-    images = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
+    images = faces(model, batch)
     features = model.backbone(images)
     at = model.coarse.points(model.coarse(features.context))
     stages = list(model.stages)
     looked = [stage.look(features, at) for stage in stages]
     told = [stage.exchange(seen) for stage, seen in zip(stages, looked, strict=True)]
     made: dict[str, Step] = {
-        "as trained": lambda: trained(images),
-        "folded": lambda: model(images),
+        "as trained": single_pass(trained, images),
+        "folded": single_pass(model, images),
         "encoder": lambda: model.coarse.points(model.coarse(model.backbone(images).context)),
         "look": lambda: [stage.look(features, at) for stage in stages],
         "exchange": lambda: [s.exchange(x) for s, x in zip(stages, looked, strict=True)],
@@ -88,8 +90,8 @@ def measure(preset: str, batch: int, blocks: int, repeats: int) -> dict[str, Any
     """Return milliseconds of a face for the model and its parts, and the encoder's FLOP/s."""
     parts = steps(preset, batch)
     peaks = peak_steps(torch.device("cpu"), "fp32")
-    taken = medians(in_turn(parts, blocks, repeats))
-    at_peak = medians(in_turn({name: step for name, (step, _) in peaks.items()}, blocks, 3))
+    taken = _medians(parts, blocks, repeats)
+    at_peak = _medians({name: step for name, (step, _) in peaks.items()}, blocks, 3)
     peak = max(flops / at_peak[name] for name, (_, flops) in peaks.items())
     reached = flops_of(parts["encoder"]) / taken["encoder"]
     return {
@@ -104,6 +106,12 @@ def measure(preset: str, batch: int, blocks: int, repeats: int) -> dict[str, Any
             if f"forests, {routing}" in taken
         },
     }
+
+
+def _medians(parts: dict[str, Step], rounds: int, passes: int) -> dict[str, float]:
+    """Return the median seconds of each step, of its quickest round."""
+    times = pass_times(parts, rounds, passes)
+    return {name: float(np.median(quickest_round(ms))) / 1e3 for name, ms in times.items()}
 
 
 BY_ROUTING: tuple[tuple[str, Inference, int], ...] = (

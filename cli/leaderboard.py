@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-_OTHER_KEYS = ("name", "params", "macs")
+_OTHER_KEYS = ("name", "params", "macs", "latency_ms")
 _MEASURED_BESIDE_OTHERS = "ms_per_face"
 _NAME_WIDTH = 26  # at least; longer names continue on a second line
 _PADDING = 2  # beside a column: a space, and the space that the box draws for a line
@@ -61,7 +61,7 @@ def leaderboard(
         typer.Option(
             metavar="COLUMN",
             show_default="NME of the first normaliser",
-            help="Rank by this column, e.g. ocular_nme, box_auc8, params or macs.",
+            help="Rank by this column, e.g. ocular_nme, box_auc8, params, macs or latency_ms.",
         ),
     ] = None,
     methods: Annotated[
@@ -99,7 +99,7 @@ def leaderboard(
     from db import reads, status
     from db.boards.entries import entry
     from db.connection import open_reader
-    from db.recording import box_labels
+    from db.recording import box_labels, latencies
     from drf.scoring import scores
 
     if since is not None:
@@ -110,7 +110,8 @@ def leaderboard(
     if sort == _MEASURED_BESIDE_OTHERS:
         note(
             f"{sort} was measured during each evaluation, beside whatever else ran, so it ranks"
-            " nothing: rows are ranked by NME. `drf runs show RUN --json` has it."
+            " nothing: rows are ranked by NME. `drf bench RUN` measures a run by itself, for --sort"
+            " latency_ms."
         )
         sort = None
     if norm is not None:
@@ -119,6 +120,7 @@ def leaderboard(
     _check_sort(sort)
     con = open_reader(db)
     rows = reads.leaderboard(con, dataset=dataset, subset=subset, landmarks=landmarks)
+    rows = latencies.on_boards(con, rows)
     boards = reads.board_filters(con)
     _check_landmarks(landmarks, boards)
     if box is not None:
@@ -267,6 +269,7 @@ def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
     """Return every column there is to show, by importance: the first score of each normaliser, the
     other scores of the first one, what the model costs, the other scores of the others."""
     from db import status
+    from db.recording import latencies
     from drf.scoring import scores
 
     ranked = status.ranked(rows)
@@ -286,6 +289,8 @@ def _columns(rows: pd.DataFrame, norm: str | None) -> list[_Column]:
         "MACs": [_count(value) for value in rows["macs"]],
         "epochs": [cell(value, 0) for value in rows["epochs_trained"]],
     }
+    if rows["latency_ms"].notna().any():
+        costs[latencies.HEADING] = [cell(value, 2) for value in rows["latency_ms"]]
     columns += [_Column(len(columns) + k, 2, *cost) for k, cost in enumerate(costs.items())]
     return sorted(columns, key=lambda column: column.importance)
 
@@ -363,6 +368,7 @@ def _name(row: dict[str, Any]) -> str:
 def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
     from db import status
     from db.analysis import comparability
+    from db.recording import latencies
     from drf.data.floor import FAMILY
 
     remarks = []
@@ -370,6 +376,8 @@ def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
         remarks.append(f"This board has no floor: train and evaluate {FAMILY} to add it.")
     if not status.ranked(rows).all():
         remarks.append("Runs without a place are not ranked, for the reason behind their name.")
+    if said := latencies.explanation(rows):
+        remarks.append(said)
     if hidden:
         remarks.append("More scores: a wider terminal, --norm, or --json.")
     remarks += comparability.remarks(rows)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import cli.ablate
+import cli.bench
 import cli.data
 import cli.db
 import cli.demo
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.command("train", context_settings=old_names("train"))(cli.train.train)
 app.command("eval", context_settings=old_names("eval"))(cli.eval.evaluate)
+app.command("bench")(cli.bench.bench)
 app.command("predict")(cli.predict.predict)
 app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
 app.command("leaderboard", context_settings=old_names("leaderboard"))(cli.leaderboard.leaderboard)

@@ -19,7 +19,7 @@ from db import method_ids, reads, status
 from db.analysis import comparability, intervals
 from db.boards import board, entries, verdict
 from db.boards.board import SD, seeds_text
-from db.recording import box_labels
+from db.recording import box_labels, latencies
 from drf.data import floor
 from drf.errors import NotFoundError
 from drf.scoring import ranking, scores, statistics
@@ -43,6 +43,7 @@ _FACTS = (
     "flip_test",
     "params",
     "macs",
+    *latencies.COLUMNS,
     "condition",
 )
 _LISTS = ("seeds", "statuses", "runs", "evaluations", "checkpoints")
@@ -169,6 +170,8 @@ def _table(of: RankedBoard, width: int) -> Table:
         headings.append(f"Δ, 95 % over {over_pairs}")
     others = [key for key in bold if key != nme] if width >= _WIDE else []
     headings += [scores.score(key.removeprefix(f"{of.norm}_")).heading for key in others]
+    timed = bool(rows["latency_ms"].notna().any())
+    headings += [latencies.HEADING] * timed
     lines = []
     for place, row in enumerate(rows.to_dict("records")):
         line = [
@@ -178,7 +181,8 @@ def _table(of: RankedBoard, width: int) -> Table:
         ]
         if of.baseline is not None:
             line.append(cell(_difference(row, of.norm, over_pairs)))
-        lines.append([*line, *(_score(row[key], bold[key][place]) for key in others)])
+        line += [_score(row[key], bold[key][place]) for key in others]
+        lines.append(line + [cell(row["latency_ms"], 2)] * timed)
     names = of.name | {"box": box_labels.title(of.name["box"])}
     made = table(headings, lines)
     made.title = title(f"{' / '.join(names.values())}, errors in percent", of.verdict)
@@ -229,7 +233,8 @@ def _caption(of: RankedBoard, over: str) -> str:
     said = [statistics.explanation(over, {len(set(seeds)) for seeds in of.rows["seeds"]})]
     if of.baseline is not None:
         said.append(f"Δ: difference to {of.baseline}; {MARK} its interval excludes 0.")
-    return " ".join([*said, *comparability.remarks(of.rows)])
+    said += [latencies.explanation(of.rows), *comparability.remarks(of.rows)]
+    return " ".join(filter(None, said))
 
 
 def _record(of: RankedBoard, row: dict[Any, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,12 +87,13 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     from db.analysis import ellipses
     from db.boards.entries import records
     from db.connection import open_reader
-    from db.recording import words
+    from db.recording import latencies, words
 
     con = open_reader(db)
     run_id = reads.find_run(con, run)
     facts, evaluations = reads.run(con, run_id), records(reads.evaluations(con, run_id))
     said = words.of_run(con, run_id)
+    measured = [asdict(one) for one in latencies.of_runs(con, run_id).get(run_id, ())]
     for row in evaluations:
         markup = reads.markup(con, row["markup"])
         row["ellipses"] = ellipses.document(con, row["evaluation"], markup, row["landmarks"])
@@ -101,6 +103,7 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     if as_json:
         named = {key: {"value": value, "source": source} for key, value, source in config}
         nested = {"config": named, "provenance": provenance, "manifest": manifest}
+        nested["latencies"] = measured
         nested["next_step"] = way_on and way_on.text()
         print_json(facts | nested | {"evaluations": evaluations} | said.document())
         return
@@ -119,6 +122,8 @@ def show(run: Run, db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     ]
     if hold:
         console.print(ellipses_table(hold, _EVALUATION))
+    for one in measured:
+        console.print(_pairs("milliseconds for one face", one))
     if way_on:
         note(way_on.text())
 
@@ -328,7 +333,7 @@ def _describing(run: str, db: Path) -> Iterator[tuple[Database, str]]:
     with contextlib.closing(open_store(db)) as store:
         yield store, run_id
         try:
-            record.bring_words(run_folder(db, run_id), store, run_id)
+            record.bring_beside(run_folder(db, run_id), store, run_id)
         except DrfError as error:
             note(f"The store is changed; the record beside the checkpoints is not: {error}.")
 

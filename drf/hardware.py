@@ -78,15 +78,26 @@ def cpu_flags() -> frozenset[str]:
 
 
 def describe(device: torch.device) -> str:
-    """Return a short name: "NVIDIA H100 80GB HBM3" or "Intel(R) Xeon(R) …, 2 cores, AMX bf16"."""
+    """Return a short name: "NVIDIA H100 80GB HBM3" or "Intel(R) Xeon(R) …, 2 threads, AMX bf16"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return f"{platform.processor() or platform.machine()}, Apple GPU"
+    return f"{_cpu_name()}, {torch.get_num_threads()} threads{_cpu_feature()}"
+
+
+def describe_cpu() -> str:
+    """Return the name of the processor, whatever number of threads is used: "Intel(R) …, AVX2"."""
+    return f"{_cpu_name()}{_cpu_feature()}"
+
+
+def _cpu_name() -> str:
     names = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    extra = next((label for flag, label in _FEATURES if flag in cpu_flags()), "")
-    return f"{name}, {torch.get_num_threads()} threads{extra}"
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cpu_feature() -> str:
+    return next((label for flag, label in _FEATURES if flag in cpu_flags()), "")
 
 
 _FEATURES = (

@@ -11,6 +11,7 @@ from db.analysis import ellipses
 from db.boards.entries import entry
 from db.connection import open_reader, open_store
 from db.file import run_folder
+from db.recording import latencies
 from db.recording.evaluations import record_evaluation
 from db.recording.record import RECORD, bring_evaluations, open_record
 from drf import checkpoint, hardware, presets
@@ -85,7 +86,7 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
         record.close()
     store.close()
     with contextlib.closing(open_reader(paths.db)) as reader:
-        board = reads.leaderboard(reader, landmarks=result.landmarks)
+        board = latencies.on_boards(reader, reads.leaderboard(reader, landmarks=result.landmarks))
         hold = ellipses.document(reader, identity, result.markup, result.landmarks)
     return entry(board[board["evaluation"] == identity].iloc[0]) | {"ellipses": hold}
 

@@ -18,6 +18,7 @@ from drf.scoring import ranking, scores
 _FACTS: dict[str, tuple[str, bool]] = {
     "Parameters": ("params", True),
     "MACs": ("macs", True),
+    "Milliseconds": ("latency_ms", True),
     "Training time": ("wall_s", True),
     "Family": ("family", True),
     "Name": ("name", True),

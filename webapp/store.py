@@ -32,9 +32,10 @@ from db.analysis.paired import Paired
 from db.boards import additions as additions_since
 from db.boards import changes
 from db.file import DEFAULT_PATH
-from db.recording import gallery, saved_links
+from db.recording import gallery, latencies, saved_links
 from db.recording import sweeps as stored_sweeps
 from db.recording import words as stored_words
+from db.recording.latencies import Latency
 from db.recording.saved_links import View
 from db.recording.words import Words
 from db.transactions import as_drf_error
@@ -105,6 +106,12 @@ def words(store: StoreVersion) -> dict[str, Words]:
         return stored_words.of_runs(reader)
 
 
+def latencies_of(store: StoreVersion, run_id: str) -> list[Latency]:
+    """Return what was measured of a run, the newest first. Not cached: it is a row or two."""
+    with _reader(store.path) as reader:
+        return list(latencies.of_runs(reader, run_id).get(run_id, ()))
+
+
 def revision_of(store: StoreVersion, text: str) -> int:
     """Return `db.boards.changes.revision_of`. Raises UsageError."""
     with _reader(store.path) as reader:
@@ -128,7 +135,8 @@ def leaderboard(
     box: str,
     at_revision: int | None = None,
 ) -> pd.DataFrame:
-    """Return `reads.leaderboard` of one board, scores in percent; as it was at a revision."""
+    """Return `reads.leaderboard` of one board, scores in percent, with `latencies.on_boards`; as it
+    was at a revision."""
     return _leaderboard(store, dataset, subset, landmarks, box, at_revision).copy(deep=False)
 
 
@@ -142,7 +150,7 @@ def _leaderboard(
     at_revision: int | None,
 ) -> pd.DataFrame:
     with _reader(store.path) as reader:
-        return reads.leaderboard(
+        entries = reads.leaderboard(
             reader,
             dataset=dataset,
             subset=subset,
@@ -150,6 +158,7 @@ def _leaderboard(
             box=box,
             at_revision=at_revision,
         )
+        return latencies.on_boards(reader, entries)
 
 
 def boards(store: StoreVersion, at_revision: int | None = None) -> pd.DataFrame:

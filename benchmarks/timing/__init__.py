@@ -5,13 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 import warnings
-from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-Step = Callable[[], object]
+from experiments.latency import Step as Step
 
 
 def seconds(step: Step, repeats: int) -> float:

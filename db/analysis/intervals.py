@@ -86,7 +86,8 @@ def with_intervals(
     if baseline is not None:
         of_base = n_seeds(baseline)
         said["difference_over"] = [statistics.over([n, of_base]) for n in counts]
-    return rows.join(pd.concat(found, axis=1)).assign(**said)
+    columns = pd.concat(found, axis=1).reindex(rows.index)
+    return rows.assign(**columns, **said)
 
 
 def of_chunk(errors: Errors, rows: Sequence[Row], base: Row | None, norm: str) -> pd.DataFrame:
@@ -95,7 +96,10 @@ def of_chunk(errors: Errors, rows: Sequence[Row], base: Row | None, norm: str) -
     columns = _ends(statistics.intervals(own), *_OWN) if _faces(own) else _unknown(_OWN, len(rows))
     counted: dict[str, int] = {}
     if base is not None:
-        *shared, baseline = _methods(errors([*rows, base], norm), [*rows, base])
+        if base in rows:  # its faces are those of the rows, and already read
+            shared, baseline = own, own[rows.index(base)]
+        else:
+            *shared, baseline = _methods(errors([*rows, base], norm), [*rows, base])
         columns |= _differences(shared, baseline, [row == base for row in rows])
         counted = {f"{norm}_{_PAIRED_FACES}": baseline.errors.shape[1]}
     return (100 * pd.DataFrame(columns).add_prefix(f"{norm}_")).assign(**counted)

@@ -41,14 +41,15 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
 
     Columns: id (the method's), name (that of its runs, without the seed where they end in it),
     scores.COLUMNS (percent, means over seeds) and COLUMN_sd (sample standard deviation over them;
-    NaN for one seed), wall_s (mean), the ends over runs of what they spent (COLUMN_low and
-    COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track, trained_on (see
-    `reads.leaderboard`), precision, params, macs, n, manifest_digest, BOARD, markup, flip_test,
-    method, crop_version; and tuples in the order of the evaluations: runs, evaluations, names,
-    seeds, statuses (conditions, see `db.status`), checkpoints, hardwares, eval_precisions;
-    created_at of the newest; ranked (bool), and condition: that of its runs, joined where they
-    differ. Several runs of one seed are averaged first, as in `drf.scoring.statistics.Method`. Best
-    first, see `reads.ranked_by`, and what is not ranked last.
+    NaN for one seed), wall_s, latency_ms and latency_p90_ms (means over the seeds of which they are
+    known), latency_on (see `db.recording.latencies.on_boards`), the ends over runs of what they
+    spent (COLUMN_low and COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track,
+    trained_on (see `reads.leaderboard`), precision, params, macs, n, manifest_digest, BOARD,
+    markup, flip_test, method, crop_version; and tuples in the order of the evaluations: runs,
+    evaluations, names, seeds, statuses (conditions, see `db.status`), checkpoints, hardwares,
+    eval_precisions; created_at of the newest; ranked (bool), and condition: that of its runs,
+    joined where they differ. Several runs of one seed are averaged first, as in
+    `drf.scoring.statistics.Method`. Best first, see `reads.ranked_by`, and what is not ranked last.
     """
     return _rows(entries, methods, ["method", "flip_test", "faces", "ranked"], "method")
 
@@ -99,15 +100,21 @@ def _rows(
     spent = entries[[*_SPENT]].groupby(number)
     ends = [of.add_suffix(end) for end, of in ((LOW, spent.min()), (HIGH, spent.max()))]
     first = entries.iloc[np.unique(number, return_index=True)[1]].reset_index(drop=True)
-    rows = pd.concat([rows, *ends, first[[*_SHARED]]], axis=1)
-    rows["id"] = first[identity]
-    rows["created_at"] = [
-        max(of) for of in _tuples(entries["created_at"].tolist(), number, len(rows))
-    ]
-    for column, title in _TUPLES.items():
-        rows[title] = _tuples(entries[column].tolist(), number, len(rows))
-    rows["name"] = [name_of(*both) for both in zip(rows["names"], rows["seeds"], strict=True)]
-    rows["condition"] = [", ".join(dict.fromkeys(of)) for of in rows["statuses"]]
+    of_rows: dict[str, Any] = {  # at once: to put columns into a frame one by one takes longer
+        title: _tuples(entries[column].tolist(), number, len(rows))
+        for column, title in _TUPLES.items()
+    }
+    of_rows |= {
+        "id": first[identity],
+        "created_at": [
+            max(of) for of in _tuples(entries["created_at"].tolist(), number, len(rows))
+        ],
+        "name": [name_of(*both) for both in zip(of_rows["names"], of_rows["seeds"], strict=True)],
+        "condition": [", ".join(dict.fromkeys(of)) for of in of_rows["statuses"]],
+    }
+    if "latency_on" in entries:
+        of_rows["latency_on"] = _latency_on(entries, number, len(rows))
+    rows = pd.concat([rows, *ends, first[[*_SHARED]], pd.DataFrame(of_rows)], axis=1)
     order = ["ranked", ranked_by(rows), "id"]
     return rows.sort_values(order, ascending=[False, True, True], ignore_index=True)
 
@@ -121,15 +128,27 @@ def _numbered(entries: pd.DataFrame, keys: list[str]) -> np.ndarray:
 
 
 def _over_seeds(entries: pd.DataFrame, number: np.ndarray) -> pd.DataFrame:
-    """Return means of scores and wall_s over the seeds of each group (index: its number), and the
-    scores' standard deviations, with SD."""
-    values = entries[[*scores.COLUMNS, "wall_s"]]
+    """Return means of scores, wall_s and latencies over the seeds of each group (index: its
+    number), and the scores' standard deviations, with SD."""
+    means = [name for name in ("wall_s", "latency_ms", "latency_p90_ms") if name in entries]
+    values = entries[[*scores.COLUMNS, *means]]
     seeds = entries["seed"].to_numpy()
     if len(set(zip(number, seeds, strict=True))) < len(entries):  # a seed that was run twice
         values = values.groupby([number, seeds]).mean()
         number = values.index.get_level_values(0).to_numpy()
     groups = values.groupby(number)
     return groups.mean().join(groups[[*scores.COLUMNS]].std(ddof=1).add_suffix(SD))
+
+
+def _latency_on(entries: pd.DataFrame, number: np.ndarray, n: int) -> list[str | None]:
+    """Return the hardware of the latency of each group: that of a run which has one that its board
+    shows, else that of any."""
+    found: list[str | None] = [None] * n
+    known = entries["latency_ms"].notna().to_numpy()
+    for on, group, shown in zip(entries["latency_on"], number, known, strict=True):
+        if isinstance(on, str) and (shown or found[group] is None):
+            found[group] = on
+    return found
 
 
 _TUPLES = {

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from db import status
+from db.recording import latencies
 from drf.scoring import scores
 
 _IDENTITY = ("run", "name", "family", "preset", "track", "trained_on", "seed")
@@ -37,6 +38,7 @@ def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
         norm: {key: _plain(row[scores.column(norm, key)]) for key in scores.SCORE_KEYS}
         for norm in scores.NORMALISER_KEYS
     }
+    plain |= {key: _plain(row.get(key)) for key in latencies.COLUMNS}
     plain["ranked"] = plain["condition"] == status.FINISHED
     return plain | {"scores": found} | {norm: found[norm] for norm in _BESIDE if norm in found}
 

@@ -62,11 +62,11 @@ def of_board(
     title = scores.normaliser(norm).title
     if ordered.empty:
         return Verdict(sentence(None, None, None, norm=title, faces=0), (), norm)
-    best, following = ordered.iloc[0], second(rows, norm)
+    best, following = ordered.iloc[0], ordered.iloc[1] if len(ordered) > 1 else None
     other = following
     if baseline is not None and baseline["ranked"] and baseline["id"] != best["id"]:
         other = baseline
-    gap = None if other is None else _gap(best, other, norm, compare)
+    gap = None if other is None else _gap(ordered.iloc[:1], other, norm, compare)
     said = sentence(
         _entrant(best, norm),
         None if other is None else _entrant(other, norm),
@@ -75,7 +75,7 @@ def of_board(
         faces=int(best["n"]),
         chosen=other is not None and following is not None and other["id"] != following["id"],
     )
-    pair = pd.DataFrame([best] if other is None else [best, other]).infer_objects()
+    pair = rows.loc[[best.name] if other is None else [best.name, other.name]]
     return Verdict(said, tuple(comparability.remarks(pair)), norm, best, other, gap)
 
 
@@ -91,8 +91,8 @@ def second(rows: pd.DataFrame, norm: str) -> pd.Series | None:
     return ordered.iloc[1] if len(ordered) > 1 else None
 
 
-def _gap(best: pd.Series, other: pd.Series, norm: str, compare: Compare) -> Gap | None:
-    row = compare(best.to_frame().T.infer_objects(), [norm], other).iloc[0]
+def _gap(best: pd.DataFrame, other: pd.Series, norm: str, compare: Compare) -> Gap | None:
+    row = compare(best, [norm], other).iloc[0]
     estimate, low, high = (float(row[f"{norm}_difference{end}"]) for end in ("", "_low", "_high"))
     return None if pd.isna(estimate) else Gap(estimate, low, high, int(row[f"{norm}_faces"]))
 

@@ -49,6 +49,7 @@ CHOSEN = {
     "notes": _OF_RUNS,
     "tags": _OF_RUNS,
     "stars": _OF_RUNS,
+    "latencies": _OF_RUNS,
     "views": "",
     # A bundle is about the runs in it, not about those that are gone or still to be made.
     **dict.fromkeys(("deletions", "sweeps", "sweep_jobs"), "WHERE 0"),

@@ -31,6 +31,9 @@ from drf.errors import DrfError, NotFoundError, UsageError
 RECORD = "record.db"
 """Name of the file in a run's folder."""
 
+BESIDE = (*words.TABLES, "latencies")
+"""Tables of what may be added to a run at any time without changing its results."""
+
 
 def open_record(folder: Path, store: Database, run: str) -> Store:
     """Open the record of a run that the store has. Where there is none, as for runs of earlier
@@ -59,7 +62,7 @@ def pass_on(store: Database, record: Database, run: str, claim: int) -> None:
         if claim_of(record, run) >= claim:
             raise LostRun(f"run {run[:8]} was resumed by another process at the same time")
         _bring_row(store.conn, record, run)
-        _bring_words(store.conn, record, run)
+        _bring_beside(store.conn, record, run)
 
 
 def forget_after(record: Database, run: str, epoch: int) -> None:
@@ -106,13 +109,13 @@ def recover(record: Database, store: Database, run: str) -> None:
 
 def bring_run(source: sqlite3.Connection, target: Database, run: str) -> None:
     """Copy a run from one store into another, which has the same of it afterwards: evaluations that
-    only the target has stay, everything else of the run is replaced, but for what people say of it
-    (`db.recording.words`): that of the target is the newer one."""
+    only the target has stay, everything else of the run is replaced, but for what stands beside it
+    (BESIDE): that of the target is the newer one."""
     with _snapshot(source), writing(target):
         known = _row(target.conn, run)
         _bring_row(source, target, run)
         if known is None:
-            _bring_words(source, target, run)
+            _bring_beside(source, target, run)
         else:
             target.table("runs").update(run, {"name": known["name"]})
         for table in ("epochs", "old_method_ids"):
@@ -125,12 +128,13 @@ def bring_run(source: sqlite3.Connection, target: Database, run: str) -> None:
         delete_orphan_faces(target)
 
 
-def bring_words(folder: Path, store: Database, run: str) -> None:
-    """Let the record in a run's folder, where it has one, know what people say of the run now."""
+def bring_beside(folder: Path, store: Database, run: str) -> None:
+    """Let the record in a run's folder, where it has one, know the run's name and what stands
+    beside it now (BESIDE)."""
     if (folder / RECORD).is_file():
         with contextlib.closing(open_record(folder, store, run)) as record, writing(record):
             record.table("runs").update(run, {"name": require_run(store, run)["name"]})
-            _bring_words(store.conn, record, run)
+            _bring_beside(store.conn, record, run)
 
 
 def bring_evaluations(
@@ -196,8 +200,8 @@ def _bring_row(source: sqlite3.Connection, target: Database, run: str) -> None:
     _replace(source, target, "run_config", run)
 
 
-def _bring_words(source: sqlite3.Connection, target: Database, run: str) -> None:
-    for table in words.TABLES:
+def _bring_beside(source: sqlite3.Connection, target: Database, run: str) -> None:
+    for table in BESIDE:
         _replace(source, target, table, run)
 
 

@@ -197,6 +197,13 @@ def m016_rows_of_boards(db: Database) -> None:
     db.execute("INSERT INTO board_stale SELECT id FROM runs")
 
 
+@migrations()
+def m017_latencies(db: Database) -> None:
+    """What `drf bench` measures: milliseconds of a run's model for one face, once for each kind of
+    hardware, see `db.recording.latencies`."""
+    db.execute(_LATENCIES)
+
+
 BYTES_A_SECOND = 10_000_000
 """Of a store, as steps that make all tables anew rewrite it: 277 s for 2.6 GB, 2 cores."""
 
@@ -489,6 +496,19 @@ _BOARD_TABLES = (
     """,
     "CREATE TABLE board_stale (run TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
 )
+
+_LATENCIES = """
+    CREATE TABLE latencies (
+        run         TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+        hardware    TEXT NOT NULL,
+        p50_ms      REAL NOT NULL CHECK (p50_ms > 0),
+        p90_ms      REAL NOT NULL CHECK (p90_ms >= p50_ms),
+        threads     INTEGER NOT NULL CHECK (threads > 0),
+        torch       TEXT NOT NULL,
+        measured_at TEXT NOT NULL,
+        PRIMARY KEY (run, hardware)
+    ) STRICT, WITHOUT ROWID
+"""
 
 _SHOWN = (
     "id, name, family, preset, dataset, track, seed, params, macs, wall_s, state, provenance,"

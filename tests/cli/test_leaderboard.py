@@ -11,7 +11,7 @@ from rich.console import Console
 from cli.leaderboard import board_table
 from db import reads
 from db.connection import open_reader, open_store
-from db.recording import evaluations, runs
+from db.recording import evaluations, latencies, runs
 from drf.scoring import scores
 from tests.cli.conftest import Drf
 from tests.db import examples
@@ -21,7 +21,7 @@ BOARD = {"dataset": "synthetic", "subset": "common", "landmarks": "all", "box": 
 
 def board_rows(folder: Path) -> pd.DataFrame:
     con = open_reader(folder / "drf.db")
-    rows = reads.leaderboard(con)
+    rows = latencies.on_boards(con, reads.leaderboard(con))
     con.close()
     return rows
 

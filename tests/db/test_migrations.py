@@ -34,6 +34,7 @@ STEPS = [
     "m013_words",
     "m015_sweeps",
     "m016_rows_of_boards",
+    "m017_latencies",
 ]
 
 
@@ -67,6 +68,7 @@ def test_every_table_is_strict(db: Database) -> None:
         *("faces", "face_sets", "markups", "evaluations", "scores", "predictions"),
         *("epoch_predictions", "leaf_galleries", "leaves", "leaf_faces"),
         *("views", "error_vectors", "old_method_ids", "notes", "tags", "stars", "deletions"),
+        "latencies",
         *("sweeps", "sweep_jobs", "board_entries", "board_methods", "board_stale"),
     }
     assert all(ours.values())

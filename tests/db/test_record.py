@@ -15,7 +15,8 @@ from sqlite_utils import Database
 from db import predictions, reads
 from db.connection import open_store
 from db.maintenance import bundle, integrity
-from db.recording import evaluations, gallery, record, runs, words
+from db.recording import evaluations, gallery, latencies, record, runs, words
+from db.recording.latencies import Latency
 from db.transactions import Store, StoreLost, writing
 from drf.errors import DrfError, NotFoundError, UsageError
 from tests.db import examples
@@ -33,6 +34,9 @@ def run(db: Database) -> str:
     words.write_note(db, identity, "a note", "somebody")
     words.add_tags(db, identity, ["for-paper", "short"])
     words.set_star(db, identity, starred=True)
+    latencies.record_latency(
+        db, identity, Latency(2.0, 3.0, "a CPU", 1, "2.6.0", "2026-11-29T00:00:00.000Z")
+    )
     return identity
 
 
@@ -123,14 +127,14 @@ def test_what_people_say_of_a_run_is_not_put_back_to_its_record(
     record.recover(kept, db, run)
     assert contents(db.conn, run) == expected
     kept.close()
-    record.bring_words(tmp_path / run, db, run)
+    record.bring_beside(tmp_path / run, db, run)
     with contextlib.closing(record.find_record(tmp_path / run)[0]) as again:
         assert words.of_run(again.conn, run) == expected["words"]
         assert reads.run(again.conn, run)["name"] == "renamed"
 
 
 def test_words_on_a_run_without_a_record_make_none(db: Database, tmp_path: Path, run: str) -> None:
-    record.bring_words(tmp_path / run, db, run)
+    record.bring_beside(tmp_path / run, db, run)
     assert not (tmp_path / run).exists()
 
 

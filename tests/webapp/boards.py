@@ -37,6 +37,7 @@ def entries_of_a_board() -> pd.DataFrame:
         flip_test=True, n=30, evaluation=range(1, n + 1), checkpoint="best.safetensors",
         epochs_trained=30.0, steps=300.0, faces_seen=4800.0, hardware="a CPU, 2 threads",
         eval_precision="fp32", crop_version=2,
+        latency_ms=float("nan"), latency_p90_ms=float("nan"), latency_on=None,
         manifest_digest="d", created_at=[f"2026-01-0{i + 1}T00:00:00.000Z" for i in range(n)],
     )  # fmt: skip
 

@@ -9,7 +9,8 @@ import pytest
 
 from db.connection import open_store
 from db.recording import sweeps
-from db.recording.runs import record_heartbeat, start_run
+from db.recording.runs import record_epoch, record_heartbeat, start_run
+from tests.db import examples
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
 from webapp import live
@@ -140,6 +141,25 @@ def test_the_page_shows_running_silent_and_ended_runs(heard):
     assert sorted(progress_bars(app).values()) == [0, 30]
     code = [block.value for block in app.code]
     assert any(line.startswith("drf train") for line in code)  # how the crashed one goes on
+
+
+def test_a_crashed_run_keeps_no_room_for_what_will_not_come(tmp_path, monkeypatch):
+    store = open_store(tmp_path / "drf.db")
+    for epochs in (0, 2, 3):
+        run = start_run(store, examples.new_run(name=f"after {epochs} epochs"))
+        for epoch in range(1, epochs + 1):
+            record_epoch(store, run, epoch, {"loss": 1 / epoch, "val_nme_ocular": 0.1 / epoch})
+            record_heartbeat(store, run, epoch=epoch, progress=epoch / 9, faces_per_s=1.0)
+    store.execute("UPDATE runs SET pid = 2000000000")  # no process has this number
+    store.close()
+    monkeypatch.setenv("DRF_DB", str(tmp_path / "drf.db"))
+    app = opened("views/live.py")
+    assert not app.exception
+    said = texts(app)
+    assert "Not responding or crashed: 3" in said
+    assert said.count("It recorded no value of these curves.") == 1
+    assert len(app.get("plotly_chart")) == 4
+    assert "no value yet" not in said
 
 
 def test_hostile_names_are_text_on_the_live_page(heard):

@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from db.recording import latencies
+from drf.data import floor
 from drf.scoring import ranking, scores
 from webapp.compare.methods import MethodVerdict
 from webapp.compare.tables import Comparison
 from webapp.faces.landmark_errors import LandmarkErrors, region_means
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import in_chart, percent
+from webapp.ui.text import count, in_chart, percent
 
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _HEIGHT_PX = 380
@@ -139,9 +141,19 @@ def _gap(name: str, ends: tuple[float, float, float], colour: str, marker: str) 
     )
 
 
-COSTS = {"MACs": "macs", "Parameters": "params"}
-"""Title in links -> column of the board's rows. What a run's picture takes is measured on machines
-that differ, so no time is here."""
+_LATENCY = "latency_ms"
+COSTS = {"MACs": "macs", "Parameters": "params", "Milliseconds": _LATENCY}
+"""Title in links -> column of the board's rows; milliseconds are of one kind of hardware."""
+
+
+def known_costs(rows: pd.DataFrame) -> list[str]:
+    """Return the titles of the costs that are known of some rows of a board; all where none is."""
+    known = [title for title, column in COSTS.items() if len(_with_cost(rows, column))]
+    return known or list(COSTS)
+
+
+def _with_cost(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    return rows[(rows[column].fillna(0) > 0) & (rows["family"] != floor.FAMILY)]
 
 
 def pareto(
@@ -151,11 +163,12 @@ def pareto(
     beats in both.
 
     rows: ranked runs by their id, with columns of `reads.leaderboard`; chosen: ids of the runs of
-    the page, called by labels; title: of COSTS. Runs without a cost (the mean shape, external ones)
-    are left out.
+    the page, called by labels; title: of COSTS. The mean shape, and runs without a cost (external
+    ones), are left out.
     """
     column = COSTS[title]
-    known = rows[(rows[column].fillna(0) > 0) & rows[f"{norm}_nme"].notna()]
+    known = _with_cost(rows, column)
+    known = known[known[f"{norm}_nme"].notna()]
     costs = known[column].to_numpy(dtype=float)
     errors = known[f"{norm}_nme"].to_numpy(dtype=float)
     front = ranking.pareto_front(costs, errors)
@@ -193,7 +206,9 @@ def pareto(
             hovertemplate="%{x:.3s}, %{y:.2f} %",
         )
     figure.update_layout(hovermode="closest")
-    figure.update_xaxes(type="log", exponentformat="SI", dtick=1)
+    if len(costs):
+        written = "{:g}".format if column == _LATENCY else count
+        figure.update_xaxes(charts.decades(pd.Series(costs), written))
     figure.update_yaxes(ticksuffix=" %")
     best = ", ".join(known["name"].iloc[order])
     said = f"On the Pareto front: {best or 'none'}"
@@ -201,6 +216,8 @@ def pareto(
         f"{said}: no ranked run of the board costs at most as much and errs at most as much. Runs"
         " without a known cost are left out."
     )
+    if column == _LATENCY:
+        help_text = f"{help_text} {latencies.explanation(rows)}"
     return Chart(f"NME against {title}", figure, f"NME against {title}. {said}.", help_text)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from db.analysis import comparability
+from db.recording import latencies
 from drf.scoring import scores, statistics
 from drf.scoring.scores import Score
 from drf.scoring.statistics import Interval
@@ -119,6 +121,7 @@ def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         "Preset": rows["preset"].fillna("–"),
         "Parameters": rows["params"].astype("float64").map(count),
         "MACs": rows["macs"].astype("float64").map(count),
+        "Milliseconds": [_latency(row) for row in rows[[*latencies.COLUMNS]].to_dict("records")],
         "Training": rows["wall_s"].map(duration),
         **{one.title: comparability.spans(rows, one.key) for one in comparability.SPENT},
         "Hardware": rows["hardware"].fillna("–"),
@@ -126,6 +129,14 @@ def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         "Flip test": rows["flip_test"].map({True: "yes", False: "no"}),
     }
     return pd.DataFrame(shown, index=rows.index).set_axis(list(labels)).T
+
+
+def _latency(row: Mapping[Any, Any]) -> str:
+    """Return the milliseconds for one face with the hardware they were measured on, if any."""
+    if pd.isna(row["latency_ms"]):
+        on = row["latency_on"]
+        return f"on {on} alone" if isinstance(on, str) else "–"
+    return f"{row['latency_ms']:.2f} on {row['latency_on']}"
 
 
 def curves_on_offer(frames: Sequence[pd.DataFrame], norm: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from db.analysis import comparability
+from db.recording import latencies
 from drf.scoring import scores, statistics
 from drf.scoring.scores import Better, Normaliser, Score
 from webapp.leaderboard.words import TAGS
@@ -20,6 +21,7 @@ from webapp.ui.text import signed
 
 MARK = "✱"
 """Marks a difference whose interval excludes 0."""
+LATENCY = "latency_ms"
 PUBLISHED_TRAINING = "published_training"
 """Key of the column that says what published methods were trained on; other tables lack it."""
 
@@ -64,6 +66,9 @@ _FACTS = (
            kind="number", sort="Parameters"),
     Column("MACs", "macs_g", "GMACs", "10⁹ multiply-accumulates for one face.",
            kind="number", format="%.3f", sort="MACs"),
+    Column("Milliseconds", LATENCY, " ".join(latencies.HEADING.split()),
+           f"Milliseconds: {latencies.WHAT}. Of one kind of hardware, which a cell and the lines"
+           " below the table name.", kind="number", sort="Milliseconds"),
     Column("Training time", "wall_min", "Train, min", "Wall time of the training, minutes.", False,
            "number", "%.1f", sort="Training time"),
     *(Column(one.title, one.key, one.title, f"{one.meaning} From – to where runs differ.")
@@ -147,9 +152,10 @@ def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> p
         "short_id": lambda: list(map(short_ids, rows["runs"])),
     }
     shown = pd.DataFrame({"rank": rows["rank"], "name": _marked_names(rows)})
-    tagged = TAGS in rows and rows[TAGS].any()
+    empty = {PUBLISHED_TRAINING} | ({TAGS} if TAGS not in rows or not rows[TAGS].any() else set())
+    empty |= {LATENCY} if LATENCY not in rows or rows[LATENCY].isna().all() else set()
     for column, norm, key in _chosen(norms, names):
-        if key == PUBLISHED_TRAINING or (key == TAGS and not tagged):
+        if key in empty:
             continue
         if norm is not None and column.key in of_norm:
             if f"{norm}_{_NEEDS[column.key]}" in rows:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from db.analysis import comparability
 from db.boards import entries
+from db.recording import latencies
 from drf.literature import papers
 from drf.scoring import scores
 from webapp.leaderboard import columns
@@ -21,6 +22,7 @@ _FACTS: dict[str, tuple[str, ...]] = {  # column of the table -> fields of the f
     "family": ("family",),
     "params_m": ("params",),
     "macs_g": ("macs",),
+    columns.LATENCY: latencies.COLUMNS,
     "wall_min": ("wall_s",),
     "flip_test": ("flip_test",),
     "n": ("n",),

@@ -65,6 +65,17 @@ def _verdict(
     return of_rows.of_board(methods, norm, compare, baseline)
 
 
+def prepare(
+    current: StoreVersion, where: Mapping[str, str], norm: str, at_revision: int | None
+) -> None:
+    """Work out what a board without a chosen baseline shows first. Call before anything of it is
+    sent: the browser then draws the board once, and not part by part while it waits for the rest.
+    """
+    found = verdict(current, where, norm, None, at_revision)
+    if found.best is not None:
+        worst_region(current, found.best, norm)
+
+
 def board_label(where: Mapping[str, str]) -> str:
     """Return the label of a board in links to other pages."""
     return evaluation_label(pd.Series({**where, "flip_test": True}))

@@ -3,13 +3,14 @@ results; and its cells as the page and the files show them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
 from db.analysis import comparability
+from db.recording import latencies
 from drf.literature import Figure
 from drf.scoring import scores, statistics
 from webapp.leaderboard import columns, intervals
@@ -105,8 +106,7 @@ def build(
     table = columns.table(shown, how.norms, how.names)
     table["name"] = table["name"].mask(shown["kind"] == "run", OPENED + table["name"])
     over, said = columns.over_of(shown), tuple(notes(shown, how))
-    compared = shown if how.baseline is None else pd.concat([shown, how.baseline.to_frame().T])
-    remarks = tuple(comparability.remarks(compared.infer_objects()))
+    remarks = tuple(comparability.remarks(_with_baseline(shown, how.baseline)))
     shown, table = _with_published(shown, table, published, "Training data" in how.names)
     titles = {columns.title(key, how.norms): said for key, said in constants.items()}
     left = table.drop(columns=[k for k in constants if k in table])
@@ -114,9 +114,22 @@ def build(
     return View(shown, left, how.norms, titles, over, said, remarks, named)
 
 
+def _with_baseline(rows: pd.DataFrame, baseline: pd.Series | None) -> pd.DataFrame:
+    if baseline is None or baseline["id"] in set(rows["id"]):
+        return rows
+    return pd.concat([rows, baseline.to_frame().T]).infer_objects()
+
+
 def notes(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
-    """Return what must be said beside the intervals of rows: how they are made, and what
-    differences are to."""
+    """Return what must be said beside the intervals and milliseconds of rows: how they are made,
+    what differences are to, and on which hardware."""
+    said = _of_intervals(rows, how)
+    if "Milliseconds" in how.names and (of_latencies := latencies.explanation(rows)):
+        said.append(of_latencies)
+    return said
+
+
+def _of_intervals(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
     over = columns.over_of(rows)
     if not over:
         return []
@@ -159,12 +172,28 @@ def source_of(figure: Figure) -> str:
 
 def _hovers(key: str, rows: pd.DataFrame) -> list[str]:
     """Return what a column says of each row beyond its cell."""
-    if key != "seeds":
+    if key not in _HOVERS:
         return [""] * len(rows)
+    say, of = _HOVERS[key]
     return [
-        "" if kind == "published" else f"seeds {', '.join(map(str, sorted(set(seeds))))}"
-        for kind, seeds in zip(rows["kind"], rows["seeds"], strict=True)
+        "" if kind == "published" else say(*values)
+        for kind, *values in rows[["kind", *of]].itertuples(index=False)
     ]
+
+
+def _of_latency(p50: float, p90: float, on: object) -> str:
+    if not isinstance(on, str):
+        return "not measured by drf bench"
+    if pd.isna(p50):
+        return f"measured on {on} alone, see the run's page"
+    return f"p90 {p90:.2f} ms, on {on}"
+
+
+_HOVERS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
+    "seeds": (lambda seeds: f"seeds {', '.join(map(str, sorted(set(seeds))))}", ("seeds",)),
+    columns.LATENCY: (_of_latency, latencies.COLUMNS),
+}
+"""Column -> what it says of a row beyond its cell, and the columns of rows that this needs."""
 
 
 def _figures(row: Mapping[Any, Any]) -> tuple[Figure, ...]:

@@ -204,7 +204,8 @@ OLD_VALUES: dict[str, dict[str, str]] = {
 
 _LATENCY = (
     "Latency is no longer on the leaderboard: it was measured during each evaluation, and so told"
-    " of what else the machine did. The page of a run shows it as the throughput of an evaluation."
+    " of what else the machine did. The page of a run shows it as the throughput of an evaluation;"
+    " the column Milliseconds has what `drf bench` measures."
 )
 REMOVED = {key.name: {"Latency": _LATENCY} for key in (BOARD_SORT, BOARD_COLUMNS)}
 """Key -> value of a link made by an earlier version that is no more -> why not."""

@@ -4,13 +4,14 @@ and the export."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from db.analysis import comparability
+from db.recording.latencies import Latency
 from drf import presets
 from drf.errors import UsageError
 from drf.presets import Preset
@@ -22,8 +23,9 @@ DIFF = "git_diff"
 _ELSEWHERE = ("command", DIFF)  # keys of the provenance that are shown separately
 
 
-def summary(run: dict[str, Any]) -> dict[str, Any]:
-    """Return title -> fact of a run (of `reads.run`) and its cost; None where unknown."""
+def summary(run: dict[str, Any], measured: Sequence[Latency]) -> dict[str, Any]:
+    """Return title -> fact of a run (of `reads.run`) and its cost; None where unknown. measured:
+    its latencies."""
     made, speed, best = run["provenance"], run["faces_per_s"], run["kept_val_nme"]
     return {
         "Family": run["family"],
@@ -40,6 +42,7 @@ def summary(run: dict[str, Any]) -> dict[str, Any]:
         "Speed": None if speed is None else f"{speed:.0f} faces/s",
         "Parameters": count(run["params"]),
         "MACs": count(run["macs"]),
+        "Milliseconds, 1 face, 1 thread": "; ".join(map(_latency, measured)) or None,
         "Kept epoch": run["kept_epoch"],
         "Validation NME (kept)": None if best is None else percent(100 * best),
     }
@@ -58,6 +61,11 @@ def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
 def training_data(run: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the manifest of the faces it was trained on as (key, value)."""
     return list(_flat(run["manifest"]))
+
+
+def _latency(one: Latency) -> str:
+    """Return what `drf bench` measured of a run, and on which hardware."""
+    return f"p50 {one.p50_ms:.2f}, p90 {one.p90_ms:.2f} on {one.hardware}"
 
 
 def throughput(evaluation: Mapping[Any, Any]) -> str:

@@ -200,11 +200,12 @@ def _colour(score: Score, gap: Interval) -> Literal["green", "red", "off"]:
     return "green" if (gap.estimate < 0) == (score.better == "lower") else "red"
 
 
-def facts(run: dict[str, Any]) -> None:
+def facts(current: StoreVersion, run: dict[str, Any]) -> None:
     """Show the facts of the run and its cost, folded: what one opens the page for is below."""
+    measured = store.latencies_of(current, run["id"])
     folded = st.expander("Model, training and cost", icon=":material/speed:")
     with folded, st.grid(7, min_column_width=120, gap="small"):
-        for name, value in summary(run).items():
+        for name, value in summary(run, measured).items():
             text = "–" if value is None else plain(value)
             st.markdown(f":small[:gray[{name}]]  \n{text}")
 

@@ -16,7 +16,7 @@ from db.boards import verdict
 from db.boards.board import SD, by_method
 from db.boards.entries import records
 from db.boards.verdict import Verdict
-from db.recording import box_labels, words
+from db.recording import box_labels, latencies, words
 from db.recording.words import Words
 from drf.scoring import scores, statistics
 from webapp.leaderboard import figures
@@ -27,7 +27,7 @@ _OF_RUN = (
     *("run", "name", "family", "preset", "track", "seed", "status", "condition", "ranked"),
     *("method", "tags"),
 )
-_COST = ("params", "macs", "wall_s")
+_COST = ("params", "macs", "wall_s", *latencies.COLUMNS)
 _SPENT = tuple(one.key for one in comparability.SPENT)
 _SHARED = (
     *("name", "family", "preset", "track", "method", "manifest_digest", "flip_test", "n"),
@@ -55,7 +55,8 @@ def boards(
 
     Each board has an id, a title, `norms` (keys of the normalisers that it has), `verdicts` (by
     normaliser: `db.boards.verdict` and its `text`), `charts` (by normaliser), `remarks` (what
-    differs between its runs beside the method, see `db.analysis.comparability`), `runs` (one row
+    differs between its runs beside the method, see `db.analysis.comparability`, and on which
+    hardware latencies were measured), `runs` (one row
     per evaluation) and `methods` (one row per row of `db.boards.board.by_method`, with means and,
     in `sd`, the standard deviation of each NME; None for one seed), both with
     `db.analysis.intervals`. Scores are in percent; the best NME under the first normaliser comes
@@ -70,9 +71,10 @@ def boards(
 
 
 def tables() -> dict[str, Any]:
-    """Return the scores and normalisers of `drf.scoring.scores`, and the names of what intervals
-    are over, as the page's script reads them."""
+    """Return the scores and normalisers of `drf.scoring.scores`, the title of the latency, and the
+    names of what intervals are over, as the page's script reads them."""
     return {
+        "latency": " ".join(latencies.HEADING.split()),
         "scores": [
             {"key": score.key, "title": score.heading, "low": score.better == "lower"}
             for score in scores.SCORES
@@ -131,7 +133,7 @@ def _board(
         "norms": norms,
         "verdicts": {norm: {**of.record(), "text": of.text} for norm, of in verdicts.items()},
         "charts": {norm: _charts(con, by_methods, of) for norm, of in verdicts.items()},
-        "remarks": comparability.remarks(runs),
+        "remarks": [*comparability.remarks(runs), *filter(None, [latencies.explanation(runs)])],
         "runs": records(runs[columns]),
         "methods": [
             _method(row, runs, norms, [*scored, *ends], said) for row in records(of_methods)

@@ -13,7 +13,7 @@ import pandas as pd
 from db import next_step, predictions, reads
 from db.analysis import ellipses as stored_ellipses
 from db.boards.entries import records
-from db.recording import words
+from db.recording import latencies, words
 from drf.landmarks.markup import Markup
 from drf.scoring import scores
 from drf.scoring.scores import Normaliser
@@ -94,7 +94,7 @@ def page_variables(
         "norms": [scores.normaliser(key) for key in norms.values()],
         "run": run,
         "look": badges.STATUS_STYLES[run["condition"]],
-        "facts": facts.summary(run),
+        "facts": facts.summary(run, latencies.of_runs(con, run_id).get(run_id, ())),
         "words": words.of_run(con, run_id),
         "preset": preset,
         "card": facts.card(preset, run["params"], run["macs"]) if preset else [],

@@ -20,6 +20,7 @@ import drf
 from db import faces, file, method_ids, predictions, reads
 from db.boards.entries import records
 from db.maintenance.bundle import Selection, restricted
+from db.recording import latencies
 from drf.data.crops import decode_jpeg
 from drf.scoring import scores
 from webapp.static_site import board, run_page
@@ -115,7 +116,7 @@ class _Writer:
     def _entries(self) -> pd.DataFrame:
         chosen, subset = self.selection.runs, self.selection.subset
         entries = reads.leaderboard(self.con, subset=subset, landmarks=None)
-        entries = entries[entries["run"].isin(chosen)]
+        entries = latencies.on_boards(self.con, entries[entries["run"].isin(chosen)])
         return entries.assign(page=entries["run"].map(_page))
 
     def _run(self, run_id: str, main: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,19 +197,21 @@ def log_axis(
     x axis: x_too), and say so in its title.
 
     Every label is a whole number's: 1, 2, 5, 10, 20 (Plotly's own labels between decades are single
-    digits); powers of ten alone from 1000 times on.
+    digits); powers of ten alone from 1000 times on, and 3, 4 and so on where the ends are near.
     """
     axes = [*(figure.select_yaxes() if row is None else figure.select_yaxes(row=row))]
     for axis in [*axes, *(figure.select_xaxes() if x_too else ())]:
-        axis.update(_decades(values), title_text=f"{axis.title.text} (log scale)")
+        axis.update(decades(values), title_text=f"{axis.title.text} (log scale)")
 
 
-def _decades(values: pd.Series) -> dict[str, Any]:
+def decades(values: pd.Series, label: Callable[[float], str] = "{:g}".format) -> dict[str, Any]:
+    """Return a logarithmic axis for positive values, of which there is one, with labels as
+    `log_axis` has them."""
     low, high = (math.log10(value) for value in (values.min(), values.max()))
-    steps = (1,) if high - low > 3 else (1, 2, 5)
+    steps = (1,) if high - low > 3 else (1, 2, 5) if high - low > 0.5 else tuple(range(1, 10))
     powers = range(math.floor(low), math.floor(high) + 1)
     ticks = [step * 10.0**power for power in powers for step in steps]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    return {"type": "log", "tickvals": ticks, "ticktext": [*map(label, ticks)]}
 
 
 def curves(frame: pd.DataFrame, kept_epoch: int | None) -> list[Chart]:

@@ -110,8 +110,8 @@ def _landmarks(current: StoreVersion, choices: Choices) -> None:
 
 def _cost(choices: Choices) -> None:
     """Show what the runs cost beside their error, among all ranked runs of the board."""
-    title = widgets.segmented_control(url_keys.COMPARE_COST, "Cost", list(figures.COSTS))
     ranked = choices.rows[status.ranked(choices.rows)]
+    title = widgets.segmented_control(url_keys.COMPARE_COST, "Cost", figures.known_costs(ranked))
     runs = [run.run for run in choices.runs]
     labels = [run.label for run in choices.runs]
     _chart(figures.pareto(ranked, runs, labels, title, choices.norm), "cmp_pareto")

@@ -71,6 +71,9 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
         current = store.current()
         entries = store.leaderboard(current, **board.where, at_revision=at_revision)
         all_rows = load_rows(current, as_runs=board.as_runs, at_revision=at_revision, **board.where)
+        norm = board.norms[board.norm]
+        if not address.get(url_keys.BOARD_BASE.name):
+            headline.prepare(current, board.where, norm, at_revision)
         headline_place = st.container()
         with st.container(
             key="line_tools", horizontal=True, gap="small", vertical_alignment="center"
@@ -82,7 +85,6 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
                 st.container(width="content", horizontal=True, vertical_alignment="center")
                 for _ in range(2)
             )
-        norm = board.norms[board.norm]
         verdict = headline.verdict(current, board.where, norm, display.chosen, at_revision)
         with headline_place:
             _headline(current, board, all_rows, verdict)

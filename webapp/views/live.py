@@ -98,14 +98,26 @@ def _running(
         st.info("No run is training.", icon=":material/hourglass_empty:")
         st.code("drf train", language="bash")
         return
-    with st.grid(min(len(running), 2), min_column_width=340, gap="medium") as grid:
-        for run in running.head(_CARDS).to_dict("records"):
-            with grid.cell(), st.container(border=True, height="stretch"):
-                _head(run, _since(run), now)
-                header.show_flags(current, run)
-                _curves(current, run, metrics)
+
+    def card(run: dict[Any, Any]) -> None:
+        _head(run, _since(run), now)
+        header.show_flags(current, run)
+        _curves(current, run, metrics, going_on=True)
+
+    _cards(running.head(_CARDS), card)
     if len(running) > _CARDS:
         st.caption(f"and {len(running) - _CARDS} more, which started earlier.")
+
+
+def _cards(runs: pd.DataFrame, show: Callable[[dict[Any, Any]], None]) -> None:
+    """Show runs in cards, two beside each other; one that is left over has all the width, so that
+    there is no empty room beside it."""
+    with st.grid(2, min_column_width=340, gap="medium") as grid:
+        for place, run in enumerate(runs.to_dict("records")):
+            left_over = place % 2 == 0 and place == len(runs) - 1
+            cell = grid.cell(column_span="all" if left_over else 1)
+            with cell, st.container(border=True, height="stretch"):
+                show(run)
 
 
 def _since(run: dict[Any, Any]) -> ProgressSample | None:
@@ -129,19 +141,29 @@ def _head(run: dict[Any, Any], since: ProgressSample | None, now: datetime) -> N
     st.progress(float(run["progress"]), text=plain(live.sentence(run, since, now)))
 
 
-def _curves(current: StoreVersion, run: dict[Any, Any], metrics: dict[str, str]) -> None:
-    """Show the curves of a run, beside those of the run of the same method before it."""
+def _curves(
+    current: StoreVersion, run: dict[Any, Any], metrics: dict[str, str], *, going_on: bool
+) -> None:
+    """Show the curves of a run, beside those of the run of the same method before it. going_on:
+    whether a curve without a value can still get one; then room is kept for it."""
     frame = store.curves(current, run["id"])
     before = live.earlier(run, store.runs(current), store.method_of_runs(current))
     other = None if before is None else store.curves(current, before["id"])
-    with st.grid(len(metrics), min_column_width=220, gap="small") as grid:
-        for title, metric in metrics.items():
+    curves = {title: live.curve(frame, metric, title, other) for title, metric in metrics.items()}
+    drawn = [chart for chart in curves.values() if chart is not None]
+    if not going_on and not drawn:
+        st.caption("It recorded no value of these curves.")
+        return
+    wanted = {title: chart for title, chart in curves.items() if going_on or chart is not None}
+    with st.grid(len(wanted), min_column_width=220, gap="small") as grid:
+        for title, chart in wanted.items():
             with grid.cell():
-                _curve(run["id"], live.curve(frame, metric, title, other), title, metric)
-    if before is not None and other is not None:
+                _curve(run["id"], chart, title, metrics[title])
+    dotted = any(len(chart.figure.data) > 1 for chart in drawn)
+    if before is not None and other is not None and dotted:
         said = live.compared(frame, other, next(iter(metrics.values())))
-        dotted = f"Dotted: {before['name']} ({before['id'][:8]}), before it."
-        st.caption(plain(f"{said} {dotted}" if said else dotted))
+        known = f"Dotted: {before['name']} ({before['id'][:8]}), before it."
+        st.caption(plain(f"{said} {known}" if said else known))
 
 
 def _curve(run: str, chart: Chart | None, title: str, metric: str) -> None:
@@ -157,17 +179,22 @@ def _silent(current: StoreVersion, shown: RunGroups, window: str, metrics: dict[
     if shown.silent.empty and not shown.hidden:
         return
     st.subheader(f"Not responding or crashed: {len(shown.silent)}")
-    with st.grid(min(len(shown.silent), 2) or 1, min_column_width=340, gap="medium") as grid:
-        for run in shown.silent.head(_CARDS).to_dict("records"):
-            with grid.cell(), st.container(border=True, height="stretch"):
-                _head(run, None, datetime.now(UTC))
-                look = badges.STATUS_STYLES[run["status"]]
-                say: Callable[..., Any] = st.error if look.colour == "red" else st.warning
-                say(look.meaning, icon=look.icon)
-                if step := next_step.after(store.run(current, run["id"]), Path(current.path)):
-                    header.show_step(step)
-                header.show_flags(current, run)
-                _curves(current, run, metrics)
+
+    def card(run: dict[Any, Any]) -> None:
+        _head(run, None, datetime.now(UTC))
+        look = badges.STATUS_STYLES[run["status"]]
+        say: Callable[..., Any] = st.error if look.colour == "red" else st.warning
+        say(look.meaning, icon=look.icon)
+        if step := next_step.after(store.run(current, run["id"]), Path(current.path)):
+            header.show_step(step)
+        header.show_flags(current, run)
+        _curves(current, run, metrics, going_on=False)
+
+    silent = shown.silent.head(_CARDS)
+    has_curves = silent["epoch"] > 0  # the others are lower, and stand beside each other
+    for some in (silent[has_curves], silent[~has_curves]):
+        if len(some):
+            _cards(some, card)
     more = max(len(shown.silent) - _CARDS, 0) + shown.hidden
     if more:
         st.caption(

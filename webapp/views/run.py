@@ -50,7 +50,7 @@ def page(current: StoreVersion) -> None:
     norm = titles[title]
     if evaluation is not None:
         header.score_cards(current, evaluation, norm)
-    header.facts(run)
+    header.facts(current, run)
     _sections(current, run, evaluations, evaluation, norm)
 
 

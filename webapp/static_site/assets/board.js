@@ -37,6 +37,7 @@ function columns() {
     word("family", "Family", (row) => row.family),
     number("params", "Params, M", (row) => scaled(row.params, 1e6), 2),
     number("macs", "GMACs", (row) => scaled(row.macs, 1e9), 3),
+    { ...number("ms", tables.latency, (row) => row.latency_ms, 2), varies: true, hover: (row) => (row.latency_on ? `on ${row.latency_on}` : "") },
     number("time", "Train, min", (row) => scaled(row.wall_s, 60), 1),
     { ...number("epochs", "Epochs", (row) => row.epochs_trained, 0), text: (row) => row.epochs ?? "–" },
     { id: "seed", title: "Seeds", low: true, value: (row) => row.seeds ?? 1, text: (row) => String(row.seeds ?? 1), hover: (row) => `seeds ${row.seed}` },
