@@ -3,8 +3,8 @@
     python -m benchmarks.inference [--preset NAME …] [--batches 1,32] [--quick] [--json]
     python -m benchmarks.inference --checkpoint runs/RUN/best.safetensors --data-root data/300w
 
-One thread, fp32, timed as `drf bench` times a run (`experiments/latency.py`). Weights, pictures and
-shapes are random: what is computed costs the same as in a trained model. Parts are timed in turn,
+One thread, fp32, timed as `drf bench` times a run (`drf/inference/latency.py`). Weights, pictures
+and shapes are random: what is computed costs the same as in a trained model. Parts are timed in turn,
 each on the inputs that it meets in the model, batch norms folded: the encoder (with the coarse
 maps), what is seen at the landmarks, what they tell each other, and the forests by soft, top-4 and
 hard routing, in all stages or in the last alone. `folded` is the whole model with soft routing, `as
@@ -33,13 +33,13 @@ from drf.data.packs import pack
 from drf.errors import DrfError, UsageError
 from drf.files import user_path
 from drf.forest.vector_forest import Inference, VectorForest
+from drf.inference.latency import Step, faces, pass_times, quickest_round, single_pass
 from drf.inference.prediction import Predictor, predict
 from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData
 from drf.models.cascade_forest import CascadeForest
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.scoring import scores
-from experiments.latency import Step, faces, pass_times, quickest_round, single_pass
 from experiments.request import Request, configure
 
 PRESETS = ("cascade-forest", "cascade-forest-small")

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments.latency import Step as Step
+from drf.inference.latency import Step as Step
 
 
 def seconds(step: Step, repeats: int) -> float:

@@ -16,9 +16,9 @@ from db.file import run_folder
 from db.recording import latencies
 from drf import checkpoint, hardware
 from drf.errors import NotFoundError
+from drf.inference import latency
 from drf.inference.prediction import Predictor
 from drf.models.fuse_batchnorm import fuse_batchnorm
-from experiments import latency
 from experiments.evaluate import EvaluationSpec, evaluate_run
 from experiments.paths import Paths
 from experiments.request import Request

@@ -25,7 +25,7 @@ from db.analysis import factors as ablation_settings
 from db.boards import board
 from db.boards.entries import entry
 from db.connection import open_reader, open_store
-from db.recording import evaluations, runs
+from db.recording import evaluations, latencies, runs
 from db.transactions import writing
 from drf import checkpoint, registry
 from drf.data.packs import Pack
@@ -215,7 +215,7 @@ def test_every_export_marks_what_is_not_ranked_with_a_word(path: Path) -> None:
 
 
 def test_the_exported_site_ranks_the_same(con: sqlite3.Connection) -> None:
-    entries = reads.leaderboard(con).assign(page="runs/x.html")
+    entries = latencies.on_boards(con, reads.leaderboard(con)).assign(page="runs/x.html")
     (made,) = static_board.boards(con, entries, method_ids.method_of_runs(con))
     for rows in (made["runs"], made["methods"]):
         assert [row["name"] for row in rows][:3] == ["good", "fair", "floor"]
