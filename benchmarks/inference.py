@@ -3,8 +3,9 @@
     python -m benchmarks.inference [--preset NAME …] [--batches 1,32] [--quick] [--json]
     python -m benchmarks.inference --checkpoint runs/RUN/best.safetensors --data-root data/300w
 
-One thread, fp32, timed as `drf bench` times a run (`drf/inference/latency.py`). Weights, pictures
-and shapes are random: what is computed costs the same as in a trained model. Parts are timed in turn,
+One thread, fp32, timed as `drf bench` times a run (`drf/inference/latency.py`).
+Weights, pictures and shapes are random: what is computed costs the same as in a trained model.
+Parts are timed in turn,
 each on the inputs that it meets in the model, batch norms folded: the encoder (with the coarse
 maps), what is seen at the landmarks, what they tell each other, and the forests by soft, top-4 and
 hard routing, in all stages or in the last alone. `folded` is the whole model with soft routing, `as
