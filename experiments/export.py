@@ -71,7 +71,7 @@ def started_from(con: sqlite3.Connection, config: RunConfig) -> str:
         return ""
     weights = "the whole model" if config.training.init_weights == "all" else "the backbone"
     try:
-        other = reads.run(con, reads.find_run(con, run))
+        other = reads.run(con, run)
     except NotFoundError:
         return f"It started from {weights} of run {run[:8]}, of which the store knows no more."
     data = f"{other['dataset']} ({other['manifest'].get('faces')} faces)"

@@ -23,15 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from drf.data.pts import read_pts
-from drf.data.w300 import W300
+from drf.data.w300 import PICTURE_SUFFIXES, W300
 from drf.errors import DrfError, UsageError
 from drf.files import refuse_existing, replacing_folder, user_path
 from drf.landmarks.markup import IBUG68
 from drf.scoring.scores import image_errors
 
 REAL, PSEUDO = "real", "pseudo"
-
-PICTURES = (".jpg", ".jpeg", ".png")
 
 
 def make(
@@ -43,7 +41,7 @@ def make(
     exists.
     """
     refuse_existing(out)
-    found = sorted(p for p in pictures.iterdir() if p.suffix.lower() in PICTURES)
+    found = sorted(p for p in pictures.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
     pairs = [(p, labels / f"{p.stem}.pts") for p in found]
     pairs = [pair for pair in pairs if pair[1].is_file()]
     if not pairs:
@@ -52,13 +50,14 @@ def make(
         pairs = steadiest(pairs, before, keep)
     real = W300(data_root)
     with replacing_folder(out) as folder:
-        val = []
+        n_real, val = 0, []
         for subset in ("train", "val"):
             for name, pair in real.members(subset):
                 if pair is None:
                     continue
                 place = f"{REAL}/{name.replace('/', '__')}"
                 _link(folder / place, *pair)
+                n_real += 1
                 if subset == "val":
                     val.append(place)
         for pair in pairs:
@@ -71,7 +70,6 @@ def make(
         (folder / "dataset.toml").write_text(
             "".join(f"{line}\n" for line in lines), encoding="utf-8"
         )
-        n_real = len(list((folder / REAL).glob("*.pts")))
     return n_real, len(pairs)
 
 
