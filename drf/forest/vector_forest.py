@@ -87,12 +87,13 @@ class Chosen:
 @dataclass(frozen=True)
 class Routed:
     """gates  (B, R, T, S), steepness included · p  (B, R, T, L), or the chosen leaves alone
-    vectors  (B, R, D)
+    vectors  (B, R, D) · expected  (B, R, D, D) C(x), if it is known already
     """
 
     gates: Tensor
     p: Tensor | Chosen
     vectors: Tensor
+    expected: Tensor | None = None
 
     @functools.cached_property
     def log_p(self) -> Tensor:
@@ -168,7 +169,12 @@ class VectorForest(nn.Module):
             k = min(self.config.top_k, 2**self.config.tree_depth)
             log_share, leaf = top_leaves(log_routing(gates), k)
             p = Chosen(leaf, log_share.exp())
-        return Routed(gates, p, self._mean(p, self.values * self.unit))
+        values = self.values * self.unit
+        if not torch.compiler.is_exporting():
+            return Routed(gates, p, self._mean(p, values))
+        dims = values.shape[-1]  # for one face, one product takes half the time of two
+        both = self._mean(p, torch.cat([values, self._held_covariances()], dim=-1))
+        return Routed(gates, p, both[..., :dims], both[..., dims:].unflatten(-1, (dims, dims)))
 
     def hard(self, routed: Routed) -> Tensor:
         """Return what the vectors would be if each tree decided on one leaf: (B, R, D)."""
@@ -184,6 +190,8 @@ class VectorForest(nn.Module):
 
     def covariances(self, routed: Routed) -> Tensor:
         """Return C(x): (B, R, D, D), symmetric, positive semidefinite."""
+        if routed.expected is not None:
+            return routed.expected
         d = self.values.shape[-1]
         return self._mean(routed.p, self._held_covariances()).unflatten(-1, (d, d))
 
@@ -201,7 +209,7 @@ class VectorForest(nn.Module):
         with torch.autocast(held.device.type, enabled=False):
             if isinstance(p, Tensor):
                 rows = p.flatten(2).transpose(0, 1)
-                return (rows @ held).transpose(0, 1) / self.config.trees
+                return (rows @ (held / self.config.trees)).transpose(0, 1)
             b, r, trees, k = p.leaf.shape
             first = torch.arange(r * trees, device=p.leaf.device).view(r, trees, 1)
             place = (p.leaf + first * 2**self.config.tree_depth).view(b * r, trees * k)

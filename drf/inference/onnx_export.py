@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
 from drf.errors import DrfError, UsageError
@@ -83,6 +85,7 @@ def export_onnx(
             verbose=False,
         )
     assert program is not None
+    _fold_pixels(program.model)
     for node in program.model.graph:
         node.metadata_props.clear()  # the exporter's own notes, with paths of this machine
     program.model.metadata_props[KEY] = description.as_json()
@@ -90,6 +93,44 @@ def export_onnx(
     with replacing_file(path, overwrite=overwrite) as unfinished:
         unfinished.write_bytes(program.model_proto.SerializeToString())
         _compare(graph, OnnxNetwork(unfinished))
+
+
+def _fold_pixels(program: ir.Model) -> None:
+    """Take the scales of the pixels into the convolutions that read them, in place.
+
+    ((a x - b) / c) * W = (x - b / a) * (W a / c), at the border as well, which is 0 after the
+    subtraction: one pass over the picture instead of three, a twentieth of a small model's time.
+    """
+    for convolution in list(program.graph):
+        weight = convolution.inputs[1] if convolution.op_type == "Conv" else None
+        steps = _steps(convolution.inputs[0], ("Div", "Sub", "Mul")) if weight else []
+        if not steps or weight is None or weight.const_value is None:
+            continue
+        subtract, multiply = steps[1], steps[2]
+        c, b, a = (step.inputs[1].const_value.numpy() for step in steps)
+        level = ir.Value(name=f"{subtract.name}_level", const_value=ir.tensor(np.float32(b / a)))
+        program.graph.register_initializer(level)
+        subtract.replace_input_with(0, multiply.inputs[0])
+        subtract.replace_input_with(1, level)
+        convolution.replace_input_with(0, subtract.outputs[0])
+        weight.const_value = ir.tensor(weight.const_value.numpy() * (a / c), name=weight.name)
+    RemoveUnusedNodesPass()(program)
+
+
+def _steps(value: ir.Value | None, kinds: Sequence[str]) -> list[ir.Node]:
+    """Return the nodes of these kinds that made a value, the last one first, each from the one
+    before it and a constant; none where it was made otherwise."""
+    found: list[ir.Node] = []
+    for kind in kinds:
+        node = value.producer() if value is not None else None
+        if node is None or node.op_type != kind:
+            return []
+        constant = node.inputs[1]
+        if constant is None or constant.const_value is None:
+            return []
+        found.append(node)
+        value = node.inputs[0]
+    return found
 
 
 def _compare(graph: _Graph, network: OnnxNetwork) -> None:

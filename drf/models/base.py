@@ -142,7 +142,8 @@ class Recalibration:
             return covariances
         scale = covariances.new_tensor(self.factors)
         if self.exponent:
-            lengths = covariances.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt()
+            trace = covariances.new_tensor([[1.0], [0.0], [0.0], [1.0]])
+            lengths = (covariances.flatten(2) @ trace).squeeze(2).sqrt()
             of_region = lengths @ covariances.new_tensor(spec.region_averages.T)
             ratio = of_region / covariances.new_tensor(self.typical)
             ratio = ratio.clamp(1 / LARGEST_RATIO, LARGEST_RATIO)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -102,19 +103,28 @@ class HeatmapCodec:
         return torch.stack([(x + 0.5) / w, (y + 0.5) / h], dim=-1)
 
     def _decoded(self, logits: Tensor) -> Tensor:
-        """As `decode`, in half as many operators, which an exported graph pays for at every face:
-        rows and columns of a peak are looked up, and the expectation is one product."""
+        """As `decode`, in half as many operators, which an exported graph pays for at every face.
+
+        A window lies in the map, so that the map needs no border, and what follows from the cell of
+        a peak is looked up in tables with a row for each cell: the window's corner, and -inf for
+        those of its cells that are too far from the peak. The expectation is one product.
+        """
         h, w = logits.shape[2:]
-        peak, cell = logits.flatten(2).argmax(dim=-1), torch.arange(h * w)
-        row, column = cell // w, cell % w
-        padded = F.pad(logits, [self.radius] * 4, value=-torch.inf)
-        offsets = torch.arange(2 * self.radius + 1)
-        first = F.embedding(peak, (row * padded.shape[3] + column)[:, None])
-        cells = first + (offsets[:, None] * padded.shape[3] + offsets).flatten()
-        weight = padded.flatten(2).gather(2, cells).softmax(dim=-1)  # (B, K, side^2)
-        around = torch.cartesian_prod(offsets, offsets).flip(1) - self.radius
-        middle = F.embedding(peak, torch.stack([column, row], dim=-1).float())
-        return (middle + weight @ around.float() + 0.5) / torch.tensor([w, h])
+        side = 2 * self.radius + 1
+        offsets = np.argwhere(np.ones((side, side)))  # row, column
+        peaks = np.argwhere(np.ones((h, w)))
+        corner = (peaks - self.radius).clip(0, [h - side, w - side])
+        apart = corner[:, None] + offsets - peaks[:, None]  # (H W, side^2, 2)
+        beyond = np.where((abs(apart) <= self.radius).all(axis=-1), 0.0, -np.inf)
+        first, further = (torch.from_numpy(place @ [w, 1]) for place in (corner, offsets))
+        starts, steps = ((place[:, ::-1] / [w, h]) for place in (corner + 0.5, offsets))
+        flat = logits.flatten(2)
+        peak = flat.argmax(dim=-1)
+        cells = F.embedding(peak, first[:, None]) + further
+        hidden = F.embedding(peak, torch.from_numpy(beyond).float())
+        weight = (flat.gather(2, cells) + hidden).softmax(dim=-1)  # (B, K, side^2)
+        start = F.embedding(peak, torch.from_numpy(starts).float())
+        return start + weight @ torch.from_numpy(steps).float()
 
     def covariances(self, logits: Tensor) -> Tensor:
         """Return how widely maps are spread: (B, K, H, W) logits -> (B, K, 2, 2), squared unit box.
@@ -196,7 +206,7 @@ class LocalFeatures(nn.Module):
     def forward(self, features: Features, centres: Tensor) -> Tensor:
         """Features and landmarks (B, K, 2) in the unit box -> (B, K, F)."""
         b, k, _ = centres.shape
-        around = (centres[:, :, None] + self.offsets).view(b, k * 9, 2)
+        around = (centres.repeat(1, 1, 9) + self.offsets.flatten()).view(b, k * 9, 2)
         detail = _sample(self.detail(features.detail), around)  # (B, 9 K, D)
         detail = detail.unflatten(1, (k, 9)).transpose(2, 3).flatten(2)
         context = _sample(self.context(features.context), centres)
@@ -232,7 +242,7 @@ def _gathered(maps: Tensor, points: Tensor) -> Tensor:
     at = (points * n - 0.5).clamp(0, n - 1)
     low = at.floor().clamp(max=n - 2)
     right, down = (at - low).split(1, dim=2)
-    cell = (low * torch.tensor([1.0, n])).sum(dim=2).long()  # the corner above and to the left
+    cell = (low @ torch.tensor([[1.0], [n]])).squeeze(2).long()  # above and to the left
     cell = cell + torch.arange(b, device=maps.device)[:, None] * n**2
     cell = cell + torch.tensor([[[0]], [[n]]])  # (2, B, P)
     cells = maps.flatten(2).transpose(1, 2).flatten(0, 1)  # (B n^2, C)
