@@ -106,8 +106,7 @@ def _fold_pixels(program: ir.Model) -> None:
         steps = _steps(convolution.inputs[0], ("Div", "Sub", "Mul")) if weight else []
         if not steps or weight is None or weight.const_value is None:
             continue
-        subtract, multiply = steps[1], steps[2]
-        c, b, a = (step.inputs[1].const_value.numpy() for step in steps)
+        (_, c), (subtract, b), (multiply, a) = steps
         level = ir.Value(name=f"{subtract.name}_level", const_value=ir.tensor(np.float32(b / a)))
         program.graph.register_initializer(level)
         subtract.replace_input_with(0, multiply.inputs[0])
@@ -117,19 +116,18 @@ def _fold_pixels(program: ir.Model) -> None:
     RemoveUnusedNodesPass()(program)
 
 
-def _steps(value: ir.Value | None, kinds: Sequence[str]) -> list[ir.Node]:
-    """Return the nodes of these kinds that made a value, the last one first, each from the one
-    before it and a constant; none where it was made otherwise."""
-    found: list[ir.Node] = []
+def _steps(value: ir.Value | None, kinds: Sequence[str]) -> list[tuple[ir.Node, np.ndarray]]:
+    """Return the operators of these kinds that made a value, the last one first, and the constant
+    that each took beside the result of the one before it; none where it was made otherwise."""
+    found: list[tuple[ir.Node, np.ndarray]] = []
     for kind in kinds:
         node = value.producer() if value is not None else None
         if node is None or node.op_type != kind:
             return []
-        constant = node.inputs[1]
+        value, constant = node.inputs
         if constant is None or constant.const_value is None:
             return []
-        found.append(node)
-        value = node.inputs[0]
+        found.append((node, constant.const_value.numpy()))
     return found
 
 
