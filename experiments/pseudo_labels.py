@@ -1,28 +1,30 @@
-"""A dataset of the training faces of 300-W and of pictures that a model has labelled.
+"""A dataset of the training faces of 300-W and of pictures that models have labelled.
 
-    python -m experiments.pseudo_labels LABELS --pictures DIR --data-root data/300w --out DIR
-        [--before LABELS [--keep 0.9]]
+    python -m experiments.pseudo_labels LABELS... --pictures DIR --data-root data/300w --out DIR
+        [--keep 0.93]
 
-LABELS: folder of .pts files named as the pictures, as `drf predict --pts` and `drf export
-predictions --format pts` write them. --out is a folder for `--dataset folder`: links to pictures
-and labels of both sets, and a dataset.toml. Its `val` is that of 300-W.
+LABELS: folders of .pts files named as the pictures, one for each model, as `drf predict --pts` and
+`drf export predictions --format pts` write them. --out is a folder for `--dataset folder`: links to
+the pictures and labels of 300-W, whose `val` it keeps, links to the pictures, their labels, and a
+dataset.toml.
 
-Without --before, the pictures are the subset `pseudo`, so that a run can be evaluated on them: they
-are cut by boxes around LABELS, and its predictions are better labels. With --before, the labels of
-the round before, they belong to `train`, but for those whose labels changed most from one round to
-the next: the model does not know where such a face is. Change: mean distance of the landmarks,
-divided by that of the outer eye corners. docs/experiments.md has the commands of a whole training.
+With one folder of labels the pictures are the subset `pseudo`, so that runs can be evaluated on
+them: they are cut by boxes around LABELS, and what a run predicts then is a better label. With
+several folders, what several runs predicted, the pictures belong to `train` with the mean of their
+labels, but for those on which the runs agree least: nobody knows where such a face is.
+docs/experiments.md has the commands of a whole training.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from drf.data.pts import read_pts
+from drf.data.pts import format_pts, read_pts
 from drf.data.w300 import PICTURE_SUFFIXES, W300
 from drf.errors import DrfError, UsageError
 from drf.files import refuse_existing, replacing_folder, user_path
@@ -33,7 +35,7 @@ REAL, PSEUDO = "real", "pseudo"
 
 
 def make(
-    labels: Path, pictures: Path, data_root: Path, out: Path, before: Path | None, keep: float
+    labels: Sequence[Path], pictures: Path, data_root: Path, out: Path, keep: float
 ) -> tuple[int, int]:
     """Write the dataset and return the numbers of real and of labelled faces in it.
 
@@ -42,12 +44,12 @@ def make(
     """
     refuse_existing(out)
     found = sorted(p for p in pictures.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-    pairs = [(p, labels / f"{p.stem}.pts") for p in found]
-    pairs = [pair for pair in pairs if pair[1].is_file()]
-    if not pairs:
-        raise UsageError(f"{labels} has no .pts file of a picture of {pictures}")
-    if before is not None:
-        pairs = steadiest(pairs, before, keep)
+    found = [p for p in found if all((one / f"{p.stem}.pts").is_file() for one in labels)]
+    if not found:
+        of = " and ".join(map(str, labels))
+        raise UsageError(f"{of} has no .pts file of a picture of {pictures}")
+    shapes = np.stack([[read_pts(one / f"{p.stem}.pts") for p in found] for one in labels])
+    kept = agreed(shapes, keep) if len(labels) > 1 else np.ones(len(found), dtype=bool)
     real = W300(data_root)
     with replacing_folder(out) as folder:
         n_real, val = 0, []
@@ -56,53 +58,53 @@ def make(
                 if pair is None:
                     continue
                 place = f"{REAL}/{name.replace('/', '__')}"
-                _link(folder / place, *pair)
+                for file in pair:
+                    _link(folder / f"{place}{file.suffix}", file)
                 n_real += 1
                 if subset == "val":
                     val.append(place)
-        for pair in pairs:
-            _link(folder / PSEUDO / pair[0].stem, *pair)
+        for number in np.flatnonzero(kept):
+            picture, mean = found[number], shapes[:, number].mean(axis=0)
+            _link(folder / PSEUDO / picture.name, picture)
+            label = folder / PSEUDO / f"{picture.stem}.pts"
+            label.write_text(format_pts(mean), encoding="ascii")
         (folder / "val.txt").write_text("".join(f"{name}\n" for name in val), encoding="utf-8")
         rules = ['val = { list = "val.txt" }']
-        if before is None:
+        if len(labels) == 1:
             rules.append(f'{PSEUDO} = {{ folder = "{PSEUDO}" }}')
         lines = ('name = "300w-pseudo"', 'markup = "ibug68"', "[subsets]", *rules)
         (folder / "dataset.toml").write_text(
             "".join(f"{line}\n" for line in lines), encoding="utf-8"
         )
-    return n_real, len(pairs)
+    return n_real, int(kept.sum())
 
 
-def steadiest(pairs: list[tuple[Path, Path]], before: Path, keep: float) -> list[tuple[Path, Path]]:
-    """Return the share `keep` of (picture, label) pairs whose labels are nearest to those in the
-    folder `before`, in their order. A picture without a label there is left out."""
-    known = [pair for pair in pairs if (before / pair[1].name).is_file()]
-    now = np.stack([read_pts(label) for _, label in known])
-    then = np.stack([read_pts(before / label.name) for _, label in known])
-    change = image_errors(then, now, "ocular", IBUG68)
-    limit = np.quantile(change, keep)
-    return [pair for pair, moved in zip(known, change, strict=True) if moved <= limit]
+def agreed(shapes: np.ndarray, keep: float) -> np.ndarray:
+    """Return which faces are of the share `keep` on which models agree most, (N,) bool.
+
+    shapes: (models, N, 68, 2) px. Disagreement: mean distance of the landmarks from the models'
+    mean, divided by the distance of its outer eye corners.
+    """
+    mean = shapes.mean(axis=0)
+    apart = np.mean([image_errors(one, mean, "ocular", IBUG68) for one in shapes], axis=0)
+    return apart <= np.quantile(apart, keep)
 
 
-def _link(place: Path, picture: Path, label: Path) -> None:
+def _link(place: Path, file: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    for file in (picture, label):
-        place.with_name(place.name + file.suffix).symlink_to(file.resolve())
+    place.symlink_to(file.resolve())
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("labels", type=user_path, help="folder of .pts files")
+    parser.add_argument("labels", type=user_path, nargs="+", help="folders of .pts files")
     parser.add_argument("--pictures", type=user_path, required=True, help="folder of pictures")
     parser.add_argument("--data-root", type=user_path, required=True, help="folder of 300-W")
     parser.add_argument("--out", type=user_path, required=True, help="folder to write")
-    parser.add_argument("--before", type=user_path, help="labels of the round before")
-    parser.add_argument("--keep", type=float, default=0.9, help="share of the pictures, 0..1")
+    parser.add_argument("--keep", type=float, default=0.93, help="share of the pictures, 0..1")
     given = parser.parse_args()
     try:
-        real, labelled = make(
-            given.labels, given.pictures, given.data_root, given.out, given.before, given.keep
-        )
+        real, labelled = make(given.labels, given.pictures, given.data_root, given.out, given.keep)
     except DrfError as error:
         print(f"pseudo_labels: {error}", file=sys.stderr)
         return error.exit_code

@@ -768,5 +768,5 @@ def test_an_option_that_a_message_advises_exists(messages: list[tuple[str, str]]
     assert {(file, option) for file, option in named if option not in known} <= {
         ("provenance.py", "--git"),
         ("detection.py", "--no-deps"),  # of pip
-        *(("pseudo_labels.py", own) for own in ("--pictures", "--before", "--keep")),
+        *(("pseudo_labels.py", own) for own in ("--pictures", "--keep")),
     }
