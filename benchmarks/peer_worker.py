@@ -11,6 +11,7 @@ JSON request, every line of stdout its answer; arrays are written to ANSWER.npz.
                                                 where none is found
     {"do": "align", "boxes": [[x, y, w, h], ...]}   landmarks in given boxes of the detector's kind
     {"do": "time", "boxes": ..., "faces": n}    ms of each of the first n faces, landmarks alone
+    {"do": "size"}                              mb: size of the file of the landmarks' model
 """
 
 from __future__ import annotations
@@ -39,9 +40,8 @@ class Dlib:
         assert package.origin is not None
         folder = Path(package.origin).parent / "models"
         self._detector = dlib.get_frontal_face_detector()
-        self._predictor = dlib.shape_predictor(
-            str(folder / "shape_predictor_68_face_landmarks.dat")
-        )
+        self.file = folder / "shape_predictor_68_face_landmarks.dat"
+        self._predictor = dlib.shape_predictor(str(self.file))
 
     def find(self, picture: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = self._detector(picture, 1)
@@ -113,6 +113,8 @@ def main() -> None:
         elif request["do"] == "align":
             pairs = zip(pictures, np.array(request["boxes"]), strict=True)
             np.savez(answer, points=np.stack([peer.align(*pair) for pair in pairs]))
+        elif request["do"] == "size":
+            done["mb"] = peer.file.stat().st_size / 1e6
         else:
             boxes, taken = np.array(request["boxes"]), []
             for picture, box in zip(pictures[: request["faces"]], boxes, strict=False):

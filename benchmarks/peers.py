@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers --data-root data/300w --environments DIR
         [--peer NAME]... [--model NAME|FILE.onnx]... [--subset helen] [--db FILE]
-        [--figure FILE.png] [--quick] [--json]
+        [--figure FILE.png] [--sizes FILE.png] [--quick] [--json]
 
 Each peer is installed into an environment of its own, DIR/NAME, which may be there already:
 
@@ -16,8 +16,9 @@ Every peer is judged by its own detector's box. With --db its predictions become
 that store, as by `drf import predictions`; a face that it does not find has the landmarks by the
 labelled box there. Those that take a box are also given the labelled one, mapped to their kind by
 what their detector says of training faces, then moved by a share of its side (mean over left,
-right, up, down) or scaled. `ms` are of landmarks alone, in blocks that take turns with those of our
-model in the same run. --quick takes every tenth face.
+right, up, down) or scaled. `ms` are of landmarks alone, from photo and box, on one thread: medians
+of blocks in which a peer and all of our models take turns. `mb` is the file of a model. --sizes
+draws the NME by the labelled box against both. --quick takes every tenth face.
 """
 
 from __future__ import annotations
@@ -28,15 +29,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import drf
+from drf import loading
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import Face, open_dataset
 from drf.data.prediction_files import write_predictions
@@ -54,6 +57,7 @@ DIRECTIONS = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
 SCALES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5)
 EVERY_OF_TRAIN = 12
 BLOCK, BLOCKS = 20, 9
+SIZES = ("ms from photo and box to landmarks, one thread", "MB of the model's file")
 
 
 @dataclass(frozen=True)
@@ -236,8 +240,11 @@ def corners(boxes: np.ndarray) -> list[list[float]]:
     return np.hstack([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, 2:], boxes[:, 2:]]).tolist()
 
 
-def judge(name: str, python: Path, faces: Faces, train: Faces, model: Aligner) -> dict[str, Any]:
-    """Return what a peer does: faces found, NME, robustness, ms; `points` of all faces."""
+def judge(
+    name: str, python: Path, faces: Faces, train: Faces, models: dict[str, Aligner]
+) -> dict[str, Any]:
+    """Return what a peer does: faces found, NME, robustness, MB, ms beside those of our models;
+    `points` of all faces."""
     change = np.array([0.0, 0, 1])
     if PEERS[name].takes_box:
         with worker(python, name, train.pictures) as run:
@@ -265,21 +272,36 @@ def judge(name: str, python: Path, faces: Faces, train: Faces, model: Aligner) -
             points = np.where(missed[:, None, None], labelled, points)
             result |= {"nme_labelled_box": faces.nme(labelled), "box": change.tolist()}
             result["robustness"] = robustness(faces, align)
-            result["ms"], result["ms_ours"] = turns(run, faces, change, model)
+            boxes = corners(changed(faces.boxes, change))
+            times = {name: lambda: run.ask(do="time", boxes=boxes, faces=BLOCK)["ms"]}
+            times |= {ours: partial(block, model, faces) for ours, model in models.items()}
+            result |= {"mb": run.ask(do="size")["mb"], "ms": turns(times)}
     return result | {"points": points}
 
 
-def turns(run: Worker, faces: Faces, change: np.ndarray, model: Aligner) -> tuple[float, float]:
-    """Return the medians of ms a face, photo and box to landmarks, of a peer and of our model."""
-    boxes = corners(changed(faces.boxes, change))
-    theirs, own = [], []
+def block(model: Aligner, faces: Faces) -> list[float]:
+    """Return the ms of our model from photo and box to landmarks, of the first faces."""
+    taken = []
+    for picture, box in zip(faces.pictures[:BLOCK], corners(faces.boxes), strict=False):
+        began = time.perf_counter()
+        model(picture, [box])
+        taken.append(1e3 * (time.perf_counter() - began))
+    return taken
+
+
+def turns(blocks: Mapping[str, Callable[[], list[float]]]) -> dict[str, float]:
+    """Return the medians of what takes turns, block by block."""
+    taken: dict[str, list[float]] = {name: [] for name in blocks}
     for _ in range(BLOCKS):
-        theirs += run.ask(do="time", boxes=boxes, faces=BLOCK)["ms"]
-        for picture, box in zip(faces.pictures[:BLOCK], corners(faces.boxes), strict=False):
-            began = time.perf_counter()
-            model(picture, [box])
-            own.append(1e3 * (time.perf_counter() - began))
-    return float(np.median(theirs)), float(np.median(own))
+        for name, measured in blocks.items():
+            taken[name] += measured()
+    return {name: float(np.median(ms)) for name, ms in taken.items()}
+
+
+def megabytes(name: str) -> float | None:
+    """Return the size of a released model or an ONNX file; None for a run."""
+    file = loading.FOLDER / f"{name}.onnx" if name in loading.released() else Path(name)
+    return file.stat().st_size / 1e6 if file.is_file() else None
 
 
 def store(
@@ -318,21 +340,48 @@ def draw(curves: dict[str, dict[str, dict[str, float]]], file: Path, subset: str
     figure.savefig(file, dpi=110)
 
 
+def draw_sizes(found: dict[str, Any], file: Path) -> None:
+    """Write the figure of NME by the labelled box against ms and MB, in the turns of the first peer
+    that has been timed."""
+    from matplotlib.figure import Figure
+
+    timed = next((row for row in found["peers"].values() if "ms" in row), {"ms": {}})
+    rows = {
+        name: (row.get("nme_labelled_box", row.get("nme")), timed["ms"].get(name), row.get("mb"))
+        for name, row in (found["ours"] | found["peers"]).items()
+    }
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for place, (panel, title) in enumerate(zip(panels, SIZES, strict=True), 1):
+        for name, row in rows.items():
+            if row[0] is None or row[place] is None:
+                continue
+            panel.plot(row[place], row[0], marker="s" if name in found["peers"] else "o")
+            panel.annotate(name, (row[place], row[0]), (4, 4), textcoords="offset points")
+        panel.set(xlabel=title, xscale="log")
+        panel.margins(x=0.25, y=0.15)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel(f"NME ocular on {found['subset']}, %")
+    figure.savefig(file, dpi=110)
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of the module; see `main` for the options."""
     every = 10 if options.quick else 1
     faces = read(options.data_root, options.subset, every)
     train = read(options.data_root, "train", EVERY_OF_TRAIN * every)
-    models = {name: drf.load(name) for name in options.models or ["cascade-forest-small"]}
+    names = options.models or [loading.DEFAULT]
+    models = {Path(name).stem: drf.load(name) for name in names}
     result: dict[str, Any] = {"subset": options.subset, "faces": len(faces.faces), "ours": {}}
-    for name, model in models.items():
+    for name, (shown, model) in zip(names, models.items(), strict=True):
         curve = robustness(faces, lambda boxes, model=model: ours(model, faces, boxes))
-        result["ours"][name] = {"nme": curve["shift"]["0"], "robustness": curve}
+        row = {"nme": curve["shift"]["0"], "mb": megabytes(name), "robustness": curve}
+        result["ours"][shown] = row
     result["peers"] = {}
     for name in options.peers or PEERS:
         try:
             python = environment(options.environments, name)
-            found = judge(name, python, faces, train, next(iter(models.values())))
+            found = judge(name, python, faces, train, models)
             if options.db and not options.quick:
                 store(options.db, options.data_root, options.subset, name, faces, found)
         except DrfError as error:
@@ -343,6 +392,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         both = result["ours"] | result["peers"]
         curves = {name: row["robustness"] for name, row in both.items() if "robustness" in row}
         draw(curves, options.figure, options.subset)
+    if options.sizes:
+        draw_sizes(result, options.sizes)
     return result
 
 
@@ -357,6 +408,7 @@ def main() -> int:
     parser.add_argument("--subset", default="helen")
     parser.add_argument("--db", type=user_path, help="store for the peers' external rows")
     parser.add_argument("--figure", type=user_path, help="PNG of NME against shift and scale")
+    parser.add_argument("--sizes", type=user_path, help="PNG of NME against ms and MB")
     parser.add_argument("--quick", action="store_true", help="every tenth face")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
@@ -373,9 +425,12 @@ def main() -> int:
         if "failed" in row:
             print(f"{name}: {row['failed']}")
             continue
-        print(f"{name}: {row['nme']:.2f}, missed {row.get('missed', 0)}")
+        size = "" if row.get("mb") is None else f", {row['mb']:.1f} MB"
+        print(f"{name}: {row['nme']:.2f}, missed {row.get('missed', 0)}{size}")
         if "ms" in row:
-            print(f"  {row['ms']:.2f} ms a face in turn with ours, {row['ms_ours']:.2f}")
+            print(
+                "  ms a face, in turn: " + "  ".join(f"{k} {v:.2f}" for k, v in row["ms"].items())
+            )
         for kind, curve in row.get("robustness", {}).items():
             values = "  ".join(f"{amount}: {nme:.2f}" for amount, nme in curve.items())
             print(f"  {kind}  {values}")
