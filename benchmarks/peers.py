@@ -345,7 +345,7 @@ def draw_sizes(found: dict[str, Any], file: Path) -> None:
     that has been timed."""
     from matplotlib.figure import Figure
 
-    timed = next((row for row in found["peers"].values() if "ms" in row), {"ms": {}})
+    timed: dict[str, Any] = next((r for r in found["peers"].values() if "ms" in r), {"ms": {}})
     rows = {
         name: (row.get("nme_labelled_box", row.get("nme")), timed["ms"].get(name), row.get("mb"))
         for name, row in (found["ours"] | found["peers"]).items()
