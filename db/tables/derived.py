@@ -71,7 +71,7 @@ def views() -> dict[str, str]:
     ) END AS rank,
     r.name, r.family, {columns},
     {_BOARD}, e.markup, e.flip_test, e.n,
-    r.preset, r.track, {status.TRAINED_ON}, r.seed, {status.known_as("params", "r.")},
+    r.preset, r.track, r.trained_on, r.seed, {status.known_as("params", "r.")},
     {status.known_as("macs", "r.")},
     json_extract(r.provenance, '$.precision') AS precision, {status.SPENT}, r.wall_s, e.ms_per_face,
     {_STATE} AS state, e.condition,

@@ -11,9 +11,11 @@ import pytest
 from db import predictions, reads
 from db.connection import open_reader
 from db.maintenance import integrity
+from drf import checkpoint
 from drf.errors import DataError
 from drf.landmarks.markup import MAPS
 from experiments.evaluate import EvaluationSpec, evaluate_run
+from experiments.export import card
 from experiments.paths import Paths
 from experiments.request import Request
 from experiments.train import train_new_run
@@ -111,3 +113,17 @@ def test_fine_tuning_across_markups_takes_the_backbone_and_says_so(
     said = " ".join(started.err.split())
     assert f"Started from the backbone of run {run[:8]} (wflw98):" in said
     assert "for the 5 landmarks of mine, starts anew" in said
+    new = started.json["run"]
+    answer = drf("eval", new, "--data-root", root, "--db", folder / "drf.db", *cache)
+    assert "trained on mine, wflw, which the leaderboard says too" in " ".join(answer.err.split())
+    board = drf("leaderboard", "--dataset", "mine", "--db", folder / "drf.db")
+    assert "(trained on mine, wflw, seed 0)" in board.out
+    with contextlib.closing(open_reader(folder / "drf.db")) as con:
+        facts = reads.run(con, new)
+    _, config = checkpoint.load_model(folder / new / checkpoint.BEST)
+    lines = card(facts, config, []).splitlines()
+    assert lines[1:] == [
+        f"Trained on mine ({facts['manifest']['faces']} faces), box gt.",
+        f"It started from the backbone of run {run[:8]}; in all it learned from mine, wflw.",
+        "The terms of mine and wflw allow research only: they hold for what was trained on it too.",
+    ]
