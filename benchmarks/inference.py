@@ -141,7 +141,8 @@ def accuracy(path: Path, root: Path | None) -> dict[str, float]:
     for name, inference, k in BY_ROUTING:
         for cascade in cascades:
             cascade.set_inference(inference, k)
-        predictor = Predictor(model, torch.device("cpu"), "fp32", flip_test=True)
+        flip_test = faces.markup.is_symmetric(data.landmarks)
+        predictor = Predictor(model, torch.device("cpu"), "fp32", flip_test)
         points = predict(predictor, faces).points
         errors = scores.image_errors(
             points, faces.picture_points, "ocular", faces.markup, data.landmarks

@@ -99,6 +99,27 @@ def test_a_model_of_a_landmark_subset_is_not_mapped(tmp_path: Path) -> None:
         evaluate_run(run, EvaluationSpec("val", dataset="synthetic"), paths)  # before any packing
 
 
+def test_landmarks_of_one_side_are_evaluated_without_the_flip_test(
+    drf: Drf, tmp_path: Path
+) -> None:
+    toml = FIVE_TOML.replace("lower =", 'side = ["right_eye", "nose"]\nlower =')
+    root = write_pts_folder(tmp_path / "own", toml=toml)
+    where = ("--data-root", root, "--cache", tmp_path / "cache")
+    keys = [word for key, value in TINY.items() for word in ("--set", f"{key}={value!r}")]
+    train = ("train", "cascade-forest", *keys, "--dataset", "folder", "--landmarks", "side")
+    run = drf(*train, *where, "--json").json["run"]
+    answer = drf("eval", run, *where, "--json")
+    assert answer.json["flip_test"] is False
+    assert "'side' of mine is not its own mirror image: it is evaluated" in answer.err
+    assert drf("eval", run, *where, "--no-flip-test", "--json").err == ""
+    refused = drf("eval", run, *where, "--flip-test")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "not its own mirror image, so that no flip test" in refused.err
+    photo = ("predict", root / "face0.png", "--model", run, "--box", "20,20,80,80", "--json")
+    (face,) = drf(*photo).json["photos"][0]["faces"]
+    assert [None in point for point in face["landmarks"]] == [False, True, False, True, True]
+
+
 def test_fine_tuning_across_markups_takes_the_backbone_and_says_so(
     made: tuple[Path, Path, str], drf: Drf, tmp_path: Path
 ) -> None:
