@@ -13,7 +13,7 @@ from db.boards.entries import entry
 from db.connection import open_reader
 from db.file import run_folder
 from db.maintenance.bundle import restricted
-from db.tables import training_data
+from db.tables.derived import datasets_of
 from drf import checkpoint
 from drf.config import RunConfig
 from drf.inference.onnx_export import export_onnx
@@ -74,7 +74,7 @@ def card(facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[s
         lines.append(
             f"It started from {weights} of run {other[:8]}; in all it learned from {learned}."
         )
-    if terms := restricted(dict.fromkeys(training_data.datasets(learned), 1)):
+    if terms := restricted(dict.fromkeys(datasets_of(learned), 1)):
         named = " and ".join(terms)
         lines.append(
             f"The terms of {named} allow research only: they hold for what was trained on it too."

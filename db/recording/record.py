@@ -24,8 +24,7 @@ from db.faces import delete_orphan_faces, insert_faces, store_markup
 from db.predictions import face_ids, store_face_set
 from db.recording import words
 from db.recording.runs import LostRun, require_run
-from db.tables import training_data
-from db.tables.derived import note_what_writes
+from db.tables.derived import complete_trained_on, fuller_trained_on, note_what_writes
 from db.transactions import Store, writing
 from drf.errors import DrfError, NotFoundError, UsageError
 
@@ -197,11 +196,11 @@ def _bring_row(source: sqlite3.Connection, target: Database, run: str) -> None:
     if row is None:
         raise NotFoundError(f"run {run[:8]} is not in the store any more")
     if known is not None:
-        row["trained_on"] = training_data.fuller(known["trained_on"], row["trained_on"])
+        row["trained_on"] = fuller_trained_on(known["trained_on"], row["trained_on"])
     store_markup(target, reads.markup(source, row["markup"]))
     target.table("runs").upsert(row, pk="id")
     _replace(source, target, "run_config", run)
-    training_data.complete(target.conn)
+    complete_trained_on(target.conn)
 
 
 def _bring_beside(source: sqlite3.Connection, target: Database, run: str) -> None:

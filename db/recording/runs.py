@@ -19,7 +19,7 @@ from sqlite_utils import Database
 
 from db import file, status
 from db.faces import delete_orphan_faces, store_markup
-from db.tables import training_data
+from db.tables.derived import note_trained_on
 from db.transactions import locked, writing
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.landmarks.markup import Markup
@@ -103,7 +103,7 @@ def start_run(db: Database, new: NewRun, run: str | None = None) -> str:
         store_markup(db, new.markup)
         db.table("runs").insert(row)
         db.table("run_config").insert_all(config)
-        training_data.note(db.conn, run)
+        note_trained_on(db.conn, run)
     return run
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from sqlite_utils import Database, Migrations
 
-from db.tables import training_data
+from db.tables.derived import complete_trained_on
 from db.tables.steps_m009_to_m011 import (
     diverged_runs_and_floors,
     inputs_of_evaluations,
@@ -208,10 +208,10 @@ def m017_latencies(db: Database) -> None:
 @migrations()
 def m018_training_data(db: Database) -> None:
     """What the weights of a run learned from: also the data of the runs that it started from, see
-    `db.tables.training_data`. Boards show it, so that a change of it marks a run as stale."""
+    `db.tables.derived`. Boards show it, so that a change of it marks a run as stale."""
     for statement in _TRAINING_DATA:
         db.execute(statement)
-    training_data.complete(db.conn)
+    complete_trained_on(db.conn)
 
 
 BYTES_A_SECOND = 10_000_000

@@ -120,8 +120,8 @@ class Markup:
         known = self.indices(subset)
         if not self.is_symmetric(subset):
             raise UsageError(
-                f"the landmark subset {subset!r} of {self.name} is not its own mirror image, so that"
-                " no flip test of it is possible (--no-flip-test)"
+                f"the landmark subset {subset!r} of {self.name} is not its own mirror image, so"
+                " that no flip test of it is possible (--no-flip-test)"
             )
         return np.searchsorted(known, np.asarray(self.flip)[known])
 
