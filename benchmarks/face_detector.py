@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import drf
+from benchmarks import run_script
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import open_dataset
-from drf.errors import DrfError, NotFoundError
+from drf.errors import NotFoundError
+from drf.files import user_path
 from drf.inference import detection
 from drf.inference.detection import to_our_boxes
 
@@ -103,17 +104,13 @@ def expected_error(covariances: np.ndarray, box: np.ndarray) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
+    parser.add_argument("--data-root", type=user_path, help="300-W; without it synthetic faces")
     parser.add_argument("--subset", default="train")
     parser.add_argument("--every", type=int, default=1, help="every n-th face alone")
     parser.add_argument("--quick", action="store_true", help="every 20th face")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    try:
-        found = measure(options.data_root, options.subset, 20 if options.quick else options.every)
-    except DrfError as error:
-        print(f"face_detector: {error}", file=sys.stderr)
-        return error.exit_code
+    found = measure(options.data_root, options.subset, 20 if options.quick else options.every)
     if options.json:
         print(json.dumps(found, indent=2))
         return 0
@@ -127,4 +124,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)
