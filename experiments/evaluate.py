@@ -21,6 +21,7 @@ from drf.inference.prediction import Predictor
 from drf.models.base import InputSpec
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.scoring.results import MACHINE
+from drf.text import printable
 from experiments.paths import Paths, checkpoint_of, dataset_of, load_packs, origin
 from experiments.progress import console
 
@@ -100,11 +101,11 @@ def _flip_test(wanted: bool | None, spec: InputSpec) -> bool:
     """Return whether to use the flip test. Where nobody asked for one that is impossible, it is
     said that there is none. Raises UsageError where it was asked for."""
     if wanted is None and not spec.markup.is_symmetric(spec.landmarks):
-        console().print(
+        said = (
             f"The landmark subset {spec.landmarks!r} of {spec.markup.name} is not its own mirror"
-            " image: it is evaluated without the flip test.",
-            markup=False,
+            " image: it is evaluated without the flip test."
         )
+        console().print(printable(said), markup=False)
         return False
     if wanted:
         spec.markup.flip_permutation(spec.landmarks)

@@ -17,7 +17,7 @@ from db.tables.derived import datasets_of
 from drf import checkpoint
 from drf.config import RunConfig
 from drf.inference.onnx_export import export_onnx
-from drf.inference.onnx_network import LARGEST_ERROR, Description
+from drf.inference.onnx_network import Description, largest_error
 from drf.text import percent
 from drf.version import VERSION
 from experiments.paths import refuse_external
@@ -26,12 +26,12 @@ _SCORES = ("dataset", "subset", "landmarks", "box", "flip_test", "n", "scores")
 
 
 def export_run(
-    text: str, target: Path | None, db: Path, *, largest_error: float = LARGEST_ERROR
+    text: str, target: Path | None, db: Path, *, reject_above: float | None = None
 ) -> Path:
     """Write a run's best checkpoint as an ONNX file and return its path.
 
     target         None for NAME.onnx in the present folder, NAME being the run's
-    largest_error  see `Description`
+    reject_above   `largest_error` of `Description`; None takes what follows from the run
 
     Raises NotFoundError for a run that matches none or several or has no checkpoint, UsageError as
     `export_onnx`.
@@ -42,6 +42,7 @@ def export_run(
         board = reads.leaderboard(reader, landmarks=None)
         refuse_external(facts)
         model, config = checkpoint.load_model(run_folder(db, run) / checkpoint.BEST)
+    usual = model.recalibrations.single.usual
     entries = [entry(row) for _, row in board[board["run"] == run].iterrows()]
     scores = [{key: found[key] for key in _SCORES} for found in entries]
     described = Description(
@@ -50,7 +51,7 @@ def export_run(
         markup=model.spec.markup,
         landmarks=model.spec.landmarks,
         box=config.data.box,
-        largest_error=largest_error,
+        largest_error=largest_error(usual) if reject_above is None else reject_above,
         family=config.family,
         run=run,
         version=VERSION,

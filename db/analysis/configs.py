@@ -30,15 +30,8 @@ PROVENANCE_COLUMNS = {
 _DESCRIBED = {
     column: status.known(column)
     for column in (
-        "preset",
-        "dataset",
-        "trained_on",
-        "track",
-        "landmarks",
-        "markup",
-        "seed",
-        "params",
-        "macs",
+        *("preset", "dataset", "trained_on", "track", "landmarks", "markup", "seed"),
+        *("params", "macs"),
     )
 }
 
