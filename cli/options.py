@@ -72,7 +72,9 @@ Norm = Annotated[
 Latex = Annotated[
     bool, typer.Option("--latex", help="Print a table of LaTeX (booktabs) instead of text.")
 ]
-OldOutput = Annotated[str, typer.Option("--output", hidden=True)]
+OldOutput = Annotated[
+    str, typer.Option("--output", hidden=True, help="Form of the table: text, json or latex.")
+]
 """Said --json and --latex in one option, in two commands; hidden, and still taken."""
 
 _FORMS = ("text", "json", "latex")
