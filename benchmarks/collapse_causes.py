@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from benchmarks import run_script
 from drf import registry
 from drf.data.dataset import open_dataset
 from drf.data.packs import Pack, pack
@@ -140,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,38 +1,42 @@
 """How the detector's boxes lie to ours, what it misses, and what is lost by its boxes.
 
     python -m benchmarks.face_detector --data-root data/300w [--subset train] [--every 3] [--json]
+        [--model RUN]
     python -m benchmarks.face_detector --quick            (synthetic faces)
 
 On pictures of 300-W, each with one labelled face in its middle: faces missed, labelled faces with
 a second box, boxes elsewhere (neighbours), the constants CENTRE and SIDE of
-`drf/inference/detection.py`, and what remains of the error of a box. With the released model: its
-NME (ocular, %) by the labelled box, by the detector's, and by the box around what it predicts
-there; the error that it expects of labelled faces, and of squares beside them, which are no faces.
+`drf/inference/detection.py`, and what remains of the error of a box. With the released model, or a
+run of the store that DRF_DB names: its NME (ocular, %) by the labelled box, by the detector's, and
+by the box around what it predicts there; the error that it expects of labelled faces, and of
+squares beside them, which are no faces.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import drf
+from benchmarks import run_script
+from drf import loading
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import open_dataset
-from drf.errors import DrfError, NotFoundError
+from drf.errors import NotFoundError
+from drf.files import user_path
 from drf.inference import detection
 from drf.inference.detection import to_our_boxes
 
 
-def measure(root: Path | None, subset: str, every: int) -> dict[str, Any]:
+def measure(root: Path | None, subset: str, every: int, named: str) -> dict[str, Any]:
     """Return what the detector finds in every n-th face's picture, and the constants fitted."""
     dataset = open_dataset("300w" if root else "synthetic", root, size=200)
     faces = dataset.subset(subset).faces[::every]
-    detector, model = detection.FaceDetector(), drf.load()
+    detector, model = detection.FaceDetector(), drf.load(named)
     found, truth, missed, second, elsewhere = [], [], [], [], []
     errors: dict[str, list[float]] = {"labelled": [], "detected": [], "detected, twice": []}
     expected: dict[str, list[float]] = {"face": [], "no face": []}
@@ -103,17 +107,15 @@ def expected_error(covariances: np.ndarray, box: np.ndarray) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", type=Path, help="300-W; without it synthetic faces")
+    parser.add_argument("--data-root", type=user_path, help="300-W; without it synthetic faces")
     parser.add_argument("--subset", default="train")
     parser.add_argument("--every", type=int, default=1, help="every n-th face alone")
+    parser.add_argument("--model", default=loading.DEFAULT, help="released model, file or run")
     parser.add_argument("--quick", action="store_true", help="every 20th face")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    try:
-        found = measure(options.data_root, options.subset, 20 if options.quick else options.every)
-    except DrfError as error:
-        print(f"face_detector: {error}", file=sys.stderr)
-        return error.exit_code
+    every = 20 if options.quick else options.every
+    found = measure(options.data_root, options.subset, every, options.model)
     if options.json:
         print(json.dumps(found, indent=2))
         return 0
@@ -127,4 +129,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks import run_script
 from drf import hardware
 from drf.forest.label_leaves import LabelLeaves, bounding_step, cross_entropy, predict
 from drf.forest.labels import Labels
@@ -256,4 +257,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

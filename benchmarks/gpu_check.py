@@ -45,6 +45,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks import run_script
 from benchmarks.timing import flops_of, in_turn, medians, peak_steps, waits_of
 from benchmarks.timing.backbone import BackboneAlone, used_levels
 from drf import hardware, presets, registry
@@ -291,4 +292,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import run_script
 from benchmarks.timing import flops_of, peak_steps
 from drf import checkpoint, hardware, presets, registry
 from drf.data.dataset import open_dataset
 from drf.data.packs import pack
-from drf.errors import DrfError, UsageError
+from drf.errors import UsageError
 from drf.files import user_path
 from drf.forest.vector_forest import Inference, VectorForest
 from drf.inference.latency import Step, faces, pass_times, quickest_round, single_pass
@@ -141,7 +142,8 @@ def accuracy(path: Path, root: Path | None) -> dict[str, float]:
     for name, inference, k in BY_ROUTING:
         for cascade in cascades:
             cascade.set_inference(inference, k)
-        predictor = Predictor(model, torch.device("cpu"), "fp32", flip_test=True)
+        flip_test = faces.markup.is_symmetric(data.landmarks)
+        predictor = Predictor(model, torch.device("cpu"), "fp32", flip_test)
         points = predict(predictor, faces).points
         errors = scores.image_errors(
             points, faces.picture_points, "ocular", faces.markup, data.landmarks
@@ -168,20 +170,16 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     blocks = 5 if options.quick else 21
-    try:
-        if options.checkpoint:
-            document: dict[str, Any] = {"val_nme": accuracy(options.checkpoint, options.data_root)}
-            print(json.dumps(document, indent=2) if options.json else by_routing(document))
-            return 0
-        with torch.inference_mode():
-            rows = [
-                measure(preset, batch, blocks, max(2, 32 // batch))
-                for preset in options.presets or PRESETS
-                for batch in map(int, options.batches.split(","))
-            ]
-    except DrfError as error:
-        print(f"inference: {error}", file=sys.stderr)
-        return error.exit_code
+    if options.checkpoint:
+        document: dict[str, Any] = {"val_nme": accuracy(options.checkpoint, options.data_root)}
+        print(json.dumps(document, indent=2) if options.json else by_routing(document))
+        return 0
+    with torch.inference_mode():
+        rows = [
+            measure(preset, batch, blocks, max(2, 32 // batch))
+            for preset in options.presets or PRESETS
+            for batch in map(int, options.batches.split(","))
+        ]
     machine = hardware.describe(torch.device("cpu"))
     if options.json:
         json.dump({"machine": machine, "rows": rows}, sys.stdout, indent=2)
@@ -198,4 +196,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

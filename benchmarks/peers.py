@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 
 import drf
+from benchmarks import run_script
 from drf import loading
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import Face, open_dataset
@@ -412,11 +413,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="every tenth face")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    try:
-        found = measure(options)
-    except DrfError as error:
-        print(f"peers: {error}", file=sys.stderr)
-        return error.exit_code
+    found = measure(options)
     if options.json:
         print(json.dumps(found, indent=2))
         return 0
@@ -438,4 +435,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

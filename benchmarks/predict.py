@@ -30,6 +30,7 @@ import cv2
 import numpy as np
 
 import drf
+from benchmarks import run_script
 from drf.data.boxes import gt_boxes
 from drf.data.crops import encode_jpeg
 from drf.data.synthetic_dataset import SyntheticDataset
@@ -123,11 +124,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    try:
-        found = measure(options.model, options.quick)
-    except DrfError as error:
-        print(f"predict: {error}", file=sys.stderr)
-        return error.exit_code
+    found = measure(options.model, options.quick)
     if options.json:
         print(json.dumps({"model": options.model, **found}, indent=2))
         return 0
@@ -139,4 +136,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

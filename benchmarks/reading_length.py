@@ -15,6 +15,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from benchmarks import run_script
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("drf", "db", "experiments", "cli", "webapp")
 
@@ -108,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

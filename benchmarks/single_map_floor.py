@@ -28,6 +28,7 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
+from benchmarks import run_script
 from drf.data.augment import identity_affines, warp_points
 from drf.data.dataset import open_dataset
 from drf.data.packs import PACK_SIZE, Pack, pack
@@ -154,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import sys
 import time
 from dataclasses import asdict, dataclass
 
 import cv2
 
+from benchmarks import run_script
 from drf.data.synthetic import GENERATOR_VERSION, SUBSETS, face_points, render_face
 
 
@@ -75,4 +75,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

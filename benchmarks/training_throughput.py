@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks import run_script
 from benchmarks.timing import in_turn, medians
 from drf import hardware, registry
 from drf.config import RunConfig
@@ -118,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

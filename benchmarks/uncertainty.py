@@ -19,16 +19,17 @@ import contextlib
 import json
 import sqlite3
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import run_script
 from db import predictions, reads
 from db.analysis import ellipses
 from db.connection import open_reader
 from db.file import DEFAULT_PATH
-from drf.errors import DrfError, NotFoundError
+from drf.errors import NotFoundError
+from drf.files import user_path
 from drf.scoring import scores, uncertainty
 
 
@@ -78,16 +79,12 @@ def _areas(errors: np.ndarray, unsure: np.ndarray) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+", metavar="RUN")
-    parser.add_argument("--db", type=Path, default=DEFAULT_PATH)
+    parser.add_argument("--db", type=user_path, default=DEFAULT_PATH)
     parser.add_argument("--subset", default="helen")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    try:
-        with contextlib.closing(open_reader(options.db)) as con:
-            rows = [measure(con, run, options.subset) for run in options.runs]
-    except DrfError as error:
-        print(error, file=sys.stderr)
-        return 1
+    with contextlib.closing(open_reader(options.db)) as con:
+        rows = [measure(con, run, options.subset) for run in options.runs]
     if options.json:
         json.dump(rows, sys.stdout, indent=2)
         print()
@@ -106,4 +103,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

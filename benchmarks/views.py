@@ -24,11 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks import run_script
 from drf import checkpoint
 from drf.data.augment import unwarp_points, warp
 from drf.data.dataset import open_dataset
 from drf.data.packs import CONTEXT, PACK_SIZE, Pack, pack
-from drf.errors import DrfError
+from drf.files import user_path
 from drf.hardware import choose_precision
 from drf.inference.onnx_network import OnnxNetwork
 from drf.inference.prediction import BATCH, Predictor, PredictorNetwork
@@ -140,17 +141,13 @@ def measure(paths: list[Path], root: Path, subset: str, cache: Path | None) -> l
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
-    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("models", type=user_path, nargs="+", metavar="MODEL")
+    parser.add_argument("--data-root", type=user_path, required=True)
     parser.add_argument("--subset", default="val")
-    parser.add_argument("--cache", type=Path, help="folder of packed faces")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--cache", type=user_path, help="folder of packed faces")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    try:
-        rows = measure(options.models, options.data_root, options.subset, options.cache)
-    except DrfError as error:
-        print(error, file=sys.stderr)
-        return 1
+    rows = measure(options.models, options.data_root, options.subset, options.cache)
     if options.json:
         json.dump(rows, sys.stdout, indent=2)
         print()
@@ -164,4 +161,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -41,7 +41,9 @@ def ablate(
     ] = "all",
     box: Annotated[str | None, typer.Option(metavar="NAME", help="Only this box protocol.")] = None,
     norm: options.Norm = None,
-    output: options.Output = "text",
+    as_latex: options.Latex = False,
+    as_json: options.Json = False,
+    output: options.OldOutput = "text",
     db: options.Db = DEFAULT_PATH,
 ) -> None:
     """Show the effect of configuration keys on the error, all others being equal.
@@ -52,27 +54,27 @@ def ablate(
     from db.connection import open_reader
     from db.recording import sweeps
 
-    options.check_output(output)
+    form = options.form(as_json, as_latex, output)
     board = {"dataset": dataset, "subset": subset, "landmarks": landmarks, "box": box}
     with closing(open_reader(db)) as con:
         only = None if sweep is None else sweeps.runs_of(con, sweeps.find_sweep(con, sweep))
         found = ablation.find(con, board, factor, baseline, norm, only=only)
-    show(found, output)
+    show(found, form)
 
 
-def show(found: Ablation, output: str) -> None:
+def show(found: Ablation, form: str) -> None:
     """Print an ablation as text, json or latex."""
     from db.analysis import ablation
     from db.boards.entries import records
 
-    if output == "json":
+    if form == "json":
         rows = records(found.rows.drop(columns=["each"]))
         print_json(
             {"board": found.board, "norm": found.norm, "faces": found.faces, "keys": found.keys}
             | {"over": ablation.over(found.rows), "rows": rows}
         )
         return
-    if output == "latex":
+    if form == "latex":
         for one in latex(found).splitlines():
             line(one)
         return

@@ -45,8 +45,12 @@ def evaluate(
     box_name: options.BoxName = None,
     data_root: options.DataRoot = None,
     flip_test: Annotated[
-        bool, typer.Option(help="Average the predictions for the picture and for its mirror image.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            show_default="with it, where the landmarks are their own mirror image",
+            help="Average the predictions for the picture and for its mirror image.",
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(metavar=options.choices("training.device"), help="Device to compute on.")
     ] = "auto",

@@ -69,16 +69,26 @@ Norm = Annotated[
         help="Normaliser of the errors: ocular, pupil, box.",
     ),
 ]
-OUTPUTS = ("text", "json", "latex")
-Output = Annotated[
-    str, typer.Option("--output", metavar="|".join(OUTPUTS), help="Form of the table.")
+Latex = Annotated[
+    bool, typer.Option("--latex", help="Print a table of LaTeX (booktabs) instead of text.")
 ]
+OldOutput = Annotated[
+    str, typer.Option("--output", hidden=True, help="Form of the table: text, json or latex.")
+]
+"""Said --json and --latex in one option, in two commands; hidden, and still taken."""
+
+_FORMS = ("text", "json", "latex")
 
 
-def check_output(output: str) -> None:
-    """Raise UsageError for a form that no table has."""
-    if output not in OUTPUTS:
-        raise UsageError(f"--output takes one of {', '.join(OUTPUTS)}{nearest(output, OUTPUTS)}")
+def form(as_json: bool, as_latex: bool, old: str) -> str:
+    """Return in which form a table is printed: text, json or latex; old: `OldOutput`. Raises
+    UsageError for one that no table has, and for two."""
+    if old not in _FORMS:
+        raise UsageError(f"--output takes one of {', '.join(_FORMS)}{nearest(old, _FORMS)}")
+    asked = {"json": as_json or old == "json", "latex": as_latex or old == "latex"}
+    if all(asked.values()):
+        raise UsageError("--json and --latex exclude each other: standard output is one of them")
+    return next((name for name, said in asked.items() if said), "text")
 
 
 Run = Annotated[

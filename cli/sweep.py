@@ -155,7 +155,9 @@ def show_table(
         ),
     ] = None,
     norm: options.Norm = None,
-    output: options.Output = "text",
+    as_latex: options.Latex = False,
+    as_json: options.Json = False,
+    output: options.OldOutput = "text",
     db: options.Db = DEFAULT_PATH,
 ) -> None:
     """Show what came of a sweep: the error of every combination, with its difference to a baseline
@@ -167,11 +169,11 @@ def show_table(
     from db.connection import open_reader
     from db.recording import sweeps
 
-    options.check_output(output)
+    form = options.form(as_json, as_latex, output)
     with closing(open_reader(db)) as con:
         name = sweeps.find_sweep(con, sweep)
         found = ablation.of_sweep(con, name, baseline, norm)
-    show(found, output)
+    show(found, form)
 
 
 @app.command()

@@ -80,8 +80,9 @@ def leaderboard(
     a rank.
 
     Columns: rank, name, family, scores.COLUMNS (percent; NaN where a normaliser exists on none of
-    the faces), BOARD, markup, flip_test (bool), n, preset, track, trained_on (a dataset; None where
-    it is not known), seed, params, macs, precision, epochs_trained, steps, faces_seen (NaN where
+    the faces), BOARD, markup, flip_test (bool), n, preset, track, trained_on (its dataset and
+    those of the runs that it started from, see `db.tables.derived`; None where it is not
+    known), seed, params, macs, precision, epochs_trained, steps, faces_seen (NaN where
     not known), wall_s, device, hardware, threads, ms_per_face, status, condition, evaluation (id),
     run (id), checkpoint, manifest_digest, created_at, eval_precision, crop_version (see
     docs/store.md).

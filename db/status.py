@@ -59,10 +59,6 @@ def known_as(column: str, table: str = "") -> str:
     return f"{known(column, table)} AS {column}"
 
 
-TRAINED_ON = f"CASE WHEN r.family = '{EXTERNAL}' THEN NULL ELSE r.dataset END AS trained_on"
-"""Column of a run `r`: the dataset of its training faces, NULL where it is not known."""
-
-
 def is_external(con: sqlite3.Connection, run: str) -> bool:
     """Return whether a run (full id) was imported."""
     row = con.execute("SELECT family FROM runs WHERE id = ?", [run]).fetchone()

@@ -9,7 +9,7 @@ from pathlib import Path
 from drf.config import nearest
 from drf.errors import NotFoundError
 from drf.inference.alignment import Aligner
-from drf.inference.onnx_network import LARGEST_ERROR, OnnxNetwork
+from drf.inference.onnx_network import OnnxNetwork, largest_error
 
 FOLDER = Path(__file__).parent / "released"
 DEFAULT = "cascade-forest-small"
@@ -53,4 +53,5 @@ def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
         run = reads.find_run(reader, text)
     trained, _ = checkpoint.load_model(run_folder(store, run) / checkpoint.BEST)
     predictor = Predictor(fuse_batchnorm(trained), torch.device("cpu"), "fp32")
-    return Aligner(PredictorNetwork(predictor, LARGEST_ERROR), threads=threads)
+    largest = largest_error(trained.recalibrations.single.usual)
+    return Aligner(PredictorNetwork(predictor, largest), threads=threads)

@@ -18,21 +18,25 @@ from drf import checkpoint, hardware, presets
 from drf.config import RunConfig, check_key
 from drf.inference import prediction
 from drf.inference.prediction import Predictor
+from drf.models.base import InputSpec
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.scoring.results import MACHINE
+from drf.text import printable
 from experiments.paths import Paths, checkpoint_of, dataset_of, load_packs, origin
+from experiments.progress import console
 
 
 @dataclass(frozen=True)
 class EvaluationSpec:
     """What to evaluate on, and how. None: as the run or its track says.
 
+    flip_test: None for with it where the model's landmarks are their own mirror image
     dataset: another one than the run was trained on, with its landmarks or some that correspond
     """
 
     subset: str | None = None
     box: str | None = None
-    flip_test: bool = True
+    flip_test: bool | None = None
     device: str = "auto"
     precision: str = "auto"
     dataset: str | None = None
@@ -50,7 +54,8 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
     what its ellipses hold by "ellipses" (`db.analysis.ellipses.document`).
 
     Raises NotFoundError for a run that matches none or several or has no checkpoint yet,
-    UsageError as `EvaluationSpec.check`, DataError for a dataset whose landmarks the model cannot
+    UsageError as `EvaluationSpec.check` and for a flip test of landmarks that are not their own
+    mirror image, DataError for a dataset whose landmarks the model cannot
     be judged on (`prediction.map_to`).
     """
     target.check()
@@ -61,6 +66,7 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
     device = hardware.choose_device(target.device)
     saved = checkpoint_of(stored, folder / checkpoint.BEST)
     model, config = checkpoint.rebuild(saved, device)
+    flip_test = _flip_test(target.flip_test, model.spec)
     track = stored["track"]
     if target.dataset in (None, config.data.dataset):
         paths = origin(folder, paths)
@@ -72,7 +78,7 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
     subset = target.subset or _default_subset(config, track, paths)
     (pack,) = load_packs(config, [subset], paths, box=target.box)
     precision = hardware.choose_precision(target.precision, device)
-    predictor = Predictor(fuse_batchnorm(model), device, precision, target.flip_test)
+    predictor = Predictor(fuse_batchnorm(model), device, precision, flip_test)
     result = prediction.evaluate(predictor, pack)
     measured_on = {MACHINE: hardware.describe(device)}
     result = replace(result, manifest=result.manifest | measured_on)
@@ -89,6 +95,21 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
         board = latencies.on_boards(reader, reads.leaderboard(reader, landmarks=result.landmarks))
         hold = ellipses.document(reader, identity, result.markup, result.landmarks)
     return entry(board[board["evaluation"] == identity].iloc[0]) | {"ellipses": hold}
+
+
+def _flip_test(wanted: bool | None, spec: InputSpec) -> bool:
+    """Return whether to use the flip test. Where nobody asked for one that is impossible, it is
+    said that there is none. Raises UsageError where it was asked for."""
+    if wanted is None and not spec.markup.is_symmetric(spec.landmarks):
+        said = (
+            f"The landmark subset {spec.landmarks!r} of {spec.markup.name} is not its own mirror"
+            " image: it is evaluated without the flip test."
+        )
+        console().print(printable(said), markup=False)
+        return False
+    if wanted:
+        spec.markup.flip_permutation(spec.landmarks)
+    return wanted is not False
 
 
 def _default_subset(config: RunConfig, track: str | None, paths: Paths) -> str:

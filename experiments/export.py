@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from db.boards.entries import entry
 from db.connection import open_reader
 from db.file import run_folder
 from db.maintenance.bundle import restricted
+from db.tables.derived import datasets_of
 from drf import checkpoint
 from drf.config import RunConfig
-from drf.errors import NotFoundError
 from drf.inference.onnx_export import export_onnx
-from drf.inference.onnx_network import LARGEST_ERROR, Description
+from drf.inference.onnx_network import Description, largest_error
 from drf.text import percent
 from drf.version import VERSION
 from experiments.paths import refuse_external
@@ -27,12 +26,12 @@ _SCORES = ("dataset", "subset", "landmarks", "box", "flip_test", "n", "scores")
 
 
 def export_run(
-    text: str, target: Path | None, db: Path, *, largest_error: float = LARGEST_ERROR
+    text: str, target: Path | None, db: Path, *, reject_above: float | None = None
 ) -> Path:
     """Write a run's best checkpoint as an ONNX file and return its path.
 
     target         None for NAME.onnx in the present folder, NAME being the run's
-    largest_error  see `Description`
+    reject_above   `largest_error` of `Description`; None takes what follows from the run
 
     Raises NotFoundError for a run that matches none or several or has no checkpoint, UsageError as
     `export_onnx`.
@@ -43,7 +42,7 @@ def export_run(
         board = reads.leaderboard(reader, landmarks=None)
         refuse_external(facts)
         model, config = checkpoint.load_model(run_folder(db, run) / checkpoint.BEST)
-        began = started_from(reader, config)
+    usual = model.recalibrations.single.usual
     entries = [entry(row) for _, row in board[board["run"] == run].iterrows()]
     scores = [{key: found[key] for key in _SCORES} for found in entries]
     described = Description(
@@ -52,45 +51,34 @@ def export_run(
         markup=model.spec.markup,
         landmarks=model.spec.landmarks,
         box=config.data.box,
-        largest_error=largest_error,
+        largest_error=largest_error(usual) if reject_above is None else reject_above,
         family=config.family,
         run=run,
         version=VERSION,
         scores=scores,
-        card=card(facts, config, scores, began),
+        card=card(facts, config, scores),
     )
     path = target or Path(re.sub(r"[^\w.-]+", "-", facts["name"]) + ".onnx")
     export_onnx(model, path, described)
     return path
 
 
-def started_from(con: sqlite3.Connection, config: RunConfig) -> str:
-    """Return a sentence on the run whose weights a run started from, "" where it is none."""
-    run = config.training.init_from
-    if not run:
-        return ""
-    weights = "the whole model" if config.training.init_weights == "all" else "the backbone"
-    try:
-        other = reads.run(con, run)
-    except NotFoundError:
-        return f"It started from {weights} of run {run[:8]}, of which the store knows no more."
-    data = f"{other['dataset']} ({other['manifest'].get('faces')} faces)"
-    return f"It started from {weights} of run {run[:8]}, trained on {data}."
-
-
-def card(
-    facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[str, Any]], began: str
-) -> str:
-    """Return what the user of a model should know, a sentence a line. began: `started_from`."""
-    dataset, faces = config.data.dataset, facts["manifest"].get("faces")
+def card(facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the user of a model should know, a sentence a line. facts: of `reads.run`."""
+    learned, faces = facts["trained_on"], facts["manifest"].get("faces")
     lines = [
         f"{facts['name']}: {config.family}, exported by drf {VERSION} from run {facts['id']}.",
-        f"Trained on {dataset} ({faces} faces), box {config.data.box}.",
-        *([began] if began else []),
+        f"Trained on {facts['dataset']} ({faces} faces), box {config.data.box}.",
     ]
-    if restricted({dataset: 1}):
+    if other := config.training.init_from:
+        weights = "the whole model" if config.training.init_weights == "all" else "the backbone"
         lines.append(
-            f"The terms of {dataset} allow research only: they hold for what was trained on it too."
+            f"It started from {weights} of run {other[:8]}; in all it learned from {learned}."
+        )
+    if terms := restricted(dict.fromkeys(datasets_of(learned), 1)):
+        named = " and ".join(terms)
+        lines.append(
+            f"The terms of {named} allow research only: they hold for what was trained on it too."
         )
     for found in scores:
         errors = ", ".join(

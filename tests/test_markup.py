@@ -84,7 +84,7 @@ def test_subsets_and_their_flip_permutations() -> None:
     one_eye = dataclasses.replace(
         PAIR, groups={"left": (0,), "rest": (1, 2)}, subsets={"left": ("left",)}
     )
-    with pytest.raises(ValueError, match="mirror image"):
+    with pytest.raises(UsageError, match="not its own mirror image"):
         one_eye.flip_permutation("left")
 
 

@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import run_script
 from benchmarks.app_load import browse, fill, peer, readers
 from db import predictions, reads
 from db.connection import open_reader
@@ -161,4 +162,4 @@ def _print(document: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -35,6 +35,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import run_script
 from benchmarks.contest import rows, scores, table
 from benchmarks.contest.figure import figure
 from benchmarks.contest.runs import RunResult, method_of, train_and_evaluate
@@ -45,7 +46,6 @@ from db.file import DEFAULT_PATH
 from drf import hardware
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import open_dataset
-from drf.errors import DrfError
 from drf.files import user_path
 from experiments.paths import Paths
 
@@ -147,15 +147,11 @@ def main() -> int:
             paths = Paths(scratch / "drf.db", None, None, options.cache or scratch / "cache")
         else:
             paths = Paths(options.db, options.data_root, None, options.cache)
-        try:
-            chosen = rows.chosen(names, options.all)
-            settings = ContestSettings(paths, budget)
-            for row in chosen:
-                method_of(row, settings).require()
-            document = contest(chosen, seeds, settings, timed)
-        except DrfError as error:
-            print(f"contest: {error}", file=sys.stderr)
-            return error.exit_code
+        chosen = rows.chosen(names, options.all)
+        settings = ContestSettings(paths, budget)
+        for row in chosen:
+            method_of(row, settings).require()
+        document = contest(chosen, seeds, settings, timed)
     if options.plot:
         options.plot.write_text(figure(document), encoding="utf-8")
     if options.json:
@@ -167,4 +163,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

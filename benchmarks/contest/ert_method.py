@@ -101,12 +101,13 @@ class ErtMethod:
         require_dlib()
         faces = self._pack(spec.subset or "val", spec.box or "gt")
         db = self.settings.paths.db
-        predictions, ms_per_face = predict(Ert(run_folder(db, run) / MODEL), faces, spec.flip_test)
+        flip_test = spec.flip_test is not False
+        predictions, ms_per_face = predict(Ert(run_folder(db, run) / MODEL), faces, flip_test)
         result = evaluation_on(
             faces,
             predictions,
             landmarks=ALL,
-            flip_test=spec.flip_test,
+            flip_test=flip_test,
             ms_per_face=ms_per_face,
         )
         with contextlib.closing(open_store(db)) as store:

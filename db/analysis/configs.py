@@ -29,7 +29,10 @@ PROVENANCE_COLUMNS = {
 
 _DESCRIBED = {
     column: status.known(column)
-    for column in ("preset", "dataset", "track", "landmarks", "markup", "seed", "params", "macs")
+    for column in (
+        *("preset", "dataset", "trained_on", "track", "landmarks", "markup", "seed"),
+        *("params", "macs"),
+    )
 }
 
 

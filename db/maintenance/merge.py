@@ -27,7 +27,7 @@ from db.maintenance.bundle import CHOSEN
 from db.predictions import store_face_set
 from db.recording import box_labels
 from db.tables import schema
-from db.tables.derived import note_what_writes
+from db.tables.derived import complete_trained_on, fuller_trained_on, note_what_writes
 from db.transactions import as_drf_error, locked, writing
 from drf.errors import NotFoundError, StoreError
 
@@ -132,6 +132,7 @@ def _bring(source: sqlite3.Connection, db: Database) -> Merged:
     faces = _bring_faces(source, db, runs, [row["id"] for row in coming])
     for table in OF_TRAINING:
         _copy(source, db.conn, table, {"run": runs, "face": faces})
+    complete_trained_on(db.conn)
     evaluations = _bring_evaluations(source, db, coming, faces)
     for table in OF_EVALUATION:
         _copy(source, db.conn, table, {"evaluation": evaluations, "face": faces})
@@ -157,6 +158,9 @@ def _bring_runs(source: sqlite3.Connection, con: sqlite3.Connection) -> tuple[li
         for column in _MADE_WITH:
             if row[column] != here[column]:
                 raise _conflict(run, f"another {column}")
+        row["trained_on"] = fuller_trained_on(here["trained_on"], row["trained_on"])
+        if row["trained_on"] != here["trained_on"]:
+            con.execute("UPDATE runs SET trained_on = :trained_on WHERE id = :id", row)
         if _stage(row) > _stage(here):
             for table in reversed(OF_TRAINING):
                 con.execute(f"DELETE FROM {table} WHERE run = ?", [run])

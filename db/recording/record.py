@@ -24,7 +24,7 @@ from db.faces import delete_orphan_faces, insert_faces, store_markup
 from db.predictions import face_ids, store_face_set
 from db.recording import words
 from db.recording.runs import LostRun, require_run
-from db.tables.derived import note_what_writes
+from db.tables.derived import complete_trained_on, fuller_trained_on, note_what_writes
 from db.transactions import Store, writing
 from drf.errors import DrfError, NotFoundError, UsageError
 
@@ -192,12 +192,15 @@ def _rows(
 def _bring_row(source: sqlite3.Connection, target: Database, run: str) -> None:
     """Copy the row of a run and its configuration. The row is updated in place: what refers to it
     would be deleted with it."""
-    row = _row(source, run)
+    row, known = _row(source, run), _row(target.conn, run)
     if row is None:
         raise NotFoundError(f"run {run[:8]} is not in the store any more")
+    if known is not None:
+        row["trained_on"] = fuller_trained_on(known["trained_on"], row["trained_on"])
     store_markup(target, reads.markup(source, row["markup"]))
     target.table("runs").upsert(row, pk="id")
     _replace(source, target, "run_config", run)
+    complete_trained_on(target.conn)
 
 
 def _bring_beside(source: sqlite3.Connection, target: Database, run: str) -> None:

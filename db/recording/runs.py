@@ -19,6 +19,7 @@ from sqlite_utils import Database
 
 from db import file, status
 from db.faces import delete_orphan_faces, store_markup
+from db.tables.derived import note_trained_on
 from db.transactions import locked, writing
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.landmarks.markup import Markup
@@ -102,6 +103,7 @@ def start_run(db: Database, new: NewRun, run: str | None = None) -> str:
         store_markup(db, new.markup)
         db.table("runs").insert(row)
         db.table("run_config").insert_all(config)
+        note_trained_on(db.conn, run)
     return run
 
 

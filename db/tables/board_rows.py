@@ -41,7 +41,7 @@ FACTS = (
 OTHERS = ("ms_per_face", "params", "macs", "wall_s", "epochs_trained", "steps", "faces_seen")
 """What `numbers` are, float64, after `scores.COLUMNS` as fractions. NaN stands for NULL."""
 
-_VERSION = 1  # to be counted up where rows come to contain something else
+_VERSION = 2  # to be counted up where rows come to contain something else
 _KEY = ("dataset", "subset", "landmarks", "box", "run", "flip_test")
 _ROW = (*_KEY, "evaluation", "revision", "created_at", "name", "seed", "facts", "numbers")
 _READ = (*PLAIN, "facts", "numbers")
@@ -64,7 +64,7 @@ _METHODS = f"""
 _RUNS = f"""
     SELECT r.id, r.name, r.seed, {status.known_as("params", "r.")},
         {status.known_as("macs", "r.")}, r.wall_s, {status.SPENT}, r.family, r.preset, r.track,
-        {status.TRAINED_ON}, json_extract(r.provenance, '$.precision') AS precision, r.state
+        r.trained_on, json_extract(r.provenance, '$.precision') AS precision, r.state
     FROM runs AS r WHERE r.id {_CHOSEN}
 """
 _EVALUATIONS = f"""

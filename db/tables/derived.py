@@ -1,5 +1,6 @@
-"""What a store holds because of `drf.scoring.scores`: views with a column for each score, and the
-scores and errors that evaluations of an older drf lack.
+"""What a store holds that follows from the rest of it, and from `drf.scoring.scores`: views with a
+column for each score, the scores and errors that evaluations of an older drf lack, and what the
+weights of a run learned from.
 
 `evaluation_scores` is one row an evaluation, in percent; `leaderboard` the newest of each (run,
 dataset, subset, landmarks, box, flip_test), ranked within a board by the NME under the first
@@ -12,6 +13,11 @@ What an evaluation lacks is computed from its stored predictions and ground trut
 of a few evaluations each, so that it can be stopped and goes on where it was. `meta.scores` names
 the columns that every evaluation of the store has: where they are those of `drf.scoring.scores`,
 nothing has to be looked for.
+
+`runs.trained_on` names the dataset of a run and those of the runs that it started from (key
+training.init_from), its own first. It is written when the run starts, for the other run may be
+deleted, or stay behind when this one is sent elsewhere; runs from before the column have what their
+store tells.
 """
 
 from __future__ import annotations
@@ -71,7 +77,7 @@ def views() -> dict[str, str]:
     ) END AS rank,
     r.name, r.family, {columns},
     {_BOARD}, e.markup, e.flip_test, e.n,
-    r.preset, r.track, {status.TRAINED_ON}, r.seed, {status.known_as("params", "r.")},
+    r.preset, r.track, r.trained_on, r.seed, {status.known_as("params", "r.")},
     {status.known_as("macs", "r.")},
     json_extract(r.provenance, '$.precision') AS precision, {status.SPENT}, r.wall_s, e.ms_per_face,
     {_STATE} AS state, e.condition,
@@ -104,6 +110,75 @@ def refresh_views(db: Database) -> None:
         db.execute(f"DROP VIEW IF EXISTS {name}")
     for statement in wanted.values():
         db.execute(statement)
+
+
+UNKNOWN_DATA = "unknown data"
+"""Stands for what a run learned from that is not in the store."""
+
+_BETWEEN = ", "
+_INIT_FROM = """(
+    SELECT json_extract(value, '$') FROM run_config WHERE run = id AND key = 'training.init_from'
+)"""
+
+
+def datasets_of(trained_on: str) -> list[str]:
+    """Return the datasets that a value of the column names, without UNKNOWN_DATA."""
+    return [name for name in trained_on.split(_BETWEEN) if name != UNKNOWN_DATA]
+
+
+def _is_complete(trained_on: str | None) -> bool:
+    """Return whether a value of the column names all data."""
+    return trained_on is not None and UNKNOWN_DATA not in trained_on.split(_BETWEEN)
+
+
+def fuller_trained_on(here: str | None, there: str | None) -> str | None:
+    """Return the more complete one of what two stores say of one run."""
+    return there if _is_complete(there) and not _is_complete(here) else here or there
+
+
+def note_trained_on(con: sqlite3.Connection, run: str) -> None:
+    """Write down what a run (full id) learned from. Predictions that were imported have no such
+    value. Call in a transaction."""
+    _note_where(con, "id = :run", run)
+
+
+def complete_trained_on(con: sqlite3.Connection) -> None:
+    """Write down what is known by now of runs whose value is not complete. Call in a transaction.
+
+    Step m018 calls this too: no column that came later may be used here.
+    """
+    _note_where(con, f"ifnull(trained_on, :unknown) LIKE '%{UNKNOWN_DATA}'")
+
+
+def _note_where(con: sqlite3.Connection, where: str, run: str | None = None) -> None:
+    rows = con.execute(
+        f"SELECT id, dataset, {_INIT_FROM}, trained_on FROM runs"
+        f" WHERE family != :external AND {where} ORDER BY started_at",
+        {"external": status.EXTERNAL, "unknown": UNKNOWN_DATA, "run": run},
+    )
+    for one, dataset, init_from, told in rows.fetchall():
+        found = _followed(con, dataset, init_from)
+        if found != told:
+            con.execute("UPDATE runs SET trained_on = ? WHERE id = ?", [found, one])
+
+
+def _followed(con: sqlite3.Connection, dataset: str, init_from: str | None) -> str:
+    """Return what a run of a dataset learned from, following the runs that it started from."""
+    found, seen = [dataset], set()
+    while init_from:
+        row = con.execute(
+            f"SELECT dataset, {_INIT_FROM}, trained_on FROM runs WHERE id = ?", [init_from]
+        ).fetchone()
+        if row is None or init_from in seen:
+            found.append(UNKNOWN_DATA)
+            break
+        seen.add(init_from)
+        theirs, init_from, told = row
+        if _is_complete(told):
+            found += datasets_of(told)
+            break
+        found.append(theirs)
+    return _BETWEEN.join(dict.fromkeys(found))
 
 
 AT_ONCE = 200

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from sqlite_utils import Database, Migrations
 
+from db.tables.derived import complete_trained_on
 from db.tables.steps_m009_to_m011 import (
     diverged_runs_and_floors,
     inputs_of_evaluations,
@@ -202,6 +203,15 @@ def m017_latencies(db: Database) -> None:
     """What `drf bench` measures: milliseconds of a run's model for one face, once for each kind of
     hardware, see `db.recording.latencies`."""
     db.execute(_LATENCIES)
+
+
+@migrations()
+def m018_training_data(db: Database) -> None:
+    """What the weights of a run learned from: also the data of the runs that it started from, see
+    `db.tables.derived`. Boards show it, so that a change of it marks a run as stale."""
+    for statement in _TRAINING_DATA:
+        db.execute(statement)
+    complete_trained_on(db.conn)
 
 
 BYTES_A_SECOND = 10_000_000
@@ -509,6 +519,12 @@ _LATENCIES = """
         PRIMARY KEY (run, hardware)
     ) STRICT, WITHOUT ROWID
 """
+
+_TRAINING_DATA = (
+    "ALTER TABLE runs ADD COLUMN trained_on TEXT",
+    "CREATE TRIGGER stale_runs_trained_on AFTER UPDATE OF trained_on ON runs BEGIN"
+    " INSERT INTO board_stale SELECT new.id WHERE new.id NOT IN (SELECT run FROM board_stale); END",
+)
 
 _SHOWN = (
     "id, name, family, preset, dataset, track, seed, params, macs, wall_s, state, provenance,"

@@ -115,11 +115,14 @@ class Markup:
     def flip_permutation(self, subset: str = ALL) -> np.ndarray:
         """Return the flip permutation within a subset: (k,) positions in `indices(subset)`.
 
-        Raises UsageError as `indices`, ValueError for a subset that is not its own mirror image.
+        Raises UsageError as `indices`, and for a subset that is not its own mirror image.
         """
         known = self.indices(subset)
         if not self.is_symmetric(subset):
-            raise ValueError(f"the subset {subset} of {self.name} is not its own mirror image")
+            raise UsageError(
+                f"the landmark subset {subset!r} of {self.name} is not its own mirror image, so"
+                " that no flip test of it is possible (--no-flip-test)"
+            )
         return np.searchsorted(known, np.asarray(self.flip)[known])
 
     def is_symmetric(self, subset: str = ALL) -> bool:

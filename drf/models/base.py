@@ -130,11 +130,15 @@ class Recalibration:
     factors   s, K numbers; none: nothing is corrected
     exponent  b
     typical   t, K numbers; not looked at where b is 0
+    usual     what the corrected expected errors of 99 % of the faces stay below, as a share of the
+              box's side; None where it is not known. It corrects nothing: see
+              `drf.inference.onnx_network.largest_error`
     """
 
     factors: Sequence[float] = ()
     exponent: float = 0.0
     typical: Sequence[float] = ()
+    usual: float | None = None
 
     def __call__(self, covariances: Tensor, spec: InputSpec) -> Tensor:
         """Return S of C, (B, K, 2, 2) float32 both."""
@@ -157,6 +161,8 @@ class Recalibration:
             len(values) == k and all(0 < one < math.inf for one in values) for values in needed
         ):
             raise ValueError(f"the recalibration of {k} landmarks is {self}")
+        if self.usual is not None and not 0 < self.usual < math.inf:
+            raise ValueError(f"the usual expected error is {self.usual}")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ from drf.scoring.results import COLLAPSED_STD_RATIO
 WATCHED = 6
 """Faces whose predictions are kept epoch by epoch."""
 
+LEAST_FACES = 100
+"""Of so many faces one is the hundredth part whose expected error is larger than usual."""
+
 
 def validate(predictor: Predictor, pack: Pack) -> tuple[dict[str, float], np.ndarray]:
     """Return the metrics of a model on a pack, and its predictions, (n, K, 2) float32 as `predict`,
@@ -88,6 +91,7 @@ def _recalibrate(predictor: Predictor, pack: Pack) -> Recalibration | None:
 
     with Q of `uncertainty.conformal_quantile`, so that the shape of the errors' tail does not
     matter. What is not finite is left out, and a factor that would not be finite and positive is 1.
+    The usual expected error is that of the corrected covariances.
     """
     predicted = predict(predictor, pack, covariances=True)
     if predicted.covariances is None:
@@ -115,9 +119,18 @@ def _recalibrate(predictor: Predictor, pack: Pack) -> Recalibration | None:
             factors[of] = factor
     if np.isnan(factors).all():
         return None
-    return Recalibration(
-        np.nan_to_num(factors, nan=1.0).tolist(), exponent, np.exp(typical).tolist()
-    )
+    factors = np.nan_to_num(factors, nan=1.0)
+    usual = _usual(lengths * np.sqrt(factors) * np.exp(exponent * sizes))
+    return Recalibration(factors.tolist(), exponent, np.exp(typical).tolist(), usual)
+
+
+def _usual(expected: np.ndarray) -> float | None:
+    """Return what the expected errors of 99 % of the faces stay below; None for fewer than
+    LEAST_FACES. (n, k) of each landmark, NaN where it is not known."""
+    known = ~np.isnan(expected)
+    of_faces = np.where(known, expected, 0).sum(axis=1)[known.any(axis=1)]
+    of_faces /= known.sum(axis=1)[known.any(axis=1)]
+    return float(np.quantile(of_faces, 0.99)) if len(of_faces) >= LEAST_FACES else None
 
 
 def leaf_gallery(predictor: Predictor, pack: Pack) -> LeafGallery:

@@ -7,7 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from drf import checkpoint
 from drf.inference.onnx_network import OnnxNetwork
+from drf.loading import load
+from drf.models.base import Recalibration, Recalibrations
 from tests.cli.conftest import Drf
 from tests.cli.test_training import TINY
 
@@ -89,12 +92,18 @@ def test_a_trained_run_and_its_file_find_the_same_landmarks(drf: Drf, tmp_path: 
     pytest.importorskip("onnxscript")
     run = drf("train", "hourglass", *TINY, "--epochs", 1, "--name", "tiny", "--json").json["run"]
     assert drf("eval", run, "--no-flip-test").code == 0
+    best = checkpoint.load(tmp_path / run / checkpoint.BEST)
+    correction = Recalibration([1.0] * 68, usual=0.025)
+    told = {checkpoint.RECALIBRATIONS: Recalibrations(correction, correction).as_dict()}
+    checkpoint.save(best.path, best.tensors, best.header | told)
+    assert load("tiny", db=tmp_path / "drf.db").network.largest_error == pytest.approx(0.03)
     file = tmp_path / "tiny.onnx"
     answer = drf("export", "onnx", "tiny", "--out", file)
     assert answer.code == 0, answer.err
     assert "Next: drf predict --model" in answer.err
     assert drf("export", "onnx", "tiny", "--out", file).code == 2  # never replaced
     described = OnnxNetwork(file).description
+    assert described.largest_error == pytest.approx(0.03)
     assert (described.run, described.family, described.input_size) == (run, "hourglass", 32)
     assert described.scores[0]["subset"] == "common"
     assert "NME on synthetic common" in described.card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -18,6 +19,7 @@ import cli.main
 from db.connection import open_store
 from drf import __version__
 from tests.cli.conftest import Answer, Drf
+from tests.db import examples
 
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
 SIGNALLED = """
@@ -71,6 +73,8 @@ def test_help_names_every_command(drf: Drf) -> None:
         ("leaderboard", "--norm", "nose"),
         ("ablate", "--factor", "model.width", "--output", "html"),
         ("sweep", "table", "--output", "html"),
+        ("sweep", "table", "--json", "--latex"),
+        ("ablate", "--factor", "model.width", "--json", "--output", "latex"),
         ("runs", "show"),
         ("runs", "list", "extra"),
         ("web", "--port", "0"),
@@ -288,3 +292,19 @@ def _signalled(*words: str) -> tuple[int, str]:
     command = [sys.executable, "-c", SIGNALLED, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("form", ["json", "latex"])
+def test_a_form_of_a_table_has_an_option_of_its_own_and_keeps_its_old_one(
+    drf: Drf, tmp_path: Path, form: str
+) -> None:
+    with contextlib.closing(open_store(tmp_path / "drf.db")) as db:
+        for width in (48, 96):
+            config = examples.new_run().config | {"model.width": width}
+            examples.add_finished_run(db, config=config)
+    ablate = ("ablate", "--factor", "model.width")
+    answer = drf(*ablate, f"--{form}")
+    assert answer.code == 0, answer.err
+    assert answer.out == drf(*ablate, "--output", form).out
+    assert answer.out.startswith({"json": "{\n", "latex": "% "}[form])
+    assert "--output" not in drf("ablate", "--help").out

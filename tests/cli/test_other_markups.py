@@ -11,9 +11,11 @@ import pytest
 from db import predictions, reads
 from db.connection import open_reader
 from db.maintenance import integrity
+from drf import checkpoint
 from drf.errors import DataError
 from drf.landmarks.markup import MAPS
 from experiments.evaluate import EvaluationSpec, evaluate_run
+from experiments.export import card
 from experiments.paths import Paths
 from experiments.request import Request
 from experiments.train import train_new_run
@@ -97,6 +99,27 @@ def test_a_model_of_a_landmark_subset_is_not_mapped(tmp_path: Path) -> None:
         evaluate_run(run, EvaluationSpec("val", dataset="synthetic"), paths)  # before any packing
 
 
+def test_landmarks_of_one_side_are_evaluated_without_the_flip_test(
+    drf: Drf, tmp_path: Path
+) -> None:
+    toml = FIVE_TOML.replace("lower =", 'side = ["right_eye", "nose"]\nlower =')
+    root = write_pts_folder(tmp_path / "own", toml=toml)
+    where = ("--data-root", root, "--cache", tmp_path / "cache")
+    keys = [word for key, value in TINY.items() for word in ("--set", f"{key}={value!r}")]
+    train = ("train", "cascade-forest", *keys, "--dataset", "folder", "--landmarks", "side")
+    run = drf(*train, *where, "--json").json["run"]
+    answer = drf("eval", run, *where, "--json")
+    assert answer.json["flip_test"] is False
+    assert "'side' of mine is not its own mirror image: it is evaluated" in answer.err
+    assert drf("eval", run, *where, "--no-flip-test", "--json").err == ""
+    refused = drf("eval", run, *where, "--flip-test")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "not its own mirror image, so that no flip test" in refused.err
+    photo = ("predict", root / "face0.png", "--model", run, "--box", "20,20,80,80", "--json")
+    (face,) = drf(*photo).json["photos"][0]["faces"]
+    assert [None in point for point in face["landmarks"]] == [False, True, False, True, True]
+
+
 def test_fine_tuning_across_markups_takes_the_backbone_and_says_so(
     made: tuple[Path, Path, str], drf: Drf, tmp_path: Path
 ) -> None:
@@ -111,3 +134,17 @@ def test_fine_tuning_across_markups_takes_the_backbone_and_says_so(
     said = " ".join(started.err.split())
     assert f"Started from the backbone of run {run[:8]} (wflw98):" in said
     assert "for the 5 landmarks of mine, starts anew" in said
+    new = started.json["run"]
+    answer = drf("eval", new, "--data-root", root, "--db", folder / "drf.db", *cache)
+    assert "trained on mine, wflw, which the leaderboard says too" in " ".join(answer.err.split())
+    board = drf("leaderboard", "--dataset", "mine", "--db", folder / "drf.db")
+    assert "(trained on mine, wflw, seed 0)" in board.out
+    with contextlib.closing(open_reader(folder / "drf.db")) as con:
+        facts = reads.run(con, new)
+    _, config = checkpoint.load_model(folder / new / checkpoint.BEST)
+    lines = card(facts, config, []).splitlines()
+    assert lines[1:] == [
+        f"Trained on mine ({facts['manifest']['faces']} faces), box gt.",
+        f"It started from the backbone of run {run[:8]}; in all it learned from mine, wflw.",
+        "The terms of mine and wflw allow research only: they hold for what was trained on it too.",
+    ]

@@ -35,7 +35,7 @@ def old_leaderboard(
     found = con.execute(
         f"""{status.measured(at_revision)}
         SELECT r.name, r.family, e.dataset, e.subset, e.landmarks, e.box, e.markup, e.flip_test,
-            e.n, r.preset, r.track, {status.TRAINED_ON}, r.seed,
+            e.n, r.preset, r.track, r.trained_on, r.seed,
             {status.known_as("params", "r.")}, {status.known_as("macs", "r.")},
             json_extract(r.provenance, '$.precision') AS precision, {status.SPENT}, r.wall_s,
             {status.MS_PER_FACE}, r.id, r.state, r.started_at, r.heartbeat_at, r.host, r.pid,

@@ -35,6 +35,7 @@ STEPS = [
     "m015_sweeps",
     "m016_rows_of_boards",
     "m017_latencies",
+    "m018_training_data",
 ]
 
 

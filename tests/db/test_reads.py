@@ -212,9 +212,16 @@ def test_a_comparison_shows_what_differs(db: Database, path: Path) -> None:
         "model.stacks": (None, 2),
         "augment.flip": (True, None),
     }
-    described = ("preset", "dataset", "track", "landmarks", "markup", "seed", "params", "macs")
+    described = ("preset", "dataset", "trained_on", "track", "landmarks", "markup", "seed")
     assert set(everything["key"]) == {
-        *(*configs.COMPARED, *described, *examples.new_run().config, "model.stacks"),
+        *(
+            *configs.COMPARED,
+            *described,
+            "params",
+            "macs",
+            *examples.new_run().config,
+            "model.stacks",
+        ),
     }
     assert everything["same"].sum() == len(everything) - 4
     assert len(results) == 1

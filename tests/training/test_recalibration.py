@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from drf import checkpoint
+from drf.data.packs import CONTEXT, PACK_SIZE
 from drf.errors import DrfError
+from drf.inference.onnx_network import LARGEST_ERROR, largest_error
 from drf.inference.prediction import Predictor, predict
 from drf.landmarks.markup import IBUG68
 from drf.models.base import InputSpec, Recalibration
 from drf.scoring import uncertainty
+from drf.training import validation
 from drf.training.validation import recalibrate
 from tests.training.conftest import Make, tiny
 
@@ -43,6 +46,27 @@ def test_ellipses_of_a_finished_run_hold_as_much_of_every_region_as_they_promise
     factors = model.recalibrations.single.factors
     jaw, eyes = (factors[IBUG68.regions[region][0]] for region in ("jaw", "eyes"))
     assert jaw != eyes
+
+
+def test_a_finished_run_knows_what_error_it_usually_expects(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "LEAST_FACES", 16)
+    trainer = make(tiny(training__epochs=1), folder=tmp_path)
+    trainer.run()
+    found = predict(predictor(tmp_path), trainer.val, covariances=True).covariances
+    side = trainer.val.to_picture[:, 0, 0] * PACK_SIZE / CONTEXT
+    of_faces = [
+        np.mean([math.sqrt(of_one[0, 0] + of_one[1, 1]) for of_one in of]) / one
+        for of, one in zip(found.astype(float), side, strict=True)
+    ]
+    usual = predictor(tmp_path).model.recalibrations.single.usual
+    assert usual == pytest.approx(np.quantile(of_faces, 0.99), rel=1e-5)
+    assert largest_error(usual) == pytest.approx(1.2 * usual)
+    monkeypatch.setattr(validation, "LEAST_FACES", 17)
+    fewer = recalibrate(trainer.predictor(), trainer.val)
+    assert fewer.single.usual is None
+    assert largest_error(None) == LARGEST_ERROR
 
 
 def test_a_checkpoint_without_a_calibration_says_what_the_model_says(
@@ -83,6 +107,7 @@ def test_one_factor_of_an_earlier_checkpoint_is_on_all_landmarks_and_views(
     "damage",
     [
         *({"factors": [1.0]}, {"factors": [-1.0] * 68}, {"factors": ["a"] * 68}, {"factors": 2}),
+        *({"usual": 0.0}, {"usual": float("nan")}, {"usual": "0.1"}),
         *({"exponent": float("nan")}, {"exponent": 1.0, "typical": [0.0] * 68}, {"more": 1}),
     ],
 )

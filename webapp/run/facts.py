@@ -31,6 +31,7 @@ def summary(run: dict[str, Any], measured: Sequence[Latency]) -> dict[str, Any]:
         "Family": run["family"],
         "Preset": run["preset"],
         "Dataset": run["dataset"],
+        "Trained on": run["trained_on"],
         "Landmarks": run["landmarks"],
         "Track": run["track"],
         "Seed": run["seed"],
