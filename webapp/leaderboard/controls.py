@@ -114,7 +114,7 @@ def choose_rows(families: Iterable[str]) -> dict[str, str]:
             url_keys.BOARD_SORT,
             "Sort by",
             list(sorts()),
-            "As a click on the title of a column does.",
+            "The same as a click on the title of a column.",
         )
         order = widgets.segmented_control(url_keys.BOARD_ORDER, "Order", ORDERS)
     return {"sort": sort, "order": order, "text": text, "family": family}
@@ -208,7 +208,7 @@ def _baseline(
         called.setdefault(run, row["name"])
     with st.popover("Baseline", icon=":material/compare_arrows:"):
         if following is not None:
-            st.caption(f"Without a choice the second row: {plain(following['name'])}.")
+            st.caption(f"Where none is chosen, the second row: {plain(following['name'])}.")
         found = widgets.select_by_id(
             url_keys.BOARD_BASE,
             "Compare with",

@@ -17,6 +17,7 @@ from drf.text import decimals as decimals
 from drf.text import duration as duration
 from drf.text import percent as percent
 from drf.text import signed as signed
+from drf.text import signed_ends as signed_ends
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # Backslashes do not stop bare addresses from becoming links, nor "->" from becoming an arrow; an

@@ -74,7 +74,9 @@ def _choose_sweep(
     if known.empty and url_keys.SWEEP.name not in st.query_params:
         return None, boards
     names = [_ALL, *known["name"]]
-    sweep = widgets.select(url_keys.SWEEP, "Sweep", names, "Runs that take part.", width=200)
+    sweep = widgets.select(
+        url_keys.SWEEP, "Sweep", names, "Only runs of this sweep are compared.", width=200
+    )
     if sweep == _ALL:
         return None, boards
     subset = known.loc[known["name"] == sweep, "subset"].iloc[0]
@@ -151,7 +153,7 @@ def _choose_baseline(current: StoreVersion, settings: Settings) -> int:
         key=_CHOICE,
         on_change=_chosen,
         filter_mode="contains",
-        help="All other settings are compared with it. Runs of other seeds are the same one.",
+        help="All other settings are compared with it. Runs that differ only in the seed are one.",
     )
     return base
 

@@ -267,15 +267,16 @@ def _table(
 
 
 def _legend(view: View, as_runs: bool) -> None:
-    several = "" if as_runs else "; of a method with several runs it lists these"
+    several = "" if as_runs else " (or lists the runs, where a method has several)"
     st.caption(
-        "**Bold**: best. Underlined: second. All scores in %. A title sorts, a name opens its run"
-        f"{several}, a tick chooses what Compare, Images and the charts show."
+        "**Bold**: best. Underlined: second. All scores in %. A click on a title sorts by it; a"
+        f" click on a name opens its run{several}. Compare, Images and the charts show the rows"
+        " that are ticked."
     )
     if not view.rows.loc[view.rows["kind"] != "published", "ranked"].eq(True).all():
         st.caption(
-            "Not ranked, and nowhere best: what is not finished, or learned nothing; the word"
-            " behind the name says why."
+            "Runs that have not finished, or that learned nothing, have no rank and are never"
+            " marked as best; the word behind the name says why."
         )
     if view.notes:
         st.caption(plain(" ".join(view.notes)))
