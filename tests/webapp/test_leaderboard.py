@@ -128,6 +128,16 @@ def test_a_link_compares_with_a_baseline_by_method_or_run(seeds):
     assert "does not exist here" in opened(lb_base="ffffffff").warning[0].value
 
 
+@pytest.mark.parametrize("name", ["WIDE-s0", "Wide"])
+def test_names_of_runs_and_methods_work_in_any_case_where_rows_are_methods(seeds, name):
+    compared = opened(lb_base=name)
+    assert not compared.warning
+    assert list(board_table(compared)["ocular_difference"].isna()) == [False, True, False]
+    unfolded = opened(lb_open=name)
+    assert not unfolded.warning
+    assert sorted(names(unfolded)[2:4]) == ["↳ wide-s0", "↳ wide-s1"]
+
+
 def test_a_baseline_that_is_chosen_goes_into_the_link(seeds):
     app = opened()
     chosen = app.selectbox(key="lb_base_choice")

@@ -12,6 +12,7 @@ from db.boards import board
 from drf.scoring import scores
 from webapp import store
 from webapp.leaderboard.words import with_tags
+from webapp.links.names import matching
 from webapp.scores import ALL, ORDERS, norms, sorts
 from webapp.store import StoreVersion
 
@@ -44,6 +45,15 @@ def arrange(
         key=lambda values: values.str.casefold() if values.name == "name" else values,
         na_position="last",
     ).reset_index(drop=True)
+
+
+def named(rows: pd.DataFrame, wanted: str) -> list[bool]:
+    """Return which rows a link means: by name or id of their own, or of one of their runs."""
+    columns = (rows[name] for name in ("id", "name", "runs", "names"))
+    return [
+        bool(matching(wanted, {identity: name, **dict(zip(runs, names, strict=True))}))
+        for identity, name, runs, names in zip(*columns, strict=True)
+    ]
 
 
 def _words(rows: pd.DataFrame) -> Iterator[str]:

@@ -183,8 +183,8 @@ def _standing(found: Standing, faces: int) -> str:
         said.append(f"95 % interval of the NME over {faces} faces, 1 seed: {ends}")
     if found.other is not None and found.differences is not None:
         said.append(
-            f"Below each score stands its difference to {found.other}, the best run of another method,"
-            " with the 95 % interval over faces (paired bootstrap, one seed each)"
+            f"Below each score stands its difference to {found.other}, the best run of another"
+            " method, with the 95 % interval over faces (paired bootstrap, one seed each)"
         )
     return " ".join(f"{one}." for one in said)
 

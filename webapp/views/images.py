@@ -147,7 +147,7 @@ def _doubtful(frame: pd.DataFrame) -> None:
                 "disagreement": number("Disagreement of the runs, %", format="%.2f"),
                 "doubt": number("Difference, %", format="%.2f"),
             },
-            alt="Faces with the distance of the label and the disagreement, the largest difference first",
+            alt="Faces with the distance of the label from the runs, the most doubtful first",
         )
 
 

@@ -29,10 +29,9 @@ from webapp.leaderboard import (
 )
 from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.grid import Order
-from webapp.leaderboard.rows import arrange, load_rows
+from webapp.leaderboard.rows import arrange, load_rows, named
 from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import address, navigation, share, url_keys, widgets
-from webapp.links.names import matching
 from webapp.run import method_card
 from webapp.scores import evaluation_label
 from webapp.store import StoreVersion
@@ -215,12 +214,7 @@ def _opened(
     wanted = (address.get(url_keys.BOARD_OPEN.name) or "").lower()
     if not wanted:
         return None
-    by_name = matching(wanted, dict(zip(rows["id"], rows["name"], strict=True)))
-    named = [
-        row in by_name or any(run.startswith(wanted) for run in runs)
-        for row, runs in zip(rows["id"], rows["runs"], strict=True)
-    ]
-    found = rows[named]
+    found = rows[named(rows, wanted)]
     if found.empty:
         found = rows[rows["id"] == store.method_today(current, wanted)]
     if found.empty:
