@@ -13,8 +13,7 @@ from drf.inference import photos
 from drf.inference.alignment import AlignedFace
 from drf.inference.photos import Located
 from drf.landmarks.markup import Markup
-from webapp.faces.landmark_errors import readable
-from webapp.ui.text import no_formula, percent
+from webapp.ui.text import no_formula, percent, readable
 
 SWITCH = "DRF_PHOTOS"
 """Environment variable of the server; the page is switched off by any value but these."""

@@ -8,10 +8,9 @@ import plotly.graph_objects as go
 
 from drf.scoring.ellipses import RegionEllipses
 from drf.scoring.uncertainty import LEVEL
-from webapp.faces.landmark_errors import readable
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import in_chart
+from webapp.ui.text import in_chart, readable
 
 _LOWEST = 90.0
 """Percent at which the axis begins, or where the lowest interval does."""

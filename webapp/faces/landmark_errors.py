@@ -16,7 +16,7 @@ from webapp import store
 from webapp.faces.outlines import nan_separated
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import percent
+from webapp.ui.text import percent, readable
 
 _HEIGHT_PX = 420
 _SMALLEST_PX, _LARGEST_PX = 5, 21
@@ -250,11 +250,6 @@ def region_means(found: LandmarkErrors) -> dict[str, float]:
         for region, members in found.markup.regions.items()
         if (known := [j for j in members.tolist() if j in error_of])
     }
-
-
-def readable(region: str) -> str:
-    """Return the name of a region or group of landmarks as people read it: right brow."""
-    return region.replace("_", " ")
 
 
 def by_region(found: LandmarkErrors, norm: str) -> Chart:

@@ -31,6 +31,11 @@ def plain(text: object) -> str:
     return _PUNCTUATION.sub(r"\\\1", joined)
 
 
+def readable(region: str) -> str:
+    """Return the name of a region or group of landmarks as people read it: right brow."""
+    return region.replace("_", " ")
+
+
 def in_chart(text: object, length: int = 40) -> str:
     """Return text for Plotly that it shows as it is, on one line, at most so many characters.
 
