@@ -119,7 +119,7 @@ def _of_method(
     the board or its id, also that of an earlier version."""
     today = store.method_today(current, wanted.lower()) if wanted else None
     methods = store.method_of_runs(current)
-    rows = load_rows(current, as_runs=False, **board)
+    rows = load_rows(current, as_runs=False, at_revision=None, **board)
     by_name = set(rows.loc[named(rows, wanted), "runs"].sum() or ())
     return [run for run in runs if run in by_name or (today and methods[run] == today)]
 
