@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cli.output import FLOOR, UNRANKED, cell, print_json, table, tables, title
-from db import method_ids, reads, status
+from db import method_ids, reads
 from db.analysis import comparability, intervals
 from db.boards import board, entries, verdict
 from db.boards.board import SD, seeds_text
@@ -137,7 +137,7 @@ def _board(
     compared = rows["ranked"] & (base is None or bool(base["ranked"]))
     rows = intervals.of_board(con, rows, [norm], base).assign(compared=compared)
     nme = scores.column(norm, "nme")
-    rows = rows.assign(rank=status.places(rows, nme))
+    rows = rows.assign(rank=board.places(rows, nme))
     rows = rows.sort_values(["ranked", nme, "id"], ascending=[False, True, True])
     said = _verdict(con, of_methods, norm, baseline)
     return RankedBoard(name, rows, norm, None if base is None else str(base["name"]), said)

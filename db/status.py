@@ -31,7 +31,7 @@ import psutil
 
 from db.file import age_s
 from drf.data import floor
-from drf.scoring import ranking, scores
+from drf.scoring import scores
 
 EXTERNAL = "external"
 """The family of runs that drf did not train: the predictions of a method, imported from a file.
@@ -301,13 +301,6 @@ def takes_place(frame: pd.DataFrame) -> np.ndarray:
     """Return which rows, with `condition` and `family`, take a place among the others: (n,) bool.
     The mean shape takes none: it marks the floor."""
     return ranked(frame) & (frame["family"] != floor.FAMILY).to_numpy(dtype=bool)
-
-
-def places(frame: pd.DataFrame, score: str) -> pd.Series:
-    """Return the place of each row of one board by a score of which less is better, a column
-    (percent): Int64, NA for a row that takes none or has no such score."""
-    found = ranking.places(frame[score].where(takes_place(frame)))
-    return pd.Series(pd.array(found, dtype="Int64"), frame.index)
 
 
 def of_evaluations(statuses: pd.Series, nme: np.ndarray, floors: np.ndarray) -> pd.Series:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from db import status
+from db.boards.board import places
 from db.reads import BOARD, revision
 from drf.errors import UsageError, quoted
 from drf.scoring import scores
@@ -150,11 +150,11 @@ def _placed(rows: pd.DataFrame, nme: str) -> dict[tuple[object, ...], tuple[pd.S
     if rows.empty:
         return {}
     rows = rows.sort_values(["ranked", nme, "id"], ascending=[False, True, True])
-    places = status.places(rows, nme)
+    placed = places(rows, nme)
     keys = rows[["id", "flip_test", "manifest_digest", "ranked"]].astype(object)
     return {
         tuple(key): (row, None if pd.isna(place) else int(place))
-        for key, (_, row), place in zip(keys.to_numpy(), rows.iterrows(), places, strict=True)
+        for key, (_, row), place in zip(keys.to_numpy(), rows.iterrows(), placed, strict=True)
     }
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pandas as pd
 import streamlit as st
 
-from db import status
 from db.boards import board
 from drf.scoring import scores
 from webapp import store
@@ -32,7 +31,7 @@ def arrange(
     """
     key = norms()[norm]
     nme = scores.column(key, "nme")
-    rows = rows.assign(rank=status.places(rows, nme), unranked=~rows["ranked"])
+    rows = rows.assign(rank=board.places(rows, nme), unranked=~rows["ranked"])
     if family != ALL:
         rows = rows[rows["family"] == family]
     if wanted := text.strip().casefold():

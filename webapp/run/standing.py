@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from db import status
+from db.boards.board import places
 from drf.scoring import scores, statistics
 from drf.scoring.statistics import Interval
 from webapp import selection, store
@@ -51,9 +52,9 @@ def _of(current: StoreVersion, board: Board, run: str, evaluation: int, norm: st
     intervals = _intervals(errors) if len(errors) else {}
     sound = rows[status.ranked(rows)]
     nmes = sound[scores.column(norm, "nme")]
-    places = status.places(sound, nmes.name)
-    rank = int(places[run]) if run in places and pd.notna(places[run]) else None
-    ranked = int(places.notna().sum())
+    placed = places(sound, nmes.name)
+    rank = int(placed[run]) if run in placed and pd.notna(placed[run]) else None
+    ranked = int(placed.notna().sum())
     methods = store.method_of_runs(current)
     others = nmes[methods.reindex(nmes.index) != methods.get(run)].dropna().sort_values()
     if not len(others):
