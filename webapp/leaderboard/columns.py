@@ -16,14 +16,12 @@ from db.recording import latencies
 from drf.scoring import scores, statistics
 from drf.scoring.scores import Better, Normaliser, Score
 from webapp.leaderboard.words import TAGS
+from webapp.scores import RANK
 from webapp.ui import badges
 from webapp.ui.text import signed, signed_ends
 
 MARK = "✱"
 """Marks a difference whose interval excludes 0."""
-FLOOR = "floor"
-"""Stands in place of the rank of one shape for every face, which takes no place."""
-RANK = f"Place by NME on this board; {FLOOR}: one shape for every face, which takes no place."
 LATENCY = "latency_ms"
 PUBLISHED_TRAINING = "published_training"
 """Key of the column that says what published methods were trained on; other tables lack it."""

@@ -15,7 +15,7 @@ from drf.data import floor
 from drf.literature import Figure
 from drf.scoring import scores, statistics
 from webapp.leaderboard import columns, intervals
-from webapp.scores import best_and_second
+from webapp.scores import FLOOR, best_and_second
 from webapp.store import StoreVersion
 
 Kind = Literal["method", "run", "published"]
@@ -171,7 +171,7 @@ def _texts(key: str, view: View) -> list[str]:
         return texts
     of_rows = zip(texts, view.rows["kind"], view.rows["family"], view.rows["ranked"], strict=True)
     return [
-        columns.FLOOR if (kind, family, ranked) == ("method", floor.FAMILY, True) else text
+        FLOOR if (kind, family, ranked) == ("method", floor.FAMILY, True) else text
         for text, kind, family, ranked in of_rows
     ]
 

@@ -20,8 +20,7 @@ from db.recording import box_labels, latencies, words
 from db.recording.words import Words
 from drf.scoring import scores, statistics
 from webapp.leaderboard import figures
-from webapp.leaderboard.columns import FLOOR, RANK
-from webapp.scores import known_norms, offered_order
+from webapp.scores import FLOOR, RANK, known_norms, offered_order
 from webapp.ui.charts import Chart
 
 _OF_RUN = (
