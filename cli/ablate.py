@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,9 +82,10 @@ def show(found: Ablation, form: str) -> None:
     columns = (*found.keys, "NME %", "sd", "seeds", "difference", "95 % interval", "verdict",
                "M params", "min")  # fmt: skip
     lines = [
-        (*values, cell(row["nme"], 2), cell(row["sd"], 2), row["seeds"], cell(row["difference"], 2),
-         _interval(row), row["verdict"], cell(row["params_m"], 2), cell(row["wall_min"], 1))
-        for row, values in zip(found.rows.to_dict("records"), _values(found), strict=True)
+        (*values, cell(row["nme"], 2), cell(row["sd"], 2), row["seeds"],
+         cell(signed(row["difference"])), interval, row["verdict"], cell(row["params_m"], 2),
+         cell(row["wall_min"], 1))
+        for row, values, interval in _rows(found)
     ]  # fmt: skip
     board = found.board
     title = f"{board['dataset']} / {board['subset']}: {found.faces} faces, {found.norm} NME"
@@ -109,21 +111,22 @@ def latex(found: Ablation) -> str:
     heads = [*map(escaped, found.keys), r"NME (\%)", "seeds", r"$\Delta$", r"95\,\% interval"]
     lines = [f"% {found.explanation()}", rf"\begin{{tabular}}{{{'l' * len(found.keys)}rrrr}}"]
     lines += [r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
-    for row, values in zip(found.rows.to_dict("records"), _values(found), strict=True):
+    for row, values, interval in _rows(found):
         sd = "" if row["sd"] != row["sd"] else rf" $\pm$ {row['sd']:.2f}"
         change = "baseline" if row["difference"] != row["difference"] else signed(row["difference"])
-        cells = [*values, f"{row['nme']:.2f}", str(row["seeds"]), change, _interval(row)]
+        cells = [*values, f"{row['nme']:.2f}", str(row["seeds"]), change, interval]
         cells = [escaped(str(one)) for one in cells]
         cells[len(values)] += sd
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _values(found: Ablation) -> list[list[str]]:
-    """Return the values of the factors, a list for each row, as a person writes them."""
-    columns = [found.rows[f"value_{place}"] for place in range(len(found.keys))]
-    return [[json_as_written(column[row]) for column in columns] for row in found.rows.index]
+def _rows(found: Ablation) -> Iterator[tuple[dict[Any, Any], list[str], str]]:
+    """Yield every row with the values of its factors, as a person writes them, and its interval as
+    text."""
+    from db.analysis import ablation
 
-
-def _interval(row: dict[Any, Any]) -> str:
-    return "" if row["low"] != row["low"] else f"{signed(row['low'])} … {signed(row['high'])}"
+    columns = [f"value_{place}" for place in range(len(found.keys))]
+    records = found.rows.to_dict("records")
+    for row, interval in zip(records, ablation.intervals(found.rows), strict=True):
+        yield row, [json_as_written(row[column]) for column in columns], interval

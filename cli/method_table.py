@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cli.output import FLOOR, UNRANKED, cell, print_json, table, tables, title
-from db import method_ids, reads, status
+from db import method_ids, reads
 from db.analysis import comparability, intervals
 from db.boards import board, entries, verdict
 from db.boards.board import SD, seeds_text
@@ -23,7 +23,7 @@ from db.recording import box_labels, latencies
 from drf.data import floor
 from drf.errors import NotFoundError
 from drf.scoring import ranking, scores, statistics
-from drf.text import signed
+from drf.text import signed, signed_ends
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -136,10 +136,9 @@ def _board(
     base = None if baseline is None else _row(con, rows, baseline)
     compared = rows["ranked"] & (base is None or bool(base["ranked"]))
     rows = intervals.of_board(con, rows, [norm], base).assign(compared=compared)
-    nmes = rows[scores.column(norm, "nme")]
-    ranks = pd.array(ranking.places(nmes.where(status.takes_place(rows))), dtype="Int64")
-    order = ["ranked", nmes.name, "id"]
-    rows = rows.assign(rank=ranks).sort_values(order, ascending=[False, True, True])
+    nme = scores.column(norm, "nme")
+    rows = rows.assign(rank=board.places(rows, nme))
+    rows = rows.sort_values(["ranked", nme, "id"], ascending=[False, True, True])
     said = _verdict(con, of_methods, norm, baseline)
     return RankedBoard(name, rows, norm, None if base is None else str(base["name"]), said)
 
@@ -225,7 +224,7 @@ def _difference(row: dict[Any, Any], norm: str, header: str) -> str | None:
     if pd.isna(value):
         return None
     mark = f" {MARK}" if row["compared"] and not low <= 0 <= high else ""
-    text = f"{signed(value)} [{signed(low)}, {signed(high)}]{mark}"
+    text = f"{signed(value)} {signed_ends(low, high)}{mark}"
     return statistics.with_exception(text, row["difference_over"], header)
 
 

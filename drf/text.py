@@ -38,6 +38,11 @@ def signed(value: float) -> str:
     return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
 
 
+def signed_ends(low: float, high: float) -> str:
+    """Return the ends of the interval of a difference: "[−0.31, −0.17]"."""
+    return f"[{signed(low)}, {signed(high)}]"
+
+
 def as_written(value: object) -> str:
     """Return a value of a configuration as a user would write it, – for None."""
     if value is None:

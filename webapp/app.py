@@ -54,7 +54,7 @@ PAGES = [
         "views/live.py",
         title="Live",
         url_path=url_keys.LIVE,
-        help="Running runs with progress and live curves, and those that ended lately.",
+        help="Runs that are training, with progress and curves, and those that ended recently.",
     ),
     st.Page(
         "views/photo.py",

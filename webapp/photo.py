@@ -13,7 +13,7 @@ from drf.inference import photos
 from drf.inference.alignment import AlignedFace
 from drf.inference.photos import Located
 from drf.landmarks.markup import Markup
-from webapp.ui.text import no_formula, percent
+from webapp.ui.text import no_formula, percent, readable
 
 SWITCH = "DRF_PHOTOS"
 """Environment variable of the server; the page is switched off by any value but these."""
@@ -47,7 +47,7 @@ def doubt(face: AlignedFace, markup: Markup) -> str:
         " of the face's box"
     )
     by_group = {
-        name.replace("_", " "): (face.std[list(landmarks)] ** 2).sum(axis=1).mean() ** 0.5
+        readable(name): (face.std[list(landmarks)] ** 2).sum(axis=1).mean() ** 0.5
         for name, landmarks in markup.groups.items()
     }
     known = {name: value for name, value in by_group.items() if value == value}

@@ -26,6 +26,10 @@ _FACTS: dict[str, tuple[str, bool]] = {
 }
 
 ORDERS = ("Best first", "Worst first")
+FLOOR = "floor"
+"""Stands in place of the rank of one shape for every face, which takes no place."""
+RANK = f"Place by NME on this board; {FLOOR}: one shape for every face, which takes no place."
+
 ALL = "All"
 """Option of a filter that keeps every row."""
 

@@ -24,6 +24,7 @@ from drf.config import nearest
 from drf.errors import NotFoundError, UsageError, quoted
 from drf.scoring import scores, statistics
 from drf.scoring.statistics import Method
+from drf.text import signed_ends
 
 BETTER, WORSE, OPEN, BASELINE = "↓ better", "↑ worse", "≈ not significant", "baseline"
 UNSOUND = "↯ "
@@ -259,6 +260,16 @@ def _ordered(frame: pd.DataFrame, n_keys: int) -> pd.DataFrame:
         places[place] = [ranks[value] for value in values]
     order = np.lexsort([places[place] for place in reversed(range(n_keys))])
     return frame.iloc[order].rename_axis("setting").reset_index()
+
+
+def intervals(frame: pd.DataFrame) -> list[str]:
+    """Return the intervals of results as text, "" where a row has none; with a word where the
+    header (`over`) does not say what one is over."""
+    header = over(frame)
+    return [
+        "" if pd.isna(low) else statistics.with_exception(signed_ends(low, high), said, header)
+        for low, high, said in zip(frame["low"], frame["high"], frame["over"], strict=True)
+    ]
 
 
 def over(frame: pd.DataFrame) -> str:

@@ -22,8 +22,8 @@ COUNTED = ("steps", "faces_seen")
 """Metrics of an epoch that count what was spent so far: a number beside a score, and no curve."""
 
 OTHER_FACES = (
-    "The runs were not all evaluated on the same faces: these are different sets of faces, pictures"
-    " or landmarks (their manifests differ), so that their scores are only roughly comparable."
+    "The runs were not all evaluated on the same faces: their manifests differ in faces, pictures"
+    " or landmarks. Their scores are only roughly comparable."
 )
 
 EXTERNAL = (

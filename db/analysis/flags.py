@@ -85,7 +85,7 @@ def _one_leaf(curves: pd.DataFrame) -> list[Flag]:
         return []
     said = (
         f"{100 * share.iloc[-1]:.0f} % of the routing ends in one leaf of each tree, more than"
-        f" {100 * _ONE_LEAF:.0f} % since epoch {since}: the trees hardly look at the picture."
+        f" {100 * _ONE_LEAF:.0f} % since epoch {since}: the leaf hardly depends on the picture."
     )
     return [Flag("routing collapsed", since, said)]
 

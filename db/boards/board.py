@@ -12,7 +12,7 @@ import pandas as pd
 from db import status
 from db.analysis.comparability import HIGH, LOW, SPENT
 from db.reads import ranked_by
-from drf.scoring import scores
+from drf.scoring import ranking, scores
 
 SD = "_sd"
 _SPENT = (*(one.key for one in SPENT), "wall_s")
@@ -67,6 +67,14 @@ def name_of(names: Sequence[str], seeds: Sequence[int]) -> str:
         for name, seed in zip(names, seeds, strict=True)
     ]
     return bare[-1] if len(set(bare)) == 1 and bare[-1] else names[-1]
+
+
+def places(frame: pd.DataFrame, score: str) -> pd.Series:
+    """Return the place of each row of one board by a score of which less is better, a column
+    (percent): Int64, NA for a row that takes none (`db.status`) or has no such
+    score."""
+    found = ranking.places(frame[score].where(status.takes_place(frame)))
+    return pd.Series(pd.array(found, dtype="Int64"), frame.index)
 
 
 def stand_in(row: Mapping[Any, Any] | pd.Series) -> str:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from db.boards.board import places
 from db.reads import BOARD, revision
 from drf.errors import UsageError, quoted
-from drf.scoring import ranking, scores
+from drf.scoring import scores
 from drf.text import decimals
 
 
@@ -149,11 +150,11 @@ def _placed(rows: pd.DataFrame, nme: str) -> dict[tuple[object, ...], tuple[pd.S
     if rows.empty:
         return {}
     rows = rows.sort_values(["ranked", nme, "id"], ascending=[False, True, True])
-    places = ranking.places(rows[nme].where(rows["ranked"]))
+    placed = places(rows, nme)
     keys = rows[["id", "flip_test", "manifest_digest", "ranked"]].astype(object)
     return {
-        tuple(key): (row, None if place != place else int(place))
-        for key, (_, row), place in zip(keys.to_numpy(), rows.iterrows(), places, strict=True)
+        tuple(key): (row, None if pd.isna(place) else int(place))
+        for key, (_, row), place in zip(keys.to_numpy(), rows.iterrows(), placed, strict=True)
     }
 
 

@@ -73,7 +73,8 @@ def explanation(name: str, seeds: Collection[int]) -> str:
     said = f"95 % intervals are over {name}: {ESTIMATE}."
     if 2 in seeds:
         said += (
-            " Two seeds tell little of others: such an interval is wide, and a third narrows it."
+            " Two seeds say little about others: such an interval is wide, and a third seed makes"
+            " it narrower."
         )
     return said
 

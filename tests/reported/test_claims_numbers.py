@@ -182,7 +182,7 @@ def of_ablations(base: str) -> dict[str, tuple[str, str]]:
     app = opened("views/ablations.py", abl_eval="300w/full/gt", abl_base=base[:8])
     table = app.dataframe[0].value
     return {
-        kind: (f"{signed(value)} [{interval.replace(' … ', ', ')}]", verdict)
+        kind: (f"{signed(value)} {interval}", verdict)
         for kind, value, interval, verdict in table[
             ["model.kind", "difference", "interval", "verdict"]
         ].itertuples(index=False)

@@ -10,7 +10,7 @@ import pytest
 
 from db.connection import open_store
 from db.recording import sweeps
-from tests.webapp import ablation_examples
+from tests.webapp import ablation_examples, boards
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
 from webapp.links import url_keys
@@ -161,3 +161,12 @@ def test_a_link_opens_the_page_on_the_runs_of_a_sweep(tmp_path, monkeypatch):
     assert not app.exception
     assert "2 settings, 4 runs, 30 faces" in texts(app)
     assert "3 settings, 7 runs" in texts(opened(PAGE))
+
+
+def test_a_baseline_may_be_named_as_the_leaderboard_names_its_method(tmp_path, monkeypatch):
+    made = boards.store_with_seeds(tmp_path / "drf.db", faces=8)
+    monkeypatch.setenv("DRF_DB", str(tmp_path / "drf.db"))
+    for name in ("Wide", "WIDE-s1"):
+        app = opened(PAGE, abl_base=name)
+        assert not app.warning
+        assert app.selectbox(key="abl_choice").value in made["wide"]

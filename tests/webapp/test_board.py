@@ -71,9 +71,16 @@ def test_text_finds_name_preset_and_id_in_any_case_and_leaves_ranks(entries):
 
 
 def test_a_family_is_a_filter_and_leaves_ranks(entries):
-    entries.loc[2, "family"] = "mean-shape"
-    assert list(shown(entries, family="mean-shape")["rank"]) == [3]
+    entries.loc[2, "family"] = "heatmap-forest"
+    assert list(shown(entries, family="heatmap-forest")["rank"]) == [3]
     assert len(shown(entries, family=ALL)) == 4
+
+
+def test_the_mean_shape_takes_no_place_as_on_the_command_line(entries):
+    entries.loc[1, "family"] = "mean-shape"
+    found = shown(entries)
+    assert found["rank"].isna().tolist() == [False, True, False, False]
+    assert found["rank"].dropna().tolist() == [1, 2, 3]
 
 
 def test_equal_errors_share_a_rank(entries):

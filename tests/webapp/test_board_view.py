@@ -68,7 +68,9 @@ def method(path: Path, row: pd.Series, norm: str) -> statistics.Method:
 def test_a_method_is_one_row_with_mean_spread_and_seeds(current):
     table = built(current).table
     assert list(table["name"]) == ["forest", "wide", "floor & <i>co</i>_1"]
-    assert list(table["rank"]) == [1, 2, 3]
+    assert list(table["rank"][:2]) == [1, 2]
+    assert pd.isna(table["rank"][2])
+    assert [row[0].text for row in cells(built(current))] == ["1", "2", "floor"]
     assert list(table["seeds"]) == [3, 2, 1]
     assert table["ocular_nme_sd"].notna().tolist() == [True, True, False]
 
@@ -149,7 +151,8 @@ def test_an_opened_method_shows_its_runs_below_it_unranked(current):
     assert [*names[:2], *sorted(names[2:4]), names[4]] == [
         *("forest", "wide", "↳ wide-s0", "↳ wide-s1", "floor & <i>co</i>_1")
     ]
-    assert view.table["rank"].isna().tolist() == [False, False, True, True, False]
+    assert view.table["rank"].isna().tolist() == [False, False, True, True, True]
+    assert [row[0].text for row in cells(view)] == ["1", "2", "–", "–", "floor"]
     assert view.rows["ocular_low"].notna().all()
 
 

@@ -44,6 +44,13 @@ def test_the_board_and_the_normaliser_go_to_every_page_and_back(page):
     assert back.items() >= (expected | {"norm": "Pupil"}).items()
 
 
+def test_other_pages_name_a_board_as_they_offer_it():
+    here = seen(url_keys.RUN, run_eval="300W/Helen/gt/no-flip")
+    assert link(url_keys.RUN, here)["run_eval"] == "300W/Helen/gt/no-flip"
+    for page in (url_keys.IMAGES, url_keys.COMPARE, url_keys.ABLATIONS):
+        assert link(page, here)[url_keys.EVALUATIONS[page]] == "300w/helen/gt"
+
+
 def test_a_page_without_a_link_shows_the_board_that_the_others_show():
     assert seen(url_keys.LEADERBOARD, before=Carried(board="300w/helen/gt")).board is None
     assert "img_eval" not in link(url_keys.IMAGES, seen(url_keys.LEADERBOARD))

@@ -129,3 +129,23 @@ def test_the_strip_colours_the_bars_that_hold_a_chosen_face():
     assert bars.y[colours == theme.BLUE].sum() == 2
     assert "2 of them are chosen" in chart.alt
     assert theme.BLUE not in charts.strip(errors, errors > 1).figure.data[0].marker.color
+
+
+def test_what_stands_at_a_threshold_near_the_end_of_the_axis_has_room_on_a_phone():
+    far, near = go.Figure(layout=theme.layout(x="", y="")), charts.ced(np.full(50, 0.0935), "")
+    charts.ced_axes(far, 0.4)
+    assert far.layout.margin.r == theme.layout(x="", y="")["margin"]["r"]
+    assert near.figure.layout.xaxis.range[1] == pytest.approx(10.1, abs=0.01)
+    assert near.figure.layout.margin.r >= 60  # "AUC 12.3" is 60 px wide
+
+
+def test_a_long_title_of_an_axis_has_lines_that_a_phone_shows():
+    title = f"error of {'heatmap-forest-s0'}, % of the ocular distance"
+    figure = go.Figure(layout=theme.layout(x=title, y=title))
+    charts.log_axis(figure, pd.Series([1.0, 100.0]), x_too=True)
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        lines = axis.title.text.split("<br>")
+        assert " ".join(lines) == f"{title} (log scale)"
+        assert max(map(len, lines)) <= 46
+    beside_names = theme.layout(x="difference in NME, % of the ocular distance", y="")
+    assert "<br>" in beside_names["xaxis"]["title_text"]

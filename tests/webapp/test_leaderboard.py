@@ -20,7 +20,7 @@ def test_the_board_opens_ranked_by_nme_on_the_usual_subset(shop):
     assert app.selectbox(key="lb_subset").value == "common"
     table = board_table(app)
     assert names(app)[:4] == ["hourglass-wide", "hourglass", "heatmap-forest", "mean-shape"]
-    assert list(table["rank"][:4]) == [1, 2, 3, 4]
+    assert list(table["rank"][:4]) == ["1", "2", "3", "floor"]
     assert table["rank"][4:].isna().all()  # interrupted, crashed, failed, collapsed
     assert table["ocular_nme"][:4].is_monotonic_increasing
     assert table["ocular_nme"][4:].is_monotonic_increasing
@@ -128,6 +128,16 @@ def test_a_link_compares_with_a_baseline_by_method_or_run(seeds):
     assert "does not exist here" in opened(lb_base="ffffffff").warning[0].value
 
 
+@pytest.mark.parametrize("name", ["WIDE-s0", "Wide"])
+def test_names_of_runs_and_methods_work_in_any_case_where_rows_are_methods(seeds, name):
+    compared = opened(lb_base=name)
+    assert not compared.warning
+    assert list(board_table(compared)["ocular_difference"].isna()) == [False, True, False]
+    unfolded = opened(lb_open=name)
+    assert not unfolded.warning
+    assert sorted(names(unfolded)[2:4]) == ["↳ wide-s0", "↳ wide-s1"]
+
+
 def test_a_baseline_that_is_chosen_goes_into_the_link(seeds):
     app = opened()
     chosen = app.selectbox(key="lb_base_choice")
@@ -217,4 +227,4 @@ def test_a_warning_tells_of_runs_that_saw_other_faces(shop, tmp_path, monkeypatc
         record_evaluation(store, run, made, [])
     store.close()
     monkeypatch.setenv("DRF_DB", str(path))
-    assert "different sets of faces" in texts(shop.leaderboard())
+    assert "not all evaluated on the same faces" in texts(shop.leaderboard())

@@ -110,10 +110,10 @@ def test_the_cards_say_how_sure_a_score_is_and_where_the_run_stands(shop):
         examples.evaluation("common", *made).errors("ocular") for made in ((0.034, 1), (0.041, 0))
     )
     (gap,) = statistics.mean_intervals((first - second)[None])
-    ends = f"[{100 * gap.low:.2f}, {100 * gap.high:.2f}]".replace("-", "−")
+    ends = f"[{100 * gap.low:+.2f}, {100 * gap.high:+.2f}]".replace("-", "−")
     assert app.metric[0].delta == f"−{-100 * gap.estimate:.2f} {ends}"
     said = texts(app).replace("\\", "")
-    assert "Rank 1 of 4 ranked runs of this board" in said
+    assert "Rank 1 of 3 ranked runs of this board" in said
     assert "difference to hourglass, the best run of another method" in said
 
 

@@ -21,7 +21,7 @@ from db.analysis.ablation import BASELINE, OPEN
 from drf.text import json_as_written
 from webapp.ui import theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import plain
+from webapp.ui.text import plain, signed, signed_ends
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -251,8 +251,8 @@ def _said(rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
         spread = "" if np.isnan(row["sd"]) else f" ± {row['sd']:.2f} over {row['seeds']} seeds"
         lines = [f"<b>{html.escape(named(row, keys))}</b>", f"NME {row['nme']:.2f} %{spread}"]
         if row["verdict"] != BASELINE:
-            ends = f" ({_ends(row)})" if _ends(row) else ""
-            lines.append(f"Δ {row['difference']:+.2f}{ends} {row['verdict']}")
+            ends = f" {_ends(row)}" if _ends(row) else ""
+            lines.append(f"Δ {signed(row['difference'])}{ends} {row['verdict']}")
             lines.append(f"{100 * row['improved']:.0f} % of faces improved")
         lines.append(f"{row['params_m']:.2f} M parameters, {row['macs_g']:.3f} GMACs")
         lines.append(f"{row['wall_min']:.1f} min")
@@ -264,14 +264,14 @@ def _cell(row: dict[Any, Any], *, differences: bool) -> str:
     if differences:
         if row["verdict"] == BASELINE:
             return "baseline"
-        return f"<b>{row['difference']:+.2f}</b><br>{_ends(row) or row['verdict']}"
+        return f"<b>{signed(row['difference'])}</b><br>{_ends(row) or row['verdict']}"
     spread = f"{row['seeds']} seed" if np.isnan(row["sd"]) else f"± {row['sd']:.2f}"
     return f"<b>{row['nme']:.2f}</b><br>{row['unsound'] or spread}"
 
 
 def _ends(row: dict[Any, Any]) -> str:
     """Return the interval of a difference, nothing where there is none."""
-    return "" if np.isnan(row["low"]) else f"{row['low']:+.2f} … {row['high']:+.2f}"
+    return "" if np.isnan(row["low"]) else signed_ends(row["low"], row["high"])
 
 
 def _colours(values: np.ndarray, *, differences: bool) -> dict[str, Any]:

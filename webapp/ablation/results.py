@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from db.analysis import comparability
+from db.analysis import ablation, comparability
 from db.analysis.ablation import BETTER, UNSOUND, WORSE
 from drf.scoring import statistics
 from drf.text import json_as_written
@@ -32,10 +31,7 @@ def table(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         cells[key] = cells[key].mask(frame["unsound"] != "", marked)
     columns = ["nme", "sd", "seeds", "difference"]
     cells[columns] = frame[columns]
-    cells["interval"] = [
-        "" if np.isnan(low) else f"{low:+.2f} … {high:+.2f}"
-        for low, high in zip(frame["low"], frame["high"], strict=True)
-    ]
+    cells["interval"] = ablation.intervals(frame)
     cells["verdict"] = frame["verdict"]
     cells["improved"] = 100 * frame["improved"]
     cost = ["params_m", "macs_g", *_SPENT, "wall_min", "ids"]

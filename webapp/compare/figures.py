@@ -20,7 +20,7 @@ from webapp.compare.tables import Comparison
 from webapp.faces.landmark_errors import LandmarkErrors, region_means
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import count, in_chart, percent
+from webapp.ui.text import count, in_chart, percent, signed, signed_ends
 
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _HEIGHT_PX = 380
@@ -48,12 +48,8 @@ def ceds(errors: np.ndarray, labels: Sequence[str], norm: str) -> Chart:
         )
         area = scores.auc(row, scores.THRESHOLDS[0])
         said.append(f"{label}: AUC at {scores.THRESHOLDS[0]:.0%} {percent(100 * area)}")
-    for threshold in scores.THRESHOLDS:
-        if threshold < limit:
-            charts.threshold(figure, threshold, f"{100 * threshold:.0f} %")
+    charts.ced_axes(figure, limit)
     figure.update_layout(legend_y=1.07)
-    figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
-    figure.update_yaxes(range=[0, 102])
     alt = f"Cumulative error distributions of {errors.shape[1]} faces; {'; '.join(said)}."
     return Chart("Cumulative error distributions", figure, alt)
 
@@ -103,11 +99,11 @@ def differences(
         gap = one.differences["nme"]
         low, middle, high = (100 * value for value in (gap.low, gap.estimate, gap.high))
         figure.add_trace(_gap(label, (low, middle, high), _colour(number), _marker(number)))
-        said.append(f"{label} {middle:+.2f} [{low:+.2f}, {high:+.2f}]")
+        said.append(f"{label} {signed(middle)} {signed_ends(low, high)}")
     for method in methods:
         ends = (method.low, method.difference, method.high)
         figure.add_trace(_gap(method.name, ends, theme.GREY, "diamond-open"))
-        said.append(f"{method.name} {ends[1]:+.2f} [{ends[0]:+.2f}, {ends[2]:+.2f}]")
+        said.append(f"{method.name} {signed(ends[1])} {signed_ends(ends[0], ends[2])}")
     charts.rule(figure, 0, theme.QUIET)
     figure.update_layout(hovermode="closest", height=110 + 46 * len(said))
     figure.update_xaxes(ticksuffix=" %")
@@ -137,7 +133,7 @@ def _gap(name: str, ends: tuple[float, float, float], colour: str, marker: str) 
             "thickness": 2,
             "width": 6,
         },
-        hovertemplate=f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]<extra>%{{y}}</extra>",
+        hovertemplate=f"{signed(middle)} {signed_ends(low, high)}<extra>%{{y}}</extra>",
     )
 
 
@@ -213,8 +209,8 @@ def pareto(
     best = ", ".join(known["name"].iloc[order])
     said = f"On the Pareto front: {best or 'none'}"
     help_text = (
-        f"{said}: no ranked run of the board costs at most as much and errs at most as much. Runs"
-        " without a known cost are left out."
+        f"{said}: no other ranked run of the board has a lower error at the same or a lower cost."
+        " Runs without a known cost are left out."
     )
     if column == _LATENCY:
         help_text = f"{help_text} {latencies.explanation(rows)}"
@@ -223,9 +219,7 @@ def pareto(
 
 def regions(parts: Sequence[LandmarkErrors], labels: Sequence[str], norm: str) -> Chart:
     """Return the mean errors of runs by region of the face, a row per region, the worst on top."""
-    figure = go.Figure(
-        layout=theme.layout(x=f"mean error of its landmarks, % of the {norm} distance", y="")
-    )
+    figure = go.Figure(layout=theme.layout(x=f"mean error, % of the {norm} distance", y=""))
     means = [region_means(part) for part in parts]
     order = sorted(means[0], key=lambda region: means[0][region])
     said = []

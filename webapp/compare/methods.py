@@ -17,7 +17,7 @@ from webapp.compare.tables import BETTER, WORSE
 from webapp.leaderboard import intervals
 from webapp.leaderboard.rows import load_rows
 from webapp.store import StoreVersion
-from webapp.ui.text import signed
+from webapp.ui.text import signed, signed_ends
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _sentence(row: pd.Series, first: pd.Series, norm: str) -> str:
     elif not low <= 0 <= high:
         verdict = f"{BETTER} better" if value < 0 else f"{WORSE} worse"
     return (
-        f"{_named(row)} − {_named(first)}: {signed(value)} [{signed(low)}, {signed(high)}]"
+        f"{_named(row)} − {_named(first)}: {signed(value)} {signed_ends(low, high)}"
         f" over {row['difference_over']}: {verdict}"
     )
 

@@ -17,7 +17,7 @@ from drf.scoring.scores import Score
 from drf.scoring.statistics import Interval
 from drf.text import json_as_written
 from webapp.ui import theme
-from webapp.ui.text import count, duration, signed
+from webapp.ui.text import count, duration, signed, signed_ends
 
 BETTER, WORSE = "✓", "✗"
 IMPROVED = "Faces improved"
@@ -78,11 +78,11 @@ def sentences(found: Sequence[Comparison], labels: Sequence[str]) -> list[str]:
         gap = one.differences["nme"] if one.differences else None
         if gap is None:
             continue
-        low, middle, high = (signed(100 * v) for v in (gap.low, gap.estimate, gap.high))
+        apart = f"{signed(100 * gap.estimate)} {signed_ends(100 * gap.low, 100 * gap.high)}"
         mark = verdict(nme, gap)
         words = {BETTER: f"{BETTER} better", WORSE: f"{WORSE} worse"}
         said = words.get(mark, "no significant difference") if one.sound else "no verdict"
-        lines.append(f"{label} {100 * one.scores['nme']:.2f} %: {middle} [{low}, {high}], {said}")
+        lines.append(f"{label} {100 * one.scores['nme']:.2f} %: {apart}, {said}")
     return lines
 
 
@@ -101,8 +101,8 @@ def _cell(score: Score, one: Comparison) -> str:
     if one.differences is None or score.key not in one.differences:
         return value
     difference = one.differences[score.key]
-    low, high = (signed(100 * end) for end in (difference.low, difference.high))
-    said = f"{value}  ({signed(100 * difference.estimate)}  [{low}, {high}])"
+    ends = signed_ends(100 * difference.low, 100 * difference.high)
+    said = f"{value}  ({signed(100 * difference.estimate)}  {ends})"
     return f"{said} {verdict(score, difference) if one.sound else ''}".rstrip()
 
 

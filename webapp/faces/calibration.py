@@ -75,7 +75,7 @@ def chart(found: Sequence[tuple[str, Calibration]], norm: str, colours: Sequence
     gaps = f"Mean distance to the diagonal: {', '.join(said)}."
     help_text = (
         f"Landmarks by the error that their model expects, in bins of {each}. Above the dotted line"
-        f" the model is too sure of itself. {gaps}"
+        f" the real error is larger than the model expects. {gaps}"
     )
     alt = f"Expected against real errors of landmarks. {gaps}"
     return Chart("Calibration of the expected error", figure, alt, help_text)

@@ -147,8 +147,7 @@ def _shown(state: FaceDialogState) -> list[int]:
         url_keys.IMAGES_SHOWN,
         "Draw",
         options,
-        "All predictions over each other, or one run alone: go from one to the other to see what"
-        " moves.",
+        "The predictions of all runs together, or those of one run alone.",
     )
     return [*range(n)] if chosen == _ALL else [int(chosen) - 1]
 
@@ -172,7 +171,7 @@ def _regions(state: FaceDialogState, found: Sequence[StoredFace]) -> None:
     means = [
         landmark_errors.region_means(landmark_errors.of_face(face, state.norm)) for face in found
     ]
-    regions = [region for region in found[0].markup.regions if any(region in of for of in means)]
+    regions = list(dict.fromkeys(region for of in means for region in of))
     if not regions:
         return
     heads = [str(number + 1) for number in range(len(means))] if len(means) > 1 else ["error, %"]

@@ -10,7 +10,7 @@ from drf.scoring.ellipses import RegionEllipses
 from drf.scoring.uncertainty import LEVEL
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import in_chart
+from webapp.ui.text import in_chart, readable
 
 _LOWEST = 90.0
 """Percent at which the axis begins, or where the lowest interval does."""
@@ -49,7 +49,7 @@ def chart(found: Mapping[str, RegionEllipses], norm: str) -> Chart:
     figure.update_xaxes(ticksuffix=" %", range=[min(_LOWEST, *low) - 0.5, 100.5])
     sizes = {region: 100 * of.radius[norm] for region, of in found.items() if norm in of.radius}
     names = [
-        in_chart(region) + (f"  <b>r {sizes[region]:.1f}</b>" if region in sizes else "")
+        in_chart(readable(region)) + (f"  <b>r {sizes[region]:.1f}</b>" if region in sizes else "")
         for region in found
     ]
     figure.update_yaxes(showgrid=False, autorange="reversed", tickvals=list(found), ticktext=names)
@@ -60,9 +60,10 @@ def chart(found: Mapping[str, RegionEllipses], norm: str) -> Chart:
         for region, of in found.items()
     )
     help_text = (
-        f"Ellipses of {100 * LEVEL:g} % should contain as many of the true places in every"
-        " region; right of the line they are too large. Bars: 95 % intervals over faces. r: mean"
-        f" radius of circles of the same area, % of the {norm} distance."
+        f"Ellipses of {100 * LEVEL:g} % should contain {100 * LEVEL:g} % of the true places in"
+        " every region: left of the line they are too small, right of it too large. Bars: 95 %"
+        f" intervals over faces. r: mean radius of circles of the same area, % of the {norm}"
+        " distance."
     )
     return Chart(
         f"{100 * LEVEL:g} % ellipses by region",

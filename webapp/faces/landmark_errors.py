@@ -16,7 +16,7 @@ from webapp import store
 from webapp.faces.outlines import nan_separated
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import percent
+from webapp.ui.text import percent, readable
 
 _HEIGHT_PX = 420
 _SMALLEST_PX, _LARGEST_PX = 5, 21
@@ -134,7 +134,9 @@ def by_difference(
     found: LandmarkDifferences, names: tuple[str, str], norm: str, end: float
 ) -> Chart:
     """Return the mean shape with a disc per landmark: the colour says which run errs less there,
-    hollow ones are not significant. names: of the run and the other one; end: see `limit`."""
+    hollow ones are not significant. names: of the run and the other one; end: see `limit`.
+
+    No word of better or worse: one of the two may not be ranked (`db.status`)."""
     percents, sure = 100 * found.mean, found.significant
     own = found.of
     figure = _on_mean_shape(own)
@@ -160,10 +162,13 @@ def by_difference(
         },
     )
     better, worse = (int((sure & (sign * found.mean < 0)).sum()) for sign in (1, -1))
-    said = f"{names[0]} is better at {better} and worse at {worse} of {len(percents)} landmarks"
+    said = (
+        f"{names[0]} has a smaller error at {better} and a larger one at {worse} of"
+        f" {len(percents)} landmarks"
+    )
     help_text = (
         f"{said}; hollow: not significant (paired t-test over faces, Holm's correction, 5 %)."
-        f" Blue is better, % of the {norm} distance; one colour scale for all runs."
+        f" Blue: a smaller error, % of the {norm} distance; one colour scale for all runs."
     )
     return Chart(f"{names[0]} − {names[1]}", figure, f"{said}, significantly.", help_text)
 
@@ -237,10 +242,11 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
 
 
 def region_means(found: LandmarkErrors) -> dict[str, float]:
-    """Return the mean error, a fraction, of the landmarks of every region that has any."""
+    """Return the mean error, a fraction, of the landmarks of every region that has any, by the
+    region's name as people read it."""
     error_of = dict(zip(found.points.tolist(), found.errors, strict=True))
     return {
-        region: float(np.mean([error_of[j] for j in known]))
+        readable(region): float(np.mean([error_of[j] for j in known]))
         for region, members in found.markup.regions.items()
         if (known := [j for j in members.tolist() if j in error_of])
     }
@@ -260,7 +266,7 @@ def by_region(found: LandmarkErrors, norm: str) -> Chart:
             width=0.62,
             hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
         ),
-        theme.layout(x=f"mean error of its landmarks, % of the {norm} distance", y=""),
+        theme.layout(x=f"mean error, % of the {norm} distance", y=""),
     )
     figure.update_layout(hovermode="closest", height=_HEIGHT_PX)
     figure.update_xaxes(ticksuffix=" %", range=[0, 1.02 * max(*ordered.values(), nme) + 1e-9])

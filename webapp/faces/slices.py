@@ -36,7 +36,7 @@ def show(
     asked = tuple((run, int(number)) for run, number in evaluations)
     bins = _bins(current.path, current.revision, asked, markup, norm)
     if not bins:
-        st.info("Nothing that is known of these faces tells them apart.", icon=":material/rule:")
+        st.info("These faces differ in no attribute that is known of them.", icon=":material/rule:")
         return
     by_title = {attribute.title: attribute for attribute in bins}
     attribute = by_title[widgets.select(key, "Split by", list(by_title), width=240)]

@@ -16,8 +16,9 @@ from db.recording import latencies
 from drf.scoring import scores, statistics
 from drf.scoring.scores import Better, Normaliser, Score
 from webapp.leaderboard.words import TAGS
+from webapp.scores import RANK
 from webapp.ui import badges
-from webapp.ui.text import signed
+from webapp.ui.text import signed, signed_ends
 
 MARK = "✱"
 """Marks a difference whose interval excludes 0."""
@@ -217,7 +218,7 @@ def is_number(key: str) -> bool:
 def meaning(key: str) -> str:
     """Return what a column of the table means, in sentences."""
     if key in _ALWAYS:
-        return "Place by NME on this board." if key == "rank" else ""
+        return RANK if key == "rank" else ""
     column, norm = lookup(key)
     return f"{column.meaning} Normaliser: {_word(norm)}." if norm else column.meaning
 
@@ -330,6 +331,6 @@ def _difference_texts(rows: pd.DataFrame, norm: str) -> list[str | None]:
         rows[[*columns]].itertuples(index=False), compared, strict=True
     ):
         mark = f" {MARK}" if counts and not low <= 0 <= high else ""
-        span = f"{signed(value)} [{signed(low)}, {signed(high)}]{mark}"
+        span = f"{signed(value)} {signed_ends(low, high)}{mark}"
         texts.append(None if pd.isna(value) else span)
     return _with_exceptions(texts, rows["difference_over"])

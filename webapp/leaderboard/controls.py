@@ -18,7 +18,7 @@ from drf.scoring import scores
 from webapp import store
 from webapp.leaderboard import columns
 from webapp.leaderboard.grid import Order
-from webapp.leaderboard.rows import ROWS
+from webapp.leaderboard.rows import ROWS, named
 from webapp.leaderboard.table import DisplayOptions
 from webapp.links import address, url_keys, widgets
 from webapp.scores import ALL, ORDERS, filter_order, known_norms, sorts
@@ -114,7 +114,7 @@ def choose_rows(families: Iterable[str]) -> dict[str, str]:
             url_keys.BOARD_SORT,
             "Sort by",
             list(sorts()),
-            "As a click on the title of a column does.",
+            "The same as a click on the title of a column.",
         )
         order = widgets.segmented_control(url_keys.BOARD_ORDER, "Order", ORDERS)
     return {"sort": sort, "order": order, "text": text, "family": family}
@@ -191,13 +191,12 @@ def _baseline(
     stand_for = stand_ins(rows)
 
     def aliases() -> Iterator[tuple[str, str]]:
-        for run, runs in zip(stand_for, rows["runs"], strict=True):
-            yield from ((other, run) for other in runs)
-        yield from zip(rows["method"], stand_for, strict=True)
-        if (wanted := (address.get(url_keys.BOARD_BASE.name) or "").lower()) and (
-            today := store.method_today(current, wanted)
-        ):
-            of_method = zip(rows["method"], stand_for, strict=True)
+        wanted = (address.get(url_keys.BOARD_BASE.name) or "").lower()
+        meant = zip(stand_for, named(rows, wanted), strict=True)
+        yield from ((wanted, run) for run, is_meant in meant if is_meant)
+        of_method = [*zip(rows["method"], stand_for, strict=True)]
+        yield from of_method
+        if wanted and (today := store.method_today(current, wanted)):
             yield from ((wanted, run) for method, run in of_method if method == today)
 
     names: dict[str, str] = {}
@@ -208,10 +207,10 @@ def _baseline(
         called.setdefault(run, row["name"])
     with st.popover("Baseline", icon=":material/compare_arrows:"):
         if following is not None:
-            st.caption(f"Without a choice the second row: {plain(following['name'])}.")
+            st.caption(f"Where none is chosen, the second row: {plain(following['name'])}.")
         found = widgets.select_by_id(
             url_keys.BOARD_BASE,
-            "Compare with",
+            "Baseline",
             names,
             aliases(),
             called,

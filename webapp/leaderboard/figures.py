@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from db.boards.board import stand_ins
 from drf.data import floor
 from drf.scoring import scores
-from drf.text import percent, signed
+from drf.text import percent, signed, signed_ends
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import in_chart
@@ -97,11 +97,7 @@ def ced(rows: Sequence[RowErrors], norm: str) -> Chart:
         x=f"image error, % of the {norm} distance", y="faces, %", height=_HEIGHT_PX
     )
     figure = go.Figure(traces, layout)
-    for threshold in scores.THRESHOLDS:
-        if threshold < limit:
-            charts.threshold(figure, threshold, f"{100 * threshold:.0f} %")
-    figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
-    figure.update_yaxes(range=[0, 102])
+    charts.ced_axes(figure, limit)
     figure.update_layout(legend={"y": 1.07, "traceorder": "normal"})
     seeds = any(len(row.errors) > 1 for row in rows)
     return Chart(
@@ -181,4 +177,4 @@ def _band(x: np.ndarray, shares: np.ndarray, colour: str) -> list[dict[str, Any]
 
 
 def _said(one: Difference) -> str:
-    return f"{signed(one.estimate)} [{signed(one.low)}, {signed(one.high)}]"
+    return f"{signed(one.estimate)} {signed_ends(one.low, one.high)}"

@@ -8,9 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from db.boards import board
-from drf.scoring import ranking, scores
+from drf.scoring import scores
 from webapp import store
 from webapp.leaderboard.words import with_tags
+from webapp.links.names import matching
 from webapp.scores import ALL, ORDERS, norms, sorts
 from webapp.store import StoreVersion
 
@@ -23,15 +24,14 @@ def arrange(
     """Return the rows of the view in its order, with their `rank`.
 
     rows: those of `db.boards.board`, one board. norm: the title of a normaliser. rank is by NME
-    under it on the whole board, whatever is shown of it; NMEs that read the same share a rank. What
-    is not finished and sound has none and comes last. text: rows of which a run's name or id, the
-    family, preset or track contains it, whatever its case. Unknown values come last in either
-    order.
+    under it on the whole board, whatever is shown of it; NMEs that read the same share a rank. The
+    mean shape has none, nor has what is not finished and sound, which comes last. text: rows of
+    which a run's name or id, the family, preset or track contains it, whatever its case. Unknown
+    values come last in either order.
     """
     key = norms()[norm]
     nme = scores.column(key, "nme")
-    rank = ranking.places(rows[nme].where(rows["ranked"]))
-    rows = rows.assign(rank=pd.array(rank, dtype="Int64"), unranked=~rows["ranked"])
+    rows = rows.assign(rank=board.places(rows, nme), unranked=~rows["ranked"])
     if family != ALL:
         rows = rows[rows["family"] == family]
     if wanted := text.strip().casefold():
@@ -44,6 +44,15 @@ def arrange(
         key=lambda values: values.str.casefold() if values.name == "name" else values,
         na_position="last",
     ).reset_index(drop=True)
+
+
+def named(rows: pd.DataFrame, wanted: str) -> list[bool]:
+    """Return which rows a link means: by name or id of their own, or of one of their runs."""
+    columns = (rows[name] for name in ("id", "name", "runs", "names"))
+    return [
+        bool(matching(wanted, {identity: name, **dict(zip(runs, names, strict=True))}))
+        for identity, name, runs, names in zip(*columns, strict=True)
+    ]
 
 
 def _words(rows: pd.DataFrame) -> Iterator[str]:

@@ -11,10 +11,11 @@ import pandas as pd
 
 from db.analysis import comparability
 from db.recording import latencies
+from drf.data import floor
 from drf.literature import Figure
 from drf.scoring import scores, statistics
 from webapp.leaderboard import columns, intervals
-from webapp.scores import best_and_second
+from webapp.scores import FLOOR, best_and_second
 from webapp.store import StoreVersion
 
 Kind = Literal["method", "run", "published"]
@@ -153,15 +154,26 @@ def cells(view: View) -> list[list[Cell]]:
         emphasised |= {(label, key): "best" for label in best}
     of_columns = [
         [
-            Cell(as_text(value), number, emphasised.get((label, key), ""), hover)
-            for label, value, hover in zip(
-                view.table.index, view.table[key], _hovers(key, view.rows), strict=True
+            Cell(text, columns.is_number(key), emphasised.get((label, key), ""), hover)
+            for label, text, hover in zip(
+                view.table.index, _texts(key, view), _hovers(key, view.rows), strict=True
             )
         ]
         for key in view.table
-        for as_text, number in [(columns.formatter(key), columns.is_number(key))]
     ]
     return [list(row) for row in zip(*of_columns, strict=True)]
+
+
+def _texts(key: str, view: View) -> list[str]:
+    """Return the cells of a column as text."""
+    texts = list(map(columns.formatter(key), view.table[key]))
+    if key != "rank":
+        return texts
+    of_rows = zip(texts, view.rows["kind"], view.rows["family"], view.rows["ranked"], strict=True)
+    return [
+        FLOOR if (kind, family, ranked) == ("method", floor.FAMILY, True) else text
+        for text, kind, family, ranked in of_rows
+    ]
 
 
 def source_of(figure: Figure) -> str:

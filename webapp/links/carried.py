@@ -77,7 +77,7 @@ def parameters(
     if page == url_keys.LEADERBOARD:
         new |= _filters(carried.board, boards)
     elif page in EVALUATIONS:
-        new[EVALUATIONS[page]] = carried.board
+        new[EVALUATIONS[page]] = _evaluation(page, carried.board, boards)
     if page in RUNS and page != url_keys.LEADERBOARD and carried.runs:
         new[RUNS[page]] = _runs(page, carried.runs, last)
     if page in BASELINES and (carried.baseline or page == url_keys.LEADERBOARD):
@@ -113,6 +113,12 @@ def _filtered(one: Mapping[str, str], boards: pd.DataFrame) -> str | None:
         same = left[column].str.casefold() == value.casefold()
         left = left[same] if same.any() else left
     return None if left.empty else evaluation_label(left.iloc[0])
+
+
+def _evaluation(page: str, label: str | None, boards: pd.DataFrame) -> str | None:
+    """Return the label of a board as a page offers it: that of a run says its flip test too."""
+    board = None if page == url_keys.RUN else row(label, boards)
+    return label if board is None else evaluation_label(board)
 
 
 def _label(label: str, boards: pd.DataFrame) -> str | None:

@@ -72,13 +72,13 @@ _STD_RATIO = Diagnostic(
 _DIAGNOSTICS = (
     Diagnostic(
         "KL beside coordinate error",
-        "Both should fall. Where KL falls while the error rises, leaves with far-apart peaks pass"
-        " as a fit.",
+        "Both should fall. Where KL falls while the error rises, the leaves fit the labels by"
+        " peaks that lie far apart.",
         (Panel("KL, nats", (Line("excess_ce", "KL"),), log=True), _ERROR),
     ),
     Diagnostic(
         "Likelihood beside coordinate error",
-        "Both should fall. Where the likelihood gains while the error rises, leaves only grow"
+        "Both should fall. Where the likelihood improves and the error rises, leaves only become"
         " narrower.",
         (Panel("−log likelihood", (Line("nll", "negative log-likelihood"),)), _ERROR),
     ),
@@ -86,7 +86,7 @@ _DIAGNOSTICS = (
     Diagnostic(
         "Stage by stage",
         "Error of the coarse maps and after each correction; where a line does not fall below the"
-        " one before, its stage only costs time.",
+        " one before, its stage does not help.",
         (
             Panel(
                 "error, px",
@@ -127,7 +127,7 @@ _DIAGNOSTICS = (
     Diagnostic(
         "Soft-hard gap",
         "Increase of the error when every split is a hard decision instead of a soft weight;"
-        " annealing should close it.",
+        " annealing should reduce it to 0.",
         (Panel("gap, px", (Line("soft_hard_gap_px", "soft-hard gap"),)),),
     ),
     Diagnostic(

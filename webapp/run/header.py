@@ -25,7 +25,7 @@ from webapp.run.standing import Standing
 from webapp.scores import evaluation_label, usual_order
 from webapp.store import StoreVersion
 from webapp.ui import badges
-from webapp.ui.text import format_time, percent, plain, signed
+from webapp.ui.text import format_time, percent, plain, signed, signed_ends
 
 _CHOICE = "run_choice"
 
@@ -163,7 +163,7 @@ def score_cards(current: StoreVersion, evaluation: pd.Series, norm: str) -> None
             st.metric(
                 score.heading,
                 "–" if pd.isna(value) else percent(value),
-                None if gap is None else f"{signed(100 * gap.estimate)} {_ends(gap)}",
+                None if gap is None else _difference(gap),
                 delta_color=_colour(score, gap) if gap and found.rank is not None else "off",
                 delta_arrow="off",
                 border=True,
@@ -179,18 +179,18 @@ def _standing(found: Standing, faces: int) -> str:
     if found.rank is not None:
         said.append(f"Rank {found.rank} of {found.ranked} ranked runs of this board, by NME")
     if nme := found.intervals.get("nme"):
-        said.append(f"95 % interval of the NME over {faces} faces {_ends(nme)} %")
+        ends = f"{100 * nme.low:.2f} – {100 * nme.high:.2f} %"
+        said.append(f"95 % interval of the NME over {faces} faces, 1 seed: {ends}")
     if found.other is not None and found.differences is not None:
         said.append(
-            f"below each score its difference to {found.other}, the best run of another method,"
-            " with its interval over faces (paired bootstrap, one seed each)"
+            f"Below each score stands its difference to {found.other}, the best run of another"
+            " method, with the 95 % interval over faces (paired bootstrap, one seed each)"
         )
-    return "; ".join(said) + "." if said else ""
+    return " ".join(f"{one}." for one in said)
 
 
-def _ends(interval: Interval) -> str:
-    low, high = (f"{100 * end:.2f}".replace("-", "−") for end in (interval.low, interval.high))
-    return f"[{low}, {high}]"
+def _difference(gap: Interval) -> str:
+    return f"{signed(100 * gap.estimate)} {signed_ends(100 * gap.low, 100 * gap.high)}"
 
 
 def _colour(score: Score, gap: Interval) -> Literal["green", "red", "off"]:

@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from db import status
-from drf.scoring import ranking, scores, statistics
+from db.boards.board import places
+from drf.scoring import scores, statistics
 from drf.scoring.statistics import Interval
 from webapp import selection, store
 from webapp.compare import tables
@@ -23,7 +24,7 @@ class Standing:
     """A run among the ranked runs of a board, under one normaliser; fractions.
 
     intervals    of the scores that are means over faces, by their key, over faces alone
-    rank         by NME among `ranked` runs; None where the run is not ranked
+    rank         by NME among `ranked` runs; None where the run takes no place (`db.status`)
     other        name of the best run of another method, None where there is none
     differences  this run's scores minus the other's, on the faces of both, as intervals
     """
@@ -51,17 +52,18 @@ def _of(current: StoreVersion, board: Board, run: str, evaluation: int, norm: st
     intervals = _intervals(errors) if len(errors) else {}
     sound = rows[status.ranked(rows)]
     nmes = sound[scores.column(norm, "nme")]
-    places = pd.Series(ranking.places(nmes), index=sound.index)
-    rank = int(places[run]) if run in places and pd.notna(places[run]) else None
+    placed = places(sound, nmes.name)
+    rank = int(placed[run]) if run in placed and pd.notna(placed[run]) else None
+    ranked = int(placed.notna().sum())
     methods = store.method_of_runs(current)
     others = nmes[methods.reindex(nmes.index) != methods.get(run)].dropna().sort_values()
     if not len(others):
-        return Standing(intervals, rank, len(sound))
+        return Standing(intervals, rank, ranked)
     other = str(others.index[0])
     pair = [(other, int(sound.loc[other, "evaluation"])), (run, evaluation)]
     shared = store.paired_errors(current, pair, norm)[norm]
     gaps = tables.compare(shared)[1].differences if shared.shape[1] else None
-    return Standing(intervals, rank, len(sound), str(sound.loc[other, "name"]), gaps)
+    return Standing(intervals, rank, ranked, str(sound.loc[other, "name"]), gaps)
 
 
 def _intervals(errors: np.ndarray) -> dict[str, Interval]:

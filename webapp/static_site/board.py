@@ -20,18 +20,18 @@ from db.recording import box_labels, latencies, words
 from db.recording.words import Words
 from drf.scoring import scores, statistics
 from webapp.leaderboard import figures
-from webapp.scores import known_norms, offered_order
+from webapp.scores import FLOOR, RANK, known_norms, offered_order
 from webapp.ui.charts import Chart
 
 _OF_RUN = (
     *("run", "name", "family", "preset", "track", "seed", "status", "condition", "ranked"),
-    *("method", "tags"),
+    *("takes_place", "method", "tags"),
 )
 _COST = ("params", "macs", "wall_s", *latencies.COLUMNS)
 _SPENT = tuple(one.key for one in comparability.SPENT)
 _SHARED = (
     *("name", "family", "preset", "track", "method", "manifest_digest", "flip_test", "n"),
-    *("condition", "ranked"),
+    *("condition", "ranked", "takes_place"),
     *_COST,
 )
 _TRACE = ("evaluation", "checkpoint", "manifest_digest", "created_at")
@@ -71,10 +71,12 @@ def boards(
 
 
 def tables() -> dict[str, Any]:
-    """Return the scores and normalisers of `drf.scoring.scores`, the title of the latency, and the
-    names of what intervals are over, as the page's script reads them."""
+    """Return the scores and normalisers of `drf.scoring.scores`, the title of the latency, what
+    ranks are, and the names of what intervals are over, as the page's script reads them."""
     return {
         "latency": " ".join(latencies.HEADING.split()),
+        "rank": RANK,
+        "floor": FLOOR,
         "scores": [
             {"key": score.key, "title": score.heading, "low": score.better == "lower"}
             for score in scores.SCORES
@@ -111,6 +113,7 @@ def _board(
     runs, of_methods = (compare(rows, norms) for rows in (_as_rows(runs), by_methods))
     for rows in (runs, of_methods):
         rows["epochs"] = comparability.spans(rows, "epochs_trained")
+        rows["takes_place"] = status.takes_place(rows)
     ends = [*(f"{norm}_{end}" for norm in norms for end in ("low", "high")), "interval_over"]
     spent = [*_SPENT, "epochs", "hardware"]
     columns = [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -54,17 +55,13 @@ def ced(errors: np.ndarray, norm: str) -> Chart:
         ),
         theme.layout(x=f"image error, % of the {norm} distance", y="faces, %"),
     )
-    figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
-    figure.update_yaxes(range=[0, 102])
-    said = []
+    said, texts = [], {}
     for at in scores.THRESHOLDS:
         failed = 100 * scores.failure_rate(errors, at)
         area = 100 * scores.auc(errors, at)
-        if at < limit:
-            threshold(
-                figure, at, f"<b>{100 * at:.0f} %</b><br>FR {failed:.1f}<br>AUC {area:.1f}", 3
-            )
+        texts[at] = f"<b>{100 * at:.0f} %</b><br>FR {failed:.1f}<br>AUC {area:.1f}"
         said.append(f"at {at:.0%} FR {percent(failed)} and AUC {percent(area)}")
+    ced_axes(figure, limit, texts)
     alt = f"Cumulative error distribution of {len(errors)} faces; {'; '.join(said)}."
     return Chart("Cumulative error distribution", figure, alt)
 
@@ -76,10 +73,29 @@ def axis_end(errors: Sequence[np.ndarray]) -> float:
     return max(1.08 * min(max(needed), _SPREAD * min(needed)), 1e-4)
 
 
-def threshold(figure: go.Figure, at: float, text: str, lines: int = 1) -> None:
+_PHONE_PX = 290  # width of what is between the axes on a phone
+
+
+def ced_axes(
+    figure: go.Figure, limit: float, texts: Mapping[float, str] = MappingProxyType({})
+) -> None:
+    """Set the axes of a CED that ends at an error, a fraction, and mark the thresholds on them.
+    texts: what to write at a threshold instead of its name."""
+    figure.update_xaxes(range=[0, 100 * limit], ticksuffix=" %")
+    figure.update_yaxes(range=[0, 102])
+    for at in scores.THRESHOLDS:
+        if at < limit:
+            _threshold(figure, at, texts.get(at, f"{100 * at:.0f} %"), at / limit)
+
+
+def _threshold(figure: go.Figure, at: float, text: str, place: float) -> None:
     """Draw a dotted line at an error and write above the chart what it is. The line of the larger
-    threshold has its text on the right, that of the smaller on the left."""
-    larger = at == max(scores.THRESHOLDS)
+    threshold has its text on the right, where a margin makes the room that it needs; that of the
+    smaller on the left. place: on the axis, 0..1."""
+    larger, lines = at == max(scores.THRESHOLDS), text.count("<br>") + 1
+    if larger:
+        room, needed = _PHONE_PX * (1 - place), 34 if lines == 1 else 64
+        figure.update_layout(margin_r=max(figure.layout.margin.r, needed - room))
     rule(figure, 100 * at, theme.QUIET, 1)
     figure.add_annotation(
         x=100 * at,
@@ -201,7 +217,7 @@ def log_axis(
     """
     axes = [*(figure.select_yaxes() if row is None else figure.select_yaxes(row=row))]
     for axis in [*axes, *(figure.select_xaxes() if x_too else ())]:
-        axis.update(decades(values), title_text=f"{axis.title.text} (log scale)")
+        axis.update(decades(values), title_text=theme.wrapped(f"{axis.title.text} (log scale)"))
 
 
 def decades(values: pd.Series, label: Callable[[float], str] = "{:g}".format) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from drf.text import decimals as decimals
 from drf.text import duration as duration
 from drf.text import percent as percent
 from drf.text import signed as signed
+from drf.text import signed_ends as signed_ends
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # Backslashes do not stop bare addresses from becoming links, nor "->" from becoming an arrow; an
@@ -28,6 +29,11 @@ def plain(text: object) -> str:
     """Return Markdown that shows the text as it is: no links, no markup, on one line."""
     joined = _JOINED.sub("\u2060", " ".join(str(text).split()))
     return _PUNCTUATION.sub(r"\\\1", joined)
+
+
+def readable(region: str) -> str:
+    """Return the name of a region or group of landmarks as people read it: right brow."""
+    return region.replace("_", " ")
 
 
 def in_chart(text: object, length: int = 40) -> str:

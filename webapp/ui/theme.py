@@ -6,6 +6,7 @@ for lines are those legible on both the light and the dark surface.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,8 +47,18 @@ def ink(surface: Sequence[float]) -> str:
     return "#000000" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "#FFFFFF"
 
 
+_TITLE, _BESIDE_NAMES = 46, 28
+"""Characters of an axis title that a phone shows on one line."""
+
+
+def wrapped(title: str, length: int = _TITLE) -> str:
+    """Return the title of an axis in lines that a phone shows whole."""
+    return "<br>".join(textwrap.wrap(title.replace("<br>", " "), length, break_long_words=False))
+
+
 def layout(*, x: str, y: str, height: int = 340) -> dict[str, Any]:
-    """Return Plotly's layout of every chart: titles of the axes, nothing that is not data."""
+    """Return Plotly's layout of every chart: titles of the axes, nothing that is not data. y: empty
+    where names stand at the axis, which leave less room to the title of the other."""
     axis = {
         "gridcolor": GRID,
         "zeroline": False,
@@ -65,6 +76,6 @@ def layout(*, x: str, y: str, height: int = 340) -> dict[str, Any]:
         "hovermode": "x unified",
         "hoverlabel": {"namelength": -1},
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
-        "xaxis": {**axis, "title_text": x},
-        "yaxis": {**axis, "title_text": y},
+        "xaxis": {**axis, "title_text": wrapped(x, _TITLE if y else _BESIDE_NAMES)},
+        "yaxis": {**axis, "title_text": wrapped(y)},
     }

@@ -13,6 +13,7 @@ from db.analysis.factors import Settings, compare, factors, left_out, natural_ba
 from drf.scoring import statistics
 from webapp import store
 from webapp.ablation import figures, results
+from webapp.leaderboard.rows import load_rows, named
 from webapp.links import address, navigation, share, url_keys, widgets
 from webapp.links.names import matching
 from webapp.scores import boards_in_order, evaluation_label, norms
@@ -43,7 +44,7 @@ def page(current: StoreVersion) -> None:
         settings = _settings(current, runs, **board)
         if not settings.runs.empty:
             with st.container(width=380):
-                base = _choose_baseline(current, settings)
+                base = _choose_baseline(current, settings, board)
     share.show_revision_notice(current, board)
     if settings.runs.empty:
         st.info("No run on this board ran to its end.", icon=":material/hourglass_empty:")
@@ -74,7 +75,9 @@ def _choose_sweep(
     if known.empty and url_keys.SWEEP.name not in st.query_params:
         return None, boards
     names = [_ALL, *known["name"]]
-    sweep = widgets.select(url_keys.SWEEP, "Sweep", names, "Runs that take part.", width=200)
+    sweep = widgets.select(
+        url_keys.SWEEP, "Sweep", names, "Only runs of this sweep are compared.", width=200
+    )
     if sweep == _ALL:
         return None, boards
     subset = known.loc[known["name"] == sweep, "subset"].iloc[0]
@@ -109,14 +112,19 @@ def _settings(
     return compare(rows, store.settings_of(current, list(rows["run"])))
 
 
-def _of_method(current: StoreVersion, wanted: str, runs: Iterable[str]) -> list[str]:
-    """Return those of some runs whose method a link names, as the leaderboard does."""
+def _of_method(
+    current: StoreVersion, wanted: str, runs: Iterable[str], board: dict[str, str]
+) -> list[str]:
+    """Return those of some runs whose method a link names, as the leaderboard does: by its name on
+    the board or its id, also that of an earlier version."""
     today = store.method_today(current, wanted.lower()) if wanted else None
     methods = store.method_of_runs(current)
-    return [run for run in runs if today and methods[run] == today]
+    rows = load_rows(current, as_runs=False, at_revision=None, **board)
+    by_name = set(rows.loc[named(rows, wanted), "runs"].sum() or ())
+    return [run for run in runs if run in by_name or (today and methods[run] == today)]
 
 
-def _choose_baseline(current: StoreVersion, settings: Settings) -> int:
+def _choose_baseline(current: StoreVersion, settings: Settings, board: dict[str, str]) -> int:
     """Return the setting that the link names by one of its runs, else the natural one.
 
     As on the run page the chooser writes the link itself: eight characters of an id.
@@ -126,7 +134,9 @@ def _choose_baseline(current: StoreVersion, settings: Settings) -> int:
     base = natural_baseline(settings)
     if wanted is not None:
         runs = settings.runs.set_index("run")
-        meant = matching(wanted, runs["name"].to_dict()) or _of_method(current, wanted, runs.index)
+        meant = matching(wanted, runs["name"].to_dict()) or _of_method(
+            current, wanted, runs.index, board
+        )
         meant_settings = {int(runs.loc[run, "setting"]) for run in meant}
         if len(meant_settings) == 1:
             (base,) = meant_settings
@@ -151,7 +161,7 @@ def _choose_baseline(current: StoreVersion, settings: Settings) -> int:
         key=_CHOICE,
         on_change=_chosen,
         filter_mode="contains",
-        help="All other settings are compared with it. Runs of other seeds are the same one.",
+        help="All other settings are compared with it. Runs that differ only in the seed are one.",
     )
     return base
 

@@ -11,7 +11,7 @@ from webapp import store
 from webapp.links import named_views, url_keys
 from webapp.store import StoreVersion
 from webapp.ui import badges
-from webapp.ui.text import plain
+from webapp.ui.text import plain, readable
 
 FORMULAS = (  # name, formula no wider than a phone, explanation
     (
@@ -135,7 +135,9 @@ def _landmarks(markups: list[Markup]) -> None:
     st.markdown("Numbers begin at 0, as in hovers, exports and formulas.")
     for markup in markups:
         parts = {group: _range(members) for group, members in markup.groups.items()}
-        listed = ", ".join(f"{plain(group)} {numbers}" for group, numbers in parts.items())
+        listed = ", ".join(
+            f"{plain(readable(group))} {numbers}" for group, numbers in parts.items()
+        )
         st.markdown(f"**{plain(markup.name)}** ({markup.n_points}): {listed}")
 
 

@@ -299,7 +299,7 @@ def _settings(current: StoreVersion, runs: list[SelectedRun]) -> None:
     if len(shared):
         _table(shared, labels, "Setting", "Settings of the runs, one column each")
     if len(alone):
-        with st.expander(f"{len(alone)} settings of some families alone"):
+        with st.expander(f"{len(alone)} settings that only some of the families have"):
             _table(alone, labels, "Setting", "Settings that only some of the families have")
 
 

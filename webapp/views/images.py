@@ -143,11 +143,11 @@ def _doubtful(frame: pd.DataFrame) -> None:
             column_order=["name", "consensus", "disagreement", "doubt"],
             column_config={
                 "name": st.column_config.TextColumn("Face", width="large"),
-                "consensus": number("Label to mean of the runs, %", format="%.2f"),
+                "consensus": number("Label from the mean of the runs, %", format="%.2f"),
                 "disagreement": number("Disagreement of the runs, %", format="%.2f"),
                 "doubt": number("Difference, %", format="%.2f"),
             },
-            alt="Faces by how much farther the label is from the runs than these from each other",
+            alt="Faces with the distance of the label from the runs, the most doubtful first",
         )
 
 
@@ -167,7 +167,7 @@ def _download(state: FaceDialogState, shown: pd.DataFrame, captions: dict[str, s
         "image/svg+xml",
         icon=":material/download:",
         on_click="ignore",
-        help="Faces down, runs across. The terms of the dataset hold for its pictures.",
+        help="A row per face, a column per run. The terms of the dataset hold for its pictures.",
     )
 
 

@@ -29,10 +29,9 @@ from webapp.leaderboard import (
 )
 from webapp.leaderboard.controls import BoardChoice
 from webapp.leaderboard.grid import Order
-from webapp.leaderboard.rows import arrange, load_rows
+from webapp.leaderboard.rows import arrange, load_rows, named
 from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import address, navigation, share, url_keys, widgets
-from webapp.links.names import matching
 from webapp.run import method_card
 from webapp.scores import evaluation_label
 from webapp.store import StoreVersion
@@ -215,12 +214,7 @@ def _opened(
     wanted = (address.get(url_keys.BOARD_OPEN.name) or "").lower()
     if not wanted:
         return None
-    by_name = matching(wanted, dict(zip(rows["id"], rows["name"], strict=True)))
-    named = [
-        row in by_name or any(run.startswith(wanted) for run in runs)
-        for row, runs in zip(rows["id"], rows["runs"], strict=True)
-    ]
-    found = rows[named]
+    found = rows[named(rows, wanted)]
     if found.empty:
         found = rows[rows["id"] == store.method_today(current, wanted)]
     if found.empty:
@@ -267,15 +261,16 @@ def _table(
 
 
 def _legend(view: View, as_runs: bool) -> None:
-    several = "" if as_runs else "; of a method with several runs it lists these"
+    several = "" if as_runs else " (or lists the runs, where a method has several)"
     st.caption(
-        "**Bold**: best. Underlined: second. All scores in %. A title sorts, a name opens its run"
-        f"{several}, a tick chooses what Compare, Images and the charts show."
+        "**Bold**: best. Underlined: second. All scores in %. A click on a title sorts by it; a"
+        f" click on a name opens its run{several}. Compare, Images and the charts show the rows"
+        " that are ticked."
     )
     if not view.rows.loc[view.rows["kind"] != "published", "ranked"].eq(True).all():
         st.caption(
-            "Not ranked, and nowhere best: what is not finished, or learned nothing; the word"
-            " behind the name says why."
+            "Runs that have not finished, or that learned nothing, have no rank and are never"
+            " marked as best; the word behind the name says why."
         )
     if view.notes:
         st.caption(plain(" ".join(view.notes)))

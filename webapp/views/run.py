@@ -140,7 +140,8 @@ def _evaluations(evaluations: pd.DataFrame, norm: str) -> None:
             "box": text("Box"),
             "n": number("Faces"),
             "throughput": text(
-                facts.THROUGHPUT, help="Of the model alone, in batches, whatever else ran."
+                facts.THROUGHPUT,
+                help="Of the model alone, in batches; other programs of the machine slow it down.",
             ),
             "created_at": st.column_config.DatetimeColumn("Evaluated", format="YYYY-MM-DD HH:mm"),
             **{

@@ -30,7 +30,7 @@ function columns() {
   });
   const word = (id, title, value) => ({ id, title, low: true, words: true, value, text: (row) => value(row) ?? "–" });
   return [
-    { id: "rank", title: "#", low: true, value: (row) => row.rank, text: (row) => String(row.rank ?? "–") },
+    { id: "rank", title: "#", hint: tables.rank, low: true, value: (row) => row.rank, text: place },
     { ...word("name", "Run", named), link: true },
     ...scores,
     { ...word("tags", "Tags", (row) => row.tags || null), varies: true },
@@ -86,11 +86,13 @@ function compare(a, b) {
 function ranked(rows) {
   const norm = state.norm === ALL ? board().norms[0] : state.norm;
   const nme = (row) => row[`${norm}_nme`];
-  const known = rows.filter((row) => row.ranked && !unknown(nme(row)));
+  const known = rows.filter((row) => row.takes_place && !unknown(nme(row)));
   const printed = (row) => Number(fixed(nme(row), 2)); // what reads the same shares a place
-  const rank = (row) => (!row.ranked || unknown(nme(row)) ? null : 1 + known.filter((other) => printed(other) < printed(row)).length);
+  const rank = (row) => (!row.takes_place || unknown(nme(row)) ? null : 1 + known.filter((other) => printed(other) < printed(row)).length);
   return rows.map((row) => ({ ...row, rank: rank(row) }));
 }
+
+function place(row) { return row.ranked && !row.takes_place ? tables.floor : String(row.rank ?? "–"); }
 
 function found(row) {
   if (state.family && row.family !== state.family) return false;
@@ -143,6 +145,7 @@ function heading(column, by) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = column.title;
+  if (column.hint) button.title = column.hint;
   if ((column.score || column.per_norm) && state.norm === ALL) {
     const under = document.createElement("small");
     under.textContent = column.under;
