@@ -65,6 +65,12 @@ ROWS = (
     Row("cascade-forest", "cascade forest", preset="cascade-forest", seeds=3),
     Row("cascade-forest-small", "cascade forest, small", preset="cascade-forest-small"),
     Row(
+        "cascade-forest-nano",
+        "cascade forest, nano",
+        preset="cascade-forest-nano",
+        on_request=True,
+    ),
+    Row(
         "cascade-forest-pair",
         "two cascade forests, a thread each",
         preset="cascade-forest-pair",
