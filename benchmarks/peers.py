@@ -345,6 +345,7 @@ def draw_sizes(found: dict[str, Any], file: Path) -> None:
     """Write the figure of NME by the labelled box against ms and MB, in the turns of the first peer
     that has been timed."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     timed: dict[str, Any] = next((r for r in found["peers"].values() if "ms" in r), {"ms": {}})
     rows = {
@@ -355,14 +356,17 @@ def draw_sizes(found: dict[str, Any], file: Path) -> None:
     panels = figure.subplots(1, 2, sharey=True)
     for place, (panel, title) in enumerate(zip(panels, SIZES, strict=True), 1):
         for name, row in rows.items():
-            if row[0] is None or row[place] is None:
-                continue
-            panel.plot(row[place], row[0], marker="s" if name in found["peers"] else "o")
-            panel.annotate(name, (row[place], row[0]), (4, 4), textcoords="offset points")
+            if row[0] is not None and row[place] is not None:
+                marker = "s" if name in found["peers"] else "o"
+                panel.plot(row[place], row[0], marker, markersize=8, label=name)
         panel.set(xlabel=title, xscale="log")
-        panel.margins(x=0.25, y=0.15)
+        panel.margins(x=0.1, y=0.1)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.grid(alpha=0.3)
     panels[0].set_ylabel(f"NME ocular on {found['subset']}, %")
+    panels[0].legend()
     figure.savefig(file, dpi=110)
 
 
