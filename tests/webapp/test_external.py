@@ -59,8 +59,8 @@ def test_a_model_of_another_dataset_is_marked_on_every_page(
     db = open_store(path)
     with db.conn:
         db.execute(
-            "UPDATE runs SET dataset = 'wflw', manifest = json_set(manifest, '$.digest', 'w')"
-            " WHERE name = 'hourglass-wide'"
+            "UPDATE runs SET dataset = 'wflw', trained_on = 'wflw',"
+            " manifest = json_set(manifest, '$.digest', 'w') WHERE name = 'hourglass-wide'"
         )
     db.close()
     monkeypatch.setenv("DRF_DB", str(path))
