@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from drf.inference.onnx_export import TOLERANCE_PX, export_onnx
 from drf.inference.onnx_network import Description, OnnxNetwork
 from drf.landmarks.markup import IBUG68
 from drf.models.base import InitialData, Recalibration, Recalibrations
+from tests.conftest import REPOSITORY
 from tests.models.test_families import SMALL, small
 
 pytest.importorskip("onnxscript")
@@ -134,3 +137,10 @@ def test_onnxruntime_agrees_with_torch_on_every_face_of_helen(
     assert len(seen) == 330
     for found in (alone, network(seen)[0]):
         assert size * np.abs(found - expected).max() <= TOLERANCE_PX
+
+
+def test_without_the_extra_the_module_can_be_imported() -> None:
+    """So that a missing package is the sentence of `export_onnx` and no traceback."""
+    hidden = "import sys; sys.modules.update(onnxscript=None, onnx_ir=None);"
+    code = f"{hidden} import drf.inference.onnx_export"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)

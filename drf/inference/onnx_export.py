@@ -12,11 +12,10 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx_ir as ir
 import torch
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
 from drf.errors import DrfError, UsageError
@@ -24,6 +23,9 @@ from drf.files import replacing_file
 from drf.inference.onnx_network import COVARIANCES, CROPS, KEY, LANDMARKS, Description, OnnxNetwork
 from drf.models.base import LandmarkModel
 from drf.models.fuse_batchnorm import fuse_batchnorm
+
+if TYPE_CHECKING:
+    import onnx_ir as ir  # comes with the extra onnx alone
 
 OPSET = 20
 """Version of the ONNX operators; onnxruntime runs it from version 1.17 on."""
@@ -101,16 +103,19 @@ def _fold_pixels(program: ir.Model) -> None:
     ((a x - b) / c) * W = (x - b / a) * (W a / c), at the border as well, which is 0 after the
     subtraction: one pass over the picture instead of three, a twentieth of a small model's time.
     """
+    import onnx_ir as ir
+    from onnx_ir.passes.common import RemoveUnusedNodesPass
+
     for convolution in list(program.graph):
         weight = convolution.inputs[1] if convolution.op_type == "Conv" else None
         steps = _steps(convolution.inputs[0], ("Div", "Sub", "Mul")) if weight else []
         if not steps or weight is None or weight.const_value is None:
             continue
-        (_, c), (subtract, b), (multiply, a) = steps
-        level = ir.Value(name=f"{subtract.name}_level", const_value=ir.tensor(np.float32(b / a)))
+        (_, c), (_, b), (multiply, a) = steps
+        level = ir.Value(name=f"{convolution.name}_level", const_value=ir.tensor(b / a))
         program.graph.register_initializer(level)
-        subtract.replace_input_with(0, multiply.inputs[0])
-        subtract.replace_input_with(1, level)
+        subtract = ir.node("Sub", [multiply.inputs[0], level])  # others may read the old one
+        program.graph.insert_before(convolution, subtract)
         convolution.replace_input_with(0, subtract.outputs[0])
         weight.const_value = ir.tensor(weight.const_value.numpy() * (a / c), name=weight.name)
     RemoveUnusedNodesPass()(program)

@@ -146,6 +146,7 @@ class Recalibration:
             return covariances
         scale = covariances.new_tensor(self.factors)
         if self.exponent:
+            # As a product: a diagonal is thirteen operators of an exported graph.
             trace = covariances.new_tensor([[1.0], [0.0], [0.0], [1.0]])
             lengths = (covariances.flatten(2) @ trace).squeeze(2).sqrt()
             of_region = lengths @ covariances.new_tensor(spec.region_averages.T)

@@ -105,16 +105,17 @@ class HeatmapCodec:
     def _decoded(self, logits: Tensor) -> Tensor:
         """As `decode`, in half as many operators, which an exported graph pays for at every face.
 
-        A window lies in the map, so that the map needs no border, and what follows from the cell of
-        a peak is looked up in tables with a row for each cell: the window's corner, and -inf for
-        those of its cells that are too far from the peak. The expectation is one product.
+        A window lies in the map, and is all of a map that is smaller, so that the map needs no
+        border. What follows from the cell of a peak is looked up in tables with a row for each
+        cell: the window's corner, and -inf for those of its cells that are too far from the peak.
+        The expectation is one product.
         """
         h, w = logits.shape[2:]
-        side = 2 * self.radius + 1
-        offsets = np.argwhere(np.ones((side, side)))  # row, column
+        rows, columns = (min(2 * self.radius + 1, n) for n in (h, w))
+        offsets = np.argwhere(np.ones((rows, columns)))  # row, column
         peaks = np.argwhere(np.ones((h, w)))
-        corner = (peaks - self.radius).clip(0, [h - side, w - side])
-        apart = corner[:, None] + offsets - peaks[:, None]  # (H W, side^2, 2)
+        corner = (peaks - self.radius).clip(0, [h - rows, w - columns])
+        apart = corner[:, None] + offsets - peaks[:, None]  # (H W, rows columns, 2)
         beyond = np.where((abs(apart) <= self.radius).all(axis=-1), 0.0, -np.inf)
         first, further = (torch.from_numpy(place @ [w, 1]) for place in (corner, offsets))
         starts, steps = ((place[:, ::-1] / [w, h]) for place in (corner + 0.5, offsets))
@@ -122,7 +123,7 @@ class HeatmapCodec:
         peak = flat.argmax(dim=-1)
         cells = F.embedding(peak, first[:, None]) + further
         hidden = F.embedding(peak, torch.from_numpy(beyond).float())
-        weight = (flat.gather(2, cells) + hidden).softmax(dim=-1)  # (B, K, side^2)
+        weight = (flat.gather(2, cells) + hidden).softmax(dim=-1)
         start = F.embedding(peak, torch.from_numpy(starts).float())
         return start + weight @ torch.from_numpy(steps).float()
 

@@ -96,3 +96,12 @@ def test_a_map_like_its_label_is_as_wide_as_sigma() -> None:
     maps = codec.encode(torch.tensor([[[0.45, 0.6]]]))
     expected = (1.5 / 32) ** 2 * torch.eye(2)
     torch.testing.assert_close(codec.covariances(maps.log())[0, 0], expected, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("size", [4, 6, 7, 16])
+def test_an_exported_graph_decodes_as_training_does(size: int) -> None:
+    """Also of a map that is smaller than the window, and of peaks at every border."""
+    codec = HeatmapCodec(size)
+    logits = torch.randn(1, size**2, size, size)
+    logits += 8 * torch.eye(size**2).view(1, size**2, size, size)  # a peak in each cell
+    torch.testing.assert_close(codec._decoded(logits), codec.decode(logits), atol=1e-6, rtol=0)
