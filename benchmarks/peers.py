@@ -330,7 +330,9 @@ def draw(curves: dict[str, dict[str, dict[str, float]]], file: Path, subset: str
     for panel, (kind, title) in zip(panels, titles.items(), strict=True):
         for method, curve in curves.items():
             x = [float(amount) for amount in curve[kind]]
-            panel.plot(x, list(curve[kind].values()), marker="o", markersize=4, label=method)
+            panel.plot(
+                x, list(curve[kind].values()), marker="o", markersize=4, label=Path(method).name
+            )
         panel.set_xlabel(title)
         panel.set_yscale("log")
         panel.set_yticks([3, 4, 6, 10, 20], ["3", "4", "6", "10", "20"], minor=False)
@@ -358,7 +360,7 @@ def draw_sizes(found: dict[str, Any], file: Path) -> None:
         for name, row in rows.items():
             if row[0] is not None and row[place] is not None:
                 marker = "s" if name in found["peers"] else "o"
-                panel.plot(row[place], row[0], marker, markersize=8, label=name)
+                panel.plot(row[place], row[0], marker, markersize=8, label=Path(name).name)
         panel.set(xlabel=title, xscale="log")
         panel.margins(x=0.1, y=0.1)
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -375,13 +377,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     every = 10 if options.quick else 1
     faces = read(options.data_root, options.subset, every)
     train = read(options.data_root, "train", EVERY_OF_TRAIN * every)
-    names = options.models or [loading.DEFAULT]
-    models = {Path(name).stem: drf.load(name) for name in names}
+    models = {name: drf.load(name) for name in options.models or [loading.DEFAULT]}
     result: dict[str, Any] = {"subset": options.subset, "faces": len(faces.faces), "ours": {}}
-    for name, (shown, model) in zip(names, models.items(), strict=True):
+    for name, model in models.items():
         curve = robustness(faces, lambda boxes, model=model: ours(model, faces, boxes))
         row = {"nme": curve["shift"]["0"], "mb": megabytes(name), "robustness": curve}
-        result["ours"][shown] = row
+        result["ours"][name] = row
     result["peers"] = {}
     for name in options.peers or PEERS:
         try:
