@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Db, Json, choices
-from cli.output import FLOOR, UNRANKED, cell, note, print_json, tables, title
+from cli.output import UNRANKED, cell, note, print_json, tables, title
 from db.file import DEFAULT_PATH
-from drf.text import printable
+from drf.text import FLOOR, printable
 
 if TYPE_CHECKING:
     import numpy as np

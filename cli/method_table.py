@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cli.output import FLOOR, UNRANKED, cell, print_json, table, tables, title
+from cli.output import UNRANKED, cell, print_json, table, tables, title
 from db import method_ids, reads
 from db.analysis import comparability, intervals
 from db.boards import board, entries, verdict
@@ -23,7 +23,7 @@ from db.recording import box_labels, latencies
 from drf.data import floor
 from drf.errors import NotFoundError
 from drf.scoring import ranking, scores, statistics
-from drf.text import signed, signed_ends
+from drf.text import FLOOR, signed, signed_ends
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -28,9 +28,6 @@ _PIPED_WIDTH = 200  # a pipe has no width, and nobody would see what 80 columns 
 UNRANKED = "–"
 """Stands where a row has no place."""
 
-FLOOR = "floor"
-"""Stands in its place for the mean shape, which takes none."""
-
 ERRORS = "drf-substitute"
 """Name of the error handler that writes what an encoding does not have: typographic characters as
 ASCII has them, anything else as an escape."""

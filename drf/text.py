@@ -29,6 +29,10 @@ def decimals(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
+FLOOR = "floor"
+"""Stands in place of a rank for the mean shape, one shape for every face, which takes no place."""
+
+
 def signed(value: float) -> str:
     """Return a difference with its sign and two decimals, – for NaN: "−0.24", with a true minus. A
     zero has no sign."""

@@ -14,6 +14,7 @@ import pandas as pd
 from db.reads import BOARD
 from drf.landmarks.markup import Markup
 from drf.scoring import ranking, scores
+from drf.text import FLOOR
 
 _FACTS: dict[str, tuple[str, bool]] = {
     "Parameters": ("params", True),
@@ -26,8 +27,6 @@ _FACTS: dict[str, tuple[str, bool]] = {
 }
 
 ORDERS = ("Best first", "Worst first")
-FLOOR = "floor"
-"""Stands in place of the rank of one shape for every face, which takes no place."""
 RANK = f"Place by NME on this board; {FLOOR}: one shape for every face, which takes no place."
 
 ALL = "All"

@@ -14,8 +14,9 @@ from db.recording import latencies
 from drf.data import floor
 from drf.literature import Figure
 from drf.scoring import scores, statistics
+from drf.text import FLOOR
 from webapp.leaderboard import columns, intervals
-from webapp.scores import FLOOR, best_and_second
+from webapp.scores import best_and_second
 from webapp.store import StoreVersion
 
 Kind = Literal["method", "run", "published"]

@@ -19,8 +19,9 @@ from db.boards.verdict import Verdict
 from db.recording import box_labels, latencies, words
 from db.recording.words import Words
 from drf.scoring import scores, statistics
+from drf.text import FLOOR
 from webapp.leaderboard import figures
-from webapp.scores import FLOOR, RANK, known_norms, offered_order
+from webapp.scores import RANK, known_norms, offered_order
 from webapp.ui.charts import Chart
 
 _OF_RUN = (
