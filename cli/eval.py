@@ -87,6 +87,8 @@ def evaluate(
     show_scores(entry)
     if entry["trained_on"] != entry["dataset"]:
         note(f"It was trained on {entry['trained_on']}, which the leaderboard says too.")
+    if entry["started_from"]:
+        note(f"It started from the weights of run {entry['started_from'][:8]}.")
 
 
 def show_scores(entry: dict[str, Any]) -> None:

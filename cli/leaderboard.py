@@ -356,6 +356,8 @@ def _name(row: dict[str, Any]) -> str:
     marks = ["external"] if imported else []
     if isinstance(row["trained_on"], str) and row["trained_on"] != row["dataset"]:
         marks.append(f"trained on {row['trained_on']}")
+    if isinstance(row["started_from"], str):
+        marks.append(f"started from run {row['started_from'][:8]}")
     if row["seed"] or not imported:
         marks.append(f"seed {row['seed']}")
     if not row["flip_test"] and not imported:

@@ -149,7 +149,8 @@ def diff(
     spent = reads.spent(con, [run_a, run_b])
     compared_runs = [reads.run(con, run) for run in (run_a, run_b)]
     con.close()
-    remark = comparability.budget(spent)
+    said = [comparability.starts(spent), comparability.budget(spent)]
+    remark = " ".join(filter(None, said)) or None
     if as_json:
         print_json(
             {"a": run_a, "b": run_b, "settings": records(settings), "scores": records(compared)}

@@ -43,8 +43,8 @@ _OF_RUN = f"""
     FROM evaluations AS e WHERE e.run = ? ORDER BY e.id DESC
 """
 _DESCRIBED = (
-    *(*BOARD, "markup", "flip_test", "n", "preset", "track", "trained_on", "seed"),
-    *("params", "macs"),
+    *(*BOARD, "markup", "flip_test", "n", "preset", "track", "trained_on", "started_from"),
+    *("seed", "params", "macs"),
     *("precision", *_SPENT, "wall_s", "device", "hardware", "threads", "ms_per_face", "status"),
     *("condition", "evaluation", "run", "checkpoint", "manifest_digest", "created_at"),
     *("eval_precision", "crop_version"),
@@ -82,10 +82,10 @@ def leaderboard(
     Columns: rank, name, family, scores.COLUMNS (percent; NaN where a normaliser exists on none of
     the faces), BOARD, markup, flip_test (bool), n, preset, track, trained_on (its dataset and
     those of the runs that it started from, see `db.tables.derived`; None where it is not
-    known), seed, params, macs, precision, epochs_trained, steps, faces_seen (NaN where
-    not known), wall_s, device, hardware, threads, ms_per_face, status, condition, evaluation (id),
-    run (id), checkpoint, manifest_digest, created_at, eval_precision, crop_version (see
-    docs/store.md).
+    known), started_from (id of the run whose weights it started from, or None), seed, params, macs,
+    precision, epochs_trained, steps, faces_seen (NaN where not known), wall_s, device, hardware,
+    threads, ms_per_face, status, condition, evaluation (id), run (id), checkpoint, manifest_digest,
+    created_at, eval_precision, crop_version (see docs/store.md).
     None selects all of a column; a filter that matches nothing returns no rows.
 
     at_revision: only evaluations that the store had at that revision, so the board as it was, but
@@ -275,6 +275,7 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
     condition    see `db.status`
     unranked_because   one sentence, None where it is ranked or nothing more is known
     epochs_trained, steps, faces_seen, device, hardware, threads   what it spent, and where
+    started_from   id of the run whose weights it started from, None for none
     config       list of (key, value, source), sorted by key
     provenance, manifest   as dicts
     Raises NotFoundError.
@@ -303,7 +304,8 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
 
 def spent(con: sqlite3.Connection, runs: Sequence[str]) -> pd.DataFrame:
     """Return what runs (full ids, the index) spent: params, epochs_trained, steps, faces_seen (NaN
-    where not known), wall_s, device, hardware, threads. See `db.analysis.comparability`."""
+    where not known), wall_s, device, hardware, threads, started_from (id or None). See
+    `db.analysis.comparability`."""
     frame = _frame(
         con,
         f"SELECT r.id AS run, {status.known_as('params', 'r.')}, r.wall_s, {status.SPENT}"

@@ -76,8 +76,11 @@ SPENT = """(SELECT max(epoch) FROM epochs WHERE run = r.id) AS epochs_trained,
             AND epoch = (SELECT max(epoch) FROM epochs WHERE run = r.id)) AS faces_seen,
         json_extract(r.provenance, '$.device') AS device,
         json_extract(r.provenance, '$.hardware') AS hardware,
-        json_extract(r.provenance, '$.threads') AS threads"""
-"""What a run `r` spent until its last epoch, and on which machine, as SQL columns."""
+        json_extract(r.provenance, '$.threads') AS threads,
+        (SELECT nullif(json_extract(value, '$'), '') FROM run_config
+            WHERE run = r.id AND key = 'training.init_from') AS started_from"""
+"""What a run `r` spent until its last epoch, on which machine, and the run whose weights it started
+from (full id, NULL for none), which spent something too: as SQL columns."""
 
 STALE_AFTER_S = 60.0
 FAULTS = ("collapsed", "diverged")

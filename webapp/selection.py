@@ -193,7 +193,7 @@ def choose_runs(
             chosen = [*chosen, *best]
     st.session_state[widget] = chosen
     st.session_state[key.name] = _written(chosen)  # so that a full link spells a default out
-    names = {run: badges.marked(*facts) for run, *facts in rows[[*badges.MARKS]].itertuples()}
+    names = badges.marked_names(rows).to_dict()
     st.multiselect(
         "Runs",
         list(names),

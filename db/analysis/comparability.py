@@ -82,10 +82,26 @@ def budget(rows: pd.DataFrame) -> str | None:
     return None
 
 
-def equal_budget(rows: pd.DataFrame) -> bool:
-    """Return whether rows are known to have had the same epochs, steps and faces."""
+def starts(rows: pd.DataFrame) -> str | None:
+    """Return a sentence where rows did not start alike: some from random weights, some from those
+    of another run, whose training is not counted in what they spent. None where they did."""
     trained = _trained(rows)
-    return known(rows) and not any(_apart(trained, one.key) for one in SPENT)
+    ids = [one if isinstance(one, str) else None for one in trained["started_from"]]
+    if len(set(ids)) < 2:
+        return None
+    names = trained["name"] if "name" in trained else trained.index.str[:8]
+    said = dict.fromkeys(f"{n} from run {i[:8]}" for n, i in zip(names, ids, strict=True) if i)
+    return (
+        f"Not all started from random weights: {', '.join(said)}. What was spent on those weights"
+        " is not counted here."
+    )
+
+
+def equal_budget(rows: pd.DataFrame) -> bool:
+    """Return whether rows are known to have started alike and had the same epochs, steps and
+    faces."""
+    trained = _trained(rows)
+    return known(rows) and not starts(rows) and not any(_apart(trained, one.key) for one in SPENT)
 
 
 def known(rows: pd.DataFrame) -> bool:
@@ -118,10 +134,11 @@ def inputs(rows: pd.DataFrame) -> list[str]:
 
 
 def remarks(rows: pd.DataFrame) -> list[str]:
-    """Return everything that is to be said of a comparison of rows: `inputs`, then the `budget` of
-    those that are ranked. A run that was cut off had less than the others: its word says so."""
-    spent = budget(rows[status.ranked(rows)])
-    return [*inputs(rows), *([spent] if spent else [])]
+    """Return everything that is to be said of a comparison of rows: `inputs`, then `starts` and
+    `budget` of those that are ranked. A run that was cut off had less than the others: its word
+    says so."""
+    ranked = rows[status.ranked(rows)]
+    return [*inputs(rows), *filter(None, (starts(ranked), budget(ranked)))]
 
 
 def spans(rows: pd.DataFrame, key: str) -> list[str]:

@@ -17,8 +17,8 @@ from drf.scoring import ranking, scores
 SD = "_sd"
 _SPENT = (*(one.key for one in SPENT), "wall_s")
 _SHARED = (
-    *("family", "preset", "track", "trained_on", "precision", "params", "macs", "n"),
-    "manifest_digest",
+    *("family", "preset", "track", "trained_on", "started_from", "precision"),
+    *("params", "macs", "n", "manifest_digest"),
     *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "method", "ranked"),
     "crop_version",
 )
@@ -44,11 +44,11 @@ def by_method(entries: pd.DataFrame, methods: pd.Series) -> pd.DataFrame:
     NaN for one seed), wall_s, latency_ms and latency_p90_ms (means over the seeds of which they are
     known), latency_on (see `db.recording.latencies.on_boards`), the ends over runs of what they
     spent (COLUMN_low and COLUMN_high of `comparability.SPENT` and wall_s), family, preset, track,
-    trained_on (see `reads.leaderboard`), precision, params, macs, n, manifest_digest, BOARD,
-    markup, flip_test, method, crop_version; and tuples in the order of the evaluations: runs,
-    evaluations, names, seeds, statuses (conditions, see `db.status`), checkpoints, hardwares,
-    eval_precisions; created_at of the newest; ranked (bool), and condition: that of its runs,
-    joined where they differ. Several runs of one seed are averaged first, as in
+    trained_on and started_from (see `reads.leaderboard`), precision, params, macs, n,
+    manifest_digest, BOARD, markup, flip_test, method, crop_version; and tuples in the order of the
+    evaluations: runs, evaluations, names, seeds, statuses (conditions, see `db.status`),
+    checkpoints, hardwares, eval_precisions; created_at of the newest; ranked (bool), and condition:
+    that of its runs, joined where they differ. Several runs of one seed are averaged first, as in
     `drf.scoring.statistics.Method`. Best first, see `reads.ranked_by`, and what is not ranked last.
     """
     return _rows(entries, methods, ["method", "flip_test", "faces", "ranked"], "method")

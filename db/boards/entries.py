@@ -11,7 +11,7 @@ from db import status
 from db.recording import latencies
 from drf.scoring import scores
 
-_IDENTITY = ("run", "name", "family", "preset", "track", "trained_on", "seed")
+_IDENTITY = ("run", "name", "family", "preset", "track", "trained_on", "started_from", "seed")
 _LIFE = ("status", "condition")
 _BOARD = ("dataset", "subset", "markup", "landmarks", "n", "box", "flip_test")
 _COST = ("params", "macs", "ms_per_face")

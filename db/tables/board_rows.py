@@ -33,15 +33,16 @@ PLAIN = ("evaluation", "run", "created_at", "name", "seed")
 FACTS = (
     *("dataset", "subset", "landmarks", "box", "flip_test", "markup", "n", "eval_precision"),
     *("crop_version", "checkpoint", "manifest_digest", "face_set", "floor_nme"),
-    *("family", "preset", "track", "trained_on", "precision", "device", "hardware", "threads"),
-    "state",
+    *("family", "preset", "track", "trained_on", "started_from"),
+    *("precision", "device", "hardware", "threads", "state"),
 )
-"""What `facts` is a list of. floor_nme: a fraction; state: what the run last wrote of itself."""
+"""What `facts` is a list of. floor_nme: a fraction; started_from, threads, …: see
+`status.SPENT`; state: what the run last wrote of itself."""
 
 OTHERS = ("ms_per_face", "params", "macs", "wall_s", "epochs_trained", "steps", "faces_seen")
 """What `numbers` are, float64, after `scores.COLUMNS` as fractions. NaN stands for NULL."""
 
-_VERSION = 2  # to be counted up where rows come to contain something else
+_VERSION = 3  # to be counted up where rows come to contain something else
 _KEY = ("dataset", "subset", "landmarks", "box", "run", "flip_test")
 _ROW = (*_KEY, "evaluation", "revision", "created_at", "name", "seed", "facts", "numbers")
 _READ = (*PLAIN, "facts", "numbers")

@@ -12,6 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from db import reads
+from db.analysis import comparability
 from db.connection import open_reader, open_store
 from db.maintenance import bundle, integrity
 from db.maintenance.merge import merge
@@ -173,3 +174,27 @@ def test_a_change_is_on_the_board(path: Path) -> None:
         run = start(db, "300w")
         db.execute("UPDATE runs SET trained_on = 'changed' WHERE id = ?", [run])
         assert reads.leaderboard(db.conn)["trained_on"].tolist() == ["changed"]
+
+
+def test_a_run_that_started_from_another_says_so_and_is_no_equal_of_one_that_did_not(
+    db: Database, path: Path
+) -> None:
+    first = start(db, "300w", name="first")
+    second = start(db, "300w", first, name="second")
+    third = start(db, "300w", first, name="third")
+    with contextlib.closing(open_reader(path)) as con:
+        rows = reads.leaderboard(con).set_index("run", drop=False)
+        spent = reads.spent(con, [first, second])
+    assert {run: one for run, one in rows["started_from"].items() if isinstance(one, str)} == {
+        second: first,
+        third: first,
+    }
+    said = comparability.starts(rows.loc[[first, second]])
+    assert said == (
+        f"Not all started from random weights: second from run {first[:8]}. What was spent on"
+        " those weights is not counted here."
+    )
+    assert said in comparability.remarks(rows.loc[[first, second]])
+    assert f"{second[:8]} from run {first[:8]}" in (comparability.starts(spent) or "")
+    assert comparability.starts(rows.loc[[second, third]]) is None
+    assert comparability.starts(rows.loc[[first]]) is None

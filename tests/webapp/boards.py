@@ -30,7 +30,7 @@ def entries_of_a_board() -> pd.DataFrame:
             frame[scores.column(norm, score)] = up[::-1] if norm == "pupil" else up
     return frame.assign(
         preset=[None, "small", None, "small"], track=None, precision="fp32", seed=0,
-        trained_on=None, params=[4, 3, 2, 1], macs=1, ms_per_face=1.0,
+        trained_on=None, started_from=None, params=[4, 3, 2, 1], macs=1, ms_per_face=1.0,
         wall_s=[60.0, None, 30.0, 90.0],
         status="finished", condition="finished", dataset="synthetic", subset="common",
         landmarks="all", markup="ibug68", box="gt",

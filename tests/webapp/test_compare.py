@@ -286,6 +286,7 @@ def test_runs_of_one_name_are_told_apart(shop):
             "family": "hourglass",
             "dataset": "300w",
             "trained_on": ["300w", "300w", "wflw"],
+            "started_from": None,
         },
         index=["0" * 32, "1" * 32, "2" * 32],
     )

@@ -152,7 +152,7 @@ def table(rows: pd.DataFrame, norms: Sequence[str], names: Collection[str]) -> p
         "evaluated": lambda: rows["created_at"].str[:10],
         "short_id": lambda: list(map(short_ids, rows["runs"])),
     }
-    shown = pd.DataFrame({"rank": rows["rank"], "name": _marked_names(rows)})
+    shown = pd.DataFrame({"rank": rows["rank"], "name": badges.marked_names(rows)})
     empty = {PUBLISHED_TRAINING} | ({TAGS} if TAGS not in rows or not rows[TAGS].any() else set())
     empty |= {LATENCY} if LATENCY not in rows or rows[LATENCY].isna().all() else set()
     for column, norm, key in _chosen(norms, names):
@@ -302,11 +302,6 @@ def _chosen(norms: Sequence[str], names: Collection[str]) -> list[tuple[Column, 
     ]
     facts = [c for c in available() if not c.per_norm and c.name in names]
     return [*chosen, *((column, None, column.key) for column in facts)]
-
-
-def _marked_names(rows: pd.DataFrame) -> pd.Series:
-    marked = map(badges.marked, *(rows[column] for column in badges.MARKS))
-    return pd.Series(list(marked), rows.index, dtype=object)
 
 
 def _interval_texts(rows: pd.DataFrame, norm: str) -> list[str | None]:

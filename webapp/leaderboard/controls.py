@@ -200,11 +200,11 @@ def _baseline(
             yield from ((wanted, run) for method, run in of_method if method == today)
 
     names: dict[str, str] = {}
-    facts = rows[[*badges.MARKS]].to_dict("records")
     called: dict[str, str] = {}
-    for run, row in zip(stand_for, facts, strict=True):  # ranked come first
-        names.setdefault(run, badges.marked(**row))
-        called.setdefault(run, row["name"])
+    both = zip(badges.marked_names(rows), rows["name"], strict=True)
+    for run, (label, name) in zip(stand_for, both, strict=True):  # ranked come first
+        names.setdefault(run, label)
+        called.setdefault(run, name)
     with st.popover("Baseline", icon=":material/compare_arrows:"):
         if following is not None:
             st.caption(f"Where none is chosen, the second row: {plain(following['name'])}.")

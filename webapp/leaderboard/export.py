@@ -32,7 +32,7 @@ _FACTS: dict[str, tuple[str, ...]] = {  # column of the table -> fields of the f
 }
 _TRACE = (
     *("dataset", "subset", "landmarks", "markup", "box", "flip_test", "n"),
-    *("manifest_digest", "created_at"),
+    *("manifest_digest", "created_at", "trained_on", "started_from"),
 )
 _BUDGET = tuple(
     f"{key}{end}"

@@ -32,6 +32,7 @@ def summary(run: dict[str, Any], measured: Sequence[Latency]) -> dict[str, Any]:
         "Preset": run["preset"],
         "Dataset": run["dataset"],
         "Trained on": run["trained_on"],
+        "Started from": run["started_from"],
         "Landmarks": run["landmarks"],
         "Track": run["track"],
         "Seed": run["seed"],

@@ -22,16 +22,17 @@ from drf.scoring import scores, statistics
 from drf.text import FLOOR
 from webapp.leaderboard import figures
 from webapp.scores import RANK, known_norms, offered_order
+from webapp.ui import badges
 from webapp.ui.charts import Chart
 
 _OF_RUN = (
-    *("run", "name", "family", "preset", "track", "seed", "status", "condition", "ranked"),
+    *("run", "name", "label", "family", "preset", "track", "seed", "status", "condition", "ranked"),
     *("takes_place", "method", "tags"),
 )
 _COST = ("params", "macs", "wall_s", *latencies.COLUMNS)
 _SPENT = tuple(one.key for one in comparability.SPENT)
 _SHARED = (
-    *("name", "family", "preset", "track", "method", "manifest_digest", "flip_test", "n"),
+    *("name", "label", "family", "preset", "track", "method", "manifest_digest", "flip_test", "n"),
     *("condition", "ranked", "takes_place"),
     *_COST,
 )
@@ -113,6 +114,7 @@ def _board(
     verdicts = {norm: verdict.of_board(by_methods, norm, compare) for norm in norms}
     runs, of_methods = (compare(rows, norms) for rows in (_as_rows(runs), by_methods))
     for rows in (runs, of_methods):
+        rows["label"] = badges.marked_names(rows)
         rows["epochs"] = comparability.spans(rows, "epochs_trained")
         rows["takes_place"] = status.takes_place(rows)
     ends = [*(f"{norm}_{end}" for norm in norms for end in ("low", "high")), "interval_over"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import pandas as pd
+
 from db import status
 
 
@@ -58,21 +60,35 @@ def label(word: str) -> str:
     return f"{STATUS_STYLES[word].sign} {word}"
 
 
-MARKS = ("name", "condition", "family", "dataset", "trained_on")
+MARKS = ("name", "condition", "family", "dataset", "trained_on", "started_from")
 """Columns of an entry of a board that `marked` is called with."""
 
 
 def marked(
-    name: str, condition: str, family: str, dataset: object = None, trained_on: object = None
+    name: str,
+    condition: str,
+    family: str,
+    dataset: object = None,
+    trained_on: object = None,
+    started_from: object = None,
 ) -> str:
     """Return a name as it stands in tables and choices: as it is where it is ranked, else with what
     stands against that, "✗ hourglass (crashed)". condition: several are joined by commas.
     Predictions that were imported are marked too, "SPIGA (external)", and so is a model of another
-    dataset than that of the board, "hourglass (trained on wflw)"."""
+    dataset than that of the board, "hourglass (trained on wflw)", and one that started from the
+    weights of another run."""
     sound = condition == status.FINISHED
     sign = "" if sound else f"{STATUS_STYLES[condition.split(', ')[0]].sign} "
     imported = [status.EXTERNAL] if family == status.EXTERNAL else []
     elsewhere = isinstance(trained_on, str) and trained_on != dataset
     trained = [f"trained on {trained_on}"] if elsewhere else []
+    if isinstance(started_from, str):
+        trained.append(f"started from run {started_from[:8]}")
     said = ", ".join([*imported, *trained, *([] if sound else [condition])])
     return f"{sign}{name} ({said})" if said else name
+
+
+def marked_names(rows: pd.DataFrame) -> pd.Series:
+    """Return `marked` of every row of `reads.leaderboard` or `db.boards.board`."""
+    names = map(marked, *(rows[column] for column in MARKS))
+    return pd.Series(list(names), rows.index, dtype=object)

@@ -31,7 +31,7 @@ function columns() {
   const word = (id, title, value) => ({ id, title, low: true, words: true, value, text: (row) => value(row) ?? "–" });
   return [
     { id: "rank", title: "#", hint: tables.rank, low: true, value: (row) => row.rank, text: place },
-    { ...word("name", "Run", named), link: true },
+    { ...word("name", "Run", (row) => row.label), link: true },
     ...scores,
     { ...word("tags", "Tags", (row) => row.tags || null), varies: true },
     word("family", "Family", (row) => row.family),
@@ -44,11 +44,6 @@ function columns() {
     { ...word("flip", "Flip test", (row) => (row.flip_test ? "yes" : "no")), varies: true },
     { ...word("status", "Status", (row) => row.condition), varies: true },
   ];
-}
-
-function named(row) { // as badges.marked in Python
-  const said = [row.family === "external" && row.family, !row.ranked && row.condition].filter(Boolean);
-  return said.length ? `${row.name} (${said.join(", ")})` : row.name;
 }
 
 function interval(id, under, norm) {
