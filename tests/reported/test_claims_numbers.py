@@ -18,6 +18,7 @@ from db.boards import additions
 from db.connection import open_reader, open_store
 from db.maintenance import bundle
 from db.recording import evaluations, runs
+from drf.scoring import scores
 from drf.scoring.ranking import places
 from tests.db import examples
 from tests.webapp.boards import store_with_seeds
@@ -26,6 +27,7 @@ from tests.webapp.conftest import faults_fail as faults_fail
 from webapp.leaderboard import export, typeset
 from webapp.leaderboard.rows import arrange, load_rows
 from webapp.leaderboard.table import DisplayOptions, build
+from webapp.scores import norms
 from webapp.static_site.site import write_site
 from webapp.store import StoreVersion
 from webapp.ui.text import signed
@@ -255,6 +257,48 @@ def test_the_exported_site_has_the_intervals_of_the_app(ablation, tmp_path) -> N
         **dict.fromkeys(("better", "steady", "unstable"), "faces and seeds"),
         "single": "faces, 1 seed",
     }
+
+
+@pytest.mark.parametrize(("title", "norm"), norms().items())
+def test_app_command_line_and_site_hold_the_same_digits(
+    ablation, tmp_path, drf, title, norm
+) -> None:
+    base = ablation["steady"][0]
+    con = open_reader(tmp_path / "drf.db")
+    write_site(
+        con, tmp_path / "site", bundle.select(con, runs=(), subset=None), faces=0, images=False
+    )
+    con.close()
+    (board,) = json.loads((tmp_path / "site/data/leaderboard.json").read_text())
+    printed = drf("leaderboard", "--methods", "--norm", norm, "--baseline", base[:8], "--json").json
+    current = StoreVersion(str(tmp_path / "drf.db"), 0)
+    rows = load_rows(current, as_runs=False, **BOARD)
+    rows = arrange(rows, norm=title, sort="NME", order="Best first")
+    baseline = rows[[base in of for of in rows["runs"]]].iloc[0]
+    names = (*(score.title for score in scores.SCORES), "Interval", "Difference")
+    view = build(current, rows, DisplayOptions((norm,), names, hide=False, baseline=baseline))
+    shown = {row["name"]: row for row in export.records(view)}
+    of_site = {row["name"]: row for row in board["methods"]}
+    assert len(shown) == len(METHODS)
+    assert {row["name"] for row in printed} == shown.keys() == of_site.keys()
+    for row in printed:
+        app, site = shown[row["name"]], of_site[row["name"]]
+        for key in scores.SCORE_KEYS:
+            column = scores.column(norm, key)
+            assert row["scores"][norm][key] == app[f"{column}_percent"] == site[column]
+        interval = row["interval"]
+        for end in ("low", "high"):
+            assert interval[end] == app[f"{norm}_nme_{end}_percent"] == site[f"{norm}_{end}"]
+        assert interval["over"] == app["interval_over"] == site["interval_over"]
+        assert row["sd"] == site["sd"][norm]
+        assert row["condition"] == app["condition"] == site["condition"]
+        assert row["seeds"] == app["seeds"]
+        if "difference" in row:
+            of = {"estimate": "difference", "low": "difference_low", "high": "difference_high"}
+            for key, field in of.items():
+                assert row["difference"][key] == app[f"{norm}_{field}_percent"]
+            assert row["difference"]["over"] == app["difference_over"]
+    assert sum("difference" in row for row in printed) == len(METHODS) - 1
 
 
 def test_what_intervals_are_over_is_said_in_every_header_and_caption(ablation, tmp_path) -> None:
