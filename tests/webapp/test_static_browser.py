@@ -80,7 +80,7 @@ def test_the_board_filters_and_the_address_reopens_the_view(page, site):
     page.locator("select[name=norm]").select_option("all")
     page.locator("select[name=family]").select_option("heatmap-forest")
     page.get_by_label("Find").fill("HISTORICAL")
-    assert names(page) == ["historical/eyes (collapsed)"]
+    assert names(page) == ["↯ historical/eyes (collapsed)"]
     assert page.locator("thead small").count() == len(scores.COLUMNS) + len(scores.NORMALISERS)
     assert "1 of 8 methods" in page.locator("#headline").inner_text()
     fresh = page.context.new_page()

@@ -60,7 +60,8 @@ def test_app_command_line_exported_site_and_json_give_one_verdict(runs, tmp_path
     lines = " ".join(drf("leaderboard").out.split())
     assert said in lines
     assert said in " ".join(drf("leaderboard", "--methods").out.split())
-    assert said == exported(tmp_path)["verdicts"]["ocular"]["text"]
+    of_site = exported(tmp_path)["verdicts"]["ocular"]
+    assert said == " ".join([of_site["sentence"], *of_site["caveats"]])
     path = str(tmp_path / "drf.db")
     found = headline.verdict(StoreVersion(path, 0), WHERE, "ocular", None, None)
     document = json.loads(export.as_json(built(path), {}, found.record()))
@@ -134,7 +135,7 @@ def test_the_exported_site_opens_on_the_board_of_the_app(filled, tmp_path, monke
     index = (tmp_path / "site/index.html").read_text()
     assert 'name="methods" type="checkbox" checked' in index
     assert "Cumulative error distributions" in index
-    assert boards[0]["verdicts"]["ocular"]["text"].startswith(verdict(app))
+    assert boards[0]["verdicts"]["ocular"]["sentence"] == verdict(app)
     assert "hourglass" in texts(app)
 
 

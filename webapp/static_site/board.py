@@ -56,7 +56,7 @@ def boards(
     methods  `db.method_ids.method_of_runs`
 
     Each board has an id, a title, `norms` (keys of the normalisers that it has), `verdicts` (by
-    normaliser: `db.boards.verdict` and its `text`), `charts` (by normaliser), `remarks` (what
+    normaliser: `db.boards.verdict`), `charts` (by normaliser), `remarks` (what
     differs between its runs beside the method, see `db.analysis.comparability`, and on which
     hardware latencies were measured), `runs` (one row
     per evaluation) and `methods` (one row per row of `db.boards.board.by_method`, with means and,
@@ -137,7 +137,7 @@ def _board(
         f"box {box_labels.title(key['box'])}: {faces} faces",
         **key,
         "norms": norms,
-        "verdicts": {norm: {**of.record(), "text": of.text} for norm, of in verdicts.items()},
+        "verdicts": {norm: of.record() for norm, of in verdicts.items()},
         "charts": {norm: _charts(con, by_methods, of) for norm, of in verdicts.items()},
         "remarks": [*comparability.remarks(runs), *filter(None, [latencies.explanation(runs)])],
         "runs": records(runs[columns]),

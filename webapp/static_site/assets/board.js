@@ -116,11 +116,14 @@ function render() {
   table.tBodies[0].replaceChildren(...rows.map((row) => line(row, shown, top)));
   const what = state.methods ? "methods" : "runs";
   const norm = state.norm === ALL ? board().norms[0] : state.norm;
-  document.getElementById("verdict").textContent = board().verdicts[norm].text;
+  const { sentence, caveats } = board().verdicts[norm];
+  const remarks = board().remarks;
+  document.getElementById("verdict").textContent = sentence;
+  document.getElementById("caveats").textContent = caveats.filter((one) => !remarks.includes(one)).join(" ");
   for (const part of document.querySelectorAll("[data-board]")) {
     part.hidden = part.dataset.board !== board().id || part.dataset.norm !== norm;
   }
-  document.getElementById("remarks").textContent = board().remarks.join(" ");
+  document.getElementById("remarks").textContent = remarks.join(" ");
   document.getElementById("headline").textContent = rows.length === all.length
     ? `${all.length} ${what} on ${board().title}` : `${rows.length} of ${all.length} ${what} on ${board().title}`;
 }

@@ -15,6 +15,9 @@ function draw(section) {
       ...figure.layout.hoverlabel, bgcolor: style.backgroundColor, font: { color: style.color },
     },
   });
+  for (const axis of Object.keys(figure.layout).filter((key) => /^[xy]axis/.test(key))) {
+    figure.layout[axis].ticklabelstandoff = 5; // where axes meet, their labels would overlap
+  }
   if (figure.layout.showlegend) { // above what marks the best epoch
     figure.layout.legend = { ...figure.layout.legend, y: 1.09 };
     figure.layout.margin = { ...figure.layout.margin, t: 60 };
