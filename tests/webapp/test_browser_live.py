@@ -16,6 +16,7 @@ from tests.webapp import ablation_examples
 from tests.webapp.conftest import TIMEOUT_MS, served
 from tests.webapp.examples import HOSTILE, HOURGLASS
 from tests.webapp.test_browser import opened, query
+from webapp.ui import deferred
 
 pytestmark = pytest.mark.browser
 
@@ -51,6 +52,28 @@ def test_the_live_page_follows_a_run_without_a_click(page, training):
     page.get_by_role("link", name=HOSTILE[0]).click()
     page.get_by_role("heading", name=HOSTILE[0], exact=True, level=1).wait_for()
     assert query(page)["run"] == [run[:8]]
+
+
+LEAVES = """(() => {
+    const real = window.setTimeout;
+    window.setTimeout = (then, ms, ...more) => {
+        const link = [...document.querySelectorAll("a")].find((a) => a.textContent === "Compare");
+        if (ms === DELAY && link) real(() => link.click(), ms - 5);
+        return real(then, ms, ...more);
+    };
+})()"""
+
+
+def test_who_leaves_as_the_charts_become_due_sees_the_next_page(page, training):
+    """The server took a request for a part of the old page that came just after the click for a way
+    back, and the new page was cleared."""
+    address, *_ = training
+    page.add_init_script(LEAVES.replace("DELAY", str(deferred.DELAY_MS)))
+    page.goto(address)
+    title = page.get_by_role("heading", name="Compare", exact=True, level=1)
+    title.wait_for()
+    page.wait_for_timeout(1000)
+    assert title.is_visible()
 
 
 def test_the_choices_of_an_ablation_go_into_the_link(page, training):

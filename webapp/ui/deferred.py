@@ -1,15 +1,37 @@
-"""Content that follows a page: what takes long and is not looked at first."""
+"""Parts of a page that the browser asks for by itself: what takes long and is not looked at first,
+and what shows something that goes on.
+
+A visitor may leave the page meanwhile. Streamlit then takes a request for a part of the old page
+for a way back to it, and clears the new one: so nothing is asked for while something runs, nor in
+the moments after a click. Its own `run_every` does not wait.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import streamlit as st
 
 DELAY_MS = 400
 """After the rest of the page: so that who sorts a table three times waits for one chart."""
+_AFTER_CLICK_MS = 2500
 _SCRIPT = """
-export default function deferred({ data, setTriggerValue }) {
-  const timer = setTimeout(() => setTriggerValue("due", true), data.delay);
-  return () => clearTimeout(timer);
+export default function again({ data, setTriggerValue }) {
+  const acted = ["click", "keydown", "popstate"];
+  let timer;
+  const ask = () => {
+    const app = document.querySelector("[data-test-script-state]");
+    if (app && app.dataset.testScriptState !== "notRunning") wait(100);
+    else setTriggerValue("due", true);
+  };
+  const wait = (ms) => { clearTimeout(timer); timer = setTimeout(ask, ms); };
+  const postpone = () => wait(Math.max(data.delay, data.afterClick));
+  acted.forEach((name) => addEventListener(name, postpone, true));
+  wait(data.delay);
+  return () => {
+    clearTimeout(timer);
+    acted.forEach((name) => removeEventListener(name, postpone, true));
+  };
 }
 """
 
@@ -26,6 +48,24 @@ def due(key: str, content: str) -> bool:
     def remember() -> None:
         st.session_state[key] = content
 
-    mount = st.components.v2.component("drf.deferred", html="<p>Charts follow.</p>", js=_SCRIPT)
-    mount(key=f"{key}_{content}", data={"delay": DELAY_MS}, on_due_change=remember)
+    _ask_after(DELAY_MS, f"{key}_{content}", remember, "<p>Charts follow.</p>")
     return False
+
+
+def again(key: str, seconds: float) -> None:
+    """Let the browser run the fragment that calls this once more, so many seconds from now.
+
+    key: of the place
+    """
+    times = st.session_state.setdefault(key, 0)
+
+    def count() -> None:
+        st.session_state[key] = times + 1
+
+    _ask_after(round(1000 * seconds), f"{key}_{times}", count)
+
+
+def _ask_after(delay_ms: int, key: str, then: Callable[[], None], html: str = "") -> None:
+    mount = st.components.v2.component("drf.deferred", html=html, js=_SCRIPT)
+    data = {"delay": delay_ms, "afterClick": _AFTER_CLICK_MS}
+    mount(key=key, data=data, on_due_change=then)

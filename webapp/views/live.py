@@ -19,7 +19,7 @@ from webapp.live import ProgressSample, RunGroups
 from webapp.run import header
 from webapp.scores import norms_of
 from webapp.store import StoreVersion
-from webapp.ui import badges, error_pages, theme
+from webapp.ui import badges, deferred, error_pages, theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import plain
 
@@ -46,7 +46,7 @@ def page(current: StoreVersion) -> None:
         every = widgets.select(url_keys.LIVE_REFRESH, "Refresh every", list(_EVERY_S), width=150)
     metrics = {title: _METRICS[title].format(norm=norms[norm]) for title in _CURVES[curve]}
     shown = _look(current, window)
-    st.fragment(_strip, run_every=_EVERY_S[every])(metrics, window, _standing(shown))
+    _strip(metrics, window, _standing(shown), _EVERY_S[every])
     _silent(current, shown, window, metrics)
     _ended(shown.ended, window)
     share.link(url_keys.LIVE, current)
@@ -65,7 +65,10 @@ def _standing(shown: RunGroups) -> frozenset[tuple[str, str]]:
     )
 
 
-def _strip(metrics: dict[str, str], window: str, stood: frozenset[tuple[str, str]]) -> None:
+@st.fragment
+def _strip(
+    metrics: dict[str, str], window: str, stood: frozenset[tuple[str, str]], every_s: float
+) -> None:
     """Show the running runs as they are now. This part reruns by itself, without the page, so it
     reads the store itself. Where a status changed, the whole page reruns."""
     with error_pages.boundary():
@@ -77,6 +80,7 @@ def _strip(metrics: dict[str, str], window: str, stood: frozenset[tuple[str, str
         st.caption(f"As of {now:%H:%M:%S} UTC.")
         _sweeps(current)
         _running(current, shown.running, metrics, now)
+    deferred.again("live_strip", every_s)
 
 
 def _sweeps(current: StoreVersion) -> None:

@@ -18,7 +18,7 @@ from webapp.run import configuration, diagnostics, epoch_faces, facts, header, l
 from webapp.scores import norms_of
 from webapp.selection import SelectedRun
 from webapp.store import StoreVersion
-from webapp.ui import charts, error_pages, theme
+from webapp.ui import charts, deferred, error_pages, theme
 from webapp.ui.charts import Chart
 from webapp.ui.text import percent, plain
 
@@ -204,16 +204,18 @@ def _slices(
 def _training_now(current: StoreVersion, run: dict[str, Any], norm: str) -> None:
     """Show the training; of a running run every few seconds as it then is."""
 
-    def again() -> None:
+    @st.fragment
+    def going_on() -> None:
         with error_pages.boundary():
             now = store.current()
             latest = store.run(now, run["id"])
             if latest["status"] != run["status"]:
                 st.rerun()
             _training(now, latest, norm)
+        deferred.again("run_training", _REFRESH_S)
 
     if run["status"] == "running":
-        st.fragment(again, run_every=_REFRESH_S)()
+        going_on()
     else:
         _training(current, run, norm)
 
