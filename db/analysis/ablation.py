@@ -117,8 +117,8 @@ def _of_one_board(
         run = reads.find_run(con, baseline)
         groups = [of_board for of_board in groups if (of_board["run"] == run).any()]
     if not groups:
-        what = "no run" if baseline is None else f"run {baseline}"
-        raise NotFoundError(f"{what} was evaluated on the board that was asked for: `drf eval RUN`")
+        what = "no run was" if baseline is None else f"run {baseline} was not"
+        raise NotFoundError(f"{what} evaluated on the board that was asked for: `drf eval RUN`")
     return max(groups, key=len)
 
 

@@ -396,3 +396,10 @@ def test_ids_of_the_board_are_taken_by_the_command_line(path, drf) -> None:
     assert told.code == 3
     assert "is a method of 3 runs, which differ in their seed" in told.err
     assert not opened("views/run.py", run=floor).warning
+
+
+def test_a_baseline_that_is_not_on_the_board_is_said_to_be_missing(ablation, drf) -> None:
+    base = ablation["steady"][0][:8]
+    said = drf("ablate", "--factor", "model.kind", "--baseline", base, "--subset", "val")
+    assert said.code == 3
+    assert f"run {base} was not evaluated on the board that was asked for" in said.err
