@@ -27,12 +27,13 @@ def summary(run: dict[str, Any], measured: Sequence[Latency]) -> dict[str, Any]:
     """Return title -> fact of a run (of `reads.run`) and its cost; None where unknown. measured:
     its latencies."""
     made, speed, best = run["provenance"], run["faces_per_s"], run["kept_val_nme"]
+    before = run["started_from"]
     return {
         "Family": run["family"],
         "Preset": run["preset"],
         "Dataset": run["dataset"],
         "Trained on": run["trained_on"],
-        "Started from": run["started_from"],
+        "Started from": None if before is None else f"run {before[:8]}",
         "Landmarks": run["landmarks"],
         "Track": run["track"],
         "Seed": run["seed"],
