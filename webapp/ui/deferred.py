@@ -8,8 +8,6 @@ the moments after a click. Its own `run_every` does not wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 
 DELAY_MS = 400
@@ -48,7 +46,8 @@ def due(key: str, content: str) -> bool:
     def remember() -> None:
         st.session_state[key] = content
 
-    _ask_after(DELAY_MS, f"{key}_{content}", remember, "<p>Charts follow.</p>")
+    follow = st.components.v2.component("drf.deferred", html="<p>Charts follow.</p>", js=_SCRIPT)
+    follow(key=f"{key}_{content}", data=_data(DELAY_MS), on_due_change=remember)
     return False
 
 
@@ -62,10 +61,10 @@ def again(key: str, seconds: float) -> None:
     def count() -> None:
         st.session_state[key] = times + 1
 
-    _ask_after(round(1000 * seconds), f"{key}_{times}", count)
+    # Not drf.deferred: a name has one definition for all visitors, and this one shows nothing.
+    repeat = st.components.v2.component("drf.again", js=_SCRIPT)
+    repeat(key=f"{key}_{times}", data=_data(round(1000 * seconds)), on_due_change=count)
 
 
-def _ask_after(delay_ms: int, key: str, then: Callable[[], None], html: str = "") -> None:
-    mount = st.components.v2.component("drf.deferred", html=html, js=_SCRIPT)
-    data = {"delay": delay_ms, "afterClick": _AFTER_CLICK_MS}
-    mount(key=key, data=data, on_due_change=then)
+def _data(delay_ms: int) -> dict[str, int]:
+    return {"delay": delay_ms, "afterClick": _AFTER_CLICK_MS}
