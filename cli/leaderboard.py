@@ -351,13 +351,11 @@ def _place(place: float) -> str:
 
 def _name(row: dict[str, Any]) -> str:
     from db import status
+    from db.analysis import comparability
 
     imported = row["family"] == status.EXTERNAL
     marks = ["external"] if imported else []
-    if isinstance(row["trained_on"], str) and row["trained_on"] != row["dataset"]:
-        marks.append(f"trained on {row['trained_on']}")
-    if isinstance(row["started_from"], str):
-        marks.append(f"started from run {row['started_from'][:8]}")
+    marks += comparability.origin(row["dataset"], row["trained_on"], row["started_from"])
     if row["seed"] or not imported:
         marks.append(f"seed {row['seed']}")
     if not row["flip_test"] and not imported:

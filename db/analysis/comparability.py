@@ -82,6 +82,18 @@ def budget(rows: pd.DataFrame) -> str | None:
     return None
 
 
+def origin(dataset: object, trained_on: object, started_from: object) -> list[str]:
+    """Return what is said behind the name of a run on a board of a dataset: that it learned from
+    other data, and that it started from another run; nothing where neither is so. The columns of
+    `reads.leaderboard`."""
+    said = []
+    if isinstance(trained_on, str) and trained_on != dataset:
+        said.append(f"trained on {trained_on}")
+    if isinstance(started_from, str):
+        said.append(f"started from run {started_from[:8]}")
+    return said
+
+
 def starts(rows: pd.DataFrame) -> str | None:
     """Return a sentence where rows did not start alike: some from random weights, some from those
     of another run, whose training is not counted in what they spent. None where they did."""

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from db import status
+from db.analysis import comparability
 
 
 class StatusStyle(NamedTuple):
@@ -80,11 +81,8 @@ def marked(
     sound = condition == status.FINISHED
     sign = "" if sound else f"{STATUS_STYLES[condition.split(', ')[0]].sign} "
     imported = [status.EXTERNAL] if family == status.EXTERNAL else []
-    elsewhere = isinstance(trained_on, str) and trained_on != dataset
-    trained = [f"trained on {trained_on}"] if elsewhere else []
-    if isinstance(started_from, str):
-        trained.append(f"started from run {started_from[:8]}")
-    said = ", ".join([*imported, *trained, *([] if sound else [condition])])
+    origin = comparability.origin(dataset, trained_on, started_from)
+    said = ", ".join([*imported, *origin, *([] if sound else [condition])])
     return f"{sign}{name} ({said})" if said else name
 
 
