@@ -304,11 +304,12 @@ def run(con: sqlite3.Connection, run_id: str) -> dict[str, Any]:
 
 def spent(con: sqlite3.Connection, runs: Sequence[str]) -> pd.DataFrame:
     """Return what runs (full ids, the index) spent: params, epochs_trained, steps, faces_seen (NaN
-    where not known), wall_s, device, hardware, threads, started_from (id or None). See
+    where not known), wall_s, device, hardware, threads, started_from (id or None), trained_on. See
     `db.analysis.comparability`."""
     frame = _frame(
         con,
-        f"SELECT r.id AS run, {status.known_as('params', 'r.')}, r.wall_s, {status.SPENT}"
+        f"SELECT r.id AS run, {status.known_as('params', 'r.')}, r.wall_s, r.trained_on,"
+        f" {status.SPENT}"
         " FROM runs AS r"
         " WHERE r.id IN (SELECT value FROM json_each(?))",
         [json.dumps(list(runs))],

@@ -142,6 +142,16 @@ class TrainingConfig:
         "What a run takes over from that of init_from: the backbone, which may be of another "
         "method or markup, or the weights of the whole model.",
     ] = "backbone"
+    pretrained: Annotated[
+        Literal["", "imagenet", "widerface"],
+        "Data on which published weights of the backbone were learned, for the run to start from; "
+        "empty for random weights.",
+    ] = ""
+    pretrained_lr_factor: Annotated[
+        float,
+        Range(0, 1),
+        "Factor on the learning rate of layers that start from published weights.",
+    ] = 0.05
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ def card(facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[s
         lines.append(
             f"It started from {weights} of run {other[:8]}; in all it learned from {learned}."
         )
+    if data := config.training.pretrained:
+        lines.append(f"Its backbone started from published weights, which learned from {data}.")
     if terms := restricted(dict.fromkeys(datasets_of(learned), 1)):
         named = " and ".join(terms)
         lines.append(

@@ -27,6 +27,7 @@ from drf.config import Resolved, RunConfig, current_names, from_flat
 from drf.data.packs import Pack
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.models.base import LandmarkModel
+from drf.models.pretrained import check_start, load_published
 from drf.processes import end_with_parent, ending_signals, environment
 from drf.training.loop import STOPPED, Outcome, Silent, Trainer
 from drf.training.optimiser import Schedule
@@ -163,6 +164,7 @@ def prepare(config: RunConfig, paths: Paths) -> tuple[RunConfig, LandmarkModel, 
     hardware.choose_precision(config.training.precision, device)
     model = registry.build(config, dataset_of(config, paths).markup)
     Schedule.plan(config.training, steps_per_epoch=1)
+    check_start(model, config.training.pretrained, config.training.init_from)
     config = _initialised(config, model, paths)
     train, val = load_packs(config, ("train", "val"), paths)
     return config, model, train, val
@@ -175,11 +177,13 @@ def _train_beside(trainer: Trainer, name: str) -> Result:
 
 
 def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunConfig:
-    """Start a model from the weights of another run where the configuration says so.
+    """Start a model from published weights or those of another run where the configuration says so.
 
     Returns the configuration with the full id of that run: names and short ids can change their
     meaning as the store grows.
     """
+    if config.training.pretrained:
+        console().print(load_published(model), markup=False)
     if not config.training.init_from:
         return config
     with contextlib.closing(open_reader(paths.db)) as reader:

@@ -34,6 +34,8 @@ VARIANTS = [
     ("cascade-forest", {"model.inference": "hard"}),
     ("cascade-forest", {"model.inference": "top", "model.top_k": 3}),
     ("cascade-forest", {"model.head": "mlp", "data.landmarks": "mouth"}),
+    ("cascade-forest", {"model.backbone": "efficientnet-lite0"}),
+    ("cascade-forest", {"model.backbone": "centerface"}),
     ("gaussian-forest", {"model.target": "current", "model.inference": "hard"}),
     ("heatmap-forest", {"model.inference": "hard", "model.pool": "shared"}),
     ("heatmap-forest", {"model.target": "mean", "model.label_kind": "map"}),

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from db import status
+from db.tables.derived import datasets_of
 
 MOST_APART = 1.1
 """Largest over least of what was spent, above which rows did not have the same budget."""
@@ -96,17 +97,28 @@ def origin(dataset: object, trained_on: object, started_from: object) -> list[st
 
 def starts(rows: pd.DataFrame) -> str | None:
     """Return a sentence where rows did not start alike: some from random weights, some from those
-    of another run, whose training is not counted in what they spent. None where they did."""
+    of another run or from published ones, whose training is not counted in what they spent. None
+    where they did."""
     trained = _trained(rows)
-    ids = [one if isinstance(one, str) else None for one in trained["started_from"]]
-    if len(set(ids)) < 2:
+    started = zip(trained["started_from"], trained["trained_on"], strict=True)
+    origins = [_start(run, learned) for run, learned in started]
+    if len(set(origins)) < 2:
         return None
     names = trained["name"] if "name" in trained else trained.index.str[:8]
-    said = dict.fromkeys(f"{n} from run {i[:8]}" for n, i in zip(names, ids, strict=True) if i)
+    said = dict.fromkeys(f"{n} from {o}" for n, o in zip(names, origins, strict=True) if o)
     return (
         f"Not all started from random weights: {', '.join(said)}. What was spent on those weights"
         " is not counted here."
     )
+
+
+def _start(started_from: object, trained_on: object) -> str | None:
+    """Return the weights that a run started from; None for random ones. One that started from no
+    other run learned from its own dataset, and from what published weights were learned from."""
+    if isinstance(started_from, str):
+        return f"run {started_from[:8]}"
+    further = datasets_of(trained_on)[1:] if isinstance(trained_on, str) else []
+    return f"weights of {further[0]}" if further else None
 
 
 def equal_budget(rows: pd.DataFrame) -> bool:

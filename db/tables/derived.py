@@ -15,9 +15,10 @@ the columns that every evaluation of the store has: where they are those of `drf
 nothing has to be looked for.
 
 `runs.trained_on` names the dataset of a run and those of the runs that it started from (key
-training.init_from), its own first. It is written when the run starts, for the other run may be
-deleted, or stay behind when this one is sent elsewhere; runs from before the column have what their
-store tells.
+training.init_from), its own first; behind the dataset of each run, what the published weights
+learned from that its backbone started from (key training.pretrained). It is written when the run
+starts, for the other run may be deleted, or stay behind when this one is sent elsewhere; runs from
+before the column have what their store tells.
 """
 
 from __future__ import annotations
@@ -116,9 +117,11 @@ UNKNOWN_DATA = "unknown data"
 """Stands for what a run learned from that is not in the store."""
 
 _BETWEEN = ", "
-_INIT_FROM = """(
-    SELECT json_extract(value, '$') FROM run_config WHERE run = id AND key = 'training.init_from'
-)"""
+_ORIGIN = ", ".join(
+    f"(SELECT json_extract(value, '$') FROM run_config WHERE run = id AND key = '{key}')"
+    for key in ("training.pretrained", "training.init_from")
+)
+"""Both are empty or None where a run started from random weights."""
 
 
 def datasets_of(trained_on: str) -> list[str]:
@@ -152,33 +155,39 @@ def complete_trained_on(con: sqlite3.Connection) -> None:
 
 def _note_where(con: sqlite3.Connection, where: str, run: str | None = None) -> None:
     rows = con.execute(
-        f"SELECT id, dataset, {_INIT_FROM}, trained_on FROM runs"
+        f"SELECT id, dataset, {_ORIGIN}, trained_on FROM runs"
         f" WHERE family != :external AND {where} ORDER BY started_at",
         {"external": status.EXTERNAL, "unknown": UNKNOWN_DATA, "run": run},
     )
-    for one, dataset, init_from, told in rows.fetchall():
-        found = _followed(con, dataset, init_from)
+    for one, dataset, pretrained, init_from, told in rows.fetchall():
+        found = _followed(con, dataset, pretrained, init_from)
         if found != told:
             con.execute("UPDATE runs SET trained_on = ? WHERE id = ?", [found, one])
 
 
-def _followed(con: sqlite3.Connection, dataset: str, init_from: str | None) -> str:
+def _followed(
+    con: sqlite3.Connection, dataset: str, pretrained: str | None, init_from: str | None
+) -> str:
     """Return what a run of a dataset learned from, following the runs that it started from."""
-    found, seen = [dataset], set()
+    found, seen = [dataset, *_named(pretrained)], set()
     while init_from:
         row = con.execute(
-            f"SELECT dataset, {_INIT_FROM}, trained_on FROM runs WHERE id = ?", [init_from]
+            f"SELECT dataset, {_ORIGIN}, trained_on FROM runs WHERE id = ?", [init_from]
         ).fetchone()
         if row is None or init_from in seen:
             found.append(UNKNOWN_DATA)
             break
         seen.add(init_from)
-        theirs, init_from, told = row
+        theirs, pretrained, init_from, told = row
         if _is_complete(told):
             found += datasets_of(told)
             break
-        found.append(theirs)
+        found += [theirs, *_named(pretrained)]
     return _BETWEEN.join(dict.fromkeys(found))
+
+
+def _named(pretrained: str | None) -> list[str]:
+    return [pretrained] if pretrained else []
 
 
 AT_ONCE = 200

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,7 +48,9 @@ class Residual(nn.Module):
         return F.relu(self.project(x) + self.norm(self.second(self.first(x))), inplace=True)
 
 
-Kind = Literal["residual", "light", "hourglass", "cnn"]
+Kind = Literal[
+    "residual", "light", "hourglass", "cnn", "mobilenet-v2", "efficientnet-lite0", "centerface"
+]
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,188 @@ class SmallCnn(Backbone):
         return Features(quarter, eighth, self.last(eighth))
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """A row of inverted residual blocks; the first one has the stride.
+
+    expansion: channels inside over channels before · kernel: side of the depthwise convolution
+    """
+
+    expansion: int
+    channels: int
+    repeats: int
+    stride: int
+    kernel: int = 3
+
+
+Relu = type[nn.ReLU] | type[nn.ReLU6]
+
+
+class InvertedResidual(nn.Module):
+    """x + y where shapes allow it, else y, with y = 1x1(relu(depthwise(relu(1x1(x))))); the first
+    1x1 only where it widens."""
+
+    def __init__(
+        self, inputs: int, blocks: Blocks, stride: int, relu: Relu, *, tensorflow: bool
+    ) -> None:
+        super().__init__()
+        inner = blocks.expansion * inputs
+        widen = [nn.Conv2d(inputs, inner, 1), relu(inplace=True)]
+        self.layers = nn.Sequential(
+            *(widen if blocks.expansion > 1 else []),
+            Depthwise(inner, blocks.kernel, stride, tensorflow=tensorflow),
+            relu(inplace=True),
+            nn.Conv2d(inner, blocks.channels, 1),
+        )
+        self.adds = stride == 1 and inputs == blocks.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return x + y if self.adds else y
+
+
+class Depthwise(nn.Conv2d):
+    """A convolution of each channel by itself. With a stride it is computed in fp32 on the CPU: in
+    bf16 its gradient takes two to fifty times as long there."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, *, tensorflow: bool) -> None:
+        padding = 0 if tensorflow and stride > 1 else kernel // 2
+        super().__init__(channels, channels, kernel, stride, padding, groups=channels)
+        before = (kernel - stride) // 2
+        after = kernel - stride - before
+        self.around = (0,) * 4 if padding else (before, after, before, after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, self.around) if any(self.around) else x
+        if self.stride == (1, 1) or x.dtype == torch.float32 or x.device.type != "cpu":
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float()).to(x.dtype)
+
+
+class InvertedResidualEncoder(Backbone):
+    """A published classifier without its last layers, and lateral steps back up to S/4.
+
+    Its layers are those of the paper in name, order and shape, so that published weights fit
+    (`drf.models.pretrained`).
+
+    mean, std: of the RGB values 0..1 that the published weights expect
+    tensorflow: of its padding, one more pixel below and to the right where a stride leaves any
+    """
+
+    decoder = (
+        *("from_last", "from_sixteenth", "from_eighth", "merge"),
+        *("from_context", "from_quarter", "detail"),
+    )
+    kind: Kind
+    levels: tuple[tuple[Blocks, ...], ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    relu: Relu = nn.ReLU6
+    tensorflow = False
+
+    def __init__(self, width: int, input_size: int) -> None:
+        super().__init__()
+        _require_divisible(self.kind, input_size, 32)
+        self.recipe = f"{self.kind} with lateral steps of width {width}"
+        self.stem = nn.Sequential(
+            nn.ZeroPad2d((0, 1, 0, 1) if self.tensorflow else 1),
+            nn.Conv2d(3, 32, 3, 2),
+            self.relu(inplace=True),
+        )
+        channels, rows = 32, []
+        for level in self.levels:
+            row: list[nn.Module] = []
+            for blocks in level:
+                for number in range(blocks.repeats):
+                    stride = 1 if number else blocks.stride
+                    block = InvertedResidual(
+                        channels, blocks, stride, self.relu, tensorflow=self.tensorflow
+                    )
+                    row.append(block)
+                    channels = blocks.channels
+            rows.append(nn.Sequential(*row))
+        self.quarter, self.eighth, self.sixteenth, self.last = rows
+        w = (width, 2 * width)
+        quarter, eighth, sixteenth, last = (level[-1].channels for level in self.levels)
+        self.from_last = nn.Conv2d(last, w[1], 1)
+        self.from_sixteenth = nn.Conv2d(sixteenth, w[1], 1)
+        self.from_eighth = nn.Conv2d(eighth, w[1], 1)
+        self.merge = conv_bn_relu(w[1], w[1])
+        self.from_context = nn.Conv2d(w[1], w[0], 1)
+        self.from_quarter = nn.Conv2d(quarter, w[0], 1)
+        self.detail = conv_bn_relu(w[0], w[0])
+        self.channels = {"detail": w[0], "context": w[1], "deep": last}
+        self.cells = {
+            "detail": input_size // 4,
+            "context": input_size // 8,
+            "deep": input_size // 32,
+        }
+
+    @property
+    def published(self) -> list[nn.Conv2d]:
+        """The convolutions that published weights are for, in the order of a pass."""
+        levels = (self.stem, self.quarter, self.eighth, self.sixteenth, self.last)
+        return [
+            module
+            for level in levels
+            for module in level.modules()
+            if isinstance(module, nn.Conv2d)
+        ]
+
+    def deep(self, images: Tensor) -> Tensor:
+        return self._way_down(images)[-1]
+
+    def _way_down(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        mean, std = (images.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
+        quarter = self.quarter(self.stem((images - mean) / std))
+        eighth = self.eighth(quarter)
+        sixteenth = self.sixteenth(eighth)
+        return quarter, eighth, sixteenth, self.last(sixteenth)
+
+    def forward(self, images: Tensor) -> Features:
+        quarter, eighth, sixteenth, last = self._way_down(images)
+        up = self.from_sixteenth(sixteenth) + _twice(self.from_last(last))
+        context = self.merge(self.from_eighth(eighth) + _twice(up))
+        detail = self.detail(self.from_quarter(quarter) + _twice(self.from_context(context)))
+        return Features(detail, context, last)
+
+
+class MobileNetV2(InvertedResidualEncoder):
+    """Sandler et al. 2018, arXiv 1801.04381, table 2, without its last 1x1 convolution."""
+
+    kind: Kind = "mobilenet-v2"
+    levels = (
+        (Blocks(1, 16, 1, 1), Blocks(6, 24, 2, 2)),
+        (Blocks(6, 32, 3, 2),),
+        (Blocks(6, 64, 4, 2), Blocks(6, 96, 3, 1)),
+        (Blocks(6, 160, 3, 2), Blocks(6, 320, 1, 1)),
+    )
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class EfficientNetLite0(InvertedResidualEncoder):
+    """EfficientNet-B0 (Tan and Le 2019, arXiv 1905.11946, table 1) without squeeze-and-excitation,
+    with relu6, and without its last 1x1 convolution."""
+
+    kind: Kind = "efficientnet-lite0"
+    levels = (
+        (Blocks(1, 16, 1, 1), Blocks(6, 24, 2, 2)),
+        (Blocks(6, 40, 2, 2, 5),),
+        (Blocks(6, 80, 3, 2), Blocks(6, 112, 3, 1, 5)),
+        (Blocks(6, 192, 4, 2, 5), Blocks(6, 320, 1, 1)),
+    )
+    mean, std = (127 / 255,) * 3, (128 / 255,) * 3
+    tensorflow = True
+
+
+class CenterFace(MobileNetV2):
+    """The encoder of a face detector (Xu et al. 2019, arXiv 1911.03599), as it was published."""
+
+    kind: Kind = "centerface"
+    relu = nn.ReLU
+
+
 def build(kind: Kind, width: int, input_size: int) -> Backbone:
     """Return a backbone. Raises UsageError for an input size that its halvings do not divide."""
     kinds: dict[str, type[Backbone]] = {
@@ -219,6 +404,9 @@ def build(kind: Kind, width: int, input_size: int) -> Backbone:
         "light": LightEncoder,
         "hourglass": HourglassEncoder,
         "cnn": SmallCnn,
+        "mobilenet-v2": MobileNetV2,
+        "efficientnet-lite0": EfficientNetLite0,
+        "centerface": CenterFace,
     }
     return kinds[kind](width, input_size)
 

@@ -92,6 +92,7 @@ TRACKS = {
             "training.device": "cpu",
             "training.deterministic": False,
             "training.init_from": "",  # the minutes of the other run would not be counted
+            "training.pretrained": "",  # nor those of published weights
         },
         "helen",
     )

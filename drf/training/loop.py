@@ -29,6 +29,7 @@ from drf.errors import Diverged, DrfError, UsageError
 from drf.hardware import autocast, choose_device, choose_precision, reproducible
 from drf.inference.prediction import Predictor, face_crops
 from drf.models.base import LandmarkModel
+from drf.models.pretrained import published_layers
 from drf.pictures import FaceCrop, LeafGallery
 from drf.scoring import scores
 from drf.training.batches import Batch, Batches, mixed
@@ -156,7 +157,10 @@ class Trainer:
         self.schedule = Schedule.plan(
             options, options.passes_per_epoch * len(self.batches) // self.batch
         )
-        self.optimiser = Optimisers(self.model, options.optimiser, options.weight_decay)
+        slow = published_layers(self.model) if options.pretrained else ()
+        self.optimiser = Optimisers(
+            self.model, options.optimiser, options.weight_decay, slow, options.pretrained_lr_factor
+        )
         self.average = MovingAverage(self.model, options.ema_decay)
         self.state = checkpoint.State()
         self._started = False

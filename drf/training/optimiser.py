@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,15 +85,35 @@ MOMENTS = {"adamw": {"step", "exp_avg", "exp_avg_sq"}, "muon": {"momentum"}}
 
 class Optimisers:
     """AdamW; with kind = muon, `Muon` for the backbone's convolutions, but the first, which sees
-    the picture. Biases and norms, which have one axis, are not decayed."""
+    the picture. Biases and norms, which have one axis, are not decayed.
 
-    def __init__(self, model: LandmarkModel, kind: Kind, weight_decay: float) -> None:
+    pretrained: layers that start from published weights: all by AdamW, and at the learning rate
+    times pretrained_lr_factor
+    """
+
+    def __init__(
+        self,
+        model: LandmarkModel,
+        kind: Kind,
+        weight_decay: float,
+        pretrained: Sequence[nn.Module] = (),
+        pretrained_lr_factor: float = 1.0,
+    ) -> None:
+        slow = [p for module in pretrained for p in module.parameters()]
+        taken = {id(p) for p in slow}
         inner = list(_inner_convolutions(model)) if kind == "muon" else []
-        taken = {id(p) for p in inner}
+        inner = [p for p in inner if id(p) not in taken]
+        taken |= {id(p) for p in inner}
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in rest if p.ndim > 1], "weight_decay": weight_decay},
-            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+            {
+                "params": [p for p in weights if (p.ndim > 1) == decayed],
+                "weight_decay": weight_decay if decayed else 0.0,
+                "lr_factor": factor,
+            }
+            for weights, factor in ((rest, 1.0), (slow, pretrained_lr_factor))
+            for decayed in (True, False)
+            if weights
         ]
         self.parts: dict[str, torch.optim.Optimizer] = {
             "adamw": torch.optim.AdamW(groups, lr=0.0, fused=True)
@@ -105,7 +125,7 @@ class Optimisers:
         """Set the learning rate of all."""
         for part in self.parts.values():
             for group in part.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group.get("lr_factor", 1.0)
 
     def zero_grad(self) -> None:
         for part in self.parts.values():

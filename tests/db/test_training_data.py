@@ -23,9 +23,12 @@ from db.transactions import Store
 from tests.db import examples
 
 
-def start(db: Database, dataset: str, init_from: str = "", **changes: object) -> str:
-    """A run of a dataset with an evaluation, started from another; its id."""
-    config = {"training.init_from": init_from}
+def start(
+    db: Database, dataset: str, init_from: str = "", pretrained: str = "", **changes: object
+) -> str:
+    """A run of a dataset with an evaluation, started from another or from published weights; its
+    id."""
+    config = {"training.init_from": init_from, "training.pretrained": pretrained}
     new = examples.new_run(
         dataset=dataset, config=config, sources=dict.fromkeys(config, "option"), **changes
     )
@@ -198,3 +201,31 @@ def test_a_run_that_started_from_another_says_so_and_is_no_equal_of_one_that_did
     assert f"{second[:8]} from run {first[:8]}" in (comparability.starts(spent) or "")
     assert comparability.starts(rows.loc[[second, third]]) is None
     assert comparability.starts(rows.loc[[first]]) is None
+
+
+def test_published_weights_learned_from_data_too(db: Database, path: Path) -> None:
+    first = start(db, "300w", pretrained="imagenet", name="first")
+    second = start(db, "wflw", first, name="second")
+    plain = start(db, "300w", name="plain")
+    other = start(db, "300w", pretrained="imagenet", name="other")
+    assert told(path) == {
+        first: "300w, imagenet",
+        second: "wflw, 300w, imagenet",
+        plain: "300w",
+        other: "300w, imagenet",
+    }
+    with contextlib.closing(open_reader(path)) as con:
+        rows = reads.leaderboard(con).set_index("run", drop=False)
+        spent = reads.spent(con, [first, plain])
+    said = comparability.starts(rows.loc[[first, plain]])
+    assert said == (
+        "Not all started from random weights: first from weights of imagenet. What was spent on"
+        " those weights is not counted here."
+    )
+    assert not comparability.equal_budget(rows.loc[[first, plain]])
+    assert f"{first[:8]} from weights of imagenet" in (comparability.starts(spent) or "")
+    assert comparability.starts(rows.loc[[first, other]]) is None
+    forgotten(path)
+    with contextlib.closing(open_store(path)):
+        pass
+    assert told(path)[second] == "wflw, 300w, imagenet"
