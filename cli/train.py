@@ -171,7 +171,7 @@ def _rehearse(request: Request, paths: Paths, as_json: bool) -> None:
     from dataclasses import asdict
 
     from drf.text import count
-    from experiments.rehearsal import rehearse
+    from experiments.train import rehearse
 
     found = rehearse(request, paths)
     if as_json:

@@ -1,11 +1,17 @@
-"""One training session: from what the user wishes to a run that is trained and recorded."""
+"""One training session: from what the user wishes to a run that is trained and recorded.
+
+`rehearse` takes a few steps of it and records nothing (`drf train --dry-run`).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import multiprocessing
+import resource
 import signal
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +19,8 @@ from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from db import reads, status
 from db.connection import open_reader, open_store
@@ -31,6 +39,7 @@ from drf.models.pretrained import check_start, load_published
 from drf.processes import end_with_parent, ending_signals, environment
 from drf.training.loop import STOPPED, Outcome, Silent, Trainer
 from drf.training.optimiser import Schedule
+from drf.training.validation import validate
 from experiments import provenance
 from experiments.paths import (
     Paths,
@@ -429,3 +438,70 @@ def _signals_as_interrupts() -> Iterator[None]:
     finally:
         for number, was in taken.items():
             signal.signal(number, was)
+
+
+WARM_UP, TIMED = 1, 3
+"""Steps of a rehearsal: those that are left out of the time, and those that are timed."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a training takes on this machine, as it is used now.
+
+    macs     multiply-accumulates for one face
+    memory   largest number of bytes that steps and validation took: of the GPU, or of the process
+    minutes  of all epochs with their validation, or the budget where that ends sooner
+    """
+
+    params: int
+    macs: int
+    device: str
+    memory: int
+    seconds_per_step: float
+    minutes: float
+
+
+def rehearse(request: Request, paths: Paths) -> Rehearsal:
+    """Take a few steps of a training and validate once. Nothing is stored.
+
+    Raises as `train_new_run` before its first step, and DrfError where memory does not suffice.
+    """
+    config, model, train, val = prepare(configure(request).config, paths)
+    params, macs = registry.count_params(model), registry.count_macs(model)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(config, model, train, val, Path(folder), Silent())
+        step_s = _seconds_per_step(trainer) if trainer.trainable else 0.0
+        began = time.perf_counter()
+        validate(trainer.predictor(), val)
+        validation_s = time.perf_counter() - began
+    options = config.training
+    steps = options.passes_per_epoch * len(train.names) // trainer.batch
+    validations = options.epochs + 1  # that of epoch 0 is of the model before its first step
+    minutes = (options.epochs * steps * step_s + validations * validation_s) / 60
+    if options.max_minutes:
+        minutes = min(minutes or options.max_minutes, options.max_minutes)
+    described = hardware.describe(trainer.device)
+    return Rehearsal(params, macs, described, _memory(trainer.device), step_s, minutes)
+
+
+def _seconds_per_step(trainer: Trainer) -> float:
+    trainer.model.initialise(trainer.batches.initial_data(trainer.config.training.seed))
+    take = trainer.repeated_step()
+    for step in range(WARM_UP + TIMED):
+        if step == WARM_UP:
+            began = _now(trainer.device)
+        take()
+    return (_now(trainer.device) - began) / TIMED
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

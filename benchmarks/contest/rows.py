@@ -84,6 +84,13 @@ ROWS = (
         minutes=60.0,
         on_request=True,
     ),
+    Row(
+        "cascade-forest-pretrained",
+        "cascade forest, encoder of a face detector, 30 minutes",
+        preset="cascade-forest-pretrained",
+        minutes=30.0,
+        on_request=True,
+    ),
     Row("cnn-heatmap", "plain CNN", preset="cnn-heatmap", on_request=True),
     Row("all-68", "historical: pools of trees", preset="historical/all-68", on_request=True),
     Row("groups", "historical: leaves for groups", preset="historical/groups", on_request=True),

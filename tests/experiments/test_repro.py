@@ -15,9 +15,8 @@ from drf.data.synthetic_dataset import SyntheticDataset
 from drf.errors import NotFoundError
 from experiments import repro
 from experiments.paths import Paths, load_pack, origin
-from experiments.rehearsal import rehearse
 from experiments.request import Request
-from experiments.train import train_new_run
+from experiments.train import rehearse, train_new_run
 
 TINY = {
     "data.dataset": "synthetic",
