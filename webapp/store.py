@@ -43,6 +43,7 @@ from drf.files import path_of_variable
 from drf.landmarks.markup import Markup
 from drf.pictures import LeafPicture
 from drf.scoring.ellipses import RegionEllipses
+from webapp.scores import boards_in_order
 
 _LIMIT_S = 30.0  # what a page reads takes tenths of a second
 # Tables here are small and looked at value by value, which takes pandas a tenth of the time where
@@ -162,14 +163,14 @@ def _leaderboard(
 
 
 def boards(store: StoreVersion, at_revision: int | None = None) -> pd.DataFrame:
-    """Return `reads.board_filters`, by choice as it was at a revision."""
+    """Return `reads.board_filters` as `boards_in_order`, by choice as it was at a revision."""
     return _boards(store, at_revision).copy(deep=False)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _boards(store: StoreVersion, at_revision: int | None) -> pd.DataFrame:
     with _reader(store.path) as reader:
-        return reads.board_filters(reader, at_revision=at_revision)
+        return boards_in_order(reads.board_filters(reader, at_revision=at_revision))
 
 
 def additions(
