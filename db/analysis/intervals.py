@@ -24,7 +24,7 @@ CHUNK = 25
 _OWN = ("low", "high")
 _PAIRED = ("difference_low", "difference_high")
 _DIFFERENCE, _PAIRED_FACES = "difference", "faces"
-_UNKNOWN = Interval(*[float("nan")] * 3)
+_UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
