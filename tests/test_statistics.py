@@ -234,6 +234,29 @@ def test_differences_are_the_same_for_the_same_seed_and_refuse_other_faces() -> 
         statistics.differences([Method(errors[:, 1:], (0, 1))], base)
 
 
+def test_both_are_the_intervals_and_the_differences() -> None:
+    rng = np.random.default_rng(9)
+    methods = [Method(rng.gamma(2, 0.02, (n, 40)), tuple(range(n))) for n in (1, 3, 3)]
+    alone, paired = statistics.both(methods, methods[1], draws=700)
+    for found, expected in (
+        (alone, statistics.intervals(methods, draws=700)),
+        (paired, statistics.differences(methods, methods[1], draws=700)),
+    ):
+        assert [one.seeds for one in found] == [one.seeds for one in expected]
+        ends = [[(i.estimate, i.low, i.high) for i in of] for of in (found, expected)]
+        assert np.array(ends[0]) == pytest.approx(np.array(ends[1]), abs=1e-15)
+    assert (paired[1].low, paired[1].high) == (0, 0)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("draws", [300, 700, 10_000])
+def test_ends_are_the_quantiles_of_numpy(draws, level) -> None:
+    drawn = np.sort(np.random.default_rng(draws).normal(0.05, 0.01, (5, draws)), axis=1)
+    for share in ((1 - level) / 2, (1 + level) / 2):
+        expected = np.quantile(drawn, share, axis=1)
+        assert statistics._quantile(drawn, share) == pytest.approx(expected, rel=1e-14)
+
+
 def test_p_values_are_those_of_the_paired_t_test() -> None:
     from scipy import stats
 

@@ -80,17 +80,12 @@ def main() -> None:
     frame.show_style()
     pages = st.container()
     notices = st.container()
-    opened = False
     with error_pages.boundary():
         try:
-            st.session_state["store"] = store.current()
-            opened = True
+            current = st.session_state["store"] = store.current()
         except NotFoundError:
             _no_store()
-    if not opened:
-        return
-    with error_pages.boundary():
-        current = st.session_state["store"]
+            return
         _update_link(current)
         widgets.begin(page.url_path)
         named_views.open_named_view(current, page, PAGES)

@@ -78,11 +78,12 @@ def filter_order(name: str, rows: int) -> tuple[bool, int, tuple[int, str]]:
 
 def boards_in_order(boards: pd.DataFrame) -> pd.DataFrame:
     """Return boards, rows of `db.reads.board_filters`, in `offered_order`, in which all pages offer
-    them."""
+    them, with `label`: see `evaluation_label`."""
     keys = [tuple(row) for row in boards[list(BOARD)].itertuples(index=False)]
     place = {key: number for number, key in enumerate(keys)}
     ordered = offered_order(dict(zip(keys, boards["entries"], strict=True)))
-    return boards.iloc[[place[key] for key in ordered]].assign(flip_test=True)
+    labels = [board_label(dict(zip(BOARD, key, strict=True))) for key in ordered]
+    return boards.iloc[[place[key] for key in ordered]].assign(label=labels)
 
 
 def offered_order(boards: Mapping[tuple[str, ...], int]) -> list[tuple[str, ...]]:
@@ -100,14 +101,16 @@ def offered_order(boards: Mapping[tuple[str, ...], int]) -> list[tuple[str, ...]
     return sorted(boards, key=order)
 
 
-def evaluation_label(row: pd.Series) -> str:
-    """Return the label of an evaluation in links: dataset/subset/box, then what is unusual."""
-    parts = [row["dataset"], row["subset"], row["box"]]
-    if row["landmarks"] != "all":
-        parts.append(row["landmarks"])
-    if not row["flip_test"]:
-        parts.append("no-flip")
-    return "/".join(parts)
+def board_label(board: Mapping[Any, Any] | pd.Series) -> str:
+    """Return the label of a board in links: dataset/subset/box, then landmarks other than all."""
+    parts = [board["dataset"], board["subset"], board["box"]]
+    return "/".join(parts if board["landmarks"] == "all" else [*parts, board["landmarks"]])
+
+
+def evaluation_label(row: Mapping[Any, Any] | pd.Series) -> str:
+    """Return the label of an evaluation in links: that of its board, and whether it is without the
+    flip test."""
+    return board_label(row) if row["flip_test"] else f"{board_label(row)}/no-flip"
 
 
 def best_and_second(values: pd.Series, better: scores.Better) -> tuple[Any, Any]:

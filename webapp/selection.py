@@ -14,7 +14,7 @@ from webapp import store
 from webapp.links import address, share, url_keys, widgets
 from webapp.links.names import matching
 from webapp.links.url_keys import UrlKey
-from webapp.scores import boards_in_order, evaluation_label, norms
+from webapp.scores import norms
 from webapp.store import StoreVersion
 from webapp.ui import badges
 from webapp.ui.text import plain
@@ -121,10 +121,9 @@ def page_head(
 
 def choose_board(current: StoreVersion, key: UrlKey) -> Board | None:
     """Show a choice of the boards that have rows; return None if there is none."""
-    boards = boards_in_order(store.boards(current))
+    boards = store.boards(current)
     if boards.empty:
         return None
-    boards["label"] = boards.apply(evaluation_label, axis=1)
     label = widgets.select(
         key, "Evaluation", list(boards["label"]), "Dataset, subset and box of the crops; see About."
     )

@@ -4,8 +4,9 @@ Tables of all runs are kept as they are and given out as lazy copies, a change t
 caller's own: to unpickle 2,000 rows at every click, as `st.cache_data` does, takes longer than what
 is done with them.
 
-Every load opens its own read-only connection and closes it: Streamlit runs sessions in threads, and
-a connection belongs to one. `meta.revision` counts every write, so what was cached under it stays
+A run of a page reads through one read-only connection and closes it at its end (`one_run`):
+Streamlit runs sessions in threads, and a connection belongs to one. To open one for every load took
+longer than many of the loads. `meta.revision` counts every write, so what was cached under it stays
 right, but for two things that no write tells: a run that dies, and another file put in place of
 this one. Those are in the fingerprint.
 """
@@ -13,6 +14,7 @@ this one. Those are in the fingerprint.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +45,7 @@ from drf.files import path_of_variable
 from drf.landmarks.markup import Markup
 from drf.pictures import LeafPicture
 from drf.scoring.ellipses import RegionEllipses
+from webapp.scores import boards_in_order
 
 _LIMIT_S = 30.0  # what a page reads takes tenths of a second
 # Tables here are small and looked at value by value, which takes pandas a tenth of the time where
@@ -80,10 +83,45 @@ def current() -> StoreVersion:
 
     Raises NotFoundError if there is none and StoreError if it cannot be used.
     """
+    of_run = _of_this_run()
+    if of_run is not None and of_run.version is not None:
+        return of_run.version
     with _reader(path()) as reader:
         file = Path(path()).stat()  # one made anew often gets the inode of the one that was deleted
         fingerprint = file.st_ino, file.st_mtime_ns, reads.running_runs(reader)
-        return StoreVersion(path(), reads.revision(reader), repr(fingerprint))
+        version = StoreVersion(path(), reads.revision(reader), repr(fingerprint))
+    if of_run is not None:
+        of_run.version = version
+    return version
+
+
+@contextmanager
+def one_run() -> Iterator[None]:
+    """Around a run of a page, or of a fragment alone: all of it reads one version of the store
+    through one connection."""
+    if _of_this_run() is not None:  # a fragment within its page
+        yield
+        return
+    _THREAD.run = of_run = _Run()
+    try:
+        yield
+    finally:
+        _THREAD.run = None
+        if of_run.reader is not None:
+            of_run.reader.close()
+
+
+@dataclass
+class _Run:
+    version: StoreVersion | None = None
+    reader: sqlite3.Connection | None = None
+
+
+_THREAD = threading.local()
+
+
+def _of_this_run() -> _Run | None:
+    return getattr(_THREAD, "run", None)
 
 
 def view(store: StoreVersion, name: str) -> View:
@@ -162,14 +200,14 @@ def _leaderboard(
 
 
 def boards(store: StoreVersion, at_revision: int | None = None) -> pd.DataFrame:
-    """Return `reads.board_filters`, by choice as it was at a revision."""
+    """Return `reads.board_filters` as `boards_in_order`, by choice as it was at a revision."""
     return _boards(store, at_revision).copy(deep=False)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _boards(store: StoreVersion, at_revision: int | None) -> pd.DataFrame:
     with _reader(store.path) as reader:
-        return reads.board_filters(reader, at_revision=at_revision)
+        return boards_in_order(reads.board_filters(reader, at_revision=at_revision))
 
 
 def additions(
@@ -418,13 +456,17 @@ def leaf_faces(path: str, ids: Iterable[int]) -> dict[int, LeafFace]:
 
 @contextmanager
 def _reader(path: str) -> Iterator[sqlite3.Connection]:
-    reader = connection.open_reader(Path(path), limit_s=_LIMIT_S)
+    of_run = _of_this_run() or _Run()
+    reader = of_run.reader or connection.open_reader(Path(path), limit_s=_LIMIT_S)
+    if of_run is _of_this_run():
+        of_run.reader = reader
     try:
         yield reader
     except sqlite3.Error as error:
         raise as_drf_error(error, path) or error from error
     finally:
-        reader.close()
+        if reader is not of_run.reader:
+            reader.close()
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

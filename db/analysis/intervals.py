@@ -22,8 +22,9 @@ CHUNK = 25
 """Rows worked out at once: a page of the board."""
 
 _OWN = ("low", "high")
-_PAIRED = ("difference_low", "difference_high", "difference")
-_PAIRED_FACES = "faces"
+_PAIRED = ("difference_low", "difference_high")
+_DIFFERENCE, _PAIRED_FACES = "difference", "faces"
+_UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,21 @@ def with_intervals(
 def of_chunk(errors: Errors, rows: Sequence[Row], base: Row | None, norm: str) -> pd.DataFrame:
     """Return the columns of rows that were evaluated on the same faces, a line each."""
     own = _methods(errors(rows, norm), rows)
-    columns = _ends(statistics.intervals(own), *_OWN) if _faces(own) else _unknown(_OWN, len(rows))
-    counted: dict[str, int] = {}
-    if base is not None:
-        if base in rows:  # its faces are those of the rows, and already read
-            shared, baseline = own, own[rows.index(base)]
-        else:
-            *shared, baseline = _methods(errors([*rows, base], norm), [*rows, base])
-        columns |= _differences(shared, baseline, [row == base for row in rows])
-        counted = {f"{norm}_{_PAIRED_FACES}": baseline.errors.shape[1]}
-    return (100 * pd.DataFrame(columns).add_prefix(f"{norm}_")).assign(**counted)
+    unknown = [_UNKNOWN] * len(rows)
+    if base is None:
+        return _percent(norm, _ends(statistics.intervals(own) if _faces(own) else unknown, _OWN))
+    if base in rows:  # its faces are those of the rows, and already read
+        baseline = own[rows.index(base)]
+        alone, paired = statistics.both(own, baseline) if _faces(own) else (unknown, unknown)
+    else:
+        *shared, baseline = _methods(errors([*rows, base], norm), [*rows, base])
+        alone = statistics.intervals(own) if _faces(own) else unknown
+        paired = statistics.differences(shared, baseline) if _faces(shared) else unknown
+    paired = [_UNKNOWN if row == base else of for row, of in zip(rows, paired, strict=True)]
+    columns = _ends(alone, _OWN) | _ends(paired, _PAIRED)
+    columns[_DIFFERENCE] = [of.estimate for of in paired]
+    faces = {f"{norm}_{_PAIRED_FACES}": baseline.errors.shape[1]}
+    return _percent(norm, columns).assign(**faces)
 
 
 def _under(rows: pd.DataFrame, norm: str, baseline: pd.Series | None, chunk: Chunk) -> pd.DataFrame:
@@ -118,7 +124,7 @@ def _under(rows: pd.DataFrame, norm: str, baseline: pd.Series | None, chunk: Chu
             some = same_faces.iloc[first : first + CHUNK]
             wanted = [Row(*of) for of in zip(*(some[c] for c in _ROW), strict=True)]
             parts.append(chunk(wanted, base, norm, has_nme).set_index(some.index))
-    names = [*_OWN, *((*_PAIRED, _PAIRED_FACES) if base else ())]
+    names = [*_OWN, *((*_PAIRED, _DIFFERENCE, _PAIRED_FACES) if base else ())]
     empty = pd.DataFrame(columns=[f"{norm}_{name}" for name in names], dtype="float64")
     return pd.concat(parts) if parts else empty
 
@@ -138,24 +144,10 @@ def _faces(methods: Sequence[Method]) -> int:
     return methods[0].errors.shape[1]
 
 
-def _differences(
-    methods: Sequence[Method], baseline: Method, is_baseline: Sequence[bool]
-) -> dict[str, list[float]]:
-    if not _faces(methods):
-        return _unknown(_PAIRED, len(methods))
-    found = statistics.differences(methods, baseline)
-    columns = _ends(found, *_PAIRED[:2]) | {_PAIRED[2]: [i.estimate for i in found]}
-    return {
-        name: [
-            float("nan") if same else value for same, value in zip(is_baseline, values, strict=True)
-        ]
-        for name, values in columns.items()
-    }
-
-
-def _ends(found: Sequence[Interval], low: str, high: str) -> dict[str, list[float]]:
+def _ends(found: Sequence[Interval], names: tuple[str, str]) -> dict[str, list[float]]:
+    low, high = names
     return {low: [i.low for i in found], high: [i.high for i in found]}
 
 
-def _unknown(names: Sequence[str], n: int) -> dict[str, list[float]]:
-    return {name: [float("nan")] * n for name in names}
+def _percent(norm: str, columns: dict[str, list[float]]) -> pd.DataFrame:
+    return 100 * pd.DataFrame(columns).add_prefix(f"{norm}_")

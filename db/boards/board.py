@@ -84,7 +84,8 @@ def stand_in(row: Mapping[Any, Any] | pd.Series) -> str:
 
 def stand_ins(rows: pd.DataFrame) -> list[str]:
     """Return `stand_in` of every row."""
-    return [stand_in(row) for row in rows[["seeds", "runs"]].to_dict("records")]
+    both = zip(rows["seeds"], rows["runs"], strict=True)
+    return [stand_in({"seeds": seeds, "runs": runs}) for seeds, runs in both]
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -58,15 +59,15 @@ def of_board(
     The best is compared with it, or with the next one where none was chosen, or one that has no
     rank.
     """
-    ordered = in_order(rows, norm)
+    ordered = _in_order(rows, norm)
     title = scores.normaliser(norm).title
-    if ordered.empty:
+    if not ordered:
         return Verdict(sentence(None, None, None, norm=title, faces=0), (), norm)
-    best, following = ordered.iloc[0], ordered.iloc[1] if len(ordered) > 1 else None
+    best, following = rows.iloc[ordered[0]], rows.iloc[ordered[1]] if len(ordered) > 1 else None
     other = following
     if baseline is not None and baseline["ranked"] and baseline["id"] != best["id"]:
         other = baseline
-    gap = None if other is None else _gap(ordered.iloc[:1], other, norm, compare)
+    gap = None if other is None else _gap(rows.loc[[best.name]], other, norm, compare)
     said = sentence(
         _entrant(best, norm),
         None if other is None else _entrant(other, norm),
@@ -79,16 +80,17 @@ def of_board(
     return Verdict(said, tuple(comparability.remarks(pair)), norm, best, other, gap)
 
 
-def in_order(rows: pd.DataFrame, norm: str) -> pd.DataFrame:
-    """Return the rows that have a rank under a normaliser, the best first."""
-    nme = scores.column(norm, "nme")
-    return rows[rows["ranked"].astype(bool) & rows[nme].notna()].sort_values([nme, "id"])
-
-
 def second(rows: pd.DataFrame, norm: str) -> pd.Series | None:
     """Return the row after the best: the baseline of a board where none was chosen."""
-    ordered = in_order(rows, norm)
-    return ordered.iloc[1] if len(ordered) > 1 else None
+    ordered = _in_order(rows, norm)
+    return rows.iloc[ordered[1]] if len(ordered) > 1 else None
+
+
+def _in_order(rows: pd.DataFrame, norm: str) -> list[int]:
+    """Return the positions of the rows that have a rank under a normaliser, the best first."""
+    nme = scores.column(norm, "nme")
+    facts = zip(rows[nme], rows["id"], range(len(rows)), rows["ranked"], strict=True)
+    return [place for _, _, place, _ in sorted(of for of in facts if of[3] and not isnan(of[0]))]
 
 
 def _gap(best: pd.DataFrame, other: pd.Series, norm: str, compare: Compare) -> Gap | None:

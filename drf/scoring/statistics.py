@@ -136,11 +136,7 @@ def intervals(
 
     No end is below 0, as no error is. Raises ValueError for no face and for values not finite.
     """
-    means = [method.errors.mean(axis=0) for method in methods]
-    parts = [_seed_parts(method.errors) for method in methods]
-    seeds = [(len(method.seeds),) for method in methods]
-    found = _intervals(means, parts, seeds, draws, level, seed)
-    return [Interval(i.estimate, max(i.low, 0.0), i.high, level, i.seeds) for i in found]
+    return _not_below_0(_intervals(_own(methods), draws, level, seed))
 
 
 def differences(
@@ -158,18 +154,21 @@ def differences(
     own; one with a single seed adds none, which `Interval.over` says. Raises ValueError where the
     faces do not pair up.
     """
-    if any(method.errors.shape[1:] != baseline.errors.shape[1:] for method in methods):
-        raise ValueError("errors of different faces cannot be paired")
-    base = baseline.errors.mean(axis=0)
-    means = [method.errors.mean(axis=0) - base for method in methods]
-    parts = [
-        _seed_parts(method.errors - baseline.errors)
-        if method.seeds == baseline.seeds
-        else [*_seed_parts(method.errors), *_seed_parts(baseline.errors)]
-        for method in methods
-    ]
-    seeds = [(len(method.seeds), len(baseline.seeds)) for method in methods]
-    return _intervals(means, parts, seeds, draws, level, seed)
+    return _intervals(_paired(methods, baseline), draws, level, seed)
+
+
+def both(
+    methods: Sequence[Method],
+    baseline: Method,
+    *,
+    draws: int = DRAWS,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[list[Interval], list[Interval]]:
+    """Return `intervals` and `differences` of methods on the faces of the baseline, which together
+    take little longer than one of them."""
+    found = _intervals([*_own(methods), *_paired(methods, baseline)], draws, level, seed)
+    return _not_below_0(found[: len(methods)]), found[len(methods) :]
 
 
 def mean_intervals(
@@ -181,8 +180,8 @@ def mean_intervals(
     draw resamples n faces with replacement; the ends are the (1 -+ level) / 2 quantiles. Raises
     ValueError for no face and for values not finite.
     """
-    rows = list(np.asarray(values, dtype=np.float64))
-    return _intervals(rows, [[] for _ in rows], [(1,)] * len(rows), draws, level, seed)
+    rows = np.asarray(values, dtype=np.float64)
+    return _intervals([_Mean(row, (), (1,)) for row in rows], draws, level, seed)
 
 
 def share_improved(a: np.ndarray, b: np.ndarray) -> float:
@@ -257,34 +256,77 @@ def _seed_parts(errors: np.ndarray) -> list[_SeedPart]:
     return [_SeedPart(float(nmes.std(ddof=1)) / len(nmes) ** 0.5, len(nmes) - 1)]
 
 
-def _intervals(
-    values: Sequence[np.ndarray],
-    parts: Sequence[Sequence[_SeedPart]],
-    seeds: Sequence[tuple[int, ...]],
-    draws: int,
-    level: float,
-    seed: int,
-) -> list[Interval]:
-    """Return the intervals of the means of rows over faces, (n,) each, with the parts of seeds.
+@dataclass(frozen=True)
+class _Mean:
+    """What an interval is of: the mean of (n,) values over faces, what seeds add to it, and their
+    numbers, as in `Interval`."""
 
-    The same draws serve every row, as one product of how often each draw has each face with all
-    rows, so a hundred cost little more than one.
+    values: np.ndarray
+    parts: Sequence[_SeedPart]
+    seeds: tuple[int, ...]
+
+
+def _own(methods: Sequence[Method]) -> list[_Mean]:
+    return [
+        _Mean(method.errors.mean(axis=0), _seed_parts(method.errors), (len(method.seeds),))
+        for method in methods
+    ]
+
+
+def _paired(methods: Sequence[Method], baseline: Method) -> list[_Mean]:
+    if any(method.errors.shape[1:] != baseline.errors.shape[1:] for method in methods):
+        raise ValueError("errors of different faces cannot be paired")
+    base = baseline.errors.mean(axis=0)
+    return [
+        _Mean(
+            method.errors.mean(axis=0) - base,
+            _seed_parts(method.errors - baseline.errors)
+            if method.seeds == baseline.seeds
+            else [*_seed_parts(method.errors), *_seed_parts(baseline.errors)],
+            (len(method.seeds), len(baseline.seeds)),
+        )
+        for method in methods
+    ]
+
+
+def _not_below_0(found: Sequence[Interval]) -> list[Interval]:
+    return [Interval(i.estimate, max(i.low, 0.0), i.high, i.level, i.seeds) for i in found]
+
+
+def _intervals(means: Sequence[_Mean], draws: int, level: float, seed: int) -> list[Interval]:
+    """Return the intervals of means over the same faces.
+
+    The same draws serve all of them, as one product of how often each draw has each face with all
+    values, so a hundred cost little more than one.
     """
-    rows = np.array(values, dtype=np.float64)
+    rows = np.array([mean.values for mean in means], dtype=np.float64)
     if rows.ndim != 2 or rows.shape[1] == 0 or not np.isfinite(rows).all():
         raise ValueError("need rows of finite values, at least one in each")
     counts = _counts(rows.shape[1], draws, seed)
-    chunks = (counts[first : first + _CHUNK] for first in range(0, draws, _CHUNK))
-    drawn = np.concatenate([rows @ chunk.T.astype(np.float64) for chunk in chunks], axis=1)
+    drawn = np.empty((len(rows), draws))
+    some = np.empty((_CHUNK, rows.shape[1]))  # one for all: new memory takes longer than a product
+    for first in range(0, draws, _CHUNK):
+        chunk = some[: min(_CHUNK, draws - first)]
+        chunk[:] = counts[first : first + _CHUNK]
+        drawn[:, first : first + _CHUNK] = rows @ chunk.T
     drawn /= rows.shape[1]
-    for row, of_row in zip(drawn, parts, strict=True):
-        for place, part in enumerate(of_row):
+    for row, mean in zip(drawn, means, strict=True):
+        for place, part in enumerate(mean.parts):
             row += part.error * _t_draws(part.degrees, place, draws, seed)
-    low, high = np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2), axis=1)
+    drawn.sort(axis=1)  # a third of the time that np.quantile takes to find the same
+    low, high = (_quantile(drawn, share) for share in ((1 - level) / 2, (1 + level) / 2))
     return [
-        Interval(float(mean), float(start), float(end), level, of_row)
-        for mean, start, end, of_row in zip(rows.mean(axis=1), low, high, seeds, strict=True)
+        Interval(float(estimate), float(start), float(end), level, mean.seeds)
+        for estimate, start, end, mean in zip(rows.mean(axis=1), low, high, means, strict=True)
     ]
+
+
+def _quantile(ordered: np.ndarray, share: float) -> np.ndarray:
+    """Return the quantile of each row, whose values ascend, as np.quantile does: (m, n) -> (m,)."""
+    place = share * (ordered.shape[1] - 1)
+    below = min(int(place), ordered.shape[1] - 2)
+    low, high = ordered[:, below], ordered[:, below + 1]
+    return high - (high - low) * (below + 1 - place)
 
 
 @functools.lru_cache(maxsize=16)

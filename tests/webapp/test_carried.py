@@ -9,16 +9,19 @@ from tests.webapp.conftest import opened
 from webapp.links import carried, url_keys
 from webapp.links.carried import Carried
 from webapp.links.names import matching
+from webapp.scores import boards_in_order
 
-BOARDS = pd.DataFrame(
-    [
-        ("300w", "common", "all", "gt", 9),
-        ("300w", "helen", "all", "gt", 5),
-        ("300w", "helen", "eyes", "gt", 2),
-        ("synthetic", "common", "all", "gt", 3),
-        ("300w", "val", "all", "gt", 20),
-    ],
-    columns=["dataset", "subset", "landmarks", "box", "entries"],
+BOARDS = boards_in_order(
+    pd.DataFrame(
+        [
+            ("300w", "common", "all", "gt", 9),
+            ("300w", "helen", "all", "gt", 5),
+            ("300w", "helen", "eyes", "gt", 2),
+            ("synthetic", "common", "all", "gt", 3),
+            ("300w", "val", "all", "gt", 20),
+        ],
+        columns=["dataset", "subset", "landmarks", "box", "entries"],
+    )
 )
 OTHERS = (url_keys.RUN, url_keys.IMAGES, url_keys.COMPARE, url_keys.ABLATIONS)
 

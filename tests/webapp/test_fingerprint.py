@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from db import file, status
+from db import connection, file, status
 from tests.webapp import boards, examples
 from tests.webapp.conftest import board_table, opened
 
@@ -47,3 +47,20 @@ def test_a_store_made_anew_in_its_place_is_shown_at_once(own, tmp_path):
     boards.store_with_seeds(tmp_path / "again.db")
     shutil.copyfile(tmp_path / "again.db", own)
     assert not set(board_table(app.run())["short_id"]) & before
+
+
+def test_a_run_of_a_page_reads_through_one_connection_and_closes_it(own, monkeypatch):
+    readers, open_reader = [], connection.open_reader
+
+    def counted(*args, **options):
+        readers.append(open_reader(*args, **options))
+        return readers[-1]
+
+    monkeypatch.setattr(connection, "open_reader", counted)
+    app = opened()
+    assert len(readers) == 1
+    app.run()
+    assert len(readers) == 2
+    for reader in readers:
+        with pytest.raises(sqlite3.ProgrammingError):
+            reader.execute("SELECT 1")

@@ -20,7 +20,7 @@ from webapp.faces import landmark_errors
 from webapp.leaderboard import figures, intervals
 from webapp.leaderboard.figures import RowErrors
 from webapp.leaderboard.rows import arrange, load_rows
-from webapp.scores import ORDERS, evaluation_label
+from webapp.scores import ORDERS
 from webapp.store import StoreVersion
 from webapp.ui.charts import Chart
 
@@ -74,11 +74,6 @@ def prepare(
     found = verdict(current, where, norm, None, at_revision)
     if found.best is not None:
         worst_region(current, found.best, norm)
-
-
-def board_label(where: Mapping[str, str]) -> str:
-    """Return the label of a board in links to other pages."""
-    return evaluation_label(pd.Series({**where, "flip_test": True}))
 
 
 def worst_region(current: StoreVersion, row: pd.Series, norm: str) -> tuple[str, float] | None:

@@ -19,7 +19,10 @@ TAGS = "tags"
 def with_tags(rows: pd.DataFrame, said: Mapping[str, Words]) -> pd.DataFrame:
     """Return rows of `db.boards.board` with the column TAGS, that of a method for all of its
     runs."""
-    of_rows = [together(said.get(run, NOTHING) for run in runs) for runs in rows["runs"]]
+    of_rows = [
+        together(said.get(run, NOTHING) for run in runs) if said else NOTHING
+        for runs in rows["runs"]
+    ]
     return rows.assign(**{TAGS: pd.Series([one.short() for one in of_rows], rows.index, dtype=str)})
 
 

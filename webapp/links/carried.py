@@ -14,7 +14,6 @@ import pandas as pd
 from webapp.links import url_keys
 from webapp.links.address import Parameters
 from webapp.links.url_keys import BASELINES, EVALUATIONS, FILTERS, RUNS
-from webapp.scores import boards_in_order, evaluation_label
 
 _PLACES = {
     key.name
@@ -46,7 +45,7 @@ class Carried:
 
 
 def seen(page: str, address: Parameters, boards: pd.DataFrame, before: Carried) -> Carried:
-    """Return what travels on from a page. boards: `db.reads.board_filters`; before: what travelled
+    """Return what travels on from a page. boards: `webapp.store.boards`; before: what travelled
     to it, for what the page does not show."""
     one = {name: values[-1] for name, values in address.items() if values}
     found = before
@@ -108,17 +107,17 @@ def _filtered(one: Mapping[str, str], boards: pd.DataFrame) -> str | None:
     asked = {column: one[name] for column, name in FILTERS.items() if name in one}
     if not asked:
         return None
-    left = boards_in_order(boards)
+    left = boards
     for column, value in asked.items():
-        same = left[column].str.casefold() == value.casefold()
-        left = left[same] if same.any() else left
-    return None if left.empty else evaluation_label(left.iloc[0])
+        same = [one.casefold() == value.casefold() for one in left[column]]
+        left = left[same] if any(same) else left
+    return None if left.empty else str(left["label"].iloc[0])
 
 
 def _evaluation(page: str, label: str | None, boards: pd.DataFrame) -> str | None:
     """Return the label of a board as a page offers it: that of a run says its flip test too."""
     board = None if page == url_keys.RUN else row(label, boards)
-    return label if board is None else evaluation_label(board)
+    return label if board is None else str(board["label"])
 
 
 def _label(label: str, boards: pd.DataFrame) -> str | None:
@@ -128,10 +127,8 @@ def _label(label: str, boards: pd.DataFrame) -> str | None:
 def row(label: str | None, boards: pd.DataFrame) -> pd.Series | None:
     """Return the board that a label in a link names, whatever its case; None for none."""
     wanted = (label or "").removesuffix("/no-flip").casefold()
-    for _, board in boards_in_order(boards).iterrows():
-        if evaluation_label(board).casefold() == wanted:
-            return board
-    return None
+    labels = [one.casefold() for one in boards["label"]]
+    return boards.iloc[labels.index(wanted)] if wanted in labels else None
 
 
 def _filters(label: str | None, boards: pd.DataFrame) -> dict[str, str | None]:

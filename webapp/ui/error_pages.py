@@ -20,12 +20,14 @@ _LOG = logging.getLogger("drf.webapp")
 
 @contextmanager
 def boundary() -> Iterator[None]:
-    """Show an error in place of the rest of the page, or of a fragment.
+    """Around a page, or a fragment of it: show an error in place of the rest, and read the store
+    as `store.one_run`.
 
     Every fragment and dialog needs this for itself: Streamlit runs it outside of the page.
     """
     try:
-        yield
+        with store.one_run():
+            yield
     except DrfError as error:  # the store went away, or broke, between two reads
         show_store_error(error)
     except Exception as error:  # whatever else it is

@@ -16,7 +16,7 @@ from webapp.ablation import figures, results
 from webapp.leaderboard.rows import load_rows, named
 from webapp.links import address, navigation, share, url_keys, widgets
 from webapp.links.names import matching
-from webapp.scores import boards_in_order, evaluation_label, norms
+from webapp.scores import norms
 from webapp.store import StoreVersion
 from webapp.ui import theme
 from webapp.ui.charts import Chart
@@ -88,8 +88,6 @@ def _choose_sweep(
 
 def _choose_evaluation(boards: pd.DataFrame) -> tuple[str, dict[str, str]]:
     """Return the label of the board that was chosen, and what it is: values of `reads.BOARD`."""
-    boards = boards_in_order(boards)
-    boards["label"] = boards.apply(evaluation_label, axis=1)
     label = widgets.select(
         url_keys.ABLATION_EVALUATION, "Evaluation", list(boards["label"]), "dataset/subset/box"
     )

@@ -33,7 +33,7 @@ from webapp.leaderboard.rows import arrange, load_rows, named
 from webapp.leaderboard.table import DisplayOptions, View
 from webapp.links import address, navigation, share, url_keys, widgets
 from webapp.run import method_card
-from webapp.scores import evaluation_label
+from webapp.scores import board_label, evaluation_label
 from webapp.store import StoreVersion
 from webapp.ui import deferred, error_pages, frame, theme
 from webapp.ui.text import percent, plain
@@ -153,7 +153,7 @@ def _why(current: StoreVersion, board: BoardChoice, best: pd.Series, norm: str) 
     common = {url_keys.NORM.name: board.norm}
     of_run = {url_keys.RUN_ID.name: run, url_keys.RUN_EVALUATION.name: evaluation_label(best)}
     images = {
-        url_keys.IMAGES_EVALUATION.name: headline.board_label(board.where),
+        url_keys.IMAGES_EVALUATION.name: board_label(board.where),
         url_keys.IMAGES_RUNS.name: run,
     }
     region = headline.worst_region(current, best, norm)
@@ -178,7 +178,7 @@ def _links(board: BoardChoice, chosen: pd.DataFrame) -> None:
     """Link to the rows that are ticked on other pages, or to the first two of those that lead."""
     runs = [run[:8] for run in rows_of.stand_ins(chosen)]
     runs = runs[: _MOST_COMPARED if controls.ticked() else 2]
-    label, asked = headline.board_label(board.where), ",".join(runs)
+    label, asked = board_label(board.where), ",".join(runs)
     common = {url_keys.NORM.name: board.norm}
     for page_of, title, icon, parameters in (
         (
