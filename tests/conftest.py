@@ -56,6 +56,19 @@ def main_module() -> Iterator[None]:
     sys.modules["__main__"] = MAIN
 
 
+@pytest.fixture
+def few_faces(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, int]:
+    """Few synthetic faces in every subset, and one cache for them: whoever trains would render and
+    look at 200 validation faces in each of its epochs. Processes that a test starts have all faces,
+    and the same cache. Return the number of faces by subset."""
+    few = {"train": 48, "val": 16, "common": 24, "challenging": 12}
+    monkeypatch.setattr("drf.data.synthetic_dataset.SIZES", few)
+    monkeypatch.setenv("DRF_CACHE", str(tmp_path_factory.getbasetemp() / "packed-faces"))
+    return few
+
+
 @pytest.fixture(scope="session")
 def real_faces() -> Path:
     """Return the root of 300-W: DRF_DATA, else ../shared/data/300w beside the repository."""

@@ -29,9 +29,8 @@ TINY = {
 
 
 def test_soft_routing_is_what_is_evaluated_and_all_leaves_are_soft_routing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, few_faces: object
 ) -> None:
-    monkeypatch.setenv("DRF_CACHE", str(tmp_path / "cache"))
     places = Paths(tmp_path / "drf.db", None, None, None)
     run = train_new_run(
         Request("cascade-forest", options=TINY | {"model.tree_depth": 3}), places

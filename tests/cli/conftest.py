@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import cli.main
-from tests.db.examples import filled_store
+from tests.db.examples import copied, filled_store
 
 
 @dataclass(frozen=True)
@@ -49,4 +49,4 @@ def drf(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 @pytest.fixture
 def filled(tmp_path: Path) -> list[str]:
     """Four runs in the store that `drf` uses; their ids, the mean shape's first."""
-    return filled_store(tmp_path / "drf.db")
+    return copied(filled_store, tmp_path / "drf.db")

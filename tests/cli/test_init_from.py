@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,18 +17,24 @@ CNN = ("train", "cnn-heatmap", *TINY, "--set", "model.map_size=8", "--json")
 STILL = ("--set", "training.lr=0.0", "--set", "training.weight_decay=0.0", "--seed", 1)
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One cache for all tests of this file, so that each subset is rendered once."""
-    monkeypatch.setenv("DRF_CACHE", str(tmp_path_factory.getbasetemp() / "training-cache"))
+pytestmark = pytest.mark.usefixtures("few_faces")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for a store with one small trained run; the first test that asks for it fills it."""
+    return tmp_path_factory.mktemp("donor")
 
 
 @pytest.fixture
-def donor(drf: Drf) -> str:
-    """The full id of a small trained run."""
-    trained = drf(*CNN, "--name", "donor")
-    assert trained.code == 0, trained.err
-    return str(trained.json["run"])
+def donor(drf: Drf, tmp_path: Path, trained: Path) -> str:
+    """The full id of that run, in a copy of its store."""
+    if not list(trained.iterdir()):
+        answer = drf(*CNN, "--name", "donor", "--db", trained / "drf.db")
+        assert answer.code == 0, answer.err
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    (row,) = drf("runs", "list", "--json").json
+    return str(row["id"])
 
 
 def learned(folder: Path) -> dict[str, torch.Tensor]:

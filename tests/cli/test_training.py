@@ -28,7 +28,6 @@ TINY = (
     *("--set", "model.depth=2", "--set", "model.growth=0", "--set", "training.batch_size=16"),
 )
 
-FEW = {"train": 48, "val": 16, "common": 24, "challenging": 12}
 FOREST = ("train", "heatmap-forest")
 GROUPS = ("--set", "model.pool=group", "--set", "model.groups=13")
 HUGE = (
@@ -37,14 +36,10 @@ HUGE = (
 )
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few faces, and one cache for all tests of this file, so that each subset is rendered once."""
-    monkeypatch.setattr("drf.data.synthetic_dataset.SIZES", FEW)
-    monkeypatch.setenv("DRF_CACHE", str(tmp_path_factory.getbasetemp() / "training-cache"))
+pytestmark = pytest.mark.usefixtures("few_faces")
 
 
-def test_train_eval_board(drf: Drf, tmp_path: Path) -> None:
+def test_train_eval_board(drf: Drf, few_faces: dict[str, int]) -> None:
     floor = drf("train", "mean-shape", "--set", "data.synthetic_train_size=48", "--json")
     assert floor.code == 0
     trained = drf(
@@ -65,7 +60,7 @@ def test_train_eval_board(drf: Drf, tmp_path: Path) -> None:
     assert (entry.json["dataset"], entry.json["subset"], entry.json["n"]) == (
         "synthetic",
         "common",
-        FEW["common"],
+        few_faces["common"],
     )
     assert entry.json["box"] == "gt"
     assert entry.json["pupil"]["nme"] > entry.json["ocular"]["nme"] > 0

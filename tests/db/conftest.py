@@ -8,7 +8,7 @@ import pytest
 from sqlite_utils import Database
 
 from db.connection import open_reader, open_store
-from tests.db.examples import filled_store
+from tests.db.examples import copied, filled_store
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def db(path: Path) -> Iterator[Database]:
 @pytest.fixture
 def filled(path: Path) -> list[str]:
     """A store with four runs at `path`; their ids."""
-    return filled_store(path)
+    return copied(filled_store, path)
 
 
 @pytest.fixture

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import sqlite3
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -149,6 +153,25 @@ def filled_store(path: Path) -> list[str]:
     ]
     db.close()
     return ids
+
+
+Returned = TypeVar("Returned")
+
+
+def copied(fill: Callable[[Path], Returned], path: Path) -> Returned:
+    """A new store of what `fill` makes, for each of many tests: it is made once in a process, which
+    takes longer than most tests that look at it."""
+    contents, returned = _made(fill)
+    path.write_bytes(contents)
+    return copy.deepcopy(returned)
+
+
+@functools.cache
+def _made(fill: Callable[[Path], Returned]) -> tuple[bytes, Returned]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "drf.db"
+        returned = fill(path)
+        return path.read_bytes(), returned
 
 
 def older_store(path: Path) -> str:

@@ -38,10 +38,8 @@ __all__ = ["drf"]
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    few = {"train": 24, "val": 12, "common": 12, "challenging": 12}
-    monkeypatch.setattr("drf.data.synthetic_dataset.SIZES", few)
-    return Paths(tmp_path / "drf.db", None, None, tmp_path / "cache")
+def paths(tmp_path: Path, few_faces: object) -> Paths:
+    return Paths(tmp_path / "drf.db", None, None, None)
 
 
 def test_a_run_is_measured_and_its_board_shows_it(paths: Paths, drf: Drf) -> None:

@@ -30,10 +30,8 @@ TINY = {
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    few = {"train": 24, "val": 12, "common": 12, "challenging": 12}
-    monkeypatch.setattr("drf.data.synthetic_dataset.SIZES", few)
-    return Paths(tmp_path / "drf.db", None, None, tmp_path / "cache")
+def paths(tmp_path: Path, few_faces: object) -> Paths:
+    return Paths(tmp_path / "drf.db", None, None, None)
 
 
 def test_a_run_is_repeated_to_the_digit_and_what_differs_is_told(

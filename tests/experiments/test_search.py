@@ -32,8 +32,8 @@ TINY = {
 
 
 @pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    return Paths(tmp_path / "drf.db", None, None, tmp_path / "cache")
+def paths(tmp_path: Path, few_faces: object) -> Paths:
+    return Paths(tmp_path / "drf.db", None, None, None)
 
 
 @dataclass

@@ -52,10 +52,8 @@ class InThisProcess:
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    few = {"train": 12, "val": 12, "common": 12, "challenging": 12}
-    monkeypatch.setattr("drf.data.synthetic_dataset.SIZES", few)
-    return Paths(tmp_path / "drf.db", None, None, tmp_path / "cache")
+def paths(tmp_path: Path, few_faces: object) -> Paths:
+    return Paths(tmp_path / "drf.db", None, None, None)
 
 
 def test_a_grid_is_every_combination_for_every_seed_but_what_is_excluded() -> None:
@@ -165,7 +163,9 @@ def test_a_job_that_was_cut_off_before_its_first_checkpoint_begins_anew(paths: P
         assert len(reads.evaluations(con, job.id)) == 1
 
 
-def test_jobs_of_folders_are_gathered_any_number_of_times(paths: Paths, tmp_path: Path) -> None:
+def test_jobs_of_folders_are_gathered_any_number_of_times(
+    paths: Paths, few_faces: dict[str, int], tmp_path: Path
+) -> None:
     (job, *_) = parse(TINY, "tiny").jobs()
     folder = tmp_path / "jobs" / job.id
     assert not gather(folder, job.id, paths.db)
@@ -176,7 +176,7 @@ def test_jobs_of_folders_are_gathered_any_number_of_times(paths: Paths, tmp_path
         assert reads.run(con, job.id)["status"] == "finished"
         assert len(reads.evaluations(con, job.id)) == 1
         pictures = con.execute("SELECT count(*) FROM faces WHERE crop IS NOT NULL").fetchone()
-    assert pictures == (12,)
+    assert pictures == (few_faces["val"],)
     assert (run_folder(paths.db, job.id) / "best.safetensors").is_file()
 
 

@@ -35,8 +35,11 @@ TINY = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("few_faces")
+
+
 def places(folder: Path) -> Paths:
-    return Paths(folder / "drf.db", None, None, folder / "cache")
+    return Paths(folder / "drf.db", None, None, None)
 
 
 def request(epochs: int, **options: object) -> Request:

@@ -142,13 +142,13 @@ def test_seeds_of_one_method_are_compared_too(tmp_path: Path) -> None:
     assert comparability.budget(rows) == SENTENCE
 
 
-def test_a_training_records_what_it_spends(tmp_path: Path) -> None:
+def test_a_training_records_what_it_spends(tmp_path: Path, few_faces: object) -> None:
     """Steps and faces are counted where they are made, so that a budget of minutes counts too."""
     options = {
         "data.dataset": "synthetic", "data.synthetic_train_size": 24, "data.input_size": 64,
         "model.width": 8, "training.device": "cpu", "training.epochs": 2, "training.batch_size": 10,
     }  # fmt: skip
-    paths = Paths(tmp_path / "drf.db", None, None, tmp_path / "cache")
+    paths = Paths(tmp_path / "drf.db", None, None, None)
     result = train_new_run(Request("hourglass", options=options), paths)
     with contextlib.closing(open_reader(paths.db)) as reader:
         spent = reads.spent(reader, [result.run]).iloc[0]

@@ -39,7 +39,7 @@ BOARD = {"dataset": "300w", "subset": "full", "landmarks": "all", "box": "gt"}
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three seeds of `forest`, two of `wide`, one of a floor."""
     path = tmp_path / "drf.db"
-    store_with_seeds(path)
+    examples.copied(store_with_seeds, path)
     monkeypatch.setenv("DRF_DB", str(path))
     return path
 
@@ -145,11 +145,9 @@ METHODS = {  # name -> seed -> error in px
 }
 
 
-@pytest.fixture
-def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+def fill_ablation(path: Path) -> dict[str, list[str]]:
     """Methods that differ in one key; the seeds of `unstable` differ far more than its faces let
     expect. Returns their runs."""
-    path = tmp_path / "drf.db"
     db = open_store(path)
     made: dict[str, list[str]] = {}
     for name, seeds in METHODS.items():
@@ -169,8 +167,15 @@ def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[
             evaluations.record_evaluation(db, run, replace(result, predictions=moved), [])
             made.setdefault(name, []).append(run)
     db.close()
-    monkeypatch.setenv("DRF_DB", str(path))
     return made
+
+
+@pytest.fixture
+def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """The runs of `fill_ablation`, in the store that app and command line read."""
+    path = tmp_path / "drf.db"
+    monkeypatch.setenv("DRF_DB", str(path))
+    return examples.copied(fill_ablation, path)
 
 
 def of_board(base: str, **link: str) -> dict[str, str]:

@@ -89,16 +89,15 @@ Call = Callable[..., Said]
 
 
 @pytest.fixture
-def drf(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
+def drf(
+    made: Path, tmp_path: Path, few_faces: object, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Call]:
     """Run `drf ARGUMENTS` in this process, on a copy of the store, into streams of an encoding that
     refuse whatever it does not have, as those of Python do."""
     for file in made.iterdir():
         if file.is_file():
             shutil.copy(file, tmp_path)
     monkeypatch.setenv("DRF_DB", str(tmp_path / "drf.db"))
-    monkeypatch.setenv("DRF_CACHE", str(made / "cache"))
-    few = {"train": 12, "val": 12, "common": 12, "challenging": 12}
-    monkeypatch.setattr("drf.data.synthetic_dataset.SIZES", few)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("DRF_DATA", raising=False)
     monkeypatch.chdir(tmp_path)

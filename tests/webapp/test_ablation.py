@@ -17,6 +17,7 @@ from db.analysis.configs import settings as settings_of
 from db.connection import open_reader
 from drf.scoring import statistics
 from drf.text import json_as_written
+from tests.db.examples import copied
 from tests.webapp import ablation_examples
 from tests.webapp.ablation_examples import DEPTHS, TREES
 from tests.webapp.examples import HOSTILE
@@ -30,7 +31,7 @@ KEYS = ["model.trees", "model.depth"]
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     path = tmp_path_factory.mktemp("ablation") / "drf.db"
-    return path, ablation_examples.fill(path)
+    return path, copied(ablation_examples.fill, path)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 
 from db.connection import open_store
 from db.recording import sweeps
+from tests.db.examples import copied
 from tests.webapp import ablation_examples, boards
 from tests.webapp.conftest import opened, texts
 from tests.webapp.examples import HOSTILE
@@ -21,7 +22,7 @@ PAGE = "views/ablations.py"
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     path = tmp_path_factory.mktemp("ablations") / "drf.db"
-    return path, ablation_examples.fill(path)
+    return path, copied(ablation_examples.fill, path)
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_looking_changes_nothing(filled, ids):
 
 def test_a_link_opens_the_page_on_the_runs_of_a_sweep(tmp_path, monkeypatch):
     path = tmp_path / "drf.db"
-    ids = ablation_examples.fill(path)
+    ids = copied(ablation_examples.fill, path)
     monkeypatch.setenv("DRF_DB", str(path))
     mine = [ids[f"{trees}-5-{seed}"] for trees in (1, 2) for seed in (0, 1)]
     jobs = [sweeps.NewJob(run, "forest", seed % 2, {}) for seed, run in enumerate(mine)]

@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from db.connection import open_store
 from db.recording.runs import record_epoch, record_heartbeat, start_run
+from tests.db.examples import copied
 from tests.webapp import ablation_examples
 from tests.webapp.conftest import TIMEOUT_MS, served
 from tests.webapp.examples import HOSTILE, HOURGLASS
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.browser
 def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Database, str]]:
     """The app on a store with an ablation and a run under way: its address, the store, the run."""
     path: Path = tmp_path_factory.mktemp("training") / "drf.db"
-    ablation_examples.fill(path)
+    copied(ablation_examples.fill, path)
     store = open_store(path)
     run = start_run(store, replace(HOURGLASS, name=HOSTILE[0]))
     with served(path, tmp_path_factory.mktemp("elsewhere")) as url:

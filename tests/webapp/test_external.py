@@ -18,7 +18,7 @@ from tests.webapp.conftest import board_table, opened, texts
 def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store of four runs and an imported method, which is the best; its run id."""
     path = tmp_path / "drf.db"
-    examples.filled_store(path)
+    examples.copied(examples.filled_store, path)
     db = open_store(path)
     unknown = {"preset": None, "track": None, "epochs": None, "params": 0, "macs": 0}
     config = {"external.name": "theirs"}

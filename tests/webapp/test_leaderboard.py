@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from tests.db.examples import copied
 from tests.webapp import boards
 from tests.webapp.conftest import board_payload, board_table, opened, texts, verdict
 from tests.webapp.examples import HOSTILE
@@ -97,9 +98,8 @@ def test_the_table_and_the_link_have_an_accessible_name(shop):
 def seeds(tmp_path, monkeypatch):
     """A store with three seeds of `forest`, two of `wide` and a floor; the ids of its runs."""
     path = tmp_path / "seeds.db"
-    made = boards.store_with_seeds(path)
     monkeypatch.setenv("DRF_DB", str(path))
-    return made
+    return copied(boards.store_with_seeds, path)
 
 
 def test_rows_are_methods_or_runs(seeds):

@@ -15,6 +15,7 @@ from db.maintenance import bundle
 from drf import presets
 from tests.cli.conftest import Drf
 from tests.cli.conftest import drf as drf
+from tests.db.examples import copied
 from tests.webapp.boards import store_with_seeds
 from tests.webapp.conftest import board_table, opened, texts, verdict
 from webapp.leaderboard import export, headline
@@ -32,9 +33,8 @@ HOW = "(ocular NME, paired over 40 faces), 3 seeds against 2."
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """The runs of `boards.store_with_seeds`, in the store that app and command line read."""
-    made = store_with_seeds(tmp_path / "drf.db")
     monkeypatch.setenv("DRF_DB", str(tmp_path / "drf.db"))
-    return made
+    return copied(store_with_seeds, tmp_path / "drf.db")
 
 
 def built(path: str) -> View:
