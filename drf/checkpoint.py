@@ -202,7 +202,7 @@ def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str
 
     family: of the model · run: id of the other run, for messages. The other's family, markup,
     landmark subset and input size may differ. Raises UsageError, and changes nothing, unless the
-    names and shapes of all tensors of both backbones agree.
+    kind of both backbones, and names and shapes of all their tensors, agree.
     """
     ours, theirs = _backbone(model), saved.under("model.backbone.")
     if ours is None:
@@ -216,11 +216,12 @@ def load_backbone(model: LandmarkModel, family: str, saved: Checkpoint, run: str
             " name another run with --init-from"
         )
     odd = _first_difference(ours.state_dict(), theirs)
-    if odd is not None:
-        other = _backbone(registry.build(stored_config(saved.header), stored_markup(saved.header)))
+    other = _backbone(registry.build(stored_config(saved.header), stored_markup(saved.header)))
+    if odd is not None or (other and other.recipe != ours.recipe):
         raise UsageError(
             f"the backbone of run {run[:8]} ({other and other.recipe}) does not fit this model's"
-            f" ({ours.recipe}), first in {odd}: choose the same kind and width, or another run"
+            f" ({ours.recipe}){f', first in {odd}' if odd else ''}: choose the same kind and width,"
+            " or another run"
         )
     ours.load_state_dict(theirs)
     markup, landmarks = model.spec.markup, len(model.spec.indices)

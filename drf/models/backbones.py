@@ -280,6 +280,7 @@ class InvertedResidualEncoder(Backbone):
     Its layers are those of the paper in name, order and shape, so that published weights fit
     (`drf.models.pretrained`).
 
+    width: channels of `detail`; `context` has twice as many
     mean, std: of the RGB values 0..1 that the published weights expect
     tensorflow: of its padding, one more pixel below and to the right where a stride leaves any
     """
@@ -298,7 +299,7 @@ class InvertedResidualEncoder(Backbone):
     def __init__(self, width: int, input_size: int) -> None:
         super().__init__()
         _require_divisible(self.kind, input_size, 32)
-        self.recipe = f"{self.kind} with lateral steps of width {width}"
+        self.recipe = f"{self.kind} of width {width}"
         self.stem = nn.Sequential(
             nn.ZeroPad2d((0, 1, 0, 1) if self.tensorflow else 1),
             nn.Conv2d(3, 32, 3, 2),

@@ -105,15 +105,15 @@ class Optimisers:
         inner = [p for p in inner if id(p) not in taken]
         taken |= {id(p) for p in inner}
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
+        kinds = [(rest, 1.0), *([(slow, pretrained_lr_factor)] if slow else [])]
         groups: list[dict[str, Any]] = [
             {
                 "params": [p for p in weights if (p.ndim > 1) == decayed],
                 "weight_decay": weight_decay if decayed else 0.0,
                 "lr_factor": factor,
             }
-            for weights, factor in ((rest, 1.0), (slow, pretrained_lr_factor))
+            for weights, factor in kinds
             for decayed in (True, False)
-            if weights
         ]
         self.parts: dict[str, torch.optim.Optimizer] = {
             "adamw": torch.optim.AdamW(groups, lr=0.0, fused=True)

@@ -91,6 +91,7 @@ EVERY_OPTION: list[Options] = [
     {"tree_update": "sequential", "leaf_update": "gradient", "backbone": "light"},
     {"gates": "raw", "leaf_init": "identical", "coordinate_loss_weight": 0.0, "backbone": "cnn"},
     {"target": "mean", "pool": "face", "backbone": "hourglass", "tree_update": "sequential"},
+    *({"backbone": kind} for kind in ("mobilenet-v2", "efficientnet-lite0", "centerface")),
 ]
 
 

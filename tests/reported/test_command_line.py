@@ -766,6 +766,6 @@ def test_an_option_that_a_message_advises_exists(messages: list[tuple[str, str]]
     assert {option for _, option in named} >= {"--db", "--device", "--box-file", "--no-flip-test"}
     assert {(file, option) for file, option in named if option not in known} <= {
         ("provenance.py", "--git"),
-        ("detection.py", "--no-deps"),  # of pip
+        *((file, "--no-deps") for file in ("detection.py", "pretrained.py")),  # of pip
         *(("pseudo_labels.py", own) for own in ("--pictures", "--keep")),
     }
