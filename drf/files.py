@@ -8,6 +8,7 @@ into the same folder next removes it.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import secrets
@@ -30,6 +31,14 @@ _ABANDONED_AFTER_S = 24 * 3600.0
 """What another machine or version 0.1.0 left is removed when it has not changed for so long."""
 
 _FILLED, _FORMER = "filled", "former"
+
+
+def file_of_package(package: str, file: str) -> Path | None:
+    """Return a file that an installed package contains, without importing it; None where the
+    package or the file is not there."""
+    found = importlib.util.find_spec(package)
+    path = Path(found.origin).parent / file if found and found.origin else None
+    return path if path is not None and path.is_file() else None
 
 
 def user_path(text: str | Path) -> Path:

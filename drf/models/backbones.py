@@ -92,8 +92,26 @@ class Backbone(nn.Module, ABC):
             self.get_submodule(name).requires_grad_(False)
 
 
-class ResidualEncoder(Backbone):
-    """Levels at S/4, S/8, S/16, S/32; two lateral steps bring the deepest back up to S/8.
+class FourLevels(Backbone):
+    """Levels at S/4, S/8, S/16, S/32; two lateral steps bring the deepest back up to S/8."""
+
+    from_last: nn.Conv2d
+    from_sixteenth: nn.Conv2d
+
+    @abstractmethod
+    def _way_down(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the levels, the finest first."""
+
+    def deep(self, images: Tensor) -> Tensor:
+        return self._way_down(images)[-1]
+
+    def _way_up(self, sixteenth: Tensor, last: Tensor) -> Tensor:
+        """Return what the two deepest levels add at S/8."""
+        return _twice(self.from_sixteenth(sixteenth) + _twice(self.from_last(last)))
+
+
+class ResidualEncoder(FourLevels):
+    """Residual blocks at each of the four levels.
 
     blocks: residual blocks of each level from S/8 on
     """
@@ -121,14 +139,7 @@ class ResidualEncoder(Backbone):
         self.from_sixteenth = nn.Conv2d(w[2], w[1], 1)
         self.merge = conv_bn_relu(w[1], w[1])
         self.channels = {"detail": w[0], "context": w[1], "deep": w[3]}
-        self.cells = {
-            "detail": input_size // 4,
-            "context": input_size // 8,
-            "deep": input_size // 32,
-        }
-
-    def deep(self, images: Tensor) -> Tensor:
-        return self._way_down(images)[-1]
+        self.cells = _cells(input_size)
 
     def _way_down(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         quarter = self.quarter(self.stem(normalise(images)))
@@ -138,8 +149,8 @@ class ResidualEncoder(Backbone):
 
     def forward(self, images: Tensor) -> Features:
         quarter, eighth, sixteenth, last = self._way_down(images)
-        up = self.from_sixteenth(sixteenth) + _twice(self.from_last(last))
-        return Features(quarter, self.merge(eighth + _twice(up)), last)
+        context = self.merge(eighth + self._way_up(sixteenth, last))
+        return Features(quarter, context, last)
 
 
 class LightEncoder(ResidualEncoder):
@@ -203,11 +214,7 @@ class SmallCnn(Backbone):
             conv_bn_relu(w[2], w[3], stride=2), conv_bn_relu(w[3], w[4], stride=2)
         )
         self.channels = {"detail": w[1], "context": w[2], "deep": w[4]}
-        self.cells = {
-            "detail": input_size // 4,
-            "context": input_size // 8,
-            "deep": input_size // 32,
-        }
+        self.cells = _cells(input_size)
 
     def forward(self, images: Tensor) -> Features:
         quarter = self.quarter(normalise(images))
@@ -274,7 +281,7 @@ class Depthwise(nn.Conv2d):
             return super().forward(x.float()).to(x.dtype)
 
 
-class InvertedResidualEncoder(Backbone):
+class InvertedResidualEncoder(FourLevels):
     """A published classifier without its last layers, and lateral steps back up to S/4.
 
     Its layers are those of the paper in name, order and shape, so that published weights fit
@@ -328,11 +335,7 @@ class InvertedResidualEncoder(Backbone):
         self.from_quarter = nn.Conv2d(quarter, w[0], 1)
         self.detail = conv_bn_relu(w[0], w[0])
         self.channels = {"detail": w[0], "context": w[1], "deep": last}
-        self.cells = {
-            "detail": input_size // 4,
-            "context": input_size // 8,
-            "deep": input_size // 32,
-        }
+        self.cells = _cells(input_size)
 
     @property
     def published(self) -> list[nn.Conv2d]:
@@ -345,9 +348,6 @@ class InvertedResidualEncoder(Backbone):
             if isinstance(module, nn.Conv2d)
         ]
 
-    def deep(self, images: Tensor) -> Tensor:
-        return self._way_down(images)[-1]
-
     def _way_down(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         mean, std = (images.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
         quarter = self.quarter(self.stem((images - mean) / std))
@@ -357,8 +357,7 @@ class InvertedResidualEncoder(Backbone):
 
     def forward(self, images: Tensor) -> Features:
         quarter, eighth, sixteenth, last = self._way_down(images)
-        up = self.from_sixteenth(sixteenth) + _twice(self.from_last(last))
-        context = self.merge(self.from_eighth(eighth) + _twice(up))
+        context = self.merge(self.from_eighth(eighth) + self._way_up(sixteenth, last))
         detail = self.detail(self.from_quarter(quarter) + _twice(self.from_context(context)))
         return Features(detail, context, last)
 
@@ -427,6 +426,10 @@ class Summary(nn.Module):
 
 def _twice(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def _cells(input_size: int) -> dict[str, int]:
+    return {"detail": input_size // 4, "context": input_size // 8, "deep": input_size // 32}
 
 
 def _require_divisible(name: str, input_size: int, step: int) -> None:

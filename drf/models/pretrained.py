@@ -7,7 +7,6 @@ their convolutions, so these backbones have none. Without published weights they
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from drf.errors import DrfError, NotFoundError, UsageError
+from drf.files import file_of_package
 from drf.models.backbones import InvertedResidualEncoder
 
 Layer = tuple[Tensor, Tensor]
@@ -127,9 +127,8 @@ def load_published(model: nn.Module) -> str:
 
 
 def _installed(published: Published) -> Path:
-    package = importlib.util.find_spec(published.package)
-    path = Path(package.origin).parent / published.file if package and package.origin else None
-    if path is None or not path.is_file():
+    path = file_of_package(published.package, published.file)
+    if path is None:
         raise NotFoundError(
             f"the weights of {published.title} are not installed: `{published.install}`"
         )
