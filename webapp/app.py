@@ -8,6 +8,7 @@ import gc
 from pathlib import Path
 
 import streamlit as st
+from threadpoolctl import threadpool_limits
 
 from db.recording import box_labels
 from drf.errors import NotFoundError
@@ -74,6 +75,7 @@ PAGES = [
 
 
 def main() -> None:
+    _one_thread()
     page = st.navigation(PAGES, position="hidden")  # the bar is `navigation.bar`
     st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
     st.logo(ICON)
@@ -111,6 +113,13 @@ def _update_link(store_now: StoreVersion) -> None:
         current = url_keys.with_boxes(current, columns.itertuples(index=False))
     if current != asked:
         st.query_params.from_dict(current)
+
+
+@st.cache_resource(show_spinner=False)
+def _one_thread() -> None:
+    """Once: multiply matrices on one thread. Those of a page are small, and threads that wait for
+    each other take ten times as long where the browser, or a training, is on the same cores."""
+    threadpool_limits(1, user_api="blas")
 
 
 @st.cache_resource(show_spinner=False)

@@ -172,11 +172,12 @@ def constants(shown: pd.DataFrame) -> dict[str, str]:
     if len(shown) < 2:
         return {}
     candidates = [key for key in shown if key not in _ALWAYS and not key.endswith("_nme")]
-    return {
-        key: text(key, shown[key].iloc[0])
-        for key in candidates
-        if len(shown[key].drop_duplicates()) == 1
-    }
+    found = {}
+    for key in candidates:  # by hand: to look for duplicates in a short column takes pandas longer
+        first, *others = [None if _unknown(value) else value for value in shown[key].tolist()]
+        if all(other == first for other in others):
+            found[key] = text(key, first)
+    return found
 
 
 def title(key: str, norms: Sequence[str], over: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -251,9 +252,11 @@ def formatter(key: str) -> Callable[[Any], str]:
             return "yes" if value else "no"
         return column.format % value if column and column.kind == "number" else str(value)
 
-    return lambda value: (
-        "–" if value is None or value is pd.NA or value != value else of_known(value)
-    )
+    return lambda value: "–" if _unknown(value) else of_known(value)
+
+
+def _unknown(value: Any) -> bool:
+    return value is None or value is pd.NA or value != value
 
 
 @functools.lru_cache(maxsize=1024)

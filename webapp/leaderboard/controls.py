@@ -6,14 +6,16 @@ Widths are such that two controls stand beside each other on a phone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from db.boards import verdict
 from db.boards.board import stand_ins
+from db.reads import BOARD
 from drf.scoring import scores
 from webapp import store
 from webapp.leaderboard import columns
@@ -70,14 +72,15 @@ def choose_board(
     head = st.container(horizontal=True, gap="small", vertical_alignment="bottom")
     head.title("Leaderboard", width="content")
     more = None
+    left = boards[[*BOARD, "entries"]].to_dict("records")
     for key, column, label, help_text in filters:
-        options = _offered(boards, column)
+        options = _offered(left, column)
         if len(where) == _IN_SIGHT:
             norm_place = head.container(width="content")
             more = head.popover("Landmarks, box, rows", icon=":material/tune:")
         with more or head:
             where[column] = widgets.select(key, label, options, help_text, width=160)
-        boards = boards[boards[column] == where[column]]
+        left = [board for board in left if board[column] == where[column]]
     norms = known_norms(store.leaderboard(current, **where, at_revision=at_revision))
     with norm_place:
         norm = widgets.segmented_control(
@@ -219,9 +222,9 @@ def _baseline(
     return None if found is None else rows.iloc[stand_for.index(found)]
 
 
-def _offered(boards: pd.DataFrame, column: str) -> list[str]:
+def _offered(boards: Iterable[Mapping[Any, Any]], column: str) -> list[str]:
     """Return the values of a filter in the order in which it offers them."""
     counts: Counter[str] = Counter()
-    for name, entries in zip(boards[column], boards["entries"], strict=True):
-        counts[name] += entries
+    for board in boards:
+        counts[board[column]] += board["entries"]
     return sorted(counts, key=lambda name: filter_order(name, counts[name]))

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
+import pandas as pd
 import streamlit as st
 
 from db.boards.board import stand_in
+from db.reads import BOARD
 from drf import literature
 from webapp.leaderboard import columns, table
 from webapp.leaderboard.table import View
@@ -122,9 +124,17 @@ def payload(
             "cells": [{"text": c.text, "mark": c.emphasis, "hover": c.hover} for c in cells],
             **_links(row, opened, link),
         }
-        for row, cells in zip(view.rows.to_dict("records"), table.cells(view), strict=True)
+        for row, cells in zip(_records(view.rows), table.cells(view), strict=True)
     ]
     return {"columns": heads, "rows": rows}
+
+
+_OF_ROWS = ("kind", "ranked", "runs", "seeds", "figures", *BOARD, "flip_test")
+"""What `payload` reads of a row, of more than a hundred columns."""
+
+
+def _records(rows: pd.DataFrame) -> list[dict[Any, Any]]:
+    return rows[[name for name in _OF_ROWS if name in rows]].to_dict("records")
 
 
 def _links(row: Mapping[Any, Any], opened: str, link: Mapping[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
@@ -66,7 +67,7 @@ class View:
     remarks: tuple[str, ...] = ()
     baseline: str | None = None
 
-    @property
+    @cached_property
     def sources(self) -> tuple[str, ...]:
         """Where the published figures are from, each once: the notes that their rows refer to."""
         published = self.rows[self.rows["kind"] == "published"]
@@ -149,25 +150,28 @@ def _of_intervals(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
 def cells(view: View) -> list[list[Cell]]:
     """Return the cells of a view, a list a row, with the best of every score and the second."""
     emphasised: dict[tuple[object, str], Emphasis] = {}
+    ranked = _ranked(view)
     for key in filter(columns.better, view.table):
-        best, second = best_of_view(view, key)
+        best, second = _best_and_second(ranked, key)
         emphasised |= {(label, key): "second" for label in second}
         emphasised |= {(label, key): "best" for label in best}
+    labels = view.table.index.tolist()
     of_columns = [
         [
-            Cell(text, columns.is_number(key), emphasised.get((label, key), ""), hover)
+            Cell(text, number, emphasised.get((label, key), ""), hover)
             for label, text, hover in zip(
-                view.table.index, _texts(key, view), _hovers(key, view.rows), strict=True
+                labels, _texts(key, view), _hovers(key, view.rows), strict=True
             )
         ]
         for key in view.table
+        for number in [columns.is_number(key)]
     ]
     return [list(row) for row in zip(*of_columns, strict=True)]
 
 
 def _texts(key: str, view: View) -> list[str]:
     """Return the cells of a column as text."""
-    texts = list(map(columns.formatter(key), view.table[key]))
+    texts = list(map(columns.formatter(key), view.table[key].tolist()))
     if key != "rank":
         return texts
     of_rows = zip(texts, view.rows["kind"], view.rows["family"], view.rows["ranked"], strict=True)
@@ -216,10 +220,19 @@ def _figures(row: Mapping[Any, Any]) -> tuple[Figure, ...]:
 def best_of_view(view: View, key: str) -> tuple[pd.Index, pd.Index]:
     """Return the labels of the rows of a view that are best in a column, and of the next, among
     those that are ranked."""
+    return _best_and_second(_ranked(view), key)
+
+
+def _ranked(view: View) -> pd.DataFrame:
+    """Return the rows of the table that are ranked."""
+    both = zip(view.rows["kind"], view.rows["ranked"], strict=True)
+    return view.table[[kind == "method" and bool(ranked) for kind, ranked in both]]
+
+
+def _best_and_second(ranked: pd.DataFrame, key: str) -> tuple[pd.Index, pd.Index]:
     better = columns.better(key)
     assert better is not None
-    ranked = (view.rows["kind"] == "method") & view.rows["ranked"].eq(True)
-    return best_and_second(view.table.loc[ranked, key], better)
+    return best_and_second(ranked[key], better)
 
 
 def published_scores(figure: Figure) -> dict[str, float]:

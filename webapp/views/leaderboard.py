@@ -378,17 +378,15 @@ def _downloads(
             "All rows of the view, on every page of it, with the ids of their runs. For a paper:"
             " only the columns that fit a page. A chart is saved as SVG by the camera above it."
         )
-        with st.grid(2, gap="small") as places:
-            for title, (ending, mime, make) in formats.items():
-                with places.cell():
-                    st.download_button(
-                        title,
-                        make,
-                        file_name=stem + ending,
-                        mime=mime,
-                        width="stretch",
-                        on_click="ignore",
-                    )
+        for title, (ending, mime, make) in formats.items():
+            st.download_button(
+                title,
+                make,
+                file_name=stem + ending,
+                mime=mime,
+                width="stretch",
+                on_click="ignore",
+            )
 
 
 page(st.session_state["store"])
