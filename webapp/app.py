@@ -5,6 +5,7 @@ scripts in `views/`; they import the rest from `webapp`.
 """
 
 import gc
+import sys
 from pathlib import Path
 
 import streamlit as st
@@ -75,7 +76,7 @@ PAGES = [
 
 
 def main() -> None:
-    _one_thread()
+    _settle_threads()
     page = st.navigation(PAGES, position="hidden")  # the bar is `navigation.bar`
     st.set_page_config(page_title=f"{page.title} · drf", page_icon=ICON, layout="wide")
     st.logo(ICON)
@@ -116,10 +117,15 @@ def _update_link(store_now: StoreVersion) -> None:
 
 
 @st.cache_resource(show_spinner=False)
-def _one_thread() -> None:
-    """Once: multiply matrices on one thread. Those of a page are small, and threads that wait for
-    each other take ten times as long where the browser, or a training, is on the same cores."""
+def _settle_threads() -> None:
+    """Once: multiply matrices on one thread, and let other threads have their turn soon.
+
+    The matrices of a page are small, and threads that wait for each other take ten times as long
+    where the browser, or a training, is on the same cores. The thread that sends a page waits for
+    the one that makes it, 5 ms for each message by default; the browser draws meanwhile.
+    """
     threadpool_limits(1, user_api="blas")
+    sys.setswitchinterval(0.0005)
 
 
 @st.cache_resource(show_spinner=False)

@@ -5,6 +5,7 @@ They are hints and rank nothing; whether a run is ranked says `db.status`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -37,9 +38,13 @@ def flags(
     floor_nme: validation NME of one shape for every face, a fraction, see `floor_of`
     ended: whether no epoch will follow
     """
-    by_norm = (_values(curves, f"val_nme_{norm}") for norm in scores.NORMALISER_KEYS)
-    nme = next((values for values in by_norm if len(values)), pd.Series(dtype=float))
-    found = [*_not_finite(curves), *_collapsed(curves), *_one_leaf(curves)]
+    values = _by_metric(curves)
+    nme = next((found for metric in _nmes() if len(found := values[metric].dropna())), _NONE)
+    found = [
+        *_not_finite(values),
+        *_collapsed(values[_RATIO].dropna()),
+        *_one_leaf(values[_SHARE].dropna()),
+    ]
     if len(nme) >= _FEW_EPOCHS:
         found += _worse_than_floor(nme, floor_nme) or _turning_point(nme, ended)
     return found
@@ -55,19 +60,17 @@ def floor_of(run: pd.Series, runs: pd.DataFrame) -> float | None:
     return None if run["family"] == floor.FAMILY or pd.isna(best) else float(best)
 
 
-def _not_finite(curves: pd.DataFrame) -> list[Flag]:
+def _not_finite(values: Mapping[str, pd.Series]) -> list[Flag]:
     """A metric that had a value and lost it: NaN is stored as no value."""
-    for metric in ("loss", *(f"val_nme_{norm}" for norm in scores.NORMALISER_KEYS)):
-        rows = curves[curves["metric"] == metric].sort_values("epoch")
-        lost = rows.loc[rows["value"].isna(), "epoch"]
+    for metric in (_LOSS, *_nmes()):
+        lost = values[metric].index[values[metric].isna()]
         if len(lost):
-            epoch = int(lost.iloc[0])
+            epoch = int(lost[0])
             return [Flag("not finite", epoch, f"{metric} is not a finite number in epoch {epoch}.")]
     return []
 
 
-def _collapsed(curves: pd.DataFrame) -> list[Flag]:
-    ratio = _values(curves, "prediction_std_ratio")
+def _collapsed(ratio: pd.Series) -> list[Flag]:
     since = _since(ratio < COLLAPSED_STD_RATIO)
     if since is None:
         return []
@@ -78,8 +81,7 @@ def _collapsed(curves: pd.DataFrame) -> list[Flag]:
     return [Flag("one shape for every face", since, said)]
 
 
-def _one_leaf(curves: pd.DataFrame) -> list[Flag]:
-    share = _values(curves, "largest_share")
+def _one_leaf(share: pd.Series) -> list[Flag]:
     since = _since(share > _ONE_LEAF)
     if since is None:
         return []
@@ -129,7 +131,17 @@ def _since(holds: pd.Series) -> int | None:
     return int(holds.index[holds.index > broken[-1]][0] if len(broken) else holds.index[0])
 
 
-def _values(curves: pd.DataFrame, metric: str) -> pd.Series:
-    """Return a metric by epoch, without what is not finite."""
-    rows = curves[curves["metric"] == metric].dropna(subset=["value"])
-    return rows.set_index("epoch")["value"].sort_index()
+_LOSS, _RATIO, _SHARE = "loss", "prediction_std_ratio", "largest_share"
+_NONE = pd.Series(dtype=float)
+
+
+def _nmes() -> list[str]:
+    return [f"val_nme_{norm}" for norm in scores.NORMALISER_KEYS]
+
+
+def _by_metric(curves: pd.DataFrame) -> Mapping[str, pd.Series]:
+    """Return every metric that flags are about by epoch, NaN where it is not finite; one that was
+    not recorded is empty."""
+    known = dict.fromkeys((_LOSS, _RATIO, _SHARE, *_nmes()), _NONE)
+    wanted = curves[curves["metric"].isin(known)].sort_values("epoch").set_index("epoch")
+    return known | dict(iter(wanted.groupby("metric")["value"]))

@@ -24,7 +24,7 @@ from webapp.run.facts import preset, summary
 from webapp.run.standing import Standing
 from webapp.scores import evaluation_label, usual_order
 from webapp.store import StoreVersion
-from webapp.ui import badges
+from webapp.ui import badges, frame
 from webapp.ui.text import format_time, percent, plain, signed, signed_ends
 
 _CHOICE = "run_choice"
@@ -203,11 +203,8 @@ def _colour(score: Score, gap: Interval) -> Literal["green", "red", "off"]:
 def facts(current: StoreVersion, run: dict[str, Any]) -> None:
     """Show the facts of the run and its cost, folded: what one opens the page for is below."""
     measured = store.latencies_of(current, run["id"])
-    folded = st.expander("Model, training and cost", icon=":material/speed:")
-    with folded, st.grid(7, min_column_width=120, gap="small"):
-        for name, value in summary(run, measured).items():
-            text = "–" if value is None else plain(value)
-            st.markdown(f":small[:gray[{name}]]  \n{text}")
+    with st.expander("Model, training and cost", icon=":material/speed:"):
+        frame.definitions(summary(run, measured))
 
 
 def choose_evaluation(current: StoreVersion, run_id: str) -> tuple[pd.DataFrame, pd.Series | None]:
@@ -219,7 +216,7 @@ def choose_evaluation(current: StoreVersion, run_id: str) -> tuple[pd.DataFrame,
     evaluations = store.evaluations(current, run_id)
     if evaluations.empty:
         return evaluations, None
-    labels = evaluations.apply(evaluation_label, axis=1)
+    labels = [*map(evaluation_label, evaluations[[*reads.BOARD, "flip_test"]].to_dict("records"))]
     options = sorted(set(labels), key=lambda label: [*map(usual_order, label.split("/"))])
     wanted = widgets.select(url_keys.RUN_EVALUATION, "Evaluation", options)
-    return evaluations, evaluations[labels == wanted].iloc[0]
+    return evaluations, evaluations.iloc[labels.index(wanted)]

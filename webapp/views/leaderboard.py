@@ -262,29 +262,30 @@ def _table(
 
 def _legend(view: View, as_runs: bool) -> None:
     several = "" if as_runs else " (or lists the runs, where a method has several)"
-    st.caption(
+    said = [
         "**Bold**: best. Underlined: second. All scores in %. A click on a title sorts by it; a"
         f" click on a name opens its run{several}. Compare, Images and the charts show the rows"
         " that are ticked."
-    )
+    ]
     if not view.rows.loc[view.rows["kind"] != "published", "ranked"].eq(True).all():
-        st.caption(
+        said.append(
             "Runs that have not finished, or that learned nothing, have no rank and are never"
             " marked as best; the word behind the name says why."
         )
     if view.notes:
-        st.caption(plain(" ".join(view.notes)))
+        said.append(plain(" ".join(view.notes)))
     if view.hidden:
-        said = " · ".join(f"{title} {value}" for title, value in view.hidden.items())
-        st.caption(plain(f"The same in every row: {said}"))
+        same = " · ".join(f"{title} {value}" for title, value in view.hidden.items())
+        said.append(plain(f"The same in every row: {same}"))
     for remark in view.remarks:
         if remark != comparability.OTHER_FACES:  # said above the rows
-            st.caption(f":material/difference: {remark}")
+            said.append(f":material/difference: {remark}")
     if view.sources:
         notes = " ".join(f"[{i}] {source}." for i, source in enumerate(view.sources, start=1))
-        st.caption(
+        said.append(
             plain(f"Published results are not ranked; their names link to the paper. {notes}")
         )
+    st.caption("\n\n".join(said))
 
 
 @st.fragment

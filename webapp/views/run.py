@@ -1,6 +1,6 @@
 """Run: scores, faces, curves, forest diagnostics and configuration of one run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,26 +96,30 @@ def _results(
     if not len(errors):
         st.info(f"No face of this evaluation has the {norm} distance.", icon=":material/rule:")
         return
-    parts = landmark_errors.of_evaluation(
-        current.path, run["id"], number, evaluation["markup"], evaluation["landmarks"], norm
-    )
-    shown = [
-        charts.ced(errors, norm),
-        charts.histogram(errors, norm),
-        landmark_errors.by_landmark(parts, norm),
-        landmark_errors.by_region(parts, norm),
-    ]
-    of = evaluation["markup"], evaluation["landmarks"], norm
-    if expected := calibration.of_evaluation(current.path, run["id"], number, *of):
-        shown.append(calibration.chart([(run["name"], expected)], norm, [0]))
-    if hold := store.ellipses(current.path, run["id"], number, *of[:2]):
-        shown.append(ellipses.chart(hold, norm))
-    with st.grid(2, min_column_width=340, gap="medium") as grid:
-        for chart in shown:
-            with grid.cell():
-                _chart(chart, f"errors-{chart.title}")
+    _charts(_of_errors(current, run, evaluation, errors, norm), "errors")
     st.subheader("Evaluations")
     _evaluations(evaluations, norm)
+
+
+def _of_errors(
+    current: StoreVersion,
+    run: dict[str, Any],
+    evaluation: pd.Series,
+    errors: np.ndarray,
+    norm: str,
+) -> Iterator[Chart]:
+    """Yield the charts of one evaluation, each as it is made: the browser draws it meanwhile."""
+    yield charts.ced(errors, norm)
+    yield charts.histogram(errors, norm)
+    of = current.path, run["id"], int(evaluation["evaluation"])
+    over = evaluation["markup"], evaluation["landmarks"]
+    parts = landmark_errors.of_evaluation(*of, *over, norm)
+    yield landmark_errors.by_landmark(parts, norm)
+    yield landmark_errors.by_region(parts, norm)
+    if expected := calibration.of_evaluation(*of, *over, norm):
+        yield calibration.chart([(run["name"], expected)], norm, [0])
+    if hold := store.ellipses(*of, *over):
+        yield ellipses.chart(hold, norm)
 
 
 def _not_evaluated(current: StoreVersion, run: dict[str, Any]) -> None:
@@ -247,18 +251,19 @@ def _kept_epoch(run: dict[str, Any]) -> int | None:
     return None if pd.isna(run["kept_epoch"]) else int(run["kept_epoch"])
 
 
-def _charts(shown: list[Chart]) -> None:
+def _charts(shown: Iterable[Chart], kind: str = "curve") -> None:
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         for chart in shown:
             with grid.cell():
-                _chart(chart, f"curve-{chart.title}")
-
-
-def _chart(chart: Chart, key: str) -> None:
-    st.subheader(chart.title)
-    if chart.help:
-        st.caption(plain(chart.help))
-    st.plotly_chart(chart.figure, key=key, config=theme.CHART_CONFIG, alt=chart.alt)
+                st.subheader(chart.title)
+                if chart.help:
+                    st.caption(plain(chart.help))
+                st.plotly_chart(
+                    chart.figure,
+                    key=f"{kind}-{chart.title}",
+                    config=theme.CHART_CONFIG,
+                    alt=chart.alt,
+                )
 
 
 page(st.session_state["store"])
