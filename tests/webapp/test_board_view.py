@@ -280,3 +280,18 @@ def test_a_published_row_links_its_paper_and_says_which_note_is_its_own(current)
         assert shown["href"].startswith("https://")
         assert figure.protocol in view.sources[shown["note"] - 1]
         assert shown["tick"] is None
+
+
+def test_what_is_the_same_in_every_row_is_a_constant_and_so_is_what_no_row_knows():
+    shown = pd.DataFrame(
+        {
+            "name": ["a", "a"],
+            "ocular_nme": [3.0, 3.0],
+            "params_m": [1.5, 1.5],
+            "macs_g": [float("nan"), None],
+            "wall_min": [float("nan"), 2.0],
+            "family": ["hourglass", "cascade"],
+        }
+    )
+    assert columns.constants(shown) == {"params_m": "1.50", "macs_g": "–"}
+    assert columns.constants(shown.iloc[:1]) == {}

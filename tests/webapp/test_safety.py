@@ -1,11 +1,15 @@
 """What anybody wrote is text, the store is only read, and a fault is one sentence."""
 
 import sqlite3
+import sys
+import threading
 import tomllib
 from pathlib import Path
 
 import pytest
+import streamlit as st
 import streamlit.config
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from db.connection import open_store
 from db.recording.runs import record_epoch
@@ -173,6 +177,22 @@ def test_the_server_is_set_for_sharing():
     assert "localhost" in server["allowedHosts"]
     assert client == {"toolbarMode": "viewer", "showErrorDetails": "none", "showErrorLinks": False}
     assert settings["browser"]["gatherUsageStats"] is False
+
+
+def test_matrices_are_multiplied_on_one_thread_and_the_one_that_sends_has_its_turn_soon(shop):
+    # Of a thread that has ended: the library lets the first one alone decide while it lives.
+    several = threading.Thread(target=threadpool_limits, args=(2, "blas"))
+    several.start()
+    several.join()
+    assert {pool["num_threads"] for pool in threadpool_info()} == {2}
+    before = sys.getswitchinterval()
+    st.cache_resource.clear()  # what the process does once is done again
+    try:
+        shop.leaderboard()
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+        assert sys.getswitchinterval() < 0.002
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_control_whose_value_is_from_the_link_is_no_warning_in_the_log():
