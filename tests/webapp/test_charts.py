@@ -148,4 +148,4 @@ def test_a_long_title_of_an_axis_has_lines_that_a_phone_shows():
         assert " ".join(lines) == f"{title} (log scale)"
         assert max(map(len, lines)) <= 46
     beside_names = theme.layout(x="difference in NME, % of the ocular distance", y="")
-    assert "<br>" in beside_names["xaxis"]["title_text"]
+    assert "<br>" in beside_names["xaxis"]["title"]["text"]

@@ -92,10 +92,11 @@ def _threshold(figure: go.Figure, at: float, text: str, place: float) -> None:
     """Draw a dotted line at an error and write above the chart what it is. The line of the larger
     threshold has its text on the right, where a margin makes the room that it needs; that of the
     smaller on the left. place: on the axis, 0..1."""
+    margin = figure.layout.margin  # to set one of its sides is a fifth of an update of the layout
     larger, lines = at == max(scores.THRESHOLDS), text.count("<br>") + 1
     if larger:
         room, needed = _PHONE_PX * (1 - place), 34 if lines == 1 else 64
-        figure.update_layout(margin_r=max(figure.layout.margin.r, needed - room))
+        margin.r = max(margin.r, needed - room)
     rule(figure, 100 * at, theme.QUIET, 1)
     figure.add_annotation(
         x=100 * at,
@@ -109,7 +110,7 @@ def _threshold(figure: go.Figure, at: float, text: str, place: float) -> None:
         xshift=-3 if larger else 3,
         font={"size": 12},
     )
-    figure.update_layout(margin_t=max(figure.layout.margin.t, 20 + 16 * lines))
+    margin.t = max(margin.t, 20 + 16 * lines)
 
 
 def rule(figure: go.Figure, x: float, colour: str, width: float = 1.5) -> None:

@@ -59,13 +59,13 @@ def wrapped(title: str, length: int = _TITLE) -> str:
 def layout(*, x: str, y: str, height: int = 340) -> dict[str, Any]:
     """Return Plotly's layout of every chart: titles of the axes, nothing that is not data. y: empty
     where names stand at the axis, which leave less room to the title of the other."""
+    # Nested: `title_text` and its like take Plotly twice as long as all the rest.
+    title = {"standoff": 18, "font": {"size": 13}}
     axis = {
         "gridcolor": GRID,
         "zeroline": False,
         "showline": False,
         "ticks": "",
-        "title_standoff": 18,
-        "title_font_size": 13,
         "tickfont": {"size": 12},
         "automargin": True,
     }
@@ -76,6 +76,6 @@ def layout(*, x: str, y: str, height: int = 340) -> dict[str, Any]:
         "hovermode": "x unified",
         "hoverlabel": {"namelength": -1},
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
-        "xaxis": {**axis, "title_text": wrapped(x, _TITLE if y else _BESIDE_NAMES)},
-        "yaxis": {**axis, "title_text": wrapped(y)},
+        "xaxis": {**axis, "title": {**title, "text": wrapped(x, _TITLE if y else _BESIDE_NAMES)}},
+        "yaxis": {**axis, "title": {**title, "text": wrapped(y)}},
     }
