@@ -222,5 +222,7 @@ def _sort(page: Any, turn: int) -> None:
 def _type(page: Any, label: str, text: str) -> None:
     box = page.get_by_role("combobox", name=label, exact=True)
     box.fill(text)
-    page.get_by_role("option").first.wait_for()
+    # Of 2,000 names the first is there before they are filtered: Enter would choose that.
+    page.get_by_role("option").filter(has_text=text).first.wait_for()
+    page.wait_for_function("document.querySelectorAll('[role=option]').length === 1")
     box.press("Enter")
