@@ -74,6 +74,12 @@ class View:
         figures = [] if published.empty else published["figures"].sum()
         return tuple(dict.fromkeys(map(source_of, figures)))
 
+    @cached_property
+    def ranked(self) -> pd.DataFrame:
+        """Those rows of the table that are ranked."""
+        both = zip(self.rows["kind"], self.rows["ranked"], strict=True)
+        return self.table[[kind == "method" and bool(ranked) for kind, ranked in both]]
+
     def note_of(self, row: Mapping[Any, Any]) -> int | None:
         """Return the number of the note of a row, from 1; None for one of ours."""
         figures = _figures(row)
@@ -150,9 +156,8 @@ def _of_intervals(rows: pd.DataFrame, how: DisplayOptions) -> list[str]:
 def cells(view: View) -> list[list[Cell]]:
     """Return the cells of a view, a list a row, with the best of every score and the second."""
     emphasised: dict[tuple[object, str], Emphasis] = {}
-    ranked = _ranked(view)
     for key in filter(columns.better, view.table):
-        best, second = _best_and_second(ranked, key)
+        best, second = best_of_view(view, key)
         emphasised |= {(label, key): "second" for label in second}
         emphasised |= {(label, key): "best" for label in best}
     labels = view.table.index.tolist()
@@ -220,19 +225,9 @@ def _figures(row: Mapping[Any, Any]) -> tuple[Figure, ...]:
 def best_of_view(view: View, key: str) -> tuple[pd.Index, pd.Index]:
     """Return the labels of the rows of a view that are best in a column, and of the next, among
     those that are ranked."""
-    return _best_and_second(_ranked(view), key)
-
-
-def _ranked(view: View) -> pd.DataFrame:
-    """Return the rows of the table that are ranked."""
-    both = zip(view.rows["kind"], view.rows["ranked"], strict=True)
-    return view.table[[kind == "method" and bool(ranked) for kind, ranked in both]]
-
-
-def _best_and_second(ranked: pd.DataFrame, key: str) -> tuple[pd.Index, pd.Index]:
     better = columns.better(key)
     assert better is not None
-    return best_and_second(ranked[key], better)
+    return best_and_second(view.ranked[key], better)
 
 
 def published_scores(figure: Figure) -> dict[str, float]:

@@ -50,8 +50,8 @@ setTimeout(stop, 5000);
 
 
 def definitions(facts: Mapping[str, object]) -> None:
-    """Show names and what they stand for, side by side; – for None. One element: twenty take the
-    browser some 60 ms."""
+    """Show names and what they stand for, side by side; – for None. They are one element
+    of the page."""
     listed = "".join(
         f"<div><dt>{html.escape(name)}</dt>"
         f"<dd>{'–' if value is None else html.escape(str(value))}</dd></div>"

@@ -59,7 +59,7 @@ def wrapped(title: str, length: int = _TITLE) -> str:
 def layout(*, x: str, y: str, height: int = 340) -> dict[str, Any]:
     """Return Plotly's layout of every chart: titles of the axes, nothing that is not data. y: empty
     where names stand at the axis, which leave less room to the title of the other."""
-    # Nested: `title_text` and its like take Plotly twice as long as all the rest.
+    # Nested: `title_text` and its like take Plotly longer than all the rest.
     title = {"standoff": 18, "font": {"size": 13}}
     axis = {
         "gridcolor": GRID,
