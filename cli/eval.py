@@ -85,6 +85,11 @@ def evaluate(
         f" landmarks {entry['landmarks']}, box {box_labels.title(entry['box'])}, errors in percent"
     )
     show_scores(entry)
+    note_origin(entry)
+
+
+def note_origin(entry: dict[str, Any]) -> None:
+    """Print what a leaderboard entry learned from, where that is not the board's dataset alone."""
     if entry["trained_on"] != entry["dataset"]:
         note(f"It was trained on {entry['trained_on']}, which the leaderboard says too.")
     if entry["started_from"]:

@@ -353,12 +353,12 @@ def _name(row: dict[str, Any]) -> str:
     from db import status
     from db.analysis import comparability
 
-    imported = row["family"] == status.EXTERNAL
-    marks = ["external"] if imported else []
+    untrained = row["family"] in status.WITHOUT_MODEL
+    marks = [row["family"]] if untrained else []
     marks += comparability.origin(row["dataset"], row["trained_on"], row["started_from"])
-    if row["seed"] or not imported:
+    if row["seed"] or not untrained:
         marks.append(f"seed {row['seed']}")
-    if not row["flip_test"] and not imported:
+    if not row["flip_test"] and row["family"] != status.EXTERNAL:
         marks.append("no flip test")
     if row["condition"] != "finished":
         marks.append(row["condition"])

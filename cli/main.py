@@ -16,6 +16,7 @@ import cli.data
 import cli.db
 import cli.demo
 import cli.doctor
+import cli.ensemble
 import cli.eval
 import cli.export
 import cli.imports
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.command("train", context_settings=old_names("train"))(cli.train.train)
 app.command("eval", context_settings=old_names("eval"))(cli.eval.evaluate)
 app.command("bench")(cli.bench.bench)
+app.command("ensemble")(cli.ensemble.ensemble)
 app.command("predict")(cli.predict.predict)
 app.add_typer(cli.data.app, name="data", help="Check and pack datasets.")
 app.command("leaderboard", context_settings=old_names("leaderboard"))(cli.leaderboard.leaderboard)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from db.file import run_folder
+from db.status import WITHOUT_MODEL
 from drf.files import BEST, LAST
 
 _CUT_OFF = ("crashed", "interrupted", "failed")
@@ -72,11 +73,14 @@ def command(run: Mapping[str, Any]) -> str | None:
 
 def repeat(run: Mapping[str, Any]) -> str | None:
     """Return the commands that make a run again on any machine, a line each: the commit, the
-    training, the evaluation. None where its command is not known."""
+    training, the evaluation; of a run without a model (`db.status`) the one command that made all
+    of it. None where its command is not known."""
     again = command(run)
     if again is None:
         return None
     commit = run["provenance"].get("git_commit")
+    if run["family"] in WITHOUT_MODEL:
+        return again
     first = [f"git checkout {str(commit)[:8]}"] if commit else []
     return "\n".join([*first, again, f"drf eval {shlex.quote(run['name'])}"])
 

@@ -38,8 +38,15 @@ EXTERNAL = "external"
 Such a run has nothing that only a training or a model has. Columns of `runs` that may not be NULL
 contain 0 where nothing is known; whoever reads them reads NULL."""
 
+ENSEMBLE = "ensemble"
+"""The family of runs whose predictions are the mean of other runs' (`experiments.ensemble`). What
+such a run cost is the sum over these."""
+
+WITHOUT_MODEL = (EXTERNAL, ENSEMBLE)
+"""Families of runs that drf did not train: they have predictions, but no epochs, no checkpoint."""
+
 NOT_MEASURED = 0.0
-"""Milliseconds a face of predictions that were made elsewhere; what was measured is more."""
+"""Milliseconds a face of predictions that no model was run for; what was measured is more."""
 
 _UNKNOWN = ("params", "macs")
 
@@ -212,8 +219,8 @@ def settled(con: sqlite3.Connection, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def wall_s(row: Mapping[str, Any]) -> float | None:
     """Return the seconds from the start of a run to its last heartbeat; None of a resumed one, of
-    which nobody knows how long it paused, and of one that was trained elsewhere."""
-    if row["family"] == EXTERNAL or was_resumed(row):
+    which nobody knows how long it paused, and of one that was not trained here."""
+    if row["family"] in WITHOUT_MODEL or was_resumed(row):
         return None
     began, heard = (datetime.fromisoformat(row[key]) for key in ("started_at", "heartbeat_at"))
     return max((heard - began).total_seconds(), 0.0)

@@ -20,7 +20,7 @@ from drf.inference.onnx_export import export_onnx
 from drf.inference.onnx_network import Description, largest_error
 from drf.text import percent
 from drf.version import VERSION
-from experiments.paths import refuse_external
+from experiments.paths import refuse_without_model
 
 _SCORES = ("dataset", "subset", "landmarks", "box", "flip_test", "n", "scores")
 
@@ -40,7 +40,7 @@ def export_run(
         run = reads.find_run(reader, text)
         facts = reads.run(reader, run)
         board = reads.leaderboard(reader, landmarks=None)
-        refuse_external(facts)
+        refuse_without_model(facts)
         model, config = checkpoint.load_model(run_folder(db, run) / checkpoint.BEST)
     usual = model.recalibrations.single.usual
     entries = [entry(row) for _, row in board[board["run"] == run].iterrows()]

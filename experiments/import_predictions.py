@@ -20,11 +20,9 @@ import numpy as np
 from sqlite_utils import Database
 
 from db import predictions, reads, status
-from db.boards.entries import entry
 from db.connection import open_reader, open_store
-from db.recording import box_labels
 from db.recording.evaluations import record_evaluation
-from db.recording.runs import NewRun, end_run, start_run
+from db.recording.runs import NewRun
 from db.recording.words import checked_name
 from db.transactions import writing
 from drf import __version__
@@ -40,6 +38,7 @@ from drf.scoring.results import Evaluation
 from drf.text import is_utf8
 from experiments.paths import Paths, load_pack
 from experiments.provenance import command
+from experiments.untrained import listed, record_untrained, refuse_twice
 
 NAME_KEY = "external.name"
 """Configuration key of an imported run. Runs of the same name are one method."""
@@ -115,14 +114,12 @@ def import_predictions(file: Path, spec: ImportSpec, paths: Paths) -> Imported:
     try:
         with writing(store):
             run = _run_of(store, spec, pack)
-            _refuse_twice(store, run, result)
+            refuse_twice(store, run, result, "--name or --seed")
             crops = list(prediction.face_crops(pack))
             identity = record_evaluation(store, run, result, crops)
     finally:
         store.close()
-    with contextlib.closing(open_reader(paths.db)) as reader:
-        board = reads.leaderboard(reader, landmarks=spec.landmarks)
-    return Imported(entry(board[board["evaluation"] == identity].iloc[0]), remarks)
+    return Imported(listed(paths.db, identity), remarks)
 
 
 def _finder(dataset: Dataset) -> Callable[[str], bool]:
@@ -174,7 +171,7 @@ def _run_of(store: Database, spec: ImportSpec, pack: Pack) -> str:
                     " out, or give another --name"
                 )
         return run
-    run = start_run(
+    return record_untrained(
         store,
         NewRun(
             name=name,
@@ -194,22 +191,6 @@ def _run_of(store: Database, spec: ImportSpec, pack: Pack) -> str:
             macs=0,
         ),
     )
-    nothing: dict[str, Any] = dict.fromkeys(("wall_s", "faces_per_s", "kept_epoch", "kept_val_nme"))
-    end_run(store, run, "finished", **nothing)
-    return run
-
-
-def _refuse_twice(store: Database, run: str, result: Evaluation) -> None:
-    label = box_labels.label(store.conn, result.box, result.manifest)
-    there = store.execute(
-        "SELECT 1 FROM evaluations WHERE run = ? AND subset = ? AND box = ?",
-        [run, result.subset, label],
-    ).fetchone()
-    if there:
-        raise UsageError(
-            f"run {run[:8]} has predictions for {result.subset} already: give another --name or"
-            f" --seed, or delete it first (`drf runs delete {run[:8]}`)"
-        )
 
 
 @dataclass(frozen=True)

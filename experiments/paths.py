@@ -146,20 +146,25 @@ def checkpoint_of(stored: Mapping[str, Any], path: Path) -> Checkpoint:
     stored: what `reads.run` returns of it. Raises NotFoundError without the file, DrfError if it is
     damaged or of another run.
     """
-    refuse_external(stored)
+    refuse_without_model(stored)
     saved = checkpoint.load(path)
     config = {key: value for key, value, _ in stored["config"]}
     saved.require_run(stored["id"], stored["family"], config)
     return saved
 
 
-def refuse_external(stored: Mapping[str, Any]) -> None:
-    """Raise NotFoundError for a run that has no model: its predictions were imported."""
-    if stored["family"] == status.EXTERNAL:
-        raise NotFoundError(
-            f"run {stored['id'][:8]} ({stored['name']}) has no model: its predictions were imported"
-            " from a file; `drf import predictions` brings those for another subset"
-        )
+def refuse_without_model(stored: Mapping[str, Any]) -> None:
+    """Raise NotFoundError for a run that has no model: an imported one, or an ensemble."""
+    if why := _WITHOUT_MODEL.get(stored["family"]):
+        raise NotFoundError(f"run {stored['id'][:8]} ({stored['name']}) has no model: {why}")
+
+
+_WITHOUT_MODEL = {
+    status.EXTERNAL: "its predictions were imported from a file; `drf import predictions` brings"
+    " those for another subset",
+    status.ENSEMBLE: "its predictions are the mean of other runs'; `drf ensemble` makes those for"
+    " another subset",
+}
 
 
 def recover_run(folder: Path, db: Path) -> str:

@@ -47,7 +47,7 @@ from experiments.paths import (
     dataset_of,
     load_packs,
     origin,
-    refuse_external,
+    refuse_without_model,
     write_origin,
 )
 from experiments.progress import console
@@ -264,7 +264,7 @@ def _resume(
 
 def _last_of(stored: Mapping[str, Any], folder: Path) -> checkpoint.Checkpoint:
     """Return the checkpoint that a run goes on from."""
-    refuse_external(stored)
+    refuse_without_model(stored)
     path, run = folder / checkpoint.LAST, stored["id"][:8]
     if not path.is_file():
         raise NotFoundError(

@@ -32,6 +32,11 @@ EXTERNAL = (
     " boxes they were given and what they cost is not known here."
 )
 
+ENSEMBLE = (
+    "Ensembles are means of the predictions of several runs: {names}. Their parameters, MACs and"
+    " minutes are the sums over these runs."
+)
+
 LOW, HIGH = "_low", "_high"
 """Ends of the columns in rows that stand for several runs (`db.boards.board`)."""
 
@@ -114,11 +119,12 @@ def starts(rows: pd.DataFrame) -> str | None:
 
 def _start(started_from: object, trained_on: object) -> str | None:
     """Return the weights that a run started from; None for random ones. One that started from no
-    other run learned from its own dataset, and from what published weights were learned from."""
+    other run learned from its own dataset, and from what published weights were learned from: an
+    ensemble from those of several members."""
     if isinstance(started_from, str):
         return f"run {started_from[:8]}"
     further = datasets_of(trained_on)[1:] if isinstance(trained_on, str) else []
-    return f"weights of {further[0]}" if further else None
+    return f"weights of {' and '.join(further)}" if further else None
 
 
 def equal_budget(rows: pd.DataFrame) -> bool:
@@ -138,13 +144,12 @@ def known(rows: pd.DataFrame) -> bool:
 def inputs(rows: pd.DataFrame) -> list[str]:
     """Return a sentence for everything that rows of one board were not shown alike."""
     said = []
-    imported = (rows["family"] == status.EXTERNAL).to_numpy(dtype=bool)
-    if imported.any():
-        named = ", ".join(dict.fromkeys(rows.loc[imported, "name"]))
-        said.append(EXTERNAL.format(names=named))
+    for family, sentence in ((status.EXTERNAL, EXTERNAL), (status.ENSEMBLE, ENSEMBLE)):
+        if names := dict.fromkeys(rows.loc[rows["family"] == family, "name"]):
+            said.append(sentence.format(names=", ".join(names)))
     if len(_known(rows["manifest_digest"])) > 1:
         said.append(OTHER_FACES)
-    if len(set(rows.loc[~imported, "flip_test"])) > 1:
+    if len(set(rows.loc[rows["family"] != status.EXTERNAL, "flip_test"])) > 1:
         said.append(
             "Some of these evaluations use the flip test (average over a picture and its mirror"
             " image) and some do not; a part of the difference comes from it."

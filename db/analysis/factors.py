@@ -63,8 +63,9 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     settings  `db.analysis.configs.settings` of these runs
     """
     rows = rows.sort_values("evaluation", ascending=False)
-    imported = rows["run"].isin(settings.index[_is_external(settings)])
-    ended = rows["condition"].isin(_RESULTS) & ~imported
+    untrained = rows["run"].isin(settings.index[_has_no_model(settings)])
+    ended = rows["condition"].isin(_RESULTS) & ~untrained
+    reason = rows["condition"].mask(untrained, rows["family"])
     known = settings.reindex(rows["run"]).drop(columns=SEED, errors="ignore")
     known[FACES] = [json.dumps(str(digest)[:8]) for digest in rows["manifest_digest"]]
     known[FLIP] = [json.dumps(bool(flip)) for flip in rows["flip_test"]]
@@ -78,17 +79,16 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     return Settings(
         table=table[varying],
         runs=kept.assign(setting=kept["made"].map(numbers)).drop(columns="made"),
-        left_out=rows.assign(reason=rows["condition"].mask(imported, status.EXTERNAL))[~ended].drop(
-            columns="made"
-        ),
+        left_out=rows.assign(reason=reason)[~ended].drop(columns="made"),
     )
 
 
-def _is_external(settings: pd.DataFrame) -> np.ndarray:
-    """Return which runs (rows of `db.analysis.configs.settings`) were imported: (n,) bool."""
+def _has_no_model(settings: pd.DataFrame) -> np.ndarray:
+    """Return which runs (rows of `db.analysis.configs.settings`) drf did not train: (n,) bool."""
     if "family" not in settings:
         return np.zeros(len(settings), dtype=bool)
-    return (settings["family"] == json.dumps(status.EXTERNAL)).to_numpy(dtype=bool)
+    families = [json.dumps(family) for family in status.WITHOUT_MODEL]
+    return settings["family"].isin(families).to_numpy(dtype=bool)
 
 
 def natural_baseline(settings: Settings) -> int:

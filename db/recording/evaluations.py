@@ -30,11 +30,14 @@ def record_evaluation(
     crops: Sequence[FaceCrop],
     *,
     checkpoint: str | None = None,
+    floor_nme: float | None = None,
 ) -> int:
     """Record an evaluation of a run and return its id.
 
     crops       pictures of some or all of its faces; one that the store has is not stored again
     checkpoint  what was evaluated: the file's name in the run's folder, None if there is none
+    floor_nme   the NME of one shape for every face, a fraction (`drf.data.floor`), where the boxes
+                are not at hand; None computes it from the boxes
     Errors are computed from the coordinates as stored (float32), so that `drf db check` can
     recompute every number from the file alone.
 
@@ -49,7 +52,7 @@ def record_evaluation(
     with writing(db):
         store_markup(db, stored.markup)
         faces = _store_faces(db, stored, crop_of)
-        identity = _insert_evaluation(db, run, stored, checkpoint, faces)
+        identity = _insert_evaluation(db, run, stored, checkpoint, faces, floor_nme)
         _insert_predictions(db, identity, faces, stored)
         order = np.argsort(faces)
         ordered = {norm: of[order] for norm, of in errors.items()}
@@ -92,7 +95,12 @@ def _store_faces(
 
 
 def _insert_evaluation(
-    db: Database, run: str, evaluation: Evaluation, checkpoint: str | None, faces: Sequence[int]
+    db: Database,
+    run: str,
+    evaluation: Evaluation,
+    checkpoint: str | None,
+    faces: Sequence[int],
+    floor_nme: float | None,
 ) -> int:
     manifest = evaluation.manifest
     row = {
@@ -113,7 +121,7 @@ def _insert_evaluation(
         "created_at": file.now(),
         "revision": reads.revision(db.conn) + 1,  # the one that this transaction makes
         "face_set": store_face_set(db.conn, faces),
-        "floor_nme": _floor(evaluation),
+        "floor_nme": _floor(evaluation) if floor_nme is None else floor_nme,
     }
     return int(str(db.table("evaluations").insert(row).last_pk))
 

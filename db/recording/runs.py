@@ -43,6 +43,8 @@ class NewRun:
     manifest    counts, skipped faces and digest of the training subset
     params      trainable parameters
     macs        multiply-accumulates for one face
+    trained_on  what it learned from, see `db.tables.derived`; None where that follows from dataset
+                and configuration
     """
 
     name: str
@@ -60,6 +62,7 @@ class NewRun:
     manifest: dict[str, Any]
     params: int
     macs: int
+    trained_on: str | None = None
 
 
 FIRST_CLAIM = 1
@@ -282,7 +285,7 @@ _NOTE_DELETION = """
 """
 _PLAIN = (
     *("name", "family", "preset", "dataset", "track", "landmarks", "seed", "epochs"),
-    *("params", "macs"),
+    *("params", "macs", "trained_on"),
 )
 
 

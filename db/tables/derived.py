@@ -18,7 +18,8 @@ nothing has to be looked for.
 training.init_from), its own first; behind the dataset of each run, what the published weights
 learned from that its backbone started from (key training.pretrained). It is written when the run
 starts, for the other run may be deleted, or stay behind when this one is sent elsewhere; runs from
-before the column have what their store tells.
+before the column have what their store tells. That of an ensemble names what its members learned
+from, and is given when its run starts.
 """
 
 from __future__ import annotations
@@ -134,6 +135,14 @@ def _is_complete(trained_on: str | None) -> bool:
     return trained_on is not None and UNKNOWN_DATA not in trained_on.split(_BETWEEN)
 
 
+def joined_trained_on(values: Sequence[str | None]) -> str:
+    """Return what several runs learned from together: all that the values of the column name, each
+    once, and UNKNOWN_DATA last where one of them is not complete."""
+    named = [name for value in values if value for name in datasets_of(value)]
+    unknown = [] if all(map(_is_complete, values)) else [UNKNOWN_DATA]
+    return _BETWEEN.join(dict.fromkeys([*named, *unknown]))
+
+
 def fuller_trained_on(here: str | None, there: str | None) -> str | None:
     """Return the more complete one of what two stores say of one run."""
     return there if _is_complete(there) and not _is_complete(here) else here or there
@@ -141,7 +150,7 @@ def fuller_trained_on(here: str | None, there: str | None) -> str | None:
 
 def note_trained_on(con: sqlite3.Connection, run: str) -> None:
     """Write down what a run (full id) learned from. Predictions that were imported have no such
-    value. Call in a transaction."""
+    value, and that of an ensemble is given: see `joined_trained_on`. Call in a transaction."""
     _note_where(con, "id = :run", run)
 
 
@@ -156,8 +165,13 @@ def complete_trained_on(con: sqlite3.Connection) -> None:
 def _note_where(con: sqlite3.Connection, where: str, run: str | None = None) -> None:
     rows = con.execute(
         f"SELECT id, dataset, {_ORIGIN}, trained_on FROM runs"
-        f" WHERE family != :external AND {where} ORDER BY started_at",
-        {"external": status.EXTERNAL, "unknown": UNKNOWN_DATA, "run": run},
+        " WHERE family NOT IN (SELECT value FROM json_each(:without_model))"
+        f" AND {where} ORDER BY started_at",
+        {
+            "without_model": json.dumps(status.WITHOUT_MODEL),
+            "unknown": UNKNOWN_DATA,
+            "run": run,
+        },
     )
     for one, dataset, pretrained, init_from, told in rows.fetchall():
         found = _followed(con, dataset, pretrained, init_from)

@@ -74,11 +74,11 @@ def _latency(one: Latency) -> str:
 def throughput(evaluation: Mapping[Any, Any]) -> str:
     """Return what one evaluation (a row of `reads.evaluations`) measured of its speed, and where.
 
-    It tells of the machine, of what else it did and of the batches, so it ranks nothing. Where the
-    predictions were imported, nothing was measured.
+    It tells of the machine, of what else it did and of the batches, so it ranks nothing. Nothing
+    was measured of predictions that were imported, or are the mean of other runs'.
     """
     if pd.isna(evaluation["ms_per_face"]):
-        return "not measured: these predictions were imported"
+        return "not measured: no model was run for these predictions"
     machine = evaluation["machine"]
     where = f"on {machine}" if isinstance(machine, str) else "on a machine that is not recorded"
     return f"{evaluation['ms_per_face']:.1f} ms/face, {where}"

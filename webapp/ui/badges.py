@@ -75,14 +75,14 @@ def marked(
 ) -> str:
     """Return a name as it stands in tables and choices: as it is where it is ranked, else with what
     stands against that, "✗ hourglass (crashed)". condition: several are joined by commas.
-    Predictions that were imported are marked too, "SPIGA (external)", and so is a model of another
+    Runs without a model are marked too, "SPIGA (external)", and so is a model of another
     dataset than that of the board, "hourglass (trained on wflw)", and one that started from the
     weights of another run."""
     sound = condition == status.FINISHED
     sign = "" if sound else f"{STATUS_STYLES[condition.split(', ')[0]].sign} "
-    imported = [status.EXTERNAL] if family == status.EXTERNAL else []
+    untrained = [family] if family in status.WITHOUT_MODEL else []
     origin = comparability.origin(dataset, trained_on, started_from)
-    said = ", ".join([*imported, *origin, *([] if sound else [condition])])
+    said = ", ".join([*untrained, *origin, *([] if sound else [condition])])
     return f"{sign}{name} ({said})" if said else name
 
 
