@@ -49,6 +49,8 @@ def records(frame: pd.DataFrame) -> list[dict[Hashable, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
     if value is None or value is pd.NA or value != value:  # NaN alone differs from itself
         return None
     return value.item() if hasattr(value, "item") else value
