@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sqlite_utils import Database
 
 from db import predictions, reads, status
@@ -153,7 +154,8 @@ def _evaluations(
         raise NotFoundError(_no_board(runs, boards, wanted))
     if len(shared) > 1:
         raise UsageError(_several(shared))
-    chosen = [of[(of[columns] == shared[0]).all(axis=1)] for of in of_runs]
+    board = pd.Series(shared[0], columns)
+    chosen = [of[(of[columns] == board).all(axis=1)] for of in of_runs]
     for flip_test in (True, False):
         newest = [of[of["flip_test"] == flip_test].head(1) for of in chosen]
         if not any(of.empty for of in newest):
@@ -182,7 +184,7 @@ def _no_board(
 ) -> str:
     asked = f" with {', '.join(f'{key} {value}' for key, value in wanted.items())}"
     there = (
-        f"run {run[:8]} was evaluated on {'; '.join(map(_board_text, of)) or 'none'}"
+        f"run {run[:8]} was evaluated on {'; '.join(map(_board_text, of)) or 'nothing'}"
         for run, of in zip(runs, boards, strict=True)
     )
     return (
