@@ -63,9 +63,9 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     settings  `db.analysis.configs.settings` of these runs
     """
     rows = rows.sort_values("evaluation", ascending=False)
-    untrained = rows["run"].isin(settings.index[_has_no_model(settings)])
-    ended = rows["condition"].isin(_RESULTS) & ~untrained
-    reason = rows["condition"].mask(untrained, rows["family"])
+    untrained = rows["run"].map(_without_model(settings))
+    ended = rows["condition"].isin(_RESULTS) & untrained.isna()
+    reason = rows["condition"].mask(untrained.notna(), untrained)
     known = settings.reindex(rows["run"]).drop(columns=SEED, errors="ignore")
     known[FACES] = [json.dumps(str(digest)[:8]) for digest in rows["manifest_digest"]]
     known[FLIP] = [json.dumps(bool(flip)) for flip in rows["flip_test"]]
@@ -83,12 +83,14 @@ def compare(rows: pd.DataFrame, settings: pd.DataFrame) -> Settings:
     )
 
 
-def _has_no_model(settings: pd.DataFrame) -> np.ndarray:
-    """Return which runs (rows of `db.analysis.configs.settings`) drf did not train: (n,) bool."""
+def _without_model(settings: pd.DataFrame) -> dict[str, str]:
+    """Return run -> family of those runs (rows of `db.analysis.configs.settings`) that drf did not
+    train."""
     if "family" not in settings:
-        return np.zeros(len(settings), dtype=bool)
-    families = [json.dumps(family) for family in status.WITHOUT_MODEL]
-    return settings["family"].isin(families).to_numpy(dtype=bool)
+        return {}
+    families = {json.dumps(family): family for family in status.WITHOUT_MODEL}
+    known = zip(settings.index, settings["family"], strict=True)
+    return {run: families[family] for run, family in known if family in families}
 
 
 def natural_baseline(settings: Settings) -> int:

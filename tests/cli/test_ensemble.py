@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from db import predictions, status
+from db import predictions, reads, status
+from db.analysis import factors
+from db.analysis.configs import settings
 from db.connection import open_reader, open_store
 from db.recording.evaluations import record_evaluation
 from db.recording.runs import end_run, start_run
@@ -414,5 +416,9 @@ def test_it_is_compared_exported_and_left_out_of_ablations(
     pages = [page.read_text(encoding="utf-8") for page in site.rglob("*.html")]
     assert any("mean (ensemble)" in page for page in pages)
     assert any("no model was run for these predictions" in page for page in pages)
-    text = drf("ablate", "--factor", "model.width")
-    assert "mean" not in text.out or "ensemble" in text.out + text.err
+    con = open_reader(path)
+    rows = reads.leaderboard(con)
+    compared = factors.compare(rows, settings(con, list(rows["run"])))
+    con.close()
+    left_out = compared.left_out.set_index("name")["reason"]
+    assert left_out.to_dict() == {"mean": "ensemble"}

@@ -134,6 +134,7 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
     ("train",): [(0, ("--list",)), (0, ("--keys",)), (0, ("mean-shape", *TINY))],
     ("eval",): [(3, (AWKWARD[3],)), (3, ("two",))],
     ("bench",): [(3, (AWKWARD[3],)), (3, ("two",)), (2, ())],
+    ("ensemble",): [(3, (AWKWARD[3], "two", "--name", "\x1b")), (2, ("--name", "a"))],
     ("data", "check"): [(2, ("no\x1bfolder",))],
     ("data", "sheet"): [(0, ("--dataset", "synthetic", "--max-faces", "2", "--out", "\x1b.png"))],
     ("data", "boxes"): [(2, ("no\x1bfile", "--out", "boxes.csv"))],
