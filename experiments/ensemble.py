@@ -269,7 +269,7 @@ def _run_of(store: Database, name: str, members: Sequence[Mapping[str, Any]]) ->
         [status.ENSEMBLE, name, seed],
     ).fetchone()
     if found is not None:
-        run, known = str(found[0]), json.loads(found[1])[MEMBERS]
+        run, known = str(found[0]), json.loads(found[1]).get(MEMBERS, {})
         if known.keys() != set(ids):
             theirs = ", ".join(f"{one['name']} ({member[:8]})" for member, one in known.items())
             raise UsageError(
@@ -302,7 +302,7 @@ def _run_of(store: Database, name: str, members: Sequence[Mapping[str, Any]]) ->
                 **machine,
                 MEMBERS: {one["id"]: {key: one[key] for key in told} for one in members},
             },
-            manifest=_shared([one["manifest"] for one in members]) or {},
+            manifest=_shared_items([one["manifest"] for one in members]),
             params=sum(one["params"] for one in members),
             macs=sum(one["macs"] for one in members),
             trained_on=joined_trained_on([one["trained_on"] for one in members]),
