@@ -87,7 +87,7 @@ def export_onnx(
             verbose=False,
         )
     assert program is not None
-    _fold_pixels(program.model)
+    _fold_pixels(program.model, size)
     for node in program.model.graph:
         node.metadata_props.clear()  # the exporter's own notes, with paths of this machine
     program.model.metadata_props[KEY] = description.as_json()
@@ -97,27 +97,46 @@ def export_onnx(
         _compare(graph, OnnxNetwork(unfinished))
 
 
-def _fold_pixels(program: ir.Model) -> None:
-    """Take the scales of the pixels into the convolutions that read them, in place.
+def _fold_pixels(program: ir.Model, size: int) -> None:
+    """Let the first convolutions read crops of `size` px as they are, in place: a tenth of a small
+    model's time.
 
-    ((a x - b) / c) * W = (x - b / a) * (W a / c), at the border as well, which is 0 after the
-    subtraction: one pass over the picture instead of three, a twentieth of a small model's time.
+    Scales of the pixels: ((a x - b) / c) * W = (x - b / a) * (W a / c), at the border as well,
+    which is 0 after the subtraction. So one pass over the picture does the work of three.
+
+    Channels: those of a pixel lie beside each other, so that (B, S, S, 3) is (B, 1, S, 3 S) as
+    well, of one channel, and a kernel three times as wide in steps three times as long reads it.
+    So no picture is transposed.
     """
     import onnx_ir as ir
     from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-    for convolution in list(program.graph):
+    graph = program.graph
+
+    def constant(name: str, value: np.ndarray) -> ir.Value:
+        held = ir.Value(name=name, const_value=ir.tensor(value))
+        graph.register_initializer(held)
+        return held
+
+    for convolution in list(graph):
         weight = convolution.inputs[1] if convolution.op_type == "Conv" else None
         steps = _steps(convolution.inputs[0], ("Div", "Sub", "Mul")) if weight else []
         if not steps or weight is None or weight.const_value is None:
             continue
-        (_, c), (_, b), (multiply, a) = steps
-        level = ir.Value(name=f"{convolution.name}_level", const_value=ir.tensor(b / a))
-        program.graph.register_initializer(level)
-        subtract = ir.node("Sub", [multiply.inputs[0], level])  # others may read the old one
-        program.graph.insert_before(convolution, subtract)
+        (_, c), (_, b), (_, a) = steps
+        kernel, name = weight.const_value.numpy() * (a / c), convolution.name
+        sides = constant(f"{name}_sides", np.array([-1, 1, size, 3 * size]))
+        rows = ir.node("Reshape", [graph.inputs[0], sides])
+        numbers = ir.node("Cast", rows.outputs, {"to": ir.DataType.FLOAT})
+        level = constant(f"{name}_level", b / a)
+        subtract = ir.node("Sub", [numbers.outputs[0], level])
+        graph.insert_before(convolution, [rows, numbers, subtract])
         convolution.replace_input_with(0, subtract.outputs[0])
-        weight.const_value = ir.tensor(weight.const_value.numpy() * (a / c), name=weight.name)
+        for key, wide in (("strides", (1, 3)), ("pads", (1, 3, 1, 3)), ("kernel_shape", (1, 3))):
+            pixels = convolution.attributes[key].as_ints()
+            convolution.attributes[key] = ir.AttrInt64s(key, np.multiply(pixels, wide).tolist())
+        kernel = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), 1, kernel.shape[2], -1)
+        weight.const_value = ir.tensor(np.ascontiguousarray(kernel), name=weight.name)
     RemoveUnusedNodesPass()(program)
 
 

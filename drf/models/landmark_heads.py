@@ -120,7 +120,10 @@ class HeatmapCodec:
         first, further = (torch.from_numpy(place @ [w, 1]) for place in (corner, offsets))
         starts, steps = ((place[:, ::-1] / [w, h]) for place in (corner + 0.5, offsets))
         flat = logits.flatten(2)
-        peak = flat.argmax(dim=-1)
+        # onnxruntime finds a maximum ten times as fast as its place: the row with the largest
+        # maximum, and the column, have 2 size cells to search in place of size^2.
+        row, column = (logits.amax(dim=other).argmax(dim=-1) for other in (3, 2))
+        peak = row * w + column
         cells = F.embedding(peak, first[:, None]) + further
         hidden = F.embedding(peak, torch.from_numpy(beyond).float())
         weight = (flat.gather(2, cells) + hidden).softmax(dim=-1)
@@ -206,15 +209,52 @@ class LocalFeatures(nn.Module):
 
     def forward(self, features: Features, centres: Tensor) -> Tensor:
         """Features and landmarks (B, K, 2) in the unit box -> (B, K, F)."""
-        b, k, _ = centres.shape
-        around = (centres.repeat(1, 1, 9) + self.offsets.flatten()).view(b, k * 9, 2)
-        detail = _sample(self.detail(features.detail), around)  # (B, 9 K, D)
-        detail = detail.unflatten(1, (k, 9)).transpose(2, 3).flatten(2)
-        context = _sample(self.context(features.context), centres)
-        seen = torch.cat([detail, context], dim=2)
+        if torch.compiler.is_exporting():
+            seen, dense = self._exported(features, centres)
+        else:
+            b, k, _ = centres.shape
+            around = (centres.repeat(1, 1, 9) + self.offsets.flatten()).view(b, k * 9, 2)
+            detail = _sample(self.detail(features.detail), around)  # (B, 9 K, D)
+            detail = detail.unflatten(1, (k, 9)).transpose(2, 3).flatten(2)
+            context = _sample(self.context(features.context), centres)
+            seen, dense = torch.cat([detail, context], dim=2), self.dense
         seen = self.norm(seen.flatten(1)).view_as(seen)
-        answer = (seen.transpose(0, 1) @ self.dense).transpose(0, 1)
+        answer = (seen.transpose(0, 1) @ dense).transpose(0, 1)
         return F.relu(answer if self.bias is None else answer + self.bias)
+
+    def _exported(self, features: Features, centres: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the samples of `forward` and the dense layers to their order, for ONNX.
+
+        onnxruntime's GridSample takes each channel by itself, and for a single face the number of
+        operators counts as much as what they do. So whole cells are gathered, and the ten samples
+        of both levels share the steps: columns are the x of all of them, then the y. The samples of
+        a patch come before the channels, (9, D) in place of (D, 9); they are so in the layers too.
+        """
+        maps = [self.detail(features.detail), self.context(features.context)]
+        (detail, n), (context, m) = ((level.shape[1], level.shape[2]) for level in maps)
+        size = torch.tensor([float(n)] * 9 + [float(m)])
+        to_cells = torch.block_diag(size[None], size[None])  # (2, 20)
+        moved = F.pad(self.offsets.T * n, [0, 1]).flatten() - 0.5
+        last = torch.cat([size, size]) - 1
+        at = torch.minimum(F.relu(centres @ to_cells + moved), last)
+        low = torch.minimum(at.floor(), last - 1)
+        cell = (low @ torch.cat([torch.eye(10), size.diag()])).long()  # above and to the left
+        face = torch.arange(centres.shape[0], device=centres.device)[:, None, None]
+        cell = cell + face * (size * size).long()
+        seen = []
+        for level, own in zip(maps, cell.split([9, 1], dim=2), strict=True):
+            side = level.shape[2]
+            corners = own + torch.tensor([0, side, 1, side + 1])[:, None, None, None]
+            cells = level.permute(0, 2, 3, 1).flatten(0, 2)  # (B n^2, C)
+            seen.append(F.embedding(corners, cells).flatten(3))
+        # As a product: a share of each sample becomes one of each of its channels.
+        widen = torch.block_diag(*[torch.ones(1, detail)] * 9, torch.ones(1, context))
+        right, down = ((at - low) @ torch.block_diag(widen, widen)).chunk(2, dim=2)
+        left_side, right_side = torch.cat(seen, dim=3).chunk(2, dim=0)
+        above, below = (left_side + right * (right_side - left_side)).chunk(2, dim=0)
+        patch, rest = self.dense.split([9 * detail, context], dim=1)
+        patch = patch.unflatten(1, (detail, 9)).transpose(1, 2).flatten(1, 2)
+        return (above + down * (below - above)).squeeze(0), torch.cat([patch, rest], dim=1)
 
     @torch.no_grad()
     def fold(self) -> None:
@@ -228,29 +268,9 @@ class LocalFeatures(nn.Module):
 
 def _sample(maps: Tensor, points: Tensor) -> Tensor:
     """Bilinear samples: (B, C, n, n), (B, P, 2) unit box -> (B, P, C) float32."""
-    if torch.compiler.is_exporting():
-        return _gathered(maps, points)
     grid = (2 * points - 1).unsqueeze(2)
     samples = F.grid_sample(maps.float(), grid, padding_mode="border", align_corners=False)
     return samples.squeeze(3).transpose(1, 2)
-
-
-def _gathered(maps: Tensor, points: Tensor) -> Tensor:
-    """As `_sample`, by gathers of whole cells: onnxruntime's GridSample takes each channel by
-    itself, which costs two to four times as much. For a single face the number of operators counts
-    as much as what they do: the cells above and below are taken together, and so are x and y."""
-    b, _, n, _ = maps.shape
-    at = (points * n - 0.5).clamp(0, n - 1)
-    low = at.floor().clamp(max=n - 2)
-    right, down = (at - low).split(1, dim=2)
-    cell = (low @ torch.tensor([[1.0], [n]])).squeeze(2).long()  # above and to the left
-    cell = cell + torch.arange(b, device=maps.device)[:, None] * n**2
-    cell = cell + torch.tensor([[[0]], [[n]]])  # (2, B, P)
-    cells = maps.flatten(2).transpose(1, 2).flatten(0, 1)  # (B n^2, C)
-    left = F.embedding(cell, cells)
-    across = left + right * (F.embedding(cell + 1, cells) - left)
-    above, below = across.split(1, dim=0)
-    return (above + down * (below - above)).squeeze(0)
 
 
 class Exchange(nn.Module):
