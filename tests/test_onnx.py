@@ -131,14 +131,19 @@ def test_onnxruntime_agrees_with_torch_on_every_face_of_helen(
         model = registry.build(config, IBUG68)
         model.initialise(InitialData(labels, labels, images[:64]))
         model.eval()
-        expected = torch.cat([model.points(model(part)) for part in images.split(32)]).numpy()
+        outputs = [model(part) for part in images.split(32)]
+    expected = torch.cat([model.points(one) for one in outputs]).numpy()
+    # Of an untrained model two cells of a map can be equal up to rounding, which then says which.
+    best = torch.cat([one.coarse for one in outputs]).flatten(2).topk(2, dim=2).values
+    decided = (best[..., 0] - best[..., 1] > 1e-6).numpy()
+    assert decided.mean() > 0.999
     described = Description("small", size, IBUG68, family="cascade-forest")
     export_onnx(model, tmp_path / "m.onnx", described)
     network = OnnxNetwork(tmp_path / "m.onnx")
     alone = np.concatenate([network(crop[None])[0] for crop in seen])
     assert len(seen) == 330
     for found in (alone, network(seen)[0]):
-        assert size * np.abs(found - expected).max() <= TOLERANCE_PX
+        assert size * np.abs(found - expected)[decided].max() <= TOLERANCE_PX
 
 
 def test_without_the_extra_the_module_can_be_imported() -> None:

@@ -105,3 +105,13 @@ def test_an_exported_graph_decodes_as_training_does(size: int) -> None:
     logits = torch.randn(1, size**2, size, size)
     logits += 8 * torch.eye(size**2).view(1, size**2, size, size)  # a peak in each cell
     torch.testing.assert_close(codec._decoded(logits), codec.decode(logits), atol=1e-6, rtol=0)
+
+
+def test_of_two_equal_peaks_the_first_is_decoded() -> None:
+    """And not the row of one with the column of the other."""
+    codec = HeatmapCodec(16, radius=2)
+    logits = torch.full((1, 1, 16, 16), -50.0)
+    logits[..., 3, 12] = logits[..., 12, 3] = 9.0
+    first = torch.tensor([[[12.5 / 16, 3.5 / 16]]])
+    torch.testing.assert_close(codec.decode(logits), first)
+    torch.testing.assert_close(codec._decoded(logits), first)
