@@ -8,7 +8,11 @@ from db import next_step
 
 
 def of(command, **made):
-    return {"name": "my run", "provenance": {"command": command, **made}}
+    return {
+        "name": "my run",
+        "family": "hourglass",
+        "provenance": {"command": command, **made},
+    }
 
 
 @pytest.mark.parametrize(
