@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.eval import note_origin, show_scores
-from cli.output import line, print_json
+from cli.eval import show_evaluation
+from cli.output import print_json
 from db.file import DEFAULT_PATH
 
 
@@ -72,12 +72,4 @@ def ensemble(
     if as_json:
         print_json(entry)
         return
-    from db.recording import box_labels
-
-    line(
-        f"{entry['name']} (mean of {len(runs)} runs) on {entry['dataset']} {entry['subset']}:"
-        f" {entry['n']} faces, landmarks {entry['landmarks']}, box"
-        f" {box_labels.title(entry['box'])}, errors in percent"
-    )
-    show_scores(entry)
-    note_origin(entry)
+    show_evaluation(entry, f"{entry['name']} (mean of {len(runs)} runs)")

@@ -78,18 +78,19 @@ def evaluate(
     if as_json:
         print_json(entry)
         return
+    show_evaluation(entry, entry["name"])
+
+
+def show_evaluation(entry: dict[str, Any], title: str) -> None:
+    """Print a leaderboard entry: the board, the scores, and what it learned from, where that is not
+    the board's dataset alone."""
     from db.recording import box_labels
 
     line(
-        f"{entry['name']} on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
+        f"{title} on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
         f" landmarks {entry['landmarks']}, box {box_labels.title(entry['box'])}, errors in percent"
     )
     show_scores(entry)
-    note_origin(entry)
-
-
-def note_origin(entry: dict[str, Any]) -> None:
-    """Print what a leaderboard entry learned from, where that is not the board's dataset alone."""
     if entry["trained_on"] != entry["dataset"]:
         note(f"It was trained on {entry['trained_on']}, which the leaderboard says too.")
     if entry["started_from"]:

@@ -19,6 +19,7 @@ import pandas as pd
 from sqlite_utils import Database
 
 from db import predictions, reads, status
+from db.boards.entries import entry_of
 from db.connection import open_reader, open_store
 from db.method_ids import method_of_runs
 from db.recording import box_labels
@@ -31,7 +32,7 @@ from drf import __version__
 from drf.errors import NotFoundError, UsageError
 from drf.scoring.results import Evaluation
 from experiments.provenance import command
-from experiments.untrained import listed, record_untrained, refuse_twice
+from experiments.untrained import record_untrained, refuse_twice
 
 NAME_KEY, METHODS_KEY = "ensemble.name", "ensemble.methods"
 """Configuration keys of an ensemble: its name, and the methods of its members. Ensembles that agree
@@ -82,7 +83,7 @@ def combined(
 
 def make_ensemble(spec: EnsembleSpec, db: Path) -> dict[str, Any]:
     """Store the mean of the newest predictions of runs on one board, in one transaction; return its
-    leaderboard entry, with its ellipses (`untrained.listed`) and the full ids by "members".
+    leaderboard entry, with its ellipses (`entries.entry_of`) and the full ids by "members".
 
     Each member's newest evaluation with the flip test is taken where all have one, else that
     without. Milliseconds for a face are not measured: those of the members are of several machines
@@ -107,7 +108,8 @@ def make_ensemble(spec: EnsembleSpec, db: Path) -> dict[str, Any]:
             identity = record_evaluation(store, run, result, [], floor_nme=floor_nme)
     finally:
         store.close()
-    return listed(db, identity) | {MEMBERS: runs}
+    with contextlib.closing(open_reader(db)) as reader:
+        return entry_of(reader, identity, result) | {MEMBERS: runs}
 
 
 def _members(con: sqlite3.Connection, runs: Sequence[str]) -> list[dict[str, Any]]:

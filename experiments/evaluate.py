@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from db import reads
-from db.analysis import ellipses
-from db.boards.entries import entry
+from db.boards.entries import entry_of
 from db.connection import open_reader, open_store
 from db.file import run_folder
-from db.recording import latencies
 from db.recording.evaluations import record_evaluation
 from db.recording.record import RECORD, bring_evaluations, open_record
 from drf import checkpoint, hardware, presets
@@ -92,9 +90,7 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
         record.close()
     store.close()
     with contextlib.closing(open_reader(paths.db)) as reader:
-        board = latencies.on_boards(reader, reads.leaderboard(reader, landmarks=result.landmarks))
-        hold = ellipses.document(reader, identity, result.markup, result.landmarks)
-    return entry(board[board["evaluation"] == identity].iloc[0]) | {"ellipses": hold}
+        return entry_of(reader, identity, result)
 
 
 def _flip_test(wanted: bool | None, spec: InputSpec) -> bool:

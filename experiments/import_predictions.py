@@ -20,6 +20,7 @@ import numpy as np
 from sqlite_utils import Database
 
 from db import predictions, reads, status
+from db.boards.entries import entry_of
 from db.connection import open_reader, open_store
 from db.recording.evaluations import record_evaluation
 from db.recording.runs import NewRun
@@ -38,7 +39,7 @@ from drf.scoring.results import Evaluation
 from drf.text import is_utf8
 from experiments.paths import Paths, load_pack
 from experiments.provenance import command
-from experiments.untrained import listed, record_untrained, refuse_twice
+from experiments.untrained import record_untrained, refuse_twice
 
 NAME_KEY = "external.name"
 """Configuration key of an imported run. Runs of the same name are one method."""
@@ -119,7 +120,8 @@ def import_predictions(file: Path, spec: ImportSpec, paths: Paths) -> Imported:
             identity = record_evaluation(store, run, result, crops)
     finally:
         store.close()
-    return Imported(listed(paths.db, identity), remarks)
+    with contextlib.closing(open_reader(paths.db)) as reader:
+        return Imported(entry_of(reader, identity, result), remarks)
 
 
 def _finder(dataset: Dataset) -> Callable[[str], bool]:

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
-from typing import Any
-
 from sqlite_utils import Database
 
-from db import reads
-from db.analysis import ellipses
-from db.boards.entries import entry
-from db.connection import open_reader
 from db.recording import box_labels
 from db.recording.runs import NewRun, end_run, start_run
 from drf.errors import UsageError
@@ -46,14 +38,3 @@ def refuse_twice(store: Database, run: str, result: Evaluation, other: str) -> N
             f"run {run[:8]} has predictions for {result.subset} already: give another {other}, or"
             f" delete it first (`drf runs delete {run[:8]}`)"
         )
-
-
-def listed(path: Path, evaluation: int) -> dict[str, Any]:
-    """Return the leaderboard entry of an evaluation, with what its ellipses hold by "ellipses"
-    (`db.analysis.ellipses.document`)."""
-    with contextlib.closing(open_reader(path)) as reader:
-        board = reads.leaderboard(reader, landmarks=None)
-        row = board[board["evaluation"] == evaluation].iloc[0]
-        markup = reads.markup(reader, row["markup"])
-        hold = ellipses.document(reader, evaluation, markup, row["landmarks"])
-    return entry(row) | {"ellipses": hold}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from db import status
+from db import reads, status
+from db.analysis import ellipses
 from db.recording import latencies
 from drf.scoring import scores
+from drf.scoring.results import Evaluation
 
 _IDENTITY = ("run", "name", "family", "preset", "track", "trained_on", "started_from", "seed")
 _LIFE = ("status", "condition")
@@ -41,6 +44,14 @@ def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
     plain |= {key: _plain(row.get(key)) for key in latencies.COLUMNS}
     plain["ranked"] = plain["condition"] == status.FINISHED
     return plain | {"scores": found} | {norm: found[norm] for norm in _BESIDE if norm in found}
+
+
+def entry_of(con: sqlite3.Connection, identity: int, stored: Evaluation) -> dict[str, Any]:
+    """Return the entry of an evaluation that was just stored, with what its ellipses hold by
+    "ellipses" (`db.analysis.ellipses.document`)."""
+    board = latencies.on_boards(con, reads.leaderboard(con, landmarks=stored.landmarks))
+    hold = ellipses.document(con, identity, stored.markup, stored.landmarks)
+    return entry(board[board["evaluation"] == identity].iloc[0]) | {"ellipses": hold}
 
 
 def records(frame: pd.DataFrame) -> list[dict[Hashable, Any]]:
