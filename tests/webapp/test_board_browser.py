@@ -28,6 +28,14 @@ def test_a_title_sorts_a_tick_chooses_and_both_are_in_the_link(page, address, fi
     assert query(page)["lb_order"] == ["Worst first"]
     title = page.locator("th[aria-sort=descending]").inner_text()
     assert title.split("\n") == ["Params, M", "worst first"]  # no arrow beside that of a score
+    entries = page.evaluate("history.length")
+    page.get_by_role("button", name="Name", exact=True).click()
+    page.locator("th[aria-sort=ascending]", has_text="Name").wait_for()
+    assert {"lb_sort": ["Name"]}.items() <= query(page).items()
+    assert "lb_order" not in query(page)
+    assert page.evaluate("history.length") == entries + 1  # a column and a direction, by one click
+    page.go_back()
+    page.locator("th[aria-sort=descending]", has_text="Params").wait_for()
     page.get_by_role("checkbox", name="Compare hourglass-wide").check()
     page.wait_for_function("location.search.includes('lb_ticked')")
     assert query(page)["lb_ticked"] == [filled.ids["wide"][:8]]

@@ -94,6 +94,9 @@ def test_the_choices_of_an_ablation_go_into_the_link(page, training):
     page.get_by_role("option", name="forest").last.click()
     page.wait_for_function("() => location.search.includes('abl_base=')", timeout=TIMEOUT_MS)
     assert query(page).keys() == {"abl_by", "abl_cell", "abl_base", "abl_factor"}
+    page.go_back()  # one choice is one entry of the history, whatever it writes into the link
+    page.wait_for_function("() => !location.search.includes('abl_base=')", timeout=TIMEOUT_MS)
+    assert query(page) == {"abl_by": ["model.depth"], "abl_cell": ["Difference"]}
 
 
 @pytest.mark.parametrize("where", ["ablations?abl_by=model.depth", "live"])

@@ -5,7 +5,7 @@ import pytest
 
 from tests.db.examples import copied
 from tests.webapp import boards
-from tests.webapp.conftest import board_payload, board_table, opened, texts, verdict
+from tests.webapp.conftest import board_payload, board_table, chosen, opened, texts, verdict
 from tests.webapp.examples import HOSTILE
 
 RANKED = 4  # of the eight methods of `shop`; the others come last in any order
@@ -184,7 +184,10 @@ def test_a_board_without_published_figures_says_so(shop):
 def test_a_long_board_has_pages(seeds, monkeypatch):
     monkeypatch.setattr("webapp.leaderboard.controls.ROWS_A_PAGE", 2)
     assert names(opened()) == ["forest", "wide"]
-    assert names(opened(lb_page="2")) == ["floor & <i>co</i>_1"]
+    second = opened(lb_page="2")
+    assert names(second) == ["floor & <i>co</i>_1"]
+    chosen(second, "lb_order", "Worst first")
+    assert names(second) == ["floor & <i>co</i>_1", "wide"]  # the first page of another order
 
 
 def test_a_pinned_link_shows_the_board_as_it_was(seeds, tmp_path):

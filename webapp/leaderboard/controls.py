@@ -125,8 +125,8 @@ def choose_rows(families: Iterable[str]) -> dict[str, str]:
 
 def sort_by(order: Order) -> None:
     """Order the rows as a click on a title asks for: the controls and the link follow."""
-    for key, value in ((url_keys.BOARD_SORT, order.sort), (url_keys.BOARD_ORDER, order.order)):
-        address.write(key.name, [] if value == key.default else [value])
+    asked = ((url_keys.BOARD_SORT, order.sort), (url_keys.BOARD_ORDER, order.order))
+    address.write_all({key.name: [] if it == key.default else [it] for key, it in asked})
 
 
 def ticked() -> list[str]:

@@ -76,12 +76,20 @@ def get(name: str) -> str | None:
 
 def write(name: str, values: Sequence[str]) -> None:
     """Write a parameter to the address; no value removes it. Nothing is sent where it is so."""
-    if get_all(name) == list(values):
+    write_all({name: values})
+
+
+def write_all(chosen: Parameters) -> None:
+    """Write what one choice decides, in one entry of the browser's history: see `write`. Rows that
+    are chosen or ordered anew are shown from their first page."""
+    changed = {name: list(said) for name, said in chosen.items() if get_all(name) != list(said)}
+    if not changed:
         return
-    others = {key: said for key, said in parameters().items() if key != name}
-    replace(others | ({name: list(values)} if values else {}))
+    again = {page for page, keys in url_keys.ROWS_BY_PAGE.items() if keys & changed.keys()}
+    said = parameters() | changed
+    replace({key: it for key, it in said.items() if it and (key in changed or key not in again)})
     context = get_script_run_ctx()
-    if name in url_keys.CARRIED and context is not None and context.fragment_ids_this_run:
+    if changed.keys() & url_keys.CARRIED and context is not None and context.fragment_ids_this_run:
         st.session_state[STALE] = True
 
 

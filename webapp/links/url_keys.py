@@ -179,6 +179,18 @@ RUNS = {
     IMAGES: IMAGES_RUNS.name,
     COMPARE: COMPARE_RUNS.name,
 }
+ROWS_BY_PAGE = {
+    BOARD_PAGE.name: {
+        *FILTERS.values(),
+        *(key.name for key in (NORM, REVISION, PINNED, BOARD_SORT, BOARD_ORDER, BOARD_ROWS)),
+        *(key.name for key in (BOARD_TEXT, BOARD_FAMILY, BOARD_TAG)),
+    },
+    IMAGES_PAGE.name: {
+        *(key.name for key in (NORM, IMAGES_EVALUATION, IMAGES_RUNS, IMAGES_A, IMAGES_B)),
+        *(key.name for key in (IMAGES_SORT, IMAGES_ORDER, IMAGES_PART, IMAGES_ERROR)),
+    },
+}
+"""Parameter for a page of rows -> what decides which rows there are, and in which order."""
 BASELINES = {LEADERBOARD: BOARD_BASE.name, ABLATIONS: ABLATION_BASE.name}
 """Page -> its parameter for a board, for runs, for a baseline."""
 CARRIED = {name for keys in (FILTERS, EVALUATIONS, RUNS, BASELINES) for name in keys.values()}

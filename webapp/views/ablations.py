@@ -166,10 +166,9 @@ def _choose_baseline(current: StoreVersion, settings: Settings, board: dict[str,
 
 def _chosen() -> None:
     """Write the baseline into the link, and the factor: that of the new one might be another."""
-    widgets.set_parameter(url_keys.ABLATION_BASE, st.session_state[_CHOICE])
     factor = url_keys.ABLATION_FACTOR.name
-    if factor in st.session_state:
-        address.write(factor, [st.session_state[factor]])
+    kept = {factor: [st.session_state[factor]]} if factor in st.session_state else {}
+    address.write_all({url_keys.ABLATION_BASE.name: [st.session_state[_CHOICE][:8]], **kept})
 
 
 def _choose_factors(settings: Settings, base: int) -> list[str]:

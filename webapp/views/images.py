@@ -7,7 +7,7 @@ from db.analysis.paired import Paired
 from webapp import selection, store
 from webapp.faces import contact_sheet, dialog, table, tiles
 from webapp.faces.dialog import FaceDialogState
-from webapp.links import address, share, url_keys, widgets
+from webapp.links import share, url_keys, widgets
 from webapp.selection import Choices, SelectedRun
 from webapp.store import StoreVersion
 from webapp.ui import charts
@@ -15,7 +15,6 @@ from webapp.ui.text import percent, plain
 
 PAGE = 24
 _ALL = str(url_keys.IMAGES_PART.default)
-_SEEN = "img_seen"
 _STRIP = {"displayModeBar": False}
 
 
@@ -100,7 +99,6 @@ def _sorted(
     wanted = None if part == _ALL else part
     kept = table.arrange(frame, sort=sort, order=order, limits=limits, part=wanted)
     _strip(frame, kept, runs[a], norm)
-    _first_page_of_another_order((choices.board, norm, sort, order, a, b, limits, part))
     return kept, sort, a
 
 
@@ -115,13 +113,6 @@ def _strip(frame: pd.DataFrame, kept: pd.DataFrame, run: SelectedRun, norm: str)
         said += f": {mean} on average over the {len(kept)} faces chosen (coloured)"
     st.caption(plain(said))
     st.plotly_chart(chart.figure, key="img_strip", config=_STRIP, alt=f"{said}. {chart.alt}")
-
-
-def _first_page_of_another_order(asked: object) -> None:
-    """Go back to the first page where something else is asked for than in the last run."""
-    if st.session_state.get(_SEEN, asked) != asked and not address.arriving():
-        address.write(url_keys.IMAGES_PAGE.name, [])
-    st.session_state[_SEEN] = asked
 
 
 def _page_of(frame: pd.DataFrame) -> pd.DataFrame:
