@@ -59,13 +59,13 @@ def make(
                     continue
                 place = f"{REAL}/{name.replace('/', '__')}"
                 for file in pair:
-                    _link(folder / f"{place}{file.suffix}", file)
+                    link(folder / f"{place}{file.suffix}", file)
                 n_real += 1
                 if subset == "val":
                     val.append(place)
         for number in np.flatnonzero(kept):
             picture, mean = found[number], shapes[:, number].mean(axis=0)
-            _link(folder / PSEUDO / picture.name, picture)
+            link(folder / PSEUDO / picture.name, picture)
             label = folder / PSEUDO / f"{picture.stem}.pts"
             label.write_text(format_pts(mean), encoding="ascii")
         (folder / "val.txt").write_text("".join(f"{name}\n" for name in val), encoding="utf-8")
@@ -90,7 +90,7 @@ def agreed(shapes: np.ndarray, keep: float) -> np.ndarray:
     return apart <= np.quantile(apart, keep)
 
 
-def _link(place: Path, file: Path) -> None:
+def link(place: Path, file: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(file.resolve())
 

@@ -769,4 +769,5 @@ def test_an_option_that_a_message_advises_exists(messages: list[tuple[str, str]]
         ("provenance.py", "--git"),
         *((file, "--no-deps") for file in ("detection.py", "pretrained.py")),  # of pip
         *(("pseudo_labels.py", own) for own in ("--pictures", "--keep")),
+        ("refined_labels.py", "--folds"),
     }
