@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from drf.data.dataset import Face, Source, Subset, prefetch_map
 from drf.data.synthetic import GENERATOR_VERSION, face_points, render_face
+from drf.data.synthetic.face import SIZE
 from drf.errors import DataError, DrfError, UsageError, quoted
 from drf.landmarks.markup import IBUG68
 from drf.processes import end_with_parent
@@ -25,6 +28,10 @@ LARGEST_SEED = 2**31 - 1
 
 _PROCESSES = 2
 _CHUNK = 16
+_AHEAD = 2 * _PROCESSES
+_SHAPE = (_AHEAD + 1, _CHUNK, SIZE, SIZE, 3)
+"""Rooms for pictures, which processes share. A result of megabytes would go through a pipe in many
+pieces: of a process that was killed between two of them, the pool waits for the rest for ever."""
 
 
 class SyntheticDataset:
@@ -89,12 +96,14 @@ class SyntheticDataset:
         numbers = [(*_number(face), self.seed) for face in faces]
         chunks = [numbers[i : i + _CHUNK] for i in range(0, len(numbers), _CHUNK)]
         # Started afresh, not forked: the threads of OpenCV and torch do not survive a fork.
-        with ProcessPoolExecutor(
-            _PROCESSES, multiprocessing.get_context("spawn"), initializer=_start_worker
-        ) as pool:
+        spawn = multiprocessing.get_context("spawn")
+        memory = spawn.RawArray("B", math.prod(_SHAPE))
+        rooms = _as_pictures(memory)
+        tasks = [_Task(i % len(rooms), chunk) for i, chunk in enumerate(chunks)]
+        with ProcessPoolExecutor(_PROCESSES, spawn, _start_worker, (memory,)) as pool:
             try:
-                for pictures in prefetch_map(pool, _render, chunks, ahead=2 * _PROCESSES):
-                    yield from pictures
+                for task in prefetch_map(pool, _render, tasks, ahead=_AHEAD):
+                    yield from rooms[task.room, : len(task.numbers)].copy()
             except BrokenProcessPool:
                 raise DrfError(
                     "a process that renders faces has ended, by a signal or for want of memory:"
@@ -126,12 +135,31 @@ def _number(face: Face) -> tuple[str, int]:
     return subset, int(index)
 
 
-def _start_worker() -> None:
+@dataclass(frozen=True)
+class _Task:
+    """Faces to render, (subset, index, seed) each, and the room that their pictures go to."""
+
+    room: int
+    numbers: list[tuple[str, int, int]]
+
+
+def _as_pictures(memory: object) -> np.ndarray:
+    return np.frombuffer(memory, dtype=np.uint8).reshape(_SHAPE)  # type: ignore[call-overload]
+
+
+_rooms: np.ndarray
+"""Of a process that renders."""
+
+
+def _start_worker(memory: object) -> None:
+    global _rooms
+    _rooms = _as_pictures(memory)
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
     cv2.setNumThreads(1)
 
 
-def _render(numbers: list[tuple[str, int, int]]) -> list[np.ndarray]:
-    """Render faces (subset, index, seed)."""
-    return [render_face(*number).picture for number in numbers]
+def _render(task: _Task) -> _Task:
+    for room, number in zip(_rooms[task.room], task.numbers, strict=False):
+        room[:] = render_face(*number).picture
+    return task

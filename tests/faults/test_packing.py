@@ -34,15 +34,26 @@ def packs(cache: Path) -> subprocess.Popen[bytes]:
     return packing
 
 
-def test_a_command_whose_worker_is_killed_ends_with_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stopped_s", [0.0, 1.0])
+def test_a_command_whose_worker_is_killed_ends_with_a_sentence(
+    tmp_path: Path, stopped_s: float
+) -> None:
+    """A command that stands still takes no results, and its workers have handed over some in part:
+    it waited for the rest of such a result for ever."""
     packing = packs(tmp_path)
     busy = [
         child
         for child in psutil.Process(packing.pid).children()
         if "spawn_main" in " ".join(child.cmdline())
     ]
+    packing.send_signal(signal.SIGSTOP)
+    time.sleep(stopped_s)
     busy[0].kill()
-    _, said = packing.communicate(timeout=60)
+    packing.send_signal(signal.SIGCONT)
+    try:
+        _, said = packing.communicate(timeout=60)
+    finally:
+        packing.kill()  # nothing where it has ended
     assert packing.returncode == 1
     assert b"Traceback" not in said
     assert b"a process that renders faces has ended" in said
