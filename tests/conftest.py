@@ -62,13 +62,10 @@ def few_faces(
 ) -> dict[str, int]:
     """Few synthetic faces in every subset, and one cache for them: whoever trains would render and
     look at 200 validation faces in each of its epochs. Processes that a test starts have all faces,
-    and the same cache, which all workers of pytest-xdist share. Return the number of faces by
-    subset."""
+    and the same cache. Return the number of faces by subset."""
     few = {"train": 48, "val": 16, "common": 24, "challenging": 12}
     monkeypatch.setattr("drf.data.synthetic_dataset.SIZES", few)
-    own = tmp_path_factory.getbasetemp()
-    of_all = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    monkeypatch.setenv("DRF_CACHE", str(of_all / "packed-faces"))
+    monkeypatch.setenv("DRF_CACHE", str(tmp_path_factory.getbasetemp() / "packed-faces"))
     return few
 
 

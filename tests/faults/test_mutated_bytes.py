@@ -20,7 +20,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.faults.damaged_files import BY_COMMANDS, READERS
 
-SHORT, SHORT_BY_COMMANDS = 20, 5
+SHORT, SHORT_BY_COMMANDS = 40, 10
 MOST_S = 5.0
 MOST_MB = 1000
 

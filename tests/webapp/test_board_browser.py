@@ -139,9 +139,7 @@ def test_the_pop_up_of_the_link_is_whole_and_its_copy_button_in_sight(page, addr
     assert copy.evaluate(opacity) == "1,1"
 
 
-@pytest.mark.parametrize(
-    "where", ["", "run?run={wide}", pytest.param("compare", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("where", ["", "run?run={wide}", "compare"])
 def test_printing_gives_the_whole_page(page, address, filled, where):
     page.goto(f"{address}/{where.format(wide=filled.ids['wide'][:8])}")
     page.get_by_role("heading", level=1).first.wait_for()
