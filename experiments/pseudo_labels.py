@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from drf.data.description import FILE
 from drf.data.pts import format_pts, read_pts
 from drf.data.w300 import PICTURE_SUFFIXES, W300
 from drf.errors import DrfError, UsageError
@@ -54,15 +55,11 @@ def make(
     with replacing_folder(out) as folder:
         n_real, val = 0, []
         for subset in ("train", "val"):
-            for name, pair in real.members(subset):
-                if pair is None:
-                    continue
-                place = f"{REAL}/{name.replace('/', '__')}"
-                for file in pair:
-                    link(folder / f"{place}{file.suffix}", file)
+            for name, pair in faces_of(real, subset).items():
+                link_face(folder / REAL, name, pair)
                 n_real += 1
                 if subset == "val":
-                    val.append(place)
+                    val.append(f"{REAL}/{flat(name)}")
         for number in np.flatnonzero(kept):
             picture, mean = found[number], shapes[:, number].mean(axis=0)
             link(folder / PSEUDO / picture.name, picture)
@@ -72,10 +69,7 @@ def make(
         rules = ['val = { list = "val.txt" }']
         if len(labels) == 1:
             rules.append(f'{PSEUDO} = {{ folder = "{PSEUDO}" }}')
-        lines = ('name = "300w-pseudo"', 'markup = "ibug68"', "[subsets]", *rules)
-        (folder / "dataset.toml").write_text(
-            "".join(f"{line}\n" for line in lines), encoding="utf-8"
-        )
+        describe(folder, "300w-pseudo", rules)
     return n_real, int(kept.sum())
 
 
@@ -88,6 +82,28 @@ def agreed(shapes: np.ndarray, keep: float) -> np.ndarray:
     mean = shapes.mean(axis=0)
     apart = np.mean([image_errors(one, mean, "ocular", IBUG68) for one in shapes], axis=0)
     return apart <= np.quantile(apart, keep)
+
+
+def faces_of(real: W300, subset: str) -> dict[str, tuple[Path, Path]]:
+    """Return face name -> (picture, .pts) of the faces that have both."""
+    return {name: pair for name, pair in real.members(subset) if pair}
+
+
+def flat(name: str) -> str:
+    """Return the name that a face of 300-W has in such a folder, without its suffix."""
+    return name.replace("/", "__")
+
+
+def describe(folder: Path, name: str, rules: Sequence[str]) -> None:
+    """Write dataset.toml. rules: lines of its [subsets]."""
+    lines = (f'name = "{name}"', 'markup = "ibug68"', "[subsets]", *rules)
+    (folder / FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def link_face(folder: Path, name: str, files: Sequence[Path]) -> None:
+    """Link files of a face of 300-W into a folder."""
+    for file in files:
+        link(folder / f"{flat(name)}{file.suffix}", file)
 
 
 def link(place: Path, file: Path) -> None:

@@ -33,12 +33,13 @@ from drf.errors import DrfError, UsageError
 from drf.files import refuse_existing, replacing_folder, user_path
 from drf.landmarks.markup import IBUG68
 from drf.scoring.scores import distances, image_errors
-from experiments.pseudo_labels import link
+from experiments.pseudo_labels import describe, faces_of, flat, link_face
 
 HELD_OUT = "held-out"
 LONGEST = 0.06
 """Of e, as a share of D."""
 ALONG, ELSEWHERE = 0.5, 0.25
+_BY_FOLDER = '{0} = {{ folder = "{0}" }}'
 _OUTLINES = ("jaw", "right_brow", "left_brow")
 
 
@@ -49,7 +50,7 @@ def split(data_root: Path, folds: int, out: Path) -> list[int]:
     """
     refuse_existing(out)
     real = W300(data_root)
-    train, val = _faces(real, "train"), _faces(real, "val")
+    train, val = faces_of(real, "train"), faces_of(real, "val")
     fold_of = {name: _fold(photo_of(name), folds) for name in train}
     sizes = [list(fold_of.values()).count(fold) for fold in range(folds)]
     if folds < 2 or not all(sizes):
@@ -58,10 +59,11 @@ def split(data_root: Path, folds: int, out: Path) -> list[int]:
         for fold in range(folds):
             for name, pair in train.items():
                 subset = HELD_OUT if fold_of[name] == fold else "train"
-                _link_face(folder / str(fold) / subset, name, pair)
+                link_face(folder / str(fold) / subset, name, pair)
             for name, pair in val.items():
-                _link_face(folder / str(fold) / "val", name, pair)
-            _describe(folder / str(fold), f"300w-without-fold-{fold}", HELD_OUT, "val")
+                link_face(folder / str(fold) / "val", name, pair)
+            rules = [_BY_FOLDER.format(HELD_OUT), _BY_FOLDER.format("val")]
+            describe(folder / str(fold), f"300w-without-fold-{fold}", rules)
     return sizes
 
 
@@ -75,24 +77,25 @@ def refine(predicted: Sequence[Path], data_root: Path, out: Path) -> tuple[int, 
     """
     refuse_existing(out)
     real = W300(data_root)
-    train, val = _faces(real, "train"), _faces(real, "val")
+    train, val = faces_of(real, "train"), faces_of(real, "val")
     found: dict[str, list[Path]] = {}
     for path in (path for folder in predicted for path in folder.rglob("*.pts")):
         found.setdefault(path.stem, []).append(path)
     moved = []
     with replacing_folder(out) as folder:
         for name, (picture, label) in train.items():
-            own = found.get(_flat(name), [])
+            own = found.get(flat(name), [])
             if len(own) != 1:
                 raise UsageError(f"{name} has {len(own)} predictions; every face needs one")
-            given, refined = read_pts(label), refined_labels(read_pts(label), read_pts(own[0]))
+            given = read_pts(label)
+            refined = refined_labels(given, read_pts(own[0]))
             moved.append(image_errors(refined[None], given[None], "ocular", IBUG68)[0])
-            place = folder / "train" / _flat(name)
-            link(place.with_name(place.name + picture.suffix), picture)
-            place.with_name(f"{place.name}.pts").write_text(format_pts(refined), encoding="ascii")
+            link_face(folder / "train", name, [picture])
+            place = folder / "train" / f"{flat(name)}.pts"
+            place.write_text(format_pts(refined), encoding="ascii")
         for name, pair in val.items():
-            _link_face(folder / "val", name, pair)
-        _describe(folder, "300w-refined", "val")
+            link_face(folder / "val", name, pair)
+        describe(folder, "300w-refined", [_BY_FOLDER.format("val")])
     return len(train), float(np.mean(moved))
 
 
@@ -114,25 +117,6 @@ def refined_labels(given: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 def _fold(photo: str, folds: int) -> int:
     """Of the hash of a photo `val` takes the remainder by 10; what is left decides on the fold."""
     return int(hashlib.sha256(photo.encode()).hexdigest(), 16) // 10 % folds
-
-
-def _faces(real: W300, subset: str) -> dict[str, tuple[Path, Path]]:
-    return {name: pair for name, pair in real.members(subset) if pair}
-
-
-def _flat(name: str) -> str:
-    return name.replace("/", "__")
-
-
-def _link_face(folder: Path, name: str, pair: tuple[Path, Path]) -> None:
-    for file in pair:
-        link(folder / f"{_flat(name)}{file.suffix}", file)
-
-
-def _describe(folder: Path, name: str, *subsets: str) -> None:
-    rules = [f'{subset} = {{ folder = "{subset}" }}' for subset in subsets]
-    lines = [f'name = "{name}"', 'markup = "ibug68"', "[subsets]", *rules]
-    (folder / "dataset.toml").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def main() -> int:

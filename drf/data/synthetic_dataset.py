@@ -30,8 +30,9 @@ _PROCESSES = 2
 _CHUNK = 16
 _AHEAD = 2 * _PROCESSES
 _SHAPE = (_AHEAD + 1, _CHUNK, SIZE, SIZE, 3)
-"""Rooms for pictures, which processes share. A result of megabytes would go through a pipe in many
-pieces: of a process that was killed between two of them, the pool waits for the rest for ever."""
+"""Slots for pictures in memory that processes share. A result of megabytes would go through a pipe
+in many pieces: of a process that was killed between two of them, the pool waits for the rest for
+ever."""
 
 
 class SyntheticDataset:
@@ -98,12 +99,12 @@ class SyntheticDataset:
         # Started afresh, not forked: the threads of OpenCV and torch do not survive a fork.
         spawn = multiprocessing.get_context("spawn")
         memory = spawn.RawArray("B", math.prod(_SHAPE))
-        rooms = _as_pictures(memory)
-        tasks = [_Task(i % len(rooms), chunk) for i, chunk in enumerate(chunks)]
+        slots = _as_pictures(memory)
+        tasks = [_Task(i % len(slots), chunk) for i, chunk in enumerate(chunks)]
         with ProcessPoolExecutor(_PROCESSES, spawn, _start_worker, (memory,)) as pool:
             try:
                 for task in prefetch_map(pool, _render, tasks, ahead=_AHEAD):
-                    yield from rooms[task.room, : len(task.numbers)].copy()
+                    yield from slots[task.slot, : len(task.numbers)].copy()
             except BrokenProcessPool:
                 raise DrfError(
                     "a process that renders faces has ended, by a signal or for want of memory:"
@@ -137,9 +138,9 @@ def _number(face: Face) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class _Task:
-    """Faces to render, (subset, index, seed) each, and the room that their pictures go to."""
+    """Faces to render, (subset, index, seed) each, and the slot that their pictures go to."""
 
-    room: int
+    slot: int
     numbers: list[tuple[str, int, int]]
 
 
@@ -147,19 +148,19 @@ def _as_pictures(memory: object) -> np.ndarray:
     return np.frombuffer(memory, dtype=np.uint8).reshape(_SHAPE)  # type: ignore[call-overload]
 
 
-_rooms: np.ndarray
-"""Of a process that renders."""
+_slots: np.ndarray
+"""Of a process that renders: `_SHAPE`."""
 
 
 def _start_worker(memory: object) -> None:
-    global _rooms
-    _rooms = _as_pictures(memory)
+    global _slots
+    _slots = _as_pictures(memory)
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
     cv2.setNumThreads(1)
 
 
 def _render(task: _Task) -> _Task:
-    for room, number in zip(_rooms[task.room], task.numbers, strict=False):
-        room[:] = render_face(*number).picture
+    for place, number in zip(_slots[task.slot], task.numbers, strict=False):
+        place[:] = render_face(*number).picture
     return task

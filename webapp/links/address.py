@@ -86,8 +86,9 @@ def write_all(chosen: Parameters) -> None:
     if not changed:
         return
     again = {page for page, keys in url_keys.ROWS_BY_PAGE.items() if keys & changed.keys()}
+    again -= changed.keys()
     said = parameters() | changed
-    replace({key: it for key, it in said.items() if it and (key in changed or key not in again)})
+    replace({key: values for key, values in said.items() if values and key not in again})
     context = get_script_run_ctx()
     if changed.keys() & url_keys.CARRIED and context is not None and context.fragment_ids_this_run:
         st.session_state[STALE] = True
