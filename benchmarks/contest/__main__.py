@@ -4,10 +4,11 @@
         [--all] [--minutes 10] [--threads 2] [--seeds 3] [--json] [--plot contest.svg] [--quick]
 
 Every row is trained by `drf train` (by dlib: ERT, which needs the extra `peers`), for the same
-minutes with the same number of threads, and evaluated as by `drf eval`: on helen, box gt and
-gt_jitter, averaged with the mirrored face, once more without, and on val. All of it goes into the
-store; runs that are there (same name, configuration, seed and number of threads) are taken as they
-are, so a contest can be spread over several calls. --all trains every row of docs/results.md from
+minutes with the same number of threads, unless the row has its own, and evaluated as by `drf eval`:
+on helen, box gt and gt_jitter, averaged with the mirrored face, once more without, and on val. All
+of it goes into the store; runs that are there (same name, configuration, seed and number of
+threads) are taken as they are, so a contest can be spread over several calls, and calls with other
+--rows can write to one store at the same time. --all trains every row of docs/results.md from
 nothing, in some six hours. With --minutes 10 the rows keep the rules of the ten-minute track.
 
 Latency is measured anew on every call, on one thread, all rows in turn on the same faces: one pass
@@ -124,7 +125,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=rows.TRACK_MINUTES, help="of each training"
     )
-    parser.add_argument("--threads", type=int, default=2, help="of each training")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="of each training, unless its row has its own"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="of the rows that are compared")
     parser.add_argument("--plot", type=user_path, metavar="FILE", help="write the figure, an SVG")
     parser.add_argument("--quick", action="store_true", help="synthetic faces, seconds per row")

@@ -23,7 +23,7 @@ from benchmarks.contest.ert import (
     predict,
     require_dlib,
 )
-from benchmarks.contest.rows import Row
+from benchmarks.contest.rows import Row, n_threads
 from benchmarks.contest.settings import ContestSettings
 from benchmarks.timing.latency import TimedModel
 from db.connection import open_store
@@ -82,7 +82,7 @@ class ErtMethod:
             writer = RunWriter(run, FIRST_CLAIM, store)
             with recorded_run(writer):
                 began = time.monotonic()
-                threads = self.settings.budget.threads
+                threads = n_threads(self.row, self.settings.budget)
                 _fit_in_process(faces, self.options, seed, threads, folder, heartbeat)
                 wall_s = time.monotonic() - began
                 predicted, _ = predict(Ert(folder / MODEL), val, flip_test=False)
@@ -133,7 +133,7 @@ class ErtMethod:
         family, flat = self.config(seed)
         made_by = provenance.collect(torch.device("cpu"), "fp32")
         packages = {**made_by["packages"], "dlib": dlib.__version__}  # type: ignore[dict-item]
-        threads = self.settings.budget.threads
+        threads = n_threads(self.row, self.settings.budget)
         return NewRun(
             name=self.row.name,
             family=family,

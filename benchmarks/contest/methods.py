@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from benchmarks.contest.rows import Row, request
+from benchmarks.contest.rows import Row, n_threads, request
 from benchmarks.contest.settings import ContestSettings
 from benchmarks.timing.latency import Network, TimedModel
 from db.file import run_folder
@@ -58,7 +58,7 @@ class PresetMethod:
 
     def train(self, seed: int) -> str:
         asked = request(self.row, seed, self.settings.budget)
-        threads = self.settings.budget.threads
+        threads = n_threads(self.row, self.settings.budget)
         result = train_in_process(asked, self.settings.paths, self.row.name, threads)
         if result.outcome.state != "finished":
             raise DrfError(f"{self.row.name}, seed {seed}: {result.sentence()}")

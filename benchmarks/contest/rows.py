@@ -29,6 +29,7 @@ class Row:
     overrides    words KEY=VALUE for --set
     equal_macs   preset whose multiply-accumulates this one is to have: its model.width follows
     minutes      of training, None for those of the contest
+    threads      of training, None for those of the contest; two where members learn side by side
     on_request   left out unless asked for
     """
 
@@ -40,6 +41,7 @@ class Row:
     overrides: tuple[str, ...] = field(default=())
     equal_macs: str | None = None
     minutes: float | None = None
+    threads: int | None = None
     on_request: bool = False
 
     def presets(self) -> tuple[str, ...]:
@@ -75,13 +77,15 @@ ROWS = (
         "two cascade forests, a thread each",
         preset="cascade-forest-pair",
         seeds=3,
+        threads=2,
     ),
     Row("cascade-mlp", "control: MLPs for forests", preset="cascade-mlp", seeds=3),
     Row(
         "cascade-forest-large",
-        "four cascade forests, 60 minutes",
+        "four cascade forests, 60 minutes, two threads",
         preset="cascade-forest-large",
         minutes=60.0,
+        threads=2,
         on_request=True,
     ),
     Row(
@@ -126,6 +130,11 @@ def chosen(names: Sequence[str] | None, everything: bool = False) -> list[Row]:
         listed = ", ".join(f"{name} (preset {preset})" for name, preset in missing.items())
         raise UsageError(f"rows without their presets: {listed}; name the others with --rows")
     return rows
+
+
+def n_threads(row: Row, budget: Budget) -> int:
+    """Return the number of threads with which a row is trained."""
+    return row.threads or budget.threads
 
 
 def request(row: Row, seed: int, budget: Budget) -> Request:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.contest.ert_method import ErtMethod
 from benchmarks.contest.methods import Method, PresetMethod
-from benchmarks.contest.rows import Kind, Row
+from benchmarks.contest.rows import Kind, Row, n_threads
 from benchmarks.contest.settings import ContestSettings
 from db import reads
 from db.connection import open_reader
@@ -54,7 +54,7 @@ def find(row: Row, seed: int, settings: ContestSettings) -> str | None:
     """Return the newest finished run of the same name, configuration, seed and threads, if any."""
     family, config = method_of(row, settings).config(seed)
     return find_finished(
-        settings.paths.db, family, config, row.name, threads=settings.budget.threads
+        settings.paths.db, family, config, row.name, threads=n_threads(row, settings.budget)
     )
 
 

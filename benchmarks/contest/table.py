@@ -29,6 +29,7 @@ def scores(rows: Sequence[Entry]) -> str:
         ("params", lambda r: count(r["params"]) if r["params"] else "–"),
         ("MB", lambda r: _number(r["weights_mb"], 1)),
         ("MACs", lambda r: count(r["macs"]) if r["macs"] else "–"),
+        ("threads", lambda r: str(r["threads"])),
         ("train min", lambda r: _number(r["training_minutes"], 1)),
         ("model ms p50 / p95", lambda r: _times(r, "model")),
         ("with crop p50 / p95", lambda r: _times(r, "whole")),

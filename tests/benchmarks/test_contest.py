@@ -98,6 +98,25 @@ def test_a_row_may_have_minutes_of_its_own_and_then_leaves_the_track() -> None:
     assert configure(asked).config.data.dataset == "300w"
 
 
+def test_a_row_may_have_threads_of_its_own_and_is_found_by_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = dataclasses.replace(HOURGLASS, threads=1)
+    asked: list[int] = []
+
+    def train(request: Request, paths: Paths, name: str | None, threads: int) -> Result:
+        asked.append(threads)
+        raise UsageError("heard")
+
+    monkeypatch.setattr(methods, "train_in_process", train)
+    with pytest.raises(UsageError, match="heard"):
+        methods.PresetMethod(alone, settings(tmp_path)).train(0)
+    assert asked == [1]
+    run = finished(tmp_path, threads=1)
+    assert runs.find(alone, 0, settings(tmp_path)) == run
+    assert runs.find(HOURGLASS, 0, settings(tmp_path)) is None
+
+
 def test_equal_macs_are_as_near_as_the_widths_allow() -> None:
     row = rows.Row("equal", "equal", preset="hourglass", equal_macs="heatmap-forest")
 
