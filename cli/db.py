@@ -116,7 +116,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     db: Db = DEFAULT_PATH,
 ) -> None:
-    """Remove parts of a store that take room. Scores, predictions and curves stay."""
+    """Remove parts of a store that take disk space. Scores, predictions and curves stay."""
     from db.connection import open_reader, open_store
     from db.maintenance import prune as pruning
     from drf.config import nearest

@@ -37,7 +37,7 @@ DRF_FOLDERS = {
 # A model may be named by its run, and runs are in the store: `drf.load` is the one place of the
 # science that asks it.
 OF_THE_STORE = {"drf/loading.py": {"db"}}
-ROOMS = {"webapp": 15, "db": 15, "drf": 21}
+MOST = {"webapp": 15, "db": 15, "drf": 21}
 """Package -> how many folders and files it may have side by side."""
 OF_THE_APP = {"cli/web.py": {"webapp"}, "cli/export.py": {"webapp.static_site.site"}}
 
@@ -127,21 +127,21 @@ def test_only_experiments_and_the_loop_know_of_training():
             assert not above, (name, above)
 
 
-def rooms(package: str) -> set[str]:
+def entries(package: str) -> set[str]:
     """Folders and files that one sees who opens a package, without the ending."""
-    entries = (REPOSITORY / package).iterdir()
-    modules = {p.stem for p in entries if p.suffix == ".py" or (p / "__init__.py").is_file()}
+    paths = (REPOSITORY / package).iterdir()
+    modules = {p.stem for p in paths if p.suffix == ".py" or (p / "__init__.py").is_file()}
     return modules - {"__init__"}
 
 
-@pytest.mark.parametrize(("package", "most"), ROOMS.items())
-def test_a_package_has_few_rooms(package, most):
-    found = rooms(package)
+@pytest.mark.parametrize(("package", "most"), MOST.items())
+def test_a_package_has_few_folders_and_files(package, most):
+    found = entries(package)
     assert 0 < len(found) <= most, sorted(found)
 
 
 @pytest.mark.parametrize("package", ["drf", "db", "webapp"])
-def test_no_circle_of_rooms(package):
+def test_no_circle_of_folders(package):
     known, graph = files_of_all(), {}
     for name, file in known.items():
         own, _, rest = name.partition(".")
@@ -151,8 +151,8 @@ def test_no_circle_of_rooms(package):
                 for part in ours_imported(file, known)
                 if "." in part and part.startswith(f"{package}.")
             }
-            room = rest.split(".")[0]
-            graph.setdefault(room, set()).update(asked - {room})
+            folder = rest.split(".")[0]
+            graph.setdefault(folder, set()).update(asked - {folder})
     try:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
