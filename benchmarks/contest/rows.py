@@ -82,10 +82,9 @@ ROWS = (
     Row("cascade-mlp", "control: MLPs for forests", preset="cascade-mlp", seeds=3),
     Row(
         "cascade-forest-large",
-        "four cascade forests, 60 minutes, two threads",
+        "four cascade forests, 60 minutes",
         preset="cascade-forest-large",
         minutes=60.0,
-        threads=2,
         on_request=True,
     ),
     Row(
