@@ -326,6 +326,17 @@ def curves(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
     )
 
 
+def validation_nmes(con: sqlite3.Connection, run_id: str) -> dict[int, float]:
+    """Return {epoch: validation NME}, fractions, under the first of the normalisers that the run
+    was validated with; by epoch, of which 0 is the model before its first step."""
+    known = curves(con, run_id)
+    for norm in scores.NORMALISER_KEYS:
+        of = known[known["metric"] == f"val_nme_{norm}"]
+        if len(of):
+            return dict(zip(of["epoch"].astype(int), of["value"].astype(float), strict=True))
+    return {}
+
+
 def evaluations(con: sqlite3.Connection, run_id: str) -> pd.DataFrame:
     """Return every evaluation of a run, newest first: evaluation (id), BOARD, markup, flip_test, n,
     ms_per_face, machine (that it was measured on, None where that is not known), checkpoint,

@@ -76,7 +76,7 @@ def repeat(text: str, paths: Paths) -> Repeated:
     request = Request(stored["preset"], options=config.flat())
     result = train_new_run(request, paths, f"{stored['name']} (again)")
     with contextlib.closing(open_reader(paths.db)) as reader:
-        then, now = (_curve(reader, run) for run in (stored["id"], result.run))
+        then, now = (reads.validation_nmes(reader, run) for run in (stored["id"], result.run))
     shared = then.keys() & now.keys()
     apart = max((abs(then[epoch] - now[epoch]) for epoch in shared), default=math.nan)
     return Repeated(stored["id"], result.run, apart, 0.0 if exact else TOLERANCE)
@@ -101,13 +101,3 @@ def _stored(text: str, paths: Paths) -> tuple[dict[str, Any], RunConfig, Paths]:
 def _flat(made: Mapping[str, Any]) -> dict[str, Any]:
     packages = {f"package {name}": version for name, version in made.get("packages", {}).items()}
     return {key: made.get(key) for key in _COMPARED} | packages
-
-
-def _curve(reader: Any, run: str) -> dict[int, float]:
-    """Return the validation NME of each epoch under the first normaliser that it has."""
-    frame = reads.curves(reader, run)
-    frame = frame[frame["metric"].str.startswith("val_nme_")]
-    if frame.empty:
-        return {}
-    first = frame[frame["metric"] == frame["metric"].iloc[0]]
-    return dict(zip(first["epoch"].astype(int), first["value"].astype(float), strict=True))

@@ -10,7 +10,7 @@ on with all that is known.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -20,7 +20,6 @@ from db import reads
 from db.connection import open_reader, open_store
 from db.recording import words
 from drf.errors import NotFoundError, UsageError
-from drf.scoring import scores
 from experiments.paths import Paths
 from experiments.sweeps import local
 from experiments.sweeps.driver import missing, outcome
@@ -118,7 +117,7 @@ class _Space:
         with contextlib.closing(open_reader(paths.db)) as con:
             said = words.of_runs(con)
             for places, job in self._jobs.items():
-                curve = dict(_curve(con, job.id))
+                curve = _curve(con, job.id)
                 pruned = job.id in said and PRUNED in said[job.id].tags
                 nme = None if job.id in undone else _kept_nme(con, job.id)
                 if nme is None and not (pruned and curve):
@@ -173,7 +172,7 @@ class _Space:
 def _look(one: _Trial, paths: Paths) -> None:
     """Tell Optuna the epochs that a run has finished since; end one that it gives up."""
     with contextlib.closing(open_reader(paths.db)) as con:
-        new = [(epoch, nme) for epoch, nme in _curve(con, one.job.id) if epoch > one.told]
+        new = [(epoch, nme) for epoch, nme in _curve(con, one.job.id).items() if epoch > one.told]
     for epoch, nme in new:
         one.asked.report(nme, epoch)
         one.told = epoch
@@ -182,15 +181,9 @@ def _look(one: _Trial, paths: Paths) -> None:
             one.process.terminate()
 
 
-def _curve(con: Any, run: str) -> Iterator[tuple[int, float]]:
-    """Yield epoch and validation NME of a run, under the first normaliser it has; without epoch 0,
-    before the first step."""
-    curves = reads.curves(con, run)
-    for norm in scores.NORMALISER_KEYS:
-        of = curves[(curves["metric"] == f"val_nme_{norm}") & (curves["epoch"] > 0)]
-        if len(of):
-            yield from zip(of["epoch"].astype(int), of["value"].astype(float), strict=True)
-            return
+def _curve(con: Any, run: str) -> dict[int, float]:
+    """Return `reads.validation_nmes` without epoch 0, which is before the first step."""
+    return {epoch: nme for epoch, nme in reads.validation_nmes(con, run).items() if epoch > 0}
 
 
 def _kept_nme(con: Any, run: str) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from db import reads
-from db.connection import open_reader
+from db.connection import open_reader, open_store
 from db.file import run_folder
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.errors import NotFoundError
@@ -66,6 +66,23 @@ def test_a_run_on_the_boxes_of_a_file_is_repeated_on_them(paths: Paths, tmp_path
     again = repro.repeat("own", paths)
     assert again.same
     assert origin(run_folder(paths.db, again.again), paths).trained_on == box_file
+
+
+def test_what_is_compared_is_the_nme_that_judges_the_run(paths: Paths) -> None:
+    """Of ocular, pupil and box it is ocular, which the markup names first."""
+    options = {key: TINY[key] for key in TINY if not key.startswith(("model.", "training.epochs"))}
+    first = train_new_run(Request("mean-shape", options=options), paths, "floor")
+    with contextlib.closing(open_store(paths.db)) as store:
+        for norm, moved in (("ocular", 0.01), ("pupil", 0.2), ("box", 0.3)):
+            changed = store.execute(
+                "UPDATE epochs SET value = value + ? WHERE run = ? AND metric = ?",
+                [moved, first.run, f"val_nme_{norm}"],
+            )
+            assert changed.rowcount == 1
+        store.conn.commit()
+    again = repro.repeat(first.run, paths)
+    assert again.difference == pytest.approx(0.01)
+    assert not again.same
 
 
 def test_a_rehearsal_refuses_what_the_training_would(paths: Paths) -> None:
