@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import multiprocessing
 import resource
 import signal
@@ -475,11 +476,12 @@ def rehearse(request: Request, paths: Paths) -> Rehearsal:
         validate(trainer.predictor(), val)
         validation_s = time.perf_counter() - began
     options = config.training
+    epochs = (options.epochs or math.inf) if trainer.trainable else 0
     steps = options.passes_per_epoch * len(train.names) // trainer.batch
-    validations = options.epochs + 1  # that of epoch 0 is of the model before its first step
-    minutes = (options.epochs * steps * step_s + validations * validation_s) / 60
+    # One validation more than epochs: that of the model before its first step.
+    minutes = (epochs * steps * step_s + (epochs + 1) * validation_s) / 60
     if options.max_minutes:
-        minutes = min(minutes or options.max_minutes, options.max_minutes)
+        minutes = min(minutes, options.max_minutes)
     described = hardware.describe(trainer.device)
     return Rehearsal(params, macs, described, _memory(trainer.device), step_s, minutes)
 

@@ -92,6 +92,15 @@ def test_a_rehearsal_refuses_what_the_training_would(paths: Paths) -> None:
             begin(Request("hourglass", options=options), paths)
 
 
+def test_a_model_that_is_not_trained_takes_one_validation_and_no_budget(paths: Paths) -> None:
+    options = {key: TINY[key] for key in TINY if not key.startswith("model.")}
+    for epochs in (0, 100):
+        limits = {"training.epochs": epochs, "training.max_minutes": 600.0}
+        found = rehearse(Request("mean-shape", options=options | limits), paths)
+        assert found.seconds_per_step == 0
+        assert 0 < found.minutes < 1
+
+
 def test_a_rehearsal_counts_all_steps_and_stores_nothing(paths: Paths) -> None:
     options = TINY | {"training.batch_size": 4, "training.epochs": 100}
     found = rehearse(Request("hourglass", options=options), paths)
@@ -101,4 +110,6 @@ def test_a_rehearsal_counts_all_steps_and_stores_nothing(paths: Paths) -> None:
     assert found.minutes > 100 * 6 * found.seconds_per_step / 60 > 0
     short = rehearse(Request("hourglass", options=options | {"training.max_minutes": 1e-6}), paths)
     assert short.minutes == 1e-6
+    by_time = options | {"training.epochs": 0, "training.max_minutes": 7.5}
+    assert rehearse(Request("hourglass", options=by_time), paths).minutes == 7.5
     assert not paths.db.exists()
