@@ -20,7 +20,6 @@ landmark lies. `val` keeps its labels. docs/experiments.md has the commands of a
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from drf.data.pts import format_pts, read_pts
-from drf.data.w300 import W300, photo_of
+from drf.data.w300 import W300, photo_of, photo_rank
 from drf.errors import DrfError, UsageError
 from drf.files import refuse_existing, replacing_folder, user_path
 from drf.landmarks.markup import IBUG68
@@ -115,8 +114,8 @@ def refined_labels(given: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def _fold(photo: str, folds: int) -> int:
-    """Of the hash of a photo `val` takes the remainder by 10; what is left decides on the fold."""
-    return int(hashlib.sha256(photo.encode()).hexdigest(), 16) // 10 % folds
+    """Of the rank of a photo `val` takes the remainder by 10; what is left decides on the fold."""
+    return photo_rank(photo) // 10 % folds
 
 
 def main() -> int:

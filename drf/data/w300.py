@@ -85,7 +85,7 @@ class W300:
         self.root = root
         self.origin = str(root.resolve())
         self._folders: dict[str, Folder] = {}
-        self._val_photo: str | None = None
+        self._val_rank: int | None = None
         try:
             if not _present(root):
                 raise DataError(_explain_root(root))
@@ -192,17 +192,19 @@ class W300:
     def _in_val(self, name: str) -> bool:
         """Return whether a training face belongs to `val`: `in_val` of its photo; of a set so small
         that this leaves `val` or `train` empty, whether its photo is the one that comes first."""
-        photo, only = photo_of(name), self._only_val_photo()
-        return photo == only if only else in_val(photo)
+        photo, only = photo_of(name), self._only_val_rank()
+        return in_val(photo) if only < 0 else photo_rank(photo) == only
 
-    def _only_val_photo(self) -> str:
-        """Return the only photo of `val` in a small set, "" where the hash divides the photos."""
-        if self._val_photo is None:
+    def _only_val_rank(self) -> int:
+        """Return the rank of the only photo of `val` in a small set, -1 where the hash divides the
+        photos."""
+        if self._val_rank is None:
             folders = [f for f in TRAINING_FOLDERS if (self.root / f).is_dir()]
             photos = {photo_of(name) for f in folders for name in self.folder(f).pairs}
-            undivided = len(photos) > 1 and len(set(map(in_val, photos))) == 1
-            self._val_photo = min(photos, key=_val_rank) if undivided else ""
-        return self._val_photo
+            ranks = set(map(photo_rank, photos))
+            undivided = len(ranks) > 1 and len(set(map(in_val, photos))) == 1
+            self._val_rank = min(ranks) if undivided else -1
+        return self._val_rank
 
     def missing(self, subset: str) -> list[str]:
         """Return what a test subset lacks of the original set: a phrase per incomplete folder."""
@@ -322,15 +324,17 @@ def photo_of(face_name: str) -> str:
 
 
 def in_val(photo: str) -> bool:
-    """Return whether a training photo belongs to `val`: sha256 of its name modulo 10 is 0.
+    """Return whether a training photo belongs to `val`: its rank modulo 10 is 0."""
+    return photo_rank(photo) % 10 == 0
+
+
+def photo_rank(photo: str) -> int:
+    """Return the number that decides on the subset of a training photo: the first 8 bytes of the
+    sha256 of its name, big-endian.
 
     The name is hashed without its folder. AFW and Helen both name photos by their Flickr number, so
     a photo that stands in both falls on one side.
     """
-    return _val_rank(photo) % 10 == 0
-
-
-def _val_rank(photo: str) -> int:
     digest = hashlib.sha256(photo.rpartition("/")[2].encode()).digest()
     return int.from_bytes(digest[:8], "big")
 

@@ -132,6 +132,18 @@ def test_val_is_a_tenth_and_never_moves():
     assert chosen[:4] == [0, 7, 9, 10]  # moving it would put old runs' training faces into val
 
 
+def test_the_one_photo_of_val_in_a_small_set_is_in_val_under_all_its_folders(tmp_path):
+    numbers = [i for i in range(30) if not in_val(f"afw/{i}")][:6]
+    for folder in ("afw", "helen/trainset"):
+        for number in numbers:
+            write_face(tmp_path, f"{folder}/{number}_1")
+    dataset = W300(tmp_path)
+    train, val = names(dataset.subset("train")), names(dataset.subset("val"))
+    assert len(val) == 2
+    assert len({photo_of(name).rpartition("/")[2] for name in val}) == 1
+    assert len(train) == 10
+
+
 def test_all_spellings_of_the_files_are_read(tmp_path):
     write_face(tmp_path, "afw/a_1", ".png", header=False)
     write_face(tmp_path, "afw/b_1", ".JPG")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from drf.data.pts import format_pts, read_pts
 from drf.data.w300 import W300, photo_of
 from drf.errors import UsageError
 from experiments.refined_labels import HELD_OUT, refine, refined_labels, split
-from tests.data.made_up import write_folder
+from tests.data.made_up import write_face, write_folder
 
 FACES, FOLDS = 40, 3
 
@@ -55,6 +56,25 @@ def test_every_training_photo_is_held_out_once_and_val_stays(root: Path, folds: 
     for fold, names in zip(folds, held_out, strict=True):
         assert faces(fold, "train") == train - names
         assert faces(fold, "val") == val
+
+
+def test_a_photo_that_stands_in_two_folders_is_held_out_as_one(tmp_path: Path) -> None:
+    """AFW and Helen name photos by their Flickr number: LFPW's names are its own."""
+    root = tmp_path / "300w"
+    numbers = range(1000, 1000 + FACES)
+    for name in (f"{folder}/{n}_1" for folder in ("afw", "helen/trainset") for n in numbers):
+        write_face(root, name)
+    split(root, FOLDS, tmp_path / "folds")
+    photos = [
+        {photo_of(name).rpartition("/")[2] for name in faces(tmp_path / "folds" / str(k), HELD_OUT)}
+        for k in range(FOLDS)
+    ]
+    train = {photo_of(face.name).rpartition("/")[2] for face in W300(root).subset("train").faces}
+    assert set.union(*photos) == train
+    assert sum(map(len, photos)) == len(train)
+    for number in train:  # as the hash says: what `val` leaves of the first 8 bytes
+        rank = int(hashlib.sha256(number.encode()).hexdigest()[:16], 16)
+        assert number in photos[rank // 10 % FOLDS]
 
 
 def test_labels_move_towards_the_predictions_and_those_of_val_do_not(
