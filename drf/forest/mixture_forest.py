@@ -194,13 +194,13 @@ class MixtureForest(nn.Module):
             return
         log_p = routed.log_p.detach()
         self._recent.append((y, log_p))
+        while len(self._recent) > self._kept:  # before a phase: one batch more is of the last round
+            self._recent.popleft()
         self._since += 1
         if self.config.schedule == "joint":
             self.leaves.update(y, log_p)
         elif self._since == self.config.cnn_steps:
             self._leaf_phase()
-        while len(self._recent) > self._kept:
-            self._recent.popleft()
 
     @property
     def _kept(self) -> int:

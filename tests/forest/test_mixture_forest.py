@@ -161,6 +161,19 @@ def test_alternating_fits_the_leaves_to_all_faces_of_a_round() -> None:
     assert same(held(forest), expected.state_dict())
 
 
+def test_every_phase_takes_the_steps_of_its_own_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    forest = started(schedule="alternating", routing_warmup=0.0, cnn_steps=5, em_iterations=1)
+    taken: list[Tensor] = []
+    monkeypatch.setattr(forest.leaves, "em_step", lambda y, log_p: taken.append(y))
+    seen = batches(forest, 15)
+    for routed, y in seen:
+        forest.leaf_step(routed, y)
+    assert [len(y) // B for y in taken] == [5, 5, 5]
+    for number, y in enumerate(taken):
+        of_round = seen[5 * number : 5 * number + 5]
+        assert torch.equal(y, torch.cat([labels for _, labels in of_round]))
+
+
 def test_an_epoch_ends_with_no_fewer_faces_than_a_round() -> None:
     """Leaves fitted to the one batch that is left over would forget all others."""
     forest = started(schedule="alternating", routing_warmup=0.0, cnn_steps=3, em_iterations=1)
