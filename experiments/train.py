@@ -251,7 +251,8 @@ def _resume(
     record = open_record(folder, store, run)
     claim = resume_run(store, run, changes, beyond=claim_of(record, run))
     writer = RunWriter(run, claim, store, record)
-    with recorded_run(writer), Recorder(writer, console()) as recorder:
+    before_s = checkpoint.stored_state(saved).elapsed_s
+    with recorded_run(writer, before_s), Recorder(writer, console()) as recorder:
         pass_on(store, record, run, claim)
         trainer = Trainer(config, model, train, val, folder, recorder, run, device=device)
         trainer.resume(_last_of(stored, folder))  # until now the process before could still write
@@ -397,10 +398,11 @@ def find_finished(
 
 
 @contextlib.contextmanager
-def recorded_run(writer: RunWriter) -> Iterator[None]:
+def recorded_run(writer: RunWriter, before_s: float = 0.0) -> Iterator[None]:
     """Record a run that breaks inside as failed or interrupted; SIGTERM and SIGHUP end it like
     Ctrl-C.
 
+    before_s: seconds that the run was trained before, up to the checkpoint it goes on from
     Use in the main thread. What happened is raised again. Closes the store in the end.
     """
     began = time.monotonic()
@@ -418,8 +420,8 @@ def recorded_run(writer: RunWriter) -> Iterator[None]:
                     writer.end(
                         state,
                         reason=reason,
-                        wall_s=time.monotonic() - began,
-                        faces_per_s=0.0,
+                        wall_s=before_s + time.monotonic() - began,
+                        faces_per_s=None,
                         kept_epoch=None,
                         kept_val_nme=None,
                     )

@@ -126,6 +126,7 @@ def resume_run(db: Database, run: str, changes: Mapping[str, Any], *, beyond: in
             raise UsageError(f"{why}; resume it when that has ended")
         claim = max(row["claim"], beyond) + 1
         again = _process() | {"claim": claim, "heartbeat_at": now, "ended_at": None, "reason": None}
+        again |= {"kept_epoch": None, "kept_val_nme": None}  # `status.settled` reads them so far
         if "training.epochs" in changes:
             again["epochs"] = changes["training.epochs"] or None
         db.table("runs").update(run, again)
@@ -211,8 +212,9 @@ def end_run(
     becomes the last that was recorded: that of the last heartbeat may lie behind.
 
     reason        one sentence, for all states but finished
-    wall_s        seconds of training; None where nothing was trained here, as faces_per_s
+    wall_s        seconds of training, all sessions together
     faces_per_s   mean over the training
+                  None leaves what is stored of either: nothing, where nothing was trained here
     kept_val_nme  validation NME of the epoch whose weights were kept (the best, or the last where
                   training.checkpoint says so), a fraction
     Raises NotFoundError if the run was deleted meanwhile.
@@ -228,10 +230,10 @@ def end_run(
         {
             **done,
             **({} if last is None else {"epoch": last}),
+            **({} if wall_s is None else {"wall_s": wall_s}),
+            **({} if faces_per_s is None else {"faces_per_s": faces_per_s}),
             "state": state,
             "reason": reason,
-            "wall_s": wall_s,
-            "faces_per_s": faces_per_s,
             "kept_epoch": kept_epoch,
             "kept_val_nme": kept_val_nme,
             "heartbeat_at": now,

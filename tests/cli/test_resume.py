@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from drf import checkpoint
+from drf.errors import DrfError
 from tests.cli.conftest import Drf
 from tests.faults.trainings import Training, few_faces
 from tests.models.test_families import SMALL
@@ -62,6 +63,32 @@ def test_a_run_is_not_resumed_to_less_than_it_has_done(drf: Drf, run: Path) -> N
     assert (run / checkpoint.LAST).read_bytes() == before
     assert drf("runs", "show", run.name, "--json").json["state"] == "finished"
     assert drf(*resume, "--epochs", 3, "--json").json["epochs"] == 3
+
+
+@pytest.mark.parametrize("error", [DrfError("too little memory"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("broken", ["resume", "run"])
+def test_a_resumed_run_that_breaks_keeps_the_time_and_speed_of_its_training(
+    drf: Drf, run: Path, error: BaseException, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = drf("runs", "show", run.name, "--json").json
+    assert before["faces_per_s"] > 0
+    saved = checkpoint.load(run / checkpoint.LAST)
+    state = saved.header["state"] | {"elapsed_s": 1000.0}
+    checkpoint.save(run / checkpoint.LAST, saved.tensors, saved.header | {"state": state})
+
+    def breaks(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(f"drf.training.loop.Trainer.{broken}", breaks)
+    assert drf("train", "--resume", run.name, "--epochs", 3).code != 0
+    after = drf("runs", "show", run.name, "--json").json
+    assert after["state"] == ("failed" if isinstance(error, DrfError) else "interrupted")
+    assert 1000 < after["wall_s"] < 1100
+    assert after["faces_per_s"] == before["faces_per_s"]
+    assert (after["kept_epoch"], after["kept_val_nme"]) == (
+        before["kept_epoch"],
+        before["kept_val_nme"],
+    )
 
 
 def test_a_run_without_a_checkpoint_says_how_to_train_again(drf: Drf, run: Path) -> None:

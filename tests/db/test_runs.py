@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -144,6 +145,24 @@ def test_an_ended_run_goes_on_in_this_process(db: Database, path: Path) -> None:
     assert row["claim"] == claim == runs.FIRST_CLAIM + 1
     with pytest.raises(UsageError, match=r"is running: process .* when that has ended"):
         runs.resume_run(db, run, {})
+
+
+def test_a_resumed_run_that_is_killed_has_kept_the_best_of_all_its_epochs(
+    db: Database, path: Path
+) -> None:
+    run = runs.start_run(db, examples.new_run())
+    runs.record_epoch(db, run, 1, {"val_nme_ocular": 0.05})
+    end = {"kept_epoch": 1, "kept_val_nme": 0.05}
+    runs.end_run(db, run, "interrupted", reason="by the user", wall_s=60, faces_per_s=200, **end)
+    runs.resume_run(db, run, {})
+    runs.record_epoch(db, run, 2, {"val_nme_ocular": 0.03})
+    runs.record_epoch(db, run, 3, {"val_nme_ocular": 0.04})
+    db.execute("UPDATE runs SET pid = 2147483647")  # of a process that is gone
+    assert runs.reap(db) == [run]
+    with contextlib.closing(open_reader(path)) as con:
+        row = reads.run(con, run)
+    assert (row["status"], row["kept_epoch"], row["kept_val_nme"]) == ("failed", 2, 0.03)
+    assert (row["wall_s"], row["faces_per_s"]) == (60, 200)
 
 
 def test_deleting_removes_what_only_this_run_shows(db: Database) -> None:
