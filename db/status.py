@@ -31,6 +31,7 @@ import psutil
 
 from db.file import age_s
 from drf.data import floor
+from drf.errors import NotFoundError
 from drf.scoring import scores
 
 EXTERNAL = "external"
@@ -42,7 +43,13 @@ ENSEMBLE = "ensemble"
 """The family of runs whose predictions are the mean of other runs' (`experiments.ensemble`). What
 such a run cost is the sum over these."""
 
-WITHOUT_MODEL = (EXTERNAL, ENSEMBLE)
+_WHY_WITHOUT_MODEL = {
+    EXTERNAL: "its predictions were imported from a file; `drf import predictions` brings those for"
+    " another subset",
+    ENSEMBLE: "its predictions are the mean of other runs'; `drf ensemble` makes those for another"
+    " subset",
+}
+WITHOUT_MODEL = tuple(_WHY_WITHOUT_MODEL)
 """Families of runs that drf did not train: they have predictions, but no epochs, no checkpoint."""
 
 NOT_MEASURED = 0.0
@@ -70,6 +77,12 @@ def is_external(con: sqlite3.Connection, run: str) -> bool:
     """Return whether a run (full id) was imported."""
     row = con.execute("SELECT family FROM runs WHERE id = ?", [run]).fetchone()
     return row is not None and row[0] == EXTERNAL
+
+
+def refuse_without_model(run: Mapping[str, Any]) -> None:
+    """Raise NotFoundError for a run (of `reads.run`) that has no model."""
+    if why := _WHY_WITHOUT_MODEL.get(run["family"]):
+        raise NotFoundError(f"run {run['id'][:8]} ({run['name']}) has no model: {why}")
 
 
 MS_PER_FACE = f"nullif(e.ms_per_face, {NOT_MEASURED}) AS ms_per_face"

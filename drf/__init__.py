@@ -39,8 +39,9 @@ def load(
         faces = model(image, boxes=[[x, y, w, h]])        # in given boxes
         faces[0].landmarks, faces[0].std, faces[0].score
 
-    image: (H, W, 3) uint8 RGB. Raises NotFoundError for a name that nothing has, DataError for a
-    file that is no model of drf, UsageError for one of a newer version.
+    image: (H, W, 3) uint8 RGB. Raises NotFoundError for a name that nothing has and for a run that
+    has no model, DataError for a file that is no model of drf, UsageError for one of a newer
+    version, DrfError for a checkpoint of another run.
     """
     from drf import loading
 

@@ -32,7 +32,8 @@ def load(model: str | Path = DEFAULT, *, db: str | Path | None = None, threads: 
 
 
 def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
-    """Return the best checkpoint of a run, in torch. Raises NotFoundError where there is none."""
+    """Return the best checkpoint of a run, in torch. Raises NotFoundError where there is none,
+    DrfError for one that is damaged or of another run."""
     from db.file import DEFAULT_PATH, run_folder
 
     store = Path(db if db is not None else os.environ.get("DRF_DB", DEFAULT_PATH))
@@ -43,15 +44,18 @@ def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
         )
     import torch
 
-    from db import reads
+    from db import reads, status
     from db.connection import open_reader
     from drf import checkpoint
     from drf.inference.prediction import Predictor, PredictorNetwork
     from drf.models.fuse_batchnorm import fuse_batchnorm
 
     with contextlib.closing(open_reader(store)) as reader:
-        run = reads.find_run(reader, text)
-    trained, _ = checkpoint.load_model(run_folder(store, run) / checkpoint.BEST)
+        run = reads.run(reader, reads.find_run(reader, text))
+    status.refuse_without_model(run)
+    saved = checkpoint.load(run_folder(store, run["id"]) / checkpoint.BEST)
+    saved.require_run(run["id"], run["family"], {key: value for key, value, _ in run["config"]})
+    trained, _ = checkpoint.rebuild(saved)
     predictor = Predictor(fuse_batchnorm(trained), torch.device("cpu"), "fp32")
     largest = largest_error(trained.recalibrations.single.usual)
     return Aligner(PredictorNetwork(predictor, largest), threads=threads)

@@ -20,7 +20,7 @@ from drf.inference.onnx_export import export_onnx
 from drf.inference.onnx_network import Description, largest_error
 from drf.text import percent
 from drf.version import VERSION
-from experiments.paths import refuse_without_model
+from experiments.paths import checkpoint_of
 
 _SCORES = ("dataset", "subset", "landmarks", "box", "flip_test", "n", "scores")
 
@@ -33,15 +33,15 @@ def export_run(
     target         None for NAME.onnx in the present folder, NAME being the run's
     reject_above   `largest_error` of `Description`; None takes what follows from the run
 
-    Raises NotFoundError for a run that matches none or several or has no checkpoint, UsageError as
-    `export_onnx`.
+    Raises NotFoundError for a run that matches none or several, UsageError as `export_onnx`, and as
+    `checkpoint_of`.
     """
     with contextlib.closing(open_reader(db)) as reader:
         run = reads.find_run(reader, text)
         facts = reads.run(reader, run)
         board = reads.leaderboard(reader, landmarks=None)
-        refuse_without_model(facts)
-        model, config = checkpoint.load_model(run_folder(db, run) / checkpoint.BEST)
+    saved = checkpoint_of(facts, run_folder(db, run) / checkpoint.BEST)
+    model, config = checkpoint.rebuild(saved)
     usual = model.recalibrations.single.usual
     entries = [entry(row) for _, row in board[board["run"] == run].iterrows()]
     scores = [{key: found[key] for key in _SCORES} for found in entries]

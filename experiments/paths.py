@@ -17,7 +17,7 @@ from drf.checkpoint import Checkpoint
 from drf.config import RunConfig
 from drf.data.dataset import Dataset, open_dataset
 from drf.data.packs import Pack, default_cache_dir, pack
-from drf.errors import NotFoundError, UsageError
+from drf.errors import UsageError
 from drf.files import replacing_file
 from drf.text import is_utf8, printable
 from experiments.progress import bar
@@ -146,25 +146,11 @@ def checkpoint_of(stored: Mapping[str, Any], path: Path) -> Checkpoint:
     stored: what `reads.run` returns of it. Raises NotFoundError without the file, DrfError if it is
     damaged or of another run.
     """
-    refuse_without_model(stored)
+    status.refuse_without_model(stored)
     saved = checkpoint.load(path)
     config = {key: value for key, value, _ in stored["config"]}
     saved.require_run(stored["id"], stored["family"], config)
     return saved
-
-
-def refuse_without_model(stored: Mapping[str, Any]) -> None:
-    """Raise NotFoundError for a run that has no model: an imported one, or an ensemble."""
-    if why := _WITHOUT_MODEL.get(stored["family"]):
-        raise NotFoundError(f"run {stored['id'][:8]} ({stored['name']}) has no model: {why}")
-
-
-_WITHOUT_MODEL = {
-    status.EXTERNAL: "its predictions were imported from a file; `drf import predictions` brings"
-    " those for another subset",
-    status.ENSEMBLE: "its predictions are the mean of other runs'; `drf ensemble` makes those for"
-    " another subset",
-}
 
 
 def recover_run(folder: Path, db: Path) -> str:

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from db import reads
+from db import reads, status
 from db.connection import open_reader
 from db.file import run_folder
 from drf import hardware, registry
 from drf.config import RunConfig, from_flat
 from experiments import provenance
-from experiments.paths import Paths, load_packs, origin, refuse_without_model
+from experiments.paths import Paths, load_packs, origin
 from experiments.request import Request
 from experiments.train import train_new_run
 
@@ -91,7 +91,7 @@ def _repeats_exactly(config: RunConfig) -> bool:
 def _stored(text: str, paths: Paths) -> tuple[dict[str, Any], RunConfig, Paths]:
     with contextlib.closing(open_reader(paths.db)) as reader:
         stored = reads.run(reader, reads.find_run(reader, text))
-    refuse_without_model(stored)
+    status.refuse_without_model(stored)
     flat = {key: value for key, value, _ in stored["config"]}
     config = from_flat(stored["family"], registry.family(stored["family"]).config, flat)
     paths = origin(run_folder(paths.db, stored["id"]), paths)

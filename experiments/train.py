@@ -48,7 +48,6 @@ from experiments.paths import (
     dataset_of,
     load_packs,
     origin,
-    refuse_without_model,
     write_origin,
 )
 from experiments.progress import console
@@ -266,7 +265,7 @@ def _resume(
 
 def _last_of(stored: Mapping[str, Any], folder: Path) -> checkpoint.Checkpoint:
     """Return the checkpoint that a run goes on from."""
-    refuse_without_model(stored)
+    status.refuse_without_model(stored)
     path, run = folder / checkpoint.LAST, stored["id"][:8]
     if not path.is_file():
         raise NotFoundError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,10 +14,13 @@ import pytest
 from PIL import Image
 
 import drf
-from drf.errors import DataError, NotFoundError, UsageError
+from db.connection import open_store
+from db.status import WITHOUT_MODEL
+from drf.errors import DataError, DrfError, NotFoundError, UsageError
 from drf.inference.onnx_network import FORMAT, LARGEST_ERROR, Description
 from drf.landmarks.markup import IBUG68
 from tests.conftest import REPOSITORY
+from tests.db import examples
 from tests.markups import FIVE
 from tests.onnx_files import onnx, shape, write_model
 
@@ -125,6 +129,23 @@ def test_a_name_that_nothing_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("DRF_DB", str(tmp_path / "none.db"))
     with pytest.raises(NotFoundError, match="no released model 'cascade-forest-smal'"):
         drf.load("cascade-forest-smal")
+
+
+def test_a_checkpoint_of_another_run_and_a_run_without_a_model_are_refused(tmp_path: Path) -> None:
+    db = tmp_path / "drf.db"
+    with contextlib.closing(open_store(db)) as store:
+        run = examples.add_finished_run(store)
+        mean, method = (examples.add_finished_run(store, family=f) for f in WITHOUT_MODEL)
+    examples.write_checkpoint_of_another_run(db, run)
+    with pytest.raises(
+        DrfError, match=f"is not a checkpoint of run {run[:8]}: its run is 'another"
+    ):
+        drf.load(run, db=db)
+    for other in (mean, method):
+        with pytest.raises(
+            NotFoundError, match=f"run {other[:8]} .* has no model: its predictions"
+        ):
+            drf.load(other, db=db)
 
 
 def test_the_description_is_a_document_that_others_can_read(tmp_path: Path) -> None:

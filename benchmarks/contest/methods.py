@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,8 @@ import torch
 from benchmarks.contest.rows import Row, n_threads, request
 from benchmarks.contest.settings import ContestSettings
 from benchmarks.timing.latency import Network, TimedModel
+from db import reads
+from db.connection import open_reader
 from db.file import run_folder
 from drf import checkpoint
 from drf.errors import DrfError
@@ -17,6 +20,7 @@ from drf.inference.alignment import Aligner
 from drf.inference.prediction import Predictor, PredictorNetwork
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from experiments.evaluate import EvaluationSpec, evaluate_run
+from experiments.paths import checkpoint_of
 from experiments.request import configure
 from experiments.train import train_in_process
 
@@ -68,7 +72,10 @@ class PresetMethod:
         evaluate_run(run, spec, self.settings.paths)
 
     def load(self, run: str) -> TimedModel:
-        path = run_folder(self.settings.paths.db, run) / checkpoint.BEST
-        model, _ = checkpoint.load_model(path)
+        db = self.settings.paths.db
+        with contextlib.closing(open_reader(db)) as reader:
+            stored = reads.run(reader, run)
+        saved = checkpoint_of(stored, run_folder(db, run) / checkpoint.BEST)
+        model, _ = checkpoint.rebuild(saved)
         predictor = Predictor(fuse_batchnorm(model), torch.device("cpu"), "fp32")
         return Network(Aligner(PredictorNetwork(predictor)))

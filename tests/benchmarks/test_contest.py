@@ -21,7 +21,7 @@ from db.connection import open_reader, open_store
 from db.recording.evaluations import record_evaluation
 from db.recording.runs import end_run, start_run
 from drf import presets, registry
-from drf.errors import UsageError
+from drf.errors import DrfError, UsageError
 from drf.landmarks.markup import IBUG68
 from experiments.paths import Paths
 from experiments.request import Request, configure
@@ -159,6 +159,13 @@ def test_a_finished_run_is_taken_and_one_that_differs_is_not(tmp_path: Path) -> 
     assert runs.find(HOURGLASS, 0, here) is None
     run = finished(tmp_path)
     assert runs.find(HOURGLASS, 0, here) == run
+
+
+def test_a_checkpoint_of_another_run_is_not_timed_as_this_one(tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    examples.write_checkpoint_of_another_run(tmp_path / "drf.db", run)
+    with pytest.raises(DrfError, match=f"is not a checkpoint of run {run[:8]}"):
+        methods.PresetMethod(HOURGLASS, settings(tmp_path)).load(run)
 
 
 def evaluated(folder: Path, row: rows.Row, seed: int, error_px: float) -> runs.RunResult:

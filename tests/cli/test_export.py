@@ -13,6 +13,7 @@ from drf.loading import load
 from drf.models.base import Recalibration, Recalibrations
 from tests.cli.conftest import Drf
 from tests.cli.test_training import TINY
+from tests.db.examples import write_checkpoint_of_another_run
 
 
 def research_only(path: Path) -> None:
@@ -83,6 +84,10 @@ def test_a_model_that_is_not_there_is_one_sentence(
     answer = drf("export", "onnx", filled[1], "--out", tmp_path / "m.onnx")
     assert answer.code == 3
     assert "there is no checkpoint" in answer.err
+    write_checkpoint_of_another_run(tmp_path / "drf.db", filled[1])
+    answer = drf("export", "onnx", filled[1], "--out", tmp_path / "m.onnx")
+    assert (answer.code, answer.err.count("\n")) == (1, 1)
+    assert f"is not a checkpoint of run {filled[1][:8]}" in answer.err
     assert "one at a time" in drf("export", "--static", tmp_path / "s", "onnx", "x").err
     assert not list(tmp_path.glob("*.onnx"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -15,7 +16,9 @@ import cv2
 import numpy as np
 from sqlite_utils import Database
 
-from db.connection import open_store
+from db import reads
+from db.connection import open_reader, open_store
+from db.file import run_folder
 from db.recording import evaluations, runs
 from db.tables.migrations import migrations
 from drf.landmarks.markup import IBUG68
@@ -140,6 +143,17 @@ def add_finished_run(db: Database, *, error_px: float = 2.0, **changes: Any) -> 
     result = evaluation(error_px=error_px, seed=changes.get("seed", 0))
     evaluations.record_evaluation(db, run, result, crops(result), checkpoint="best.safetensors")
     return run
+
+
+def write_checkpoint_of_another_run(db: Path, run: str) -> None:
+    """Write into the folder of a run of a store what says that it is of the run "another"."""
+    from drf import checkpoint  # here: no other example needs torch
+
+    with contextlib.closing(open_reader(db)) as con:
+        stored = reads.run(con, run)
+    config = {key: value for key, value, _ in stored["config"]}
+    header = {"run": "another", "family": stored["family"], "config": config}
+    checkpoint.save(run_folder(db, run) / checkpoint.BEST, {}, header)
 
 
 def filled_store(path: Path) -> list[str]:
