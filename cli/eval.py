@@ -21,7 +21,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            show_default="the track's subset, or the largest test subset",
+            show_default="the track's subset, or the dataset's default test subset",
             help="Subset of the dataset to evaluate on, e.g. common.",
         ),
     ] = None,

@@ -32,7 +32,7 @@ def predictions(
         str | None,
         typer.Option(
             metavar="NAME",
-            show_default="the largest test subset",
+            show_default="the dataset's default test subset",
             help="Subset that the method is evaluated on, e.g. helen.",
         ),
     ] = None,

@@ -53,7 +53,7 @@ class ImportSpec:
     """What is imported.
 
     name       of the method
-    dataset    its name; subset: None for the largest test subset
+    dataset    its name; subset: None for its `default_test_subset`
     landmarks  landmark subset that errors average over
     box        box protocol of the board, and of the crops that are shown
     first_pixel  coordinates of the centre of the first pixel in the file, 0 or 1

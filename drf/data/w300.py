@@ -102,7 +102,8 @@ class W300:
         return SUBSETS
 
     def default_test_subset(self) -> str:
-        """Return the largest test subset whose files are all there."""
+        """Return the first of full, common, helen, lfpw, challenging, private, indoor and outdoor
+        whose files are all there. Raises DataError where there is none."""
         for name in ("full", "common", "helen", "lfpw", "challenging", *PRIVATE_SUBSETS):
             if not self.missing(name):
                 return name
