@@ -106,7 +106,7 @@ def _uncertainty(con: sqlite3.Connection, runs: Runs) -> dict[str, float] | None
 
 
 def _differences(con: sqlite3.Connection, a: Runs, b: Runs) -> dict[str, Any]:
-    """Return NME(a) - NME(b) by either normalisation, and how much less the jitter costs a."""
+    """Return NME(a) - NME(b) by either normalisation, and how much more the jitter costs a."""
 
     seeds_a, seeds_b = ([result.seed for result in runs] for runs in (a, b))
 

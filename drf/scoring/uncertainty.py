@@ -1,7 +1,8 @@
 """Does a model know where it errs? Risk against coverage, and whether its ellipses hold.
 
-Errors e_j are of single landmarks, u_j one number each that should be larger where e_j is. All
-functions take flat or shaped arrays of equal shape and look at every entry alike.
+Errors e_j are of single landmarks, u_j one number each that should be larger where e_j is.
+`risk_coverage`, `excess_area` and `calibration` take two arrays of one shape, whatever it is, and
+look at every entry alike.
 """
 
 from __future__ import annotations
