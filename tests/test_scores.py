@@ -190,6 +190,17 @@ def test_a_summary_leaves_out_faces_without_an_error() -> None:
     assert scores.summary(np.array([np.nan])) == {}
 
 
+def test_every_threshold_has_its_failure_rate_and_its_area() -> None:
+    errors = np.array([0.01, 0.05, 0.09, 0.2])
+    expected = {}
+    for t in scores.THRESHOLDS:
+        expected[f"fr{100 * t:.0f}"] = np.mean([e > t for e in errors])
+        expected[f"auc{100 * t:.0f}"] = np.mean([max(0.0, 1 - e / t) for e in errors])
+    found = scores.summary(errors)
+    assert {key for key in found if key[:2] in ("fr", "au")} == expected.keys()
+    assert {key: found[key] for key in expected} == pytest.approx(expected)
+
+
 def test_the_tables_name_every_column_once() -> None:
     assert len(set(scores.COLUMNS)) == len(scores.NORMALISERS) * len(scores.SCORES)
     assert scores.COLUMNS[0] == "ocular_nme"

@@ -23,7 +23,7 @@ from drf.errors import UsageError
 from drf.landmarks.markup import ALL, Markup
 
 THRESHOLDS = (0.08, 0.10)
-"""The usual thresholds of failure rate and AUC on 300-W, as fractions."""
+"""The usual thresholds of failure rate and AUC on 300-W, as fractions. SCORES has both for each."""
 
 
 def centre_distance(gt: np.ndarray, markup: Markup, key: str) -> np.ndarray:
@@ -159,8 +159,8 @@ NORMALISERS = (
 )
 
 
-def _failure_rate(percent: int) -> Score:
-    t = percent / 100
+def _failure_rate(t: float) -> Score:
+    percent = round(100 * t)
     return Score(
         f"fr{percent}",
         f"FR@{percent}",
@@ -171,8 +171,8 @@ def _failure_rate(percent: int) -> Score:
     )
 
 
-def _auc(percent: int) -> Score:
-    t = percent / 100
+def _auc(t: float) -> Score:
+    percent = round(100 * t)
     return Score(
         f"auc{percent}",
         f"AUC@{percent}",
@@ -193,10 +193,7 @@ SCORES = (
         lambda errors: errors,
     ),
     Score("median", "Median", "lower", "Median of the faces' errors.", median),
-    _failure_rate(8),
-    _auc(8),
-    _failure_rate(10),
-    _auc(10),
+    *(score_of(t) for t in THRESHOLDS for score_of in (_failure_rate, _auc)),
 )
 
 NORMALISER_KEYS = tuple(normaliser.key for normaliser in NORMALISERS)
