@@ -38,6 +38,9 @@ from drf.landmarks import geometry
 from drf.landmarks.markup import VISIBLE, Markup
 from drf.scoring.results import Evaluation
 
+PACK_SIZE = 256
+"""Side of a packed crop, px."""
+
 CONTEXT = 1.6
 """Side of a packed crop over the side of its box: room for augmentation to turn and shift in."""
 
@@ -335,12 +338,6 @@ def _warn(manifest: dict[str, object]) -> None:
             what,
             manifest["points_outside"],
         )
-
-
-# ---- from drf.data.packs
-
-PACK_SIZE = 256
-"""Side of a packed crop, px."""
 
 
 def _digest(described: dict[str, bytes]) -> bytes:

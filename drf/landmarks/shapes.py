@@ -82,13 +82,6 @@ class ShapeModel:
         """Return coefficients: (..., K, 2) -> (..., D)."""
         return np.einsum("...kc,dkc->...d", shapes - self.mean, self.components)
 
-    def reconstruct(self, coefficients: np.ndarray) -> np.ndarray:
-        """Return shapes in the frame of those fitted: (..., D) -> (..., K, 2).
-
-        Exact, up to rounding, for shapes in the span of the components.
-        """
-        return self.mean + np.einsum("...d,dkc->...kc", coefficients, self.components)
-
 
 @dataclass(frozen=True)
 class Clusters:

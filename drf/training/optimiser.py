@@ -176,8 +176,6 @@ def _inner_convolutions(model: LandmarkModel) -> Iterator[Tensor]:
             yield module.weight
 
 
-# ---- from drf.training.optimiser
-
 STEPS = 4
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic iteration; they bring singular values into about 0.7..1.2, which is enough."""
