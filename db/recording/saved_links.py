@@ -141,7 +141,7 @@ def parse_link(link: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         raise UsageError(f"a link of {len(link)} characters is longer than {_LONGEST_LINK}")
     with _as_usage_error(link):
         parts = urlsplit(link.strip())
-        parameters = tuple(parse_qsl(parts.query, strict_parsing=True))
+        parameters = tuple(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
         if not parameters:
             raise ValueError("nothing follows a question mark")
     if parts.scheme not in ("", "http", "https"):
