@@ -12,6 +12,7 @@ import pytest
 import typer
 
 import cli.main
+from db.connection import open_store
 from drf import __version__, presets, registry
 from drf.config import AugmentConfig, DataConfig, TrainingConfig
 from drf.scoring import scores
@@ -23,6 +24,7 @@ PAGES = sorted(
 )
 OF_TODAY = [page for page in PAGES if page != "CHANGELOG.md"]  # which tells old names too
 TOP_LEVEL = ["benchmarks", "cli", "db", "docs", "drf", "experiments", "tests", "webapp"]
+FILES = (".css", ".db", ".html", ".js", ".json", ".npz", ".py", ".safetensors", ".toml")
 FENCE = re.compile(r"^```.*?^```", flags=re.DOTALL | re.MULTILINE)
 
 
@@ -116,6 +118,58 @@ def test_keys_that_are_named_exist(page: str) -> None:
     keys = {word.partition("=")[0] for word in words}
     named = {key for key in keys if re.fullmatch(r"(data|training|augment|model)\.\w+", key)}
     assert page == "docs/configuration.md" or named <= known_keys()
+
+
+def identifiers(file: Path) -> set[str]:
+    """What a module defines, imports or assigns, at any depth."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.ImportFrom(module=str(module), names=names):
+                found |= {*module.split("."), *(one.asname or one.name for one in names)}
+            case ast.Import(names=names):
+                found |= {one.asname or one.name for one in names}
+    return found
+
+
+def columns_of_the_store(folder: Path) -> set[str]:
+    """table.column of an empty store, and meta.key."""
+    store = open_store(folder / "drf.db")
+    keys = {f"meta.{row['key']}" for row in store.table("meta").rows}
+    columns = {f"{table.name}.{column.name}" for table in store.tables for column in table.columns}
+    store.close()
+    return keys | columns
+
+
+def test_names_with_dots_in_docstrings_exist(tmp_path: Path) -> None:
+    """`module.name`, by the last parts of the module's path at least; a key; a column; what is of a
+    library that the file imports, or of Streamlit."""
+    files = [file for top in TOP_LEVEL for file in sorted((REPOSITORY / top).rglob("*.py"))]
+    paths = {file: ".".join(file.relative_to(REPOSITORY).with_suffix("").parts) for file in files}
+    modules = {path.removesuffix(".__init__"): identifiers(file) for file, path in paths.items()}
+    others = known_keys() | columns_of_the_store(tmp_path)
+
+    def is_ours(name: str) -> bool:
+        parts = name.split(".")
+        for n in range(1, len(parts) + 1):
+            begin, rest = ".".join(parts[:n]), parts[n:]
+            of_path = [has for path, has in modules.items() if f".{path}".endswith(f".{begin}")]
+            if any(not rest or rest[0] in has for has in of_path):
+                return True
+        return any({*parts[:2]} <= has for has in modules.values() if parts[0][0].isupper())
+
+    wrong = []
+    for file, path in paths.items():
+        named = re.findall(r"`([A-Za-z_]\w*(?:\.\w+)+)`", file.read_text(encoding="utf-8"))
+        libraries = {"st"} | modules[path.removesuffix(".__init__")] - set(TOP_LEVEL)
+        for name in {name for name in named if not name.endswith(FILES)} - others:
+            if not is_ours(name) and name.split(".")[0] not in libraries:
+                wrong.append(f"{path}: {name}")
+    assert not wrong
 
 
 @pytest.mark.parametrize(

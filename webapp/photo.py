@@ -20,7 +20,7 @@ SWITCH = "DRF_PHOTOS"
 _ON = ("", "on", "1", "yes", "true")
 
 MOST_MEGABYTES = 20
-"""Of an uploaded photo; `server.maxUploadSize` of .streamlit/config.toml is the same number. Its
+"""Of an uploaded photo; `maxUploadSize` of .streamlit/config.toml is the same number. Its
 pixels are bounded by `drf.data.picture_files`, as those of every picture."""
 
 KINDS = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif")

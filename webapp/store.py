@@ -231,7 +231,7 @@ def _runs(store: StoreVersion) -> pd.DataFrame:
 
 
 def method_of_runs(store: StoreVersion) -> pd.Series:
-    """Return `db.methods.method_of_runs`: run id -> method; runs of one differ only in seed."""
+    """Return `db.method_ids.method_of_runs`: run id -> method; runs of one differ only in seed."""
     return _method_of_runs(store).copy(deep=False)
 
 
@@ -255,7 +255,7 @@ def _markups(store: StoreVersion) -> list[Markup]:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def settings_of(store: StoreVersion, runs: Sequence[str]) -> pd.DataFrame:
-    """Return `db.settings.settings` of runs (full ids)."""
+    """Return `db.analysis.configs.settings` of runs (full ids)."""
     with _reader(store.path) as reader:
         return configs.settings(reader, runs)
 
@@ -273,7 +273,7 @@ def jobs_of_sweep(store: StoreVersion, sweep: str) -> pd.DataFrame:
 
 
 def circumstances(store: StoreVersion, runs: Sequence[str]) -> pd.DataFrame:
-    """Return `db.settings.circumstances` of runs (full ids). Not cached: it is a few rows."""
+    """Return `db.analysis.configs.provenance` of runs (full ids). Not cached: it is a few rows."""
     with _reader(store.path) as reader:
         return configs.provenance(reader, runs)
 

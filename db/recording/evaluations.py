@@ -42,7 +42,7 @@ def record_evaluation(
     recompute every number from the file alone.
 
     Raises ValueError for arrays that do not fit together, and for a crop of a face that is not
-    among the evaluated ones; UsageError as `markups.store_markup`.
+    among the evaluated ones; UsageError as `db.faces.store_markup`.
     """
     stored = _as_stored(evaluation)
     errors = {norm: stored.errors(norm) for norm in scores.NORMALISER_KEYS}

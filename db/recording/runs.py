@@ -79,7 +79,7 @@ def start_run(db: Database, new: NewRun, run: str | None = None) -> str:
 
     run: the id, for a job of a sweep; None draws one
     Raises ValueError if config and sources have different keys, or a value is not JSON, UsageError
-    for an id that is taken, and as `markups.store_markup`.
+    for an id that is taken, and as `db.faces.store_markup`.
     """
     if new.config.keys() != new.sources.keys():
         odd = sorted(new.config.keys() ^ new.sources.keys())

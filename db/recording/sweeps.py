@@ -1,7 +1,7 @@
 """Sweeps: grids of jobs that are to become runs. A job and its run have the same id.
 
-The id is a digest of what the job is asked for (`experiments.sweep`). So two grids that ask for the
-same share its run, and nothing is trained twice.
+The id is a digest of what the job is asked for (`experiments.sweeps.grid.identity`). So two grids
+that ask for the same share its run, and nothing is trained twice.
 """
 
 from __future__ import annotations

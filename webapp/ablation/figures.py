@@ -33,7 +33,7 @@ def nme(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
     """Return NME against the first factor: means over seeds as a line for each value of the second,
     every seed as a small mark, the baseline as a level.
 
-    frame: of `results.results`.
+    frame: of `db.analysis.ablation.results`.
     """
     figure = _figure(frame, keys, f"{norm} NME, %")
     numeric = frame["value_0"].map(factors.is_number).all()

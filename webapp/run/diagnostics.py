@@ -175,7 +175,7 @@ def std_ratio(frame: pd.DataFrame, kept_epoch: int | None) -> list[Chart]:
 
 
 def other_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the curves that none of `charts` or `spread` draws."""
+    """Return the curves that neither `charts` nor `std_ratio` draws."""
     shown = (*(_shown(frame) if of_forest(frame) else ()), _STD_RATIO)
     drawn = {line.metric for i in shown for panel in i.panels for line in panel.lines}
     return frame[~frame["metric"].isin({*drawn, *COUNTED})]
