@@ -21,7 +21,7 @@ from db.recording.words import Words
 from drf.scoring import scores, statistics
 from drf.text import FLOOR
 from webapp.leaderboard import figures
-from webapp.scores import RANK, known_norms, offered_order
+from webapp.scores import RANK, board_label, known_norms, offered_order
 from webapp.ui import badges
 from webapp.ui.charts import Chart
 
@@ -90,12 +90,6 @@ def tables() -> dict[str, Any]:
     }
 
 
-def label(row: Any) -> str:
-    """Return the id of a board, as it stands in links: 300w/common/gt, and what is unusual."""
-    parts = [row["dataset"], row["subset"], row["box"]]
-    return "/".join(parts if row["landmarks"] == "all" else [*parts, row["landmarks"]])
-
-
 def _board(
     con: sqlite3.Connection, key: dict[str, str], entries: pd.DataFrame, methods: pd.Series
 ) -> dict[str, Any]:
@@ -132,7 +126,7 @@ def _board(
         "page",
     ]
     return {
-        "id": label(key),
+        "id": board_label(key),
         "title": f"{key['dataset']} {key['subset']}{landmarks}, "
         f"box {box_labels.title(key['box'])}: {faces} faces",
         **key,

@@ -19,8 +19,8 @@ from drf.scoring import scores
 from drf.scoring.scores import Normaliser
 from webapp.faces import ellipses
 from webapp.run import diagnostics, facts
-from webapp.scores import known_norms
-from webapp.static_site import board, face_svg
+from webapp.scores import board_label, known_norms
+from webapp.static_site import face_svg
 from webapp.static_site.face_svg import FacePaths
 from webapp.ui import badges, charts
 from webapp.ui.charts import Chart
@@ -87,7 +87,7 @@ def page_variables(
     kept = None if run["kept_epoch"] is None else int(run["kept_epoch"])
     newest = evaluations.drop_duplicates([*reads.BOARD, "flip_test"])
     preset = facts.preset(run["preset"])
-    rows = [(board.label(row), row) for row in records(newest)]
+    rows = [(board_label(row), row) for row in records(newest)]
     rows.sort(key=lambda labelled: labelled[0] != main)
     norms = known_norms(evaluations)
     return {

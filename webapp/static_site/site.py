@@ -23,6 +23,7 @@ from db.maintenance.bundle import Selection, restricted
 from db.recording import latencies
 from drf.data.crops import decode_jpeg
 from drf.scoring import scores
+from webapp.scores import board_label
 from webapp.static_site import board, run_page
 from webapp.static_site.face_svg import VIEW
 from webapp.static_site.folder import replaced
@@ -139,7 +140,7 @@ class _Writer:
     def _errors(self, evaluations: pd.DataFrame) -> dict[str, pd.Series]:
         """Return the errors of every face (index: its name) by normaliser and evaluation."""
         return {
-            f"{norm} {board.label(row)} evaluation {row['evaluation']}": errors[norm]
+            f"{norm} {board_label(row)} evaluation {row['evaluation']}": errors[norm]
             for row in evaluations.to_dict("records")
             for errors in [predictions.image_errors(self.con, row["evaluation"]).set_index("name")]
             for norm in scores.NORMALISER_KEYS
