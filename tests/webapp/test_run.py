@@ -1,11 +1,15 @@
 """The run page, section by section."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from db.connection import open_store
+from db.recording import evaluations
 from drf import presets
 from drf.data.crops import decode_jpeg
 from drf.landmarks.markup import IBUG68
@@ -44,6 +48,24 @@ def test_the_norm_and_the_evaluation_come_from_the_link(shop):
     app = shop.run("wide", norm="Pupil", run_eval="synthetic/challenging/gt")
     made = examples.evaluation("challenging", 0.034 * 1.7, 1)
     assert app.metric[0].value == f"{100 * scores.nme(made.errors('pupil')):.2f} %"
+
+
+def test_scores_without_flip_test_have_no_rank_where_another_evaluation_has_it(
+    shop, tmp_path, monkeypatch
+):
+    path = tmp_path / "drf.db"
+    shutil.copy(shop.path, path)
+    store = open_store(path)
+    without = replace(examples.evaluation("common", 0.9, 1), flip_test=False)
+    evaluations.record_evaluation(store, shop.ids["wide"], without, [])
+    store.close()
+    monkeypatch.setenv("DRF_DB", str(path))
+    board = "synthetic/common/gt"
+    assert "Rank 1 of 3 ranked runs" in texts(shop.run("wide", run_eval=board))
+    said = texts(app := shop.run("wide", run_eval=f"{board}/no-flip"))
+    assert app.metric[0].value == f"{100 * scores.nme(without.errors('ocular')):.2f} %"
+    assert "interval of the NME over 30 faces" in said
+    assert "Rank " not in said
 
 
 def test_results_show_the_ced_of_every_face(shop):

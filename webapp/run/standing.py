@@ -24,7 +24,8 @@ class Standing:
     """A run among the ranked runs of a board, under one normaliser; fractions.
 
     intervals    of the scores that are means over faces, by their key, over faces alone
-    rank         by NME among `ranked` runs; None where the run takes no place (`db.status`)
+    rank         by NME among `ranked` runs; None where the run takes no place (`db.status`) or has
+                 its place by another evaluation: with the flip test, or a newer one
     other        name of the best run of another method, None where there is none
     differences  this run's scores minus the other's, on the faces of both, as intervals
     """
@@ -53,7 +54,8 @@ def _of(current: StoreVersion, board: Board, run: str, evaluation: int, norm: st
     sound = rows[status.ranked(rows)]
     nmes = sound[scores.column(norm, "nme")]
     placed = places(sound, nmes.name)
-    rank = int(placed[run]) if run in placed and pd.notna(placed[run]) else None
+    ranks = run in placed and int(sound.loc[run, "evaluation"]) == evaluation
+    rank = int(placed[run]) if ranks and pd.notna(placed[run]) else None
     ranked = int(placed.notna().sum())
     methods = store.method_of_runs(current)
     others = nmes[methods.reindex(nmes.index) != methods.get(run)].dropna().sort_values()
