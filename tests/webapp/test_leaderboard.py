@@ -1,5 +1,7 @@
 """The leaderboard page, through Streamlit's own test driver."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -7,6 +9,7 @@ from tests.db.examples import copied
 from tests.webapp import boards
 from tests.webapp.conftest import board_payload, board_table, chosen, opened, texts, verdict
 from tests.webapp.examples import HOSTILE
+from webapp.links import address
 
 RANKED = 4  # of the eight methods of `shop`; the others come last in any order
 
@@ -190,7 +193,7 @@ def test_a_long_board_has_pages(seeds, monkeypatch):
     assert names(second) == ["floor & <i>co</i>_1", "wide"]  # the first page of another order
 
 
-def test_a_pinned_link_shows_the_board_as_it_was(seeds, tmp_path):
+def test_a_pinned_link_shows_the_board_as_it_was(seeds, tmp_path, monkeypatch):
     from db.connection import open_store
     from db.recording import evaluations, runs
     from tests.db import examples
@@ -213,6 +216,13 @@ def test_a_pinned_link_shows_the_board_as_it_was(seeds, tmp_path):
     for app in (moved, as_it_was):
         pd.testing.assert_frame_equal(board_table(app), board_table(before))
         assert f"as it was at revision {then}" in texts(app)
+    by_history = SimpleNamespace(is_history_navigation=True, fragment_ids_this_run=None)
+    monkeypatch.setattr(address, "get_script_run_ctx", lambda: by_history)
+    moved.query_params.clear()
+    moved.query_params["rev"] = str(then)
+    moved.run()  # Back
+    assert names(moved)[0] == "late"
+    assert not moved.toggle(key="pinned").value
 
 
 def test_a_warning_tells_of_runs_that_saw_other_faces(shop, tmp_path, monkeypatch):

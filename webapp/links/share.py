@@ -47,8 +47,7 @@ def revision_shown(current: StoreVersion) -> int | None:
     pinned = widgets.pinned_revision()
     if pinned is None or pinned > current.revision:
         return None
-    in_link = address.get(url_keys.PINNED.name) == "true"
-    return pinned if st.session_state.get(url_keys.PINNED.name, in_link) else None
+    return pinned if (address.get(url_keys.PINNED.name) or "").lower() == "true" else None
 
 
 def choose_revision(current: StoreVersion, board: Mapping[str, str]) -> None:
