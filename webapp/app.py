@@ -11,11 +11,9 @@ from pathlib import Path
 import streamlit as st
 from threadpoolctl import threadpool_limits
 
-from db.recording import box_labels
 from drf.errors import NotFoundError
 from webapp import photo, store
-from webapp.links import address, named_views, navigation, url_keys, widgets
-from webapp.store import StoreVersion
+from webapp.links import address, earlier, named_views, navigation, url_keys, widgets
 from webapp.ui import error_pages, frame
 from webapp.ui.text import plain
 
@@ -83,13 +81,13 @@ def main() -> None:
     frame.show_style()
     pages = st.container()
     notices = st.container()
-    with error_pages.boundary():
+    with address.one_entry(), error_pages.boundary():
         try:
             current = st.session_state["store"] = store.current()
         except NotFoundError:
             _no_store()
             return
-        _update_link(current)
+        earlier.bring_up_to_date(current)
         widgets.begin(page.url_path)
         named_views.open_named_view(current, page, PAGES)
         with pages:
@@ -102,18 +100,6 @@ def main() -> None:
         widgets.show_notices()
     address.settle()
     _settle(page.url_path)
-
-
-def _update_link(store_now: StoreVersion) -> None:
-    """Give a link of an earlier version the keys and values of today."""
-    asked = {name: st.query_params.get_all(name) for name in st.query_params}
-    current = url_keys.up_to_date(asked)
-    if any(box_labels.FILE in value for values in current.values() for value in values):
-        boards = store.boards(store_now).sort_values("entries", ascending=False)
-        columns = boards[["dataset", "subset", "box"]]
-        current = url_keys.with_boxes(current, columns.itertuples(index=False))
-    if current != asked:
-        st.query_params.from_dict(current)
 
 
 @st.cache_resource(show_spinner=False)

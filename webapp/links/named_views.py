@@ -11,7 +11,7 @@ import streamlit as st
 from db.recording.saved_links import View
 from drf.errors import NotFoundError, UsageError
 from webapp import store
-from webapp.links import address, url_keys, widgets
+from webapp.links import address, earlier, url_keys, widgets
 from webapp.store import StoreVersion
 from webapp.ui.text import plain
 
@@ -19,7 +19,8 @@ from webapp.ui.text import plain
 def open_named_view(current: StoreVersion, here: st.Page, pages: Sequence[st.Page]) -> None:
     """Go to the named view of the link, if there is one; report an unknown name.
 
-    The address then contains all parameters of the view, so that later changes are in it too.
+    The address then contains all parameters of the view, as this version names them, so that later
+    changes are in it too.
     """
     name = st.query_params.get(url_keys.VIEW.name)
     if name is None:
@@ -43,7 +44,7 @@ def open_named_view(current: StoreVersion, here: st.Page, pages: Sequence[st.Pag
     parameters: dict[str, list[str]] = {}
     for key, value in view.parameters:
         parameters.setdefault(key, []).append(value)
-    parameters[url_keys.FROM_VIEW.name] = [name]
+    parameters = earlier.of_today(current, parameters) | {url_keys.FROM_VIEW.name: [name]}
     if page.url_path != here.url_path:
         st.switch_page(page, query_params=parameters)
     address.replace(parameters)
