@@ -173,14 +173,15 @@ def choose_runs(
     """Show a choice of runs on a board; `?KEY=` holds the beginnings of their ids, in order.
 
     Without it the `default` best methods are chosen; where a link names fewer than `at_least`, the
-    best others are added. Unknown runs in the link are reported.
+    best others are added. Unknown runs in the link are reported; where another board was chosen,
+    those that it has not leave the link.
     """
     wanted = address.get(key.name)
     widget = f"{key.name}_choice"
     if wanted is None:
         chosen = best_of_methods(rows, store.method_of_runs(current), default)
     else:
-        chosen = _found(current, [text for text in wanted.split(",") if text], rows)
+        chosen = _found(current, key, [text for text in wanted.split(",") if text], rows)
         if at_most is not None and len(chosen) > at_most:
             widgets.notify(f"Of the {len(chosen)} runs in the link at most {at_most} are shown.")
             chosen = chosen[:at_most]
@@ -218,9 +219,10 @@ def choose_one(key: UrlKey, label: str, among: Sequence[SelectedRun], default: i
         if meant:
             position = order.index(meant[0])
         else:
-            widgets.notify(
+            widgets.refuse(
+                key,
                 f"The run “{widgets.quoted(wanted)}” of this link ({plain(label.lower())}) is not"
-                " among those chosen."
+                " among those chosen.",
             )
     widget = f"{key.name}_choice"
     runs = {one.run: one for one in among}
@@ -237,16 +239,20 @@ def choose_one(key: UrlKey, label: str, among: Sequence[SelectedRun], default: i
     return position
 
 
-def _found(current: StoreVersion, wanted: Sequence[str], rows: pd.DataFrame) -> list[str]:
-    """Return the full ids of runs that a link names, each once; report unknown ones. Of several
-    that share a name, and of a method, it is the best."""
+def _found(
+    current: StoreVersion, key: UrlKey, wanted: Sequence[str], rows: pd.DataFrame
+) -> list[str]:
+    """Return the full ids of runs that a link names, each once; report unknown ones, or drop them.
+    Of several that share a name, and of a method, it is the best."""
     found: dict[str, None] = {}
+    known_here = []
     names = rows["name"].to_dict()
     for text in wanted:
         meant = matching(text, names) or _of_method(current, text, rows)
         if meant:
             found[meant[0]] = None
-        else:
+            known_here.append(text)
+        elif address.arriving():
             runs = store.runs(current)
             known = matching(text, dict(zip(runs["id"], runs["name"], strict=True)))
             why = "was not evaluated on this board" if known else "is not in the store"
@@ -256,6 +262,8 @@ def _found(current: StoreVersion, wanted: Sequence[str], rows: pd.DataFrame) -> 
                 f"“{widgets.quoted(text)}” names {len(meant)} runs of this board; the best of them,"
                 f" {meant[0][:SHORT]}, is shown."
             )
+    if len(known_here) < len(wanted) and not address.arriving():
+        address.amend(key.name, [",".join(known_here)])
     return [*found]
 
 

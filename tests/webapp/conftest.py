@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 import streamlit.config
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.state.query_params import QueryParams
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.app_load import browse
@@ -74,6 +76,21 @@ def opened(page: str | None = None, **query: str) -> AppTest:
 def _page_hash(page: str) -> str:
     known = AppTest.from_file(str(APP), default_timeout=30).run()
     return known.switch_page(page)._page_hash
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that the app sends to the browser from now on: each is an entry of its history
+    (the part after the question mark)."""
+    found: list[str] = []
+    send = QueryParams._send_query_param_msg
+
+    def noted(self: QueryParams) -> None:
+        send(self)
+        found.append(get_script_run_ctx().query_string)
+
+    monkeypatch.setattr(QueryParams, "_send_query_param_msg", noted)
+    return found
 
 
 @pytest.fixture(scope="session")

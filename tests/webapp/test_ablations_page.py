@@ -65,6 +65,14 @@ def test_another_baseline_has_other_factors_and_differences(ids):
     assert dict(results[["model.depth", "verdict"]].to_numpy())["3"] == "baseline"
 
 
+def test_a_factor_that_was_the_second_one_leaves_none_in_one_entry_of_the_history(ids, sent):
+    app = opened(PAGE, abl_factor="model.trees", abl_by="model.depth")
+    assert not app.warning
+    app.selectbox(key="abl_factor").select("model.depth").run()
+    assert not app.warning
+    assert sent == ["abl_factor=model.depth"]
+
+
 def test_a_baseline_that_nothing_differs_from_in_one_key_lists_what_differs(ids):
     app = opened(PAGE, abl_base=ids["other family"][:8])
     assert "No other run on this board differs from the baseline in one key" in texts(app)

@@ -61,8 +61,9 @@ def show_wanted(state: FaceDialogState) -> None:
     if wanted in state.ids:
         _dialog(state)
     else:
-        widgets.notify(
-            f"The link asks for face “{widgets.quoted(wanted)}”, which is not on this board."
+        widgets.refuse(
+            url_keys.IMAGES_FACE,
+            f"The link asks for face “{widgets.quoted(wanted)}”, which is not on this board.",
         )
 
 
@@ -72,7 +73,7 @@ def _close() -> None:
 
 @st.dialog("One face", width="large", on_dismiss=_close)
 def _dialog(state: FaceDialogState) -> None:
-    with error_pages.boundary():
+    with address.one_entry(), error_pages.boundary():
         _content(state)
 
 

@@ -16,6 +16,7 @@ from drf.landmarks import geometry, overlay
 from webapp import store
 from webapp.faces import dialog, marks
 from webapp.faces.dialog import FaceDialogState
+from webapp.links import address
 from webapp.store import StoredFace
 from webapp.ui import error_pages
 from webapp.ui.text import percent, plain
@@ -106,7 +107,7 @@ def _opener(state: FaceDialogState, name: str, said: str) -> bool:
     """Show the line below a face; return whether it was clicked. A click runs this alone, and not
     the page with all its faces."""
     clicked = False
-    with error_pages.boundary():
+    with address.one_entry(), error_pages.boundary():
         clicked = st.button(
             f"**{plain(said)}** {plain(name.rpartition('/')[2])}",
             key=f"img_open_{state.ids[name]}",

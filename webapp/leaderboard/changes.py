@@ -29,9 +29,10 @@ def show(current: StoreVersion, board: BoardChoice) -> None:
     try:
         found = _found(current, since, board)
     except UsageError:
-        widgets.notify(
+        widgets.refuse(
+            url_keys.BOARD_SINCE,
             f"The link asks what is new since “{widgets.quoted(since)}”, which is no day and no"
-            " revision of this store."
+            " revision of this store.",
         )
         return
     with st.expander(f"New since {plain(since)}: {_in_words(found)}", icon=":material/update:"):

@@ -189,6 +189,7 @@ ROWS_BY_PAGE = {
         *(key.name for key in (NORM, IMAGES_EVALUATION, IMAGES_RUNS, IMAGES_A, IMAGES_B)),
         *(key.name for key in (IMAGES_SORT, IMAGES_ORDER, IMAGES_PART, IMAGES_ERROR)),
     },
+    RUN_PAGE.name: {key.name for key in (RUN_ID, RUN_LEAVES, RUN_TREE, RUN_LEAF_ORDER)},
 }
 """Parameter for a page of rows -> what decides which rows there are, and in which order."""
 BASELINES = {LEADERBOARD: BOARD_BASE.name, ABLATIONS: ABLATION_BASE.name}

@@ -39,6 +39,15 @@ def notify(sentence: str) -> None:
         notices.append(sentence)
 
 
+def refuse(key: UrlKey, sentence: str) -> None:
+    """Report a value in the link that means nothing here. Where a choice on the page made it so,
+    no link is to blame, and the value is dropped."""
+    if address.arriving():
+        notify(sentence)
+    else:
+        address.amend(key.name, [])
+
+
 def quoted(text: str, length: int = 80) -> str:
     """Return what a link says, for a notice: Markdown, at most so many characters of it."""
     return plain(text if len(text) <= length else f"{text[: length - 1]}…")
@@ -73,7 +82,7 @@ def _tied(
     asked = address.get_all(key.name)
     value = read(asked) if asked else None
     if asked and value is None and not address.arriving():  # no longer among the options
-        address.write(key.name, [])
+        address.amend(key.name, [])
     shown = default if value is None else value
     st.session_state[key.name] = shown
     st.session_state.setdefault(_SHOWN, {})[key.name] = shown
@@ -144,7 +153,7 @@ def multiselect(
     if address.arriving():
         for wanted in address.get_all(key.name):
             if wanted and among(wanted, options) is None:
-                _report_unknown(key, label, wanted)
+                notify(_unknown(key, label, wanted))
     tie = _tied(key, list(default), read, lambda chosen: [*chosen] or [""])
     return st.multiselect(label, options, **tie)
 
@@ -192,7 +201,7 @@ def select_by_id(
 
     names: what is shown of each id; called: its name, where that is less (id -> name);
     aliases: (other id, id) that a link may name it by as well. The parameter is the first 8
-    characters of the id. What is unknown is reported.
+    characters of the id. What is unknown in a link is reported.
     """
     if st.session_state.pop(address.STALE, False):
         st.rerun()  # a fragment changed what the links around it carry
@@ -203,7 +212,7 @@ def select_by_id(
         others = (to for alias, to in aliases if alias.startswith(wanted))
         found = next(itertools.chain(meant, others), None)
     if wanted and found is None:
-        _report_unknown(key, label, wanted)
+        refuse(key, _unknown(key, label, wanted))
     choice = f"{key.name}_choice"
     st.session_state[choice] = found
     st.selectbox(
@@ -280,12 +289,11 @@ def check_value(key: UrlKey, label: str, options: Sequence[str]) -> None:
     )
 
 
-def _report_unknown(key: UrlKey, label: str, wanted: str) -> None:
+def _unknown(key: UrlKey, label: str, wanted: str) -> str:
     if why := url_keys.REMOVED.get(key.name, {}).get(wanted):
-        notify(why)
-        return
+        return why
     asked = f"“{plain(label)}” to “{quoted(wanted)}”"
-    notify(f"This link sets {asked}, which does not exist here; that part is ignored.")
+    return f"This link sets {asked}, which does not exist here; that part is ignored."
 
 
 def full_link(page: str, revision: int) -> str:

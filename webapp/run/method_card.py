@@ -45,8 +45,9 @@ def show_wanted(runs: pd.DataFrame | None = None) -> None:
         return
     preset = facts.preset(wanted)
     if preset is None:
-        widgets.notify(
-            f"The link asks for the method “{widgets.quoted(wanted)}”, which has no card here."
+        widgets.refuse(
+            url_keys.CARD,
+            f"The link asks for the method “{widgets.quoted(wanted)}”, which has no card here.",
         )
         return
     params = macs = None
@@ -65,7 +66,7 @@ def _close() -> None:
 
 @st.dialog("Method", width="large", on_dismiss=_close)
 def _dialog(preset: Preset, params: float | None, macs: float | None) -> None:
-    with error_pages.boundary():
+    with address.one_entry(), error_pages.boundary():
         st.markdown(f"**{plain(preset.name)}**  \n{plain(preset.summary)}")
         for fact in facts.card(preset, params, macs):
             text = plain(fact.text)

@@ -23,7 +23,8 @@ def boundary() -> Iterator[None]:
     """Around a page, or a fragment of it: show an error in place of the rest, and read the store
     as `store.one_run`.
 
-    Every fragment and dialog needs this for itself: Streamlit runs it outside of the page.
+    Every fragment and dialog needs this for itself, and `webapp.links.address.one_entry` around it:
+    Streamlit runs it outside of the page.
     """
     try:
         with store.one_run():

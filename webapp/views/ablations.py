@@ -72,7 +72,7 @@ def _choose_sweep(
     """Return the runs of the sweep that was chosen (None: all of the store), and the boards that
     they may be on."""
     known = store.sweeps(current)
-    if known.empty and url_keys.SWEEP.name not in st.query_params:
+    if known.empty and address.get(url_keys.SWEEP.name) is None:
         return None, boards
     names = [_ALL, *known["name"]]
     sweep = widgets.select(
@@ -139,9 +139,10 @@ def _choose_baseline(current: StoreVersion, settings: Settings, board: dict[str,
         if len(meant_settings) == 1:
             (base,) = meant_settings
         else:
-            widgets.notify(
+            widgets.refuse(
+                url_keys.ABLATION_BASE,
                 f"This link compares with “{widgets.quoted(wanted)}”, which is not on this board;"
-                " another baseline is chosen."
+                " another baseline is chosen.",
             )
     first = settings.runs.sort_values("seed").drop_duplicates("setting").set_index("run")
     counts = settings.runs.groupby("setting")["seed"].nunique()

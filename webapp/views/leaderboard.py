@@ -64,7 +64,7 @@ def page(current: StoreVersion) -> None:
 def _ranking(board: BoardChoice, at_revision: int | None) -> None:
     """Show verdict, rows and charts. A choice among them reruns this fragment alone, without the
     page around it."""
-    with error_pages.boundary():
+    with address.one_entry(), error_pages.boundary():
         if _GOAL in st.session_state:  # from here the norm, a control of both pages, would be lost
             st.rerun()
         current = store.current()
@@ -218,8 +218,9 @@ def _opened(
     if found.empty:
         found = rows[rows["id"] == store.method_today(current, wanted)]
     if found.empty:
-        widgets.notify(
-            f"The method “{widgets.quoted(wanted)}” that the link opens is not in this view."
+        widgets.refuse(
+            url_keys.BOARD_OPEN,
+            f"The method “{widgets.quoted(wanted)}” that the link opens is not in this view.",
         )
         return None
     mine = entries["evaluation"].isin(found.iloc[0]["evaluations"])

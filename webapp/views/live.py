@@ -14,7 +14,7 @@ import streamlit as st
 
 from db import next_step
 from webapp import live, store
-from webapp.links import navigation, share, url_keys, widgets
+from webapp.links import address, navigation, share, url_keys, widgets
 from webapp.live import ProgressSample, RunGroups
 from webapp.run import header
 from webapp.scores import norms_of
@@ -71,7 +71,7 @@ def _strip(
 ) -> None:
     """Show the running runs as they are now. This part reruns by itself, without the page, so it
     reads the store itself. Where a status changed, the whole page reruns."""
-    with error_pages.boundary():
+    with address.one_entry(), error_pages.boundary():
         current = store.current()
         shown = _look(current, window)
         if _standing(shown) != stood:

@@ -13,7 +13,7 @@ from drf.scoring import scores
 from webapp import store
 from webapp.faces import calibration, dialog, ellipses, landmark_errors, slices, tiles
 from webapp.faces.dialog import FaceDialogState
-from webapp.links import share, url_keys, widgets
+from webapp.links import address, share, url_keys, widgets
 from webapp.run import configuration, diagnostics, epoch_faces, facts, header, leaves
 from webapp.scores import norms_of
 from webapp.selection import SelectedRun
@@ -210,7 +210,7 @@ def _training_now(current: StoreVersion, run: dict[str, Any], norm: str) -> None
 
     @st.fragment
     def going_on() -> None:
-        with error_pages.boundary():
+        with address.one_entry(), error_pages.boundary():
             now = store.current()
             latest = store.run(now, run["id"])
             if latest["status"] != run["status"]:
