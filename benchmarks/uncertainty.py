@@ -35,9 +35,10 @@ from drf.scoring import scores, uncertainty
 
 def measure(con: sqlite3.Connection, run: str, subset: str) -> dict[str, Any]:
     """Return the figures of a run (its name or id). Raises NotFoundError where it has no evaluation
-    with covariances on the subset."""
+    with covariances on the subset of its own dataset."""
     run_id = reads.find_run(con, run)
     found = reads.evaluations(con, run_id)
+    found = found[found["dataset"] == reads.run(con, run_id)["dataset"]]
     for row in found[found["subset"] == subset].to_dict("records"):  # the newest first
         number, landmarks = int(row["evaluation"]), str(row["landmarks"])
         covariances = predictions.covariances_of_evaluation(con, number)

@@ -59,9 +59,14 @@ def find(row: Row, seed: int, settings: ContestSettings) -> str | None:
 
 
 def _evaluations(run: str, settings: ContestSettings) -> dict[str, int]:
-    """Return a run's newest evaluation by each name; without those that it has none for."""
+    """Return a run's newest evaluation by each name; without those that it has none for. One of
+    another dataset, whose subset may have the same name, is none."""
     with contextlib.closing(open_reader(settings.paths.db)) as reader:
         stored = reads.evaluations(reader, run)
+        landmarks = reads.run(reader, run)["landmarks"]
+    stored = stored[
+        (stored["dataset"] == settings.budget.dataset) & (stored["landmarks"] == landmarks)
+    ]
     found = {}
     for name, spec in settings.evaluations().items():
         same = stored[

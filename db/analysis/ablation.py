@@ -83,8 +83,10 @@ def of_sweep(
 ) -> Ablation:
     """Return what came of a sweep: a setting for each combination of its factors.
 
-    Its factors, not the configurations, tell the settings apart: a preset may be one. Raises
-    NotFoundError where none of its runs is evaluated, and for another baseline than one of them.
+    Its factors, not the configurations, tell the settings apart: a preset may be one. Of the boards
+    on its subset, with the flip test or without, the one that most jobs are on counts; jobs without
+    an evaluation there are left out. Raises NotFoundError where none of its runs is evaluated, and
+    for another baseline than one of them.
     """
     jobs = sweeps.jobs(con, sweep).set_index("job")
     keys = list(jobs["factors"].iloc[0])
@@ -93,13 +95,28 @@ def of_sweep(
     rows = rows[rows["run"].isin(jobs.index[jobs["condition"].isin(sweeps.DONE)])]
     if rows.empty:
         raise NotFoundError(f"no job of the sweep {sweep} is done yet: `drf sweep status {sweep}`")
-    rows = rows.sort_values("evaluation").drop_duplicates("run", keep="last")
+    rows = _most_shared(rows, jobs["evaluation"].tolist())
     distinct = list(dict.fromkeys(made[rows["run"]]))
     numbers = {values: number for number, values in enumerate(distinct)}
     runs = rows.assign(setting=made[rows["run"]].map(numbers).to_numpy())
     table = pd.DataFrame(distinct, columns=keys, index=range(len(distinct)), dtype=object)
     settings = Settings(table=table, runs=runs, left_out=rows.iloc[:0])
     return _ablation(con, settings, _base(con, settings, baseline), keys, norm)
+
+
+def _most_shared(rows: pd.DataFrame, own: Sequence[float]) -> pd.DataFrame:
+    """Return the rows (of `reads.leaderboard`) of the one board, with the flip test or without,
+    that most runs are on; of several one with evaluations of the sweep itself (their ids), and
+    rather with the flip test, as it evaluates."""
+    columns = list(reads.BOARD)
+    of_sweep = rows.loc[rows["evaluation"].isin(own), columns]
+    boards = set(of_sweep.itertuples(index=False, name=None))
+    groups = [
+        ((len(of), board in boards, flip_test), of)
+        for (*board_of, flip_test), of in rows.groupby([*columns, "flip_test"])
+        for board in [tuple(board_of)]
+    ]
+    return max(groups, key=lambda one: one[0])[1]
 
 
 def _of_one_board(

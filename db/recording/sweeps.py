@@ -82,8 +82,8 @@ def find_sweep(con: sqlite3.Connection, text: str | None) -> str:
 
 def jobs(con: sqlite3.Connection, sweep: str) -> pd.DataFrame:
     """Return the jobs of a sweep in their order: job, name, seed, factors (a dict each), condition,
-    progress (0..1), started_at, wall_s, reason, evaluation (id of the newest one on the sweep's
-    subset, NaN without one).
+    progress (0..1), started_at, wall_s, reason, evaluation (id of the newest one that is that of
+    the sweep: on its subset, of the dataset, landmarks and boxes of the run; NaN without one).
 
     condition: MISSING without a run, NOT_EVALUATED for one that has ended as it should and has no
     evaluation yet, else the status of the run.
@@ -104,7 +104,7 @@ def jobs(con: sqlite3.Connection, sweep: str) -> pd.DataFrame:
 
 def undone(con: sqlite3.Connection, jobs: Sequence[str], subset: str) -> list[str]:
     """Return those of some jobs, recorded or not, that are not done with an evaluation on a
-    subset."""
+    subset, see `jobs`."""
     found = _runs_of_jobs(con, jobs, subset)
     return [job for job in jobs if found[job]["condition"] not in DONE]
 
@@ -113,11 +113,16 @@ def _runs_of_jobs(
     con: sqlite3.Connection, jobs: Sequence[str], subset: str
 ) -> dict[str, dict[str, Any]]:
     """Return what the store has of the run of each job, with its condition, see `jobs`."""
+    # A run may be evaluated by hand on another dataset, whose subset has the same name, or on other
+    # boxes: that is no result of the sweep.
     cursor = con.execute(
         "SELECT j.value AS job, r.*, (SELECT max(e.id) FROM evaluations AS e"
-        " WHERE e.run = j.value AND e.subset = ?) AS evaluation FROM json_each(?) AS j"
-        " LEFT JOIN (SELECT id, state, progress, started_at, ended_at, wall_s, reason,"
-        " heartbeat_at, host, pid, process_started FROM runs) AS r ON r.id = j.value",
+        " WHERE e.run = r.id AND e.subset = ? AND e.dataset = r.dataset"
+        " AND e.landmarks = r.landmarks AND e.box = ifnull((SELECT json_extract(value, '$')"
+        " FROM run_config WHERE run = r.id AND key = 'data.box'), e.box)) AS evaluation"
+        " FROM json_each(?) AS j"
+        " LEFT JOIN (SELECT id, dataset, landmarks, state, progress, started_at, ended_at, wall_s,"
+        " reason, heartbeat_at, host, pid, process_started FROM runs) AS r ON r.id = j.value",
         [subset, json.dumps(list(jobs))],
     )
     columns = [column for column, *_ in cursor.description]

@@ -19,7 +19,7 @@ from db.file import run_folder
 from db.maintenance.backup import back_up
 from db.recording.record import recover
 from db.recording.runs import delete_run
-from db.recording.sweeps import DONE
+from db.recording.sweeps import DONE, undone
 from drf.errors import DrfError, NotFoundError
 from drf.files import BEST, LAST, replacing_file
 from experiments.evaluate import EvaluationSpec, evaluate_run
@@ -164,4 +164,4 @@ def _state_when_free(job: Job, paths: Paths) -> str | None:
 
 def _is_evaluated(job: Job, paths: Paths) -> bool:
     with contextlib.closing(open_reader(paths.db)) as reader:
-        return bool((reads.evaluations(reader, job.id)["subset"] == job.subset).any())
+        return not undone(reader, [job.id], job.subset)

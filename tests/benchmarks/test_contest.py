@@ -189,6 +189,17 @@ def evaluated(folder: Path, row: rows.Row, seed: int, error_px: float) -> runs.R
     return runs.RunResult(row, seed, run, ids)
 
 
+def test_what_was_evaluated_on_another_dataset_is_no_evaluation_of_the_contest(
+    tmp_path: Path,
+) -> None:
+    result = evaluated(tmp_path, HOURGLASS, 0, 3.0)
+    store = open_store(tmp_path / "drf.db")
+    for other in ({"dataset": "wflw"}, {"landmarks": "eyes"}):
+        record_evaluation(store, result.run, examples.evaluation(subset="val", **other), [])
+    store.close()
+    assert runs._evaluations(result.run, settings(tmp_path, TRIAL)) == result.evaluations
+
+
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
     folder = tmp_path_factory.mktemp("contest")

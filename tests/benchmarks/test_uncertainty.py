@@ -22,6 +22,8 @@ def test_the_newest_evaluation_with_covariances_is_measured(tmp_path) -> None:
     made = examples.evaluation(covariances=scale * np.eye(2))
     record_evaluation(con, run, made, [])
     record_evaluation(con, run, examples.evaluation(), [])
+    elsewhere = examples.evaluation(dataset="other", covariances=np.eye(2) + np.zeros_like(scale))
+    record_evaluation(con, run, elsewhere, [])
     found = benchmark.measure(con.conn, run, "common")
     errors = scores.point_errors(made.predictions, made.ground_truth, "ocular", IBUG68)
     distance = scores.distances(made.ground_truth, "ocular", IBUG68)[:, None]

@@ -15,11 +15,13 @@ from db.analysis import ablation
 from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.recording import sweeps
+from db.recording.evaluations import record_evaluation
 from db.recording.runs import end_run, start_run
 from drf.errors import DrfError, UsageError
 from experiments.paths import Paths
 from experiments.request import configure
 from experiments.sweeps import grid as grids
+from experiments.sweeps import work as works
 from experiments.sweeps.driver import run_sweep
 from experiments.sweeps.grid import Job, parse
 from experiments.sweeps.on_slurm import gather_all
@@ -235,3 +237,92 @@ def test_a_job_whose_store_is_damaged_does_not_keep_the_others_back(
     brought, left, damaged = gather_all(tmp_path / "jobs", paths.db)
     assert (brought, left) == (1, 0)
     assert all(str(one) in said for one, said in zip((empty, rubbish), damaged, strict=True))
+
+
+def sweep_of_runs(path: Path, boxes: Sequence[str]) -> list[str]:
+    """A sweep with the factor model.width of a finished run for each box protocol that its training
+    has, without an evaluation; return the ids."""
+    ids = [f"{i}" * 32 for i in range(len(boxes))]
+    with contextlib.closing(open_store(path)) as store:
+        for run, box in zip(ids, boxes, strict=True):
+            config = {"data.box": box}
+            new = examples.new_run(config=config, sources=dict.fromkeys(config, "--set"))
+            start_run(store, new, run)
+            end_run(store, run, "finished", **dict.fromkeys(_NOT_SAID))
+        jobs = [sweeps.NewJob(run, "job", 0, {"model.width": i}) for i, run in enumerate(ids)]
+        sweeps.record_sweep(store, "s", "val", jobs)
+    return ids
+
+
+def evaluate(path: Path, run: str, error_px: float, **facts: object) -> float:
+    """Record an evaluation on a subset val; return its NME in percent."""
+    result = examples.evaluation(error_px=error_px, subset="val", **facts)
+    with contextlib.closing(open_store(path)) as store:
+        record_evaluation(store, run, result, [])
+    return 100 * float(result.errors("ocular").mean())
+
+
+OTHER_EVALUATIONS: dict[str, dict[str, object]] = {
+    "other boxes": {"box": "gt_jitter"},
+    "no flip test": {"flip_test": False},
+    "other dataset": {"dataset": "300w"},
+    "other landmarks": {"landmarks": "eyes"},
+}
+
+
+@pytest.mark.parametrize("how_many", [1, 2])
+@pytest.mark.parametrize("kind", OTHER_EVALUATIONS)
+def test_the_table_of_a_sweep_is_that_of_its_own_board(
+    tmp_path: Path, kind: str, how_many: int
+) -> None:
+    path = tmp_path / "drf.db"
+    ids = sweep_of_runs(path, ["gt", "gt"])
+    nmes = [evaluate(path, run, 1.0 + i) for i, run in enumerate(ids)]
+    for run in ids[:how_many]:
+        evaluate(path, run, 5.0, **OTHER_EVALUATIONS[kind])
+    with contextlib.closing(open_reader(path)) as con:
+        found = ablation.of_sweep(con, "s")
+    own = {"dataset": "synthetic", "subset": "val", "landmarks": "all", "box": "gt"}
+    assert found.board == own
+    assert found.rows["nme"].tolist() == pytest.approx(nmes)
+
+
+def test_a_sweep_over_boxes_shows_the_board_of_most_jobs(tmp_path: Path) -> None:
+    path = tmp_path / "drf.db"
+    boxes = ["gt", "gt_jitter", "gt_jitter"]
+    ids = sweep_of_runs(path, boxes)
+    for i, (run, box) in enumerate(zip(ids, boxes, strict=True)):
+        evaluate(path, run, 1.0 + i, box=box)
+    with contextlib.closing(open_reader(path)) as con:
+        assert sweeps.left(sweeps.jobs(con, "s")).empty
+        found = ablation.of_sweep(con, "s")
+    assert found.board["box"] == "gt_jitter"
+    assert found.rows["value_0"].tolist() == ["1", "2"]
+
+
+def test_only_an_evaluation_on_its_own_board_ends_a_job(tmp_path: Path) -> None:
+    path = tmp_path / "drf.db"
+    (run,) = sweep_of_runs(path, ["gt"])
+    for kind in ("other boxes", "other dataset", "other landmarks"):
+        evaluate(path, run, 1.0, **OTHER_EVALUATIONS[kind])
+        with contextlib.closing(open_reader(path)) as con:
+            assert sweeps.jobs(con, "s")["condition"].tolist() == [sweeps.NOT_EVALUATED]
+            assert sweeps.undone(con, [run], "val") == [run]
+    evaluate(path, run, 1.0)
+    with contextlib.closing(open_reader(path)) as con:
+        assert sweeps.undone(con, [run], "val") == []
+
+
+def test_a_job_that_was_evaluated_on_another_dataset_is_evaluated_on_its_own(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job, *_) = parse(TINY, "tiny").jobs()
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(works, "evaluate_run", lambda *_: None)
+        work(job, paths)
+    evaluate(paths.db, job.id, 1.0, dataset="300w")
+    for _ in range(2):
+        work(job, paths)
+        with contextlib.closing(open_reader(paths.db)) as con:
+            evaluated = reads.evaluations(con, job.id)
+        assert evaluated["dataset"].tolist() == ["synthetic", "300w"]
