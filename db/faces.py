@@ -1,10 +1,12 @@
-"""Markups, faces and their pictures: stored once, shared by everything that shows them."""
+"""Markups, faces, their pictures and names of their boxes: stored once, shared by all that shows
+them."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import json
+import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +26,10 @@ from db.arrays import (
 from drf.errors import NotFoundError, UsageError
 from drf.landmarks.markup import Markup
 from drf.pictures import FaceCrop
+
+BOX_FILE, BOX_DIGITS = "file", 8
+BOX_LABEL = re.compile(rf"{BOX_FILE}-(.+)-([0-9a-f]{{{BOX_DIGITS}}})")
+"""What a store calls the boxes of a file, by name and digest, see `db.recording.box_labels`."""
 
 
 def store_markup(db: Database, markup: Markup) -> str:
@@ -146,6 +152,17 @@ def crop(con: sqlite3.Connection, face: int) -> tuple[bytes, np.ndarray] | None:
         "SELECT crop, to_picture FROM faces WHERE id = ? AND crop IS NOT NULL", [face]
     ).fetchone()
     return (row[0], affine_from_blob(row[1])) if row else None
+
+
+def box_label_here(con: sqlite3.Connection, label: str) -> str:
+    """Return what a store calls boxes that another one, or a user, calls by this label."""
+    if not (found := BOX_LABEL.fullmatch(label)):
+        return label
+    known = con.execute(
+        "SELECT box FROM evaluations WHERE box GLOB ? ORDER BY id LIMIT 1",
+        [f"{BOX_FILE}-*-{found[2]}"],
+    ).fetchone()
+    return str(known[0]) if known else label
 
 
 def _key(face: Face) -> tuple[str, str, bytes, bytes | None]:

@@ -21,11 +21,10 @@ from sqlite_utils import Database
 
 from db import reads
 from db.connection import open_as_it_is, open_store
-from db.faces import insert_faces, markup, store_markup
+from db.faces import box_label_here, insert_faces, markup, store_markup
 from db.maintenance import integrity
 from db.maintenance.bundle import CHOSEN
 from db.predictions import store_face_set
-from db.recording import box_labels
 from db.tables import schema
 from db.tables.derived import complete_trained_on, fuller_trained_on, note_what_writes
 from db.transactions import as_drf_error, locked, writing
@@ -201,7 +200,7 @@ def _evaluations_to_come(
     )
     coming, superseded = [], 0
     for row in _dicts(source, "SELECT * FROM evaluations ORDER BY id"):
-        row["box"] = box_labels.label_here(con, row["box"])
+        row["box"] = box_label_here(con, row["box"])
         if found := con.execute(f"SELECT id FROM evaluations WHERE {same}", row).fetchone():
             if _predictions(source, row["id"]) != _predictions(con, found[0]):
                 raise _conflict(row["run"], f"other predictions for {row['subset']}")

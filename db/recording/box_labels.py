@@ -13,12 +13,12 @@ import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-FILE = "file"
+from db.faces import BOX_DIGITS, BOX_FILE, BOX_LABEL, box_label_here
+
+FILE = BOX_FILE
 DEFAULT_NAME = "boxes"
 
-_DIGITS = 8
 _LONGEST_NAME = 40
-_LABEL = re.compile(rf"{FILE}-(.+)-([0-9a-f]{{{_DIGITS}}})")
 
 
 def label(con: sqlite3.Connection, box: str, manifest: Mapping[str, object]) -> str:
@@ -30,39 +30,29 @@ def label(con: sqlite3.Connection, box: str, manifest: Mapping[str, object]) -> 
     digest = manifest.get("box_file")
     if box != FILE or not digest:
         return box
-    digits = str(digest)[:_DIGITS]
-    return label_here(con, f"{FILE}-{_plain(manifest.get('box_name'))}-{digits}")
-
-
-def label_here(con: sqlite3.Connection, label: str) -> str:
-    """Return what a store calls boxes that another one, or a user, calls by this label."""
-    if not (found := _LABEL.fullmatch(label)):
-        return label
-    known = con.execute(
-        "SELECT box FROM evaluations WHERE box GLOB ? ORDER BY id LIMIT 1", [f"{FILE}-*-{found[2]}"]
-    ).fetchone()
-    return str(known[0]) if known else label
+    digits = str(digest)[:BOX_DIGITS]
+    return box_label_here(con, f"{FILE}-{_plain(manifest.get('box_name'))}-{digits}")
 
 
 def protocol(box: str) -> str:
     """Return the protocol of a label: gt, gt_jitter or file."""
-    return FILE if _LABEL.fullmatch(box) else box
+    return FILE if BOX_LABEL.fullmatch(box) else box
 
 
 def title(box: str) -> str:
     """Return a label for people: "gt", "file mtcnn (1a2b3c4d)", "file (unknown file)"."""
     if box == FILE:
         return f"{FILE} (unknown file)"
-    found = _LABEL.fullmatch(box)
+    found = BOX_LABEL.fullmatch(box)
     return f"{FILE} {found[1]} ({found[2]})" if found else box
 
 
 def meant(wanted: str, labels: Iterable[str]) -> str | None:
     """Return the label that a link means which names none of these: the first file by `file`, as
     links of earlier versions have it, and a file by its digest under whatever name."""
-    digest = found[2] if (found := _LABEL.fullmatch(wanted)) else None
+    digest = found[2] if (found := BOX_LABEL.fullmatch(wanted)) else None
     for known in labels:
-        theirs = _LABEL.fullmatch(known)
+        theirs = BOX_LABEL.fullmatch(known)
         if theirs and (wanted == FILE or theirs[2] == digest):
             return known
     return None

@@ -20,7 +20,7 @@ from sqlite_utils import Database
 
 from db import reads, status
 from db.connection import open_store
-from db.faces import delete_orphan_faces, insert_faces, store_markup
+from db.faces import box_label_here, delete_orphan_faces, insert_faces, store_markup
 from db.predictions import face_ids, store_face_set
 from db.recording import words
 from db.recording.runs import LostRun, require_run
@@ -248,11 +248,16 @@ def _bring_faces(
 def _bring_evaluations(
     source: sqlite3.Connection, target: Database, run: str, *, pictures: bool
 ) -> None:
+    def of_run(con: sqlite3.Connection) -> list[dict[str, Any]]:
+        rows = _rows(con, "evaluations", "run = ? ORDER BY id", [run])
+        # Each store has names of its own for box files.
+        return [row | {"box": box_label_here(target.conn, row["box"])} for row in rows]
+
     def key(row: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(row[name] for name in _EVALUATION_KEY)
 
-    there = {key(row) for row in _rows(target.conn, "evaluations", "run = ?", [run])}
-    for row in _rows(source, "evaluations", "run = ? ORDER BY id", [run]):
+    there = set(map(key, of_run(target.conn)))
+    for row in of_run(source):
         if key(row) not in there:
             _bring_evaluation(source, target, row, pictures=pictures)
     note_what_writes(target)

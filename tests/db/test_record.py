@@ -133,6 +133,28 @@ def test_what_people_say_of_a_run_is_not_put_back_to_its_record(
         assert reads.run(again.conn, run)["name"] == "renamed"
 
 
+def test_a_box_file_keeps_the_name_that_the_store_knows_it_by(
+    db: Database, other: Store, run: str
+) -> None:
+    """Two files in each store; one of them both know, by other names."""
+    digests = {"shared": "ab" * 32, "theirs": "cd" * 32, "mine": "ef" * 32}
+
+    def evaluate(store: Database, of: str, name: str, digest: str) -> None:
+        manifest = {"faces": 6, "digest": "d", "box_file": digests[digest], "box_name": name}
+        result = examples.evaluation(box="file", manifest=manifest)
+        evaluations.record_evaluation(store, of, result, [])
+
+    evaluate(db, run, "detector", "shared")
+    evaluate(db, run, "theirs", "theirs")
+    known = examples.add_finished_run(other, name="known")
+    evaluate(other, known, "mtcnn", "shared")
+    evaluate(other, known, "mine", "mine")
+    for _ in range(2):  # once more brings nothing
+        record.recover(db, other, run)
+        boxes = sorted(reads.evaluations(other.conn, run)["box"])
+        assert boxes == ["file-mtcnn-abababab", "file-theirs-cdcdcdcd", "gt"]
+
+
 def test_words_on_a_run_without_a_record_make_none(db: Database, tmp_path: Path, run: str) -> None:
     record.bring_beside(tmp_path / run, db, run)
     assert not (tmp_path / run).exists()
