@@ -125,8 +125,9 @@ def bundle(
     The file is checked first: its schema, its contents, and every score against its predictions.
     Runs that are here already stay, so that the same file may be imported again; one that was
     trained further in the other store is continued. Rows of other faces or boxes stand on boards of
-    their own. Where a run has other contents than that of its id here, nothing is imported.
-    Checkpoints are files beside a store and do not come along.
+    their own; a sweep or a saved link whose name is known here stays as it is. Where a run has
+    other contents than that of its id here, nothing is imported. Checkpoints are files beside a
+    store and do not come along.
     """
     from dataclasses import asdict
 
@@ -136,7 +137,7 @@ def bundle(
     if as_json:
         print_json(asdict(merged))
         return
-    if merged.is_empty:
+    if merged.is_empty and not merged.sweeps:
         line(f"{file.name} has nothing new for {db}")
     else:
         line(
@@ -147,5 +148,9 @@ def bundle(
         note(f"{merged.superseded} evaluations were left out: newer ones of the same runs are here")
     if merged.kept_views:
         note(f"Saved links of these names stay as they are here: {', '.join(merged.kept_views)}")
+    if merged.sweeps:
+        note(f"Sweeps that are new here: {', '.join(merged.sweeps)}")
+    if merged.kept_sweeps:
+        note(f"Sweeps of these names keep the jobs they have here: {', '.join(merged.kept_sweeps)}")
     if not merged.is_empty:
         note("Next: drf leaderboard, or drf web")

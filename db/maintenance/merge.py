@@ -27,7 +27,7 @@ from db.maintenance.bundle import CHOSEN
 from db.predictions import store_face_set
 from db.tables import schema
 from db.tables.derived import complete_trained_on, fuller_trained_on, note_what_writes
-from db.transactions import as_drf_error, locked, writing
+from db.transactions import Store, as_drf_error, locked, writing
 from drf.errors import NotFoundError, StoreError
 
 _MADE_WITH = (
@@ -45,7 +45,10 @@ OF_EVALUATION = ("predictions", "scores", "error_vectors")
 
 RECOGNISED = ("markups", "runs", "faces", "face_sets", "evaluations")
 """Tables whose rows are compared in a way of their own. Those of any table that stands in none of
-these three are added where there is none of their key."""
+these four are added where there is none of their key."""
+
+NOT_BROUGHT = ("deletions",)
+"""What a board lost there, in revisions of that store, is no fact about this one."""
 
 _SAME = ("run", "created_at", "dataset", "subset", "landmarks", "flip_test", "manifest")
 """What tells two evaluations apart. What a box file is called is a store's own; its digest is in
@@ -61,6 +64,8 @@ class Merged:
     evaluations  ids here of the evaluations that came, with new runs or to known ones
     superseded   evaluations that did not come: the run was evaluated again here later
     kept_views   names under which this store keeps a link of its own
+    sweeps       names of sweeps that are new here
+    kept_sweeps  names under which this store keeps a sweep of its own
     """
 
     runs: tuple[str, ...]
@@ -68,6 +73,8 @@ class Merged:
     evaluations: tuple[int, ...]
     superseded: int
     kept_views: tuple[str, ...]
+    sweeps: tuple[str, ...]
+    kept_sweeps: tuple[str, ...]
 
     @property
     def is_empty(self) -> bool:
@@ -86,7 +93,7 @@ def merge(path: Path, other: Path) -> Merged:
     """
     if not other.exists():
         raise NotFoundError(f"there is no file {other}: name a bundle that `drf export` wrote")
-    with _sound_copy(other) as source, closing(open_store(path)) as db:
+    with _sound_copy(other) as source, _opened(path) as db:
         try:
             with locked(db):
                 before = db.conn.total_changes
@@ -97,6 +104,24 @@ def merge(path: Path, other: Path) -> Merged:
                 return merged
         except sqlite3.Error as error:
             raise as_drf_error(error) or error from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Store]:
+    """Open a store. One that is made for the block goes with it where it fails, unless somebody
+    else has written to it."""
+    is_new, unused = not path.exists(), False
+    try:
+        with closing(open_store(path)) as db:
+            try:
+                yield db
+            except BaseException:
+                unused = is_new and reads.revision(db.conn) == 0
+                raise
+    finally:
+        if unused:
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -137,10 +162,14 @@ def _bring(source: sqlite3.Connection, db: Database) -> Merged:
         _copy(source, db.conn, table, {"evaluation": evaluations, "face": faces})
     _sort_errors(db.conn, source, evaluations, faces)
     _fill_pictures(source, db.conn)
-    kept = _views_of_its_own(source, db.conn)
-    for table in CHOSEN.keys() - {*RECOGNISED, *OF_TRAINING, *OF_EVALUATION}:
-        _copy(source, db.conn, table, {})
-    return Merged(tuple(new), tuple(continued), tuple(evaluations.values()), superseded, kept)
+    kept_views = _views_of_its_own(source, db.conn)
+    sweeps, kept_sweeps = _sweeps(source, db.conn)
+    whole = {"sweep": {name: name for name in sweeps}}  # jobs of two sweeps would be neither's
+    for table in CHOSEN:  # parents first
+        if table not in (*RECOGNISED, *OF_TRAINING, *OF_EVALUATION, *NOT_BROUGHT):
+            _copy(source, db.conn, table, whole)
+    came = (tuple(new), tuple(continued), tuple(evaluations.values()), superseded)
+    return Merged(*came, kept_views, sweeps, kept_sweeps)
 
 
 def _bring_runs(source: sqlite3.Connection, con: sqlite3.Connection) -> tuple[list[str], list[str]]:
@@ -163,7 +192,8 @@ def _bring_runs(source: sqlite3.Connection, con: sqlite3.Connection) -> tuple[li
         if _stage(row) > _stage(here):
             for table in reversed(OF_TRAINING):
                 con.execute(f"DELETE FROM {table} WHERE run = ?", [run])
-            values = ", ".join(f"{column} = :{column}" for column in row)
+            # A name that a person gave it here stays, as the words on it do.
+            values = ", ".join(f"{column} = :{column}" for column in row if column != "name")
             con.execute(f"UPDATE runs SET {values} WHERE id = :id", row)
             continued.append(run)
         elif _stage(row) == _stage(here):
@@ -296,6 +326,28 @@ def _views_of_its_own(source: sqlite3.Connection, con: sqlite3.Connection) -> tu
     here = dict(con.execute("SELECT name, link FROM views"))
     there = source.execute("SELECT name, link FROM views ORDER BY name")
     return tuple(name for name, link in there if here.get(name, link) != link)
+
+
+def _sweeps(
+    source: sqlite3.Connection, con: sqlite3.Connection
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the sweeps that are new here, and of those that are others here."""
+    here, there = ({name: _sweep(of, name) for name in _names(of)} for of in (con, source))
+    new = tuple(name for name in there if name not in here)
+    return new, tuple(name for name in there if here.get(name, there[name]) != there[name])
+
+
+def _names(con: sqlite3.Connection) -> list[str]:
+    return [name for (name,) in con.execute("SELECT name FROM sweeps ORDER BY name")]
+
+
+def _sweep(con: sqlite3.Connection, name: str) -> list[tuple[Any, ...]]:
+    """Return what a sweep consists of, a row a job."""
+    return con.execute(
+        "SELECT subset, place, job, seed, factors FROM sweep_jobs"
+        " JOIN sweeps ON sweeps.name = sweep WHERE sweep = ? ORDER BY place",
+        [name],
+    ).fetchall()
 
 
 def _copy(

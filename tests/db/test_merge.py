@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,9 @@ import pytest
 from db import predictions, reads
 from db.connection import open_reader, open_store
 from db.maintenance import bundle, integrity
+from db.maintenance import merge as merging
 from db.maintenance.merge import OF_EVALUATION, OF_TRAINING, RECOGNISED, merge
-from db.recording import evaluations, gallery, runs, saved_links
+from db.recording import evaluations, gallery, runs, saved_links, sweeps, words
 from db.tables.migrations import migrations
 from drf.errors import DrfError, StoreError, UsageError
 from tests.db import examples
@@ -309,3 +313,101 @@ def test_links_keep_the_meaning_that_they_have_here(
         saved_links.add_view(db, "tall", "?norm=Box")
     assert merge(path, other).kept_views == ("tall",)
     assert ("tall", "?norm=Box") in [row[:2] for row in held(path)["views"]]
+
+
+def add_sweep(path: Path, name: str, factor: str, n: int) -> None:
+    jobs = [sweeps.NewJob(f"{factor}{i}".ljust(32, "0"), "job", i, {factor: i}) for i in range(n)]
+    with contextlib.closing(open_store(path)) as db:
+        sweeps.record_sweep(db, name, "val", jobs)
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
+def test_a_store_with_sweeps_comes_in_whatever_order_texts_are_hashed(
+    other: Path, tmp_path: Path, seed: str
+) -> None:
+    add_sweep(other, "theirs", "a", 2)
+    command = [sys.executable, "-c", "from cli.main import main; main()", "import", "bundle"]
+    ended = subprocess.run(
+        [*command, str(other), "--db", str(tmp_path / "mine.db")],
+        env=os.environ | {"PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Sweeps that are new here: theirs" in ended.stderr
+
+
+def test_a_sweep_has_the_jobs_of_one_store(other: Path, tmp_path: Path) -> None:
+    """Of one name: other jobs there, of another factor; and the same ones in both."""
+    mine = tmp_path / "mine.db"
+    for path, factor, n in ((mine, "a", 2), (other, "b", 3)):
+        add_sweep(path, "of both", factor, n)
+        add_sweep(path, "the same", "c", 1)
+    add_sweep(other, "theirs", "d", 4)
+    merged = merge(mine, other)
+    assert (merged.sweeps, merged.kept_sweeps) == (("theirs",), ("of both",))
+    for _ in range(2):
+        with contextlib.closing(open_reader(mine)) as con:
+            factors = {
+                name: sweeps.jobs(con, name)["factors"].tolist()
+                for name in ("of both", "the same", "theirs")
+            }
+        assert factors == {
+            "of both": [{"a": 0}, {"a": 1}],
+            "the same": [{"c": 0}],
+            "theirs": [{"d": 0}, {"d": 1}, {"d": 2}, {"d": 3}],
+        }
+        merged = merge(mine, other)
+        assert (merged.sweeps, merged.kept_sweeps) == ((), ("of both",))
+
+
+def test_what_another_store_deleted_is_no_news_of_this_one(
+    path: Path, filled: list[str], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    shutil.copy(path, copy)
+    with contextlib.closing(open_store(copy)) as db:
+        examples.add_finished_run(db, name="came", seed=9)
+        runs.delete_run(db, filled[3])
+    merge(path, copy)
+    with contextlib.closing(open_reader(path)) as con:
+        assert con.execute("SELECT count(*) FROM deletions").fetchone() == (0,)
+
+
+def test_an_import_that_fails_leaves_no_empty_store(
+    path: Path, filled: list[str], other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise sqlite3.IntegrityError("as a fault of ours would")
+
+    before = held(path)
+    monkeypatch.setattr(merging, "_bring", fail)
+    for store in (path, tmp_path / "new.db"):
+        with pytest.raises(sqlite3.IntegrityError):
+            merge(store, other)
+    assert not list(tmp_path.glob("new.db*"))
+    assert held(path) == before
+
+
+def test_what_people_said_of_a_run_here_stays_when_it_is_continued(
+    path: Path, tmp_path: Path
+) -> None:
+    with contextlib.closing(open_store(path)) as db:
+        run = runs.start_run(db, examples.new_run())
+    copy = tmp_path / "copy.db"
+    shutil.copy(path, copy)
+    with contextlib.closing(open_store(path)) as db:
+        words.rename_run(db, run, "renamed here")
+        words.write_note(db, run, "noted here")
+        words.add_tags(db, run, ["here"])
+    with contextlib.closing(open_store(copy)) as db:
+        words.write_note(db, run, "noted there")
+        words.add_tags(db, run, ["there"])
+        db.execute("UPDATE runs SET heartbeat_at = '2999-01-01T00:00:00.000Z'")
+    assert merge(path, copy).continued == (run,)
+    with contextlib.closing(open_reader(path)) as con:
+        said = words.of_run(con, run)
+        assert reads.run(con, run)["name"] == "renamed here"
+    assert said.note is not None
+    assert (said.note.text, said.tags) == ("noted here", ("here", "there"))
