@@ -125,7 +125,7 @@ def prune(
         if part not in pruning.PARTS:
             raise UsageError(f"there is no part {quoted(part)}{nearest(part, pruning.PARTS)}")
     open_reader(db).close()  # raises where there is no store
-    confirm(f"remove {', '.join(parts)} from {db}?", yes)
+    confirm(f"remove {', '.join(parts)} from {db}", yes)
     before = db.stat().st_size
     store = open_store(db)
     removed = pruning.prune(store, parts)

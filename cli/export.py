@@ -75,8 +75,7 @@ def export(
     changes of each run: read them before you publish.
     """
     if context.invoked_subcommand is not None:
-        if static is not None or bundle is not None:
-            raise UsageError("export pages, a store or a model, one at a time")
+        _refuse_options(context, context.invoked_subcommand)
         return
     from db.connection import open_reader
     from db.maintenance.bundle import select
@@ -95,6 +94,21 @@ def export(
             _static(con, static, chosen, faces, images)
     finally:
         con.close()
+
+
+def _refuse_options(context: typer.Context, command: str) -> None:
+    """Raise UsageError for options before the name of a command, which would not hear of them."""
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if (source := context.get_parameter_source(str(option.name))) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} before {command} counts for pages and bundles alone: give options"
+            f" after {command} (see `drf export {command} --help`), and export one at a time"
+        )
 
 
 @app.command()

@@ -61,7 +61,8 @@ def leaderboard(
         typer.Option(
             metavar="COLUMN",
             show_default="NME of the first normaliser",
-            help="Rank by this column, e.g. ocular_nme, box_auc8, params, macs or latency_ms.",
+            help="Rank by this column, e.g. ocular_nme, box_auc8, params, macs or latency_ms; with"
+            " --methods or --baseline the rows are in its order, and # stays the place by NME.",
         ),
     ] = None,
     methods: Annotated[

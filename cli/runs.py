@@ -284,9 +284,10 @@ def delete(
 @app.command()
 def reap(db: Db = DEFAULT_PATH) -> None:
     """Record runs as failed whose process is gone; they can be resumed as before."""
-    from db.connection import open_store
+    from db.connection import open_reader, open_store
     from db.recording import runs
 
+    open_reader(db).close()  # a mistyped --db must not create an empty store
     store = open_store(db)
     dead = runs.reap(store)
     store.close()

@@ -87,11 +87,11 @@ def revision_of(con: sqlite3.Connection, text: str) -> int:
         return int(text)
     try:
         then = datetime.fromisoformat(text)
-    except ValueError as error:
+        then = then.replace(tzinfo=UTC) if then.tzinfo is None else then.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # the latter: before year 1 or after 9999 in UTC
         raise UsageError(
             f"{quoted(text)} is no revision and no time: give a number, or a day as 2026-11-23"
         ) from error
-    then = then.replace(tzinfo=UTC) if then.tzinfo is None else then.astimezone(UTC)
     stored = then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     (first,) = con.execute(_FIRST_AFTER, {"then": stored}).fetchone()
     return now if first is None else max(0, int(first) - 1)

@@ -88,8 +88,23 @@ def test_a_model_that_is_not_there_is_one_sentence(
     answer = drf("export", "onnx", filled[1], "--out", tmp_path / "m.onnx")
     assert (answer.code, answer.err.count("\n")) == (1, 1)
     assert f"is not a checkpoint of run {filled[1][:8]}" in answer.err
-    assert "one at a time" in drf("export", "--static", tmp_path / "s", "onnx", "x").err
     assert not list(tmp_path.glob("*.onnx"))
+
+
+@pytest.mark.parametrize("command", ["onnx", "predictions"])
+@pytest.mark.parametrize(
+    "option",
+    [("--db", "other.db"), ("--static", "s"), ("--bundle", "b"), ("--run", "x"),
+     ("--subset", "common"), ("--faces", "6"), ("--images",)],
+)  # fmt: skip
+def test_an_option_before_a_command_that_does_not_hear_of_it_is_refused(
+    drf: Drf, filled: list[str], tmp_path: Path, command: str, option: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out"
+    answer = drf("export", *option, command, filled[1], "--out", out)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert f"{option[0]} before {command} counts for pages and bundles alone" in answer.err
+    assert not out.exists()
 
 
 @pytest.mark.slow

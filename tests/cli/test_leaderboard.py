@@ -137,6 +137,16 @@ def test_the_mean_shape_takes_no_place_in_the_table_of_methods_either(drf: Drf) 
     assert others == list(range(1, len(others) + 1))
 
 
+def test_beside_a_baseline_rows_in_another_order_keep_their_places_by_nme(
+    drf: Drf, filled: list[str]
+) -> None:
+    rows = drf("leaderboard", "--baseline", filled[1], "--sort", "params", "--json").json
+    assert [row["params"] for row in rows] == sorted(row["params"] for row in rows)
+    places = {row["runs"][0]: row["rank"] for row in rows}
+    assert places == {filled[3]: 1, filled[1]: 2, filled[2]: 3, filled[0]: None}
+    assert [row["rank"] for row in rows] != [1, 2, 3, None]
+
+
 def test_a_board_without_the_floor_says_so(drf: Drf, tmp_path: Path) -> None:
     db = open_store(tmp_path / "drf.db")
     examples.add_finished_run(db)

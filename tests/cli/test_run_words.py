@@ -136,5 +136,5 @@ def test_what_is_new_on_the_boards_is_listed(drf: Drf, filled: list[str], tmp_pa
     assert all(word in text for word in ("newest", "2 → 3", "deleted"))
     assert "Nothing is new" in drf("leaderboard", "--since", "2100-01-01").err
     assert drf("leaderboard", "--since", revision, "--subset", "other").out == ""
-    for wrong in (("banana",), ("99999",), ("1", "--sort", "params")):
+    for wrong in (("banana",), ("99999",), ("0001-01-01T00:00+05:00",), ("1", "--sort", "params")):
         assert drf("leaderboard", "--since", *wrong).code == 2

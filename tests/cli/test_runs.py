@@ -177,3 +177,9 @@ def test_a_run_with_faulty_contents_can_be_deleted(
     assert drf("runs", "delete", filled[0], "--yes").code == 0
     assert drf("db", "check").code == 0
     assert len(drf("runs", "list", "--json").json) == 3
+
+
+def test_reap_makes_no_store(drf: Drf, tmp_path: Path) -> None:
+    answer = drf("runs", "reap", "--db", tmp_path / "typo" / "x.db")
+    assert answer.code == 3
+    assert not (tmp_path / "typo").exists()

@@ -113,3 +113,11 @@ def test_migrate_says_how_long_new_scores_take_and_computes_them(
 def test_migrate_makes_no_store(drf: Drf, tmp_path: Path) -> None:
     assert drf("db", "migrate").code == 3
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("filled")
+def test_prune_asks_one_question(drf: Drf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    answer = drf("db", "prune", "crops")
+    assert answer.code == 2
+    assert f"whether to remove crops from {tmp_path / 'drf.db'}: add --yes" in answer.err

@@ -99,7 +99,13 @@ def test_a_day_stands_for_the_last_revision_before_what_came_after_it(db: Databa
     assert of("7") == 7
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "-1", "1.5", "9999"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "yesterday", "2026-13-01", "-1", "1.5", "9999"),
+        *("0001-01-01T00:00+05:00", "9999-12-31T23:59-05:00"),  # no years of UTC
+    ],
+)
 def test_what_is_no_day_and_no_revision_is_refused(db: Database, text: str) -> None:
     with pytest.raises(UsageError):
         changes.revision_of(db.conn, text)
