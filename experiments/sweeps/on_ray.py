@@ -59,10 +59,12 @@ class OnRay:
                 try:
                     ray.get(ended)
                 except ray.exceptions.RayError as error:
-                    said = str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
-                    print(printable(f"{job.name}, seed {job.seed}: {said}"), file=sys.stderr)
-                if gather(folders[job.id], job.id, paths.db):
-                    shutil.rmtree(folders[job.id])
+                    _tell(job, getattr(error, "cause", None) or error)
+                try:
+                    if gather(folders[job.id], job.id, paths.db):
+                        shutil.rmtree(folders[job.id], ignore_errors=True)
+                except UsageError as error:  # it stays in its folder, and the others go on
+                    _tell(job, error)
                 yield job
         finally:
             self._end(ray, waiting)
@@ -84,6 +86,11 @@ class OnRay:
             ray.cancel(ref, force=False)
         if waiting:
             ray.wait(list(waiting), num_returns=len(waiting), timeout=_SECONDS_TO_END)
+
+
+def _tell(job: Job, error: object) -> None:
+    said = (str(error).strip() or type(error).__name__).splitlines()[-1]
+    print(printable(f"{job.name}, seed {job.seed}: {said}"), file=sys.stderr)
 
 
 def _ray() -> Any:

@@ -53,14 +53,15 @@ def work(job: Job, paths: Paths) -> None:
 
 def work_in_folder(job: Job, folder: Path, paths: Paths) -> None:
     """Train and evaluate a job for a store that this machine does not reach, but for a folder that
-    both do. What another machine left there is gone on with. `gather` brings it into the store.
+    both do. What another machine left there is gone on with, once it is not written any more: of a
+    machine that died nobody knows before its heartbeat is old. `gather` brings it into the store.
 
     SQLite's log is not safe on a network disk: the work is done in a scratch store of this machine,
     of which the folder gets a copy every PUBLISH_EVERY_S, and in the end, whatever ends the work.
     """
     with tempfile.TemporaryDirectory() as scratch:
         db = Path(scratch) / STORE
-        if (folder / STORE).is_file():
+        if _state_when_free(job, replace(paths, db=folder / STORE)) is not None:
             _bring(folder / STORE, db, job.id)
         with _published(db, folder, job.id):
             work(job, replace(paths, db=db))

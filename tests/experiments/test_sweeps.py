@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from db import reads
+from db import reads, status
 from db.analysis import ablation
 from db.connection import open_reader, open_store
 from db.file import run_folder
@@ -24,9 +24,11 @@ from experiments.sweeps import grid as grids
 from experiments.sweeps import work as works
 from experiments.sweeps.driver import run_sweep
 from experiments.sweeps.grid import Job, parse
+from experiments.sweeps.on_ray import FOLDER, OnRay
 from experiments.sweeps.on_slurm import gather_all
 from experiments.sweeps.work import STORE, gather, work, work_in_folder
 from tests.db import examples
+from tests.experiments import ray_here
 
 SHARED = {"data": {"synthetic_train_size": 12, "input_size": 64}}
 TINY = {
@@ -326,3 +328,56 @@ def test_a_job_that_was_evaluated_on_another_dataset_is_evaluated_on_its_own(
         with contextlib.closing(open_reader(paths.db)) as con:
             evaluated = reads.evaluations(con, job.id)
         assert evaluated["dataset"].tolist() == ["synthetic", "300w"]
+
+
+FRESH_S = 3.0
+"""How long the heartbeat of another machine is fresh in these tests."""
+
+
+def leave_running(folder: Path, run: str) -> None:
+    """Leave in a folder what a machine publishes that dies a moment later."""
+    with contextlib.closing(open_store(folder / STORE)) as store:
+        start_run(store, examples.new_run(), run)
+        store.execute("UPDATE runs SET host = 'elsewhere'")
+
+
+def conditions(path: Path, jobs: Sequence[Job]) -> list[str | None]:
+    with contextlib.closing(open_reader(path)) as con:
+        there = dict(con.execute("SELECT id, state FROM runs"))
+    return [there.get(job.id) for job in jobs]
+
+
+@pytest.fixture
+def two_jobs(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Two jobs for Ray, of which a machine that has just died had the first."""
+    monkeypatch.setattr(works, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(status, "STALE_AFTER_S", FRESH_S)
+    jobs = parse(TINY, "tiny").jobs()[:2]
+    open_store(paths.db).close()
+    leave_running(paths.db.parent / FOLDER / jobs[0].id, jobs[0].id)
+    return jobs
+
+
+def test_a_job_whose_machine_died_goes_on_once_its_heartbeat_is_old(
+    paths: Paths, two_jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray_here.install(monkeypatch)
+    assert list(OnRay(jobs=1).run(two_jobs, paths)) == two_jobs
+    assert conditions(paths.db, two_jobs) == ["finished", "finished"]
+
+
+def test_a_job_whose_machines_all_died_does_not_end_the_others(
+    paths: Paths,
+    two_jobs: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(status, "STALE_AFTER_S", 600.0)
+    ray_here.install(monkeypatch, dies=[two_jobs[0].id])
+    assert list(OnRay(jobs=1).run(two_jobs, paths)) == two_jobs
+    assert conditions(paths.db, two_jobs) == [None, "finished"]
+    said = capsys.readouterr().err
+    assert "the machine died" in said
+    assert "trains it" in said
+    assert (paths.db.parent / FOLDER / two_jobs[0].id / STORE).is_file()  # to go on from
+    assert not (paths.db.parent / FOLDER / two_jobs[1].id).exists()
