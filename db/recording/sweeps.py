@@ -17,6 +17,7 @@ import pandas as pd
 from sqlite_utils import Database
 
 from db import status
+from db.faces import BOX_FILE
 from db.file import now
 from db.transactions import writing
 from drf.errors import NotFoundError, quoted
@@ -118,8 +119,9 @@ def _runs_of_jobs(
     cursor = con.execute(
         "SELECT j.value AS job, r.*, (SELECT max(e.id) FROM evaluations AS e"
         " WHERE e.run = r.id AND e.subset = ? AND e.dataset = r.dataset"
-        " AND e.landmarks = r.landmarks AND e.box = ifnull((SELECT json_extract(value, '$')"
-        " FROM run_config WHERE run = r.id AND key = 'data.box'), e.box)) AS evaluation"
+        " AND e.landmarks = r.landmarks AND ifnull((SELECT json_extract(value, '$')"
+        " FROM run_config WHERE run = r.id AND key = 'data.box'), e.box)"
+        f" IN (e.box, iif(e.box GLOB '{BOX_FILE}-*', '{BOX_FILE}', NULL))) AS evaluation"
         " FROM json_each(?) AS j"
         " LEFT JOIN (SELECT id, dataset, landmarks, state, progress, started_at, ended_at, wall_s,"
         " reason, heartbeat_at, host, pid, process_started FROM runs) AS r ON r.id = j.value",

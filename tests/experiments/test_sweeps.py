@@ -315,6 +315,21 @@ def test_only_an_evaluation_on_its_own_board_ends_a_job(tmp_path: Path) -> None:
         assert sweeps.undone(con, [run], "val") == []
 
 
+def test_an_evaluation_on_the_boxes_of_a_file_ends_a_job_that_was_trained_on_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "drf.db"
+    (run,) = sweep_of_runs(path, ["file"])
+    evaluate(path, run, 1.0)
+    with contextlib.closing(open_reader(path)) as con:
+        assert sweeps.undone(con, [run], "val") == [run]
+    manifest = {"box_file": "0123456789abcdef", "box_name": "mtcnn"}
+    evaluate(path, run, 1.0, box="file", manifest=manifest)
+    with contextlib.closing(open_reader(path)) as con:
+        assert reads.evaluations(con, run)["box"].tolist() == ["file-mtcnn-01234567", "gt"]
+        assert sweeps.undone(con, [run], "val") == []
+
+
 def test_a_job_that_was_evaluated_on_another_dataset_is_evaluated_on_its_own(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
