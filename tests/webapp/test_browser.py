@@ -35,6 +35,8 @@ def best_of_board(page) -> str:
 
 
 def query(page) -> dict[str, list[str]]:
+    """The parameters of the address, once the page has been shown: it sends them last."""
+    page.locator("[data-test-script-state='notRunning']").wait_for()
     return parse_qs(urlsplit(page.url).query)
 
 
