@@ -120,9 +120,11 @@ class _Space:
                 curve = _curve(con, job.id)
                 pruned = job.id in said and PRUNED in said[job.id].tags
                 nme = None if job.id in undone else _kept_nme(con, job.id)
-                if nme is None and not (pruned and curve):
+                known = nme is not None or (pruned and bool(curve))
+                if known or job.id not in undone:  # one that collapsed would collapse again
+                    del self.untried[places]
+                if not known:
                     continue
-                del self.untried[places]
                 if nme is not None:
                     self._nmes[job.id] = nme
                 self._study.add_trial(

@@ -104,6 +104,17 @@ def test_what_the_store_knows_is_not_trained_again_and_counts(paths: Paths) -> N
     assert not space.untried
 
 
+def test_a_run_that_collapsed_is_no_trial_again(paths: Paths) -> None:
+    grid = parse(TINY, "tiny")
+    done, collapsed, untried = grid.jobs()
+    record(paths, done, [0.9, 0.2])
+    record(paths, collapsed, [0.9, 0.9], "collapsed")
+    space = searches._Space(grid)
+    space.remember(paths, {untried.id})
+    assert list(space.untried.values()) == [untried]
+    assert [one.value for one in space._study.get_trials()] == [0.2]
+
+
 def test_a_search_trains_so_many_and_goes_on_when_it_is_called_again(paths: Paths) -> None:
     grid = parse(TINY, "tiny")
     said: list[str] = []
