@@ -227,12 +227,12 @@ def gather(
     """Bring the runs of submitted jobs into the store, as far as they are; may be repeated."""
     from experiments.sweeps.on_slurm import gather_all
 
-    brought, left, damaged = gather_all(folder, db)
+    brought, left, refused = gather_all(folder, db)
     note(f"{brought} runs are in {db}" + (f"; {left} still wait or run." if left else "."))
-    for sentence in damaged:
+    for sentence in refused:
         note(sentence)
-    if damaged:
+    if refused:
         raise DrfError(
-            f"{len(damaged)} jobs cannot be read: delete their folders in {folder}, and submit the"
-            " grid again to train them anew"
+            f"{len(refused)} jobs cannot be brought: delete the folder in {folder} of one that"
+            " cannot be read, and submit the grid again to train it anew"
         )

@@ -89,8 +89,9 @@ def find_record(folder: Path) -> tuple[Store, str]:
     return record, there[0]
 
 
-def recover(record: Database, store: Database, run: str) -> None:
-    """Bring a run from its record into a store. May be repeated.
+def recover(record: Database, store: Database, run: str) -> bool:
+    """Bring a run from its record into a store; return whether the store has the state of the
+    record now. May be repeated.
 
     What the store has of the run stays where it is further than the record. Raises UsageError while
     the process of the run may still write, and if the store has another run under its id.
@@ -101,10 +102,11 @@ def recover(record: Database, store: Database, run: str) -> None:
         raise UsageError(f"{why}; recover it when that has ended")
     if ours is not None and any(ours[name] != theirs[name] for name in _SAME):
         raise UsageError(f"the store has another run under the id {run}; name another with --db")
-    if ours is None or _how_far(store, ours) <= _how_far(record, theirs):
-        bring_run(record.conn, store, run)
-    else:
+    if ours is not None and _how_far(store, ours) > _how_far(record, theirs):
         bring_evaluations(record.conn, store, run)
+        return False
+    bring_run(record.conn, store, run)
+    return True
 
 
 def bring_run(source: sqlite3.Connection, target: Database, run: str) -> None:

@@ -16,10 +16,9 @@ from pathlib import Path
 
 from drf.errors import DrfError
 from drf.processes import end_with_parent, environment
-from drf.text import printable
 from experiments.paths import Paths
 from experiments.sweeps.grid import Job
-from experiments.sweeps.work import ATTEMPTS, work
+from experiments.sweeps.work import ATTEMPTS, tell, work
 
 Slot = Mapping[str, str]
 """Environment variables of a process: which GPU it has, how many threads."""
@@ -105,7 +104,7 @@ def _work(job: Job, paths: Paths) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except DrfError as error:
-        print(printable(f"{job.name}, seed {job.seed}: {error}"), file=sys.stderr, flush=True)
+        tell(job, error)
         sys.exit(error.exit_code)
 
 

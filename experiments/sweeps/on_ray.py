@@ -11,16 +11,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from drf.errors import DrfError, UsageError
-from drf.text import printable
 from experiments.paths import Paths
 from experiments.sweeps.grid import Job
-from experiments.sweeps.work import ATTEMPTS, gather, hand_out, work_in_folder
+from experiments.sweeps.work import ATTEMPTS, gather, hand_out, tell, work_in_folder
 
 FOLDER = "sweep-jobs"
 """Beside the store, with a folder for each job that is not in the store yet."""
@@ -40,14 +38,15 @@ class OnRay:
     def run(self, jobs: Sequence[Job], paths: Paths) -> Iterator[Job]:
         """Bring jobs to their end, and yield each when it is in the store.
 
-        Begins a job anew whose process or machine died; not one that failed by itself. An interrupt
-        lets running jobs save what they have, which is brought into the store too.
+        Begins a job anew whose process or machine died; not one that failed by itself. One that
+        another process trains in the store is told and left out. An interrupt lets running jobs
+        save what they have, which is brought into the store too.
         """
         ray = _ray()
         paths = paths.absolute()
-        folders = {job.id: paths.db.parent / FOLDER / job.id for job in jobs}
-        for job in jobs:
-            hand_out(folders[job.id], job.id, paths.db)
+        root = paths.db.parent / FOLDER
+        jobs = hand_out(jobs, root, paths.db)
+        folders = {job.id: root / job.id for job in jobs}
         self._init(ray)
         needs = {"num_cpus": self.threads, "num_gpus": min(1.0, _gpus(ray))}
         task = ray.remote(max_retries=ATTEMPTS - 1, **needs)(work_in_folder)
@@ -59,12 +58,12 @@ class OnRay:
                 try:
                     ray.get(ended)
                 except ray.exceptions.RayError as error:
-                    _tell(job, getattr(error, "cause", None) or error)
+                    tell(job, getattr(error, "cause", None) or error)
                 try:
                     if gather(folders[job.id], job.id, paths.db):
                         shutil.rmtree(folders[job.id], ignore_errors=True)
                 except UsageError as error:  # it stays in its folder, and the others go on
-                    _tell(job, error)
+                    tell(job, error)
                 yield job
         finally:
             self._end(ray, waiting)
@@ -86,11 +85,6 @@ class OnRay:
             ray.cancel(ref, force=False)
         if waiting:
             ray.wait(list(waiting), num_returns=len(waiting), timeout=_SECONDS_TO_END)
-
-
-def _tell(job: Job, error: object) -> None:
-    said = (str(error).strip() or type(error).__name__).splitlines()[-1]
-    print(printable(f"{job.name}, seed {job.seed}: {said}"), file=sys.stderr)
 
 
 def _ray() -> Any:

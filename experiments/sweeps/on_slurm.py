@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from db.connection import open_store
-from drf.errors import NotFoundError, StoreError, UsageError
+from drf.errors import NotFoundError, UsageError
 from experiments.paths import Paths
 from experiments.sweeps.driver import missing
 from experiments.sweeps.grid import Grid
-from experiments.sweeps.work import gather, hand_out, work_in_folder
+from experiments.sweeps.work import STORE, gather, hand_out, tell, why_written, work_in_folder
 
 _JOB = re.compile("[0-9a-f]{32}")
 
@@ -34,7 +34,8 @@ class Needs:
 def submit(
     grid: Grid, folder: Path, paths: Paths, needs: Needs, *, local: bool = False
 ) -> list[Any]:
-    """Submit what the store lacks of a grid, and return the jobs of submitit.
+    """Submit what the store lacks of a grid, and return the jobs of submitit. A job that is being
+    trained is told and left out.
 
     local: on this machine, without SLURM. Raises UsageError without the package or without SLURM.
     """
@@ -54,16 +55,20 @@ def submit(
         gpus_per_node=needs.gpus,
         **({"slurm_partition": needs.partition} if needs.partition else {}),
     )
-    for job in jobs:
+    free = []
+    for job in hand_out(jobs, folder, paths.db):
+        if why := why_written(job.id, folder / job.id / STORE):
+            tell(job, why)
+            continue
         (folder / job.id).mkdir(exist_ok=True)  # so that `gather_all` knows of one that waits
-        hand_out(folder / job.id, job.id, paths.db)
+        free.append(job)
     with executor.batch():
-        return [executor.submit(work_in_folder, job, folder / job.id, paths) for job in jobs]
+        return [executor.submit(work_in_folder, job, folder / job.id, paths) for job in free]
 
 
 def gather_all(folder: Path, db: Path) -> tuple[int, int, list[str]]:
     """Bring the jobs below a folder into a store; return how many there are in it now, how many
-    still wait or are being written, and what is wrong with those whose own store is damaged.
+    still wait or are being written, and why each of the others cannot be brought.
 
     Raises NotFoundError for a folder without jobs, StoreError for the store.
     """
@@ -71,15 +76,14 @@ def gather_all(folder: Path, db: Path) -> tuple[int, int, list[str]]:
     if not jobs:
         raise NotFoundError(f"there are no jobs in {folder}: name the folder that was submitted")
     open_store(db).close()  # what is wrong with it is the fault of no job
-    brought, damaged = 0, list[str]()
+    brought, refused = 0, list[str]()
     for job in jobs:
         try:
-            brought += gather(job, job.name, db)
-        except StoreError as error:
-            damaged.append(str(error))
-        except UsageError:  # it is being written
-            continue
-    return brought, len(jobs) - brought - len(damaged), damaged
+            if not why_written(job.name, job / STORE, db):
+                brought += gather(job, job.name, db)
+        except UsageError as error:
+            refused.append(str(error))
+    return brought, len(jobs) - brought - len(refused), refused
 
 
 def _submitit() -> Any:

@@ -111,7 +111,7 @@ def test_a_store_that_is_further_keeps_what_it_has(db: Database, tmp_path: Path,
         runs.record_epoch(db, run, 3, {"loss": 0.5})
     runs.end_run(db, run, "finished", wall_s=1.0, faces_per_s=1.0, kept_epoch=3, kept_val_nme=0.01)
     expected = contents(db.conn, run)
-    record.recover(kept, db, run)
+    assert not record.recover(kept, db, run)
     assert contents(db.conn, run) == expected
     kept.close()
 
@@ -124,7 +124,7 @@ def test_what_people_say_of_a_run_is_not_put_back_to_its_record(
     words.write_note(db, run, "newer")
     words.set_star(db, run, starred=False)
     expected = contents(db.conn, run)
-    record.recover(kept, db, run)
+    assert record.recover(kept, db, run)
     assert contents(db.conn, run) == expected
     kept.close()
     record.bring_beside(tmp_path / run, db, run)
