@@ -123,14 +123,13 @@ def tell(job: Job, error: object) -> None:
 
 
 def _hand_out(folder: Path, run: str, db: Path) -> None:
-    there = folder / STORE
-    if why_written(run, there):
-        return
     _refuse_lost(db, run)
+    there = folder / STORE
+    if why_written(run, there) or _run_in(db, run) is None:
+        return
+    found = _run_in(there, run)
     with tempfile.TemporaryDirectory() as scratch:
-        ours, found = Path(scratch) / STORE, _run_in(there, run)
-        if _run_in(db, run) is None:
-            return
+        ours = Path(scratch) / STORE
         _bring(db, ours, run)
         if found is None or not _bring(there, ours, run):
             _publish(ours, folder, run, {_owner(found)})
