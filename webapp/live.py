@@ -132,8 +132,8 @@ def earlier(
 
 
 def compared(frame: pd.DataFrame, other: pd.DataFrame, metric: str) -> str | None:
-    """Return in a sentence a metric of a run in its last epoch and that of another run in the same
-    one; None where one of them has none."""
+    """Return in a sentence a metric of a run and that of another run in the last epoch in which
+    both have a value; None where there is no such epoch."""
     mine, theirs = _values(frame, metric), _values(other, metric)
     common = mine.index.intersection(theirs.index)
     if not len(common):
