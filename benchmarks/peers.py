@@ -14,11 +14,13 @@ whose packages contain no weights.
 
 Every peer is judged by its own detector's box. With --db its predictions become an external row of
 that store, as by `drf import predictions`; a face that it does not find has the landmarks by the
-labelled box there. Those that take a box are also given the labelled one, mapped to their kind by
-what their detector says of training faces, then moved by a share of its side (mean over left,
-right, up, down) or scaled. `ms` are of landmarks alone, from photo and box, on one thread: medians
-of blocks in which a peer and all of our models take turns. `mb` is the file of a model. --sizes
-draws the NME by the labelled box against both. --quick takes every tenth face.
+labelled box there, so a peer that takes no box is stored only where it finds every face. What is
+not stored is measured all the same, and `not_stored` says why. Those that take a box are also given
+the labelled one, mapped to their kind by what their detector says of training faces, then moved by
+a share of its side (mean over left, right, up, down) or scaled. `ms` are of landmarks alone, from
+photo and box, on one thread: medians of blocks in which a peer and all of our models take turns.
+`mb` is the file of a model. --sizes draws the NME by the labelled box against both. --quick takes
+every tenth face.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ import numpy as np
 
 import drf
 from benchmarks import run_script
+from benchmarks.timing import one_thread
 from drf import loading
 from drf.data.boxes import gt_boxes
 from drf.data.dataset import Face, open_dataset
@@ -245,7 +248,7 @@ def judge(
     name: str, python: Path, faces: Faces, train: Faces, models: dict[str, Aligner]
 ) -> dict[str, Any]:
     """Return what a peer does: faces found, NME, robustness, MB, ms beside those of our models;
-    `points` of all faces."""
+    `points` of all faces, NaN for those that a peer without a box missed."""
     change = np.array([0.0, 0, 1])
     if PEERS[name].takes_box:
         with worker(python, name, train.pictures) as run:
@@ -308,7 +311,13 @@ def megabytes(name: str) -> float | None:
 def store(
     db: Path, root: Path, subset: str, name: str, faces: Faces, found: dict[str, Any]
 ) -> None:
-    """Import a peer's predictions as an external row."""
+    """Import a peer's predictions as an external row.
+
+    Raises DrfError where the store does not take them, as it has them already, and for a peer that
+    takes no box and missed faces: these have no landmarks.
+    """
+    if found["missed"] and not PEERS[name].takes_box:
+        raise DrfError(f"its detector missed {found['missed']} faces, and it takes no box")
     note = PEERS[name].training
     if found["missed"]:
         note += f" Its detector missed {found['missed']} faces, which were given the labelled box."
@@ -388,19 +397,27 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         try:
             python = environment(options.environments, name)
             found = judge(name, python, faces, train, models)
-            if options.db and not options.quick:
-                store(options.db, options.data_root, options.subset, name, faces, found)
         except DrfError as error:
             result["peers"][name] = {"failed": str(error)}
             continue
-        result["peers"][name] = {key: value for key, value in found.items() if key != "points"}
-    if options.figure:
-        both = result["ours"] | result["peers"]
-        curves = {name: row["robustness"] for name, row in both.items() if "robustness" in row}
-        draw(curves, options.figure, options.subset)
-    if options.sizes:
-        draw_sizes(result, options.sizes)
+        row = {key: value for key, value in found.items() if key != "points"}
+        if options.db and not options.quick:
+            try:
+                store(options.db, options.data_root, options.subset, name, faces, found)
+            except DrfError as error:
+                row["not_stored"] = str(error)
+        result["peers"][name] = row
     return result
+
+
+def draw_figures(found: dict[str, Any], options: argparse.Namespace) -> None:
+    """Write the figures that the options ask for."""
+    if options.figure:
+        both = found["ours"] | found["peers"]
+        curves = {name: row["robustness"] for name, row in both.items() if "robustness" in row}
+        draw(curves, options.figure, found["subset"])
+    if options.sizes:
+        draw_sizes(found, options.sizes)
 
 
 def main() -> int:
@@ -418,10 +435,17 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="every tenth face")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    found = measure(options)
+    with one_thread():
+        found = measure(options)
     if options.json:
-        print(json.dumps(found, indent=2))
-        return 0
+        print(json.dumps(found, indent=2), flush=True)
+    else:
+        print_table(found)
+    draw_figures(found, options)
+    return 0
+
+
+def print_table(found: dict[str, Any]) -> None:
     print(f"{found['subset']}, {found['faces']} faces, NME ocular, %")
     for name, row in (found["ours"] | found["peers"]).items():
         if "failed" in row:
@@ -429,6 +453,8 @@ def main() -> int:
             continue
         size = "" if row.get("mb") is None else f", {row['mb']:.1f} MB"
         print(f"{name}: {row['nme']:.2f}, missed {row.get('missed', 0)}{size}")
+        if "not_stored" in row:
+            print(f"  not stored: {row['not_stored']}")
         if "ms" in row:
             print(
                 "  ms a face, in turn: " + "  ".join(f"{k} {v:.2f}" for k, v in row["ms"].items())
@@ -436,7 +462,6 @@ def main() -> int:
         for kind, curve in row.get("robustness", {}).items():
             values = "  ".join(f"{amount}: {nme:.2f}" for amount, nme in curve.items())
             print(f"  {kind}  {values}")
-    return 0
 
 
 if __name__ == "__main__":

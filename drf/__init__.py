@@ -32,7 +32,9 @@ def load(
              of a run; torch is imported for a run alone
     db       store of the run; then model names a run, whatever else is called so. Default: the
              variable DRF_DB, or runs/drf.db
-    threads  processor threads of one call
+    threads  processor threads of one call, in onnxruntime. OpenCV, which cuts the faces out, has
+             threads of its own (cv2.setNumThreads), and so has torch, which computes a run
+             (torch.set_num_threads)
 
         model = drf.load()
         faces = model(image)                              # finds the faces

@@ -41,6 +41,7 @@ from benchmarks.contest import rows, scores, table
 from benchmarks.contest.figure import figure
 from benchmarks.contest.runs import RunResult, method_of, train_and_evaluate
 from benchmarks.contest.settings import Budget, ContestSettings
+from benchmarks.timing import one_thread
 from benchmarks.timing.latency import Faces, Latency, measure
 from db.connection import open_reader
 from db.file import DEFAULT_PATH
@@ -90,12 +91,8 @@ def latencies(
         name: method_of(first.row, settings).load(first.run)
         for name, (first, *_) in results.items()
     }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return measure(models, faces(settings, timed))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def faces(settings: ContestSettings, n: int) -> Faces:

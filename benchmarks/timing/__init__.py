@@ -1,16 +1,34 @@
-"""What several benchmarks measure: seconds of a step, FLOPs, a device's peak, waits for it."""
+"""What several benchmarks measure: seconds of a step, FLOPs, a device's peak, waits for it; and the
+one thread on which latencies are measured."""
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 import warnings
+from collections.abc import Iterator
 
+import cv2
 import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from drf.inference.latency import Step as Step
+from drf.inference.latency import one_thread as torch_on_one_thread
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it torch and OpenCV compute on one thread, that of the caller. OpenCV, which cuts the
+    faces out, has a pool of its own, which neither torch's number nor OMP_NUM_THREADS changes."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with torch_on_one_thread():
+            yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def seconds(step: Step, repeats: int) -> float:

@@ -57,7 +57,7 @@ def measure(models: dict[str, TimedModel], faces: Faces, rounds: int = 3) -> dic
     """Time all models face by face in turn, so that a noisy machine slows all alike.
 
     Of `rounds` passes over the faces the quickest of each face counts: what other processes take
-    is not the model's. The caller sets the number of threads.
+    is not the model's. The caller measures within `one_thread`.
     """
     shape = (len(models), len(faces), rounds)
     prepared_s, model_s = np.empty(shape), np.empty(shape)
