@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -134,7 +133,7 @@ def predict(
         if as_json:
             documents.append(files.as_document(located))
         elif as_csv:
-            _print_csv(located, aligner)
+            print(files.csv_lines(located, aligner.markup), end="")
         else:
             _print_tables(located, aligner, brief=bool(overlay or pts))
     if as_json:
@@ -186,14 +185,6 @@ def _each(
                 yield photo, locate(aligner, photo, largest_error)
             except DrfError as error:
                 yield photo, error
-
-
-def _print_csv(located: Located, aligner: Aligner) -> None:
-    import csv
-
-    from drf.inference.photos import rows
-
-    csv.writer(sys.stdout, lineterminator="\n").writerows(rows(located, aligner.markup))
 
 
 def _print_tables(located: Located, aligner: Aligner, *, brief: bool) -> None:

@@ -89,6 +89,17 @@ def printable(text: object) -> str:
     return UNPRINTABLE.sub(lambda found: _escaped(ord(found[0])), str(text))
 
 
+def no_formula(value: object) -> object:
+    """Return a value of a CSV file for people such that no spreadsheet runs it: a text that begins
+    as a formula does, =HYPERLINK(...), gets a quote before it. Names in files that drf reads again
+    (box files, predictions) do not pass through it: they must be those of the faces."""
+    risky = isinstance(value, str) and value.startswith(_FORMULA)
+    return f"'{value}" if risky else value
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def is_utf8(text: str) -> bool:
     """Return whether text, as the system gave it, is UTF-8 and so can be stored."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 
@@ -13,7 +11,7 @@ from drf.inference import photos
 from drf.inference.alignment import AlignedFace
 from drf.inference.photos import Located
 from drf.landmarks.markup import Markup
-from webapp.ui.text import no_formula, percent, readable
+from webapp.ui.text import percent, readable
 
 SWITCH = "DRF_PHOTOS"
 """Environment variable of the server; the page is switched off by any value but these."""
@@ -68,8 +66,4 @@ def as_json(located: Located, model: str, markup: Markup) -> str:
 
 def as_csv(located: Located, markup: Markup) -> str:
     """Return what `drf predict --csv` prints of the photo."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(photos.COLUMNS)
-    writer.writerows((no_formula(name), *values) for name, *values in photos.rows(located, markup))
-    return text.getvalue()
+    return ",".join(photos.COLUMNS) + "\n" + photos.csv_lines(located, markup)

@@ -6,7 +6,9 @@ picture of a dataset is not: its annotations are in px of the file.
 
 from __future__ import annotations
 
+import csv
 import glob
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from drf.inference.alignment import AlignedFace, Aligner
 from drf.landmarks import geometry
 from drf.landmarks.markup import Markup
 from drf.landmarks.overlay import PREDICTION, draw
+from drf.text import no_formula
 
 COLUMNS = ("photo", "face", "landmark", "title", "x", "y", "std_x", "std_y", "cov_xy")
 """Of the table of landmarks: faces count from 1, landmarks from 0; x and y in 0-based px."""
@@ -141,6 +144,14 @@ def rows(located: Located, markup: Markup) -> Iterator[tuple[Any, ...]]:
         for k in np.flatnonzero(np.isfinite(face.landmarks).all(axis=1)).tolist():
             spread = (*face.std[k].tolist(), float(face.covariances[k, 0, 1]))
             yield name, number, k, markup.title(k), *face.landmarks[k].tolist(), *spread
+
+
+def csv_lines(located: Located, markup: Markup) -> str:
+    """Return a line of CSV for every row of `rows`; COLUMNS are the header."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerows(map(no_formula, row) for row in rows(located, markup))
+    return text.getvalue()
 
 
 def planned_files(paths: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:

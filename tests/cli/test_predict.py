@@ -74,6 +74,15 @@ def test_csv_and_tables_give_standard_deviations(drf: Drf, model: Path, tmp_path
     assert "30 · nose bridge, tip" in out
 
 
+def test_a_spreadsheet_runs_no_name_of_a_photo(
+    drf: Drf, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo(tmp_path / "=cmd.png")
+    monkeypatch.chdir(tmp_path)
+    out = drf("predict", "=cmd.png", "--model", model, "--box", BOX, "--csv").out
+    assert {row["photo"] for row in csv.DictReader(io.StringIO(out))} == {"'=cmd.png"}
+
+
 def test_faces_that_the_model_expects_to_get_wrong_can_be_left_out(
     drf: Drf, model: Path, tmp_path: Path
 ) -> None:

@@ -221,6 +221,15 @@ def test_hostile_values_are_text_in_charts(filled, compared):
     )
 
 
+def test_a_spreadsheet_runs_no_value_of_a_key(filled, compared):
+    frame, *_ = results(filled, compared, KEYS)
+    frame = frame.assign(value_0='"=HYPERLINK(1)"', value_1="-0.5")
+    lines = shown_results.csv(frame, ["=model", "model.depth"], "ocular").decode().splitlines()
+    assert lines[0].startswith("'=model,model.depth,")
+    assert all(line.split(",")[0].strip('"').startswith("'=HYPERLINK") for line in lines[1:])
+    assert all(line.split(",")[1] == "-0.5" for line in lines[1:])  # a number stays one
+
+
 def test_the_csv_has_every_row_with_its_runs(filled, compared):
     frame, *_ = results(filled, compared, KEYS)
     lines = shown_results.csv(frame, KEYS, "ocular").decode().splitlines()

@@ -74,6 +74,7 @@ def test_what_is_downloaded_is_what_the_command_prints(two_faces: bytes):
     header, *rows = photo.as_csv(located, model.markup).splitlines()
     assert header == ",".join(photos.COLUMNS)
     assert len(rows) == 2 * model.markup.n_points
+    assert "\n".join(rows) + "\n" == photos.csv_lines(located, model.markup)  # the command's
     assert rows[0].startswith("'=two.png,1,0,")  # a spreadsheet does not run it
 
 

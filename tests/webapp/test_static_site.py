@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 import sqlite3
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from db import reads
 from db.connection import open_reader, open_store
 from db.maintenance import bundle
 from db.recording.evaluations import record_evaluation
+from db.recording.runs import start_run
 from drf import presets
 from drf.errors import UsageError
 from drf.landmarks.markup import IBUG68
@@ -27,6 +30,7 @@ from drf.scoring import scores
 from tests.db import examples
 from tests.webapp.boards import store_with_seeds
 from tests.webapp.conftest import Shop
+from tests.webapp.examples import HOURGLASS, evaluation
 from webapp.leaderboard.rows import load_rows
 from webapp.static_site import face_svg, folder
 from webapp.static_site.site import Site, write_site
@@ -113,6 +117,24 @@ def test_a_spreadsheet_runs_no_name(exported):
     table = (exported[0] / "data/leaderboard.csv").read_text()
     assert "'=HYPERLINK" in table
     assert not re.search(r"(?m)(^|,)\"?=", table)
+
+
+def test_a_spreadsheet_runs_no_name_of_a_face(tmp_path):
+    names = ("=HYPERLINK(1)", "@SUM(1)", "+1+cmd", "-1+cmd", "plain/00004")
+    made = evaluation("common", 0.04, 0)
+    few = replace(
+        made, names=names, ground_truth=made.ground_truth[:5], predictions=made.predictions[:5]
+    )
+    db = open_store(tmp_path / "drf.db")
+    run = start_run(db, HOURGLASS)
+    record_evaluation(db, run, few, [])
+    db.close()
+    con = open_reader(tmp_path / "drf.db")
+    chosen = bundle.select(con, runs=[run], subset=None)
+    write_site(con, tmp_path / "site", chosen, faces=0, images=False)
+    con.close()
+    table = pd.read_csv(tmp_path / f"site/data/{run}-errors.csv", index_col="name")
+    assert sorted(table.index) == sorted([*(f"'{name}" for name in names[:4]), names[4]])
 
 
 def test_seeds_of_a_method_are_one_row_with_their_spread(tmp_path):

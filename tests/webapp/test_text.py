@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.webapp.examples import HOSTILE
-from webapp.ui.text import count, duration, format_time, percent, plain
+from webapp.ui.text import count, duration, format_time, no_formula, percent, plain
 
 ESCAPED = re.compile(r"(?:\\[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~])*", re.DOTALL)
 
@@ -59,3 +59,13 @@ def test_percent_has_the_two_decimals_of_papers():
 
 def test_a_time_is_shown_in_utc():
     assert format_time("2026-11-23T18:50:12.345Z") == "2026-11-23 18:50 UTC"
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+cmd", "-1+cmd", "@SUM(1)", "\t=1", HOSTILE[2]])
+def test_a_name_that_a_spreadsheet_would_run_is_quoted(name):
+    assert no_formula(name) == f"'{name}"
+
+
+@pytest.mark.parametrize("value", ["helen/1", "", "a=1", -3, None, 0.5])
+def test_numbers_and_other_texts_stay_as_they_are(value):
+    assert no_formula(value) is value

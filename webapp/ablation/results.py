@@ -10,13 +10,13 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from db.analysis import ablation, comparability
+from db.analysis import ablation, comparability, factors
 from db.analysis.ablation import BETTER, UNSOUND, WORSE
 from drf.scoring import statistics
 from drf.text import json_as_written
 from webapp.scores import best_and_second
 from webapp.ui import theme
-from webapp.ui.text import decimals, signed, underlined
+from webapp.ui.text import decimals, no_formula, signed, underlined
 
 _SPENT = tuple(one.key for one in comparability.SPENT)
 
@@ -89,4 +89,8 @@ def csv(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> bytes:
     for column in ("high", "low"):
         shown.insert(place, f"difference_{column}", frame[column])
     shown.insert(place + 2, "difference_over", frame["over"])
+    for number, key in enumerate(keys):  # -0.5 stays a number
+        numbers = frame[f"value_{number}"].map(factors.is_number)
+        shown[key] = shown[key].where(numbers, shown[key].map(no_formula))
+    shown = shown.rename(columns=no_formula)
     return shown.to_csv(index=False, lineterminator="\n").encode()

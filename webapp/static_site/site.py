@@ -133,7 +133,7 @@ class _Writer:
         _write_json(self.folder / f"data/{run_id}.json", whole)
         errors = self._errors(evaluations)
         if errors:
-            table = pd.DataFrame(errors)
+            table = pd.DataFrame(errors).rename(text.no_formula, axis="index")
             table.to_csv(self.folder / f"data/{run_id}-errors.csv", float_format="%.6g")
         self.site.runs += 1
 

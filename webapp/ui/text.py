@@ -15,6 +15,7 @@ from drf.text import as_written as as_written
 from drf.text import count as count
 from drf.text import decimals as decimals
 from drf.text import duration as duration
+from drf.text import no_formula as no_formula
 from drf.text import percent as percent
 from drf.text import signed as signed
 from drf.text import signed_ends as signed_ends
@@ -54,9 +55,3 @@ def underlined(value: float) -> str:
 def format_time(stored: str) -> str:
     """Return a stored time (ISO 8601) to the minute: 2026-11-23 18:50 UTC."""
     return datetime.fromisoformat(stored).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def no_formula(value: object) -> object:
-    """Stop a spreadsheet from running a name such as =HYPERLINK(...): a quote makes it text."""
-    risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
-    return f"'{value}" if risky else value
