@@ -239,6 +239,15 @@ def choose_one(key: UrlKey, label: str, among: Sequence[SelectedRun], default: i
     return position
 
 
+def no_shared_face(norm: str) -> None:
+    """Say that runs were evaluated on different faces, or that theirs lack what errors are divided
+    by. norm: its key"""
+    st.info(
+        f"These runs have no face in common that has the {norm} distance.",
+        icon=":material/difference:",
+    )
+
+
 def _found(
     current: StoreVersion, key: UrlKey, wanted: Sequence[str], rows: pd.DataFrame
 ) -> list[str]:

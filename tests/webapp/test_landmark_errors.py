@@ -46,7 +46,8 @@ def example(points="all"):
     known = IBUG68.indices(points)
     rng = np.random.default_rng(0)
     mean = landmark_errors.mean_shape(examples.faces("common")[1])
-    return LandmarkErrors(IBUG68, known, rng.uniform(0.01, 0.058, len(known)), mean)
+    errors = rng.uniform(0.01, 0.058, len(known))
+    return LandmarkErrors(IBUG68, known, errors, mean, errors.mean())
 
 
 def test_the_worst_landmark_is_largest_and_every_one_is_named():
@@ -63,7 +64,7 @@ def test_the_worst_landmark_is_largest_and_every_one_is_named():
 
 def test_colours_and_sizes_mean_the_same_for_every_run():
     one, other = (
-        LandmarkErrors(IBUG68, np.arange(68), np.full(68, error), example().mean_shape)
+        LandmarkErrors(IBUG68, np.arange(68), np.full(68, error), example().mean_shape, error)
         for error in (0.02, 0.09)
     )
     small, large = (

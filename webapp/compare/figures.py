@@ -218,24 +218,29 @@ def pareto(
 
 
 def regions(parts: Sequence[LandmarkErrors], labels: Sequence[str], norm: str) -> Chart:
-    """Return the mean errors of runs by region of the face, a row per region, the worst on top."""
+    """Return the mean errors of runs by region of the face, a row per region, the worst of the
+    first run on top. A run without an error in a region, because its faces lack it, has no mark
+    there."""
     figure = go.Figure(layout=theme.layout(x=f"mean error, % of the {norm} distance", y=""))
     means = [region_means(part) for part in parts]
-    order = sorted(means[0], key=lambda region: means[0][region])
+    known = dict.fromkeys(region for of_run in means for region in of_run)
+    order = sorted(known, key=lambda region: means[0].get(region, -1.0))
     said = []
     for number, (label, by_region) in enumerate(zip(labels, means, strict=True)):
-        percents = [100 * by_region[region] for region in order]
+        here = [region for region in order if region in by_region]
         figure.add_scatter(
-            x=percents,
-            y=order,
+            x=[100 * by_region[region] for region in here],
+            y=list(map(in_chart, here)),
             mode="markers",
             name=in_chart(label),
             marker={"color": _colour(number), "symbol": _marker(number), "size": 11},
             hovertemplate="%{y}: %{x:.2f} %",
         )
-        said.append(f"{label} {percent(percents[-1])}")
+        worst = by_region.get(order[-1])
+        said.append(f"{label} {'–' if worst is None else percent(100 * worst)}")
     figure.update_layout(hovermode="closest", height=300)
     figure.update_xaxes(ticksuffix=" %", rangemode="tozero")
+    figure.update_yaxes(categoryorder="array", categoryarray=list(map(in_chart, order)))
     alt = (
         f"Mean error by region of the face. Worst for {labels[0]}: {order[-1]}; {'; '.join(said)}."
     )

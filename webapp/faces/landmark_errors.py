@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,7 +16,7 @@ from webapp import store
 from webapp.faces.outlines import nan_separated
 from webapp.ui import charts, theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import percent, readable
+from webapp.ui.text import in_chart, percent, readable
 
 _HEIGHT_PX = 420
 _SMALLEST_PX, _LARGEST_PX = 5, 21
@@ -30,15 +30,21 @@ class LandmarkErrors:
     """Mean errors of the landmarks of an evaluation over its faces.
 
     markup      of the landmarks
-    points      (k,) int: which of the markup's landmarks, ascending
-    errors      (k,) fractions of the norm's distance; their mean is the NME where none is missing
-    mean_shape  (K, 2): mean of the ground truths in their `gt` boxes, 0..1 over the box
+    points      (k,) int: which of the markup's landmarks, ascending; those that every face lacks
+                are left out
+    errors      (k,) finite fractions of the norm's distance, each a mean over the faces that have
+                the landmark
+    mean_shape  (K, 2): mean of the ground truths in their `gt` boxes, 0..1 over the box; NaN for
+                landmarks that every face lacks
+    nme         the mean over faces, a fraction. Where faces lack landmarks it is not the mean of
+                `errors`, in which each landmark counts alike
     """
 
     markup: Markup
     points: np.ndarray
     errors: np.ndarray
     mean_shape: np.ndarray
+    nme: float
 
 
 def mean_shape(ground_truth: np.ndarray) -> np.ndarray:
@@ -54,13 +60,17 @@ def mean_shape(ground_truth: np.ndarray) -> np.ndarray:
 def of_evaluation(
     path: str, run_id: str, evaluation: int, markup: str, landmarks: str, norm: str
 ) -> LandmarkErrors:
-    """Return the errors of a stored evaluation. markup: its name; landmarks: subset of it."""
+    """Return the errors of a stored evaluation of which a face has an error. markup: its name;
+    landmarks: subset of it."""
     # An evaluation never changes; run_id guards against a file that was replaced (see store.py).
     _, truth, predicted = store.predictions(path, evaluation)
     of = store.markup(path, markup)
-    errors = scores.point_errors(predicted, truth, norm, of, landmarks)
-    means = _mean_of_known(errors)
-    return LandmarkErrors(of, of.indices(landmarks), means, mean_shape(truth.astype(np.float64)))
+    judged = predicted, truth, norm, of, landmarks
+    means = _mean_of_known(scores.point_errors(*judged))
+    known = np.isfinite(means)
+    nme = scores.summary(scores.image_errors(*judged)).get("nme", np.nan)
+    shape = mean_shape(truth.astype(np.float64))
+    return LandmarkErrors(of, of.indices(landmarks)[known], means[known], shape, nme)
 
 
 def of_face(face: store.StoredFace, norm: str) -> LandmarkErrors:
@@ -68,7 +78,8 @@ def of_face(face: store.StoredFace, norm: str) -> LandmarkErrors:
     (distance,) = scores.distances(face.ground_truth[None], norm, face.markup)
     errors = np.linalg.norm(face.prediction - face.ground_truth, axis=-1) / distance
     known = np.flatnonzero(np.isfinite(errors))
-    return LandmarkErrors(face.markup, known, errors[known], face.ground_truth)
+    nme = float(errors[known].mean()) if len(known) else np.nan
+    return LandmarkErrors(face.markup, known, errors[known], face.ground_truth, nme)
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
@@ -84,9 +95,10 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
 class LandmarkDifferences:
     """What a run errs more (or less) than another one at each landmark, on the faces of both.
 
-    of       the errors of the run itself
-    mean     (k,) fractions of the norm's distance; above 0 it is worse
-    p_value  (k,) of a paired t-test over faces, corrected by Holm for the number of landmarks
+    of       the errors of the run itself at the landmarks that a face of both has
+    mean     (k,) finite fractions of the norm's distance; above 0 it is worse
+    p_value  (k,) of a paired t-test over faces, corrected by Holm for the number of landmarks; NaN
+             for a landmark that a single face of both has
     """
 
     of: LandmarkErrors
@@ -120,14 +132,18 @@ def difference(
         errors.append(scores.point_errors(predicted, truth, norm, of, landmarks))
     shared = np.intersect1d(faces[0], faces[1])
     one, two = (e[np.searchsorted(ids, shared)] for e, ids in zip(errors, faces, strict=True))
-    p_values = statistics.holm(statistics.paired_p_values(one - two))
+    means = _mean_of_known(one - two)
+    known = np.isfinite(means)
+    p_values = statistics.holm(statistics.paired_p_values((one - two)[:, known]))
     own = of_evaluation(path, *run, markup, landmarks, norm)
-    return LandmarkDifferences(own, _mean_of_known(one - two), p_values)
+    kept = np.isin(own.points, of.indices(landmarks)[known])
+    own = replace(own, points=own.points[kept], errors=own.errors[kept])
+    return LandmarkDifferences(own, means[known], p_values)
 
 
 def limit(found: Sequence[LandmarkDifferences]) -> float:
     """Return where the colours of differences end, percent: the same for all of a page."""
-    return max(float(np.nanmax(np.abs(100 * one.mean))) for one in found) or 1.0
+    return max(float(np.abs(100 * one.mean).max()) for one in found) or 1.0
 
 
 def by_difference(
@@ -146,10 +162,12 @@ def by_difference(
         y=y,
         mode="markers",
         showlegend=False,
-        text=[own.markup.title(index) for index in own.points],
-        customdata=np.stack([percents, found.p_value], axis=1),
-        hovertemplate="<b>%{text}</b><br>%{customdata[0]:+.2f} %, p = %{customdata[1]:.2g}"
-        "<extra></extra>",
+        text=_titles(own),
+        customdata=[
+            f"{value:+.2f} %" + ("" if np.isnan(p) else f", p = {p:.2g}")
+            for value, p in zip(percents, found.p_value, strict=True)
+        ],
+        hovertemplate="<b>%{text}</b><br>%{customdata}<extra></extra>",
         marker={
             "color": percents,
             "symbol": np.where(sure, "circle", "circle-open").tolist(),
@@ -213,7 +231,7 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
         y=y,
         mode="markers",
         showlegend=False,
-        text=[found.markup.title(index) for index in found.points],
+        text=_titles(found),
         customdata=percents,
         hovertemplate="<b>%{text}</b><br>error %{customdata:.2f} %<extra></extra>",
         marker={
@@ -236,8 +254,9 @@ def by_landmark(found: LandmarkErrors, norm: str) -> Chart:
         "Error by landmark",
         figure,
         alt,
-        f"Mean over all faces, % of the {norm} distance, on the mean shape. Larger and lighter is"
-        f" worse, up to {_SCALE_ENDS_AT:g} %; colours and sizes mean the same for every run.",
+        f"Mean over the faces that have the landmark, % of the {norm} distance, on the mean shape."
+        f" Larger and lighter is worse, up to {_SCALE_ENDS_AT:g} %; colours and sizes mean the same"
+        " for every run.",
     )
 
 
@@ -256,11 +275,11 @@ def by_region(found: LandmarkErrors, norm: str) -> Chart:
     """Return a bar per region of the face that has landmarks: the mean error of these."""
     means = {region: 100 * mean for region, mean in region_means(found).items()}
     ordered = dict(sorted(means.items(), key=lambda item: item[1]))  # Plotly begins below
-    nme = float(100 * found.errors.mean())
+    nme = 100 * found.nme
     figure = go.Figure(
         go.Bar(
             x=list(ordered.values()),
-            y=list(ordered),
+            y=list(map(in_chart, ordered)),
             orientation="h",
             marker={"color": theme.BLUE},
             width=0.62,
@@ -271,8 +290,8 @@ def by_region(found: LandmarkErrors, norm: str) -> Chart:
     figure.update_layout(hovermode="closest", height=_HEIGHT_PX)
     figure.update_xaxes(ticksuffix=" %", range=[0, 1.02 * max(*ordered.values(), nme) + 1e-9])
     # Values stand with the names: the line of the NME would go through them beside the bars.
-    names = [f"{region}  <b>{value:.2f}</b>" for region, value in ordered.items()]
-    figure.update_yaxes(showgrid=False, tickvals=list(ordered), ticktext=names)
+    names = [f"{in_chart(region)}  <b>{value:.2f}</b>" for region, value in ordered.items()]
+    figure.update_yaxes(showgrid=False, tickvals=list(map(in_chart, ordered)), ticktext=names)
     charts.rule(figure, nme, theme.VERMILLION)
     figure.add_annotation(
         x=nme, y=1.01, yref="paper", yanchor="bottom", text=f"NME {nme:.2f}", showarrow=False
@@ -285,6 +304,11 @@ def _sizes(percents: np.ndarray) -> np.ndarray:
     """Return diameters in px whose areas grow with the error: an eye compares areas."""
     area = np.minimum(percents / _SCALE_ENDS_AT, 1.0)
     return np.sqrt(_SMALLEST_PX**2 + (_LARGEST_PX**2 - _SMALLEST_PX**2) * area)
+
+
+def _titles(found: LandmarkErrors) -> list[str]:
+    """Return what the landmarks are called, for Plotly."""
+    return [in_chart(found.markup.title(index), 80) for index in found.points]
 
 
 def _said(found: LandmarkErrors, position: int) -> str:

@@ -43,7 +43,7 @@ _STYLE = """<style>
 @dataclass(frozen=True)
 class Tile:
     """One face that is shown without being opened. jpeg is None where the store has no picture of
-    it; error: fraction."""
+    it; error: fraction, NaN where the face has none under the normaliser."""
 
     name: str
     error: float
@@ -154,7 +154,7 @@ def _columns(labels: Sequence[str], errors: np.ndarray) -> str:
 def show_tile(face: Tile, kind: str) -> None:
     """Show a face with its error, not to be opened. kind: what it is an example of, for the alt
     text."""
-    error = percent(100 * face.error)
+    error = "–" if np.isnan(face.error) else percent(100 * face.error)
     caption = f"**{error}**  \n{plain(face.name)}"
     if face.jpeg is None:
         with st.container(border=True, height=_COLUMN_PX, vertical_alignment="center"):

@@ -11,7 +11,7 @@ from db import reads
 from db.analysis import ablation, comparability
 from db.analysis.factors import Settings, compare, factors, left_out, natural_baseline
 from drf.scoring import statistics
-from webapp import store
+from webapp import selection, store
 from webapp.ablation import figures, results
 from webapp.leaderboard.rows import load_rows, named
 from webapp.links import address, navigation, share, url_keys, widgets
@@ -58,6 +58,9 @@ def page(current: StoreVersion) -> None:
     evaluations = list(zip(rows["run"], rows["evaluation"], strict=True))
     key = norms()[norm]
     paired = store.paired_errors(current, evaluations, key)
+    if not len(paired.faces):
+        selection.no_shared_face(key)
+        return
     frame = ablation.results(settings, base, keys, paired[key])
     _summary(current, rows, frame, len(paired.faces), evaluation)
     _charts(frame, keys, norm)
@@ -206,7 +209,7 @@ def _summary(
         + (" So are epochs, steps and faces seen." if comparability.equal_budget(rows) else "")
     )
     for remark in comparability.remarks(rows):
-        st.warning(remark, icon=":material/difference:")
+        st.warning(plain(remark), icon=":material/difference:")
     around = store.circumstances(current, list(rows["run"]))
     several = [
         f"{n} {word}"
@@ -228,8 +231,8 @@ def _charts(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
 
 
 def _chart(chart: Chart) -> None:
-    st.subheader(chart.title)
-    st.caption(chart.help)
+    st.subheader(plain(chart.title))
+    st.caption(plain(chart.help))
     config = theme.CHART_CONFIG
     st.plotly_chart(chart.figure, key=f"ablation-{chart.title}", config=config, alt=chart.alt)
 

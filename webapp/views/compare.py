@@ -51,7 +51,7 @@ def _comparison(current: StoreVersion, choices: Choices) -> None:
     rows = choices.rows.loc[[run.run for run in runs]]
     paired = store.paired_errors(current, [run.key for run in runs], norm)
     if not len(paired.faces):
-        st.info("These runs were evaluated on different faces.", icon=":material/difference:")
+        selection.no_shared_face(norm)
         return
     labels = [run.label for run in runs]
     errors = paired[norm]
@@ -176,7 +176,7 @@ def _scores(found: list[Comparison], runs: list[SelectedRun], rows: pd.DataFrame
             icon=":material/rule:",
         )
     for remark in comparability.remarks(rows):
-        st.warning(remark, icon=":material/difference:")
+        st.warning(plain(remark), icon=":material/difference:")
     with st.expander("Size and cost", icon=":material/speed:"):
         _table(
             tables.cost_table(rows, labels), labels, "Property", "Family, size and cost of the runs"
@@ -225,7 +225,7 @@ def _curves(current: StoreVersion, runs: list[SelectedRun], norm: str) -> None:
     title = widgets.select(url_keys.COMPARE_CURVE, "Curve", list(on_offer), width=240)
     labels = [run.label for run in runs]
     chart = figures.curves(frames, labels, on_offer[title], title)
-    heading.subheader(chart.title)
+    heading.subheader(plain(chart.title))
     st.plotly_chart(chart.figure, key="cmp_curves", config=theme.CHART_CONFIG, alt=chart.alt)
 
 
@@ -251,7 +251,7 @@ def _scatter(
         )
     names = (runs[x].label, runs[y].label)
     chart = figures.scatter(paired.names, errors[x], errors[y], names, norm)
-    heading.subheader(chart.title, help=chart.help)
+    heading.subheader(plain(chart.title), help=plain(chart.help))
     st.session_state[_SHOWN] = _images(chosen, runs, x, y)
     st.plotly_chart(
         chart.figure,

@@ -36,7 +36,7 @@ def _gallery(current: StoreVersion, choices: Choices) -> None:
     runs, norm = choices.runs, choices.norm
     paired = store.paired_errors(current, [run.key for run in runs], norm)
     if not len(paired.faces):
-        st.info("These runs were evaluated on different faces.", icon=":material/difference:")
+        selection.no_shared_face(norm)
         return
     frame, sort, a = _sorted(current, choices, paired)
     hidden = store.visibilities(current.path, paired.faces) is not None
