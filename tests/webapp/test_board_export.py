@@ -6,12 +6,15 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
+from tests.webapp import examples
 from tests.webapp.test_board_view import built, current, path, published  # noqa: F401
 from webapp.leaderboard import columns, export, typeset
 from webapp.leaderboard.table import DisplayOptions, build
+from webapp.ui.text import plain
 
 HOSTILE = "50% \\input{x} & $a_b^c$ ~#{}\n\\end{tabular}"
 
@@ -222,3 +225,10 @@ def test_a_name_cannot_begin_an_entry_of_bibtex(view):
     entries = re.findall(r"@(\w+)", typeset.as_bibtex(view).decode())
     assert set(entries) <= {"inproceedings", "article", "software"}
     assert "@book" not in typeset.as_bibtex(view).decode()
+
+
+@pytest.mark.parametrize("name", examples.HOSTILE)
+def test_a_remark_with_the_name_of_a_run_is_text_in_the_markdown_of_a_board(view, name):
+    exported = typeset.as_markdown(replace(view, remarks=(f"Imported: {name}.",)), "c").decode()
+    assert name not in exported
+    assert plain(f"Imported: {name}.") in exported

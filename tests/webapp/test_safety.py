@@ -1,9 +1,11 @@
 """What anybody wrote is text, the store is only read, and a fault is one sentence."""
 
+import json
 import sqlite3
 import sys
 import threading
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,24 +14,50 @@ import streamlit.config
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from db.connection import open_store
-from db.recording.runs import record_epoch
+from db.recording.evaluations import record_evaluation
+from db.recording.runs import end_run, record_epoch, start_run
+from db.recording.saved_links import add_view
+from db.recording.words import add_tags, write_note
+from db.tables.derived import joined_trained_on
+from db.transactions import writing
+from drf.landmarks.markup import IBUG68
 from tests.db.examples import older_store
 from tests.webapp.conftest import APP, SHOW_UNEXPECTED, opened, texts
-from tests.webapp.examples import HOSTILE, HOURGLASS, add_run
+from tests.webapp.examples import HOSTILE, HOURGLASS, add_run, evaluation, faces
 from webapp import photo, store
 from webapp.faces import figure
 from webapp.leaderboard import rows as leaderboard_rows
 from webapp.ui import error_pages
+from webapp.ui.text import plain
 
 TABS = ("Results", "Faces", "Training", "Forest", "Leaves", "Configuration")
 
 
 def markdown_of(app):
-    """Every string of the page that Streamlit reads as Markdown."""
-    said = texts(app)
-    captions = [image.caption for element in app.get("image") for image in element.proto.imgs]
-    labels = [element.label for kind in ("metric", "expander") for element in app.get(kind)]
-    return "\n".join([said, *captions, *labels])
+    """Every string of the page that Streamlit reads as Markdown: texts, labels, tooltips and
+    captions, also those of titles, badges, links, buttons and progress bars."""
+    return "\n".join(_markdown_in(app._tree))
+
+
+_MARKDOWN = ("body", "label", "help", "caption", "text", "delta")
+_NO_MARKDOWN = ("html", "plotly_chart", "code", "arrow_data_frame", "bidi_component")
+
+
+def _markdown_in(block):
+    if (proto := getattr(block, "proto", None)) is not None and block.type not in _NO_MARKDOWN:
+        yield from _markdown_of_proto(proto)
+    for child in getattr(block, "children", {}).values():
+        yield from _markdown_in(child)
+
+
+def _markdown_of_proto(proto):
+    for field, value in proto.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for one in value if field.is_repeated else [value]:
+                if hasattr(one, "ListFields"):
+                    yield from _markdown_of_proto(one)
+        elif field.name in _MARKDOWN and isinstance(value, str):
+            yield value
 
 
 @pytest.mark.parametrize("key", ["image", "script", "formula"])
@@ -47,6 +75,95 @@ def test_a_hostile_name_is_text_on_the_board_and_in_notices(shop):
     assert not app.exception
     for name in HOSTILE:
         assert name not in markdown_of(app)
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory):
+    """The path of a stranger's store, in which everything that has a name is called what Markdown
+    and HTML would obey, and the ids of two runs of it."""
+    path = tmp_path_factory.mktemp("strange") / "drf.db"
+    db, ids = open_store(path), {}
+    one, other, formula = HOSTILE
+    groups = {one if name == "nose_bridge" else name: of for name, of in IBUG68.groups.items()}
+    assert one in groups
+    markup = replace(IBUG68, name=other, groups=groups, subsets={formula: ("jaw",)})
+    for number, (family, value, name) in enumerate(
+        (("hourglass", other, one), ("hourglass", formula, other), ("external", one, formula))
+    ):
+        new = replace(
+            HOURGLASS, name=name, family=family, preset=None, dataset=other, markup=markup,
+            config={one: value}, sources={one: "--set"}, params=0 if number == 2 else 1000 + number,
+        )  # fmt: skip
+        ids[number] = start_run(db, new)
+        for metric in (one, other, formula, "loss", "val_nme_ocular"):
+            record_epoch(db, ids[number], 1, {metric: 0.5})
+        made = replace(
+            evaluation("common", 0.04 + number / 100, number), dataset=other, subset=formula,
+            markup=markup,
+        )  # fmt: skip
+        record_evaluation(db, ids[number], made, faces("common")[2])
+        end_run(
+            db, ids[number], "finished", reason=None, wall_s=60.0 + 60 * number, faces_per_s=4.0,
+            kept_epoch=1, kept_val_nme=0.04,
+        )  # fmt: skip
+        add_tags(db, ids[number], ["tag"])
+        write_note(db, ids[number], other, one)
+    with writing(db):
+        db.execute("UPDATE tags SET tag = ?", [one])
+        learned = joined_trained_on([other, formula])
+        db.execute("UPDATE runs SET trained_on = ? WHERE id = ?", [learned, ids[1]])
+    add_view(db, "mine", "/?norm=Pupil", title=one, author=other, note=formula)
+    start_run(db, replace(HOURGLASS, name=other, preset=one, dataset=other))
+    db.close()
+    return path, ids
+
+
+PAGES = {
+    "board": (None, {"lb_published": "true", "view": "mine"}),
+    "board, since": (None, {"since": "1", "lb_rows": "Runs", "rev": "1"}),
+    "images": ("views/images.py", {"img_sort": "Doubtful label"}),
+    "compare": ("views/compare.py", {"cmp_curve": HOSTILE[0], "cmp_all": "true"}),
+    "ablations": ("views/ablations.py", {}),
+    "live": ("views/live.py", {}),
+    "about": ("views/about.py", {}),
+    **{f"run, {tab}": ("views/run.py", {"run_tab": tab}) for tab in (*TABS[:3], "Slices", TABS[5])},
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_name_of_a_strangers_store_is_text_on_every_page(strange, monkeypatch, page):
+    path, ids = strange
+    monkeypatch.setenv("DRF_DB", str(path))
+    script, query = PAGES[page]
+    if script == "views/run.py":
+        query = query | {"run": ids[1][:8]}
+    if script == "views/compare.py":
+        query = query | {"cmp_runs": ",".join(run[:8] for run in ids.values())}
+    app = opened(script, **query)
+    assert not app.exception
+    assert not app.error
+    shown = markdown_of(app)
+    for name in HOSTILE:
+        assert name not in shown
+    for chart in app.get("plotly_chart"):  # Plotly obeys a little HTML, links among it
+        figure = json.loads(chart.proto.spec)
+        assert HOSTILE[0] not in json.dumps(figure["layout"], ensure_ascii=False)
+        for trace in figure["data"]:
+            said = [trace.get("name"), trace.get("text"), trace.get("x"), trace.get("y")]
+            assert HOSTILE[0] not in json.dumps(said, ensure_ascii=False)
+
+
+def test_the_remarks_that_name_runs_are_text_on_the_pages_that_show_them(strange, monkeypatch):
+    path, ids = strange
+    monkeypatch.setenv("DRF_DB", str(path))
+    runs = ",".join(run[:8] for run in ids.values())
+    imported = f"External methods are predictions that were imported: {HOSTILE[2]}."
+    learned = f"Not all started from random weights: {HOSTILE[1]} from weights of {HOSTILE[2]}."
+    board = opened(lb_rows="Runs")
+    compared = opened("views/compare.py", cmp_runs=runs)
+    ablation = opened("views/ablations.py")
+    for app, remark in ((board, imported), (compared, imported), (ablation, learned)):
+        assert plain(remark) in markdown_of(app)
 
 
 def test_few_places_ask_for_html():

@@ -21,7 +21,7 @@ from db.analysis.ablation import BASELINE, OPEN
 from drf.text import json_as_written
 from webapp.ui import theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import plain, signed, signed_ends
+from webapp.ui.text import signed, signed_ends
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -102,7 +102,7 @@ def difference(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> Chart:
     counts = frame.loc[frame["verdict"] != BASELINE, "verdict"].value_counts()
     verdicts = ", ".join(f"{n} {verdict[2:]}" for verdict, n in counts.items())
     alt = f"Difference of the {norm} NME to {base} with 95 % intervals: {verdicts}."
-    help_text = f"To {plain(base)}. Below zero is better. Hollow marks: the interval includes zero."
+    help_text = f"To {base}. Below zero is better. Hollow marks: the interval includes zero."
     return Chart("Difference to the baseline", figure, alt, help_text)
 
 
@@ -148,7 +148,7 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
         if not (differences and row["verdict"] == BASELINE)
     )
     what = "Difference to the baseline" if differences else f"{norm} NME"
-    help_text = f"{plain(keys[0])} by {plain(keys[1])}; the baseline is framed."
+    help_text = f"{keys[0]} by {keys[1]}; the baseline is framed."
     return Chart("Pivot", figure, f"{what}, %: {said}.", help_text)
 
 

@@ -18,7 +18,7 @@ from webapp.links.url_keys import UrlKey
 from webapp.store import StoreVersion
 from webapp.ui import theme
 from webapp.ui.charts import Chart
-from webapp.ui.text import in_chart
+from webapp.ui.text import in_chart, plain
 
 Evaluations = Sequence[tuple[str, int]]
 """(run, evaluation) each, as `store.paired_errors` takes them."""
@@ -42,7 +42,7 @@ def show(
     attribute = by_title[widgets.select(key, "Split by", list(by_title), width=240)]
     means = _means(current.path, current.revision, asked, markup, norm, attribute.key)
     figure = chart(attribute, bins[attribute], means, labels, norm)
-    st.caption(figure.help)
+    st.caption(plain(figure.help))
     st.plotly_chart(
         figure.figure, key=key.name + "_chart", config=theme.CHART_CONFIG, alt=figure.alt
     )

@@ -55,7 +55,8 @@ def as_markdown(view: View, said: str) -> bytes:
     same = [f"{title} {value}" for title, value in view.hidden.items()]
     below = [f"The same in every row: {plain('; '.join(same))}."] if same else []
     notes = [f"\\[{i}\\] {plain(source)}" for i, source in enumerate(view.sources, start=1)]
-    return ("\n\n".join([plain(said), table, *below, *view.remarks, *notes]) + "\n").encode()
+    parts = [plain(said), table, *below, *map(plain, view.remarks), *notes]
+    return ("\n\n".join(parts) + "\n").encode()
 
 
 def as_latex(view: View, said: str, label: str) -> bytes:

@@ -14,14 +14,15 @@ import plotly.graph_objects as go
 
 from drf.scoring import scores
 from webapp.ui import theme
-from webapp.ui.text import percent
+from webapp.ui.text import in_chart, percent
 
 
 @dataclass(frozen=True)
 class Chart:
     """A figure with its title and its alt text for screen readers.
 
-    help: a sentence on how to read it, where that is not obvious
+    help: a sentence on how to read it, where that is not obvious. Title, alt text and help are text
+    that may contain names from a store: pages escape what they show as Markdown.
     """
 
     title: str
@@ -292,7 +293,7 @@ def _curve(title: str, names: list[str], frame: pd.DataFrame, kept_epoch: int | 
     shown = frame.loc[frame["metric"].isin(names), "value"] * (100 if in_percent else 1)
     axis = metric_name(names[0]) if len(names) == 1 else "loss" if title == _LOSS else "value"
     axis = f"{title.removeprefix(_VALIDATION).strip() or 'NME'}, %" if in_percent else axis
-    figure = go.Figure(layout=theme.layout(x="epoch", y=axis, height=300))
+    figure = go.Figure(layout=theme.layout(x="epoch", y=in_chart(axis, 80), height=300))
     said = []
     for name, colour in zip(names, theme.LINES * len(names), strict=False):
         rows = frame[frame["metric"] == name].sort_values("epoch")
@@ -300,7 +301,7 @@ def _curve(title: str, names: list[str], frame: pd.DataFrame, kept_epoch: int | 
         figure.add_scatter(
             x=rows["epoch"],
             y=values,
-            name=metric_name(name),
+            name=in_chart(metric_name(name), 80),
             mode="lines" if len(rows) > 1 else "markers",
             line={"color": colour, "width": 2},
             hovertemplate="%{y:.4g}",

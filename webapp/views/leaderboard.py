@@ -280,7 +280,7 @@ def _legend(view: View, as_runs: bool) -> None:
         said.append(plain(f"The same in every row: {same}"))
     for remark in view.remarks:
         if remark != comparability.OTHER_FACES:  # said above the rows
-            said.append(f":material/difference: {remark}")
+            said.append(f":material/difference: {plain(remark)}")
     if view.sources:
         notes = " ".join(f"[{i}] {source}." for i, source in enumerate(view.sources, start=1))
         said.append(
@@ -306,7 +306,7 @@ def _charts(
         for number, chart in enumerate(made):
             with places.cell():
                 st.subheader(plain(chart.title), anchor=False)
-                st.caption(chart.help)
+                st.caption(plain(chart.help))
                 st.plotly_chart(
                     chart.figure,
                     key=f"lb_chart_{number}",

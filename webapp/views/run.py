@@ -255,7 +255,7 @@ def _charts(shown: Iterable[Chart], kind: str = "curve") -> None:
     with st.grid(2, min_column_width=340, gap="medium") as grid:
         for chart in shown:
             with grid.cell():
-                st.subheader(chart.title)
+                st.subheader(plain(chart.title))
                 if chart.help:
                     st.caption(plain(chart.help))
                 st.plotly_chart(
