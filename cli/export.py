@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import Db, Run
+from cli.options import Db, Run, choices
 from cli.output import note
 from db.file import DEFAULT_PATH
 from drf.errors import UsageError
@@ -178,17 +178,43 @@ def predictions(
             help="Subset whose predictions are written; needed where there are several.",
         ),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="that of the training, else the only one",
+            help="Dataset of the subset.",
+        ),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            metavar=f"{choices('data.box')}|NAME",
+            show_default="the only one",
+            help="Box protocol of the predictions, or boxes by the name that the board has.",
+        ),
+    ] = None,
+    landmarks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="the only one",
+            help="Landmark subset of the predictions, e.g. all or eyes.",
+        ),
+    ] = None,
     db: Db = DEFAULT_PATH,
 ) -> None:
     """Write the predictions of a run with all digits, as `drf import predictions` reads them.
 
-    Of several evaluations on the subset the newest is written. Coordinates are 0-based pixels of
-    the dataset's pictures; in .pts files they are 1-based.
+    Of several evaluations on one board (dataset, subset, landmarks, box) the newest is written.
+    Coordinates are 0-based pixels of the dataset's pictures; in .pts files they are 1-based.
     """
     from db.recording import box_labels
     from experiments.import_predictions import export_predictions
 
-    written = export_predictions(run, out, kind, db, subset)
+    named = {"dataset": dataset, "subset": subset, "landmarks": landmarks, "box": box}
+    wanted = {column: value for column, value in named.items() if value is not None}
+    written = export_predictions(run, out, kind, db, wanted)
     note(
         f"Wrote the predictions for {written.n} faces of {written.dataset} {written.subset},"
         f" landmarks {written.landmarks}, box"

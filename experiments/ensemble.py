@@ -31,6 +31,7 @@ from db.transactions import writing
 from drf import __version__
 from drf.errors import NotFoundError, UsageError
 from drf.scoring.results import Evaluation
+from experiments import boards
 from experiments.provenance import command
 from experiments.untrained import record_untrained, refuse_twice
 
@@ -146,16 +147,16 @@ def _evaluations(
     `reads.evaluations`, with the flip test where all have one."""
     columns = [*reads.BOARD]
     of_runs = [reads.evaluations(con, run) for run in runs]
-    boards = [dict.fromkeys(of[columns].itertuples(index=False, name=None)) for of in of_runs]
+    evaluated = [dict.fromkeys(of[columns].itertuples(index=False, name=None)) for of in of_runs]
     shared = [
         board
-        for board in boards[0]
-        if all(board in of for of in boards) and _is_meant(board, wanted)
+        for board in evaluated[0]
+        if all(board in of for of in evaluated) and boards.is_meant(board, wanted)
     ]
     if not shared:
-        raise NotFoundError(_no_board(runs, boards, wanted))
+        raise NotFoundError(_no_board(runs, evaluated, wanted))
     if len(shared) > 1:
-        raise UsageError(_several(shared))
+        raise UsageError(f"these runs share several boards {boards.what_to_add(shared)}")
     board = pd.Series(shared[0], columns)
     chosen = [of[(of[columns] == board).all(axis=1)] for of in of_runs]
     for flip_test in (True, False):
@@ -170,42 +171,19 @@ def _evaluations(
     )
 
 
-def _is_meant(board: tuple[str, ...], wanted: Mapping[str, str]) -> bool:
-    """Return whether a board (values of `reads.BOARD`) is one that the user means."""
-    of = dict(zip(reads.BOARD, board, strict=True))
-    return all(
-        value == of[column] or (column == "box" and value == box_labels.protocol(of[column]))
-        for column, value in wanted.items()
-    )
-
-
 def _no_board(
     runs: Sequence[str],
-    boards: Sequence[Iterable[tuple[str, ...]]],
+    evaluated: Sequence[Iterable[boards.Board]],
     wanted: Mapping[str, str],
 ) -> str:
-    asked = f" with {', '.join(f'{key} {value}' for key, value in wanted.items())}"
     there = (
-        f"run {run[:8]} was evaluated on {'; '.join(map(_board_text, of)) or 'nothing'}"
-        for run, of in zip(runs, boards, strict=True)
+        f"run {run[:8]} was evaluated on {'; '.join(map(boards.as_text, of)) or 'nothing'}"
+        for run, of in zip(runs, evaluated, strict=True)
     )
     return (
-        f"these runs share no board{asked if wanted else ''}: {', '.join(there)};"
+        f"these runs share no board{boards.asked(wanted)}: {', '.join(there)};"
         " `drf eval RUN --subset NAME` evaluates a run"
     )
-
-
-def _several(shared: Sequence[tuple[str, ...]]) -> str:
-    """Return what to add so that one board is meant."""
-    values = dict(zip(reads.BOARD, map(set, zip(*shared, strict=True)), strict=True))
-    column = next(name for name in ("subset", *reads.BOARD) if len(values[name]) > 1)
-    names = ", ".join(sorted(values[column]))
-    return f"these runs share several boards ({column} {names}): add --{column} NAME"
-
-
-def _board_text(board: tuple[str, ...]) -> str:
-    dataset, subset, landmarks, box = board
-    return f"{dataset} {subset} (landmarks {landmarks}, box {box})"
 
 
 def _result(

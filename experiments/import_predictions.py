@@ -11,12 +11,13 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sqlite_utils import Database
 
 from db import predictions, reads, status
@@ -37,6 +38,7 @@ from drf.errors import DataError, NotFoundError, UsageError
 from drf.inference import prediction
 from drf.scoring.results import Evaluation
 from drf.text import is_utf8
+from experiments import boards
 from experiments.paths import Paths, load_pack
 from experiments.provenance import command
 from experiments.untrained import record_untrained, refuse_twice
@@ -208,18 +210,21 @@ class Exported:
 
 
 def export_predictions(
-    text: str, target: Path, kind: str, db: Path, subset: str | None = None
+    text: str, target: Path, kind: str, db: Path, wanted: Mapping[str, str] | None = None
 ) -> Exported:
-    """Write the predictions of a run's newest evaluation on a subset to a file or folder.
+    """Write the predictions of a run's newest evaluation on a board to a file or folder.
+
+    wanted: values of `reads.BOARD` as far as the user names them, see `boards.is_meant`. Where no
+    dataset is named, boards of the run's own dataset are preferred.
 
     Written are the landmarks of the run's landmark subset, which `import_predictions` takes back.
     Raises NotFoundError for no such run or evaluation, UsageError where it was evaluated on several
-    subsets and none is named, and as `write_predictions`.
+    such boards, and as `write_predictions`.
     """
     with contextlib.closing(open_reader(db)) as reader:
         run = reads.find_run(reader, text)
-        of_run = reads.evaluations(reader, run)
-        row = _chosen(of_run.to_dict("records"), run, subset)
+        own = reads.run(reader, run)["dataset"]
+        row = _chosen(reads.evaluations(reader, run), run, own, wanted or {})
         number = int(row["evaluation"])
         _, _, points = predictions.predictions(reader, number)
         names = predictions.image_errors(reader, number)["name"].tolist()
@@ -237,15 +242,25 @@ def export_predictions(
     )
 
 
-def _chosen(found: Sequence[dict[Any, Any]], run: str, subset: str | None) -> dict[Any, Any]:
-    there = sorted({str(row["subset"]) for row in found})
-    if not there:
+def _chosen(found: pd.DataFrame, run: str, own: str, wanted: Mapping[str, str]) -> dict[Any, Any]:
+    """Return the newest evaluation (a row of `reads.evaluations`) on the one board that is meant.
+
+    own: the dataset of the run
+    """
+    if found.empty:
         raise NotFoundError(f"run {run[:8]} was not evaluated: there are no predictions to export")
-    if subset is None and len(there) > 1:
-        raise UsageError(f"run {run[:8]} has predictions for {', '.join(there)}: add --subset NAME")
-    rows = [row for row in found if subset in (None, row["subset"])]
-    if not rows:
+    of_rows = list(found[[*reads.BOARD]].itertuples(index=False, name=None))
+    there = dict.fromkeys(of_rows)
+    meant = [board for board in there if boards.is_meant(board, wanted)]
+    if not meant:
         raise NotFoundError(
-            f"run {run[:8]} has no predictions for {subset!r}, but for {', '.join(there)}"
+            f"run {run[:8]} has no predictions{boards.asked(wanted)}, but for"
+            f" {'; '.join(map(boards.as_text, there))}"
         )
-    return rows[0]
+    if "dataset" not in wanted:
+        meant = [board for board in meant if boards.is_meant(board, {"dataset": own})] or meant
+    if len(meant) > 1:
+        raise UsageError(
+            f"run {run[:8]} has predictions for several boards {boards.what_to_add(meant)}"
+        )
+    return found.to_dict("records")[of_rows.index(meant[0])]

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from db.connection import open_reader
+from db.connection import open_reader, open_store
 from db.predictions import image_errors, predictions
+from db.recording.evaluations import record_evaluation
 from drf.data import prediction_check
 from drf.data.prediction_files import FORMATS, read_predictions, write_predictions
 from drf.errors import DataError
@@ -22,6 +23,7 @@ from drf.landmarks.markup import IBUG68
 from drf.scoring import scores
 from tests.cli.conftest import Answer, Drf
 from tests.data.made_up import points_of, write_face, write_folder
+from tests.db.examples import evaluation
 
 N = 12
 Import = Callable[..., Answer]
@@ -189,6 +191,67 @@ def test_one_file_serves_several_subsets_of_one_method(
     named = ("export", "predictions", one.json["run"], "--subset")
     assert drf(*named, "lfpw", "--out", tmp_path / "o.csv").code == 0
     assert drf(*named, "ibug", "--out", tmp_path / "x.csv").code == 3
+
+
+def _evaluated_on_more_boards(path: Path, run: str) -> dict[tuple[str, str, str], np.ndarray]:
+    """Evaluate a run of the filled store (its own board: synthetic common, box gt) on other boards
+    of the same subset; return the predictions by dataset, landmarks and box, the newest last."""
+    store = open_store(path)
+    made = {}
+    for number, (dataset, landmarks, box) in enumerate(
+        [
+            ("synthetic", "all", "gt_jitter"),
+            ("other", "all", "gt"),
+            ("other", "eyes", "gt"),
+        ]
+    ):
+        result = evaluation(dataset=dataset, landmarks=landmarks, box=box, seed=90 + number)
+        record_evaluation(store, run, result, [])
+        chosen = list(IBUG68.indices(landmarks))
+        made[dataset, landmarks, box] = result.predictions[:, chosen]
+    store.close()
+    return made
+
+
+def test_predictions_are_those_of_the_board_that_is_meant(
+    drf: Drf, filled: list[str], tmp_path: Path
+) -> None:
+    run = filled[1]
+    con = open_reader(tmp_path / "drf.db")
+    first = con.execute("SELECT id FROM evaluations WHERE run = ?", [run]).fetchone()[0]
+    boards = {("synthetic", "all", "gt"): predictions(con, first)[2]}
+    con.close()
+    boards |= _evaluated_on_more_boards(tmp_path / "drf.db", run)
+    for number, ((dataset, landmarks, box), expected) in enumerate(boards.items()):
+        out = tmp_path / f"{number}.npz"
+        named = ("--dataset", dataset, "--landmarks", landmarks, "--box", box)
+        words = ("export", "predictions", run, "--format", "npz", "--out", out)
+        answer = drf(*words, "--subset", "common", *named)
+        assert answer.code == 0, answer.err
+        assert f"{dataset} common, landmarks {landmarks}, box {box}" in answer.err
+        np.testing.assert_array_equal(np.load(out)["predictions"], expected)
+
+
+def test_predictions_of_several_boards_are_refused_and_those_of_the_own_dataset_preferred(
+    drf: Drf, filled: list[str], tmp_path: Path
+) -> None:
+    run, out = filled[1], tmp_path / "o.csv"
+    _evaluated_on_more_boards(tmp_path / "drf.db", run)
+    words = ("export", "predictions", run, "--out", out, "--subset", "common")
+    for more, said in (
+        ((), "(box gt, gt_jitter): add --box NAME"),
+        (("--dataset", "other"), "(landmarks all, eyes): add --landmarks NAME"),
+    ):
+        answer = drf(*words, *more)
+        assert (answer.code, said in answer.err) == (2, True), answer.err
+        assert len(answer.err.strip().splitlines()) == 1
+    absent = drf(*words, "--dataset", "300w")
+    assert (absent.code, "no predictions with dataset 300w" in absent.err) == (3, True)
+    assert "other common (landmarks eyes, box gt)" in absent.err
+    assert not out.exists()
+    answer = drf(*words, "--box", "gt")
+    assert answer.code == 0, answer.err
+    assert "synthetic common, landmarks all, box gt" in answer.err
 
 
 def test_names_may_be_those_of_pictures(
