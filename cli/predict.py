@@ -112,7 +112,7 @@ def predict(
         print(",".join(files.COLUMNS))
     largest = None if reject_above is None else reject_above / 100
     limited = "" if reject_above is None else f" (--reject-above {reject_above:g})"
-    for photo, located in _each(aligner, wanted, largest):
+    for photo, located in _each(aligner, wanted, largest, points):
         if isinstance(located, DrfError):
             failed.append(located)
             documents.append({"photo": str(photo.path), "error": str(located)})
@@ -126,8 +126,6 @@ def predict(
             )
         elif not located.faces and len(wanted) > 1:
             note(f"no face found in {photo.path}{limited}")
-        if photo.path in points:
-            files.write_pts(located, points[photo.path])
         if photo.path in overlays:
             files.write_overlay(located, overlays[photo.path], aligner.markup)
         if as_json:
@@ -172,17 +170,22 @@ def _load(model: str, db: Path) -> Aligner:
 
 
 def _each(
-    aligner: Aligner, photos: list[Photo], largest_error: float | None
+    aligner: Aligner, photos: list[Photo], largest_error: float | None, points: dict[Path, Path]
 ) -> Iterator[tuple[Photo, Located | DrfError]]:
-    """Yield every photo with its faces, or with the error of its file."""
-    from drf.inference.photos import locate
+    """Yield every photo with its faces, whose landmarks are written to its file of `points` if it
+    has one; or with the error of a photo that cannot be read or written."""
+    from drf.inference.photos import locate, write_pts
     from experiments.progress import bar
 
+    written: dict[Path, Path] = {}
     with bar("Photos") as progress:
         for done, photo in enumerate(photos):
             progress(done, len(photos))
             try:
-                yield photo, locate(aligner, photo, largest_error)
+                located = locate(aligner, photo, largest_error)
+                if photo.path in points:
+                    write_pts(located, points[photo.path], written)
+                yield photo, located
             except DrfError as error:
                 yield photo, error
 

@@ -158,7 +158,7 @@ def planned_files(paths: Sequence[Path], folder: Path, suffix: str) -> dict[Path
     """Return the file in a folder for every photo. The folder is made.
 
     Raises UsageError for two photos of one name, and for the folder that the photos are in: an
-    overlay would replace them.
+    overlay would replace them. How many faces a photo has is known later: see `write_pts`.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: name a folder")
@@ -170,24 +170,38 @@ def planned_files(paths: Sequence[Path], folder: Path, suffix: str) -> dict[Path
             raise UsageError(f"{folder} contains the photos themselves: name another folder")
         other = taken.setdefault(path.stem, path)
         if other != path:
-            raise UsageError(
-                f"{printable(str(other))} and {printable(str(path))} would both become"
-                f" {path.stem}{suffix}: predict them into folders of their own"
-            )
+            raise _one_name(other, path, f"{path.stem}{suffix}")
         planned[path] = folder / f"{path.stem}{suffix}"
     return planned
 
 
-def write_pts(located: Located, file: Path) -> list[Path]:
-    """Write the landmarks as NAME.pts, of several faces as NAME_1.pts, NAME_2.pts, …"""
-    written = []
-    for number, face in enumerate(located.faces, start=1):
-        several = len(located.faces) > 1
-        target = file.with_name(f"{file.stem}_{number}{file.suffix}") if several else file
+def write_pts(located: Located, file: Path, written: dict[Path, Path]) -> None:
+    """Write the landmarks as NAME.pts, of several faces as NAME_1.pts, NAME_2.pts, …
+
+    written: file -> photo of what was written before, to which this is added. Raises UsageError,
+    and writes nothing, where another photo has become one of these files: two faces of a.jpg and
+    the one of a_1.jpg.
+    """
+    numbers = range(1, len(located.faces) + 1)
+    targets = [file.with_name(f"{file.stem}_{number}{file.suffix}") for number in numbers]
+    if len(targets) == 1:
+        targets = [file]
+    own = located.photo.path
+    for target in targets:
+        if written.get(target, own) != own:
+            raise _one_name(written[target], own, target.name)
+    for target, face in zip(targets, located.faces, strict=True):
         with replacing_file(target) as unfinished:
             unfinished.write_text(format_pts(face.landmarks), encoding="utf-8")
-        written.append(target)
-    return written
+        written[target] = own
+
+
+def _one_name(one: Path, other: Path, name: str) -> UsageError:
+    """Return the error to raise where two photos become one file."""
+    return UsageError(
+        f"{printable(str(one))} and {printable(str(other))} would both become {printable(name)}:"
+        " predict them into folders of their own"
+    )
 
 
 def write_overlay(located: Located, file: Path, markup: Markup) -> None:

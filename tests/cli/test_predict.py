@@ -124,6 +124,39 @@ def test_a_folder_with_boxes_becomes_pts_files_and_overlays(
     assert sorted(f.name for f in (tmp_path / "in").iterdir()) == there
 
 
+def test_landmarks_of_a_photo_never_replace_those_of_another(
+    drf: Drf, model: Path, tmp_path: Path
+) -> None:
+    """Two faces of a.jpg are a_1.pts and a_2.pts, and the one of a_1.jpg would be a_1.pts too."""
+    several, one, other = "a.jpg", "a_1.jpg", "other.jpg"
+    files = {several: ["a_1", "a_2"], one: ["a_1"], other: ["other"]}
+    photo(tmp_path / "first" / several)
+    photo(tmp_path / "then" / one)
+    photo(tmp_path / "then" / other)
+    boxes = tmp_path / "boxes.csv"
+    rows = (f"{several},10,20,80,80", f"{several},30,30,60,60", f"{one},40,30,50,50")
+    boxes.write_text("\n".join(("name,x,y,w,h", *rows, f"{other},10,20,80,80", "")))
+    for order, kept in (
+        (("first", "then"), [several, other]),
+        (("then", "first"), [one, other]),
+    ):
+        pts = tmp_path / f"pts-{order[0]}"
+        folders = [tmp_path / name for name in order]
+        answer = drf(
+            *("predict", *folders, "--model", model, "--boxes", boxes, "--pts", pts, "--json")
+        )
+        assert answer.code == 2
+        assert "would both become a_1.pts" in answer.err
+        assert answer.err.count("\n") == 1
+        faces = {Path(p["photo"]).name: p.get("faces") for p in answer.json["photos"]}
+        assert {name for name, found in faces.items() if found} == set(kept)
+        assert {f.stem for f in pts.iterdir()} == {file for name in kept for file in files[name]}
+        for name in kept:
+            for file, face in zip(files[name], faces[name], strict=True):
+                written = read_pts(pts / f"{file}.pts")
+                np.testing.assert_allclose(written, face["landmarks"], atol=1e-3)
+
+
 def test_a_photo_is_turned_as_its_exif_says(drf: Drf, model: Path, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
