@@ -20,7 +20,6 @@ landmark lies. `val` keeps its labels. docs/experiments.md has the commands of a
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,11 +27,12 @@ import numpy as np
 
 from drf.data.pts import format_pts, read_pts
 from drf.data.w300 import W300, photo_of, photo_rank
-from drf.errors import DrfError, UsageError
+from drf.errors import UsageError
 from drf.files import refuse_existing, replacing_folder, user_path
 from drf.landmarks.markup import IBUG68
 from drf.scoring.scores import distances, image_errors
 from experiments.pseudo_labels import describe, faces_of, flat, link_face
+from experiments.scripts import run_script
 
 HELD_OUT = "held-out"
 LONGEST = 0.06
@@ -50,7 +50,7 @@ def split(data_root: Path, folds: int, out: Path) -> list[int]:
     refuse_existing(out)
     real = W300(data_root)
     train, val = faces_of(real, "train"), faces_of(real, "val")
-    fold_of = {name: _fold(photo_of(name), folds) for name in train}
+    fold_of = {name: _fold(photo_of(name), folds) for name in train} if folds > 1 else {}
     sizes = [list(fold_of.values()).count(fold) for fold in range(folds)]
     if folds < 2 or not all(sizes):
         raise UsageError(f"{len(train)} faces do not divide into {folds} folds")
@@ -118,7 +118,7 @@ def _fold(photo: str, folds: int) -> int:
     return photo_rank(photo) // 10 % folds
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     of_split = commands.add_parser("split", help="write a dataset for each fold")
@@ -129,18 +129,13 @@ def main() -> int:
         command.add_argument("--data-root", type=user_path, required=True, help="folder of 300-W")
         command.add_argument("--out", type=user_path, required=True, help="folder to write")
     given = parser.parse_args()
-    try:
-        if given.command == "split":
-            sizes = split(given.data_root, given.folds, given.out)
-            print(f"{len(sizes)} folds in {given.out}: {', '.join(map(str, sizes))} faces held out")
-        else:
-            n, moved = refine(given.predicted, given.data_root, given.out)
-            print(f"{n} faces in {given.out}, labels moved by {100 * moved:.2f} % on average")
-    except DrfError as error:
-        print(f"refined_labels: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    if given.command == "split":
+        sizes = split(given.data_root, given.folds, given.out)
+        print(f"{len(sizes)} folds in {given.out}: {', '.join(map(str, sizes))} faces held out")
+    else:
+        n, moved = refine(given.predicted, given.data_root, given.out)
+        print(f"{n} faces in {given.out}, labels moved by {100 * moved:.2f} % on average")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from drf.data.dataset import prefetch_map
@@ -144,6 +144,21 @@ def decode_picture(path: Path, *, upright: bool = False) -> np.ndarray:
     """Return the (H, W, 3) uint8 RGB pixels of a picture file; upright: see `PictureFile.decode`.
     Raises DataError as `read_picture` and `PictureFile.decode`."""
     return read_picture(path).decode(upright=upright)
+
+
+def orientation(path: Path) -> int:
+    """Return the EXIF orientation of a picture file, 1 to 8: how `PictureFile.decode` turns it to
+    be upright. 1 is as stored, also where the file says nothing or something else.
+
+    Raises DataError as `read_picture`, and for EXIF data that cannot be read.
+    """
+    file = read_picture(path)
+    try:
+        with Image.open(io.BytesIO(file.data), formats=_formats()) as header:
+            found = header.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception as error:  # Pillow's readers raise whatever their parsing meets
+        raise DataError(f"{file.name} has EXIF data that cannot be read") from error
+    return found if found in range(1, 9) else 1
 
 
 def picture_at(place: Place) -> Decodable:

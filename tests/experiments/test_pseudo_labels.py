@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from drf.data.dataset import open_dataset
 from drf.data.pts import format_pts, read_pts
 from drf.data.w300 import W300
-from drf.errors import UsageError
-from experiments.pseudo_labels import agreed, make
+from drf.errors import DataError, UsageError
+from experiments.pseudo_labels import agreed, main, make
+from experiments.scripts import run_script
 from tests.data.made_up import write_face, write_folder
 
 REAL = 40
@@ -73,6 +76,66 @@ def test_the_disagreement_is_divided_by_the_distance_of_the_eyes(pictures: Path)
     one = np.stack([shape, shape * 4])
     other = np.stack([shape + 1, shape * 4 + 2])
     assert agreed(np.stack([one, other]), keep=0.5).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_pictures_that_viewers_turn_are_refused(
+    root: Path, pictures: Path, tmp_path: Path, suffix: str
+) -> None:
+    """Their labels are in px of what a viewer shows: a dataset has the pictures as stored."""
+    for number, orientation in ((0, None), (1, 1), (2, 0), (3, 3), (4, 6)):
+        with Image.open(pictures / f"{number:03}.jpg") as stored:
+            exif = Image.Exif()
+            if orientation is not None:
+                exif[0x0112] = orientation
+            (pictures / f"{number:03}.jpg").unlink()
+            stored.save(pictures / f"{number:03}{suffix}", exif=exif)
+    with pytest.raises(DataError, match=r"2 of 10 pictures have an EXIF orientation") as refused:
+        make([pictures], pictures, root, tmp_path / "out", keep=0.9)
+    assert f"'003{suffix}', '004{suffix}'" in str(refused.value)
+    assert not (tmp_path / "out").exists()
+    for number in (3, 4):
+        (pictures / f"{number:03}{suffix}").unlink()
+    assert make([pictures], pictures, root, tmp_path / "out", keep=0.9) == (REAL, LABELLED - 2)
+
+
+@pytest.mark.parametrize("keep", [0.0, -1.0, 1.5, float("nan"), float("inf")])
+def test_a_share_that_is_none_is_one_sentence(
+    root: Path, pictures: Path, tmp_path: Path, keep: float
+) -> None:
+    with pytest.raises(UsageError, match="a share above 0 and at most 1 is needed"):
+        make([pictures, pictures], pictures, root, tmp_path / "out", keep=keep)
+
+
+def test_all_pictures_may_be_kept(root: Path, pictures: Path, tmp_path: Path) -> None:
+    found = make([pictures, pictures], pictures, root, tmp_path / "out", keep=1.0)
+    assert found == (REAL, LABELLED)
+
+
+def test_what_the_script_cannot_do_is_a_sentence_with_the_exit_code_of_drf(
+    root: Path, pictures: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    def said(code: int, **changed: object) -> str:
+        options = {"pictures": pictures, "data-root": root, "out": tmp_path / "out", **changed}
+        words = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
+        monkeypatch.setattr("sys.argv", ["experiments/pseudo_labels.py", str(pictures), *words])
+        with pytest.raises(SystemExit) as ended:
+            run_script(main)
+        assert ended.value.code == code
+        err = capsys.readouterr().err
+        assert (err.startswith("pseudo_labels: "), err.count("\n")) == (True, 1), err
+        return str(err)
+
+    assert "there is no folder" in said(2, pictures=tmp_path / "none")
+    assert "there is no folder" in said(2, pictures=pictures / "000.jpg")
+    assert "--keep 1.5" in said(2, keep=1.5)
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("experiments.pseudo_labels.link_face", refused)
+    assert "no space left on the disk" in said(1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_labels_of_other_pictures_are_one_sentence(

@@ -127,6 +127,6 @@ def test_what_cannot_be_refined_is_one_sentence(
     assert not (tmp_path / "refined").exists()
     with pytest.raises(UsageError, match="exists"):
         split(root, FOLDS, tmp_path / "folds")
-    for number in (1, FACES * 5):
+    for number in (-1, 0, 1, FACES * 5):
         with pytest.raises(UsageError, match=f"do not divide into {number} folds"):
             split(root, number, tmp_path / "other")
