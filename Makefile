@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What is no benchmark, and what measures models or runs of one's own.
-NOT_QUICK := $(addprefix benchmarks/,__init__.py peer_worker.py uncertainty.py views.py)
+# What is no benchmark, and what needs faces, models or runs of one's own.
+NOT_QUICK := $(addprefix benchmarks/,__init__.py peers.py peer_worker.py uncertainty.py views.py)
 SCRIPTS := $(filter-out $(NOT_QUICK),$(wildcard benchmarks/*.py benchmarks/*/__main__.py))
 BENCHMARKS := $(basename $(notdir $(SCRIPTS:/__main__.py=)))
 

@@ -1,5 +1,6 @@
 """`make bench` runs every benchmark by `python -m benchmarks.NAME --quick`; all end alike."""
 
+import ast
 import re
 import subprocess
 
@@ -19,11 +20,40 @@ def _benchmarks() -> list[str]:
     return found[1].split()
 
 
-@pytest.mark.parametrize("name", _benchmarks())
-def test_a_benchmark_may_be_quick(name: str) -> None:
+def _arguments(name: str) -> dict[str, bool]:
+    """Return the options and arguments of a benchmark, and whether it does nothing without them."""
     file = REPOSITORY / "benchmarks" / f"{name}.py"
     main = file if file.exists() else file.with_suffix("") / "__main__.py"
-    assert re.search(r'add_argument\(\s*"--quick"', main.read_text())
+    found = {}
+    for node in ast.walk(ast.parse(main.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".add_argument"):
+            own = ast.unparse(node.args[0]).lstrip("f").strip("'")
+            said = {key.arg: ast.unparse(key.value) for key in node.keywords}
+            may_lack = own.startswith("-") or said.get("nargs") in ("'*'", "'?'")
+            found[own] = said.get("required", str(not may_lack)) != "False"
+    return found
+
+
+@pytest.mark.parametrize("name", _benchmarks())
+def test_a_benchmark_may_be_quick(name: str) -> None:
+    arguments = _arguments(name)
+    assert "--quick" in arguments
+    assert [own for own, required in arguments.items() if required] == []
+
+
+def test_a_benchmark_that_needs_more_than_quick_is_seen() -> None:
+    needed = {
+        name: {own for own, required in _arguments(name).items() if required}
+        for name in ("peers", "uncertainty", "views")
+    }
+    assert needed == {
+        "peers": {"--data-root", "--environments"},
+        "uncertainty": {"runs"},
+        "views": {"models", "--data-root"},
+    }
+    contributing = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    assert all(f"`{name}`" in contributing for name in needed)
+    assert not needed.keys() & set(_benchmarks())
 
 
 def test_every_script_takes_paths_and_ends_in_one_way() -> None:
