@@ -110,7 +110,8 @@ def import_predictions(file: Path, spec: ImportSpec, paths: Paths) -> Imported:
     pack = load_pack(dataset, subset, spec.box, paths)
     given, others = of_faces(rows, pack.names, _finder(dataset), pack.markup, spec.landmarks)
     result = _evaluation(pack, given - spec.first_pixel, spec, file)
-    remarks = check(pack.names, result.predictions, pack.picture_points)
+    first_pixel = None if file.is_dir() else spec.first_pixel
+    remarks = check(pack.names, result.predictions, pack.picture_points, first_pixel)
     if others:
         remarks.insert(0, f"{others} faces of the file are in other subsets, and were left out.")
     store = open_store(paths.db)

@@ -34,15 +34,21 @@ _LEAST_FACES = 5  # to tell a constant offset from chance
 _OFFSETS, _NEAR_OFFSET = (0.5, 1.0), 0.15  # px
 _SURE = 4.0  # times its standard error that an offset has at least
 _LEFT_WITHOUT_OFFSET = 0.2  # share of the distance
-_REMEDY = " (--first-pixel 1 reads those that count from 1)"
 
 
-def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> list[str]:
+def check(
+    names: Sequence[str],
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    first_pixel: int | None = 0,
+) -> list[str]:
     """Return what is to be said of predictions, a sentence each.
 
     predicted, truth: (n, K, 2) picture px; predictions are NaN at landmarks that are not evaluated,
-    the truth where a landmark is missing. Raises DataError where most predictions are not meant as
-    they stand, with a guess at what they are, and where any is a placeholder.
+    the truth where a landmark is missing. first_pixel: the number from which their file was read to
+    count, as the user chose; None for .pts files, which count from 1. Raises DataError where most
+    predictions are not meant as they stand, with a guess at what they are, and where any is a
+    placeholder.
     """
     sides = (np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1)).max(axis=1).astype(np.float64)
     known = np.isfinite(predicted) & np.isfinite(truth)
@@ -101,7 +107,7 @@ def check(names: Sequence[str], predicted: np.ndarray, truth: np.ndarray) -> lis
             f" far as one shape for every face, {_those(names, off > SUSPECT)}: are the names, and"
             " the order of the landmarks, those of the dataset?"
         )
-    return [*said, *_constant_offset(predicted - truth)]
+    return [*said, *_constant_offset(predicted - truth, first_pixel)]
 
 
 def _placeholders(predicted: np.ndarray) -> np.ndarray:
@@ -114,33 +120,46 @@ def _placeholders(predicted: np.ndarray) -> np.ndarray:
     return found
 
 
-def _constant_offset(errors: np.ndarray) -> list[str]:
+def _constant_offset(errors: np.ndarray, first_pixel: int | None) -> list[str]:
     """Return a warning where all predictions are off by half a pixel or one in x and y alike.
 
-    errors: (n, K, 2) px, NaN where there is none. Raises DataError where that is nearly all of
-    their error: no method is so exact.
+    errors: (n, K, 2) px, NaN where there is none; first_pixel: see `check`. Raises DataError where
+    that is nearly all of their error: no method is so exact.
     """
     if len(errors) < _LEAST_FACES:
         return []
     each = np.nanmean(errors, axis=1)
     offset = np.median(each, axis=0)
     doubt = 1.4826 * np.median(np.abs(each - offset), axis=0) / np.sqrt(len(each))
-    near = any(np.abs(np.abs(offset) - one).max() <= _NEAR_OFFSET for one in _OFFSETS)
+    near = [one for one in _OFFSETS if np.abs(np.abs(offset) - one).max() <= _NEAR_OFFSET]
     if not near or offset[0] * offset[1] < 0 or (np.abs(offset) < _SURE * doubt).any():
         return []
     x, y = offset
     where = f"off by ({x:+.2f}, {y:+.2f}) px on average, the same for all faces"
-    counted = "1-based" if x > 0 else "counted from -1, or lowered twice"
+    counted, remedy = _counted(near[0], x > 0, first_pixel)
     left, before = (np.nanmean(np.linalg.norm(e, axis=-1)) for e in (errors - offset, errors))
     if left < _LEFT_WITHOUT_OFFSET * before:
         raise DataError(
-            f"the predictions are {where}, which is nearly all of their error: they are {counted},"
-            f" and 0-based ones were expected{_REMEDY if x > 0 else ''}; nothing was imported"
+            f"the predictions are {where}, which is nearly all of their error: they are {counted}"
+            f" ({remedy}); nothing was imported"
         )
-    return [
-        f"The predictions are {where}: are they {counted}? 0-based ones were"
-        f" expected{_REMEDY if x > 0 else ''}."
-    ]
+    return [f"The predictions are {where}: are they {counted}? If so, {remedy}."]
+
+
+def _counted(by: float, above: bool, first_pixel: int | None) -> tuple[str, str]:
+    """Return how the coordinates of a file are counted that lie so many px above or below the
+    truth, and what to do; first_pixel: see `check`."""
+    step = f"{'subtract' if above else 'add'} {by:g} {'from' if above else 'to'} them"
+    if by < 1:
+        corner = "counted from the corner of the first pixel and not from its centre"
+        return corner if above else "half a pixel too low", step
+    expected = 1 if first_pixel is None else first_pixel
+    if above:
+        other = "--first-pixel 1 reads those that count from 1"
+        return ("counted from 2", step) if expected else ("1-based", other)
+    if first_pixel is None:
+        return "0-based", f"{step}: .pts files count from 1"
+    return ("0-based", "leave out --first-pixel 1") if expected else ("counted from -1", step)
 
 
 def _exchanged(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sqlite3
 import zipfile
 from collections.abc import Callable
@@ -334,15 +335,69 @@ def test_what_is_not_meant_as_it_stands_is_refused_with_the_faces(
     assert untouched(drf, tmp_path)
 
 
-@pytest.mark.parametrize("offset", [0.5, 1.0])
+@pytest.mark.parametrize(
+    ("offset", "told"),
+    [
+        (0.5, "are they counted from the corner of the first pixel and not from its centre? If so,"
+              " subtract 0.5 from them."),
+        (1.0, "are they 1-based? If so, --first-pixel 1 reads those that count from 1."),
+        (-0.5, "are they half a pixel too low? If so, add 0.5 to them."),
+        (-1.0, "are they counted from -1? If so, add 1 to them."),
+    ],
+)  # fmt: skip
 def test_points_that_may_be_1_based_are_told_with_their_offset(
-    bring: Import, predicted: np.ndarray, tmp_path: Path, offset: float
+    bring: Import, predicted: np.ndarray, tmp_path: Path, offset: float, told: str
 ) -> None:
     answer = bring(csv_of(tmp_path / "p.csv", NAMES, predicted + np.float32(offset)))
     assert answer.code == 0
-    assert f"off by (+{offset:.1f}"[:-1] in answer.err or "off by (+0.9" in answer.err
-    assert "are they 1-based?" in answer.err
-    assert "--first-pixel 1 reads those" in answer.err
+    found = re.search(r"off by \((\S+), (\S+)\) px on average", answer.err)
+    assert found
+    assert [float(value) for value in found.groups()] == pytest.approx([offset] * 2, abs=0.06)
+    assert told in answer.err
+
+
+OFF = {  # kind of file: its points, of those that it should have; sentence; how they are mended
+    "csv": [
+        (1.0, "they are 1-based (--first-pixel 1 reads", 0.0, ("--first-pixel", "1")),
+        (0.5, "they are counted from the corner of the first pixel", -0.5, ()),
+        (-0.5, "(add 0.5 to them)", 0.5, ()),
+        (-1.0, "they are counted from -1 (add 1 to them)", 1.0, ()),
+    ],
+    "csv from 1": [
+        (1.0, "they are counted from 2 (subtract 1 from them)", -1.0, ("--first-pixel", "1")),
+        (0.5, "(subtract 0.5 from them)", -0.5, ("--first-pixel", "1")),
+        (-0.5, "(add 0.5 to them)", 0.5, ("--first-pixel", "1")),
+        (-1.0, "they are 0-based (leave out --first-pixel 1)", 0.0, ()),
+    ],
+    "pts": [
+        (1.0, "they are counted from 2 (subtract 1 from them)", -1.0, ()),
+        (0.5, "(subtract 0.5 from them)", -0.5, ()),
+        (-0.5, "(add 0.5 to them)", 0.5, ()),
+        (-1.0, "they are 0-based (add 1 to them: .pts files count from 1)", 1.0, ()),
+    ],
+}
+
+
+@pytest.mark.parametrize(("kind", "number"), [(kind, n) for kind in OFF for n in range(4)])
+def test_what_is_advised_for_an_offset_is_accepted(
+    bring: Import, tmp_path: Path, kind: str, number: int
+) -> None:
+    """The predictions are the truth but for little noise, and an offset that the user then mends as
+    the refusal says, in the file or by an option."""
+    offset, sentence, added, options = OFF[kind][number]
+    first = 1.0 if kind == "csv from 1" else 0.0  # write_predictions makes .pts files 1-based
+    right = TRUTH + np.random.default_rng(3).normal(0, 0.02, TRUTH.shape)
+    suffix = "pts" if kind == "pts" else "csv"
+    files = [tmp_path / f"{name}{'' if suffix == 'pts' else '.csv'}" for name in ("bad", "good")]
+    for file, moved in zip(files, (0.0, added), strict=True):
+        write_predictions(file, suffix, NAMES, (right + first + offset + moved).astype("f4"))
+    refused = bring(files[0], *(("--first-pixel", "1") if first else ()))
+    assert refused.code == 2
+    assert sentence in refused.err
+    assert refused.err.count("\n") == 1
+    mended = bring(files[1], *options)
+    assert mended.code == 0, mended.err
+    assert "off by" not in mended.err
 
 
 def test_faces_that_a_method_misses_are_told_and_no_more(
