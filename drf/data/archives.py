@@ -8,6 +8,7 @@ much an archive unpacks to is bounded, as a whole and against its own size.
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
@@ -44,6 +45,9 @@ _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError),
     *(NotImplementedError, RuntimeError, UnicodeError, KeyError, lzma.LZMAError),
 )
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""What the system says of the disk. It names no file where reading or writing one failed, and the
+readers of archives say none of these of a damaged one."""
 _LEFT_OUT = ("__MACOSX", ".DS_Store")
 
 
@@ -127,7 +131,7 @@ class _Tar:
 @contextmanager
 def _opened(path: Path) -> Iterator[_Zip | _Tar]:
     """Open an archive. Raises DataError for a file that is none, and for whatever a damaged one
-    makes its reader raise."""
+    makes its reader raise; OSError for what the disk refuses while it is read or unpacked."""
     name = printable(path.name)
     if not path.is_file():
         raise DataError(f"{name} is not a file: name zip or tar archives with --from")
@@ -138,7 +142,7 @@ def _opened(path: Path) -> Iterator[_Zip | _Tar]:
     except DataError:
         raise
     except _DAMAGED as error:
-        if isinstance(error, OSError) and error.filename:  # the disk, not the archive
+        if isinstance(error, OSError) and (error.filename or error.errno in _OF_THE_DISK):
             raise
         raise DataError(
             f"{name} is damaged, or no zip or tar archive ({str(error)[:80]}); of an archive in"

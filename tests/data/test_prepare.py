@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import resource
 import stat
 import tarfile
 import zipfile
@@ -15,7 +17,7 @@ import pytest
 from drf.data import archives
 from drf.data.archives import members, unpack
 from drf.data.prepare import prepare
-from drf.errors import DataError, UsageError
+from drf.errors import DataError, UsageError, explain_os_error
 from tests.data.made_up import write_folder
 from tests.data.other_trees import write_wflw
 
@@ -222,3 +224,37 @@ def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(archives, "MOST_FILES", 3)
     with pytest.raises(DataError, match="more than 3 files"):
         members(zipped(tmp_path / "x.zip", {str(i): "?" for i in range(4)}))
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
+def test_a_disk_that_takes_no_more_is_no_fault_of_the_archive(tmp_path: Path, suffix: str) -> None:
+    """What is unpacked may have 100 kB a file here."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole/large.bin").write_bytes(bytes(range(256)) * 1000)
+    file = tree_of(tmp_path / "whole", tmp_path / f"x{suffix}")
+    (tmp_path / "out").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as refused:
+            unpack(file, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "would be larger than the file system" in str(explain_os_error(refused.value))
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EIO", "EROFS"])
+def test_what_the_disk_says_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    number = getattr(errno, name)
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, "as write(2) fails, which knows no name")
+
+    file = zipped(tmp_path / "x.zip", {"a.txt": "a"})
+    monkeypatch.setattr(archives, "_write", refuse)
+    with pytest.raises(OSError, match="as write") as refused:
+        unpack(file, tmp_path)
+    assert refused.value.errno == number
+    assert explain_os_error(refused.value) is not None
