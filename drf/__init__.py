@@ -31,7 +31,8 @@ def load(
     model    name of a released model, an ONNX file that `drf export onnx` wrote, or the name or id
              of a run; torch is imported for a run alone
     db       store of the run; then model names a run, whatever else is called so. Default: the
-             variable DRF_DB, or runs/drf.db
+             variable DRF_DB, or runs/drf.db where it is unset or empty. `~` is the home folder in
+             all of these paths
     threads  processor threads of one call, in onnxruntime. OpenCV, which cuts the faces out, has
              threads of its own (cv2.setNumThreads), and so has torch, which computes a run
              (torch.set_num_threads)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 from drf.config import nearest
 from drf.errors import NotFoundError
+from drf.files import path_of_variable, user_path
 from drf.inference.alignment import Aligner
 from drf.inference.onnx_network import OnnxNetwork, largest_error
 
@@ -22,21 +22,20 @@ def released() -> list[str]:
 
 def load(model: str | Path = DEFAULT, *, db: str | Path | None = None, threads: int = 1) -> Aligner:
     """Return a trained model as a function from images to faces; see `drf.load`."""
-    path = Path(model)
-    if db is None and path.suffix.lower() == ".onnx":
-        return Aligner(OnnxNetwork(path, threads=threads), threads=threads)
+    if db is None and Path(model).suffix.lower() == ".onnx":
+        return Aligner(OnnxNetwork(user_path(model), threads=threads), threads=threads)
     if db is None and str(model) in released():
         network = OnnxNetwork(FOLDER / f"{model}.onnx", threads=threads)
         return Aligner(network, threads=threads)
-    return _of_run(str(model), db, threads)
+    return _of_run(str(model), None if db is None else user_path(db), threads)
 
 
-def _of_run(text: str, db: str | Path | None, threads: int) -> Aligner:
+def _of_run(text: str, db: Path | None, threads: int) -> Aligner:
     """Return the best checkpoint of a run, in torch. Raises NotFoundError where there is none,
     DrfError for one that is damaged or of another run."""
     from db.file import DEFAULT_PATH, run_folder
 
-    store = Path(db if db is not None else os.environ.get("DRF_DB", DEFAULT_PATH))
+    store = db or path_of_variable("DRF_DB") or DEFAULT_PATH
     if db is None and not store.exists():
         raise NotFoundError(
             f"there is no released model {text!r}{nearest(text, released())}, and no store {store}"

@@ -39,6 +39,36 @@ def test_a_file_gives_faces_in_pixels_of_the_image(tmp_path: Path) -> None:
     assert model.markup == IBUG68
 
 
+def test_the_home_folder_is_meant_by_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_model(tmp_path / "m.onnx")
+    for path in ("~/m.onnx", Path("~/m.onnx")):
+        assert drf.load(path).markup == IBUG68
+    store = tmp_path / "drf.db"
+    examples.filled_store(store)
+    for db in ("~/drf.db", Path("~/drf.db"), None):
+        if db is None:
+            monkeypatch.setenv("DRF_DB", "~/drf.db")
+        with pytest.raises(NotFoundError, match="no run has the name") as refused:
+            drf.load("nobody", db=db)
+        assert "no store" not in str(refused.value)
+    with pytest.raises(UsageError, match="unknown user"):
+        drf.load("nobody", db="~nobody-of-this-name/drf.db")
+
+
+def test_an_empty_variable_is_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DRF_DB", "")
+    with pytest.raises(NotFoundError, match=r"no store runs/drf\.db"):
+        drf.load("nobody")
+    (tmp_path / "runs").mkdir()
+    examples.filled_store(tmp_path / "runs/drf.db")
+    with pytest.raises(NotFoundError, match="no run has the name"):
+        drf.load("nobody")
+
+
 def test_as_many_faces_as_there_are_boxes(tmp_path: Path) -> None:
     model = drf.load(write_model(tmp_path / "m.onnx"))
     assert model(IMAGE, np.empty((0, 4))) == []
@@ -112,7 +142,11 @@ def test_a_description_that_the_graph_does_not_keep_is_refused(tmp_path: Path) -
     document = json.loads(Description("m", 64, IBUG68).as_json())
     deep = "[" * 100_000
     never = json.dumps(document | {"largest_expected_error": "nan"})
-    for broken in (deep, never):
+    endless = json.dumps(document | {"input": {"size": float("inf")}})
+    long = json.dumps(document | {"largest_expected_error": 10**400})
+    markup = document["markup"] | {"flip": [float("inf")]}
+    nowhere = json.dumps(document | {"markup": markup})
+    for broken in (deep, never, endless, long, nowhere):
         with pytest.raises(DataError, match="cannot be used"):
             drf.load(write_model(tmp_path / "a.onnx", description=broken))
     fewer = json.dumps(document | {"landmarks": "eyes"})
