@@ -44,8 +44,8 @@ def read_variables(data: bytes, most: int) -> dict[str, Any]:
         raise DataError("is of MATLAB 7.3: save it with -v7")
     file = _Reader("little" if order == "little" else "big", most)
     try:
-        return dict(file.variable(body) for kind, body in file.elements(data[_HEADER:])
-                    if kind == _MATRIX)  # fmt: skip
+        found = file.elements(data[_HEADER:], packed=True)
+        return dict(file.variable(body) for kind, body in found if kind == _MATRIX)
     except (ValueError, IndexError, zlib.error):
         raise DataError("is no .mat file, or is damaged") from None
 
@@ -55,8 +55,9 @@ class _Reader:
         self.order: Literal["little", "big"] = order
         self.left = most
 
-    def elements(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield the type and the bytes of each element; packed ones are unpacked."""
+    def elements(self, data: bytes, *, packed: bool = False) -> Iterator[tuple[int, bytes]]:
+        """Yield the type and the bytes of each element. packed: whether some may be packed, which
+        are unpacked: the format has that of whole variables alone, and never within another."""
         at = 0
         while at + 8 <= len(data):
             kind, size = self._integers(data[at : at + 8])
@@ -68,6 +69,8 @@ class _Reader:
             if start + size > min(end, len(data)):
                 raise ValueError("cut off")
             body, at = data[start : start + size], end
+            if kind == _COMPRESSED and not packed:
+                raise ValueError("packed within another")
             yield from (
                 self.elements(self._unpacked(body)) if kind == _COMPRESSED else [(kind, body)]
             )

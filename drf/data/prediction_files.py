@@ -18,6 +18,7 @@ import io
 import json
 import math
 import re
+import tokenize
 import zipfile
 import zlib
 from collections import Counter
@@ -262,7 +263,7 @@ def _read_npz(path: Path) -> Iterator[Row]:
         raise DataError(f"{file} lacks an array {_NAMES!r} or {_POINTS!r}") from None
     except (
         *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, SyntaxError),
-        *(NotImplementedError, RuntimeError, TypeError),
+        *(NotImplementedError, RuntimeError, TypeError, OverflowError),
     ) as error:
         raise DataError(f"{file} is damaged or no .npz file ({str(error)[:80]})") from None
     if names.ndim != 1 or names.dtype.kind not in "US":
@@ -298,10 +299,14 @@ def _array(archive: zipfile.ZipFile, key: str, file: str) -> np.ndarray:
         if version == (1, 0)
         else np.lib.format.read_array_header_2_0
     )
-    shape, _, kind = header(data)
+    try:
+        shape, _, kind = header(data)
+    except (tokenize.TokenError, MemoryError):  # numpy reads it as an expression of Python
+        raise DataError(f"{file}: {key!r} has a header that is no header of an array") from None
     if kind.hasobject:
         raise DataError(f"{file}: {key!r} contains Python objects, which are not read")
-    if math.prod(shape) * kind.itemsize != len(data.getbuffer()) - data.tell():
+    size = math.prod(shape) * kind.itemsize
+    if kind.itemsize == 0 or size != len(data.getbuffer()) - data.tell():
         raise DataError(f"{file}: {key!r} is cut off or longer than its header says")
     data.seek(0)
     array: np.ndarray = np.lib.format.read_array(data, allow_pickle=False)

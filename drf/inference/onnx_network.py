@@ -144,7 +144,7 @@ class Description:
                 card=str(document["card"]),
             )
             found.markup.indices(found.landmarks)
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ValueError(f"its description is incomplete ({error})") from None
         if not found.largest_error > 0:  # NaN is not
             raise ValueError(f"its largest expected error is {found.largest_error:g}")

@@ -178,7 +178,7 @@ class Markup:
                 displayed=tuple(map(int, held["displayed"])),
                 titles={int(index): str(title) for index, title in held["titles"].items()},
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"the definition of a markup is incomplete ({error})") from None
 
     @functools.cached_property

@@ -425,6 +425,16 @@ def bomb(path: Path) -> Path:
     return path
 
 
+def headed(path: Path, header: str) -> Path:
+    """An .npz file whose arrays have a header of one's own and no numbers."""
+    length = len(header) + 1
+    start = b"\x93NUMPY\x01\x00" + length.to_bytes(2, "little") + header.encode() + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("names.npy", start)
+        archive.writestr("predictions.npy", start)
+    return path
+
+
 def text(path: Path, held: str | bytes) -> Path:
     path.write_bytes(held if isinstance(held, bytes) else held.encode())
     return path
@@ -458,6 +468,24 @@ FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "2 x 68": (
         lambda d: npz(d / "p.npz", names=np.array(NAMES), predictions=np.zeros((N, 2, 68))),
         "has shape (12, 2, 68)",
+    ),
+    "open bracket": (
+        lambda d: headed(d / "p.npz", "{'descr': ("),
+        "has a header that is no header",
+    ),
+    "minus signs": (lambda d: headed(d / "p.npz", "-" * 9000), "has a header that is no header"),
+    "deep header": (lambda d: headed(d / "p.npz", "(" * 9000), "p.npz"),
+    "no end of a name": (
+        lambda d: headed(
+            d / "p.npz", "{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000,)}"
+        ),
+        "is cut off or longer than its header says",
+    ),
+    "more faces than numbers": (
+        lambda d: headed(
+            d / "p.npz", f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({2**70}, 0, 2)}}"
+        ),
+        "damaged or no .npz",
     ),
     "txt": (lambda d: text(d / "p.txt", "a"), "in no format that is known"),
     "not there": (lambda d: d / "p.csv", "cannot be read"),

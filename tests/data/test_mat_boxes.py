@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,25 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     savemat(named, {"bounding_boxes": np.zeros(2**23)}, do_compression=True)
     with pytest.raises(DataError, match="unpacks to more"):
         read_mat_boxes(named, "detector")
+
+
+def _packed(body: bytes) -> bytes:
+    """An element of the type miCOMPRESSED."""
+    held = zlib.compress(body)
+    return struct.pack("<II", 15, len(held)) + held
+
+
+def test_what_is_packed_again_and_again_is_refused(tmp_path: Path) -> None:
+    """In the format whole variables are packed, once: a file of 100 kB may have thousands of
+    elements one within the other."""
+    file = write_boxes(tmp_path / "bounding_boxes_ibug.mat", ["1_1"])
+    head, body = file.read_bytes()[:128], file.read_bytes()[128:]
+    file.write_bytes(head + _packed(body))
+    assert list(read_mat_boxes(file, "detector")) == ["ibug/1_1"]
+    for depth in (2, 1500):
+        nested = body
+        for _ in range(depth):
+            nested = _packed(nested)
+        file.write_bytes(head + nested)
+        with pytest.raises(DataError, match=r"is no \.mat file, or is damaged"):
+            read_mat_boxes(file, "detector")
