@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from db.file import run_folder
 from db.status import WITHOUT_MODEL
-from drf.files import BEST, LAST
+from drf.files import BEST, LAST, without_folders
 
 _CUT_OFF = ("crashed", "interrupted", "failed")
 
@@ -51,7 +51,8 @@ def evaluation(run: Mapping[str, Any], store: Path) -> NextStep:
 
 def command(run: Mapping[str, Any]) -> str | None:
     """Return the command line that a run was started by, without what belongs to the machine that
-    it ran on: the folders before a file's own name, which store it went to, and how it printed.
+    it ran on: the folders before a file's own name (which runs of earlier versions have stored),
+    which store it went to, and how it printed.
 
     None if no command was stored, or one that no shell would read.
     """
@@ -67,7 +68,7 @@ def command(run: Mapping[str, Any]) -> str | None:
         if skip or word in _OF_THIS_MACHINE or word.partition("=")[0] in _WITH_VALUE:
             skip = not skip and word in _WITH_VALUE
             continue
-        kept.append(_without_folders(word))
+        kept.append(without_folders(word))
     return shlex.join(kept)
 
 
@@ -85,16 +86,4 @@ def repeat(run: Mapping[str, Any]) -> str | None:
     return "\n".join([*first, again, f"drf eval {shlex.quote(run['name'])}"])
 
 
-PATH = "PATH"
-"""What stands for the folders of another machine in a command."""
-
 _OF_THIS_MACHINE, _WITH_VALUE = ("--json",), ("--db",)
-
-
-def _without_folders(word: str) -> str:
-    """Return a word of a command with PATH in place of the folders of an absolute path in it."""
-    option, equals, value = word.rpartition("=")
-    for kind in (PurePosixPath, PureWindowsPath):
-        if (path := kind(value)).is_absolute() or value.startswith("~"):
-            return f"{option}{equals}{PATH}/{path.name}"
-    return word

@@ -15,13 +15,16 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from drf import processes
 from drf.errors import UsageError
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 """The checkpoints in the folder of a run, see `drf.checkpoint`, which needs torch."""
+
+PATH = "PATH"
+"""What stands for the folders of a machine in a command that is for all machines."""
 
 UNFINISHED = ".drf-unfinished-"
 """What the names of unfinished files and folders begin with: UNFINISHED host-pid-random."""
@@ -60,6 +63,16 @@ def path_of_variable(name: str) -> Path | None:
     empty."""
     text = os.environ.get(name)
     return user_path(text) if text else None
+
+
+def without_folders(word: str) -> str:
+    """Return a word of a command with PATH in place of the folders of an absolute path in it, as
+    of `--data-root=/home/me/300w`: "--data-root=PATH/300w"."""
+    option, equals, value = word.rpartition("=")
+    for kind in (PurePosixPath, PureWindowsPath):
+        if (path := kind(value)).is_absolute() or value.startswith("~"):
+            return f"{option}{equals}{PATH}/{path.name}"
+    return word
 
 
 @contextlib.contextmanager

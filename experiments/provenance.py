@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from drf import distributed, hardware
+from drf.files import without_folders
 from drf.text import printable
 from drf.version import VERSION
 
@@ -37,14 +38,15 @@ def collect(device: torch.device, precision: str) -> dict[str, object]:
 
 
 def command() -> str:
-    """Return the command, without the paths of this machine: `drf train …`, `python -m …`."""
+    """Return the command as it is stored, `drf train …` or `python -m …`, with PATH in place of the
+    folders of this machine: the store is for sharing."""
     script, root = Path(sys.argv[0]), Path(__file__).parents[1]
     program = ["drf"]
     if script.suffix == ".py" and script.is_relative_to(root):
         module = script.relative_to(root).with_suffix("").parts
         if all(part.isidentifier() for part in module):
             program = ["python", "-m", ".".join(module).removesuffix(".__main__")]
-    return printable(shlex.join([*program, *sys.argv[1:]]))
+    return printable(shlex.join([*program, *map(without_folders, sys.argv[1:])]))
 
 
 def _git() -> dict[str, object]:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from db import next_step
+from drf.files import PATH
 from webapp.links import url_keys, widgets
 from webapp.run import facts
 from webapp.ui.text import as_written
@@ -18,8 +19,8 @@ def command(run: dict[str, Any]) -> None:
     lines = next_step.repeat(run)
     if lines:
         st.subheader("Commands to repeat it")
-        if next_step.PATH in lines:
-            st.caption(f"{next_step.PATH} stands for a folder on your machine.")
+        if PATH in lines:
+            st.caption(f"{PATH} stands for a folder on your machine.")
         st.code(lines, language="bash", wrap_lines=True)
         if run["provenance"].get(facts.DIFF):
             st.caption("The code had uncommitted changes, shown under Provenance.")
