@@ -107,7 +107,7 @@ def _refuse_options(context: typer.Context, command: str) -> None:
     if given:
         raise UsageError(
             f"{', '.join(given)} before {command} counts for pages and bundles alone: give options"
-            f" after {command} (see `drf export {command} --help`), and export one at a time"
+            f" after {command}; export one at a time"
         )
 
 
