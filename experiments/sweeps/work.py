@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import filecmp
 import shutil
@@ -195,7 +194,7 @@ def _publish(db: Path, folder: Path, run: str, known: set[object]) -> None:
 def _published(db: Path, folder: Path, run: str, found: Mapping[str, Any] | None) -> Iterator[None]:
     """Publish a job while a block works on it: as soon as this process has begun it, so that others
     wait; then every PUBLISH_EVERY_S; and in the end, whatever ends the block. Where another process
-    goes on with the job the block is interrupted, and LostRun raised.
+    goes on with the job nothing more is published, and LostRun raised in the end.
 
     found: the row of the job's run in the folder before
     """
@@ -210,7 +209,6 @@ def _published(db: Path, folder: Path, run: str, found: Mapping[str, Any] | None
                     due = time.monotonic() + PUBLISH_EVERY_S
                     _publish(db, folder, run, known)
             except LostRun:
-                _thread.interrupt_main()
                 return
             except _FAILS:  # a full disk may have room in a while
                 continue

@@ -285,14 +285,12 @@ def test_a_run_is_published_as_soon_as_it_begins_and_by_one_process(
             wait_until(lambda: works.why_written(run, folder / STORE))  # before 20 s have gone
             put(folder / STORE, run, claim=2, state="running")
             store.execute("UPDATE runs SET claim = 3")  # so that it is published again
-        wait_until(lambda: False)
 
     with (
-        pytest.raises(LostRun, match="on elsewhere goes on") as raised,
+        pytest.raises(LostRun, match="on elsewhere goes on"),
         works._published(scratch, folder, run, None),
     ):
         train()
-    assert isinstance(raised.value.__context__, KeyboardInterrupt)
     assert held(folder / STORE, run)[1] == 2
 
 

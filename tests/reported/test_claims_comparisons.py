@@ -35,6 +35,7 @@ from webapp.leaderboard.rows import arrange
 from webapp.links import url_keys
 from webapp.static_site.site import write_site
 from webapp.store import StoreVersion
+from webapp.ui.text import plain
 
 FILES = {"mtcnn": "a1" * 32, "dlib": "b2" * 32}
 """Name of a box file -> its digest."""
@@ -216,7 +217,7 @@ def test_board_and_exports_say_that_the_budget_differs(
     """The browser review, of the difference to a baseline on the leaderboard and in a paper."""
     path, ids = busy
     shown = app(None, path, monkeypatch, lb_rows="Runs", lb_base=ids[0][:8])
-    assert SENTENCE in texts(shown)
+    assert plain(SENTENCE) in texts(shown)
     assert board_table(shown)["epochs_trained"].tolist() == [35, 7, 0]
     with contextlib.closing(open_reader(path)) as reader:
         rows = board.by_run(reads.leaderboard(reader), method_ids.method_of_runs(reader))
@@ -225,7 +226,7 @@ def test_board_and_exports_say_that_the_budget_differs(
     how = table.DisplayOptions(("ocular",), ("NME", "Epochs"), hide=False, baseline=rows.iloc[0])
     view = table.build(current, ranked, how)
     assert view.remarks == (SENTENCE,)
-    assert SENTENCE in typeset.as_markdown(view, "caption").decode()
+    assert plain(SENTENCE) in typeset.as_markdown(view, "caption").decode()
     assert typeset.escape(SENTENCE) in typeset.as_latex(view, "caption", "l").decode()
     document = json.loads(export.as_json(view, {}, {}))
     assert document["remarks"] == [SENTENCE]
@@ -242,7 +243,7 @@ def test_compare_says_that_the_budget_differs(
     path, ids = busy
     chosen = ",".join(run[:8] for run in ids)
     shown = app("views/compare.py", path, monkeypatch, cmp_runs=chosen)
-    assert SENTENCE in texts(shown)
+    assert plain(SENTENCE) in texts(shown)
     costs = next(f.value for f in shown.dataframe if "Epochs" in f.value.index)
     assert costs.loc["Epochs", "deep"] == "7"
     assert costs.loc["Hardware", "deep"] == "a CPU, 2 threads"
@@ -254,7 +255,7 @@ def test_ablations_claim_equality_only_where_it_is_true(
     """The browser review: "everything but the factors and the seed is the same" of 7 to 35 epochs;
     the quieter machine "won" by 1.4 points."""
     shown = texts(app("views/ablations.py", busy[0], monkeypatch))
-    assert SENTENCE in shown
+    assert plain(SENTENCE) in shown
     assert "So are epochs" not in shown
     store = open_store(tmp_path / "drf.db")
     add(store, "deep", 30, depth=5)
