@@ -56,14 +56,13 @@ def of_board(
     """Return the verdict of one board under a normaliser.
 
     rows: of `db.boards.board.by_method`, all of the board; baseline: one of them that was chosen.
-    The best is compared with it, or with the next one where none was chosen, or one that has no
-    rank.
+    The best is compared with it, or with `second` where none was chosen, or one that has no rank.
     """
     ordered = _in_order(rows, norm)
     title = scores.normaliser(norm).title
     if not ordered:
         return Verdict(sentence(None, None, None, norm=title, faces=0), (), norm)
-    best, following = rows.iloc[ordered[0]], rows.iloc[ordered[1]] if len(ordered) > 1 else None
+    best, following = rows.iloc[ordered[0]], second(rows, norm)
     other = following
     if baseline is not None and baseline["ranked"] and baseline["id"] != best["id"]:
         other = baseline
@@ -81,9 +80,11 @@ def of_board(
 
 
 def second(rows: pd.DataFrame, norm: str) -> pd.Series | None:
-    """Return the row after the best: the baseline of a board where none was chosen."""
-    ordered = _in_order(rows, norm)
-    return rows.iloc[ordered[1]] if len(ordered) > 1 else None
+    """Return the best row of another method (or run) than the best one: the baseline of a board
+    where none was chosen. A method with and without the flip test has two rows, which say nothing
+    of each other's rank."""
+    ordered = [rows.iloc[place] for place in _in_order(rows, norm)]
+    return next((row for row in ordered[1:] if row["id"] != ordered[0]["id"]), None)
 
 
 def _in_order(rows: pd.DataFrame, norm: str) -> list[int]:

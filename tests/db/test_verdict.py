@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,10 @@ import pytest
 from db import method_ids, reads
 from db.analysis import intervals
 from db.boards import board, verdict
-from db.connection import open_reader
+from db.connection import open_reader, open_store
+from db.recording.evaluations import record_evaluation
 from drf.scoring.verdict import NOTHING_RANKED, Entrant, Gap, sentence
+from tests.db import examples
 from tests.webapp.boards import store_with_seeds
 
 A, B = Entrant("cascade-forest", 2.861, 1), Entrant("heatmap-forest", 3.04, 1)
@@ -75,6 +79,21 @@ def test_the_gap_of_a_verdict_is_the_interval_of_the_board(rows):
     )
     assert found.record()["difference"]["excludes_0"]
     assert found.record()["best"]["runs"] == list(found.best["runs"])
+
+
+def test_the_best_method_is_not_compared_with_itself_without_the_flip_test(tmp_path):
+    made = store_with_seeds(tmp_path / "drf.db")
+    with contextlib.closing(open_store(tmp_path / "drf.db")) as store:
+        for seed, run in enumerate(made["forest"]):
+            same_faces = {"dataset": "300w", "subset": "full", "seed": seed}
+            single = examples.evaluation(40, 2.1, flip_test=False, **same_faces)
+            record_evaluation(store, run, single, [])
+    with contextlib.closing(open_reader(tmp_path / "drf.db")) as con:
+        methods = board.by_method(reads.leaderboard(con), method_ids.method_of_runs(con))
+        found = verdict.of_board(methods, "ocular", lambda *of: intervals.of_board(con, *of))
+    assert methods["name"].tolist()[:3] == ["forest", "forest", "wide"]
+    assert found.sentence.startswith("forest is best: ")
+    assert " below wide [" in found.sentence
 
 
 def test_a_baseline_without_a_rank_decides_nothing(rows):
