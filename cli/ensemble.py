@@ -11,6 +11,8 @@ from cli.eval import show_evaluation
 from cli.output import print_json
 from db.file import DEFAULT_PATH
 
+_SHARED = "the only one that all runs were evaluated on"
+
 
 def ensemble(
     runs: Annotated[
@@ -24,34 +26,15 @@ def ensemble(
         str | None,
         typer.Option(
             metavar="NAME",
-            show_default="the only one that all runs were evaluated on",
+            show_default=_SHARED,
             help="Subset whose stored predictions are averaged, e.g. helen.",
         ),
     ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            show_default="the only one that all runs were evaluated on",
-            help="Dataset of the subset.",
-        ),
-    ] = None,
+    dataset: Annotated[str | None, options.of_board("dataset", _SHARED)] = None,
     box: Annotated[
-        str | None,
-        typer.Option(
-            metavar=f"{options.choices('data.box')}|NAME",
-            show_default="the only one that all runs were evaluated with",
-            help="Box protocol of the predictions, or boxes by the name that the board has.",
-        ),
+        str | None, options.of_board("box", "the only one that all runs were evaluated with")
     ] = None,
-    landmarks: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            show_default="the only one that all runs were evaluated on",
-            help="Landmark subset of the predictions, e.g. all or eyes.",
-        ),
-    ] = None,
+    landmarks: Annotated[str | None, options.of_board("landmarks", _SHARED)] = None,
     db: options.Db = DEFAULT_PATH,
     as_json: options.Json = False,
 ) -> None:
@@ -66,8 +49,7 @@ def ensemble(
     """
     from experiments.ensemble import EnsembleSpec, make_ensemble
 
-    asked = {"dataset": dataset, "subset": subset, "landmarks": landmarks, "box": box}
-    board = {column: value for column, value in asked.items() if value is not None}
+    board = options.named(dataset=dataset, subset=subset, landmarks=landmarks, box=box)
     entry = make_ensemble(EnsembleSpec(tuple(runs), name, board), db)
     if as_json:
         print_json(entry)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import Db, Run, choices
+from cli.options import Db, Run, named, of_board
 from cli.output import note
 from db.file import DEFAULT_PATH
 from drf.errors import UsageError
@@ -179,29 +179,10 @@ def predictions(
         ),
     ] = None,
     dataset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            show_default="that of the training, else the only one",
-            help="Dataset of the subset.",
-        ),
+        str | None, of_board("dataset", "that of the training, else the only one")
     ] = None,
-    box: Annotated[
-        str | None,
-        typer.Option(
-            metavar=f"{choices('data.box')}|NAME",
-            show_default="the only one",
-            help="Box protocol of the predictions, or boxes by the name that the board has.",
-        ),
-    ] = None,
-    landmarks: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            show_default="the only one",
-            help="Landmark subset of the predictions, e.g. all or eyes.",
-        ),
-    ] = None,
+    box: Annotated[str | None, of_board("box", "the only one")] = None,
+    landmarks: Annotated[str | None, of_board("landmarks", "the only one")] = None,
     db: Db = DEFAULT_PATH,
 ) -> None:
     """Write the predictions of a run with all digits, as `drf import predictions` reads them.
@@ -212,8 +193,7 @@ def predictions(
     from db.recording import box_labels
     from experiments.import_predictions import export_predictions
 
-    named = {"dataset": dataset, "subset": subset, "landmarks": landmarks, "box": box}
-    wanted = {column: value for column, value in named.items() if value is not None}
+    wanted = named(dataset=dataset, subset=subset, landmarks=landmarks, box=box)
     written = export_predictions(run, out, kind, db, wanted)
     note(
         f"Wrote the predictions for {written.n} faces of {written.dataset} {written.subset},"

@@ -113,6 +113,27 @@ DataRoot = Annotated[
         help="Folder of the dataset, e.g. data/300w.",
     ),
 ]
+_OF_BOARD = {
+    "dataset": ("NAME", "Dataset of the subset."),
+    "box": (
+        f"{choices('data.box')}|NAME",
+        "Box protocol of the predictions, or boxes by the name that the board has.",
+    ),
+    "landmarks": ("NAME", "Landmark subset of the predictions, e.g. all or eyes."),
+}
+
+
+def of_board(column: str, default: str) -> Any:
+    """Return the option for a column of the board whose stored predictions are meant."""
+    metavar, text = _OF_BOARD[column]
+    return typer.Option(metavar=metavar, show_default=default, help=text)
+
+
+def named(**columns: str | None) -> dict[str, str]:
+    """Return the columns that the user names."""
+    return {column: value for column, value in columns.items() if value is not None}
+
+
 BoxFile = Annotated[
     Path | None,
     typer.Option(

@@ -112,9 +112,8 @@ def _most_shared(rows: pd.DataFrame, own: Sequence[float]) -> pd.DataFrame:
     of_sweep = rows.loc[rows["evaluation"].isin(own), columns]
     boards = set(of_sweep.itertuples(index=False, name=None))
     groups = [
-        ((len(of), board in boards, flip_test), of)
-        for (*board_of, flip_test), of in rows.groupby([*columns, "flip_test"])
-        for board in [tuple(board_of)]
+        ((len(of), key[:-1] in boards, key[-1]), of)
+        for key, of in rows.groupby([*columns, "flip_test"])
     ]
     return max(groups, key=lambda one: one[0])[1]
 
