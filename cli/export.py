@@ -230,9 +230,10 @@ def _static(
 
 def _terms(target: Path, pictures: Mapping[str, int]) -> None:
     from db.maintenance.bundle import restricted
+    from drf.data.dataset import terms_of
 
     for dataset, number in restricted(pictures).items():
         note(
-            f"WARNING: {target} contains {number} pictures of {dataset}, a dataset for research"
-            " only: its terms forbid passing them on. --no-images leaves out all pictures."
+            f"WARNING: {target} contains {number} pictures of {dataset} ({terms_of(dataset)})."
+            " --no-images leaves out all pictures."
         )

@@ -16,6 +16,7 @@ from db.maintenance.bundle import restricted
 from db.tables.derived import datasets_of
 from drf import checkpoint
 from drf.config import RunConfig
+from drf.data.dataset import terms_of
 from drf.inference.onnx_export import export_onnx
 from drf.inference.onnx_network import Description, largest_error
 from drf.text import percent
@@ -78,10 +79,8 @@ def card(facts: Mapping[str, Any], config: RunConfig, scores: Sequence[Mapping[s
     if data := config.training.pretrained:
         lines.append(f"Its backbone started from published weights, which learned from {data}.")
     if terms := restricted(dict.fromkeys(datasets_of(learned), 1)):
-        named = " and ".join(terms)
-        lines.append(
-            f"The terms of {named} allow research only: they hold for what was trained on it too."
-        )
+        named = " ".join(f"{name}: {terms_of(name)}." for name in terms)
+        lines.append(f"The terms of its training data hold for the model too. {named}")
     for found in scores:
         errors = ", ".join(
             f"{percent(values['nme'])} ({norm})"

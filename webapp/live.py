@@ -141,7 +141,7 @@ def compared(frame: pd.DataFrame, other: pd.DataFrame, metric: str) -> str | Non
     epoch = int(common[-1])
     factor, unit = (100, " %") if "nme" in metric else (1, "")
     here, there = (f"{factor * values[epoch]:.4g}{unit}" for values in (mine, theirs))
-    return f"Epoch {epoch}: {here}; the run before it had {there} in the same epoch."
+    return f"{here} in epoch {epoch}; the run before it had {there} in the same epoch."
 
 
 def _values(frame: pd.DataFrame, metric: str) -> pd.Series:

@@ -45,7 +45,7 @@ def doubt(face: AlignedFace, markup: Markup) -> str:
         " of the face's box"
     )
     by_group = {
-        readable(name): (face.std[list(landmarks)] ** 2).sum(axis=1).mean() ** 0.5
+        readable(name): ((face.std[list(landmarks)] ** 2).sum(axis=1) ** 0.5).mean()
         for name, landmarks in markup.groups.items()
     }
     known = {name: value for name, value in by_group.items() if value == value}

@@ -203,7 +203,7 @@ def choose_runs(
         on_change=_write,
         args=(key.name, widget),
         placeholder="Choose runs",
-        help="In this order; the first is what the others are compared with.",
+        help="Runs are shown in this order. On Compare, the first one is the baseline.",
     )
     return selected_runs(chosen, rows)
 

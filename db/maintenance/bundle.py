@@ -58,7 +58,7 @@ CHOSEN = {
 the runs is made anew (`db.tables.board_rows`)."""
 
 _PICTURES = ("crop", "to_picture")
-_FREE = ("synthetic",)  # these depict nobody, and are under the licence of the code
+_FREE = ("synthetic",)
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,8 @@ def pictures(con: sqlite3.Connection) -> dict[str, int]:
 
 
 def restricted(pictures: Mapping[str, int]) -> dict[str, int]:
-    """Return what of the pictures, by dataset, is for research only and may not be passed on.
-
-    A dataset that drf does not know counts as such.
-    """
+    """Return the pictures, by dataset, that have terms of somebody else, see
+    `drf.data.dataset.terms_of`."""
     return {name: n for name, n in pictures.items() if n and name not in _FREE}
 
 

@@ -212,17 +212,22 @@ class Origin:
     md5: Mapping[str, str] = field(default_factory=dict)
 
 
+_RESEARCH_ONLY = (
+    "for research only, not for commercial use, and not to be passed on; the pictures belong to"
+    " their owners"
+)
+
 ORIGINS = {
     "300w": Origin(
         "https://ibug.doc.ic.ac.uk/resources/300-W/",
         "afw.zip, helen.zip, ibug.zip, lfpw.zip, and 300w.zip (in parts: join them first) with the"
         " test set of the challenge",
-        "for research only, not for commercial use; the pictures belong to their owners",
+        _RESEARCH_ONLY,
     ),
     "wflw": Origin(
         "https://wywu.github.io/projects/LAB/WFLW.html",
         "WFLW_images.tar.gz and WFLW_annotations.tar.gz",
-        "for research only, not for commercial use; the pictures belong to their owners",
+        _RESEARCH_ONLY,
     ),
     "cofw": Origin(
         "https://data.caltech.edu/records/bc0bf-nc666",
@@ -235,6 +240,15 @@ ORIGINS = {
     ),
 }
 """Name -> where its files are to be had. drf downloads none of them."""
+
+
+def terms_of(name: str) -> str:
+    """Return the terms of the pictures of a dataset, in words that end a sentence."""
+    if name == "synthetic":
+        return "made by drf, depicts nobody, under the licence of its code (MIT)"
+    origin = ORIGINS.get(name)
+    return origin.terms if origin else "drf does not know its terms: ask whoever made it"
+
 
 ENTRY_POINTS = "drf.datasets"
 """Group of entry points under which other packages name their datasets."""

@@ -46,7 +46,7 @@ def test_pictures_for_research_only_are_told_on_stderr_and_left_out_on_request(
     static, bundle = tmp_path / "site", tmp_path / "b.db"
     answer = drf("export", "--static", static, "--bundle", bundle)
     assert answer.err.count("WARNING") == 2
-    assert "pictures of 300w, a dataset for research only" in answer.err
+    assert "pictures of 300w (for research only, not for commercial use" in answer.err
     assert list(static.rglob("*.jpg"))
     without = tmp_path / "without.db"
     answer = drf("export", "--static", static, "--bundle", without, "--no-images")

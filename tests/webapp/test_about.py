@@ -16,7 +16,7 @@ def test_metrics_have_formulas_and_the_rest_is_said(shop):
     formulas = " ".join(element.value for element in app.latex)
     for part in (r"\mathrm{NME}", r"\mathrm{FR}_t", r"\mathrm{AUC}_t", "G_{36}", "d^{"):
         assert part in formulas
-    for part in ("Boxes", "gt_jitter", "research only", "bootstrap", "Published results"):
+    for part in ("Boxes", "gt_jitter", "depicts nobody", "bootstrap", "Published results"):
         assert part in texts(app)
 
 

@@ -54,6 +54,14 @@ def test_a_title_sorts_a_tick_chooses_and_both_are_in_the_link(page, address, fi
     assert set(query(page)["cmp_runs"][0].split(",")) == compared
 
 
+def test_a_tick_stays_while_a_filter_hides_its_row(page, address, filled):
+    wide, forest = (filled.ids[key][:8] for key in ("wide", "forest"))
+    opened(page, f"{address}/?lb_ticked={wide}&lb_text=heatmap-forest", "Leaderboard")
+    page.get_by_role("checkbox", name="Compare heatmap-forest").check()
+    page.wait_for_function(f"location.search.includes('{forest}')")
+    assert set(query(page)["lb_ticked"][0].split(",")) == {wide, forest}
+
+
 def test_charts_follow_the_table_and_show_the_rows_that_are_ticked(page, address, filled):
     opened(page, address, "Leaderboard")
     drawn(page)

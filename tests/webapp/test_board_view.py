@@ -210,20 +210,21 @@ def test_what_is_not_ranked_has_its_condition_at_its_name(current):
     view = build(current, rows, DisplayOptions(("ocular",), columns.default(), False))
     assert list(view.table["name"])[:2] == ["✗ forest (failed, collapsed)", "✗ wide (failed)"]
     assert view.table["status"].iloc[0] == "1 ✗ failed · 1 ↯ collapsed"
-    shown = grid.payload(view, ORDER, (), "", {})["rows"]
+    shown = grid.payload(view, ORDER, (), "", {}, {})["rows"]
     assert [row["ranked"] for row in shown] == [False, False, True]
 
 
 def test_a_name_links_to_its_run_or_lists_the_runs_of_its_method(current):
     methods = built(current)
-    shown = grid.payload(methods, ORDER, (), "", {"norm": "Ocular"})["rows"]
+    shown = grid.payload(methods, ORDER, (), "", {"norm": "Ocular"}, {"lb_subset": ["common"]})["rows"]
     runs = [row["runs"] for row in methods.rows.to_dict("records")]
     assert shown[0]["target"] == {"lb_open": runs[0][0][:8]}
+    assert shown[0]["href"] == f"?lb_subset=common&lb_open={runs[0][0][:8]}"  # of this board
     assert shown[0]["open"] is False
     expected = {"norm": "Ocular", "run": runs[2][0][:8], "run_eval": "300w/full/gt"}
     assert shown[2]["target"] == expected
     assert shown[2]["href"].startswith(f"run?norm=Ocular&run={runs[2][0][:8]}")
-    again = grid.payload(methods, ORDER, (), runs[0][1][:8], {})["rows"][0]
+    again = grid.payload(methods, ORDER, (), runs[0][1][:8], {}, {})["rows"][0]
     assert again["open"] is True
     assert again["target"] == {"lb_open": ""}
 
@@ -241,7 +242,7 @@ def test_a_click_on_a_title_sorts_and_another_turns_the_order():
 
 
 def test_titles_sort_by_what_the_control_offers_and_say_how_they_are_sorted(current):
-    heads = grid.payload(built(current, both=True), ORDER, (), "", {})["columns"]
+    heads = grid.payload(built(current, both=True), ORDER, (), "", {}, {})["columns"]
     offered = {head["sort"] for head in heads if head["sort"]}
     assert offered <= set(sorts())
     assert {"NME", "FR@8", "AUC@8", "Name", "Family", "Parameters"} <= offered
@@ -260,7 +261,7 @@ def test_titles_sort_by_what_the_control_offers_and_say_how_they_are_sorted(curr
 def test_a_sorted_title_says_so_in_words_and_screen_readers_hear_which_way(
     current, sort, order, direction
 ):
-    heads = grid.payload(built(current), grid.Order(sort, order), (), "", {})["columns"]
+    heads = grid.payload(built(current), grid.Order(sort, order), (), "", {}, {})["columns"]
     (found,) = (head for head in heads if head["sorted"])
     assert (found["sort"], found["sorted"], found["direction"]) == (sort, order.lower(), direction)
 
@@ -269,7 +270,7 @@ def test_a_published_row_links_its_paper_and_says_which_note_is_its_own(current)
     view = built(current, published=published())
     for row, shown in zip(
         view.rows.to_dict("records"),
-        grid.payload(view, ORDER, (), "", {})["rows"],
+        grid.payload(view, ORDER, (), "", {}, {})["rows"],
         strict=True,
     ):
         if row["kind"] != "published":

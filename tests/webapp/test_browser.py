@@ -162,7 +162,7 @@ def test_a_face_is_opened_looked_at_leafed_through_and_closed(page, address, fil
     page.mouse.move(*nose)
     hover = page.locator("[role=dialog] .hoverlayer")
     hover.get_by_text("30 · nose bridge, tip").wait_for()
-    assert "of this image's NME" in (hover.text_content() or "")
+    assert "of the error of this face" in (hover.text_content() or "")
 
     page.keyboard.press("ArrowRight")
     page.get_by_role("dialog").get_by_text("2 of 30, by improvement").wait_for()

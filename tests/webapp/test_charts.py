@@ -54,6 +54,7 @@ def test_histogram_counts_every_face(errors):
     chart = charts.histogram(errors, "ocular")
     assert sum(chart.figure.data[0].y) == len(errors)
     assert f"mean {100 * errors.mean():.2f} %" in chart.alt
+    assert chart.figure.data[0].customdata[-1].endswith(" % or more")  # it has no upper end
 
 
 def epochs(**metrics_: list[float]) -> pd.DataFrame:

@@ -60,7 +60,7 @@ def test_scores_with_paired_intervals_and_the_share_of_faces_improved(shop, norm
     assert table.loc["NME ↓", "mean-shape"] == said
     share = statistics.share_improved(narrow, first)
     assert table.loc["Faces improved", "hourglass"] == f"{100 * share:.1f} %"
-    assert table.loc["Faces improved", "hourglass-wide"] == "reference"
+    assert table.loc["Faces improved", "hourglass-wide"] == "baseline"
 
 
 def test_every_score_has_the_interval_of_its_own_images():
@@ -158,7 +158,7 @@ def test_settings_that_differ_then_all_of_them(shop):
     everything = pd.concat([frame.value for frame in app.dataframe[2:]])
     assert {"device", *examples.HOURGLASS.config} <= set(everything.index)
     n = len(differing) + len(alone)
-    assert f"{n} of {len(everything)} settings differ" in texts(app)
+    assert f"{n} of {len(everything)} configuration keys differ" in texts(app)
 
 
 def test_settings_are_shown_as_they_were_written():

@@ -50,7 +50,7 @@ def test_its_run_page_has_the_sums_and_no_training(ensemble: str) -> None:
         assert "ensemble" in said
         assert "<dt>Parameters</dt><dd>6.23 M</dd>" in said
         assert "<dt>Trained on</dt><dd>synthetic, imagenet</dd>" in said
-        assert "<dt>Wall time</dt><dd>2 min 0 s</dd>" in said
+        assert "<dt>Training time</dt><dd>2 min 0 s</dd>" in said
         for fact in ("Track", "Preset", "Kept epoch", "Speed"):
             assert f"<dt>{fact}</dt><dd>–</dd>" in said
 

@@ -78,7 +78,7 @@ def test_its_run_page_has_no_cost(imported: str) -> None:
         assert not app.exception
         said = texts(app)
         assert "external" in said
-        for fact in ("Parameters", "MACs", "Wall time", "Speed", "Device"):
+        for fact in ("Parameters", "MACs", "Training time", "Speed", "Device"):
             assert f"<dt>{fact}</dt><dd>–</dd>" in said
 
 

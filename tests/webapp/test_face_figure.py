@@ -73,7 +73,7 @@ def test_a_hover_names_the_landmark_and_its_share_of_the_nme(face):
     ocular = np.linalg.norm(truth[36] - truth[45])
     assert np.allclose(model.customdata[:, 0], 100 * distances / ocular, rtol=1e-5)
     assert "%{text}" in model.hovertemplate
-    assert "of this image's NME" in model.hovertemplate
+    assert "of the error of this face" in model.hovertemplate
 
 
 def test_shares_add_up_to_one_over_what_the_model_knows(face):

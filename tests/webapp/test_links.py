@@ -23,6 +23,10 @@ def copied(app, page):
     """The link that the page offers when it is open at HOST."""
     app.context = {"url": f"{HOST}/{page}".rstrip("/")}
     app.run()
+    return offered(app)
+
+
+def offered(app):
     (link,) = (code.value for code in app.code if code.value.startswith(HOST))
     return link
 
@@ -50,6 +54,20 @@ def test_the_link_of_a_run_reopens_section_and_evaluation(shop):
     again = opened("views/run.py", **query)
     assert texts(again) == texts(app)
     assert again.toggle(key="run_segments").value is True
+
+
+def test_a_link_is_of_the_view_that_stands_around_it(shop):
+    """Controls below the link have their values of now, not those of before the last choice."""
+    app = shop.run("wide", run_tab="Faces")
+    assert "run_segments=false" in copied(app, url_keys.RUN)
+    app.toggle(key="run_segments").set_value(True).run()
+    assert "run_segments=true" in offered(app)
+
+
+def test_a_link_names_the_run_that_the_page_chose_by_itself(shop):
+    app = opened("views/run.py")
+    query = dict(parse_qsl(urlsplit(copied(app, url_keys.RUN)).query))
+    assert query["run"] == app.selectbox(key="run_choice").value[:8]
 
 
 def test_the_link_of_a_board_with_every_control_set_reopens_it(shop):

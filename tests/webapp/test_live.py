@@ -109,7 +109,7 @@ def test_a_run_is_compared_with_the_one_of_its_method_before_it_in_the_same_epoc
     assert live.earlier(runs.iloc[0], runs, methods)["id"] == "before"
     assert live.earlier(runs.iloc[1], runs, methods) is None
     said = live.compared(epochs(0.08, 0.05), epochs(0.09, 0.06, 0.04), "val_nme_ocular")
-    assert said == "Epoch 2: 5 %; the run before it had 6 % in the same epoch."
+    assert said == "5 % in epoch 2; the run before it had 6 % in the same epoch."
     chart = live.curve(epochs(0.08), "val_nme_ocular", "Validation NME", epochs(0.09, 0.06))
     assert list(chart.figure.data[1].y) == pytest.approx([9.0, 6.0])
 

@@ -19,6 +19,8 @@ from starlette.requests import Request
 import drf
 from drf.data.synthetic_dataset import SyntheticDataset
 from drf.inference import photos
+from drf.inference.alignment import AlignedFace
+from drf.landmarks.markup import IBUG68
 from tests.webapp.conftest import Shop, opened, texts
 from webapp import photo
 
@@ -63,6 +65,17 @@ def test_faces_of_a_photo_are_drawn_and_said_with_the_models_doubt(shop: Shop, t
     assert len(app.get("image")) == 3  # the photo, and each face large
     assert texts(app).count("Expected error: ") == 2
     assert "research only" in texts(app)  # the model's card
+
+
+def test_the_parts_of_a_face_are_measured_as_the_whole_is():
+    """Mean over the landmarks of the square root of the trace: a mean of roots, for both."""
+    variances = np.linspace(1, 9, 68)
+    covariances = variances[:, None, None] * np.eye(2)
+    face = AlignedFace(np.zeros((68, 2)), covariances, np.array([0.0, 0.0, 100.0]), 1.0)
+    jaw, mouth = np.sqrt(2 * variances[:17]).mean(), np.sqrt(2 * variances[60:]).mean()
+    said = photo.doubt(face, IBUG68)
+    assert f"smallest at the jaw ({jaw:.1f} px), largest at the inner lip ({mouth:.1f} px)" in said
+    assert f"Expected error: {np.sqrt(2 * variances).mean():.1f} px" in said
 
 
 def test_what_is_downloaded_is_what_the_command_prints(two_faces: bytes):

@@ -59,7 +59,7 @@ def test_the_board_sorts_by_a_click_on_any_title(page, site):
     assert ranked(page, "AUC@8") == sorted(ranked(page, "AUC@8"))
     title = page.locator("th[aria-sort=ascending]").inner_text()
     assert title.split("\n") == ["AUC@8 ↑", "worst first"]  # one arrow
-    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name="Name", exact=True).click()
     found = [name for name in names(page) if not name.endswith(")")]
     plain = [name for name in found if name[0].isalpha()]  # signs sort by locale
     assert plain == sorted(plain, key=str.casefold)
@@ -90,6 +90,14 @@ def test_the_board_filters_and_the_address_reopens_the_view(page, site):
     page.goto((site / "index.html").as_uri() + "#board=nowhere&norm=x&family=y")
     assert names(page) == everything
     assert column(page, "NME") == ocular
+
+
+def test_a_row_opens_the_evaluation_and_the_normaliser_of_its_board(page, site):
+    page.goto((site / "index.html").as_uri() + "#board=synthetic/challenging/gt&norm=pupil")
+    page.locator("#board tbody th a").first.click()
+    page.wait_for_url("**/runs/*")
+    assert page.locator("select[name=eval]").input_value() == "synthetic/challenging/gt"
+    assert page.locator("select[name=norm]").input_value() == "pupil"
 
 
 def test_a_link_of_an_earlier_version_shows_all_normalisers(page, site):

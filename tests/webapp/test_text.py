@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.webapp.examples import HOSTILE
-from webapp.ui.text import count, duration, format_time, no_formula, percent, plain
+from webapp.ui.text import count, duration, format_time, in_chart, no_formula, percent, plain
 
 ESCAPED = re.compile(r"(?:\\[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~])*", re.DOTALL)
 
@@ -21,6 +21,15 @@ def test_every_punctuation_mark_is_escaped(text):
 def test_a_reader_sees_the_text_itself_on_one_line(text):
     seen = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", plain(text)).replace("\u2060", "")
     assert seen == " ".join(text.split())
+
+
+def test_long_names_that_differ_at_the_end_differ_in_a_chart():
+    jobs = [f"ablation: trees 4, tree_depth 6, label_sigma {sigma}" for sigma in ("0.5", "2")]
+    first, second = map(in_chart, jobs)
+    assert (len(first), len(second)) == (40, 40)
+    assert first.endswith("label_sigma 0.5")
+    assert second.endswith("label_sigma 2")
+    assert in_chart("a" * 40) == "a" * 40
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "www.example.org", "https://a.b", "me@example.org"])

@@ -123,7 +123,7 @@ def heat(frame: pd.DataFrame, keys: Sequence[str], norm: str, *, differences: bo
             xgap=4,
             ygap=4,
             hoverinfo="skip",
-            colorbar={"title": {"text": "Δ" if differences else "NME, %"}, "thickness": 12},
+            colorbar={"title": {"text": "Δ, points" if differences else "NME, %"}, "thickness": 12},
             **colours,
         ),
         theme.layout(x=html.escape(keys[1]), y=html.escape(keys[0]), height=110 + 70 * len(rows)),

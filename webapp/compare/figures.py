@@ -31,7 +31,7 @@ def ceds(errors: np.ndarray, labels: Sequence[str], norm: str) -> Chart:
     limit = charts.axis_end(list(errors))
     figure = go.Figure(
         layout=theme.layout(
-            x=f"image error, % of the {norm} distance", y="faces, %", height=_HEIGHT_PX
+            x=f"error of a face, % of the {norm} distance", y="faces, %", height=_HEIGHT_PX
         )
     )
     said = []

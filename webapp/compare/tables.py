@@ -91,7 +91,7 @@ def score_table(found: Sequence[Comparison], labels: Sequence[str]) -> pd.DataFr
     columns = {}
     for label, one in zip(labels, found, strict=True):
         cells = [_cell(score, one) for score in scores.SCORES]
-        improved = "reference" if one.improved is None else f"{100 * one.improved:.1f} %"
+        improved = "baseline" if one.improved is None else f"{100 * one.improved:.1f} %"
         columns[label] = [*cells, improved]
     return pd.DataFrame(columns, index=[*(score.heading for score in scores.SCORES), IMPROVED])
 
@@ -122,7 +122,7 @@ def cost_table(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         "Parameters": rows["params"].astype("float64").map(count),
         "MACs": rows["macs"].astype("float64").map(count),
         "Milliseconds": [_latency(row) for row in rows[[*latencies.COLUMNS]].to_dict("records")],
-        "Training": rows["wall_s"].map(duration),
+        "Training time": rows["wall_s"].map(duration),
         **{one.title: comparability.spans(rows, one.key) for one in comparability.SPENT},
         "Hardware": rows["hardware"].fillna("–"),
         "Seed": rows["seed"].map(str),

@@ -110,7 +110,7 @@ def _content(state: FaceDialogState) -> None:
             link = widgets.full_link(state.page, state.current.revision)
             st.code(link, language=None, wrap_lines=True)
         st.caption(
-            "Hover over a landmark to see its name and its share of this image's NME. Scroll to"
+            "Hover over a landmark to see its name and its share of the error of this face. Scroll to"
             " zoom, drag to move. The keys ← and → show the previous and the next face."
         )
     with picture:

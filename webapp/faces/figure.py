@@ -164,7 +164,7 @@ def _model(
         },
         "customdata": np.stack([error, share], axis=1).astype(np.float32),
         "hovertemplate": "<b>%{text}</b><br>error %{customdata[0]:.2f} % of the "
-        f"{norm} distance<br>%{{customdata[1]:.1f}} % of this image's NME"
+        f"{norm} distance<br>%{{customdata[1]:.1f}} % of the error of this face"
         "<extra>%{fullData.name}</extra>",
     }
     faint = _lines(nan_separated(guess, markup), {"color": colour, "width": 1}, str(number)) | {

@@ -39,8 +39,8 @@ def show(current: StoreVersion, board: BoardChoice) -> None:
         if found:
             _table(found)
         st.caption(
-            f"Compared with the board at revision {found.revision} of the store. Runs that were"
-            " deleted had no place then either."
+            f"Compared with the board at revision {found.revision} of the store. Runs deleted since"
+            " then are left out of that board too, so its places may differ from those shown then."
         )
         st.button("Close", on_click=_close)
 

@@ -16,6 +16,7 @@ from drf.literature import papers
 from drf.scoring import scores
 from webapp.leaderboard import columns
 from webapp.leaderboard.table import View, published_scores
+from webapp.leaderboard.words import TAGS
 from webapp.ui.text import no_formula
 
 _FACTS: dict[str, tuple[str, ...]] = {  # column of the table -> fields of the file
@@ -28,6 +29,7 @@ _FACTS: dict[str, tuple[str, ...]] = {  # column of the table -> fields of the f
     "n": ("n",),
     "preset": ("preset",),
     "track": ("track",),
+    TAGS: (TAGS,),
     "precision": ("precision",),
 }
 _TRACE = (

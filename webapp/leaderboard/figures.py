@@ -29,7 +29,7 @@ _LEADING = 5
 
 @dataclass(frozen=True)
 class RowErrors:
-    """The image errors of a row: (seeds, faces) fractions."""
+    """The errors of the faces of a row: (seeds, faces) fractions."""
 
     name: str
     errors: np.ndarray
@@ -94,7 +94,7 @@ def ced(rows: Sequence[RowErrors], norm: str) -> Chart:
         area = float(np.mean([scores.auc(of_seed, threshold) for of_seed in row.errors]))
         said.append(f"{row.name}: AUC at {threshold:.0%} {percent(100 * area)}")
     layout = theme.layout(
-        x=f"image error, % of the {norm} distance", y="faces, %", height=_HEIGHT_PX
+        x=f"error of a face, % of the {norm} distance", y="faces, %", height=_HEIGHT_PX
     )
     figure = go.Figure(traces, layout)
     charts.ced_axes(figure, limit)

@@ -7,7 +7,7 @@ the page, prints what is in sight, and screen readers do not hear which score is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -52,9 +52,10 @@ def show(
     key: str,
     name: str,
     order: Order,
-    ticked: Collection[str],
+    ticked: Sequence[str],
     opened: str,
     link: Mapping[str, str],
+    here: Mapping[str, Sequence[str]],
     on_sort: Callable[[Order], None],
     on_tick: Callable[[list[str]], None],
     on_open: Callable[[dict[str, str]], None],
@@ -62,8 +63,11 @@ def show(
     """Show a view. name: of the table, for screen readers; the others as `payload`.
 
     on_sort gets the order that a click on a title asks for, on_tick the runs of the rows that are
-    ticked now, on_open the parameters of the link that was clicked.
+    ticked now, those among them that the view does not show, on_open the parameters of the link
+    that was clicked.
     """
+    shown = {stand_in(row) for row in _records(view.rows) if row["kind"] == "method"}
+    elsewhere = [run for run in ticked if run not in shown]
 
     def sorted_by() -> None:
         if sort := st.session_state[key]["sort"]:
@@ -71,7 +75,7 @@ def show(
 
     def ticked_now() -> None:
         if (rows := st.session_state[key]["ticked"]) is not None:
-            on_tick([str(run) for run in rows])
+            on_tick([*elsewhere, *map(str, rows)])
 
     def opened_now() -> None:
         if target := st.session_state[key]["open"]:
@@ -85,7 +89,7 @@ def show(
     )
     mount(
         key=key,
-        data={"name": name, **payload(view, order, ticked, opened, link)},
+        data={"name": name, **payload(view, order, ticked, opened, link, here)},
         on_sort_change=sorted_by,
         on_ticked_change=ticked_now,
         on_open_change=opened_now,
@@ -93,12 +97,18 @@ def show(
 
 
 def payload(
-    view: View, order: Order, ticked: Collection[str], opened: str, link: Mapping[str, str]
+    view: View,
+    order: Order,
+    ticked: Sequence[str],
+    opened: str,
+    link: Mapping[str, str],
+    here: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Return what `grid.js` shows: columns with title and order, rows with their cells and links.
 
-    ticked: beginnings of the runs that stand for the rows whose boxes are ticked; opened: that of a
-    run of the method that is open; link: parameters that every link to another page carries
+    ticked: the runs that stand for the rows whose boxes are ticked; opened: beginning of a run of
+    the method that is open; link: parameters that every link to another page carries; here: those
+    of this page, which a link to itself carries
     """
     by_norm = view.norms[0]
     heads = [
@@ -119,10 +129,10 @@ def payload(
             "kind": row["kind"],
             "ranked": bool(row["ranked"]) if row["kind"] != "published" else True,
             "tick": stand_in(row) if row["kind"] == "method" else None,
-            "ticked": row["kind"] == "method" and stand_in(row).startswith(tuple(ticked)),
+            "ticked": row["kind"] == "method" and stand_in(row) in ticked,
             "note": view.note_of(row),
             "cells": [{"text": c.text, "mark": c.emphasis, "hover": c.hover} for c in cells],
-            **_links(row, opened, link),
+            **_links(row, opened, link, here),
         }
         for row, cells in zip(_records(view.rows), table.cells(view), strict=True)
     ]
@@ -137,14 +147,19 @@ def _records(rows: pd.DataFrame) -> list[dict[Any, Any]]:
     return rows[[name for name in _OF_ROWS if name in rows]].to_dict("records")
 
 
-def _links(row: Mapping[Any, Any], opened: str, link: Mapping[str, str]) -> dict[str, Any]:
+def _links(
+    row: Mapping[Any, Any],
+    opened: str,
+    link: Mapping[str, str],
+    here: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
     """Return address and parameters of the link of a row, and whether its runs are open."""
     if row["kind"] == "published":
         return {"href": literature.papers()[row["figures"][0].paper].url, "target": None}
     if row["kind"] == "method" and len(row["runs"]) > 1:
         is_open = bool(opened) and any(run.startswith(opened) for run in row["runs"])
         target = {url_keys.BOARD_OPEN.name: "" if is_open else stand_in(row)[:8]}
-        return {"href": f"?{_query(target)}", "target": target, "open": is_open}
+        return {"href": f"?{_query({**here, **target})}", "target": target, "open": is_open}
     target = {
         **link,
         url_keys.RUN_ID.name: row["runs"][0][:8],
@@ -153,8 +168,8 @@ def _links(row: Mapping[Any, Any], opened: str, link: Mapping[str, str]) -> dict
     return {"href": f"{url_keys.RUN}?{_query(target)}", "target": target}
 
 
-def _query(parameters: Mapping[str, str]) -> str:
-    return urlencode(parameters, quote_via=quote)
+def _query(parameters: Mapping[str, str | Sequence[str]]) -> str:
+    return urlencode(parameters, doseq=True, quote_via=quote)
 
 
 def _read(name: str) -> str:

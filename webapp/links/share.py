@@ -21,7 +21,8 @@ def link(page: str, current: StoreVersion, at_revision: int | None = None) -> No
     at_revision: that of the view, where it is not the store's.
     """
     with st.popover("Link to this view", icon=":material/link:"):
-        st.caption("Contains every setting and the revision of the store. Copy it with the button.")
+        pinned = " and the revision of the store" if page in url_keys.REVISION.pages else ""
+        st.caption(f"Contains every setting{pinned}. Copy it with the button.")
         revision = current.revision if at_revision is None else at_revision
         st.code(widgets.full_link(page, revision), language=None, wrap_lines=True)
 

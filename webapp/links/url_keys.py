@@ -1,7 +1,7 @@
 """Every parameter that a link of the app can carry. The one place that names them.
 
-A widget bound to the URL takes its key as the parameter's name, one name space for the whole app,
-so what belongs to one page carries its prefix. Streamlit drops a value that equals the default:
+A widget has its key as the parameter's name, one name space for the whole app, so what belongs to
+one page carries its prefix. A value that equals the default is not written into the address:
 defaults are constants here, and a full link (`widgets.full_link`) contains every value.
 
 Old links: a key or a value that was renamed stays in `OLD_KEYS` or `OLD_VALUES`.
@@ -35,8 +35,8 @@ class UrlKey:
 
 _SCORED = (LEADERBOARD, RUN, IMAGES, COMPARE, ABLATIONS)
 
-VIEW = UrlKey("view", (), None, "name of a stored view, which opens in place of the other keys")
-FROM_VIEW = UrlKey("from_view", (), None, "name of the stored view that opened the page")
+VIEW = UrlKey("view", (), None, "name of a named view, which opens in place of the other keys")
+FROM_VIEW = UrlKey("from_view", (), None, "name of the named view that opened the page")
 CARD = UrlKey("card", (LEADERBOARD, RUN, COMPARE), None, "preset whose method card is open")
 NORM = UrlKey("norm", (*_SCORED, LIVE), None, "normaliser of the errors, see Normalisers")
 REVISION = UrlKey("rev", _SCORED, None, "revision of the store when the link was made")
@@ -109,13 +109,15 @@ IMAGES_SEGMENTS = UrlKey(
     "img_segments",
     (IMAGES, RUN),
     None,
-    "whether the large face shows the error of each landmark; without it, of one or two runs",
+    "whether the large face shows the error of each landmark; without this key, only where one or"
+    " two runs are shown",
 )
 IMAGES_ELLIPSES = UrlKey(
     "img_ellipses",
     (IMAGES, RUN),
     None,
-    "whether the large face shows the predicted uncertainty; without it, of one or two runs",
+    "whether the large face shows the predicted uncertainty; without this key, only where one or"
+    " two runs are shown",
 )
 IMAGES_NUMBERS = UrlKey(
     "img_numbers", (IMAGES, RUN), False, "whether the large face shows the numbers of landmarks"
@@ -133,7 +135,7 @@ COMPARE_SLICE = UrlKey(
     "cmp_slice", (COMPARE,), None, "attribute of the faces that errors are split by"
 )
 COMPARE_COST = UrlKey("cmp_cost", (COMPARE,), "MACs", "cost that the NME is drawn against")
-COMPARE_ALL = UrlKey("cmp_all", (COMPARE,), False, "whether identical settings are listed too")
+COMPARE_ALL = UrlKey("cmp_all", (COMPARE,), False, "whether identical keys are listed too")
 
 SWEEP = UrlKey("sweep", (ABLATIONS,), "All runs", "sweep whose runs are compared, or All runs")
 ABLATION_EVALUATION = UrlKey("abl_eval", (ABLATIONS,), None, "evaluation: dataset/subset/box")
@@ -145,7 +147,7 @@ ABLATION_CELL = UrlKey("abl_cell", (ABLATIONS,), "NME", "cells of the pivot: NME
 LIVE_CURVE = UrlKey(
     "live_curve", (LIVE,), "Both", "curves: Both, or only Validation NME or Training loss"
 )
-LIVE_WINDOW = UrlKey("live_window", (LIVE,), "24 hours", "how far back runs that ended are shown")
+LIVE_WINDOW = UrlKey("live_window", (LIVE,), "24 hours", "time within which runs that are listed have ended")
 LIVE_REFRESH = UrlKey("live_refresh", (LIVE,), "5 s", "how often the page refreshes")
 
 PHOTO_SOURCE = UrlKey(

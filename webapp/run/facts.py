@@ -41,7 +41,7 @@ def summary(run: dict[str, Any], measured: Sequence[Latency]) -> dict[str, Any]:
         "Precision": made.get("precision"),
         **{one.title: _count(run[one.key]) for one in comparability.SPENT},
         "Hardware": run["hardware"],
-        "Wall time": duration(run["wall_s"]),
+        "Training time": duration(run["wall_s"]),
         "Speed": None if speed is None else f"{speed:.0f} faces/s",
         "Parameters": count(run["params"]),
         "MACs": count(run["macs"]),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from db import next_step, reads, status
 from db.analysis.flags import flags, floor_of
@@ -17,7 +18,7 @@ from drf.scoring import scores
 from drf.scoring.scores import Score
 from drf.scoring.statistics import Interval
 from webapp import store
-from webapp.links import address, carried, navigation, share, url_keys, widgets
+from webapp.links import address, carried, navigation, url_keys, widgets
 from webapp.links.names import matching
 from webapp.run import method_card, standing, words
 from webapp.run.facts import preset, summary
@@ -49,6 +50,7 @@ def choose(current: StoreVersion, runs: pd.DataFrame) -> str | None:
             widgets.notify(f"{how_many} “{asked}”; choose one.")
     names = dict(zip(runs["id"], runs["name"], strict=True))
     st.session_state[_CHOICE] = found
+    st.session_state[url_keys.RUN_ID.name] = (found or "")[:8]  # a full link names the default too
     st.selectbox(
         "Run",
         list(names),
@@ -85,8 +87,9 @@ def _chosen() -> None:
         widgets.set_parameter(url_keys.RUN_ID, run_id)
 
 
-def title(current: StoreVersion, run: dict[str, Any]) -> None:
-    """Show name, status and its reason, and the link."""
+def title(current: StoreVersion, run: dict[str, Any]) -> DeltaGenerator:
+    """Show name, status and its reason; return the place of the link, which can only be made when the
+    controls below have their values."""
     look = badges.STATUS_STYLES[run["condition"]]
     navigation.link(
         url_keys.LEADERBOARD,
@@ -103,7 +106,7 @@ def title(current: StoreVersion, run: dict[str, Any]) -> None:
         words.badges(said)
         method_card.buttons([run["preset"]], "run")
         st.space("stretch")
-        share.link(url_keys.RUN, current)
+        link = st.container(width="content")
     words.note(said)
     method_card.show_wanted(pd.DataFrame([run]))
     if run["status"] in ("running", "stale", "crashed"):
@@ -115,6 +118,7 @@ def title(current: StoreVersion, run: dict[str, Any]) -> None:
     if step := next_step.after(run, Path(current.path)):
         show_step(step)
     show_flags(current, run)
+    return link
 
 
 def show_flags(current: StoreVersion, run: Mapping[str, Any]) -> None:

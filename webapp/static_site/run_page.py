@@ -14,6 +14,7 @@ from db import next_step, predictions, reads
 from db.analysis import ellipses as stored_ellipses
 from db.boards.entries import records
 from db.recording import latencies, words
+from drf.files import PATH
 from drf.landmarks.markup import Markup
 from drf.scoring import scores
 from drf.scoring.scores import Normaliser
@@ -107,7 +108,8 @@ def page_variables(
             *charts.curves(diagnostics.other_curves(frame), kept),
             *_readings(frame, kept),
         ],
-        "command": next_step.command(run),
+        "command": next_step.repeat(run),
+        "path": PATH,
         "config": [(key, as_written(value), source) for key, value, source in run["config"]],
         "provenance": facts.provenance(run),
         "diff": run["provenance"].get(facts.DIFF),

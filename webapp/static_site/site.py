@@ -22,6 +22,7 @@ from db.boards.entries import records
 from db.maintenance.bundle import Selection, restricted
 from db.recording import latencies
 from drf.data.crops import decode_jpeg
+from drf.data.dataset import terms_of
 from drf.scoring import scores
 from webapp.scores import board_label
 from webapp.static_site import board, run_page
@@ -184,6 +185,7 @@ class _Writer:
             revision=reads.revision(self.con),
             made=text.format_time(file.now()),
             restricted=restricted(self.site.pictures),
+            terms_of=terms_of,
         )
         target.write_text(page, encoding="utf-8")
 

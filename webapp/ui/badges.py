@@ -47,7 +47,7 @@ STATUS_STYLES: dict[str, StatusStyle] = {
         "↯",
         ":material/trending_up:",
         "red",
-        "The training ran to its end, but one shape for every face has no larger error.",
+        "The training ran to its end, but the model is no better than one shape for every face.",
     ),
     "failed": StatusStyle("✗", ":material/error:", "red", "The training ended with an error."),
     "crashed": StatusStyle(

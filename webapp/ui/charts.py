@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ _SHOWN, _SPREAD = 99, 3
 def ced(errors: np.ndarray, norm: str) -> Chart:
     """Return the cumulative error distribution, exact: one step per face, no grid.
 
-    errors: (n,) image errors as fractions. FR and AUC of the thresholds on the axis stand above the
+    errors: (n,) of the faces, as fractions. FR and AUC of the thresholds on the axis stand above the
     chart, where no curve is.
     """
     limit = axis_end([errors])
@@ -54,7 +55,7 @@ def ced(errors: np.ndarray, norm: str) -> Chart:
             fillcolor="rgba(0, 114, 178, 0.08)",
             hovertemplate="%{y:.1f} % of faces<extra></extra>",
         ),
-        theme.layout(x=f"image error, % of the {norm} distance", y="faces, %"),
+        theme.layout(x=f"error of a face, % of the {norm} distance", y="faces, %"),
     )
     said, texts = [], {}
     for at in scores.THRESHOLDS:
@@ -122,7 +123,7 @@ def rule(figure: go.Figure, x: float, colour: str, width: float = 1.5) -> None:
 
 
 def histogram(errors: np.ndarray, norm: str) -> Chart:
-    """Return how the image errors are spread, (n,) fractions, with NME and median marked.
+    """Return how the errors of the faces are spread, (n,) fractions, with NME and median marked.
 
     The last bar holds everything beyond the 99th percentile, so that one lost face does not squeeze
     all others into the first.
@@ -131,7 +132,7 @@ def histogram(errors: np.ndarray, norm: str) -> Chart:
     counts, edges = _bins(values)
     figure = go.Figure(
         _bars(counts, edges, theme.BLUE),
-        theme.layout(x=f"image error, % of the {norm} distance", y="faces"),
+        theme.layout(x=f"error of a face, % of the {norm} distance", y="faces"),
     )
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(ticksuffix=" %")
@@ -139,11 +140,12 @@ def histogram(errors: np.ndarray, norm: str) -> Chart:
     _mark(figure, mean, f"NME {mean:.2f}", "left" if mean > median else "right")
     _mark(figure, median, f"median {median:.2f}", "right" if mean > median else "left")
     alt = f"Histogram of {len(errors)} errors: mean {percent(mean)}, median {percent(median)}."
-    return Chart("Distribution of errors", figure, alt)
+    said = "The last bar also counts all larger errors."
+    return Chart("Distribution of errors", figure, alt, said)
 
 
 def strip(errors: np.ndarray, chosen: np.ndarray) -> Chart:
-    """Return how the image errors of a page's faces are spread, in a strip for above them; colour
+    """Return how the errors of a page's faces are spread, in a strip for above them; colour
     is on bars that hold a chosen face. (n,) fractions, (n,) bool."""
     counts, edges = _bins(100 * errors)
     place = np.digitize(100 * errors[chosen], edges[1:-1])
@@ -167,13 +169,15 @@ def _bins(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bars(counts: np.ndarray, edges: np.ndarray, colour: str | list[str]) -> go.Bar:
+    spans = [f"{low:.2f}–{high:.2f} %" for low, high in itertools.pairwise(edges)]
+    spans[-1] = f"{edges[-2]:.2f} % or more"
     return go.Bar(
         x=(edges[:-1] + edges[1:]) / 2,
         y=counts,
         width=np.diff(edges) * 0.92,
         marker={"color": colour, "line": {"width": 0}},
-        customdata=np.stack([edges[:-1], edges[1:]], axis=1),
-        hovertemplate="%{customdata[0]:.2f}–%{customdata[1]:.2f} %: %{y} faces<extra></extra>",
+        customdata=spans,
+        hovertemplate="%{customdata}: %{y} faces<extra></extra>",
     )
 
 

@@ -38,12 +38,16 @@ def readable(region: str) -> str:
 
 
 def in_chart(text: object, length: int = 40) -> str:
-    """Return text for Plotly that it shows as it is, on one line, at most so many characters.
+    """Return text for Plotly that it shows as it is, on one line, at most so many characters. A
+    longer one loses its middle: names of a sweep's runs, and what is added to names, differ at the
+    end.
 
     Plotly reads a little HTML in titles, legends and hovers; escaped, none of it is left.
     """
     line = " ".join(str(text).split())
-    return html.escape(line if len(line) <= length else f"{line[: length - 1]}…", quote=False)
+    if len(line) > length:
+        line = f"{line[: (length - 1) // 2]}…{line[-(length // 2) :]}"
+    return html.escape(line, quote=False)
 
 
 def underlined(value: float) -> str:

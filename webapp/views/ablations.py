@@ -253,7 +253,10 @@ def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
         alt=f"{len(shown)} settings with NME, difference to the baseline and cost, as in the CSV",
     )
     said = statistics.explanation(over, set(frame["seeds"]))
-    st.caption(f"**Bold**: best. Underlined: second. Select a row to open its first run. {said}")
+    st.caption(
+        "NME and sd in %, Δ in percentage points. **Bold**: best. Underlined: second. Select a row to"
+        f" open its first run. {said}"
+    )
 
 
 def _open_run() -> None:

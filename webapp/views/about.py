@@ -5,6 +5,7 @@ import streamlit as st
 
 import drf
 from drf import literature, presets
+from drf.data.dataset import terms_of
 from drf.landmarks.markup import Markup
 from drf.scoring import scores, statistics
 from webapp import store
@@ -64,14 +65,13 @@ a third.
 """
 
 TERMS = """
-**300-W** (LFPW, Helen, AFW, iBUG) is for research only; commercial use is not allowed. A store made
-from it holds crops of its pictures, so the terms travel with the file and with screenshots of it.
-The **synthetic** faces are made by this project, depict nobody, and are as free as its code (MIT).
+A store contains crops of the faces that runs were evaluated on. So the terms of a dataset also hold
+for the file, and for screenshots of its faces.
 """
 
-ADD_A_RUN = """drf train cascade-forest --data-root data/300w
-drf eval RUN --subset full
-drf import predictions FILE --name NAME --subset full"""
+ADD_A_RUN = """drf train cascade-forest --dataset 300w --data-root data/300w
+drf eval cascade-forest --subset full
+drf import predictions FILE --name NAME --dataset 300w --subset full --data-root data/300w"""
 
 
 def page(current: StoreVersion) -> None:
@@ -95,6 +95,8 @@ def page(current: StoreVersion) -> None:
         st.markdown(PROTOCOLS)
         st.header("Terms of the data")
         st.markdown(TERMS)
+        datasets = store.boards(current)["dataset"].unique()
+        st.markdown("\n".join(f"- **{plain(one)}**: {plain(terms_of(one))}." for one in datasets))
     with side:
         st.header("Status of a run")
         for status, look in badges.STATUS_STYLES.items():

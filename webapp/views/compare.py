@@ -148,10 +148,11 @@ def _verdicts(found: list[Comparison], runs: list[SelectedRun], n: int, norm: st
     labels = [run.label for run in runs]
     first = f"{labels[0]} {100 * found[0].scores['nme']:.2f} %"
     lines = "\n".join(f"- {plain(line)}" for line in tables.sentences(found, labels))
-    st.markdown(f"**{plain(first)}** is what the others are compared with:\n{lines}")
+    st.markdown(f"The baseline is **{plain(first)}**:\n{lines}")
     st.caption(
-        f"{n} faces common to all runs, NME in % of the {norm} distance; differences with their"
-        " 95 % interval over faces, one seed each (paired bootstrap)."
+        f"The runs are compared on the {n} faces that all of them have. NMEs are in % of the {norm}"
+        " distance; the 95 % intervals of differences are over faces, one seed each (paired"
+        " bootstrap)."
     )
 
 
@@ -162,7 +163,7 @@ def _scores(found: list[Comparison], runs: list[SelectedRun], rows: pd.DataFrame
     alt = f"Scores of {len(runs)} runs with their intervals"
     _table(tables.styled(table), labels, "Score", alt, width=_SCORE_PX)
     st.caption(
-        "In brackets: difference to the first run with its 95 % interval."
+        "All scores in %. In brackets: difference to the baseline with its 95 % interval."
         f" {tables.BETTER} better, {tables.WORSE} worse: the interval excludes 0."
     )
     if not all(status.ranked(rows)):
@@ -286,21 +287,21 @@ def _open_face() -> None:
 
 def _settings(current: StoreVersion, runs: list[SelectedRun]) -> None:
     st.subheader("Configuration differences")
-    everything = widgets.toggle(url_keys.COMPARE_ALL, "Show identical settings")
+    everything = widgets.toggle(url_keys.COMPARE_ALL, "Show identical keys")
     settings = store.settings_of(current, [run.run for run in runs])
     labels = [run.label for run in runs]
     shared, alone = tables.settings_tables(settings, labels, everything=everything)
     differing = tables.settings_tables(settings, labels, everything=False)
     n_shared, n_alone = map(len, differing)
     st.caption(
-        f"{n_shared + n_alone} of {settings.shape[1]} settings differ,"
+        f"{n_shared + n_alone} of {settings.shape[1]} configuration keys differ,"
         f" {n_alone} of them because only some of the families have them."
     )
     if len(shared):
-        _table(shared, labels, "Setting", "Settings of the runs, one column each")
+        _table(shared, labels, "Key", "Configuration of the runs, one column each")
     if len(alone):
-        with st.expander(f"{len(alone)} settings that only some of the families have"):
-            _table(alone, labels, "Setting", "Settings that only some of the families have")
+        with st.expander(f"{len(alone)} keys that only some of the families have"):
+            _table(alone, labels, "Key", "Keys that only some of the families have")
 
 
 def _chart(chart: Chart, key: str) -> None:

@@ -104,9 +104,13 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
         with files:
             facts = _facts(current, board, display.how, arranged | {"tag": tag}, at_revision)
             _downloads(shown, display.how, facts, verdict)
-            share.link(url_keys.LEADERBOARD, current, at_revision)
+            link = st.container(width="content")
             changes.choose()
-        _table(shown, display.how, len(rows), board, arranged)
+        asked = tuple(controls.ticked())
+        ticked = [run for run in rows_of.stand_ins(all_rows) if run.startswith(asked)]
+        _table(shown, display.how, len(rows), board, arranged, ticked)
+        with link:  # after the choice of the page of rows, which is in it
+            share.link(url_keys.LEADERBOARD, current, at_revision)
         with st.container(horizontal=True, gap="small"):
             method_card.buttons(rows["preset"], "lb")
         method_card.show_wanted(entries)
@@ -120,7 +124,7 @@ def _nothing_evaluated(current: StoreVersion) -> None:
         st.code("drf eval RUN", language="bash")
     else:
         st.markdown("Train and evaluate a model, on the built-in synthetic faces for a start:")
-        st.code("drf train", language="bash")
+        st.code("drf train\ndrf eval cascade-forest", language="bash")
 
 
 def _headline(
@@ -177,7 +181,8 @@ def _why(current: StoreVersion, board: BoardChoice, best: pd.Series, norm: str) 
 def _links(board: BoardChoice, chosen: pd.DataFrame) -> None:
     """Link to the rows that are ticked on other pages, or to the first two of those that lead."""
     runs = [run[:8] for run in rows_of.stand_ins(chosen)]
-    runs = runs[: _MOST_COMPARED if controls.ticked() else 2]
+    are_ticked = any(run.startswith(tuple(controls.ticked())) for run in runs)
+    runs = runs[: _MOST_COMPARED if are_ticked else 2]
     label, asked = board_label(board.where), ",".join(runs)
     common = {url_keys.NORM.name: board.norm}
     for page_of, title, icon, parameters in (
@@ -199,7 +204,7 @@ def _links(board: BoardChoice, chosen: pd.DataFrame) -> None:
             label=title,
             icon=f":material/{icon}:",
             query_params=common | parameters,
-            help="Of the rows that are ticked, or of the first two.",
+            help=f"Of the rows that are ticked, at most {_MOST_COMPARED}; else of the first two.",
             width="content",
         )
     with st.container(key="lb_curves", width="content"):
@@ -224,7 +229,8 @@ def _opened(
         )
         return None
     mine = entries["evaluation"].isin(found.iloc[0]["evaluations"])
-    return rows_of.by_run(entries[mine], store.method_of_runs(current))
+    runs = rows_of.by_run(entries[mine], store.method_of_runs(current))
+    return words.with_tags(runs, store.words(current))
 
 
 def _published(where: dict[str, str], how: DisplayOptions) -> list[literature.Figure]:
@@ -241,6 +247,7 @@ def _table(
     n_rows: int,
     board: BoardChoice,
     arranged: dict[str, str],
+    ticked: list[str],
 ) -> None:
     size = controls.ROWS_A_PAGE
     number = widgets.pagination(url_keys.BOARD_PAGE, -(-n_rows // size))
@@ -251,9 +258,10 @@ def _table(
         key=_TABLE,
         name=f"Leaderboard of {n_rows} {'runs' if board.as_runs else 'methods'}",
         order=Order(arranged["sort"], arranged["order"]),
-        ticked=controls.ticked(),
+        ticked=ticked,
         opened=(address.get(url_keys.BOARD_OPEN.name) or "").lower(),
         link={url_keys.NORM.name: board.norm},
+        here=address.parameters(),
         on_sort=controls.sort_by,
         on_tick=controls.tick,
         on_open=_open,

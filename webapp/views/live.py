@@ -40,7 +40,7 @@ def page(current: StoreVersion) -> None:
             url_keys.LIVE_WINDOW,
             "Time window",
             list(live.WINDOWS),
-            "How far back runs that ended are shown.",
+            "Runs that ended within this time are listed.",
             width=150,
         )
         every = widgets.select(url_keys.LIVE_REFRESH, "Refresh every", list(_EVERY_S), width=150)
@@ -165,9 +165,10 @@ def _curves(
                 _curve(run["id"], chart, title, metrics[title])
     dotted = any(len(chart.figure.data) > 1 for chart in drawn)
     if before is not None and other is not None and dotted:
-        said = live.compared(frame, other, next(iter(metrics.values())))
+        title, metric = next(iter(metrics.items()))
+        said = live.compared(frame, other, metric)
         known = f"Dotted: {before['name']} ({before['id'][:8]}), before it."
-        st.caption(plain(f"{said} {known}" if said else known))
+        st.caption(plain(f"{title}: {said} {known}" if said else known))
 
 
 def _curve(run: str, chart: Chart | None, title: str, metric: str) -> None:

@@ -45,13 +45,15 @@ def page(current: StoreVersion) -> None:
         board = {column: evaluation[column] for column in reads.BOARD}
         share.show_revision_notice(current, board, [run_id])
     run = store.run(current, run_id)
-    header.title(current, run)
+    link = header.title(current, run)
     header.method(run)
     norm = titles[title]
     if evaluation is not None:
         header.score_cards(current, evaluation, norm)
     header.facts(current, run)
     _sections(current, run, evaluations, evaluation, norm)
+    with link:
+        share.link(url_keys.RUN, current)
 
 
 def _sections(
@@ -98,6 +100,7 @@ def _results(
         return
     _charts(_of_errors(current, run, evaluation, errors, norm), "errors")
     st.subheader("Evaluations")
+    st.caption(f"Newest first, all scores in %. Errors are divided by the {norm} distance.")
     _evaluations(evaluations, norm)
 
 

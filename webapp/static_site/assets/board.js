@@ -31,7 +31,7 @@ function columns() {
   const word = (id, title, value) => ({ id, title, low: true, words: true, value, text: (row) => value(row) ?? "–" });
   return [
     { id: "rank", title: "#", hint: tables.rank, low: true, value: (row) => row.rank, text: place },
-    { ...word("name", "Run", (row) => row.label), link: true },
+    { ...word("name", "Name", (row) => row.label), link: true },
     ...scores,
     { ...word("tags", "Tags", (row) => row.tags || null), varies: true },
     word("family", "Family", (row) => row.family),
@@ -171,7 +171,9 @@ function line(row, shown, top) {
     if (column.words) cell.className = "words";
     if (column.link) {
       const link = document.createElement("a");
-      link.href = row.page;
+      const norm = state.norm === ALL ? board().norms[0] : state.norm;
+      const of = row.flip_test ? board().id : `${board().id}/no-flip`; // as run.html names it
+      link.href = `${row.page}#${new URLSearchParams({ norm, eval: of })}`;
       link.textContent = link.title = column.text(row);
       cell.scope = "row";
       cell.append(link);
