@@ -134,12 +134,18 @@ def not_enough(what: str, remedy: str) -> NotEnoughMemory:
 
 
 def refusal(error: BaseException) -> DrfError | None:
-    """Return the error to show for an operation that torch does not have for a device, or None."""
+    """Return the error to show for an operation that torch does not have for a device, or that it
+    cannot repeat there to the last digit; None for any other error."""
     said = str(error)
     if "MPS" in said and isinstance(error, NotImplementedError | TypeError):
         return DrfError("torch cannot compute this on mps: use --device cpu")
     if "no kernel image is available" in said:
         return DrfError("this torch was not built for this GPU: use --device cpu")
+    if "does not have a deterministic implementation" in said:
+        return DrfError(
+            "torch cannot repeat this to the last digit on this device: use --device cpu, or leave out"
+            " --deterministic"
+        )
     return None
 
 

@@ -66,9 +66,7 @@ class Figure:
 def papers() -> dict[str, Paper]:
     """Return all papers by key, in the order of the file."""
     return {
-        entry["key"]: Paper(
-            **entry | {name: tuple(entry.get(name, ())) for name in ("families", "datasets")}
-        )
+        entry["key"]: Paper(**entry | {name: tuple(entry.get(name, ())) for name in _LISTS})
         for entry in _read()["paper"]
     }
 

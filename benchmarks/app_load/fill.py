@@ -97,9 +97,8 @@ def _faces(db: Database, n: int) -> tuple[list[int], np.ndarray]:
     truth = np.stack([made[i % PICTURES].points for i in range(n)])
     truth = (truth + 0.3 * rng.standard_normal(truth.shape)).astype(np.float32)
     to_picture = geometry.crop_to_picture(boxes.gt_boxes(truth), CROP_PX)
-    jpeg = encode_jpeg(np.full((CROP_PX, CROP_PX, 3), 120, np.uint8))
     noise = [rng.integers(60, 190, (CROP_PX, CROP_PX, 3), np.uint8) for _ in range(PICTURES)]
-    pictures = [encode_jpeg(picture, quality=70) for picture in noise] or [jpeg]
+    pictures = [encode_jpeg(picture, quality=70) for picture in noise]
     with writing(db):
         store_markup(db, IBUG68)
         db.conn.executemany(

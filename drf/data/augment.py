@@ -136,7 +136,7 @@ def _neighbourhood(images: Tensor) -> Tensor:
 
 
 def _occlude(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Paste a rectangle of the batch's next face over some faces: real texture, wrong place."""
+    """Paste a rectangle of the batch's previous face over some faces: real texture, wrong place."""
     if probability == 0:
         return images
     n, _, h, w = images.shape

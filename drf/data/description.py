@@ -17,7 +17,8 @@
     [markup.subsets]                   # landmark subsets: the groups that they join
     lower = ["nose", "mouth"]
 
-    [markup.normalisers]               # the distance of the centres of two sets of landmarks
+    [markup.normalisers]               # the distance of the centres of two sets of landmarks, the
+                                       # subject's right side first
     ocular = [["right_eye"], ["left_eye"]]
 
     [subsets]                          # of faces; by default val has 0.1, test 0.2 of the photos

@@ -62,7 +62,7 @@ def _drawn(face: Face, picture: np.ndarray | DataError, dataset: Dataset) -> np.
     crop = crops.cut(picture, boxes[0], TILE_PX)
     to_crop = geometry.invert(geometry.crop_to_picture(boxes, TILE_PX))
     points = geometry.apply(to_crop, face.points[None].astype(np.float64))[0]
-    return overlay.draw(crop, points, markup=dataset.markup, scale=1.0)
+    return overlay.draw(crop, points, markup=dataset.markup, scale=1.0, visibility=face.visibility)
 
 
 def _write(tile: np.ndarray, text: str, baseline: int) -> None:

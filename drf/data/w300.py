@@ -265,7 +265,7 @@ def list_folder(path: Path, name: str) -> Folder:
     for suffix in reversed(PICTURE_SUFFIXES):  # the preferred one is written last
         pictures |= {f.stem: f for f in files if f.suffix.lower() == suffix}
     points = {f.stem: f for f in files if f.suffix.lower() == ".pts"}
-    stems = [s for s in pictures.keys() | points.keys() if not s.endswith(_MIRRORED)]
+    stems = {s for s in pictures.keys() | points.keys() if not s.endswith(_MIRRORED)}
     pairs: dict[str, tuple[Path, Path]] = {}
     orphans: dict[str, str] = {
         prefix + printable(file.stem): "its name is not UTF-8; rename it"

@@ -56,7 +56,7 @@ class _Graph(nn.Module):
 def export_onnx(
     model: LandmarkModel, path: Path, description: Description, *, overwrite: bool = False
 ) -> None:
-    """Write a model as an ONNX file, after onnxruntime has agreed with torch on it.
+    """Write a model as an ONNX file, after onnxruntime has found the same landmarks as torch.
 
     Raises UsageError for a file that exists, for a family that ONNX cannot hold, and where the
     packages of the extra `onnx` are missing; DrfError where both compute different landmarks.

@@ -40,9 +40,10 @@ class Markup:
     subsets      landmark subsets by the name used in configurations -> the groups they join; the
                  subset "all" is always there
     flip         point k of a mirrored picture is the mirror image of point flip[k]
-    normalisers  key of `drf.scoring.scores.NORMALISERS` -> two sets of landmarks; the normaliser is
-                 the distance of their centres. One that is not named here does not exist for the
-                 markup
+    normalisers  key of `drf.scoring.scores.NORMALISERS` -> two sets of landmarks, the subject's
+                 right side first; the normaliser is the distance of their centres, and the order
+                 tells right from left (`drf.landmarks.pose`, `drf.data.label_check`). One that is
+                 not named here does not exist for the markup
     displayed    a few landmarks all over the face, the first to be shown where all are too many
     titles       landmarks that have a name of their own within their group
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from drf import checkpoint, distributed, errors
 from drf.config import RunConfig, TrainingConfig
 from drf.data.packs import Pack
-from drf.errors import Diverged, DrfError, UsageError
+from drf.errors import DataError, Diverged, DrfError, UsageError
 from drf.hardware import autocast, choose_device, choose_precision, reproducible
 from drf.inference.prediction import Predictor, face_crops
 from drf.models.base import LandmarkModel
@@ -325,7 +325,7 @@ class Trainer:
 
         A batch that does not fit into memory is halved, from then on: the gradients of its parts
         are added. Batch norm and leaves see the parts one after another, so the result is another
-        one; `batch_parts` of each epoch says so.
+        one; `batch_parts` of each epoch says so. With several processes it ends the training.
         """
         batches = drawn if self.model.own_batches else drawn * len(self.learners)
         while True:
@@ -335,7 +335,9 @@ class Trainer:
                 break
             except Exception as error:
                 faces = len(drawn[0][0])
-                if not errors.is_out_of_memory(error) or 2 * self.state.batch_parts > faces:
+                # Processes add up their sums layer by layer, so none of several repeats a step.
+                repeats = distributed.processes() == 1 and 2 * self.state.batch_parts <= faces
+                if not (repeats and errors.is_out_of_memory(error)):
                     raise
             self.state.batch_parts *= 2  # here, where the failed step's tensors are freed
             _log.warning(
@@ -415,9 +417,16 @@ class Trainer:
         return not held or bool(torch.stack([t.isfinite().all() for t in held]).all())
 
     def _val_nme(self, values: dict[str, float]) -> float:
-        """Return the NME under the first normaliser of the markup that exists on the faces."""
+        """Return the NME under the first normaliser of the markup that exists on the faces. Raises
+        DataError where no face has a landmark that the model predicts."""
         names = (f"val_nme_{norm}" for norm in scores.defined_for(self.val.markup))
-        return next(values[name] for name in names if name in values)
+        found = next((values[name] for name in names if name in values), None)
+        if found is None:
+            raise DataError(
+                f"no face of val has any of the landmarks {self.model.spec.landmarks!r}: choose"
+                " others by data.landmarks, or a val whose faces have them"
+            )
+        return found
 
     def _finalise_best(self) -> None:
         """Correct the covariances that the best weights predict, and hand over what their leaves

@@ -161,7 +161,8 @@ def _unit_points(pack: Pack, device: torch.device) -> Tensor:
 def _std(points: Tensor, labels: Tensor) -> float:
     """Return the root of the mean variance over faces, of the places where there is a label:
     (n, K, 2), (n, K, 2) -> a number."""
-    points = points.double().masked_fill(labels.isnan(), torch.nan)
+    points = points.cpu().double()  # not every device has float64
+    points = points.masked_fill(labels.isnan().cpu(), torch.nan)
     variance = (points - points.nanmean(dim=0)).square().nanmean(dim=0)
     return float(variance.nanmean().sqrt())
 

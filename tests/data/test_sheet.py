@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 from typer.testing import CliRunner
 
 from cli.data import app
+from drf.data import sheet
 from drf.data.sheet import TILE_PX
+from drf.data.synthetic_dataset import SyntheticDataset
 from drf.errors import CheckFailed, UsageError
 from drf.landmarks import overlay
+from drf.landmarks.markup import HIDDEN, VISIBLE
 from tests.data.other_trees import write_pts_folder, write_wflw
 
 
@@ -26,14 +31,25 @@ def test_a_sheet_shows_every_face_with_its_landmarks(tmp_path: Path) -> None:
     result = run(*args)
     assert result.exit_code == 0, result.output
     assert "Wrote 3 faces of mine train" in result.stderr
-    sheet = cv2.imread(str(out), cv2.IMREAD_COLOR_RGB)
-    assert sheet.shape[1] == 2 * TILE_PX
+    whole = cv2.imread(str(out), cv2.IMREAD_COLOR_RGB)
+    assert whole.shape[1] == 2 * TILE_PX
     for x, y in ((0, 0), (1, 0), (0, 1)):
-        tile = sheet[y * sheet.shape[0] // 2 :, x * TILE_PX :][:TILE_PX, :TILE_PX]
+        tile = whole[y * whole.shape[0] // 2 :, x * TILE_PX :][:TILE_PX, :TILE_PX]
         assert (abs(tile.astype(int) - overlay.GROUND_TRUTH).max(axis=2) < 40).sum() > 20
     first = out.read_bytes()
     run(*args)
     assert out.read_bytes() == first
+
+
+def test_a_hidden_landmark_is_drawn_as_one() -> None:
+    dataset = SyntheticDataset(size=2)
+    face = dataset.subset("train").faces[0]
+    hidden = np.where(np.arange(68) == 30, HIDDEN, VISIBLE).astype(np.uint8)
+    tiles = [
+        sheet._drawn(replace(face, visibility=seen), dataset.picture(face), dataset)
+        for seen in (None, hidden)
+    ]
+    assert not np.array_equal(*tiles)
 
 
 def test_an_output_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path) -> None:

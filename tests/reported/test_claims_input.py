@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,16 @@ def test_a_markup_without_a_reference_knows_its_sides(shapes: np.ndarray, markup
         found = label_check.faults(spoil(points), markup)
         assert len(found) == len(points)
         assert all(said in phrase for phrase in found.values())
+
+
+def test_a_normaliser_that_names_the_left_eye_first_is_named_as_the_cause(
+    shapes: np.ndarray,
+) -> None:
+    right, left = FIVE.normalisers["pupil"]
+    exchanged = replace(FIVE, normalisers={**FIVE.normalisers, "pupil": (left, right)})
+    found = label_check.faults(as_markup(FIVE, shapes), exchanged)
+    assert len(found) == len(shapes)
+    assert all("pupil name the left eye before" in phrase for phrase in found.values())
 
 
 @pytest.mark.parametrize("placeholder", ["0 0", "-1 -1", "0.000 -0.0", "-1.0 -1e0"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from drf import checkpoint
+from drf import checkpoint, distributed
 from drf.checkpoint import stored_state
 from drf.errors import DrfError
 from tests.training.conftest import Listener, Make, tiny
@@ -61,6 +61,17 @@ def test_gradients_of_the_parts_add_up_to_those_of_the_batch(make: Make) -> None
 
     for whole, added in zip(gradients(1), gradients(4), strict=True):
         torch.testing.assert_close(added, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_one_of_several_processes_repeats_no_step(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others would wait for its sums in another layer."""
+    trainer = with_room_for(make(tiny()), 4)
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer._backward([(torch.rand(16, 3, 32, 32), torch.rand(16, 68, 2))])
+    assert trainer.state.batch_parts == 1
 
 
 def test_one_face_that_does_not_fit_ends_the_run(make: Make) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from drf import checkpoint, registry
-from drf.errors import DrfError
+from drf.errors import DataError, DrfError
 from drf.inference.prediction import Predictor, predict
 from drf.landmarks.markup import IBUG68, MISSING, VISIBLE
 from drf.scoring import scores
@@ -217,3 +217,8 @@ def test_a_run_on_faces_with_missing_landmarks_learns(make: Make, tmp_path: Path
     assert all(math.isfinite(v) for epoch in values for v in epoch.values())
     assert outcome.kept_val_nme is not None
     assert outcome.kept_val_nme < 0.7 * values[0]["val_nme_ocular"]
+
+
+def test_a_val_without_any_trained_landmark_is_told(make: Make) -> None:
+    with pytest.raises(DataError, match="no face of val has any of the landmarks 'all'"):
+        make(tiny())._val_nme({"loss": 1.0})

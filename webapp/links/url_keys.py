@@ -147,7 +147,9 @@ ABLATION_CELL = UrlKey("abl_cell", (ABLATIONS,), "NME", "cells of the pivot: NME
 LIVE_CURVE = UrlKey(
     "live_curve", (LIVE,), "Both", "curves: Both, or only Validation NME or Training loss"
 )
-LIVE_WINDOW = UrlKey("live_window", (LIVE,), "24 hours", "time within which runs that are listed have ended")
+LIVE_WINDOW = UrlKey(
+    "live_window", (LIVE,), "24 hours", "time within which runs that are listed have ended"
+)
 LIVE_REFRESH = UrlKey("live_refresh", (LIVE,), "5 s", "how often the page refreshes")
 
 PHOTO_SOURCE = UrlKey(

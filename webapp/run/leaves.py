@@ -78,7 +78,9 @@ def _legend(*, maps: bool) -> None:
             "mean of the leaf, ± 1 standard deviation; for a leaf of several landmarks the offset"
             f" from the mean shape is drawn {leaf_card.MAGNIFIED:g} times as large",
         ),
-        swatch.format(theme.GREEN, "share of the routing; the longest bar is the largest share on this page"),
+        swatch.format(
+            theme.GREEN, "share of the routing; the longest bar is the largest share on this page"
+        ),
         swatch.format("#888E94", "mean shape"),
         swatch.format(theme.SKY, "ground truth of the validation faces with the largest weights"),
     )
