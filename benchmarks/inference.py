@@ -6,10 +6,10 @@
 One thread, fp32, timed as `drf bench` times a run (`drf/inference/latency.py`).
 Weights, pictures and shapes are random: what is computed costs the same as in a trained model.
 Parts are timed in turn, each on the inputs that it meets in the model, batch norms folded: the
-encoder (with the coarse maps), what is seen at the landmarks, what they tell each other, and the forests by soft, top-4 and
-hard routing, in all stages or in the last alone. `folded` is the whole model with soft routing, `as
-trained` the same without folding. FLOP/s are those of the encoder, over the best that a large
-matrix product or a 3x3 convolution reaches.
+encoder (with the coarse maps), what is seen at the landmarks, what they tell each other, and the
+forests by soft, top-4 and hard routing, in all stages or in the last alone. `folded` is the whole
+model with soft routing, `as trained` the same without folding. FLOP/s are those of the encoder,
+over the best that a large matrix product or a 3x3 convolution reaches.
 
 With --checkpoint, what few leaves cost in accuracy instead: the NME (ocular, %) of a trained
 cascade on val, with the flip test, by the leaves of each tree that its forests look at.

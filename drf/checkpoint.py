@@ -1,6 +1,6 @@
 """Checkpoints: safetensors with a JSON header, written whole or not at all. No pickle is ever read.
 
-A run's folder holds `best.safetensors` (averaged weights of the epoch that is kept: the one with the
+A run's folder holds `best.safetensors` (averaged weights of the epoch that is kept: the one of the
 lowest validation NME, or the last one where `training.checkpoint` says so) and `last.safetensors`
 (all that a resumed run needs). The JSON travels in the same file as the tensors, so that one rename
 publishes both.

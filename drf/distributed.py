@@ -2,9 +2,9 @@
 
 Every process holds the same model and takes the same steps. What is a sum over faces becomes a sum
 over processes: gradients, the statistics of batch norm, and those of leaves. So the network and the
-forest are those of one process with the whole batch, up to the order in which numbers are added, and
-but for means over landmarks: each process takes them over those that its own faces have, and for
-coarse maps over those that lie in the box. The first process alone validates and writes.
+forest are those of one process with the whole batch, up to the order in which numbers are added.
+Means over landmarks are an exception: each process takes them over those that its own faces have,
+and of coarse maps over those that lie in the box. The first process alone validates and writes.
 
 Outside torchrun there is one process, and nothing of that does anything. There, `Threads` computes
 side by side what is independent in one model.

@@ -143,8 +143,8 @@ def refusal(error: BaseException) -> DrfError | None:
         return DrfError("this torch was not built for this GPU: use --device cpu")
     if "does not have a deterministic implementation" in said:
         return DrfError(
-            "torch cannot repeat this to the last digit on this device: use --device cpu, or leave out"
-            " --deterministic"
+            "torch cannot repeat this to the last digit on this device: use --device cpu, or leave"
+            " out --deterministic"
         )
     return None
 

@@ -57,8 +57,8 @@ _REFERENCES = {
 """x,y of every landmark of a markup, down and to the right; the mean of 100 synthetic faces."""
 
 _MIRRORED = (
-    "its landmarks form a mirrored face: was the picture mirrored without renaming them, or does the"
-    " normaliser pupil name the left eye before the right one?"
+    "its landmarks form a mirrored face: was the picture mirrored without renaming them, or does"
+    " the normaliser pupil name the left eye before the right one?"
 )
 _TRANSPOSED = "its landmarks form a transposed face: are x and y exchanged?"
 _UPSIDE_DOWN = "its landmarks form a face upside down and mirrored: is y counted from the bottom?"

@@ -216,9 +216,8 @@ def test_what_is_not_ranked_has_its_condition_at_its_name(current):
 
 def test_a_name_links_to_its_run_or_lists_the_runs_of_its_method(current):
     methods = built(current)
-    shown = grid.payload(methods, ORDER, (), "", {"norm": "Ocular"}, {"lb_subset": ["common"]})[
-        "rows"
-    ]
+    here = {"lb_subset": ["common"]}
+    shown = grid.payload(methods, ORDER, (), "", {"norm": "Ocular"}, here)["rows"]
     runs = [row["runs"] for row in methods.rows.to_dict("records")]
     assert shown[0]["target"] == {"lb_open": runs[0][0][:8]}
     assert shown[0]["href"] == f"?lb_subset=common&lb_open={runs[0][0][:8]}"  # of this board

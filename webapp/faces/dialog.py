@@ -110,8 +110,8 @@ def _content(state: FaceDialogState) -> None:
             link = widgets.full_link(state.page, state.current.revision)
             st.code(link, language=None, wrap_lines=True)
         st.caption(
-            "Hover over a landmark to see its name and its share of the error of this face. Scroll to"
-            " zoom, drag to move. The keys ← and → show the previous and the next face."
+            "Hover over a landmark to see its name and its share of the error of this face. Scroll"
+            " to zoom, drag to move. The keys ← and → show the previous and the next face."
         )
     with picture:
         _figure(state, name, found, drawn, segments=segments, ellipses=ellipses, numbers=numbers)

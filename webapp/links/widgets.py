@@ -267,9 +267,7 @@ def range_slider(key: UrlKey, label: str, options: Sequence[str]) -> tuple[str, 
 def pagination(key: UrlKey, n_pages: int) -> int:
     """Show a choice of pages, 1-based, tied to the address, where there is more than one."""
     if n_pages <= 1:
-        st.session_state.setdefault(_SHOWN, {})[key.name] = (
-            1  # for the link: more pages may be gone
-        )
+        st.session_state.setdefault(_SHOWN, {})[key.name] = 1  # not a page that is gone
         return 1
     numbers = [str(number + 1) for number in range(n_pages)]
     check_value(key, "Page", numbers)

@@ -88,8 +88,8 @@ def _chosen() -> None:
 
 
 def title(current: StoreVersion, run: dict[str, Any]) -> DeltaGenerator:
-    """Show name, status and its reason; return the place of the link, which can only be made when the
-    controls below have their values."""
+    """Show name, status and its reason; return the place of the link, which can only be made when
+    the controls below have their values."""
     look = badges.STATUS_STYLES[run["condition"]]
     navigation.link(
         url_keys.LEADERBOARD,

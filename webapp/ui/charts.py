@@ -38,8 +38,8 @@ _SHOWN, _SPREAD = 99, 3
 def ced(errors: np.ndarray, norm: str) -> Chart:
     """Return the cumulative error distribution, exact: one step per face, no grid.
 
-    errors: (n,) of the faces, as fractions. FR and AUC of the thresholds on the axis stand above the
-    chart, where no curve is.
+    errors: (n,) of the faces, as fractions. FR and AUC of the thresholds on the axis stand above
+    the chart, where no curve is.
     """
     limit = axis_end([errors])
     shown = np.sort(errors[errors <= limit])

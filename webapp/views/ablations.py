@@ -254,8 +254,8 @@ def _table(frame: pd.DataFrame, keys: Sequence[str], norm: str) -> None:
     )
     said = statistics.explanation(over, set(frame["seeds"]))
     st.caption(
-        "NME and sd in %, Δ in percentage points. **Bold**: best. Underlined: second. Select a row to"
-        f" open its first run. {said}"
+        "NME and sd in %, Δ in percentage points. **Bold**: best. Underlined: second. Select a row"
+        f" to open its first run. {said}"
     )
 
 
