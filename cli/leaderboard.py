@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Db, Json, choices
-from cli.output import UNRANKED, cell, note, print_json, tables, title
+from cli.output import UNRANKED, caption, cell, note, print_json, tables, title
 from db.file import DEFAULT_PATH
 from drf.text import FLOOR, printable
 
@@ -231,7 +231,7 @@ def board_table(
         padding=(0, 1, 0, 0),
         title_justify="left",
         caption_justify="left",
-        caption=_caption(rows, hidden=len(shown) < len(everything)),
+        caption=caption(_remarks(rows, hidden=len(shown) < len(everything))),
     )
     table.add_column("#", no_wrap=True)
     table.add_column("name", overflow="fold")
@@ -366,7 +366,8 @@ def _name(row: dict[str, Any]) -> str:
     return f"{row['name']} ({', '.join(marks)})"
 
 
-def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
+def _remarks(rows: pd.DataFrame, *, hidden: bool) -> list[str]:
+    """Return the sentences below the table. hidden: whether it has not all columns."""
     from db import status
     from db.analysis import comparability
     from db.recording import latencies
@@ -377,12 +378,10 @@ def _caption(rows: pd.DataFrame, *, hidden: bool) -> str | None:
         remarks.append(f"This board has no floor: train and evaluate {FAMILY} to add it.")
     if not status.ranked(rows).all():
         remarks.append("Runs without a place are not ranked, for the reason behind their name.")
-    if said := latencies.explanation(rows):
-        remarks.append(said)
+    remarks.append(latencies.explanation(rows))
     if hidden:
         remarks.append("More scores: a wider terminal, --norm, or --json.")
-    remarks += comparability.remarks(rows)
-    return " ".join(remarks) or None
+    return remarks + comparability.remarks(rows)
 
 
 def _descends(sort: str) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cli.output import UNRANKED, cell, print_json, table, tables, title
+from cli.output import UNRANKED, caption, cell, print_json, table, tables, title
 from db import method_ids, reads
 from db.analysis import comparability, intervals
 from db.boards import board, entries, verdict
@@ -185,7 +185,7 @@ def _table(of: RankedBoard, width: int) -> Table:
     names = of.name | {"box": box_labels.title(of.name["box"])}
     made = table(headings, lines)
     made.title = title(f"{' / '.join(names.values())}, errors in percent", of.verdict)
-    made.caption, made.caption_justify = _caption(of, over), "left"
+    made.caption, made.caption_justify = caption(_remarks(of, over)), "left"
     return made
 
 
@@ -228,12 +228,12 @@ def _difference(row: dict[Any, Any], norm: str, header: str) -> str | None:
     return statistics.with_exception(text, row["difference_over"], header)
 
 
-def _caption(of: RankedBoard, over: str) -> str:
+def _remarks(of: RankedBoard, over: str) -> list[str]:
+    """Return the sentences below the table. over: what the intervals are over"""
     said = [statistics.explanation(over, {len(set(seeds)) for seeds in of.rows["seeds"]})]
     if of.baseline is not None:
         said.append(f"Δ: difference to {of.baseline}; {MARK} its interval excludes 0.")
-    said += [latencies.explanation(of.rows), *comparability.remarks(of.rows)]
-    return " ".join(filter(None, said))
+    return [*said, latencies.explanation(of.rows), *comparability.remarks(of.rows)]
 
 
 def _record(of: RankedBoard, row: dict[Any, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Where output goes: data to stdout, everything else to stderr. rich honours NO_COLOR.
 
 Names and paths come from files that anybody may have written, so whatever is printed passes through
-`drf.text.printable` here: by `cell` and `table`, `line` and `note`, and in the log.
+`drf.text.printable` here: by `cell`, `table`, `title` and `caption`, by `line` and `note`, and in
+the log.
 """
 
 from __future__ import annotations
@@ -137,6 +138,15 @@ def title(text: str, sentence: str = "") -> Text:
 
     made = Text(_shown(text), style="table.title")
     return made.append(f"\n{_shown(sentence)}", style="not italic") if sentence else made
+
+
+def caption(sentences: Iterable[str]) -> Text | None:
+    """Return what stands below a table, without reading its brackets: sentences, of which "" is
+    left out; None without one."""
+    from rich.text import Text
+
+    said = " ".join(filter(None, sentences))
+    return Text(_shown(said), style="table.caption") if said else None
 
 
 def table(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Db, Json
-from cli.output import cell, note, print_json, table, tables
+from cli.output import cell, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.files import user_path
@@ -198,7 +198,7 @@ def _print_tables(located: Located, aligner: Aligner, *, brief: bool) -> None:
         x, y, side, _ = face.box.tolist()
         error = face.expected_error * side
         doubt = "" if error != error else f", expected error {error:.1f} px"
-        print(
+        line(
             f"{located.photo.path}, face {number}: square of {side:.0f} px at {x:.0f}, {y:.0f},"
             f" score {face.score:.2f}{doubt}"
         )

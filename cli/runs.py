@@ -163,7 +163,7 @@ def diff(
     console.print(_spent(spent, run_a, run_b))
     console.print(_side_by_side(compared, run_a, run_b))
     if remark:
-        console.print(remark, markup=False)
+        line(remark)
     for facts in compared_runs:
         if facts["condition"] != "finished":
             note(f"Run {facts['id'][:8]} is not ranked ({facts['condition']}): compare with care.")

@@ -166,6 +166,19 @@ def test_what_limits_a_comparison_is_said(drf: Drf, tmp_path: Path) -> None:
     assert "not all evaluated on the same faces" in text
 
 
+@pytest.mark.parametrize("options", [(), ("--methods",)])
+def test_a_name_in_a_remark_is_no_markup(
+    drf: Drf, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    db = open_store(tmp_path / "drf.db")
+    external = {"family": "external", "params": 0, "macs": 0}
+    examples.add_finished_run(db, name="HRNet [w18] [/b]", **external)
+    db.close()
+    answer = drf("leaderboard", *options)
+    assert answer.code == 0
+    assert "imported: HRNet [w18] [/b]." in " ".join(answer.out.split())
+
+
 @pytest.mark.parametrize("width", [80, 100, 120, 160, 200, 300])
 def test_no_number_is_cut_in_any_width(filled: list[str], tmp_path: Path, width: int) -> None:
     rows = board_rows(tmp_path)

@@ -74,6 +74,13 @@ def test_csv_and_tables_give_standard_deviations(drf: Drf, model: Path, tmp_path
     assert "30 · nose bridge, tip" in out
 
 
+def test_the_name_of_a_photo_steers_no_terminal(drf: Drf, model: Path, tmp_path: Path) -> None:
+    file = photo(tmp_path / "a\x1b.png")
+    out = drf("predict", file, "--model", model, "--box", BOX).out
+    assert "\x1b" not in out
+    assert r"a\x1b.png, face 1: square of 80 px" in out
+
+
 def test_a_spreadsheet_runs_no_name_of_a_photo(
     drf: Drf, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,16 @@ def test_diff_shows_what_differs_and_all_on_request(drf: Drf, filled: list[str])
     difference = scores["ocular_nme_b"] - scores["ocular_nme_a"]
     assert signed(difference) in text
     assert "training.lr" not in text
+
+
+def test_diff_shows_names_in_its_remark_as_they_are(
+    drf: Drf, filled: list[str], tmp_path: Path
+) -> None:
+    learned = "UPDATE runs SET trained_on = 'synthetic, ' || ? WHERE id = ?"
+    with contextlib.closing(sqlite3.connect(tmp_path / "drf.db")) as con, con:
+        con.execute(learned, ["mine :smile: \x1b", filled[2]])
+    answer = drf("runs", "diff", filled[1], filled[2])
+    assert r"from weights of mine :smile: \x1b. What was spent" in answer.out
 
 
 def test_delete_asks_for_yes_where_nobody_can_be_asked(

@@ -60,6 +60,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = open_store(folder / "drf.db")
     for name in AWKWARD:
         add_finished_run(store, name=name, error_px=3.0)
+    external = {"family": "external", "params": 0, "macs": 0}  # remarks below the boards name it
+    add_finished_run(store, name=f"{AWKWARD[9]} {AWKWARD[3]}", **external)
     saved_links.add_view(
         store, "kept", f"run?run={AWKWARD[3]}&lb_text={AWKWARD[7]}".replace("\x1b", "%1b")
     )
@@ -140,7 +142,10 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
     ("data", "boxes"): [(2, ("no\x1bfile", "--out", "boxes.csv"))],
     ("data", "prepare"): [(0, ("wflw",)), (2, ("wflw", "--from", "no\x1bfile.zip"))],
     ("data", "pack"): [(0, ("--subset", "val", "--max-faces", "2"))],
-    ("leaderboard",): [(0, ()), (0, ("--dataset", "none\x1b")), (2, ("--since", "\x1b"))],
+    ("leaderboard",): [
+        *((0, ()), (0, ("--methods",))),
+        *((0, ("--dataset", "none\x1b")), (2, ("--since", "\x1b"))),
+    ],
     ("runs", "list"): [(0, ())],
     ("runs", "show"): [(0, (AWKWARD[3],)), (3, ("two",)), (3, ("esc",))],
     ("runs", "diff"): [(0, (AWKWARD[1], AWKWARD[4]))],
