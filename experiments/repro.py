@@ -69,12 +69,15 @@ def repeat(text: str, paths: Paths) -> Repeated:
     """Train a run again from its stored configuration, as a new run, and compare each epoch.
 
     On the machine and with the code of the first one, a deterministic run, or one on the CPU that
-    counts epochs, has to have the same digits: the tolerance is 0. Else it is TOLERANCE.
+    counts epochs, has to have the same digits: the tolerance is 0. Else it is TOLERANCE. Raises
+    KeyboardInterrupt where the user stops the training.
     """
     stored, config, paths = _stored(text, paths)
     exact = not differences(text, paths) and _repeats_exactly(config)
     request = Request(stored["preset"], options=config.flat())
     result = train_new_run(request, paths, f"{stored['name']} (again)")
+    if result.outcome.state == "interrupted":
+        raise KeyboardInterrupt  # its first epochs say nothing of those that are missing
     with contextlib.closing(open_reader(paths.db)) as reader:
         then, now = (reads.validation_nmes(reader, run) for run in (stored["id"], result.run))
     shared = then.keys() & now.keys()

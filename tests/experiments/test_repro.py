@@ -85,6 +85,17 @@ def test_what_is_compared_is_the_nme_that_judges_the_run(paths: Paths) -> None:
     assert not again.same
 
 
+def test_a_training_that_is_stopped_repeats_nothing(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {key: TINY[key] for key in TINY if not key.startswith("model.")}
+    first = train_new_run(Request("mean-shape", options=options), paths, "floor")
+    stopped = replace(first, outcome=replace(first.outcome, state="interrupted"))
+    monkeypatch.setattr(repro, "train_new_run", lambda *_: stopped)
+    with pytest.raises(KeyboardInterrupt):
+        repro.repeat(first.run, paths)
+
+
 def test_a_rehearsal_refuses_what_the_training_would(paths: Paths) -> None:
     options = TINY | {"training.init_from": "nosuch"}
     for begin in (rehearse, train_new_run):
