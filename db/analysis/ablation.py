@@ -65,7 +65,8 @@ def find(
     baseline  name or id of a run; None takes `factors.natural_baseline`
     norm      key of a normaliser; None takes the first that the board has
     only      ids of the runs that take part; None takes all
-    Raises NotFoundError without such a run, and UsageError for a key that is no factor there.
+    Raises NotFoundError without such a run, and where the runs share no face that has the
+    normaliser; UsageError for a key that is no factor there.
     """
     rows = _of_one_board(con, board, baseline, only)
     settings = compare(rows, configs.settings(con, rows["run"].tolist()))
@@ -85,8 +86,8 @@ def of_sweep(
 
     Its factors, not the configurations, tell the settings apart: a preset may be one. Of the boards
     on its subset, with the flip test or without, the one that most jobs are on counts; jobs without
-    an evaluation there are left out. Raises NotFoundError where none of its runs is evaluated, and
-    for another baseline than one of them.
+    an evaluation there are left out. Raises NotFoundError where none of its runs is evaluated, for
+    another baseline than one of them, and where they share no face that has the normaliser.
     """
     jobs = sweeps.jobs(con, sweep).set_index("job")
     keys = list(jobs["factors"].iloc[0])
@@ -157,6 +158,11 @@ def _ablation(
     norm = norm or reads.ranked_by(runs).removesuffix("_nme")
     scores.normaliser(norm)
     both = paired.errors(con, runs["evaluation"].tolist(), [norm]).under(norm)
+    if not len(both.faces):
+        raise NotFoundError(
+            f"these runs have no face in common that has the {norm} distance: name another one with"
+            " --norm, or evaluate the runs on the same faces"
+        )
     board = {column: str(runs[column].iloc[0]) for column in reads.BOARD}
     frame = results(settings, base, keys, both.errors[norm])
     return Ablation(board, norm, list(keys), len(both.faces), frame)

@@ -17,7 +17,7 @@ from db.file import run_folder
 from db.recording import sweeps
 from db.recording.evaluations import record_evaluation
 from db.recording.runs import end_run, start_run
-from drf.errors import DrfError, UsageError
+from drf.errors import DrfError, NotFoundError, UsageError
 from experiments.paths import Paths
 from experiments.request import configure
 from experiments.sweeps import grid as grids
@@ -300,6 +300,15 @@ def test_a_sweep_over_boxes_shows_the_board_of_most_jobs(tmp_path: Path) -> None
         found = ablation.of_sweep(con, "s")
     assert found.board["box"] == "gt_jitter"
     assert found.rows["value_0"].tolist() == ["1", "2"]
+
+
+def test_runs_on_different_faces_are_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "drf.db"
+    one, other = sweep_of_runs(path, ["gt", "gt"])
+    evaluate(path, one, 1.0)
+    evaluate(path, other, 1.0, names=tuple(f"other/{i}" for i in range(6)))
+    with contextlib.closing(open_reader(path)) as con, pytest.raises(NotFoundError, match="face"):
+        ablation.of_sweep(con, "s")
 
 
 def test_only_an_evaluation_on_its_own_board_ends_a_job(tmp_path: Path) -> None:
