@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.output import cell, line, note, print_json, table, tables
+from cli.output import advise, cell, line, print_json, table, tables
 from db.file import DEFAULT_PATH
 
 
@@ -40,4 +40,4 @@ def bench(
     columns = ("run", "name", "p50 ms", "p90 ms")
     tables().print(table(columns, lines, "milliseconds for 1 face on 1 thread"))
     line(f"Measured on {found[0].latency.hardware}.")
-    note("Next: drf leaderboard, or drf web")
+    advise("drf leaderboard", "drf web", store=db)

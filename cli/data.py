@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -130,7 +131,8 @@ def prepare(
         _print(prepared.report, name)
     if faulty := [one.subset for one in prepared.report.subsets if one.n_faults]:
         raise CheckFailed(f"{prepared.root} has faults in {', '.join(faulty)}")
-    note(f"Next: drf train cascade-forest --dataset {name} --data-root {prepared.root}")
+    root = shlex.quote(str(prepared.root))
+    note(f"Next: drf train cascade-forest --dataset {name} --data-root {root}")
 
 
 def _packed(name: str, root: Path, cache: Path | None) -> list[dict[str, object]]:

@@ -54,4 +54,4 @@ def ensemble(
     if as_json:
         print_json(entry)
         return
-    show_evaluation(entry, f"{entry['name']} (mean of {len(runs)} runs)")
+    show_evaluation(entry, f"{entry['name']} (mean of {len(runs)} runs)", db)

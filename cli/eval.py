@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import options
-from cli.output import cell, line, note, print_json, table, tables
+from cli.output import advise, cell, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -78,27 +80,28 @@ def evaluate(
     if as_json:
         print_json(entry)
         return
-    show_evaluation(entry, entry["name"])
+    show_evaluation(entry, entry["name"], db)
 
 
-def show_evaluation(entry: dict[str, Any], title: str) -> None:
-    """Print a leaderboard entry: the board, the scores, and what it learned from, where that is not
-    the board's dataset alone."""
+def show_evaluation(entry: dict[str, Any], title: str, store: Path) -> None:
+    """Print a leaderboard entry of a store: the board, the scores, and what it learned from, where
+    that is not the board's dataset alone."""
     from db.recording import box_labels
 
     line(
         f"{title} on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
         f" landmarks {entry['landmarks']}, box {box_labels.title(entry['box'])}, errors in percent"
     )
-    show_scores(entry)
+    show_scores(entry, store)
     if entry["trained_on"] != entry["dataset"]:
         note(f"It was trained on {entry['trained_on']}, which the leaderboard says too.")
     if entry["started_from"]:
         note(f"It started from the weights of run {entry['started_from'][:8]}.")
 
 
-def show_scores(entry: dict[str, Any]) -> None:
-    """Print the scores of a leaderboard entry, and what its reader may want to know next."""
+def show_scores(entry: dict[str, Any], store: Path) -> None:
+    """Print the scores of a leaderboard entry of a store, and what its reader may want to know
+    next."""
     from drf.landmarks.markup import ALL
 
     tables().print(scores_table(entry))
@@ -106,10 +109,10 @@ def show_scores(entry: dict[str, Any]) -> None:
         tables().print(ellipses_table([([], entry["ellipses"])]))
     if not entry["ranked"]:
         note(f"It is shown without a rank: {entry['condition']}.")
-    if entry["landmarks"] == ALL:
-        note("Next: drf leaderboard, or drf web")
-    else:
-        note(f"Next: drf leaderboard --landmarks {entry['landmarks']}, or drf web")
+    board = "drf leaderboard"
+    if entry["landmarks"] != ALL:
+        board += f" --landmarks {shlex.quote(entry['landmarks'])}"
+    advise(board, "drf web", store=store)
 
 
 def scores_table(entry: dict[str, Any]) -> Table:

@@ -148,9 +148,8 @@ def onnx(
         raise UsageError("--reject-above takes a number above 0: every face would be rejected")
     limit = None if reject_above is None else reject_above / 100
     path = export_run(run, out, db, reject_above=limit)
-    note(
-        f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Next: drf predict --model {path} PHOTO"
-    )
+    then = f"drf predict --model {shlex.quote(str(path))} PHOTO"
+    note(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Next: {then}")
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 from cli import options
 from cli.eval import show_scores
-from cli.output import line, note, print_json
+from cli.output import advise, line, note, print_json
 from db.file import DEFAULT_PATH
 from drf.files import user_path
 
@@ -104,7 +104,7 @@ def predictions(
         f"{entry['name']} (external) on {entry['dataset']} {entry['subset']}: {entry['n']} faces,"
         f" landmarks {entry['landmarks']}, errors in percent"
     )
-    show_scores(entry)
+    show_scores(entry, db)
 
 
 @app.command()
@@ -153,4 +153,4 @@ def bundle(
     if merged.kept_sweeps:
         note(f"Sweeps of these names keep the jobs they have here: {', '.join(merged.kept_sweeps)}")
     if not merged.is_empty:
-        note("Next: drf leaderboard, or drf web")
+        advise("drf leaderboard", "drf web", store=db)

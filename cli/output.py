@@ -14,8 +14,10 @@ import math
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from db.file import on_store
 from drf.errors import UsageError
 from drf.text import UNPRINTABLE, printable
 
@@ -94,6 +96,11 @@ def line(text: object) -> None:
 def note(sentence: object) -> None:
     """Print a sentence on stderr: what happened, or what to do next."""
     print(printable(sentence), file=sys.stderr)
+
+
+def advise(*commands: str, store: Path) -> None:
+    """Print on stderr the commands to type next, one or the other, for the same store."""
+    note(f"Next: {', or '.join(on_store(command, store) for command in commands)}")
 
 
 def confirm(deed: str, yes: bool) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli import options
-from cli.output import cell, note, print_json, table, tables
-from db.file import DEFAULT_PATH
+from cli.output import advise, cell, note, print_json, table, tables
+from db.file import DEFAULT_PATH, on_store
 from drf.errors import DrfError
 from drf.files import user_path
 
@@ -64,7 +65,7 @@ def run(
 
     asked = grids.load(grid)
     run_sweep(asked, choose(engine, jobs, threads), Paths(db, data_root, None, cache), note)
-    note(f"Next: drf sweep table {asked.name}")
+    advise(f"drf sweep table {shlex.quote(asked.name)}", store=db)
 
 
 @app.command()
@@ -94,9 +95,12 @@ def search(
     asked = grids.load(grid)
     paths = Paths(db, data_root, None, cache)
     best = searches.search(asked, trials, Local(jobs, threads), paths, note)
+    sweep = shlex.quote(asked.name)
     if best is None:
-        raise DrfError(f"no run ended as it should: `drf sweep status {asked.name}` says why")
-    note(f"The best is {best.name}. Next: drf sweep table {asked.name}")
+        why = on_store(f"drf sweep status {sweep}", db)
+        raise DrfError(f"no run ended as it should: `{why}` says why")
+    note(f"The best is {best.name}.")
+    advise(f"drf sweep table {sweep}", store=db)
 
 
 @app.command("list")
@@ -211,7 +215,8 @@ def submit(
     needs = on_slurm.Needs(partition, hours, threads, gpus)
     paths = Paths(db, data_root, None, cache)
     submitted = on_slurm.submit(grids.load(grid), folder, paths, needs, local=local)
-    note(f"{len(submitted)} jobs submitted. Next: drf sweep gather {folder}")
+    note(f"{len(submitted)} jobs submitted.")
+    advise(f"drf sweep gather {shlex.quote(str(folder))}", store=db)
 
 
 @app.command()

@@ -163,7 +163,7 @@ def train(
     if as_json and result.run:
         print_json(result.document())
     if result.run:
-        note(result.sentence())
+        note(result.sentence(db))
     raise typer.Exit(result.exit_code())
 
 

@@ -1,4 +1,5 @@
-"""Where the store's file lies, what lies beside it, and how times are written in it.
+"""Where the store's file lies, what lies beside it, how commands name it, and how times are written
+in it.
 
 Imports nothing heavy: the command line does at its start.
 """
@@ -6,14 +7,29 @@ Imports nothing heavy: the command line does at its start.
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
 from drf.errors import StoreError, UsageError
+from drf.files import path_of_variable
 
 DEFAULT_PATH = Path("runs/drf.db")
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def usual_path() -> Path:
+    """Return the store of every command that is not given --db: that of the variable DRF_DB, else
+    DEFAULT_PATH. Raises UsageError as `drf.files.user_path`."""
+    return path_of_variable("DRF_DB") or DEFAULT_PATH
+
+
+def on_store(command: str, store: Path) -> str:
+    """Return a command for a shell, with --db where it would use another store without it."""
+    if store.absolute() == usual_path().absolute():
+        return command
+    return f"{command} --db {shlex.quote(str(store))}"
 
 
 def run_id(text: str) -> str:

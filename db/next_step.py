@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from db.file import run_folder
+from db.file import on_store, run_folder
 from db.status import WITHOUT_MODEL
 from drf.files import BEST, LAST, without_folders
 
@@ -33,11 +33,12 @@ def after(run: Mapping[str, Any], store: Path) -> NextStep | None:
     if run["status"] not in _CUT_OFF:
         return None
     if (run_folder(store, run["id"]) / LAST).is_file():
-        return NextStep("Go on from its last checkpoint:", f"drf train --resume {run['id'][:8]}")
+        resume = on_store(f"drf train --resume {run['id'][:8]}", store)
+        return NextStep("Go on from its last checkpoint:", resume)
     again = command(run)
     if again is None:
         return NextStep("It has no checkpoint to go on from: train it again.")
-    return NextStep("It has no checkpoint to go on from; start again:", again)
+    return NextStep("It has no checkpoint to go on from; start again:", on_store(again, store))
 
 
 def evaluation(run: Mapping[str, Any], store: Path) -> NextStep:
@@ -46,7 +47,7 @@ def evaluation(run: Mapping[str, Any], store: Path) -> NextStep:
         return NextStep("Evaluate it when it has finished.")
     if not (run_folder(store, run["id"]) / BEST).is_file():
         return NextStep("It has no checkpoint to evaluate beside the store.")
-    return NextStep("Evaluate it:", f"drf eval {run['id'][:8]}")
+    return NextStep("Evaluate it:", on_store(f"drf eval {run['id'][:8]}", store))
 
 
 def command(run: Mapping[str, Any]) -> str | None:

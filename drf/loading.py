@@ -7,7 +7,7 @@ from pathlib import Path
 
 from drf.config import nearest
 from drf.errors import NotFoundError
-from drf.files import path_of_variable, user_path
+from drf.files import user_path
 from drf.inference.alignment import Aligner
 from drf.inference.onnx_network import OnnxNetwork, largest_error
 
@@ -33,9 +33,9 @@ def load(model: str | Path = DEFAULT, *, db: str | Path | None = None, threads: 
 def _of_run(text: str, db: Path | None, threads: int) -> Aligner:
     """Return the best checkpoint of a run, in torch. Raises NotFoundError where there is none,
     DrfError for one that is damaged or of another run."""
-    from db.file import DEFAULT_PATH, run_folder
+    from db.file import run_folder, usual_path
 
-    store = db or path_of_variable("DRF_DB") or DEFAULT_PATH
+    store = db or usual_path()
     if db is None and not store.exists():
         raise NotFoundError(
             f"there is no released model {text!r}{nearest(text, released())}, and no store {store}"

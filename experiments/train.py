@@ -25,7 +25,7 @@ import torch
 
 from db import reads, status
 from db.connection import open_reader, open_store
-from db.file import run_folder
+from db.file import on_store, run_folder
 from db.recording.record import bring_run, claim_of, forget_after, open_record, pass_on
 from db.recording.runs import FIRST_CLAIM, NewRun, claimed, resume_run, start_run
 from db.recording.words import FirstWords, checked_name, write_first
@@ -78,8 +78,8 @@ class Result:
         old = {f"best_{name}": facts[f"kept_{name}"] for name in ("epoch", "val_nme")}
         return {"run": self.run, "name": self.name} | facts | old
 
-    def sentence(self) -> str:
-        """Return the last line for a person."""
+    def sentence(self, store: Path) -> str:
+        """Return the last line for a person. store: that has the run"""
         o, run = self.outcome, self.run[:8]
         ended = f"Run {run} ({self.name}) {o.state} after {o.epochs} epochs"
         if o.state in status.FAULTS:
@@ -88,7 +88,8 @@ class Result:
             return f"{ended}; it has no checkpoint to evaluate yet."
         which = "last epoch's" if self.checkpoint == "last" else "best"
         nme = f"{which} validation NME {100 * o.kept_val_nme:.2f} % (epoch {o.kept_epoch})"
-        return f"{ended} and {o.wall_s / 60:.1f} min; {nme}. Next: drf eval {run}"
+        then = on_store(f"drf eval {run}", store)
+        return f"{ended} and {o.wall_s / 60:.1f} min; {nme}. Next: {then}"
 
     def exit_code(self) -> int:
         """Return 130 for an interrupted run, 1 for a collapsed or diverged one, else 0."""

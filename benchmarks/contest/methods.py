@@ -65,7 +65,8 @@ class PresetMethod:
         threads = n_threads(self.row, self.settings.budget)
         result = train_in_process(asked, self.settings.paths, self.row.name, threads)
         if result.outcome.state != "finished":
-            raise DrfError(f"{self.row.name}, seed {seed}: {result.sentence()}")
+            said = result.sentence(self.settings.paths.db)
+            raise DrfError(f"{self.row.name}, seed {seed}: {said}")
         return result.run
 
     def evaluate(self, run: str, spec: EvaluationSpec) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from db.connection import open_reader, open_store
+from db.file import on_store
 from db.recording import sweeps
 from drf.errors import DrfError, UsageError, quoted
 from experiments.paths import Paths, load_packs
@@ -34,9 +36,10 @@ def run_sweep(grid: Grid, engine: Engine, paths: Paths, say: Callable[[str], Non
     for number, job in enumerate(engine.run(jobs, paths) if jobs else (), there + 1):
         say(f"{number} of {n}: {job.name}, seed {job.seed}: {outcome(job, paths.db)}")
     if failed := len(_left(grid.name, paths.db)):
+        why = on_store(f"drf sweep status {shlex.quote(grid.name)}", paths.db)
         raise DrfError(
-            f"{failed} of {n} jobs did not end as they should: `drf sweep status"
-            f" {grid.name}` says why, and the same command begins them again"
+            f"{failed} of {n} jobs did not end as they should: `{why}` says why, and the same"
+            " command begins them again"
         )
 
 

@@ -201,6 +201,6 @@ def _optuna() -> Any:
         import optuna
     except ImportError as error:
         raise UsageError(
-            "drf sweep search needs the package optuna: pip install drf[search]"
+            "`drf sweep search` needs the package optuna: pip install drf[search]"
         ) from error
     return optuna

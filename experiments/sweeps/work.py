@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import shlex
 import shutil
 import sqlite3
 import sys
@@ -19,7 +20,7 @@ from sqlite_utils import Database
 
 from db import reads, status
 from db.connection import open_reader, open_store
-from db.file import run_folder
+from db.file import on_store, run_folder
 from db.maintenance.backup import back_up
 from db.recording.record import RECORD, open_record, recover
 from db.recording.runs import LostRun, delete_run
@@ -291,9 +292,10 @@ def _refuse_lost(db: Path, run: str) -> None:
     put back to an earlier state."""
     folder = run_folder(db, run)
     if (folder / RECORD).is_file() and _run_in(db, run) is None:
+        back = on_store(f"drf runs recover {shlex.quote(str(folder))}", db)
         raise UsageError(
-            f"the store lacks run {run[:8]}, whose results are in {folder}: `drf runs recover"
-            f" {folder}` brings it back; remove this folder to train it anew"
+            f"the store lacks run {run[:8]}, whose results are in {folder}: `{back}` brings it"
+            " back; remove this folder to train it anew"
         )
 
 

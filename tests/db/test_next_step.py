@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from db import next_step
+from db.file import DEFAULT_PATH, on_store
 
 
 def of(command, **made):
@@ -45,3 +48,14 @@ def test_a_run_is_repeated_at_its_commit_and_evaluated():
     lines = next_step.repeat(of("drf train", git_commit="3f2a9c1e" * 5))
     assert lines == "git checkout 3f2a9c1e\ndrf train\ndrf eval 'my run'"
     assert next_step.repeat(of("drf train", git_commit=None)) == "drf train\ndrf eval 'my run'"
+
+
+def test_a_command_names_a_store_that_is_not_the_usual_one(monkeypatch):
+    lab = Path("my lab.db")
+    monkeypatch.delenv("DRF_DB", raising=False)
+    for usual in (DEFAULT_PATH, DEFAULT_PATH.absolute()):
+        assert on_store("drf web", usual) == "drf web"
+    assert on_store("drf web", lab) == "drf web --db 'my lab.db'"
+    monkeypatch.setenv("DRF_DB", str(lab))
+    assert on_store("drf web", lab) == "drf web"
+    assert on_store("drf web", DEFAULT_PATH) == f"drf web --db {DEFAULT_PATH}"

@@ -90,9 +90,8 @@ def test_a_run_of_version_0_1_0_goes_on_from_its_last_checkpoint(tmp_path: Path)
         curves = reads.curves(reader, result.run).set_index(["metric", "epoch"])["value"]
     assert (stored["kept_epoch"], stored["kept_val_nme"]) == (3, outcome.kept_val_nme)
     assert curves["val_nme_ocular", 3] == outcome.kept_val_nme
-    assert f"last epoch's validation NME {100 * curves['val_nme_ocular', 3]:.2f} %" in (
-        result.sentence()
-    )
+    said = result.sentence(tmp_path / "drf.db")
+    assert f"last epoch's validation NME {100 * curves['val_nme_ocular', 3]:.2f} %" in said
     document = result.document()
     assert (document["best_epoch"], document["best_val_nme"]) == (3, document["kept_val_nme"])
     assert document["kept_val_nme"] == 100 * outcome.kept_val_nme

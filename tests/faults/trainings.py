@@ -177,7 +177,7 @@ def _command(wanted: Training) -> int:
             result = resume_training(run, wanted.changes, paths)
         else:
             result = train_new_run(Request(wanted.family), paths, wanted.family)
-        print(result.sentence(), file=sys.stderr)
+        print(result.sentence(wanted.db), file=sys.stderr)
         return result.exit_code()
     except DrfError as error:
         print(f"drf: {error}", file=sys.stderr)

@@ -25,6 +25,7 @@ from db.analysis import factors as ablation_settings
 from db.boards import board
 from db.boards.entries import entry
 from db.connection import open_reader, open_store
+from db.file import DEFAULT_PATH
 from db.recording import evaluations, latencies, runs
 from db.transactions import writing
 from drf import checkpoint, registry
@@ -316,8 +317,9 @@ def assert_diverged(outcome: Outcome, what: str, epoch: int) -> None:
     assert outcome.epochs == epoch - 1
     result = Result("0" * 32, "name", outcome)
     assert result.exit_code() == 1
-    assert "\n" not in result.sentence()
-    assert outcome.reason in result.sentence()
+    said = result.sentence(DEFAULT_PATH)
+    assert "\n" not in said
+    assert outcome.reason in said
 
 
 def test_a_loss_that_is_not_finite_is_a_diverged_run(trainer) -> None:  # type: ignore[no-untyped-def]

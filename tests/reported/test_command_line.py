@@ -711,7 +711,10 @@ def messages() -> list[tuple[str, str]]:
     return found
 
 
-ADVISED = re.compile(r"`(drf [^`]+)`|Next: (drf [^,:.;]+)|(?<=remove it first: )(drf .+)")
+ADVISED = re.compile(
+    r"`(drf [^`]+)`|Next: (drf [^,:.;]+)|(?<=remove it first: )(drf .+)"
+    r"|^(drf (?!X|static export).+)"  # a text of its own, to which the store is added
+)
 
 
 def test_the_commands_that_messages_advise_exist(messages: list[tuple[str, str]]) -> None:
@@ -757,6 +760,19 @@ def test_what_a_message_advises_is_accepted_in_a_folder_with_blanks(
     assert advised
     assert drf(*shlex.split(advised[1])[1:]).code == 0
     assert drf("leaderboard", "--db", old).code == 0
+
+
+def test_the_next_command_is_for_the_same_store(drf: Call, tmp_path: Path) -> None:
+    said = drf("train", "mean-shape", *TINY, "--db", tmp_path / "my lab.db")
+    for command in ("eval", "leaderboard"):
+        advised = re.search(r"Next: drf ([^,\n]+)", said.error)
+        assert advised
+        words = shlex.split(advised[1])
+        assert words[0] == command
+        said = drf(*words)
+        assert said.code == 0, said.error
+    assert printable(AWKWARD[3]) in said.text
+    assert "--db" not in drf("train", "mean-shape", *TINY).error
 
 
 def test_an_option_that_a_message_advises_exists(messages: list[tuple[str, str]]) -> None:
