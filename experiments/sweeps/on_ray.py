@@ -18,7 +18,7 @@ from typing import Any
 from drf.errors import DrfError, UsageError
 from experiments.paths import Paths
 from experiments.sweeps.grid import Job
-from experiments.sweeps.work import ATTEMPTS, gather, hand_out, tell, work_in_folder
+from experiments.sweeps.work import ATTEMPTS, FAILS, gather, hand_out, tell, work_in_folder
 
 FOLDER = "sweep-jobs"
 """Beside the store, with a folder for each job that is not in the store yet."""
@@ -62,13 +62,13 @@ class OnRay:
                 try:
                     if gather(folders[job.id], job.id, paths.db):
                         shutil.rmtree(folders[job.id], ignore_errors=True)
-                except UsageError as error:  # it stays in its folder, and the others go on
+                except FAILS as error:  # it stays in its folder, and the others go on
                     tell(job, error)
                 yield job
         finally:
             self._end(ray, waiting)
             for job in waiting.values():
-                with contextlib.suppress(UsageError):  # still being written: it stays in its folder
+                with contextlib.suppress(*FAILS):  # still being written: it stays in its folder
                     gather(folders[job.id], job.id, paths.db)
             ray.shutdown()
 

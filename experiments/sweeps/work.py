@@ -42,6 +42,8 @@ TRY_FOR_S = 300.0
 """How long the last copy of a job is tried for, where its folder cannot be written."""
 STORE = "drf.db"
 """Name of the store in the folder of a job."""
+FAILS = (DrfError, OSError, sqlite3.Error)
+"""What a store or a folder that cannot be read or written for a while raises."""
 
 
 def work(job: Job, paths: Paths) -> None:
@@ -103,7 +105,7 @@ def gather(folder: Path, run: str, db: Path) -> bool:
     May be repeated: what the store has stays where it is further. Raises UsageError while the job's
     process may still write, and as `recover`.
     """
-    if _run_in(folder / STORE, run) is None:
+    if run_in(folder / STORE, run) is None:
         return False
     _bring(folder / STORE, db, run)
     return True
@@ -112,7 +114,7 @@ def gather(folder: Path, run: str, db: Path) -> bool:
 def why_written(run: str, *stores: Path) -> str | None:
     """Return why a process may still write a run in one of some stores, in one sentence, or
     None."""
-    found = [row for db in stores if (row := _run_in(db, run)) is not None]
+    found = [row for db in stores if (row := run_in(db, run)) is not None]
     return next(filter(None, map(status.why_not_free, found)), None)
 
 
@@ -125,9 +127,9 @@ def tell(job: Job, error: object) -> None:
 def _hand_out(folder: Path, run: str, db: Path) -> None:
     _refuse_lost(db, run)
     there = folder / STORE
-    if why_written(run, there) or _run_in(db, run) is None:
+    if why_written(run, there) or run_in(db, run) is None:
         return
-    found = _run_in(there, run)
+    found = run_in(there, run)
     with tempfile.TemporaryDirectory() as scratch:
         ours = Path(scratch) / STORE
         _bring(db, ours, run)
@@ -145,7 +147,7 @@ def _bring(source: Path, target: Path, run: str) -> bool:
     if why := why_written(run, source, target):
         raise UsageError(f"{why}; call this again when that has ended")
     _refuse_lost(target, run)
-    theirs, ours = _run_in(source, run), _run_in(target, run)
+    theirs, ours = run_in(source, run), run_in(target, run)
     if theirs and ours and theirs["started_at"] != ours["started_at"]:
         if not _is_of_use(target, ours):
             _remove(target, run)
@@ -173,7 +175,7 @@ def _publish(db: Path, folder: Path, run: str, known: set[object]) -> None:
     known: owners of what may lie in the folder and be replaced, see `_owner`; that of the copy is
     added. Raises LostRun where the folder has another's.
     """
-    ours, there = _run_in(db, run), _run_in(folder / STORE, run)
+    ours, there = run_in(db, run), run_in(folder / STORE, run)
     if ours is None:
         return
     if there is not None and _owner(there) not in known:
@@ -206,12 +208,12 @@ def _published(db: Path, folder: Path, run: str, found: Mapping[str, Any] | None
         due = 0.0
         while not ended.wait(LOOK_EVERY_S):
             try:
-                if _owner(_run_in(db, run)) not in known or time.monotonic() >= due:
+                if _owner(run_in(db, run)) not in known or time.monotonic() >= due:
                     due = time.monotonic() + PUBLISH_EVERY_S
                     _publish(db, folder, run, known)
             except LostRun:
                 return
-            except _FAILS:  # a full disk may have room in a while
+            except FAILS:  # a full disk may have room in a while
                 continue
 
     thread = threading.Thread(target=publish, daemon=True)
@@ -233,7 +235,7 @@ def _publish_at_last(db: Path, folder: Path, run: str, known: set[object]) -> No
             return _publish(db, folder, run, known)
         except LostRun:
             raise
-        except _FAILS as error:
+        except FAILS as error:
             if time.monotonic() >= until:
                 why = reason_of(error, folder) if isinstance(error, OSError) else error
                 place = run_folder(db.parent.rename(f"{db.parent}-kept") / STORE, run)
@@ -253,7 +255,6 @@ def _owner(row: Mapping[str, Any] | None) -> tuple[object, ...] | None:
 
 
 _OWNER = ("started_at", "claim", "host", "pid")
-_FAILS = (DrfError, OSError, sqlite3.Error)
 
 
 def _copy_files(here: Path, there: Path) -> None:
@@ -291,7 +292,7 @@ def _refuse_lost(db: Path, run: str) -> None:
     """Raise UsageError where a store lacks a run whose results lie in its folder: it was lost, or
     put back to an earlier state."""
     folder = run_folder(db, run)
-    if (folder / RECORD).is_file() and _run_in(db, run) is None:
+    if (folder / RECORD).is_file() and run_in(db, run) is None:
         back = on_store(f"drf runs recover {shlex.quote(str(folder))}", db)
         raise UsageError(
             f"the store lacks run {run[:8]}, whose results are in {folder}: `{back}` brings it"
@@ -299,7 +300,7 @@ def _refuse_lost(db: Path, run: str) -> None:
         )
 
 
-def _run_in(db: Path, run: str) -> dict[str, Any] | None:
+def run_in(db: Path, run: str) -> dict[str, Any] | None:
     """Return `reads.run` of a run, None where there is no store or no such run in it."""
     if not db.is_file():
         return None
@@ -316,8 +317,8 @@ def _is_of_use(db: Path, row: Mapping[str, Any]) -> bool:
 
 
 def _when_free(db: Path, run: str) -> dict[str, Any] | None:
-    """Return the row of a run in a store once no process trains it, as `_run_in`."""
-    while (row := _run_in(db, run)) is not None and status.why_not_free(row):
+    """Return the row of a run in a store once no process trains it, as `run_in`."""
+    while (row := run_in(db, run)) is not None and status.why_not_free(row):
         time.sleep(LOOK_EVERY_S)
     return row
 

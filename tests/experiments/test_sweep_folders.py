@@ -318,7 +318,7 @@ def test_checkpoints_are_copied_when_they_change(tmp_path: Path) -> None:
     for epochs in (0, 0, 1):
         if epochs:
             put(scratch, run, epochs=epochs)
-        works._publish(scratch, folder, run, {None, works._owner(works._run_in(scratch, run))})
+        works._publish(scratch, folder, run, {None, works._owner(works.run_in(scratch, run))})
         numbers.append(last.stat().st_ino)
         assert held(folder / STORE, run) == held(scratch, run)
     assert numbers[0] == numbers[1]

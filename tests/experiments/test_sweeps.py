@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from drf.errors import DrfError, NotFoundError, UsageError
 from experiments.paths import Paths
 from experiments.request import configure
 from experiments.sweeps import grid as grids
+from experiments.sweeps import on_ray
 from experiments.sweeps import work as works
 from experiments.sweeps.driver import run_sweep
 from experiments.sweeps.grid import Job, parse
@@ -405,3 +407,29 @@ def test_a_job_whose_machines_all_died_does_not_end_the_others(
     assert "trains it" in said
     assert (paths.db.parent / FOLDER / two_jobs[0].id / STORE).is_file()  # to go on from
     assert not (paths.db.parent / FOLDER / two_jobs[1].id).exists()
+
+
+LOCKED = (sqlite3.OperationalError("database is locked"), DrfError("the store stayed locked"))
+
+
+@pytest.mark.parametrize("error", LOCKED, ids=str)
+def test_a_job_that_a_locked_store_does_not_take_does_not_end_the_others(
+    paths: Paths,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    jobs = parse(TINY, "tiny").jobs()[:2]
+
+    def locked(folder: Path, run: str, db: Path) -> bool:
+        if run == jobs[0].id:
+            raise error
+        return gather(folder, run, db)
+
+    open_store(paths.db).close()
+    ray_here.install(monkeypatch)
+    monkeypatch.setattr(on_ray, "gather", locked)
+    assert list(OnRay(jobs=1).run(jobs, paths)) == jobs
+    assert conditions(paths.db, jobs) == [None, "finished"]
+    assert str(error) in capsys.readouterr().err
+    assert (paths.db.parent / FOLDER / jobs[0].id / STORE).is_file()  # to be gathered
