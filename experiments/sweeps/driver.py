@@ -15,6 +15,7 @@ from drf.errors import DrfError, UsageError, quoted
 from experiments.paths import Paths, load_packs
 from experiments.request import configure
 from experiments.sweeps.grid import Grid, Job
+from experiments.sweeps.work import run_in
 
 
 class Engine(Protocol):
@@ -63,16 +64,15 @@ def missing(grid: Grid, paths: Paths) -> tuple[list[Job], int]:
 
 def outcome(job: Job, db: Path) -> str:
     """Return how a job ended, in words."""
-    with contextlib.closing(open_reader(db)) as reader:
-        row = reader.execute(
-            "SELECT r.state, r.reason, r.kept_val_nme FROM runs AS r WHERE r.id = ?", [job.id]
-        ).fetchone()
+    row = run_in(db, job.id)
     if row is None:
         return "not begun"
-    state, reason, nme = row
-    if state in ("failed", "interrupted"):
-        return f"{state}: {reason}"
-    return state if nme is None else f"{state}, validation NME {100 * nme:.2f} %"
+    status, nme = str(row["status"]), row["kept_val_nme"]
+    if status in ("failed", "interrupted"):
+        return f"{status}: {row['reason']}"
+    if status not in sweeps.DONE or nme is None:
+        return status
+    return f"{status}, validation NME {100 * nme:.2f} %"
 
 
 def _left(sweep: str, db: Path) -> list[str]:

@@ -111,6 +111,17 @@ def gather(folder: Path, run: str, db: Path) -> bool:
     return True
 
 
+def run_in(db: Path, run: str) -> dict[str, Any] | None:
+    """Return `reads.run` of a run, None where there is no store or no such run in it."""
+    if not db.is_file():
+        return None
+    with contextlib.closing(open_reader(db)) as reader:
+        try:
+            return reads.run(reader, run)
+        except NotFoundError:
+            return None
+
+
 def why_written(run: str, *stores: Path) -> str | None:
     """Return why a process may still write a run in one of some stores, in one sentence, or
     None."""
@@ -298,17 +309,6 @@ def _refuse_lost(db: Path, run: str) -> None:
             f"the store lacks run {run[:8]}, whose results are in {folder}: `{back}` brings it"
             " back; remove this folder to train it anew"
         )
-
-
-def run_in(db: Path, run: str) -> dict[str, Any] | None:
-    """Return `reads.run` of a run, None where there is no store or no such run in it."""
-    if not db.is_file():
-        return None
-    with contextlib.closing(open_reader(db)) as reader:
-        try:
-            return reads.run(reader, run)
-        except NotFoundError:
-            return None
 
 
 def _is_of_use(db: Path, row: Mapping[str, Any]) -> bool:

@@ -24,7 +24,7 @@ from experiments.request import configure
 from experiments.sweeps import grid as grids
 from experiments.sweeps import on_ray
 from experiments.sweeps import work as works
-from experiments.sweeps.driver import run_sweep
+from experiments.sweeps.driver import outcome, run_sweep
 from experiments.sweeps.grid import Job, parse
 from experiments.sweeps.on_ray import FOLDER, OnRay
 from experiments.sweeps.on_slurm import gather_all
@@ -210,6 +210,14 @@ def test_a_job_that_fails_is_told_and_the_others_go_on(paths: Paths) -> None:
     assert said[0].endswith("not begun")
     run_sweep(parse(TINY, "tiny"), InThisProcess(), paths, said.append)
     assert said[-1].startswith("4 of 4")
+
+
+def test_a_job_whose_process_was_killed_each_time_has_crashed(paths: Paths) -> None:
+    (job, *_) = parse(TINY, "tiny").jobs()
+    with contextlib.closing(open_store(paths.db)) as store:
+        start_run(store, examples.new_run(), job.id)
+        store.execute("UPDATE runs SET process_started = 1.0, heartbeat_at = '2026-01-01T00:00Z'")
+    assert outcome(job, paths.db) == "crashed"
 
 
 def test_a_grid_that_is_refused_is_no_sweep(paths: Paths) -> None:
