@@ -49,7 +49,10 @@ def entry(row: Mapping[Any, Any] | pd.Series) -> dict[str, Any]:
 def entry_of(con: sqlite3.Connection, identity: int, stored: Evaluation) -> dict[str, Any]:
     """Return the entry of an evaluation that was just stored, with what its ellipses hold by
     "ellipses" (`db.analysis.ellipses.document`)."""
-    board = latencies.on_boards(con, reads.leaderboard(con, landmarks=stored.landmarks))
+    # As the board was then: another process may have evaluated the run once more since.
+    (then,) = con.execute("SELECT revision FROM evaluations WHERE id = ?", [identity]).fetchone()
+    board = reads.leaderboard(con, landmarks=stored.landmarks, at_revision=then)
+    board = latencies.on_boards(con, board)
     hold = ellipses.document(con, identity, stored.markup, stored.landmarks)
     return entry(board[board["evaluation"] == identity].iloc[0]) | {"ellipses": hold}
 

@@ -186,6 +186,18 @@ def test_an_entry_is_what_json_holds(con: sqlite3.Connection) -> None:
     assert entries.entry(board.iloc[-1])["preset"] is None  # the mean shape was made from none
 
 
+def test_an_evaluation_has_its_entry_where_a_newer_one_followed(db: Database) -> None:
+    """As where two processes evaluate one run at a time."""
+    run = runs.start_run(db, examples.new_run())
+    results = [examples.evaluation(error_px=error_px) for error_px in (1.0, 2.0)]
+    stored = [evaluations.record_evaluation(db, run, result, []) for result in results]
+    for number, result in zip(stored, results, strict=True):
+        found = entries.entry_of(db.conn, number, result)
+        assert found["evaluation"] == number
+        nme = 100 * result.errors("ocular").mean()
+        assert found["scores"]["ocular"]["nme"] == pytest.approx(nme)
+
+
 def test_records_are_what_json_holds(con: sqlite3.Connection, db: Database) -> None:
     runs.start_run(db, examples.new_run(epochs=None))
     for frame in (reads.runs(con), reads.evaluations(con, reads.find_run(con, "mean-shape"))):
