@@ -17,7 +17,7 @@ from cli.eval import ellipses_table
 from cli.options import By, Db, Json, Run
 from cli.output import cell, confirm, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH, refuse_link, run_folder
-from drf.errors import DrfError, UsageError
+from drf.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -334,10 +334,9 @@ def _describing(run: str, db: Path) -> Iterator[tuple[Database, str]]:
     con.close()
     with contextlib.closing(open_store(db)) as store:
         yield store, run_id
-        try:
-            record.bring_beside(run_folder(db, run_id), store, run_id)
-        except DrfError as error:
-            note(f"The store is changed; the record beside the checkpoints is not: {error}.")
+        folder = run_folder(db, run_id)
+        with record.where_possible(folder, note):
+            record.bring_beside(folder, store, run_id)
 
 
 def _stdin() -> str:

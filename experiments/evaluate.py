@@ -11,7 +11,7 @@ from db.boards.entries import entry_of
 from db.connection import open_reader, open_store
 from db.file import run_folder
 from db.recording.evaluations import record_evaluation
-from db.recording.record import RECORD, bring_evaluations, open_record
+from db.recording.record import RECORD, bring_evaluations, open_record, where_possible
 from drf import checkpoint, hardware, presets
 from drf.config import RunConfig, check_key
 from drf.inference import prediction
@@ -19,9 +19,8 @@ from drf.inference.prediction import Predictor
 from drf.models.base import InputSpec
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from drf.scoring.results import MACHINE
-from drf.text import printable
 from experiments.paths import Paths, checkpoint_of, dataset_of, load_packs, origin
-from experiments.progress import console
+from experiments.progress import say
 
 
 @dataclass(frozen=True)
@@ -81,14 +80,14 @@ def evaluate_run(text: str, target: EvaluationSpec, paths: Paths) -> dict[str, A
     measured_on = {MACHINE: hardware.describe(device)}
     result = replace(result, manifest=result.manifest | measured_on)
     crops = list(prediction.face_crops(pack))
-    store = open_store(paths.db)
-    has_record = (folder / RECORD).is_file()  # runs of earlier versions have none
-    record = open_record(folder, store, run) if has_record else None
-    identity = record_evaluation(store, run, result, crops, checkpoint=checkpoint.BEST)
-    if record is not None:
-        bring_evaluations(store.conn, record, run, pictures=False)
-        record.close()
-    store.close()
+    with contextlib.closing(open_store(paths.db)) as store:
+        identity = record_evaluation(store, run, result, crops, checkpoint=checkpoint.BEST)
+        if (folder / RECORD).is_file():  # runs of earlier versions have none
+            with (
+                where_possible(folder, say),
+                contextlib.closing(open_record(folder, store, run)) as record,
+            ):
+                bring_evaluations(store.conn, record, run, pictures=False)
     with contextlib.closing(open_reader(paths.db)) as reader:
         return entry_of(reader, identity, result)
 
@@ -97,11 +96,10 @@ def _flip_test(wanted: bool | None, spec: InputSpec) -> bool:
     """Return whether to use the flip test. Where nobody asked for one that is impossible, it is
     said that there is none. Raises UsageError where it was asked for."""
     if wanted is None and not spec.markup.is_symmetric(spec.landmarks):
-        said = (
+        say(
             f"The landmark subset {spec.landmarks!r} of {spec.markup.name} is not its own mirror"
             " image: it is evaluated without the flip test."
         )
-        console().print(printable(said), markup=False)
         return False
     if wanted:
         spec.markup.flip_permutation(spec.landmarks)

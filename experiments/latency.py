@@ -14,7 +14,7 @@ from db import reads
 from db.connection import open_reader, open_store
 from db.file import now, run_folder
 from db.recording.latencies import Latency, record_latency
-from db.recording.record import bring_beside
+from db.recording.record import bring_beside, where_possible
 from drf import checkpoint, hardware
 from drf.inference.latency import (
     PASSES,
@@ -28,7 +28,7 @@ from drf.inference.latency import (
 from drf.models.base import LandmarkModel
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from experiments.paths import checkpoint_of
-from experiments.progress import bar
+from experiments.progress import bar, say
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def measure_runs(texts: Sequence[str], db: Path) -> list[Measured]:
             p50, p90 = np.percentile(quickest_round(ms), [50, 90]).tolist()
             latency = Latency(p50, p90, *machine)
             record_latency(store, run, latency)
-            bring_beside(run_folder(db, run), store, run)
+            with where_possible(run_folder(db, run), say):
+                bring_beside(run_folder(db, run), store, run)
             found.append(Measured(run, stored[run]["name"], latency))
     return found
 

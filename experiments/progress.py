@@ -1,8 +1,9 @@
-"""Progress bars on stderr; none is shown where stderr is not a terminal."""
+"""What is told on stderr: sentences, and progress bars where it is a terminal."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+def say(sentence: object) -> None:
+    """Print a sentence on stderr."""
+    print(printable(sentence), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

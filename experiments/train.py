@@ -50,7 +50,7 @@ from experiments.paths import (
     origin,
     write_origin,
 )
-from experiments.progress import console
+from experiments.progress import console, say
 from experiments.recorder import Recorder, RunWriter
 from experiments.request import Request, configure
 
@@ -193,7 +193,7 @@ def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunCo
     meaning as the store grows.
     """
     if config.training.pretrained:
-        console().print(load_published(model), markup=False)
+        say(load_published(model))
     if not config.training.init_from:
         return config
     with contextlib.closing(open_reader(paths.db)) as reader:
@@ -201,7 +201,7 @@ def _initialised(config: RunConfig, model: LandmarkModel, paths: Paths) -> RunCo
         stored = reads.run(reader, run)
     saved = checkpoint_of(stored, run_folder(paths.db, run) / checkpoint.BEST)
     load = load_weights if config.training.init_weights == "all" else load_backbone
-    console().print(load(model, config.family, saved, run), markup=False)
+    say(load(model, config.family, saved, run))
     return replace(config, training=replace(config.training, init_from=run))
 
 

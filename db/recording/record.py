@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from db.predictions import face_ids, store_face_set
 from db.recording import words
 from db.recording.runs import LostRun, require_run
 from db.tables.derived import complete_trained_on, fuller_trained_on, note_what_writes
-from db.transactions import Store, writing
+from db.transactions import Store, as_drf_error, writing
 from drf.errors import DrfError, NotFoundError, UsageError
 
 RECORD = "record.db"
@@ -137,6 +137,20 @@ def bring_beside(folder: Path, store: Database, run: str) -> None:
         with contextlib.closing(open_record(folder, store, run)) as record, writing(record):
             record.table("runs").update(run, {"name": require_run(store, run)["name"]})
             _bring_beside(store.conn, record, run)
+
+
+@contextmanager
+def where_possible(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Say, and do not raise, what keeps a block from writing into the record of a run's folder (a
+    lock, a full disk) what the store has by now."""
+    try:
+        yield
+    except (DrfError, sqlite3.Error) as error:
+        where = str(folder / RECORD)
+        known = error if isinstance(error, DrfError) else as_drf_error(error, where)
+        if known is None:
+            raise
+        say(f"The store is changed; the record beside the checkpoints is not: {known}.")
 
 
 def bring_evaluations(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,21 @@ def test_the_record_beside_the_checkpoints_has_the_same_words(
     drf("runs", "tag", filled[1], "kept")
     (tmp_path / "drf.db").unlink()
     drf("runs", "recover", tmp_path / filled[1])
+    assert drf("runs", "show", filled[1], "--json").json["tags"] == ["kept"]
+
+
+def test_a_record_that_is_locked_costs_no_words(
+    drf: Drf, filled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.connection.BUSY_TIMEOUT_S", 0.05)
+    with contextlib.closing(open_store(tmp_path / "drf.db")) as store:
+        kept = open_record(tmp_path / filled[1], store, filled[1])
+    monkeypatch.setattr("db.recording.record.open_record", lambda *_: kept)
+    with contextlib.closing(sqlite3.connect(kept.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer = drf("runs", "tag", filled[1], "kept")
+    assert answer.code == 0
+    assert f"record beside the checkpoints is not: {kept.path} stayed locked" in answer.err
     assert drf("runs", "show", filled[1], "--json").json["tags"] == ["kept"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 import time
 from pathlib import Path
 
@@ -62,6 +63,22 @@ def test_a_run_is_measured_and_its_board_shows_it(paths: Paths, drf: Drf) -> Non
     assert shown["p50_ms"] == found.p50_ms
     with contextlib.closing(open_store(run_folder(paths.db, run) / "record.db")) as kept:
         assert latencies.of_runs(kept.conn) == {run: [found]}
+
+
+def test_a_record_that_is_locked_costs_no_result(
+    paths: Paths, drf: Drf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train_new_run(Request("hourglass", options=TINY), paths, "tiny").run
+    record = run_folder(paths.db, run) / "record.db"
+    monkeypatch.setattr("db.connection.BUSY_TIMEOUT_S", 0.05)
+    with contextlib.closing(sqlite3.connect(record, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answers = [drf("eval", "tiny"), drf("bench", "tiny")]
+    for answer in answers:
+        assert answer.code == 0
+        assert f"record beside the checkpoints is not: {record} stayed locked" in answer.err
+    (row,) = drf("leaderboard", "--json").json
+    assert row["latency_ms"] > 0
 
 
 def test_a_pass_is_that_of_an_evaluation_without_the_flip_test(paths: Paths) -> None:
