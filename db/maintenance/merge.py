@@ -136,7 +136,9 @@ def _sound_copy(path: Path) -> Iterator[sqlite3.Connection]:
             try:
                 theirs.backup(target)
             except sqlite3.Error as error:
-                raise as_drf_error(error, str(path)) or error from error
+                full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+                where = copy if full else path  # which is only read
+                raise as_drf_error(error, str(where)) or error from error
         store = open_store(copy, at_once=2**31)
         with closing(store.conn):
             if found := integrity.faults(store.conn):

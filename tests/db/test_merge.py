@@ -273,6 +273,23 @@ def test_what_is_no_store_is_refused(path: Path, tmp_path: Path, kind: str) -> N
     assert "given" in str(refused.value)
 
 
+def test_the_disk_that_is_full_is_that_of_the_copy(
+    path: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+
+    def with_little_room(file: str | Path, *rest: object, **options: object) -> sqlite3.Connection:
+        con = connect(file, *rest, **options)
+        if Path(file).name == "copy.db":
+            con.execute("PRAGMA max_page_count = 5")
+        return con
+
+    monkeypatch.setattr(sqlite3, "connect", with_little_room)
+    with pytest.raises(DrfError, match=r"drf-import-.*copy\.db is full"):
+        merge(path, other)
+    assert not path.exists()
+
+
 def test_another_definition_of_a_markup_is_refused(
     path: Path, filled: list[str], other: Path
 ) -> None:
