@@ -17,7 +17,8 @@ from cli.eval import ellipses_table
 from cli.options import By, Db, Json, Run
 from cli.output import cell, confirm, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH, refuse_link, run_folder
-from drf.errors import UsageError
+from drf.errors import DrfError, UsageError
+from drf.files import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -302,6 +303,7 @@ def recover(
         list[Path],
         typer.Argument(
             metavar="DIR...",
+            parser=user_path,
             help="Folders of runs, which hold record.db beside the checkpoints.",
         ),
     ],
@@ -309,16 +311,26 @@ def recover(
 ) -> None:
     """Bring runs that the store lost back into it, from the records beside their checkpoints.
 
-    What the store has stays; the command may be repeated.
+    What the store has stays; the command may be repeated. A folder without a run that can be
+    brought is named on stderr, and the others are brought.
     """
     from experiments.paths import recover_run
 
+    failed = []
     for folder in folders:
-        run = recover_run(folder, db)
+        try:
+            run = recover_run(folder, db)
+        except DrfError as error:
+            failed.append(error)
+            continue
         note(f"Run {run[:8]} is in {db}.")
         place = run_folder(db, run)
         if place.resolve() != folder.resolve():
             note(f"Move {folder} to {place}: there `drf eval` looks for its checkpoints.")
+    for error in failed:
+        note(f"drf: {error}")
+    if failed:
+        raise typer.Exit(failed[0].exit_code)
 
 
 @contextmanager

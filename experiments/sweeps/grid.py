@@ -36,6 +36,7 @@ from db.recording.words import checked_name
 from drf import registry
 from drf.config import RunConfig, describe_keys, flatten, nearest, sections_of, shown
 from drf.errors import UsageError, quoted
+from drf.files import user_path
 from experiments.request import Request, configure, read_toml
 
 GRIDS = Path(__file__).parent / "grids"
@@ -162,7 +163,7 @@ def load(text: str) -> Grid:
 
     Raises UsageError for a file that is missing or malformed, and for what it may not say.
     """
-    path = Path(text) if text.endswith(".toml") else GRIDS / f"{text}.toml"
+    path = user_path(text) if text.endswith(".toml") else GRIDS / f"{text}.toml"
     if path.parent == GRIDS and path.stem not in names():
         raise UsageError(f"there is no grid {quoted(text)}{nearest(text, names())}; a file of your"
                          " own ends in .toml")  # fmt: skip

@@ -98,6 +98,18 @@ def test_the_record_beside_the_checkpoints_has_the_same_words(
     assert drf("runs", "show", filled[1], "--json").json["tags"] == ["kept"]
 
 
+def test_a_folder_of_no_run_does_not_keep_the_others_from_the_store(
+    drf: Drf, filled: list[str], tmp_path: Path
+) -> None:
+    with contextlib.closing(open_store(tmp_path / "drf.db")) as store:
+        open_record(tmp_path / filled[1], store, filled[1]).close()
+    (tmp_path / "drf.db").unlink()
+    answer = drf("runs", "recover", tmp_path / "cache", tmp_path / filled[1])
+    assert answer.code == 3
+    assert f"drf: there is no record.db in {tmp_path / 'cache'}" in answer.err
+    assert [row["id"] for row in drf("runs", "list", "--json").json] == [filled[1]]
+
+
 def test_a_record_that_is_locked_costs_no_words(
     drf: Drf, filled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

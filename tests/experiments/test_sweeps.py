@@ -125,6 +125,14 @@ def test_every_grid_that_comes_with_drf_makes_jobs() -> None:
         assert len(grid.jobs()) > 1
 
 
+def test_a_grid_file_may_lie_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.toml").write_text('preset = "mean-shape"\n')
+    assert grids.load("~/mine.toml").name == "mine"
+
+
 def test_a_sweep_does_what_is_missing_and_no_more(paths: Paths) -> None:
     grid, said = parse(TINY, "tiny"), list[str]()
     first = InThisProcess()

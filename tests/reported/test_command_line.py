@@ -175,7 +175,7 @@ EXAMPLES: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {
     ("import", "bundle"): [(3, ("no\x1bfile.db",))],
     ("verify",): [(0, ())],
     ("predict",): [(3, ("photo-\x1b.jpg",)), (2, ("drf.db", "--box", "\x1b"))],
-    ("runs", "recover"): [(3, ("folder-\x1b",))],
+    ("runs", "recover"): [(3, ("folder-\x1b",)), (3, ("folder-\x1b", "other"))],
     ("sweep", "run"): [(2, ("grid-\x1b.toml",)), (2, ("no\x1bgrid",))],
     ("sweep", "search"): [(2, ("no\x1bgrid",))],
     ("sweep", "list"): [(0, ())],
@@ -305,7 +305,7 @@ def test_every_option_that_is_a_path_expands_it() -> None:
         (words, parameter)
         for words, command in COMMANDS.items()
         for parameter in command.params
-        if parameter.metavar in ("FILE", "DIR", "ROOT")
+        if (parameter.metavar or "").strip("[].") in ("FILE", "DIR", "ROOT")
     ]
     assert len(paths) > 20
     for words, parameter in paths:
