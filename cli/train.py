@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,7 +144,7 @@ def train(
         return
     from db.recording.words import FirstWords, checked_name
     from experiments.paths import Paths
-    from experiments.train import refuse_with_resume, resume_training, train_new_run
+    from experiments.train import resume_training, train_new_run
 
     paths = Paths(db, data_root, box_file, cache, box_name)
     first = FirstWords(said, tuple(tags or ()))
@@ -156,7 +157,7 @@ def train(
         _rehearse(request, paths, as_json)
         return
     if resume is not None:
-        refuse_with_resume([preset, track, config, assign, name, said, tags], given)
+        _refuse_with_resume([preset, track, config, assign, name, said, tags], given)
         result = resume_training(resume, given, paths)
     else:
         result = train_new_run(request, paths, name, first)
@@ -165,6 +166,18 @@ def train(
     if result.run:
         note(result.sentence(db))
     raise typer.Exit(result.exit_code())
+
+
+def _refuse_with_resume(others: Sequence[object], changes: Mapping[str, object]) -> None:
+    """Raise UsageError where --resume stands beside what would make it another run."""
+    from drf.checkpoint import RESUMABLE
+    from experiments.train import DEVICE
+
+    if any(others) or changes.keys() - {*RESUMABLE, DEVICE}:
+        raise UsageError(
+            "a resumed run keeps its configuration: beside --resume only --epochs, --max-minutes,"
+            " --device, --data-root, --box-file, --box-name, --cache, --db and --json may stand"
+        )
 
 
 def _rehearse(request: Request, paths: Paths, as_json: bool) -> None:

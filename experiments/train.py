@@ -294,16 +294,6 @@ def _refuse_less_than_done(
         )
 
 
-def refuse_with_resume(others: Sequence[object], changes: dict[str, object]) -> None:
-    """Raise UsageError where --resume stands beside what would make it another run."""
-    odd = [key for key in changes if key not in (*RESUMABLE, DEVICE)]
-    if any(others) or odd:
-        raise UsageError(
-            "a resumed run keeps its configuration: beside --resume only --epochs, --max-minutes,"
-            " --device and the options that name a file or a folder may stand"
-        )
-
-
 def _train(trainer: Trainer, writer: RunWriter) -> Outcome:
     outcome = trainer.run()
     writer.end(

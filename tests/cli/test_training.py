@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
+import cli.main
 from drf import checkpoint
 from drf.landmarks.markup import IBUG68
 from tests.cli.conftest import Drf
@@ -126,6 +129,23 @@ def test_bad_input_is_one_sentence_and_stores_nothing(
     assert answer.err.count("\n") == 1
     assert "Traceback" not in answer.err
     assert not (tmp_path / "drf.db").exists()
+
+
+def test_the_refusal_beside_resume_names_the_options_that_may_stand(
+    drf: Drf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    resume = ("train", "--resume", "abc")
+    refused = drf(*resume, "--config", "my.toml")
+    assert refused.code == 2
+    may_stand = set(re.findall(r"--[a-z-]+", refused.err.partition(" only ")[2]))
+    command = typer.main.get_command(cli.main.app).commands["train"]  # type: ignore[attr-defined]
+    options = {param.opts[0]: param for param in command.params if param.opts[0].startswith("-")}
+    assert may_stand < options.keys()
+    for name in options.keys() - {"--resume", "--dry-run", "--list", "--keys"}:
+        answer = drf(*resume, name, *([] if options[name].is_flag else ["1"]))
+        assert answer.code == (3 if name in may_stand else 2), name
+        assert ("keeps its configuration" in answer.err) == (name not in may_stand)
 
 
 def test_eval_without_a_checkpoint_and_of_an_unknown_subset(drf: Drf, filled: list[str]) -> None:
