@@ -60,16 +60,21 @@ def _examine(data_root: Path | None, db: Path) -> tuple[dict[str, Any], list[str
 
 
 def _store_fault(db: Path, _: Path | None) -> dict[str, Any]:
-    """Raises StoreError where an existing store cannot be read."""
+    """Raises DrfError where an existing store cannot be read."""
     if not db.is_file():
         return {}
     import contextlib
+    import sqlite3
 
     from db import reads
     from db.connection import open_reader
+    from db.transactions import as_drf_error
 
-    with contextlib.closing(open_reader(db)) as reader:
-        return {"runs": len(reads.runs(reader))}
+    try:
+        with contextlib.closing(open_reader(db)) as reader:
+            return {"runs": len(reads.runs(reader))}
+    except sqlite3.Error as error:
+        raise as_drf_error(error, str(db)) or error from error
 
 
 def _data_fault(_: Path, data_root: Path | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from pathlib import Path
@@ -52,6 +53,27 @@ def test_check_lists_faults_and_exits_with_4(drf: Drf, tmp_path: Path) -> None:
     assert answer.code == 4
     assert "pupil nme do not follow from the errors" in answer.out
     assert "has 3 faults" in answer.err
+
+
+@pytest.mark.usefixtures("filled")
+def test_doctor_shows_its_facts_beside_a_damaged_store(
+    drf: Drf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DRF_DATA", raising=False)
+    path = tmp_path / "drf.db"
+    roots = "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'epochs' AND rootpage > 0"
+    with contextlib.closing(sqlite3.connect(path)) as con:
+        (size,) = con.execute("PRAGMA page_size").fetchone()
+        pages = con.execute(roots).fetchall()
+    with path.open("r+b") as file:
+        for (page,) in pages:
+            file.seek((page - 1) * size)
+            file.write(b"\xff" * size)
+    answer = drf("doctor", "--json")
+    assert answer.code == 4
+    assert answer.json["facts"]["device"]
+    (fault,) = answer.json["faults"]
+    assert fault.startswith(f"store: {path} is damaged")
 
 
 @pytest.mark.usefixtures("filled")
