@@ -62,6 +62,8 @@ def submit(
             continue
         (folder / job.id).mkdir(exist_ok=True)  # so that `gather_all` knows of one that waits
         free.append(job)
+    if not free:
+        return []  # submitit warns of an empty batch
     with executor.batch():
         return [executor.submit(work_in_folder, job, folder / job.id, paths) for job in free]
 

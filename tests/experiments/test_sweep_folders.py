@@ -265,6 +265,17 @@ def test_a_job_that_is_being_trained_is_not_submitted(
     assert not (root / here.id).exists()  # `gather_all` would wait for it
 
 
+def test_no_batch_begins_where_nothing_is_left(
+    paths: Paths, grid: Grid, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """submitit warns of an empty one."""
+    executor = SimpleNamespace(update_parameters=lambda **_: None)
+    fake = SimpleNamespace(AutoExecutor=lambda *_, **__: executor)
+    monkeypatch.setattr(on_slurm, "_submitit", lambda: fake)
+    monkeypatch.setattr(on_slurm, "missing", lambda *_: ([], 2))
+    assert submit(grid, tmp_path / "jobs", paths, Needs(None, 1.0, 1, 0)) == []
+
+
 def wait_until(done: Any) -> None:
     deadline = time.monotonic() + 20
     while not done():
