@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import Db, Json, choices
+from cli.options import Db, Json, choices, named
 from cli.output import UNRANKED, caption, cell, note, print_json, tables, title
 from db.file import DEFAULT_PATH
 from drf.text import FLOOR, printable
@@ -100,13 +100,13 @@ def leaderboard(
     from db import reads, status
     from db.boards.entries import entry
     from db.connection import open_reader
-    from db.recording import box_labels, latencies
+    from db.recording import latencies
     from drf.scoring import scores
+    from experiments.boards import is_meant
 
     if since is not None:
-        _show_new(
-            db, since, (dataset, subset, box, landmarks), norm, sort or baseline, methods, as_json
-        )
+        wanted = named(dataset=dataset, subset=subset, landmarks=landmarks, box=box)
+        _show_new(db, since, wanted, norm, sort or baseline, methods, as_json)
         return
     if sort == _MEASURED_BESIDE_OTHERS:
         note(
@@ -126,8 +126,8 @@ def leaderboard(
     _check_landmarks(landmarks, boards)
     if box is not None:
         _check_box(box, boards)
-        wanted = [box in (one, box_labels.protocol(one)) for one in rows["box"]]
-        rows = rows[wanted].reset_index(drop=True)
+        meant = [is_meant(board, {"box": box}) for board in _boards(rows)]
+        rows = rows[meant].reset_index(drop=True)
     if methods or baseline is not None:
         from cli import method_table
 
@@ -144,7 +144,7 @@ def leaderboard(
         verdicts = method_table.verdicts(con, rows, norm)
     con.close()
     if sort is not None:
-        rows = rows.sort_values(sort, ascending=not _descends(sort), kind="stable")
+        rows = rows.sort_values(sort, ascending=not scores.descends(sort), kind="stable")
         rows = rows.iloc[(~status.ranked(rows)).argsort(kind="stable")]
     if rows.empty:
         note(_nothing(boards))
@@ -154,44 +154,41 @@ def leaderboard(
     console = tables()
     of_boards = rows.groupby(list(reads.BOARD), sort=True)
     for (board, group), said in zip(of_boards, verdicts, strict=True):
-        named = dict(zip(reads.BOARD, board, strict=True))
-        console.print(board_table(named, group, console.width, norm, sort, said))
+        name = dict(zip(reads.BOARD, board, strict=True))
+        console.print(board_table(name, group, console.width, norm, sort, said))
 
 
 def _show_new(
     db: Path,
     since: str,
-    asked: tuple[str | None, str | None, str | None, str],
+    wanted: Mapping[str, str],
     norm: str | None,
     other: str | None,
     methods: bool,
     as_json: bool,
 ) -> None:
-    """Print what is new on the boards that were asked for. other: an option that cannot stand
-    beside --since."""
+    """Print what is new on the boards that are wanted (`experiments.boards.is_meant`). other: an
+    option that cannot stand beside --since."""
     from cli import whats_new
     from db import reads
     from db.connection import open_reader
-    from db.recording import box_labels
     from drf.errors import UsageError
     from drf.scoring import scores
+    from experiments.boards import is_meant
 
     if other is not None:
         raise UsageError("--since lists what is new and no board: leave out --sort and --baseline")
     if norm is not None:
         scores.normaliser(norm)
-    dataset, subset, box, landmarks = asked
 
     def keep(name: dict[str, str]) -> bool:
-        wanted = {"dataset": dataset, "subset": subset, "landmarks": landmarks}
-        of_box = box in (None, name["box"], box_labels.protocol(name["box"]))
-        return of_box and all(value in (None, name[key]) for key, value in wanted.items())
+        return is_meant(tuple(name[column] for column in reads.BOARD), wanted)
 
     with contextlib.closing(open_reader(db)) as con:
         boards = reads.board_filters(con)
-        _check_landmarks(landmarks, boards)
-        if box is not None:
-            _check_box(box, boards)
+        _check_landmarks(wanted["landmarks"], boards)
+        if "box" in wanted:
+            _check_box(wanted["box"], boards)
         whats_new.show(con, since, keep, norm=norm, methods=methods, as_json=as_json)
 
 
@@ -334,12 +331,13 @@ def _places(rows: pd.DataFrame, sort: str | None) -> list[str]:
     from db import status
     from db.reads import ranked_by
     from drf.scoring.ranking import places
+    from drf.scoring.scores import descends
 
     ranked, takes_one = status.ranked(rows), status.takes_place(rows)
     by = rows.loc[takes_one, sort or ranked_by(rows)]
     left = iter(range(1, len(by) + 1))
     if by.dtype.kind in "if":
-        left = iter(places(by, "higher" if sort and _descends(sort) else "lower").tolist())
+        left = iter(places(by, "higher" if sort and descends(sort) else "lower").tolist())
     return [
         UNRANKED if not has_rank else _place(next(left)) if takes else FLOOR
         for has_rank, takes in zip(ranked, takes_one, strict=True)
@@ -384,12 +382,6 @@ def _remarks(rows: pd.DataFrame, *, hidden: bool) -> list[str]:
     return remarks + comparability.remarks(rows)
 
 
-def _descends(sort: str) -> bool:
-    from drf.scoring import scores
-
-    return any(sort.endswith(f"_{s.key}") for s in scores.SCORES if s.better == "higher")
-
-
 def _check_sort(sort: str | None) -> None:
     from drf.config import nearest
     from drf.errors import UsageError
@@ -423,8 +415,13 @@ def _check_landmarks(landmarks: str, boards: pd.DataFrame) -> None:
 def _nothing(boards: pd.DataFrame) -> str:
     if boards.empty:
         return "The store has no evaluations yet: run `drf train`, then `drf eval`."
-    there = (
-        f"{board['dataset']} {board['subset']} (landmarks {board['landmarks']}, box {board['box']})"
-        for board in boards.to_dict("records")
-    )
-    return f"No evaluation matches; the store has {', '.join(there)}."
+    from experiments.boards import as_text
+
+    return f"No evaluation matches; the store has {', '.join(map(as_text, _boards(boards)))}."
+
+
+def _boards(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return the board of each row: values of `reads.BOARD`."""
+    from db import reads
+
+    return list(rows[[*reads.BOARD]].itertuples(index=False, name=None))

@@ -87,8 +87,8 @@ def boards(
         raise NotFoundError(f"{baseline!r} was not evaluated on the boards that were asked for")
     if sort is None:
         return made
-    descends = sort.endswith(tuple(f"_{s.key}" for s in scores.SCORES if s.better == "higher"))
-    order = {"by": ["ranked", sort], "ascending": [False, not descends], "kind": "stable"}
+    ascending = [False, not scores.descends(sort)]
+    order = {"by": ["ranked", sort], "ascending": ascending, "kind": "stable"}
     return [replace(one, rows=one.rows.sort_values(**order)) for one in made]
 
 

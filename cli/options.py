@@ -61,6 +61,14 @@ Db = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document instead of tables and text.")
 ]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        show_default="the setting that most others differ from in one key",
+        help="Run that the others are compared with: name, or beginning of its id.",
+    ),
+]
 Norm = Annotated[
     str | None,
     typer.Option(

@@ -150,14 +150,7 @@ def status(
 @app.command("table")
 def show_table(
     sweep: Sweep = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN",
-            show_default="the setting that most others differ from in one key",
-            help="Run that the others are compared with: name, or beginning of its id.",
-        ),
-    ] = None,
+    baseline: options.Baseline = None,
     norm: options.Norm = None,
     as_latex: options.Latex = False,
     as_json: options.Json = False,

@@ -210,6 +210,13 @@ def test_the_tables_name_every_column_once() -> None:
         scores.score("fr9")
 
 
+def test_columns_of_which_more_is_better_descend() -> None:
+    descending = [name for name in scores.COLUMNS if scores.descends(name)]
+    areas = ("auc8", "auc10")
+    assert descending == [f"{n}_{area}" for n in scores.NORMALISER_KEYS for area in areas]
+    assert not any(map(scores.descends, ("params", "name", "latency_ms", "my_auc8")))
+
+
 def test_pupil_errors_exceed_ocular_ones_on_real_faces(real_faces) -> None:
     from drf.data.w300 import W300
 

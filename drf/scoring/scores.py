@@ -224,6 +224,13 @@ def column(norm: str, score: str) -> str:
     return f"{norm}_{score}"
 
 
+def descends(name: str) -> bool:
+    """Return whether a table is ordered by the column of this name from its largest value on: that
+    is so for a score of which more is better, and for no other column."""
+    higher = {score.key for score in SCORES if score.better == "higher"}
+    return name in COLUMNS and name.rpartition("_")[2] in higher
+
+
 def distances(gt: np.ndarray, norm: str, markup: Markup) -> np.ndarray:
     """Return d_i of every face, in the unit of gt. (n, K, 2) -> (n,).
 
