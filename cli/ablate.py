@@ -11,7 +11,7 @@ import typer
 from cli import options
 from cli.output import cell, line, note, print_json, table, tables
 from db.file import DEFAULT_PATH
-from drf.text import json_as_written, signed
+from drf.text import json_as_written, latex_escaped, signed
 
 if TYPE_CHECKING:
     from db.analysis.ablation import Ablation
@@ -22,14 +22,7 @@ def ablate(
         list[str],
         typer.Option(metavar="KEY", help="Configuration key that varies. Repeat for several."),
     ],
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN",
-            show_default="the setting that most others differ from in one key",
-            help="Run that the others are compared with: name, or beginning of its id.",
-        ),
-    ] = None,
+    baseline: options.Baseline = None,
     sweep: Annotated[
         str | None, typer.Option(metavar="SWEEP", help="Only runs of this sweep.")
     ] = None,
@@ -95,27 +88,14 @@ def show(found: Ablation, form: str) -> None:
 
 def latex(found: Ablation) -> str:
     """Return the rows as a table of LaTeX (booktabs), with what the intervals are in a comment."""
-
-    def escaped(text: str) -> str:
-        for character in "\\&%$#_{}":
-            text = text.replace(character, f"\\{character}")
-        return (
-            text.replace("↓", r"$\downarrow$")
-            .replace("↑", r"$\uparrow$")
-            .replace("≈", r"$\approx$")
-            .replace("↯", "--")
-            .replace("–", "--")
-            .replace("−", "$-$")
-        )
-
-    heads = [*map(escaped, found.keys), r"NME (\%)", "seeds", r"$\Delta$", r"95\,\% interval"]
+    heads = [*map(latex_escaped, found.keys), r"NME (\%)", "seeds", r"$\Delta$", r"95\,\% interval"]
     lines = [f"% {found.explanation()}", rf"\begin{{tabular}}{{{'l' * len(found.keys)}rrrr}}"]
     lines += [r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
     for row, values, interval in _rows(found):
         sd = "" if row["sd"] != row["sd"] else rf" $\pm$ {row['sd']:.2f}"
         change = "baseline" if row["difference"] != row["difference"] else signed(row["difference"])
         cells = [*values, f"{row['nme']:.2f}", str(row["seeds"]), change, interval]
-        cells = [escaped(str(one)) for one in cells]
+        cells = [latex_escaped(str(one)) for one in cells]
         cells[len(values)] += sd
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])

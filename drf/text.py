@@ -108,3 +108,22 @@ def is_utf8(text: str) -> bool:
 def _escaped(code: int) -> str:
     byte = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
     return chr(byte).encode("unicode_escape").decode("ascii")
+
+
+def latex_escaped(text: str) -> str:
+    """Return text that LaTeX sets as it is, on one line; arrows, signs and Greek in mathematics.
+    What pdfLaTeX has no letter for is a question mark."""
+    line = _SPECIAL.sub(lambda found: _LATEX[found[0]], " ".join(text.split()))
+    return _UNKNOWN.sub("?", line)
+
+
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
+    **{"↓": r"$\downarrow$", "↑": r"$\uparrow$", "Δ": r"$\Delta$", "±": r"$\pm$", "−": "$-$"},
+    **{"–": "--", "✱": "$^*$", "·": r"$\cdot$", "↳": r"\quad{}"},
+    **{"✓": "", "▶": "", "■": "", "?": "?", "↯": r"$\dagger$", "✗": ""},
+}
+_SPECIAL = re.compile("|".join(re.escape(character) for character in _LATEX))
+_UNKNOWN = re.compile(r"[^\x20-\x7e\u00c0-\u00ff]")

@@ -308,3 +308,12 @@ def test_a_form_of_a_table_has_an_option_of_its_own_and_keeps_its_old_one(
     assert answer.out == drf(*ablate, "--output", form).out
     assert answer.out.startswith({"json": "{\n", "latex": "% "}[form])
     assert "--output" not in drf("ablate", "--help").out
+
+
+def test_a_table_of_latex_escapes_the_values_of_its_factor(drf: Drf, tmp_path: Path) -> None:
+    with contextlib.closing(open_store(tmp_path / "drf.db")) as db:
+        for value in ("plain", r"a\b^c~"):
+            config = examples.new_run().config | {"model.width": value}
+            examples.add_finished_run(db, config=config)
+    answer = drf("ablate", "--factor", "model.width", "--latex")
+    assert r"a\textbackslash{}b\textasciicircum{}c\textasciitilde{} & " in answer.out

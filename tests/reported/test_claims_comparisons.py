@@ -24,6 +24,7 @@ from db.connection import open_reader, open_store
 from db.maintenance import bundle
 from db.recording import box_labels, evaluations, runs
 from db.tables.migrations import migrations
+from drf.text import latex_escaped
 from experiments.paths import Paths, origin, write_origin
 from experiments.request import Request
 from experiments.train import train_new_run
@@ -227,7 +228,7 @@ def test_board_and_exports_say_that_the_budget_differs(
     view = table.build(current, ranked, how)
     assert view.remarks == (SENTENCE,)
     assert plain(SENTENCE) in typeset.as_markdown(view, "caption").decode()
-    assert typeset.escape(SENTENCE) in typeset.as_latex(view, "caption", "l").decode()
+    assert latex_escaped(SENTENCE) in typeset.as_latex(view, "caption", "l").decode()
     document = json.loads(export.as_json(view, {}, {}))
     assert document["remarks"] == [SENTENCE]
     assert {row["name"]: row["epochs_trained_high"] for row in document["rows"]} == {

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from drf.text import latex_escaped
 from tests.webapp import examples
 from tests.webapp.test_board_view import built, current, path, published  # noqa: F401
 from webapp.leaderboard import columns, export, typeset
@@ -132,7 +133,7 @@ def test_captions_name_baseline_normaliser_interval_and_marks(view):
         "✱: its interval excludes 0",
     ):
         assert words in said
-    assert typeset.escape(said) in typeset.as_latex(view, said, "l").decode()
+    assert latex_escaped(said) in typeset.as_latex(view, said, "l").decode()
     markdown = typeset.as_markdown(view, said).decode().split("\n")[0]
     assert "normalised by ocular" in markdown
     for row in (ours(read(export.as_csv(view)))[0], ours(json_rows(view))[0]):
@@ -159,7 +160,7 @@ def test_a_crashed_run_is_marked_with_a_word_in_a_paper(current):  # noqa: F811
 
 
 def test_latex_sets_a_hostile_name_as_it_is(view):
-    escaped = typeset.escape(HOSTILE)
+    escaped = latex_escaped(HOSTILE)
     assert "\n" not in escaped
     bare = re.sub(r"\\(textbackslash|textasciitilde|textasciicircum)\{\}", "", escaped)
     assert not re.search(r"(?<!\\)[&%$#_{}~^]", bare)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from db.recording import box_labels
 from drf.literature import BENCHMARK, Paper, cited, papers
 from drf.scoring import scores
+from drf.text import latex_escaped
 from webapp.leaderboard import columns
 from webapp.leaderboard.table import Cell, View, cells
 from webapp.ui.text import plain
@@ -69,16 +70,17 @@ def as_latex(view: View, said: str, label: str) -> bytes:
     """
     wide = len(_numbers(view)) >= _WIDE
     environment = "table*" if wide else "table"
+    titles = [latex_escaped(columns.title(key, view.norms)) for key in view.table]
     lines = [
         "% needs \\usepackage{booktabs}",
         f"\\begin{{{environment}}}[t]",
         "  \\centering",
-        f"  \\caption{{{escape(said)}}}",
+        f"  \\caption{{{latex_escaped(said)}}}",
         f"  \\label{{tab:{_LABEL.sub('-', label)}}}",
         *(["  \\footnotesize", "  \\setlength{\\tabcolsep}{3pt}"] if wide else ["  \\small"]),
         f"  \\begin{{tabular}}{{rl{''.join('r' if number else 'l' for number in _numbers(view))}}}",
         "    \\toprule",
-        f"    {' & '.join(escape(columns.title(key, view.norms)) for key in view.table)} \\\\",
+        f"    {' & '.join(titles)} \\\\",
         "    \\midrule",
     ]
     kinds = view.rows["kind"].tolist()
@@ -95,8 +97,9 @@ def as_latex(view: View, said: str, label: str) -> bytes:
             trace = f"runs {' '.join(row['runs'])}"
         lines.append(f"    {' & '.join(texts)} \\\\ % {trace}")
     lines += ["    \\bottomrule", "  \\end{tabular}"]
-    notes = [f"$^{{{i}}}$ {escape(source)}." for i, source in enumerate(view.sources, start=1)]
-    for below in (*map(escape, view.remarks), *notes):
+    sources = enumerate(map(latex_escaped, view.sources), start=1)
+    notes = [f"$^{{{i}}}$ {source}." for i, source in sources]
+    for below in (*map(latex_escaped, view.remarks), *notes):
         lines.append(f"  \\par\\smallskip\\footnotesize {below}")
     lines += [f"\\end{{{environment}}}", ""]
     return "\n".join(lines).encode()
@@ -121,23 +124,6 @@ def as_bibtex(view: View) -> bytes:
     return "\n".join(entries).encode()
 
 
-def escape(text: str) -> str:
-    """Return text that LaTeX sets as it is, on one line; arrows, signs and Greek in mathematics.
-    What pdfLaTeX has no letter for is a question mark."""
-    line = _SPECIAL.sub(lambda found: _LATEX[found[0]], " ".join(text.split()))
-    return _UNKNOWN.sub("?", line)
-
-
-_LATEX = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
-    **{"↓": r"$\downarrow$", "↑": r"$\uparrow$", "Δ": r"$\Delta$", "±": r"$\pm$", "−": "$-$"},
-    **{"–": "--", "✱": "$^*$", "·": r"$\cdot$", "↳": r"\quad{}"},
-    **{"✓": "", "▶": "", "■": "", "?": "?", "↯": r"$\dagger$", "✗": ""},
-}
-_SPECIAL = re.compile("|".join(re.escape(character) for character in _LATEX))
-_UNKNOWN = re.compile(r"[^\x20-\x7e\u00c0-\u00ff]")
 _LABEL = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -154,7 +140,7 @@ def _markdown(cell: Cell, published: bool) -> str:
 
 
 def _latex(cell: Cell) -> str:
-    text = escape(cell.text)
+    text = latex_escaped(cell.text)
     return {"best": f"\\textbf{{{text}}}", "second": f"\\underline{{{text}}}", "": text}[
         cell.emphasis
     ]
