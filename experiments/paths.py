@@ -31,7 +31,8 @@ class Paths:
     """Where a session reads and writes.
 
     box_file, box_name: the boxes of protocol `file`, and what the board calls them; their digest is
-    part of the result, which names it. Nothing else here decides the result.
+    part of the result, which names it. training_box_file: those that the run was trained on, used
+    where the user names none. Nothing else here decides the result.
 
     Raises UsageError for a store in a folder whose name is not UTF-8: safetensors opens no file
     there.
@@ -42,7 +43,7 @@ class Paths:
     box_file: Path | None
     cache: Path | None
     box_name: str | None = None
-    trained_on: Path | None = None  # a box file, used where the user names none
+    training_box_file: Path | None = None
 
     def absolute(self) -> Paths:
         """Return the same for a process that works in another folder."""
@@ -56,7 +57,7 @@ class Paths:
 
     def boxes_for(self, protocol: str) -> Path | None:
         """Return the box file for a protocol; that of the training only where a file is needed."""
-        return self.box_file or (self.trained_on if protocol == "file" else None)
+        return self.box_file or (self.training_box_file if protocol == "file" else None)
 
     def name_of_boxes(self) -> str | None:
         """Return what the board calls the box file: the name given, else that of the file."""
@@ -77,12 +78,12 @@ def origin(folder: Path, paths: Paths) -> Paths:
     except (OSError, ValueError):
         return paths
     root, box_file = known.get("data_root"), known.get("box_file")
-    trained_on = Path(box_file) if box_file else None
-    name = known.get("box_name") or (trained_on.stem if trained_on else None)
+    of_training = Path(box_file) if box_file else None
+    name = known.get("box_name") or (of_training.stem if of_training else None)
     return replace(
         paths,
         data_root=paths.data_root or (Path(root) if root else None),
-        trained_on=trained_on,
+        training_box_file=of_training,
         box_name=paths.box_name or (None if paths.box_file else name),
     )
 

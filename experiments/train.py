@@ -6,18 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import multiprocessing
 import resource
 import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +28,12 @@ from db.recording.words import FirstWords, checked_name, write_first
 from db.transactions import writing
 from drf import checkpoint, distributed, hardware, presets, registry
 from drf.checkpoint import RESUMABLE, load_backbone, load_weights
-from drf.config import Resolved, RunConfig, current_names, from_flat
+from drf.config import Resolved, RunConfig, from_flat
 from drf.data.packs import Pack
 from drf.errors import DrfError, NotFoundError, UsageError
 from drf.models.base import LandmarkModel
 from drf.models.pretrained import check_start, load_published
-from drf.processes import end_with_parent, ending_signals, environment
+from drf.processes import ending_signals
 from drf.training.loop import STOPPED, Outcome, Silent, Trainer
 from drf.training.optimiser import Schedule
 from drf.training.validation import validate
@@ -305,86 +301,6 @@ def _train(trainer: Trainer, writer: RunWriter) -> Outcome:
         kept_val_nme=outcome.kept_val_nme,
     )
     return outcome
-
-
-def train_in_process(
-    request: Request, paths: Paths, name: str | None = None, threads: int = 1
-) -> Result:
-    """Train a new run in a process of its own, which has `threads` threads for arithmetic.
-
-    OMP_NUM_THREADS counts only where it is set before torch is imported: hence a new process. May
-    be called from several threads at a time, for as many runs. Raises the DrfError that
-    `train_new_run` raises, DrfError where the process ends by anything else (its traceback is on
-    stderr), and KeyboardInterrupt where the user stopped the run.
-    """
-    spawn = multiprocessing.get_context("spawn")
-    here, there = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_send_result, args=(there, request, paths, name))
-    with _ENVIRONMENT, environment({"OMP_NUM_THREADS": str(threads)}):
-        process.start()
-    there.close()
-    answer: Result | BaseException | None = None
-    try:
-        with contextlib.suppress(EOFError):
-            answer = here.recv()
-    finally:
-        process.join(None if answer else SECONDS_TO_END)
-        process.terminate()  # nothing where it has ended
-        process.join()
-    if answer is None:
-        called = name or request.preset
-        raise DrfError(f"the training of {called} ended with exit code {process.exitcode}")
-    if isinstance(answer, BaseException):
-        raise answer
-    if answer.outcome.state == "interrupted":
-        raise KeyboardInterrupt
-    return answer
-
-
-SECONDS_TO_END = 10.0
-"""How long a process that was interrupted has to record so, before it is asked once more."""
-
-
-def _send_result(answer: Connection, request: Request, paths: Paths, name: str | None) -> None:
-    """Send what `train_new_run` returns, or the error that the user should read."""
-    end_with_parent()
-    try:
-        answer.send(train_new_run(request, paths, name))
-    except (DrfError, KeyboardInterrupt) as error:
-        answer.send(error)
-
-
-_ENVIRONMENT = threading.Lock()
-
-
-def find_finished(
-    db: Path,
-    family: str,
-    config: Mapping[str, object],
-    name: str,
-    *,
-    threads: int | None = None,
-    statuses: Sequence[str] = ("finished",),
-) -> str | None:
-    """Return the newest run that is already there: same name, family and configuration, ended in
-    one of the statuses. None without one, and without a store.
-
-    config   flat, as `RunConfig.flat()` returns it: the seed is one of its keys
-    threads  of the training, where they matter: with a budget in minutes they decide the result
-    """
-    if not db.exists():
-        return None
-    wanted = current_names(json.loads(json.dumps(dict(config))))
-    with contextlib.closing(open_reader(db)) as reader:
-        runs = reads.runs(reader)
-        same = runs["name"].eq(name) & runs["family"].eq(family) & runs["status"].isin(statuses)
-        for run in runs.loc[same, "id"]:
-            stored = reads.run(reader, run)
-            if threads not in (None, stored["provenance"].get("threads")):
-                continue
-            if current_names({key: value for key, value, _ in stored["config"]}) == wanted:
-                return str(run)
-    return None
 
 
 @contextlib.contextmanager

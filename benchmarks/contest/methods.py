@@ -20,9 +20,9 @@ from drf.inference.alignment import Aligner
 from drf.inference.prediction import Predictor, PredictorNetwork
 from drf.models.fuse_batchnorm import fuse_batchnorm
 from experiments.evaluate import EvaluationSpec, evaluate_run
+from experiments.in_process import train_in_process
 from experiments.paths import checkpoint_of
 from experiments.request import configure
-from experiments.train import train_in_process
 
 
 class Method(Protocol):

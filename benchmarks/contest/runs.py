@@ -13,7 +13,7 @@ from benchmarks.contest.settings import ContestSettings
 from db import reads
 from db.connection import open_reader
 from db.recording import box_labels
-from experiments.train import find_finished
+from experiments.in_process import find_finished
 
 METHODS: dict[Kind, type[Method]] = {"preset": PresetMethod, "ert": ErtMethod}
 

@@ -83,8 +83,9 @@ def find_sweep(con: sqlite3.Connection, text: str | None) -> str:
 
 def jobs(con: sqlite3.Connection, sweep: str) -> pd.DataFrame:
     """Return the jobs of a sweep in their order: job, name, seed, factors (a dict each), condition,
-    progress (0..1), started_at, wall_s, reason, evaluation (id of the newest one that is that of
-    the sweep: on its subset, of the dataset, landmarks and boxes of the run; NaN without one).
+    progress (0..1), started_at, ended_at, wall_s, reason, evaluation (id of the newest one that is
+    that of the sweep: on its subset, of the dataset, landmarks and boxes of the run; NaN without
+    one).
 
     condition: MISSING without a run, NOT_EVALUATED for one that has ended as it should and has no
     evaluation yet, else the status of the run.

@@ -65,7 +65,7 @@ def test_a_run_on_the_boxes_of_a_file_is_repeated_on_them(paths: Paths, tmp_path
     train_new_run(Request("hourglass", options=options), replace(paths, box_file=box_file), "own")
     again = repro.repeat("own", paths)
     assert again.same
-    assert origin(run_folder(paths.db, again.again), paths).trained_on == box_file
+    assert origin(run_folder(paths.db, again.again), paths).training_box_file == box_file
 
 
 def test_what_is_compared_is_the_nme_that_judges_the_run(paths: Paths) -> None:

@@ -18,9 +18,10 @@ from db.connection import open_reader, open_store
 from db.recording.runs import end_run, start_run
 from drf.config import OLD_KEYS
 from drf.errors import DrfError, UsageError
+from experiments.in_process import find_finished, train_in_process
 from experiments.paths import Paths
 from experiments.request import Request, configure
-from experiments.train import find_finished, resume_training, train_in_process
+from experiments.train import resume_training
 from tests.conftest import REPOSITORY
 from tests.db import examples
 
