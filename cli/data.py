@@ -56,11 +56,11 @@ def check(
 
     The report counts missing files, pictures that cannot be decoded, malformed landmarks, faces
     whose landmarks do not form a face as they stand (mirrored, x and y exchanged, in another order,
-    in 0..1), faces with missing landmarks or with landmarks outside their picture, and faces whose
-    file or photo is in the training set too, and mirror pairs of a folder's description that do not
-    fit its faces; the smallest box is in pixels. Four things are not
-    faults: an absent folder, missing landmarks, landmarks outside a picture (300-W has some), and
-    one photo in two versions (LFPW has some). Exits with 4 if there is a fault.
+    in 0..1), faces with missing landmarks or with landmarks outside their picture, faces whose file
+    or photo is in the training set too, and mirror pairs of a folder's description that do not fit
+    its faces. The smallest box is given in pixels. Four things are not faults: an absent folder,
+    missing landmarks, landmarks outside a picture (300-W has some), and one photo in two versions
+    (LFPW has some). Exits with 4 if there is a fault.
     """
     from drf.data.check import check_dataset, check_files
     from drf.data.dataset import open_dataset
@@ -209,7 +209,14 @@ def pack(
 
 @app.command()
 def sheet(
-    out: Annotated[Path, typer.Option(metavar="FILE", parser=user_path, help="PNG file to write.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            parser=user_path,
+            help="PNG file to write; an existing one is replaced.",
+        ),
+    ],
     dataset: _Dataset = "300w",
     data_root: options.DataRoot = None,
     subset: Annotated[str, typer.Option(metavar="NAME", help="Subset to show.")] = "train",
@@ -238,7 +245,14 @@ def sheet(
 
 @app.command()
 def boxes(
-    out: Annotated[Path, typer.Option(metavar="FILE", parser=user_path, help="CSV file to write.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            parser=user_path,
+            help="CSV file to write; an existing one is replaced.",
+        ),
+    ],
     files: Annotated[
         list[Path] | None,
         typer.Argument(

@@ -40,8 +40,8 @@ def check(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
 def verify(db: Db = DEFAULT_PATH, as_json: Json = False) -> None:
     """Recompute every error and score of the store from its predictions and ground truth.
 
-    Lists each that differs by more than 1e-9, with both values, and exits with 4. As `drf db
-    check`, which it is, it also lists what in the file cannot be read.
+    Lists each that differs by more than 1e-9, with both values, and exits with 4. It is `drf db
+    check`, so it also lists what in the file cannot be read.
     """
     from db.maintenance.integrity import TOLERANCE
 
@@ -137,7 +137,7 @@ def prune(
 
 @app.command()
 def migrate(db: Db = DEFAULT_PATH) -> None:
-    """Bring a store of an older drf up to date; a backup before is a good idea.
+    """Bring a store of an older drf up to date; make a backup first (`drf db backup`).
 
     Computes from the stored predictions what evaluations lack since drf has new scores or
     normalisers. It may be interrupted, and goes on when it is called again.

@@ -32,7 +32,8 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             show_default="that of the training",
-            help="Another dataset to evaluate on, with the same landmarks or a known map to its.",
+            help="Another dataset to evaluate on. Its landmarks must be those of the training, or"
+            " drf must know which of them correspond.",
         ),
     ] = None,
     box: Annotated[

@@ -127,10 +127,10 @@ def onnx(
         float | None,
         typer.Option(
             metavar="PERCENT",
-            show_default="1.2 times what it expects at most of 99 % of the faces of val,"
-            " 5 where the run does not know that",
-            help="Mean error that the model expects, in percent of the box's side, above which a"
-            " detection is no face.",
+            show_default="1.2 times the expected error that 99 % of the faces of val stay below;"
+            " 5 where the run does not know it",
+            help="Largest expected error of a face, in percent of the side of its box: a detection"
+            " with a larger one is rejected.",
         ),
     ] = None,
     db: Db = DEFAULT_PATH,

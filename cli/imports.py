@@ -125,8 +125,8 @@ def bundle(
     The file is checked first: its schema, its contents, and every score against its predictions.
     Runs that are here already stay, so that the same file may be imported again; one that was
     trained further in the other store is continued. Rows of other faces or boxes stand on boards of
-    their own; a sweep or a saved link whose name is known here stays as it is. Where a run has
-    other contents than that of its id here, nothing is imported. Checkpoints are files beside a
+    their own; a sweep or a saved link whose name is known here stays as it is. If a run of the file
+    has the id of a run here but other contents, nothing is imported. Checkpoints are files beside a
     store and do not come along.
     """
     from dataclasses import asdict

@@ -36,8 +36,8 @@ def predict(
         typer.Option(
             metavar="x,y,w,h",
             show_default="faces are found",
-            help="Box of the face in a single photo, pixels: around the landmarks and a quarter"
-            " larger.",
+            help="Box of the face in a single photo, in pixels: the bounding box of its landmarks,"
+            " enlarged by a quarter.",
         ),
     ] = None,
     boxes: Annotated[
@@ -54,7 +54,8 @@ def predict(
         typer.Option(
             metavar="PERCENT",
             min=0,
-            show_default="what the model's file says for found faces, none for given boxes",
+            show_default="the limit in the model's file for faces that are found; none for given"
+            " boxes",
             help="Leave out faces whose expected error is larger, in percent of the box's side.",
         ),
     ] = None,

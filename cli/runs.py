@@ -34,9 +34,13 @@ app = typer.Typer(no_args_is_help=True)
 def list_runs(
     tags: Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="List runs with this tag. Repeat for several."),
+        typer.Option(
+            "--tag",
+            metavar="TAG",
+            help="List only runs with this tag. Repeat for several: a run must have all of them.",
+        ),
     ] = None,
-    starred: Annotated[bool, typer.Option("--starred", help="List runs with a star only.")] = False,
+    starred: Annotated[bool, typer.Option("--starred", help="List only runs with a star.")] = False,
     db: Db = DEFAULT_PATH,
     as_json: Json = False,
 ) -> None:
@@ -284,7 +288,7 @@ def delete(
 
 @app.command()
 def reap(db: Db = DEFAULT_PATH) -> None:
-    """Record runs as failed whose process is gone; they can be resumed as before."""
+    """Record as failed every run whose process is gone; it can still be resumed."""
     from db.connection import open_reader, open_store
     from db.recording import runs
 

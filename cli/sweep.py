@@ -31,7 +31,9 @@ Sweep = Annotated[
 Jobs = Annotated[
     int,
     typer.Option(
-        min=0, show_default="one for each GPU, else core", help="Number of jobs at a time."
+        min=0,
+        show_default="one for each GPU; without a GPU, as many as the cores suffice for",
+        help="Number of jobs at a time.",
     ),
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Number of threads of each job, for arithmetic.")]

@@ -198,7 +198,9 @@ def _formerly(option: Any, old: dict[str, str]) -> str:
 def _default(parameter: Any) -> str:
     if isinstance(parameter.show_default, str):
         text = parameter.show_default
-    elif parameter.default is None or parameter.default is False or parameter.required:
+    elif parameter.required:  # of an argument the usage says so
+        text = "required" if parameter.param_type_name == "option" else ""
+    elif parameter.default is None or parameter.default is False:
         text = ""
     elif parameter.default is True:
         text = _code(parameter.opts[0])

@@ -139,8 +139,8 @@ class TrainingConfig:
     ] = ""
     init_weights: Annotated[
         Literal["backbone", "all"],
-        "What a run takes over from that of init_from: the backbone, which may be of another "
-        "method or markup, or the weights of the whole model.",
+        "Weights to take over from the run init_from: those of the backbone, also of another "
+        "method or markup, or those of the whole model.",
     ] = "backbone"
     pretrained: Annotated[
         Literal["", "imagenet", "widerface"],

@@ -71,6 +71,15 @@ def test_every_key_explains_itself() -> None:
     assert not [key.name for key in keys() if not key.sentence.endswith(".")]
 
 
+def test_the_documentation_says_which_options_are_required() -> None:
+    text = GENERATOR.commands()
+    required = [(w, p) for w, p in parameters() if p.param_type_name == "option" and p.required]
+    assert required
+    for words, option in required:
+        section = text.partition(f"## {words}\n")[2].partition("\n## ")[0]
+        assert f"| {GENERATOR._names(option)} | required |" in section
+
+
 def test_every_command_and_key_is_documented() -> None:
     text = GENERATOR.commands()
     for words, parameter in parameters():
