@@ -331,8 +331,8 @@ def recover(
         place = run_folder(db, run)
         if place.resolve() != folder.resolve():
             note(f"Move {folder} to {place}: there `drf eval` looks for its checkpoints.")
-    for error in failed:
-        note(f"drf: {error}")
+    for fault in failed:
+        note(f"drf: {fault}")
     if failed:
         raise typer.Exit(failed[0].exit_code)
 
