@@ -247,7 +247,7 @@ def terms_of(name: str) -> str:
     if name == "synthetic":
         return "made by drf, depicts nobody, under the licence of its code (MIT)"
     origin = ORIGINS.get(name)
-    return origin.terms if origin else "drf does not know its terms: ask whoever made it"
+    return origin.terms if origin else "under terms that drf does not know: ask whoever made it"
 
 
 ENTRY_POINTS = "drf.datasets"

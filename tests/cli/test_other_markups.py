@@ -147,7 +147,7 @@ def test_fine_tuning_across_markups_takes_the_backbone_and_says_so(
     assert lines[1:] == [
         f"Trained on mine ({facts['manifest']['faces']} faces), box gt.",
         f"It started from the backbone of run {run[:8]}; in all it learned from mine, wflw.",
-        "The terms of its training data hold for the model too. mine: drf does not know its terms:"
-        " ask whoever made it. wflw: for research only, not for commercial use, and not to be"
-        " passed on; the pictures belong to their owners.",
+        "The terms of its training data hold for the model too. mine: under terms that drf does"
+        " not know: ask whoever made it. wflw: for research only, not for commercial use, and not"
+        " to be passed on; the pictures belong to their owners.",
     ]
