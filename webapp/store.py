@@ -33,7 +33,7 @@ from db.analysis import ellipses as stored_ellipses
 from db.analysis.paired import Paired
 from db.boards import additions as additions_since
 from db.boards import changes
-from db.file import DEFAULT_PATH
+from db.file import usual_path
 from db.recording import gallery, latencies, saved_links
 from db.recording import sweeps as stored_sweeps
 from db.recording import words as stored_words
@@ -41,7 +41,6 @@ from db.recording.latencies import Latency
 from db.recording.saved_links import View
 from db.recording.words import Words
 from db.transactions import as_drf_error
-from drf.files import path_of_variable
 from drf.landmarks.markup import Markup
 from drf.pictures import LeafPicture
 from drf.scoring.ellipses import RegionEllipses
@@ -70,7 +69,7 @@ class StoreVersion:
 
 def path() -> str:
     """Return the path that DRF_DB names, or the default, runs/drf.db. Raises UsageError."""
-    return str(path_of_variable("DRF_DB") or DEFAULT_PATH)
+    return str(usual_path())
 
 
 def shown_path() -> str:
