@@ -468,6 +468,21 @@ def test_what_else_decides_the_input_is_warned_of(
     assert said in remark
 
 
+def test_an_evaluation_without_a_precision_is_shown_beside_others(
+    tmp_path: Path, drf: Drf
+) -> None:
+    """Predictions of other programs, such as dlib's: what is not known is no further precision."""
+    store = open_store(tmp_path / "drf.db")
+    add(store, "one", 9)
+    other = add(store, "other", 9, depth=5)
+    result = examples.evaluation(6, 2.0, precision=None)
+    evaluations.record_evaluation(store, other, result, [])
+    store.close()
+    shown = drf("leaderboard", "--methods", "--db", tmp_path / "drf.db")
+    assert shown.code == 0, shown.err
+    assert "computed in" not in shown.out
+
+
 def test_a_run_trained_on_a_file_remembers_it_where_a_file_is_needed(tmp_path: Path) -> None:
     """The same kind: `drf eval RUN --box gt` of a run that was trained on the boxes of a file."""
     used = Paths(tmp_path / "drf.db", None, tmp_path / "s3fd.csv", None, "S3FD")
