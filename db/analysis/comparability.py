@@ -181,7 +181,7 @@ def spans(rows: pd.DataFrame, key: str) -> list[str]:
 
 def _precisions(rows: pd.DataFrame) -> set[str]:
     if "eval_precisions" in rows:
-        return {one for of_row in rows["eval_precisions"] for one in of_row if not pd.isna(one)}
+        return {one for of_row in rows["eval_precisions"] for one in of_row if one}
     return _known(rows["eval_precision"])
 
 

@@ -110,7 +110,7 @@ def _rows(
     ends = [of.add_suffix(end) for end, of in ((LOW, spent.min()), (HIGH, spent.max()))]
     first = entries.iloc[np.unique(number, return_index=True)[1]].reset_index(drop=True)
     of_rows: dict[str, Any] = {  # at once: to put columns into a frame one by one takes longer
-        title: _tuples(entries[column].tolist(), number, len(rows))
+        title: _tuples(_values(entries[column]), number, len(rows))
         for column, title in _TUPLES.items()
     }
     of_rows |= {
@@ -170,6 +170,12 @@ _TUPLES = {
     "hardware": "hardwares",
     "eval_precision": "eval_precisions",
 }
+
+
+def _values(column: pd.Series) -> list[object]:
+    """Return the values of a column, None for those that are not known; for pandas they are NaN."""
+    known = column.notna()
+    return column.tolist() if known.all() else column.astype(object).where(known, None).tolist()
 
 
 def _tuples(values: list[object], number: np.ndarray, n: int) -> pd.Series:

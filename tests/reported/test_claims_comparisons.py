@@ -468,9 +468,7 @@ def test_what_else_decides_the_input_is_warned_of(
     assert said in remark
 
 
-def test_an_evaluation_without_a_precision_is_shown_beside_others(
-    tmp_path: Path, drf: Drf
-) -> None:
+def test_an_evaluation_without_a_precision_is_shown_beside_others(tmp_path: Path, drf: Drf) -> None:
     """Predictions of other programs, such as dlib's: what is not known is no further precision."""
     store = open_store(tmp_path / "drf.db")
     add(store, "one", 9)

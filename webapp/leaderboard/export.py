@@ -97,9 +97,7 @@ def _row(row: dict[Hashable, Any], view: View) -> dict[str, Any]:
         record["difference_to"] = view.baseline
     record["n_seeds"] = len(set(row["seeds"]))
     record |= {key: row[key] for key in (*_TRACE, *_BUDGET)}
-    return record | {
-        key: [None if pd.isna(value) else value for value in row[key]] for key in _LISTS
-    }
+    return record | {key: list(row[key]) for key in _LISTS}
 
 
 def _score_fields(norm: str, score: str) -> list[tuple[str, str]]:
