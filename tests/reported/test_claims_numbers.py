@@ -227,7 +227,7 @@ def test_leaderboard_ablations_compare_and_command_line_give_one_verdict(ablatio
     chosen = ",".join([base[:8], ablation["better"][0][:8], ablation["unstable"][0][:8]])
     compare = opened("views/compare.py", cmp_eval="300w/full/gt", cmp_runs=chosen)
     said = texts(compare).replace("\\", "")
-    assert "95 % interval over faces, one seed each" in said
+    assert "95 % intervals of differences are over faces, one seed each" in said
     # One seed of `unstable` alone looks better; the same page says what its seeds say.
     assert compare.dataframe[0].value["unstable-s0"].iloc[0].endswith("✓")
     bare = shown["unstable"].replace(" ✱", "")
