@@ -14,6 +14,7 @@ from db import reads
 from db.connection import open_store
 from db.maintenance import contents
 from db.transactions import as_drf_error, locked
+from drf.data.dataset import FREE
 from drf.errors import NotFoundError, StoreError
 from drf.files import replacing_file
 
@@ -58,7 +59,6 @@ CHOSEN = {
 the runs is made anew (`db.tables.board_rows`)."""
 
 _PICTURES = ("crop", "to_picture")
-_FREE = ("synthetic",)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def pictures(con: sqlite3.Connection) -> dict[str, int]:
 def restricted(pictures: Mapping[str, int]) -> dict[str, int]:
     """Return the pictures, by dataset, that have terms of somebody else, see
     `drf.data.dataset.terms_of`."""
-    return {name: n for name, n in pictures.items() if n and name not in _FREE}
+    return {name: n for name, n in pictures.items() if n and name not in FREE}
 
 
 def write_bundle(

@@ -242,9 +242,13 @@ ORIGINS = {
 """Name -> where its files are to be had. drf downloads none of them."""
 
 
+FREE = ("synthetic",)
+"""Datasets whose pictures are under the licence of the code."""
+
+
 def terms_of(name: str) -> str:
     """Return the terms of the pictures of a dataset, in words that end a sentence."""
-    if name == "synthetic":
+    if name in FREE:
         return "made by drf, depicts nobody, under the licence of its code (MIT)"
     origin = ORIGINS.get(name)
     return origin.terms if origin else "under terms that drf does not know: ask whoever made it"

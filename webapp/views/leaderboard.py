@@ -98,16 +98,16 @@ def _ranking(board: BoardChoice, at_revision: int | None) -> None:
             opened=None if board.as_runs else _opened(current, entries, rows),
             published=_published(board.where, display.how) if display.published else (),
         )
-        charted = figures.leading(rows, controls.ticked())
+        asked = tuple(controls.ticked())
+        ticked = [run for run in rows_of.stand_ins(all_rows) if run.startswith(asked)]
+        charted = figures.leading(rows, ticked)
         with links:
-            _links(board, charted)
+            _links(board, charted, ticked)
         with files:
             facts = _facts(current, board, display.how, arranged | {"tag": tag}, at_revision)
             _downloads(shown, display.how, facts, verdict)
             link = st.container(width="content")
             changes.choose()
-        asked = tuple(controls.ticked())
-        ticked = [run for run in rows_of.stand_ins(all_rows) if run.startswith(asked)]
         _table(shown, display.how, len(rows), board, arranged, ticked)
         with link:  # after the choice of the page of rows, which is in it
             share.link(url_keys.LEADERBOARD, current, at_revision)
@@ -178,12 +178,11 @@ def _why(current: StoreVersion, board: BoardChoice, best: pd.Series, norm: str) 
     method_card.buttons([best["preset"]], "lb_best")
 
 
-def _links(board: BoardChoice, chosen: pd.DataFrame) -> None:
+def _links(board: BoardChoice, chosen: pd.DataFrame, ticked: list[str]) -> None:
     """Link to the rows that are ticked on other pages, or to the first two of those that lead."""
-    runs = [run[:8] for run in rows_of.stand_ins(chosen)]
-    are_ticked = any(run.startswith(tuple(controls.ticked())) for run in runs)
-    runs = runs[: _MOST_COMPARED if are_ticked else 2]
-    label, asked = board_label(board.where), ",".join(runs)
+    runs = rows_of.stand_ins(chosen)
+    most = 2 if set(runs).isdisjoint(ticked) else _MOST_COMPARED
+    label, asked = board_label(board.where), ",".join(run[:8] for run in runs[:most])
     common = {url_keys.NORM.name: board.norm}
     for page_of, title, icon, parameters in (
         (
