@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from drf.data.boxes import gt_boxes
 from drf.data.crops import cut
 from drf.data.dataset import open_dataset
 from drf.data.synthetic_dataset import SyntheticDataset
-from drf.errors import UsageError
+from drf.errors import DrfError, UsageError
+from drf.inference import onnx_export
 from drf.inference.onnx_export import TOLERANCE_PX, export_onnx
 from drf.inference.onnx_network import Description, OnnxNetwork
 from drf.landmarks.markup import IBUG68
@@ -31,6 +33,7 @@ QUICK = "cnn-heatmap"
 
 VARIANTS = [
     *((family, {}) for family in SMALL if family not in (QUICK, "heatmap-forest-single-map")),
+    ("cascade-committee", {"model.aligned_members": 1}),
     ("cascade-forest", {"model.inference": "hard"}),
     ("cascade-forest", {"model.inference": "top", "model.top_k": 3}),
     ("cascade-forest", {"model.head": "mlp", "data.landmarks": "mouth"}),
@@ -144,6 +147,31 @@ def test_onnxruntime_agrees_with_torch_on_every_face_of_helen(
     assert len(seen) == 330
     for found in (alone, network(seen)[0]):
         assert size * np.abs(found - expected)[decided].max() <= TOLERANCE_PX
+
+
+@pytest.mark.parametrize(
+    ("moved_px", "wider", "said"),
+    [
+        (0.0, 1.0, None),
+        (0.01, 1.0, "by 0.01 px"),
+        (0.0, 1.01, "in its covariances by 0.005"),
+        (0.0, np.nan, "in its covariances by nan"),
+    ],
+)
+def test_a_file_that_computes_other_results_is_refused(
+    moved_px: float, wider: float, said: str | None
+) -> None:
+    points, covariances = torch.rand(3, 5, 2), torch.eye(2).expand(3, 5, 2, 2) * 1e-4
+
+    class Network:
+        input_size = 64
+
+        def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return points.numpy() + moved_px / 64, covariances.numpy() * wider
+
+    refused = pytest.raises(DrfError, match=f"differs from the trained one {said}")
+    with refused if said else contextlib.nullcontext():
+        onnx_export._compare(lambda _: (points, covariances), Network())  # type: ignore[arg-type]
 
 
 def test_without_the_extra_the_module_can_be_imported() -> None:

@@ -79,6 +79,13 @@ ROWS = (
         seeds=3,
         threads=2,
     ),
+    Row(
+        "cascade-forest-aligned",
+        "two cascade forests, the second sees the face aligned",
+        preset="cascade-forest-aligned",
+        seeds=3,
+        threads=2,
+    ),
     Row("cascade-mlp", "control: MLPs for forests", preset="cascade-mlp", seeds=3),
     Row(
         "cascade-forest-large",

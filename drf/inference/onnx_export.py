@@ -33,6 +33,9 @@ OPSET = 20
 TOLERANCE_PX = 1e-3
 """Largest distance of a landmark from torch's, in px of the crop, at which a file is published."""
 
+TOLERANCE = 1e-3
+"""Largest difference of a covariance from torch's, as a share of its trace, there."""
+
 _TRIED = 3
 """Faces of the check, another number than the graph was traced with."""
 
@@ -56,10 +59,11 @@ class _Graph(nn.Module):
 def export_onnx(
     model: LandmarkModel, path: Path, description: Description, *, overwrite: bool = False
 ) -> None:
-    """Write a model as an ONNX file, after onnxruntime has found the same landmarks as torch.
+    """Write a model as an ONNX file, after onnxruntime has found the same landmarks and covariances
+    as torch.
 
     Raises UsageError for a file that exists, for a family that ONNX cannot hold, and where the
-    packages of the extra `onnx` are missing; DrfError where both compute different landmarks.
+    packages of the extra `onnx` are missing; DrfError where both compute different results.
     """
     if model.why_no_onnx:
         raise UsageError(
@@ -159,16 +163,25 @@ def _steps(value: ir.Value | None, kinds: Sequence[str]) -> list[tuple[ir.Node, 
 
 
 def _compare(graph: _Graph, network: OnnxNetwork) -> None:
-    """Raise DrfError where onnxruntime and torch find different landmarks in made-up crops."""
+    """Raise DrfError where onnxruntime and torch find different landmarks or covariances in made-up
+    crops."""
     size = network.input_size
     crops = np.random.default_rng(0).integers(0, 256, (_TRIED, size, size, 3), dtype=np.uint8)
     with torch.inference_mode():
-        expected = graph(torch.from_numpy(crops))[0].numpy()
-    apart = size * float(np.abs(network(crops)[0] - expected).max())
-    if not apart <= TOLERANCE_PX:
+        landmarks, *covariances = [output.numpy() for output in graph(torch.from_numpy(crops))]
+    found, found_covariances = network(crops)
+    apart = size * float(np.abs(found - landmarks).max())
+    differs = "" if apart <= TOLERANCE_PX else f"by {apart:.2g} px"
+    for expected in covariances:
+        assert found_covariances is not None
+        traces = np.trace(expected, axis1=-2, axis2=-1)[..., None, None]
+        share = float((np.abs(found_covariances - expected) / traces).max())
+        if not share <= TOLERANCE:
+            differs = differs or f"in its covariances by {share:.2g} of their traces"
+    if differs:
         raise DrfError(
-            f"the exported model differs from the trained one by {apart:.2g} px, and the file was"
-            " not written: please report this with the preset and the versions of `drf doctor`"
+            f"the exported model differs from the trained one {differs}, and the file was not"
+            " written: please report this with the preset and the versions of `drf doctor`"
         )
 
 

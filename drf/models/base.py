@@ -191,11 +191,11 @@ class LandmarkModel(nn.Module, ABC):
     """A network from face crops to K landmarks in the unit box (0..1 over it, x right, y down).
 
     The loop calls `initialise` once; before each epoch `seed_draws`; on each batch `set_progress`,
-    of each of its `learners` forward and loss, the optimiser's step, of each of its learners
-    `leaf_step`; after each epoch `finish_epoch`. Evaluation calls forward and points. What
-    forward returns is up to the family. Points that a model is given may hold missing landmarks
-    (NaN): they count in no loss, no gradient and no leaf. A backbone that other runs may start from
-    (--init-from) is the attribute `backbone`.
+    of each of its `learners` `training_view`, forward and loss, the optimiser's step, of each of
+    its learners `leaf_step`; after each epoch `finish_epoch`. Evaluation calls forward and points.
+    What forward returns is up to the family. Points that a model is given may hold missing
+    landmarks (NaN): they count in no loss, no gradient and no leaf. A backbone that other runs may
+    start from (--init-from) is the attribute `backbone`.
     """
 
     Config: ClassVar[type]
@@ -241,6 +241,15 @@ class LandmarkModel(nn.Module, ABC):
 
     def set_progress(self, share: float) -> None:
         """Hear the share of the run that is done, 0..1, before each step: schedules follow it."""
+
+    @torch.no_grad()
+    def training_view(self, images: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what a training step shows it of a batch, and the points in that: forward, loss
+        and `leaf_step` get these. By default the batch as it is.
+
+        images, points: as of `forward` and `loss`
+        """
+        return images, points
 
     @torch.no_grad()
     def leaf_step(self, outputs: Any, points: Tensor) -> None:

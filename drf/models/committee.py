@@ -5,7 +5,8 @@
 C holds what the members' leaves expect of their errors, and how far the members disagree (the law
 of total variance): the errors that they share are not averaged away. Where the faces are few,
 members that see them differently are worth more than one network as large as all of them
-(docs/experiments.md).
+(docs/experiments.md). The last members may see each face aligned by the mean of the others
+(`drf.models.aligned_forest`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from drf.config import Range
+from drf.errors import UsageError
+from drf.models.aligned_forest import AlignedForest
 from drf.models.base import InitialData, InputSpec, LandmarkModel, mean_distance
 from drf.models.cascade_forest import CascadeForest, CascadeForestConfig, Outputs
 from drf.pictures import LeafPicture
@@ -30,6 +33,12 @@ class CommitteeConfig(CascadeForestConfig):
     members: Annotated[
         int, Range(2, 16), "Number of cascade forests, which start from weights of their own."
     ] = 4
+    aligned_members: Annotated[
+        int,
+        Range(0, 15),
+        "How many of them see each face turned and scaled to the mean shape, by the landmarks that "
+        "the others find.",
+    ] = 0
     own_batches: Annotated[
         bool,
         "Whether each member learns from faces that are drawn and augmented for it alone, or all "
@@ -38,13 +47,21 @@ class CommitteeConfig(CascadeForestConfig):
 
 
 class Committee(LandmarkModel):
-    """See the module; what forward returns are the members' outputs."""
+    """See the module; what forward returns are the members' outputs. Raises UsageError for what
+    cannot be built."""
 
     Config = CommitteeConfig
 
     def __init__(self, config: CommitteeConfig, spec: InputSpec) -> None:
         super().__init__(spec)
-        self.members = nn.ModuleList([CascadeForest(config, spec) for _ in range(config.members)])
+        first = config.members - config.aligned_members
+        if first < 1:
+            raise UsageError(
+                f"model.aligned_members = {config.aligned_members} leaves none of the"
+                f" {config.members} members to align the faces: lower it, or raise model.members"
+            )
+        kinds = [CascadeForest] * first + [AlignedForest] * config.aligned_members
+        self.members = nn.ModuleList([kind(config, spec) for kind in kinds])
         self.own_batches = config.own_batches
 
     @property
@@ -73,7 +90,13 @@ class Committee(LandmarkModel):
             member.set_progress(share)
 
     def forward(self, images: Tensor) -> list[Outputs]:
-        return [member(images) for member in self._members]
+        first = [member for member in self._members if not isinstance(member, AlignedForest)]
+        outputs = [member(images) for member in first]
+        aligned = self._members[len(first) :]
+        if aligned:
+            found = torch.stack([m.points(o) for m, o in zip(first, outputs, strict=True)])
+            outputs += [member(images, found.mean(dim=0)) for member in aligned]
+        return outputs
 
     def loss(self, outputs: list[Outputs], points: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean of the members' losses and parts."""

@@ -357,6 +357,7 @@ class Trainer:
         answers, losses = Answers(), dict[str, Tensor]()
         for seen, wanted in zip(images.chunk(parts), points.chunk(parts), strict=True):
             share = len(seen) / len(images)
+            seen, wanted = learner.training_view(seen, wanted)
             with autocast(self.device, self.precision):
                 outputs = learner(seen)
             loss, named = learner.loss(outputs, wanted)

@@ -34,6 +34,10 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "cascade, warm-up": ("cascade-forest", CASCADE | {"model.routing_warmup": 1.0}),
     "cascade, mlp": ("cascade-forest", CASCADE | {"model.head": "mlp"}),
     "committee": ("cascade-committee", CASCADE | {"model.members": 2}),
+    "committee, aligned": (
+        "cascade-committee",
+        CASCADE | {"model.members": 2, "model.aligned_members": 1},
+    ),
     "single map": (
         "heatmap-forest-single-map",
         TREES | {"model.backbone": "cnn", "model.width": 8, "model.map_size": 16},

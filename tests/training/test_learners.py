@@ -54,9 +54,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("own", "precision"), [(True, "bf16"), (False, "fp32")])
-def test_threads_change_no_digit(make: Make, tmp_path: Path, own: bool, precision: str) -> None:
-    config = pair(model__own_batches=own, training__precision=precision)
+@pytest.mark.parametrize(
+    ("own", "aligned", "precision"), [(True, 1, "bf16"), (True, 0, "fp32"), (False, 0, "fp32")]
+)
+def test_threads_change_no_digit(
+    make: Make, tmp_path: Path, own: bool, aligned: int, precision: str
+) -> None:
+    config = pair(
+        model__own_batches=own, model__aligned_members=aligned, training__precision=precision
+    )
     heard, held = {}, {}
     for threads in (1, 2):
         heard[threads], folder = Listener(), tmp_path / str(threads)
