@@ -43,9 +43,9 @@ def method_of_runs(con: sqlite3.Connection) -> pd.Series:
     """Return the method of every run: index `run` (id), values of 12 hex digits, named `method`.
 
     A method is the first digits of the SHA-256 of family, digest of the training faces, stored
-    configuration without `training.seed` and, where there was one, digest of the box file. So runs
-    share one if and only if they differ in nothing but their seed (and what is no configuration:
-    name, code, machine).
+    configuration without `training.seed` and, where there was one, digest of the box file. Keys of
+    `drf.config.NEW_KEYS` with the value there are left out. So runs share one if and only if they
+    differ in nothing but their seed (and what is no configuration: name, code, machine).
     """
     made = board_rows.methods(con)
     index = pd.Index(made.keys(), name="run", dtype="str")

@@ -203,6 +203,10 @@ OLD_KEYS = {
 """Keys of version 0.1.0 -> what they are called today. Configuration files, --set, checkpoints and
 stored runs may use either."""
 
+NEW_KEYS: Mapping[str, object] = {"model.aligned_members": 0}
+"""Keys that stored runs lack which are older -> the value that says what these do. So a run with
+this value is made as one without the key. Who adds a key to a family adds it here."""
+
 FROM_CODE = "default"
 
 
@@ -290,6 +294,16 @@ def _key_info(name: str, hint: Any, default: object) -> KeyInfo:
 def current_names(layer: Mapping[str, object]) -> dict[str, object]:
     """Return a layer with the keys of OLD_KEYS under the names that they have today."""
     return {OLD_KEYS.get(key, key): value for key, value in layer.items()}
+
+
+def comparable(layer: Mapping[str, object]) -> dict[str, object]:
+    """Return what is equal for two configurations that make the same run, though an older drf
+    stored one of them: today's names, without keys of NEW_KEYS that have the value there."""
+    named = current_names(layer)
+    return {key: value for key, value in named.items() if NEW_KEYS.get(key, _NOTHING) != value}
+
+
+_NOTHING = object()
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from db import reads
 from db.connection import open_reader
-from drf.config import current_names
+from drf.config import comparable
 from drf.errors import DrfError
 from drf.processes import end_with_parent, environment
 from experiments.paths import Paths
@@ -89,7 +89,7 @@ def find_finished(
     """
     if not db.exists():
         return None
-    wanted = current_names(json.loads(json.dumps(dict(config))))
+    wanted = comparable(json.loads(json.dumps(dict(config))))
     with contextlib.closing(open_reader(db)) as reader:
         runs = reads.runs(reader)
         same = runs["name"].eq(name) & runs["family"].eq(family) & runs["status"].isin(statuses)
@@ -97,6 +97,6 @@ def find_finished(
             stored = reads.run(reader, run)
             if threads not in (None, stored["provenance"].get("threads")):
                 continue
-            if current_names({key: value for key, value, _ in stored["config"]}) == wanted:
+            if comparable({key: value for key, value, _ in stored["config"]}) == wanted:
                 return str(run)
     return None

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drf import presets, registry
-from drf.config import Range, describe_keys, from_flat, parse_assignments, sections_of
+from drf.config import (
+    NEW_KEYS,
+    Range,
+    describe_keys,
+    from_flat,
+    parse_assignments,
+    sections_of,
+)
 from drf.errors import UsageError
 from drf.landmarks.markup import IBUG68
 from experiments.request import Request, configure
@@ -34,6 +41,17 @@ def test_layers_in_order_and_named(tmp_path) -> None:
     assert resolved.sources["training.batch_size"] == "option"
     assert resolved.sources["augment.blur"] in ("default", "preset hourglass")
     assert resolved.sources.keys() == resolved.config.flat().keys()
+
+
+@pytest.mark.parametrize(("key", "value"), NEW_KEYS.items())
+def test_a_key_that_older_runs_lack_has_what_they_do_as_its_default(
+    key: str, value: object
+) -> None:
+    """Their checkpoints lack it too, and are read with the default."""
+    sections = [sections_of(registry.family(family).config) for family in registry.FAMILIES]
+    found = [one.default for of in sections for one in describe_keys(of) if one.name == key]
+    assert found
+    assert set(found) == {value}
 
 
 def test_a_track_fixes_its_keys() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from db import reads, status
+from drf.config import NEW_KEYS
 from drf.scoring import scores
 
 COMPARED = {
@@ -42,7 +43,8 @@ def settings(
     """Return facts and every configuration key (columns) of runs (index: full ids, in that order).
 
     facts: columns -> SQL over a row of `runs`. Cells are JSON text, as stored: '4', '"joint"'. None
-    where the run has no such key, because its family or its drf did not know it. Runs that are not
+    where the run has no such key, because its family or its drf did not know it; but the value of
+    `drf.config.NEW_KEYS` where its family has the key in another of these runs. Runs that are not
     in the store are left out.
     """
     wanted = json.dumps(list(runs))
@@ -55,6 +57,11 @@ def settings(
         [wanted],
     ):
         found[run][key] = value
+    for key, value in NEW_KEYS.items():
+        families = {row.get("family") for row in found.values() if key in row}
+        for row in found.values():
+            if row.get("family") in families:
+                row.setdefault(key, json.dumps(value))
     keys = sorted({key for row in found.values() for key in row} - facts.keys())
     rows = {
         run: [found[run].get(key) for key in (*facts, *keys)]
@@ -79,10 +86,10 @@ def differences(con: sqlite3.Connection, a: str, b: str, *, same: bool = False) 
     same: those that agree as well
     """
     facts = {"family": COMPARED["family"], **_DESCRIBED, **COMPARED}
-    left, right = (settings(con, [run], facts) for run in (a, b))
+    of = settings(con, [a, b], facts)
     rows = []
-    for key in dict.fromkeys([*left.columns, *right.columns]):
-        one, other = (of[key].iloc[0] if key in of else None for of in (left, right))
+    for key in of.columns:
+        one, other = of.loc[a, key], of.loc[b, key]
         rows.append((key, _value(one), _value(other), one == other))
     frame = pd.DataFrame(rows, columns=["key", "a", "b", "same"], dtype=object)
     return frame if same else frame[~frame["same"].astype(bool)].reset_index(drop=True)

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from db import status
+from drf.config import NEW_KEYS
 from drf.scoring import scores
 
 TABLES = ("board_methods", "board_entries", "board_stale")
@@ -52,12 +53,15 @@ _TOGETHER = 500  # runs whose rows are made at once
 _CHOSEN = "IN (SELECT value FROM json_each(:runs))"
 # The key is (run, key), so a configuration comes in the order of its keys. What is hashed is JSON:
 # no value can be written so that it looks like another key.
+_NEW = ", ".join(f"('{key}', '{json.dumps(value)}')" for key, value in NEW_KEYS.items())
 _METHODS = f"""
     SELECT r.id, json_array(
         r.family,
         json_extract(r.manifest, '$.digest'),
         (SELECT json_group_object(c.key, json(c.value)) FROM (
-            SELECT key, value FROM run_config WHERE run = r.id AND key != '{SEED}' ORDER BY key
+            SELECT key, value FROM run_config
+            WHERE run = r.id AND key != '{SEED}' AND (key, value) NOT IN (VALUES {_NEW})
+            ORDER BY key
         ) AS c)
     ) || ifnull(json_extract(r.manifest, '$.box_file'), '')
     FROM runs AS r WHERE r.id {_CHOSEN}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from db.analysis.configs import COMPARED, provenance, settings
+from db.analysis.configs import COMPARED, differences, provenance, settings
 from db.connection import open_reader, open_store
 from db.recording import runs
+from drf.config import NEW_KEYS
 from tests.db.examples import new_run
 
 
@@ -44,6 +45,25 @@ def test_settings_are_configuration_and_what_it_leaves_open(tmp_path: Path) -> N
     assert frame.loc[one, "device"] == '"cpu"'
     assert around.loc[two].to_dict() == {"code": None, "hardware": "two cores"}
     assert around.loc[one, "code"] == "0" * 8
+
+
+def test_a_run_that_is_older_than_a_key_has_the_value_that_says_what_it_does(
+    tmp_path: Path,
+) -> None:
+    (key, value), *_ = NEW_KEYS.items()
+    db, config = open_store(tmp_path / "drf.db"), {"training.lr": 2e-3}
+    made = [
+        new_run(family=family, config=config | more, sources=dict.fromkeys(config | more, "--set"))
+        for family, more in (("a", {}), ("a", {key: value}), ("a", {key: 3}), ("b", {}))
+    ]
+    older, same, other, of_another_family = (runs.start_run(db, one) for one in made)
+    with contextlib.closing(open_reader(tmp_path / "drf.db")) as reader:
+        frame = settings(reader, [older, same, other, of_another_family])
+        assert frame[key].tolist() == [str(value), str(value), "3", None]
+        assert key not in settings(reader, [older])
+        assert key not in differences(reader, older, same)["key"].tolist()
+        apart = differences(reader, other, older).set_index("key")
+        assert apart.loc[key, ["a", "b"]].tolist() == [3, value]
 
 
 def test_settings_of_no_run_are_an_empty_table(tmp_path: Path) -> None:

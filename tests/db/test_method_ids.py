@@ -11,6 +11,7 @@ import pytest
 from db import method_ids
 from db.connection import open_reader, open_store
 from db.recording import runs
+from drf.config import NEW_KEYS
 from tests.db import examples
 
 CONFIG = {"training.lr": 1e-3, "training.seed": 0, "model.trees": 5, "note": 'a"}, {"b'}
@@ -54,6 +55,16 @@ def test_runs_that_differ_only_by_seed_are_one_method(path: Path) -> None:
 def test_anything_else_makes_another_method(path: Path, change: dict[str, Any]) -> None:
     first, second = started(path, {}, change)
     assert first != second
+
+
+@pytest.mark.parametrize(("key", "value"), NEW_KEYS.items())
+def test_a_key_that_older_runs_lack_makes_no_other_method(
+    path: Path, key: str, value: object
+) -> None:
+    older, same, other = started(
+        path, {}, {"config": CONFIG | {key: value}}, {"config": CONFIG | {key: 3}}
+    )
+    assert older == same != other
 
 
 def test_a_run_without_configuration_has_a_method_too(path: Path) -> None:

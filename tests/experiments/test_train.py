@@ -16,7 +16,7 @@ import pytest
 from db import reads
 from db.connection import open_reader, open_store
 from db.recording.runs import end_run, start_run
-from drf.config import OLD_KEYS
+from drf.config import NEW_KEYS, OLD_KEYS
 from drf.errors import DrfError, UsageError
 from experiments.in_process import find_finished, train_in_process
 from experiments.paths import Paths
@@ -78,6 +78,23 @@ def test_a_run_whose_configuration_has_keys_of_an_earlier_version_is_found(tmp_p
     end_run(store, run, "finished", wall_s=1.0, faces_per_s=1.0, kept_epoch=1, kept_val_nme=0.1)
     store.close()
     assert find_finished(paths.db, config.family, config.flat(), new.name) == run
+
+
+def test_a_run_that_is_older_than_a_key_is_found(tmp_path: Path) -> None:
+    paths = places(tmp_path)
+    config = configure(Request("cascade-forest-pair")).config
+    earlier = {key: value for key, value in config.flat().items() if key not in NEW_KEYS}
+    assert earlier.keys() != config.flat().keys()
+    store = open_store(paths.db)
+    new = examples.new_run(
+        family=config.family, config=earlier, sources=dict.fromkeys(earlier, "--set")
+    )
+    run = start_run(store, new)
+    end_run(store, run, "finished", wall_s=1.0, faces_per_s=1.0, kept_epoch=1, kept_val_nme=0.1)
+    store.close()
+    assert find_finished(paths.db, config.family, config.flat(), new.name) == run
+    aligned = configure(Request("cascade-forest-aligned")).config
+    assert find_finished(paths.db, config.family, aligned.flat(), new.name) is None
 
 
 def test_a_run_of_version_0_1_0_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
