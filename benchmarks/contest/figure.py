@@ -61,7 +61,8 @@ def figure(document: dict[str, Any]) -> str:
         axes.set_ylabel("NME of a single pass, % of the ocular distance")
         file = io.StringIO()
         metadata = {"Date": None, "Creator": None, "Title": _description(rows)}
-        drawn.savefig(file, format="svg", metadata=metadata)
+        # tight: as wide as the longest name needs
+        drawn.savefig(file, format="svg", metadata=metadata, bbox_inches="tight")
     return file.getvalue()
 
 

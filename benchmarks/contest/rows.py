@@ -81,7 +81,7 @@ ROWS = (
     ),
     Row(
         "cascade-forest-aligned",
-        "two cascade forests, the second sees the face aligned",
+        "two, the second sees the face aligned",
         preset="cascade-forest-aligned",
         seeds=3,
         threads=2,
@@ -96,7 +96,7 @@ ROWS = (
     ),
     Row(
         "cascade-forest-pretrained",
-        "cascade forest, encoder of a face detector, 30 minutes",
+        "encoder of a face detector, 30 minutes",
         preset="cascade-forest-pretrained",
         minutes=30.0,
         on_request=True,
