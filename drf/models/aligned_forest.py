@@ -88,7 +88,7 @@ class Similarities:
         size = images.shape[-1]
         cells = (torch.arange(size, device=images.device) + 0.5) / size
         x, y = cells.expand(size, size), cells[:, None].expand(size, size)
-        places = self(torch.stack([x, y], dim=-1).flatten(0, 1).expand(len(images), -1, -1))
+        places = self(torch.stack([x, y], dim=-1).flatten(0, 1)[None])  # the same for all faces
         grid = (2 * places - 1).unflatten(1, (size, size))
         seen = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
         return seen.contiguous(memory_format=torch.channels_last)
