@@ -104,6 +104,19 @@ def test_a_picture_is_cut_where_the_points_are_taken() -> None:
     assert seen[~inside[:, None].expand_as(seen)].isfinite().all()
 
 
+def test_an_exported_cut_takes_any_number_of_faces() -> None:
+    class Cut(torch.nn.Module):
+        def forward(self, images: Tensor, found: Tensor) -> Tensor:
+            return Similarities.fit(shape, found).cut(images)
+
+    shape, faces = points(1)[0], torch.export.Dim("faces", min=1)
+    traced = (torch.rand(2, 3, 16, 16), points(2))
+    exported = torch.export.export(Cut(), traced, dynamic_shapes=({0: faces}, {0: faces}))
+    for n in (1, 5):
+        seen = (torch.rand(n, 3, 16, 16), points(n))
+        torch.testing.assert_close(exported.module()(*seen), Cut()(*seen))
+
+
 def test_the_answer_is_in_the_box_of_the_picture() -> None:
     """y = A y' + t and C = A C' A^T, of what the forest says of the picture that it is shown."""
     model = committee().eval()
