@@ -300,10 +300,9 @@ def comparable(layer: Mapping[str, object]) -> dict[str, object]:
     """Return what is equal for two configurations that make the same run, though an older drf
     stored one of them: today's names, without keys of NEW_KEYS that have the value there."""
     named = current_names(layer)
-    return {key: value for key, value in named.items() if NEW_KEYS.get(key, _NOTHING) != value}
-
-
-_NOTHING = object()
+    return {
+        key: value for key, value in named.items() if key not in NEW_KEYS or NEW_KEYS[key] != value
+    }
 
 
 def parse_toml(text: str) -> dict[str, Any]:
